@@ -1,0 +1,36 @@
+"""refgrad: is this implementation right? Reference implementations of update rules, and an oracle that judges others."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from refgrad import optimizers
+from refgrad.errors import ArgumentError, CandidateError, RefgradError
+
+if TYPE_CHECKING:
+    from refgrad.oracle.inputs import Inputs
+    from refgrad.oracle.policy import Policy
+    from refgrad.oracle.verdict import Verdict
+    from refgrad.oracle.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = ["ArgumentError", "CandidateError", "Inputs", "Policy", "RefgradError", "Verdict", "optimizers", "verify"]
+
+_LATER = {
+    "verify": "refgrad.oracle.verify",
+    "Verdict": "refgrad.oracle.verdict",
+    "Policy": "refgrad.oracle.policy",
+    "Inputs": "refgrad.oracle.inputs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'refgrad' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])

@@ -1,0 +1,80 @@
+"""Floating-point formats: unit roundoff, smallest numbers, the working precision, and rounding onto a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.errors import bad_argument
+
+
+@dataclass(frozen=True)
+class Format:
+    """The facts of a binary floating-point format that error bounds need."""
+
+    dtype: np.dtype
+    #: half a unit in the last place of 1: the largest relative error of one rounding to nearest
+    unit_roundoff: float
+    smallest_normal: float
+    smallest_subnormal: float
+    largest: float
+
+
+@cache
+def format_of(dtype: Any) -> Format:
+    """The facts of a float dtype, those of ml_dtypes included; `ArgumentError` for any other."""
+    dtype = np.dtype(dtype)
+    try:
+        info = ml_dtypes.finfo(dtype)
+    except (ValueError, TypeError):
+        raise bad_argument("dtype", str(dtype), "a float dtype, such as float32, float64, float16 or bfloat16") from None
+    largest = float(info.max) if dtype != np.float64 else np.finfo(np.float64).max
+    return Format(dtype, float(info.eps) / 2, float(info.smallest_normal), float(info.smallest_subnormal), float(largest))
+
+
+@cache
+def is_float(dtype: Any) -> bool:
+    """Whether a dtype is a floating-point format that refgrad knows."""
+    try:
+        format_of(dtype)
+    except ValueError:
+        return False
+    return np.dtype(dtype) != np.dtype(np.longdouble) or np.dtype(np.longdouble) == np.dtype(np.float64)
+
+
+@cache
+def working(dtype: Any) -> np.dtype:
+    """The dtype that arithmetic on arrays of a dtype is done in: float64 for float64, else float32."""
+    if not is_float(dtype):
+        raise bad_argument("dtype", str(np.dtype(dtype)), "a float dtype, such as float32, float64 or bfloat16")
+    return np.dtype(np.float64) if np.dtype(dtype) == np.float64 else np.dtype(np.float32)
+
+
+def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Float64 values rounded once to nearest, ties to even, onto the grid of a dtype, and back as float64."""
+    dtype = np.dtype(dtype)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if dtype in (np.float64, np.float32, np.float16):
+            return values.astype(dtype).astype(np.float64)
+        # ml_dtypes casts from float64 by way of float32; rounding that first step to odd makes the pair one rounding
+        return _odd_float32(values).astype(dtype).astype(np.float64)
+
+
+def _odd_float32(values: np.ndarray) -> np.ndarray:
+    near = values.astype(np.float32)
+    toward_zero = np.where(np.abs(near.astype(np.float64)) > np.abs(values), np.nextafter(near, np.float32(0)), near)
+    toward_zero = toward_zero.astype(np.float32)
+    inexact = np.isfinite(values) & (toward_zero.astype(np.float64) != values)
+    return np.where(inexact, (toward_zero.view(np.uint32) | np.uint32(1)).view(np.float32), toward_zero)
+
+
+def ulp(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """The unit in the last place of the binade that holds each value (Muller 2005), as float64; subnormals included."""
+    facts = format_of(dtype)
+    magnitude = np.clip(np.abs(values), facts.smallest_normal, facts.largest)
+    _, exponent = np.frexp(magnitude)
+    return np.ldexp(2.0 * facts.unit_roundoff, exponent - 1)

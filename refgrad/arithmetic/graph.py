@@ -1,0 +1,151 @@
+"""The expression graph of a rule: operations on arrays in SSA form, with host scalars at its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.host import Expr, Host, Scope, name
+from refgrad.errors import TraceError
+
+#: how an operation's value is shaped: one number a tensor, one a row, or one an element
+LEVELS = ("scalar", "tensor", "row", "element")
+BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
+REDUCTIONS = frozenset({"sum", "max"})
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation. ``attribute`` is an input's name, a scalar's host expression, or what a reduction runs over."""
+
+    index: int
+    op: str
+    args: tuple[Node, ...]
+    attribute: Any
+    level: str
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether its value is true or false."""
+        return self.op in BOOLEAN
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"%{a.index}" for a in self.args) if self.args else repr(self.attribute)
+        return f"%{self.index} = {self.op}({inner}) [{self.level}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A rule's update, traced.
+
+    ``outputs`` maps ``p`` and each array slot to the node of its new value, ``host_outputs`` each host slot to its
+    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Node]
+    host_outputs: Mapping[str, Expr]
+    guards: tuple[tuple[Expr, bool], ...]
+
+    def inputs(self) -> list[str]:
+        """The arrays that the graph reads, in order of first use."""
+        return [n.attribute for n in self.nodes if n.op == "input"]
+
+    def scalars(self) -> list[Expr]:
+        """The host scalars that meet an array, in order of first use."""
+        return [n.attribute for n in self.nodes if n.op == "scalar"]
+
+    def reductions(self) -> list[Node]:
+        """The reductions, in order of dependence."""
+        return [n for n in self.nodes if n.op in REDUCTIONS]
+
+    def counts(self) -> dict[str, int]:
+        """How often each array operation occurs."""
+        counts: dict[str, int] = {}
+        for node in self.nodes:
+            if node.args:
+                counts[node.op] = counts.get(node.op, 0) + 1
+        return counts
+
+
+@dataclass
+class Builder:
+    """Collects nodes; equal operations on equal operands become one node."""
+
+    scope: Scope
+    ndim: int
+    nodes: list[Node] = field(default_factory=list)
+    _known: dict[Any, Node] = field(default_factory=dict)
+
+    def node(self, op: str, args: tuple[Node, ...] = (), attribute: Any = None, level: str | None = None) -> Node:
+        """The node of an operation, new or already there."""
+        key = (op, tuple(a.index for a in args), attribute)
+        if key not in self._known:
+            widest = level or max((a.level for a in args), key=LEVELS.index)
+            self._known[key] = Node(len(self.nodes), op, args, attribute, widest)
+            self.nodes.append(self._known[key])
+        return self._known[key]
+
+    def input(self, text: str, level: str = "element") -> Tracer:
+        """An array that the rule is handed."""
+        return Tracer(self.node("input", (), text, level), self)
+
+    def lift(self, value: Any) -> Node:
+        """An operand as a node: a tracer, a host scalar, or a number."""
+        if isinstance(value, Tracer):
+            return value.node
+        host = self.scope.lift(value)
+        if host is None:
+            raise TraceError(f"an operand is {value!r} of type {type(value).__name__}; legal: arrays and numbers")
+        return self.node("scalar", (), host.expr, "scalar")
+
+    def live(self, roots: Mapping[str, Node]) -> tuple[Node, ...]:
+        """The nodes that the outputs need, in order."""
+        needed: set[int] = set()
+        stack = list(roots.values())
+        while stack:
+            node = stack.pop()
+            if node.index not in needed:
+                needed.add(node.index)
+                stack.extend(node.args)
+        return tuple(n for n in self.nodes if n.index in needed)
+
+
+class Tracer(Carrier):
+    """An array that only remembers what is done to it."""
+
+    __slots__ = ("builder", "node")
+
+    def __init__(self, node: Node, builder: Builder) -> None:
+        self.node, self.builder = node, builder
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of the parameter; a rule may branch on it."""
+        return self.builder.ndim
+
+    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        over = attributes.get("over")
+        if op == "length":
+            return Host(name(f"{over}_length"), 1.0, self.builder.scope)
+        nodes = tuple(self.builder.lift(a) for a in args)
+        if op == "square":
+            return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
+        return Tracer(self.builder.node(op, nodes, over, over), self.builder)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all that it is computed from, each once, operands first."""
+    seen: set[int] = set()
+
+    def visit(current: Node) -> Iterator[Node]:
+        if current.index in seen:
+            return
+        seen.add(current.index)
+        for arg in current.args:
+            yield from visit(arg)
+        yield current
+
+    yield from visit(node)

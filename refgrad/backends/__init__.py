@@ -1,0 +1,52 @@
+"""From a plan to numbers: each backend overwrites a parameter and its state with their next values.
+
+A runner is called with a plan, the values of the plan's free names, C-contiguous arrays of one working dtype by name
+(``p``, ``g`` and the array slots), and a number of threads. All runners give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.errors import ArgumentError, nearest
+from refgrad.tracing import Plan
+
+Runner = Callable[[Plan, tuple[float, ...], Mapping[str, np.ndarray], "int | None"], None]
+
+#: below this many elements a kernel that is not compiled yet is not worth the wait for the compiler
+WORTH_COMPILING = 1 << 16
+
+
+def runner(name: str) -> Runner:
+    """The backend of that name; `ArgumentError` naming the nearest one if there is none."""
+    if name not in _RUNNERS:
+        raise ArgumentError(f"backend is {name!r}{nearest(name, _RUNNERS)}; legal: {', '.join(_RUNNERS)}")
+    return _RUNNERS[name]
+
+
+def _numpy(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
+    from refgrad.backends import numpy_backend
+
+    numpy_backend.run(plan, free, arrays)
+
+
+def _numba(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
+    from refgrad.backends import numba_backend
+
+    numba_backend.run(plan, free, arrays, threads)
+
+
+def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
+    """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
+    from refgrad.backends import numba_backend
+
+    if arrays["p"].size >= WORTH_COMPILING or numba_backend.at_hand(plan, arrays["p"].dtype):
+        numba_backend.run(plan, free, arrays, threads)
+    else:
+        _numpy(plan, free, arrays, threads)
+
+
+_RUNNERS: dict[str, Any] = {"auto": _auto, "numpy": _numpy, "numba": _numba}

@@ -1,0 +1,208 @@
+"""What every optimizer can do: make its state, and step, pure or in place, on arrays and on pytrees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad import backends, trees
+from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.rule import Rule, Slot
+from refgrad.tracing import Plan, free_names, free_values, trace
+
+OptimizerState = dict[str, Any]
+
+
+class Optimizer(Rule):
+    """An update rule: from a parameter, its gradient and the state, the next parameter and state."""
+
+    def update(self, p: Any, g: Any, *state_and_t: Any) -> tuple[Any, ...]:
+        """The paper's algorithm: ``(p, g, *slots, t) -> (p, *slots)``; a subclass writes it."""
+        raise NotImplementedError
+
+    def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
+        """The state before the first step.
+
+        Args:
+            p: an array of any float dtype and shape, or a pytree (dict, list, tuple) of arrays.
+            state_dtype: the dtype of the state's arrays; by default that of each parameter.
+
+        Returns:
+            A dict with ``t`` (steps taken, 0) and one entry a slot, structured like ``p``.
+
+        Raises:
+            ArgumentError: a leaf is not an array of a float dtype.
+        """
+        arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
+        state: OptimizerState = {"t": 0}
+        for name, slot in self.slots().items():
+            fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
+            new = [float(fill) if slot.host else np.full(a.shape, fill, state_dtype or a.dtype) for a in arrays]
+            state[name] = trees.rebuild(p, new)
+        return state
+
+    def step(self, p: Any, g: Any, state: Mapping[str, Any], *, backend: str = "auto", threads: int | None = None) -> Any:
+        """One step; nothing that is handed in is changed.
+
+        Args:
+            p: the parameters: arrays of a float dtype, or a pytree of them.
+            g: the gradients, structured and shaped like ``p``; any float dtype no wider than the working precision.
+            state: what `init` or the last step returned.
+            backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).
+            threads: how many threads a kernel may use; by default all that the process may.
+
+        Returns:
+            ``(p, state)``, new arrays of the dtypes that came in.
+
+        Raises:
+            ArgumentError: structures, shapes or dtypes that do not fit, or an unknown backend.
+        """
+        work = self._prepare(p, g, state, False)
+        new = [item.copied() for item in work]
+        self._run(new, int(state["t"]) + 1, backend, threads)
+        return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, state)
+
+    def step_(self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None) -> None:
+        """One step in place: the arrays of ``p`` and ``state`` are overwritten, and ``state["t"]`` is counted up.
+
+        Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable and
+        ``g`` must not share memory with them. Everything is checked before the first element is written.
+        """
+        work = self._prepare(p, g, state, True)
+        t = int(state["t"]) + 1
+        self._run(work, t, backend, threads)
+        for name, slot in self.slots().items():
+            if slot.host:
+                state[name] = trees.rebuild(p, [item.hosts[name] for item in work])
+        state["t"] = t
+
+    def plan(self, shape: tuple[int, ...], t: int, hosts: Mapping[str, float] | None = None) -> Plan:
+        """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
+        hosts = hosts or {n: 1.0 for n, s in self.slots().items() if s.host}
+        return self._plan(len(shape), free_values(self, shape, t, hosts))
+
+    def _plan(self, ndim: int, free: tuple[float, ...]) -> Plan:
+        plans: dict[int, list[Plan]] = self.__dict__.setdefault("_plans", {})
+        known = plans.setdefault(ndim, [])
+        for plan in known:
+            if plan.holds(*free):
+                return plan
+        known.append(trace(self, ndim, dict(zip(free_names(self, ndim), free, strict=True))))
+        return known[-1]
+
+    def _prepare(self, p: Any, g: Any, state: Mapping[str, Any], in_place: bool) -> list[Leaf]:
+        """Every leaf with its arrays, checked; nothing has been written when this raises."""
+        slots = self.slots()
+        missing = [name for name in ("t", *slots) if name not in state]
+        if missing:
+            raise ArgumentError(f"state has no {missing[0]!r}; legal: what {type(self).__name__}.init returned")
+        if isinstance(p, np.ndarray):
+            columns = [[p], [g], *([state[n]] for n in slots)]
+            paths = [""]
+        else:
+            paths = [path for path, _ in trees.leaves(p)]
+            columns = [trees.matching(p, tree, name) for name, tree in self._trees(p, g, state, slots)]
+        return [self._leaf(path, row, slots, in_place) for path, row in zip(paths, zip(*columns, strict=True), strict=True)]
+
+    @staticmethod
+    def _trees(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> list[tuple[str, Any]]:
+        return [("p", p), ("g", g), *((f"state[{n!r}]", state[n]) for n in slots)]
+
+    @staticmethod
+    def _leaf(path: str, row: tuple[Any, ...], slots: Mapping[str, Slot], in_place: bool) -> Leaf:
+        p = as_array(row[0], f"p{path}")
+        arrays, hosts = {"p": p}, {}
+        for (name, slot), value in zip((("g", _GRADIENT), *slots.items()), row[1:], strict=True):
+            if slot.host:
+                hosts[name] = float(value)
+                continue
+            label = f"g{path}" if name == "g" else f"state[{name!r}]{path}"
+            arrays[name] = as_array(value, label)
+            check_fits(p, arrays[name], label)
+        if in_place:
+            check_writeable(arrays, path)
+        return Leaf(arrays, hosts)
+
+    def _run(self, work: list[Leaf], t: int, backend: str, threads: int | None) -> None:
+        """Overwrite every leaf with its next value."""
+        run = backends.runner(backend)
+        for leaf in work:
+            free = free_values(self, leaf.arrays["p"].shape, t, leaf.hosts)
+            plan = self._plan(leaf.arrays["p"].ndim, free)
+            arrays, narrow = working_copies(leaf.arrays)
+            run(plan, free, arrays, threads)
+            for name in narrow:
+                with np.errstate(over="ignore", under="ignore"):
+                    leaf.arrays[name][...] = arrays[name]
+            if leaf.hosts:
+                leaf.hosts = dict(zip(leaf.hosts, plan.host_outputs(*free), strict=True))
+
+    def _collect(self, p: Any, work: list[Leaf], state: Mapping[str, Any]) -> OptimizerState:
+        new: OptimizerState = {"t": int(state["t"]) + 1}
+        for name, slot in self.slots().items():
+            new[name] = trees.rebuild(p, [leaf.hosts[name] if slot.host else leaf.arrays[name] for leaf in work])
+        return new
+
+
+_GRADIENT = Slot()
+
+
+@dataclass
+class Leaf:
+    """One parameter with all that its update reads: arrays by name, and host slots by name."""
+
+    arrays: dict[str, np.ndarray]
+    hosts: dict[str, float]
+
+    def copied(self) -> Leaf:
+        """The same with new arrays for all that a step writes."""
+        arrays = {n: a if n == "g" else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
+        return Leaf(arrays, dict(self.hosts))
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """A NumPy array of a float dtype; `ArgumentError` for anything else."""
+    if not isinstance(value, np.ndarray):
+        if not isinstance(value, np.generic):
+            raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
+        value = np.asarray(value)
+    if not dtypes.is_float(value.dtype):
+        raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
+    return value
+
+
+def check_fits(p: np.ndarray, array: np.ndarray, name: str) -> None:
+    """`ArgumentError` unless an array has the parameter's shape and a dtype that its working precision holds."""
+    if array.shape != p.shape:
+        raise bad_argument(f"{name}.shape", array.shape, f"{p.shape}, the shape of its parameter")
+    if array.dtype == np.float64 and p.dtype != np.float64:
+        legal = f"float32 or narrower, because the parameter is {p.dtype}"
+        raise bad_argument(f"{name}.dtype", "float64", legal)
+
+
+def check_writeable(arrays: Mapping[str, np.ndarray], path: str) -> None:
+    """`ArgumentError` if an array that a step in place writes is read-only, or overlaps another."""
+    for name, array in arrays.items():
+        if name != "g" and not array.flags.writeable:
+            raise ArgumentError(f"{name}{path} is read-only; legal: a writeable array, or the pure `step`")
+    named = list(arrays.items())
+    for index, (name, array) in enumerate(named):
+        for other, second in named[index + 1 :]:
+            if np.may_share_memory(array, second):
+                raise ArgumentError(f"{name}{path} and {other}{path} share memory; legal: separate arrays")
+
+
+def working_copies(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays as contiguous ones of the working dtype, and the names of outputs to be written back."""
+    dtype = dtypes.working(arrays["p"].dtype)
+    ready, narrow = {}, []
+    for name, array in arrays.items():
+        fits = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+        ready[name] = array if fits else np.array(array, dtype=dtype, order="C", copy=True)
+        if not fits and name != "g":
+            narrow.append(name)
+    return ready, narrow

@@ -1,0 +1,235 @@
+"""What a rule is: typed hyperparameters with legal ranges, state slots, a citation, and a place in the registry.
+
+A rule is a frozen dataclass. Its annotations are its hyperparameters; its body (`update` of an optimizer) is the
+paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by handing it other values than arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, dataclass_transform
+
+from refgrad.errors import ArgumentError, bad_argument, nearest
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of legal numbers, either end open or closed."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = True
+    open_high: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
+    def check(self, name: str, value: object) -> float:
+        """The value as a float; `ArgumentError` if it is not a number or out of range."""
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if isinstance(value, (bool, str)) or number not in self:
+            raise bad_argument(name, value, f"a number in {self}")
+        return number
+
+
+class Choice:
+    """One of several named behaviours; each has a sentence that says what it is and who does it."""
+
+    def __init__(self, **sentences: str) -> None:
+        self.sentences: Mapping[str, str] = sentences
+
+    def __str__(self) -> str:
+        return " | ".join(self.sentences)
+
+    def check(self, name: str, value: object) -> str:
+        """The value; `ArgumentError` with the nearest legal one if it is none of them."""
+        if value not in self.sentences:
+            raise ArgumentError(f"{name} is {value!r}; legal: {self}{nearest(str(value), self.sentences)}")
+        return str(value)
+
+
+class Flag:
+    """True or false, with a sentence for true."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return "true | false"
+
+    def check(self, name: str, value: object) -> bool:
+        """The value; `ArgumentError` if it is not a bool."""
+        if not isinstance(value, bool):
+            raise bad_argument(name, value, "True or False")
+        return value
+
+
+Positive = Annotated[float, Range(0.0)]
+NonNegative = Annotated[float, Range(0.0, open_low=False)]
+Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
+Fraction = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
+Real = Annotated[float, Range()]
+
+ScalarPrecision = Annotated[
+    str,
+    Choice(
+        float64="the paper's real numbers: host scalars are computed in float64 and rounded once where they meet an array",
+        float32="every operation on host scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a rule comes from."""
+
+    authors: str
+    title: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.authors}, “{self.title}”, {self.where}"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One array of state, shaped like the parameter.
+
+    ``fill`` is its first value, or the name of the hyperparameter that gives it; a slot with ``when`` exists only
+    if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a parameter, kept on the host.
+    """
+
+    fill: float | str = 0.0
+    when: str | None = None
+    host: bool = False
+
+
+zeros_like_param = Slot()
+
+
+def host_number(fill: float) -> Slot:
+    """A slot that holds one float64 number a parameter, kept on the host."""
+    return Slot(fill, host=True)
+
+
+class State(Mapping[str, Slot]):
+    """The state slots of a rule, in the order in which `update` takes and returns them."""
+
+    def __init__(self, **slots: Slot) -> None:
+        self._slots = slots
+
+    def __getitem__(self, name: str) -> Slot:
+        return self._slots[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+
+REGISTRY: dict[str, type[Rule]] = {}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Base of every rule; a public subclass with a citation enters the registry under its own name."""
+
+    scalars: ScalarPrecision = "float64"
+
+    citation: ClassVar[Citation]
+    state: ClassVar[State] = State()
+    #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
+    nan: ClassVar[str] = "propagate"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True, kw_only=True)(cls)
+        if "citation" in vars(cls):
+            REGISTRY[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        for name, legal in self.legal().items():
+            object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
+
+    @classmethod
+    def legal(cls) -> dict[str, Range | Choice | Flag]:
+        """Each hyperparameter's legal values, in order of declaration."""
+        hints = _hints(cls)
+        fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        names = [n for n in fields if n != "scalars"] + ["scalars"]
+        return {n: fields[n] for n in names}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Each hyperparameter's default."""
+        return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Each hyperparameter's value."""
+        return {name: getattr(self, name) for name in self.legal()}
+
+    def numbers(self) -> dict[str, float]:
+        """The hyperparameters that are numbers; the others choose what the body does."""
+        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+
+    def replace(self, **changes: Any) -> typing.Self:
+        """The same rule with other hyperparameters."""
+        unknown = set(changes) - set(self.legal())
+        if unknown:
+            word = sorted(unknown)[0]
+            names = ", ".join(self.legal())
+            raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def variants(self) -> list[tuple[str, typing.Self]]:
+        """Every rule that differs from this one in one named behaviour, as (``field=value``, rule)."""
+        found = []
+        for name, legal in self.legal().items():
+            values: list[Any] = list(legal.sentences) if isinstance(legal, Choice) else []
+            if isinstance(legal, Flag):
+                values = [True, False]
+            for value in values:
+                if value != getattr(self, name):
+                    found.append((f"{name}={value}", self.replace(**{name: value})))
+        return found
+
+    def slots(self) -> dict[str, Slot]:
+        """The state slots that exist under these hyperparameters."""
+        return {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+
+    def __str__(self) -> str:
+        changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    if cls not in _HINTS:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        _HINTS[cls] = {n: h.__metadata__[0] for n, h in hints.items() if typing.get_origin(h) is Annotated}
+    return _HINTS[cls]
+
+
+def find(name: str) -> type[Rule]:
+    """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
+    import refgrad.optimizers  # noqa: F401  (fills the registry)
+
+    if name in REGISTRY:
+        return REGISTRY[name]
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, REGISTRY)}; `refgrad list` shows all")

@@ -1,0 +1,126 @@
+"""A rule traced into plans: a graph with the host scalars that it needs, for the branches that a step takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refgrad.arithmetic import host
+from refgrad.arithmetic.graph import Builder, Graph, Tracer
+
+if TYPE_CHECKING:
+    from refgrad.rule import Rule
+
+Scalars = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One traced form of a rule: valid for steps on which its guards hold."""
+
+    rule: Rule
+    graph: Graph
+    #: names that host expressions read besides the hyperparameters: ``t``, host slots and lengths
+    free: tuple[str, ...]
+
+    @cached_property
+    def table(self) -> host.Table:
+        """The arithmetic of the host scalars."""
+        return host.TABLES[self.rule.scalars]
+
+    def names(self, free: Mapping[str, float]) -> dict[str, float]:
+        """The value of every name in the arithmetic of the host scalars."""
+        constant = self.table["const"]
+        return {n: constant(v) for n, v in {**self.rule.numbers(), **free}.items()}
+
+    @cached_property
+    def scalars(self) -> Callable[..., Scalars]:
+        """``scalars(*free)``: each host scalar that meets an array, in the graph's order."""
+        return self._function(self.graph.scalars())
+
+    @cached_property
+    def host_outputs(self) -> Callable[..., Scalars]:
+        """``host_outputs(*free)``: the new value of each host slot."""
+        return self._function(list(self.graph.host_outputs.values()))
+
+    @cached_property
+    def holds(self) -> Callable[..., bool]:
+        """``holds(*free)``: whether the branches on host scalars go the way that was traced."""
+        guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & host.names_in(expr)]
+        values = self._function([expr for expr, _ in guards])
+        wanted = tuple(taken for _, taken in guards)
+        if not guards:
+            return lambda *free: True
+        return lambda *free: tuple(map(bool, values(*free))) == wanted
+
+    def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
+        if self.rule.scalars != "float64":
+            return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
+        names: dict[str, Any] = dict(self.rule.numbers(), sqrt=math.sqrt, max=max, min=min)
+        body = "".join(f"{host.python_source(e)}, " for e in exprs)
+        # the source is made of operators, numbers and the names of fields alone
+        return eval(f"lambda {', '.join(self.free)}: ({body})", names)
+
+    def _interpret(self, exprs: list[host.Expr], free: Mapping[str, float]) -> Scalars:
+        names, memo = self.names(free), {}  # type: ignore[var-annotated]
+        return tuple(host.evaluate(e, names, self.table, memo) for e in exprs)
+
+
+def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
+    """The rule with its numeric hyperparameters handed as host scalars of a scope."""
+    copy = object.__new__(type(rule))
+    values = rule.hyperparameters() | {n: scope.named(n, v) for n, v in rule.numbers().items()}
+    for name, value in values.items():
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
+    """The names besides the hyperparameters, in the order that a plan's functions take them."""
+    hosts = tuple(n for n, slot in rule.slots().items() if slot.host)
+    return ("t", *hosts, "tensor_length") + (("row_length",) if ndim else ())
+
+
+def free_values(rule: Rule, shape: tuple[int, ...], t: int, hosts: Mapping[str, float]) -> tuple[float, ...]:
+    """The values of `free_names` at a step."""
+    size = math.prod(shape)
+    lengths = (float(size), float(math.prod(shape[1:]))) if shape else (float(size),)
+    return (float(t), *hosts.values(), *lengths)
+
+
+def trace(rule: Rule, ndim: int, free: Mapping[str, float]) -> Plan:
+    """The plan of a rule's update for parameters of a number of axes, on the branches that ``free`` values take."""
+    scope = host.Scope(host.TABLES[rule.scalars])
+    builder = Builder(scope, ndim)
+    slots = rule.slots()
+    arguments: list[Any] = [builder.input("p"), builder.input("g")]
+    for name, slot in rule.state.items():
+        present = name in slots
+        arguments.append((scope.named(name, free[name]) if slot.host else builder.input(name)) if present else None)
+    results = with_hosts(rule, scope).update(*arguments, scope.named("t", free["t"]))  # type: ignore[attr-defined]
+    named = dict(zip(("p", *rule.state), results, strict=True))
+    outputs = {n: builder.lift(named[n]) for n in ("p", *slots) if isinstance(named[n], Tracer)}
+    host_outputs = {n: named[n].expr for n, s in slots.items() if s.host}
+    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)))
+    return Plan(rule, graph, free_names(rule, ndim))
+
+
+def literal(rule: Rule, arrays: Mapping[str, np.ndarray], t: int, hosts: Mapping[str, float]) -> dict[str, Any]:
+    """One step by running the rule's body on NumPy arrays as it stands: the meaning of the rule.
+
+    The arrays have the working dtype. Returns ``p`` and every slot by name, host slots as floats.
+    """
+    scope = host.Scope(host.TABLES[rule.scalars])
+    slots = rule.slots()
+    state = [
+        (scope.named(n, hosts[n]) if s.host else arrays[n]) if n in slots else None for n, s in rule.state.items()
+    ]
+    with np.errstate(all="ignore"):
+        results = with_hosts(rule, scope).update(arrays["p"], arrays["g"], *state, scope.named("t", t))  # type: ignore[attr-defined]
+    named = dict(zip(("p", *rule.state), results, strict=True))
+    return {n: named[n].value if n in slots and slots[n].host else named[n] for n in ("p", *slots)}

@@ -1,0 +1,60 @@
+"""The one small protocol between the oracle and whatever is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from refgrad.errors import RefgradError
+from refgrad.optimizers.base import Optimizer
+
+Value = np.ndarray | float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What can be seen of a candidate between two steps.
+
+    ``params`` are the parameters, one array a leaf; ``state`` has, one mapping a leaf, the rule's slots that could be
+    read, by the rule's names for them (a host slot as a float). A slot that is missing cannot be read. The arrays may be
+    views of the candidate's own memory: whoever keeps one copies it.
+    """
+
+    params: Sequence[np.ndarray]
+    state: Sequence[Mapping[str, Value]]
+
+
+class Run(Protocol):
+    """A candidate that has been given its parameters."""
+
+    def step(self, grads: Sequence[np.ndarray]) -> None:
+        """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards."""
+
+    def observe(self) -> Observation:
+        """The parameters and the state as they are now."""
+
+
+class Candidate(Protocol):
+    """Something that claims to be a rule."""
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+
+    def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> Run:
+        """Hand it its parameters, copied; ``rule`` tells the hyperparameters, and which slots are asked for."""
+
+
+@dataclass
+class CandidateFault(RefgradError):
+    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.verdict.FAULTS`."""
+
+    kind: str
+    message: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message

@@ -1,0 +1,1 @@
+"""The oracle: it drives a candidate, encloses what is acceptable, and gives a verdict."""

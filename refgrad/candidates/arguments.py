@@ -1,0 +1,108 @@
+"""A rule's hyperparameters as the arguments of a candidate's own constructor."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, known_as
+from refgrad.errors import CandidateError, nearest
+from refgrad.optimizers.base import Optimizer
+
+Parameters = Mapping[str, inspect.Parameter]
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass
+class Arguments:
+    """Keyword arguments; the rule's fields that they carry; and notes on fields that could not be passed on."""
+
+    keywords: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a function, or of a class's constructor; one that takes ``**kwargs`` inherits its parents'."""
+    # a class's own __init__ is what is wanted of each parent, not a signature made up by a metaclass
+    sources: list[Any] = [function]
+    if isinstance(function, type):
+        sources = [vars(c)["__init__"] for c in inspect.getmro(function) if "__init__" in vars(c)]
+    found: dict[str, inspect.Parameter] = {}
+    for source in sources:
+        try:
+            parameters = inspect.signature(source).parameters
+        except (TypeError, ValueError):
+            break
+        found = {**parameters, **found}
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return {n: p for n, p in found.items() if n != "self" or not isinstance(function, type)}
+
+
+def takes_anything(parameters: Parameters) -> bool:
+    """Whether there is a ``**kwargs`` among the parameters."""
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def for_rule(parameters: Parameters, rule: Optimizer, options: Mapping[str, Any], name: str) -> Arguments:
+    """Every hyperparameter that has a counterpart among the parameters, and the options, which win over them.
+
+    Raises:
+        CandidateError: an option that is not a parameter, or a number of the rule that has no counterpart and is
+            neither zero nor its default: the candidate cannot be told to use it.
+    """
+    named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
+    check_options(options, named, takes_anything(parameters), name)
+    result = Arguments()
+    for pack, fields in PACKED.items():
+        present = [f for f in fields if f in rule.legal()]
+        if pack in named and present and pack not in options:
+            result.keywords[pack] = tuple(getattr(rule, f) for f in _as_many(fields, present, named[pack].default))
+            result.given |= set(present)
+    for word, value in rule.hyperparameters().items():
+        target = known_as(word, HYPERPARAMETERS, named)
+        if word == "scalars" or word in result.given:
+            continue
+        if target is not None and (target == word or not isinstance(value, str)):
+            if target not in options and target not in result.keywords:
+                result.given.add(word)
+                # momentum=0 to a constructor that says None for "without"
+                if not (value == 0.0 and named[target].default is None):
+                    result.keywords[target] = value
+        elif not (packed_in(word, named) or takes_anything(parameters)):
+            _without_counterpart(word, rule, named, name, result.notes)
+    result.keywords.update(options)
+    return result
+
+
+def packed_in(word: str, present: Mapping[str, Any]) -> str | None:
+    """The parameter that packs a hyperparameter, if it is there."""
+    return next((pack for pack, fields in PACKED.items() if word in fields and pack in present), None)
+
+
+def check_options(options: Mapping[str, Any], parameters: Mapping[str, Any], anything: bool, name: str) -> None:
+    """`CandidateError` naming the nearest parameter for an option that the candidate does not take."""
+    for option in options:
+        if option not in parameters and not anything:
+            legal = ", ".join(parameters) or "none"
+            raise CandidateError(f"{name} takes no option {option!r}{nearest(option, parameters)}; legal: {legal}")
+
+
+def _as_many(fields: tuple[str, ...], present: list[str], default: Any) -> list[str]:
+    """As many of the rule's fields as the pack holds by default: Adam's rule with three betas packs two for a pair."""
+    count = len(default) if isinstance(default, (tuple, list)) else len(present)
+    return [f for f in fields if f in present][:count]
+
+
+def _without_counterpart(word: str, rule: Optimizer, named: Parameters, name: str, notes: list[str]) -> None:
+    value = getattr(rule, word)
+    if word not in rule.numbers() or value == 0.0:
+        return
+    if value != rule.defaults()[word]:
+        legal = ", ".join(named) or "nothing"
+        message = f"{name} takes no {word}, but the rule has {word}={value!r}; it takes: {legal}"
+        raise CandidateError(f"{message}. Leave {word} at its default, or hand over a candidate that has it built in")
+    notes.append(f"{name} takes no {word}; judged with the rule's default, {word}={value!r}")

@@ -1,0 +1,47 @@
+"""What adapters check of a candidate, in one voice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import CandidateError, RefgradError
+
+
+@contextmanager
+def building(name: str) -> Iterator[None]:
+    """An exception while a candidate is built becomes a `CandidateError` that names it."""
+    try:
+        yield
+    except RefgradError:
+        raise
+    except Exception as error:
+        raise CandidateError(f"building {name} raised {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def stepping(name: str) -> Iterator[None]:
+    """An exception in a candidate's step becomes the fault ``raised``."""
+    try:
+        yield
+    except RefgradError:
+        raise
+    except Exception as error:
+        raise CandidateFault("raised", f"{name} raised {type(error).__name__}: {error}") from error
+
+
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays of one shape and dtype hold the same bytes, NaN and signed zero included."""
+    return one.tobytes() == other.tobytes()
+
+
+def check_like(value: np.ndarray, reference: np.ndarray, what: str) -> np.ndarray:
+    """The value; a fault unless it has the shape and the dtype of the array that it takes the place of."""
+    if value.shape != reference.shape:
+        raise CandidateFault("shape", f"{what} has shape {value.shape}; legal: {reference.shape}, as it came in")
+    if value.dtype != reference.dtype:
+        raise CandidateFault("dtype", f"{what} has dtype {value.dtype}; legal: {reference.dtype}, as it came in")
+    return value

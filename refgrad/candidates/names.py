@@ -1,0 +1,81 @@
+"""What implementations call a rule's hyperparameters and state: tables, by the rule's own name for each."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from types import MappingProxyType
+
+Names = Mapping[str, tuple[str, ...]]
+
+#: hyperparameter -> names that constructors and functions give it, besides its own
+HYPERPARAMETERS: Names = MappingProxyType(
+    {
+        "lr": ("learning_rate", "step_size"),
+        "beta": ("momentum", "b1", "beta1", "decay"),
+        "beta1": ("b1", "beta_1"),
+        "beta2": ("b2", "beta_2"),
+        "beta3": ("b3", "beta_3"),
+        "eps": ("epsilon",),
+        "weight_decay": ("wd", "weight_decay_rate"),
+        "alpha": ("decay", "rho", "decay_rate"),
+        "rho": ("decay", "alpha"),
+        "decay": ("alpha", "rho"),
+        "momentum": ("mu", "beta", "decay"),
+        "initial_accumulator": ("initial_accumulator_value",),
+        "initial_accumulator_value": ("initial_accumulator",),
+        "trust": ("trust_coefficient",),
+        "trust_coefficient": ("trust", "eeta"),
+        "eta_minus": ("eta_neg",),
+        "eta_plus": ("eta_pos",),
+        "step_min": ("min_step_size", "step_size_min"),
+        "step_max": ("max_step_size", "step_size_max"),
+    }
+)
+
+#: a parameter that packs several hyperparameters -> these, in its order
+PACKED: Names = MappingProxyType(
+    {
+        "betas": ("beta1", "beta2", "beta3"),
+        "etas": ("eta_minus", "eta_plus"),
+        "step_sizes": ("step_min", "step_max"),
+    }
+)
+
+#: state slot -> names that torch's and optax's state and plain functions give it, besides its own
+SLOTS: Names = MappingProxyType(
+    {
+        "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer"),
+        "v": ("exp_avg_sq", "nu", "square_avg", "sum_of_squares"),
+        "v_max": ("max_exp_avg_sq", "nu_max"),
+        "v_hat": ("max_exp_avg_sq", "nu_max"),
+        "u": ("exp_inf", "nu"),
+        "s": ("exp_avg_var", "nu", "sum", "sum_of_squares"),
+        "b": ("momentum_buffer", "trace"),
+        "buf": ("momentum_buffer", "trace"),
+        "buffer": ("momentum_buffer", "trace"),
+        "momentum": ("momentum_buffer", "trace"),
+        "velocity": ("momentum_buffer", "trace"),
+        "accumulator": ("sum", "sum_of_squares"),
+        "total": ("sum", "sum_of_squares"),
+        "g_sum": ("sum", "sum_of_squares"),
+        "sum": ("sum_of_squares",),
+        "g_avg": ("grad_avg", "mu"),
+        "m_g": ("grad_avg", "mu"),
+        "square_avg": ("e_g", "nu"),
+        "acc_delta": ("e_x",),
+        "e_g": ("square_avg",),
+        "e_x": ("acc_delta",),
+        "mu_product": (),
+        "g_prev": ("prev", "previous_grad", "prev_grad"),
+        "previous": ("prev", "previous_grad", "prev_grad"),
+        "step_size": ("step_sizes",),
+    }
+)
+
+#: the parameter, its gradient and the step count in plain functions
+PARAMETER, GRADIENT, STEP = ("p", "param", "params", "parameter"), ("g", "grad", "grads", "gradient"), ("t", "step")
+
+
+def known_as(word: str, table: Names, present: Container[str]) -> str | None:
+    """The first of a hyperparameter's or slot's names that is present; its own name before all others."""
+    return next((name for name in (word, *table.get(word, ())) if name in present), None)

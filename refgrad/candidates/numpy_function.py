@@ -1,0 +1,185 @@
+"""A plain function of one parameter: ``f(p, g, *slots, t, **hyperparameters) -> (p, *slots)``, arguments by name.
+
+It may be pure and return what is new, as a tuple in the order of its own arguments or as a dict by name, or work in
+place and return None. A slot that it does not take is hidden from the oracle.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.arguments import check_options, parameters_of, takes_anything
+from refgrad.candidates.faults import building, check_like, same_bits, stepping
+from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PARAMETER, SLOTS, STEP, known_as
+from refgrad.candidates.protocol import CandidateFault, Observation, Value
+from refgrad.errors import CandidateError, nearest
+from refgrad.optimizers.base import Optimizer
+
+
+@dataclass(frozen=True)
+class NumpyFunction:
+    """A function as a candidate; it is called once for each parameter and step."""
+
+    name: str
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+
+    def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> FunctionRun:
+        """The function with the rule's own state before the first step."""
+        binding = bind(self.function, rule, self.options, self.name)
+        arrays = [np.array(p, order="C", copy=True) for p in params]
+        with building(self.name):
+            initial = rule.init(arrays)
+        state = [{s: initial[s][i] for s in binding.slots.values()} for i in range(len(arrays))]
+        return FunctionRun(self.name, self.function, binding, arrays, state)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Which argument takes what: ``slots`` maps arguments to slots in the order of the signature."""
+
+    p: str
+    g: str
+    t: str | None
+    slots: Mapping[str, str]
+    constants: Mapping[str, Any]
+    positional: tuple[str, ...]
+    hosts: frozenset[str]
+
+
+def looks_like_update(function: Callable[..., Any]) -> bool:
+    """Whether a function takes a parameter and its gradient by names that say so."""
+    names = parameters_of(function)
+    return any(n in names for n in PARAMETER) and any(n in names for n in GRADIENT)
+
+
+def bind(function: Callable[..., Any], rule: Optimizer, options: Mapping[str, Any], name: str) -> Binding:
+    """Match a function's arguments with the rule by name; `CandidateError` for one that stands for nothing."""
+    parameters = parameters_of(function)
+    p, g, t = (next((n for n in names if n in parameters), None) for names in (PARAMETER, GRADIENT, STEP))
+    if p is None or g is None:
+        raise CandidateError(f"{name} takes ({', '.join(parameters)}); legal: f(p, g, *slots, t, **hyperparameters)")
+    check_options(options, parameters, takes_anything(parameters), name)
+    # each argument stands for one thing: options are named by the user, slots come before hyperparameters
+    free = {n: q for n, q in parameters.items() if n not in (p, g, t, *options)}
+    by_slot = {s: known_as(s, SLOTS, free) for s in rule.slots()}
+    by_argument = {argument: slot for slot, argument in by_slot.items() if argument is not None}
+    slots = {n: by_argument[n] for n in parameters if n in by_argument}
+    constants: dict[str, Any] = dict(options)
+    for word, value in rule.hyperparameters().items():
+        argument = known_as(word, HYPERPARAMETERS, free)
+        if argument is not None and argument not in slots and argument not in constants:
+            constants[argument] = value
+    _check_complete(parameters, {p, g, t, *slots, *constants}, rule, name)
+    positional = tuple(n for n, q in parameters.items() if q.kind is inspect.Parameter.POSITIONAL_ONLY)
+    hosts = frozenset(s for s, kind in rule.slots().items() if kind.host)
+    return Binding(p, g, t, slots, constants, positional, hosts)
+
+
+def _check_complete(
+    parameters: Mapping[str, inspect.Parameter], bound: set[str | None], rule: Optimizer, name: str
+) -> None:
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    legal = ["p", "g", *rule.slots(), "t", *rule.legal()]
+    for argument, parameter in parameters.items():
+        if argument not in bound and parameter.kind not in variadic and parameter.default is inspect.Parameter.empty:
+            hint = nearest(argument, legal)
+            raise CandidateError(
+                f"{name} has an argument {argument!r} that stands for nothing in {type(rule).__name__}{hint}; "
+                f"legal: {', '.join(legal)}, an option of that name, or a default"
+            )
+
+
+class FunctionRun:
+    """A function with the parameters and the state that it is handed."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        binding: Binding,
+        params: list[np.ndarray],
+        state: list[dict[str, Value]],
+    ) -> None:
+        self._name, self._function, self._binding = name, function, binding
+        self._params, self._state, self._t = params, state, 0
+
+    def step(self, grads: Sequence[np.ndarray]) -> None:
+        """One call a parameter."""
+        self._t += 1
+        for leaf, grad in enumerate(grads):
+            self._call(leaf, grad)
+
+    def observe(self) -> Observation:
+        """The arrays themselves."""
+        return Observation(self._params, self._state)
+
+    def _call(self, leaf: int, grad: np.ndarray) -> None:
+        binding, state = self._binding, self._state[leaf]
+        handed = {binding.p: self._params[leaf], **{n: state[s] for n, s in binding.slots.items()}}
+        arrays = {n: a for n, a in {**handed, binding.g: grad}.items() if isinstance(a, np.ndarray)}
+        before = {n: a.copy() for n, a in arrays.items()}
+        named = {**handed, binding.g: grad, **binding.constants}
+        if binding.t is not None:
+            named[binding.t] = self._t
+        first = [named.pop(n) for n in binding.positional if n in named]
+        with stepping(self._name):
+            result = self._function(*first, **named)
+        changed = [n for n, a in arrays.items() if not same_bits(a, before[n])]
+        if result is None:
+            changed = [n for n in changed if n == binding.g]
+        if changed:
+            raise CandidateFault("mutated", f"{self._name} changed its argument {changed[0]!r}; legal: {_WAYS}")
+        if result is None:
+            return
+        new = self._named(result)
+        self._params[leaf] = self._array(new[binding.p], before[binding.p], binding.p)
+        for argument, slot in binding.slots.items():
+            if slot in binding.hosts:
+                state[slot] = self._number(new[argument], argument)
+            else:
+                state[slot] = self._array(new[argument], before[argument], argument)
+
+    def _named(self, result: Any) -> Mapping[str, Any]:
+        """What a pure function returned, by the names of its own arguments."""
+        wanted = [self._binding.p, *self._binding.slots]
+        legal = f"({', '.join(wanted)}), a dict with these keys, or None" if len(wanted) > 1 else f"{wanted[0]} or None"
+        if isinstance(result, Mapping):
+            if set(result) != set(wanted):
+                raise CandidateFault(
+                    "structure", f"{self._name} returned a dict with keys {list(result)}; legal: {legal}"
+                )
+            return result
+        values = list(result) if isinstance(result, (tuple, list)) else [result]
+        if len(values) != len(wanted):
+            came = f"a {type(result).__name__} of {len(values)}" if isinstance(result, (tuple, list)) else _kind(result)
+            raise CandidateFault("structure", f"{self._name} returned {came}; legal: {legal}")
+        return dict(zip(wanted, values, strict=True))
+
+    def _array(self, value: Any, reference: np.ndarray, argument: str) -> np.ndarray:
+        if not isinstance(value, np.ndarray):
+            # NumPy makes scalars of arrays without axes; JAX's arrays are read as they are
+            if not isinstance(value, np.generic) and not type(value).__module__.startswith("jax"):
+                message = f"{self._name} returned {_kind(value)} for {argument}; legal: a NumPy array"
+                raise CandidateFault("structure", message)
+            value = np.asarray(value)
+        return check_like(value, reference, f"{self._name}'s {argument}")
+
+    def _number(self, value: Any, argument: str) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            message = f"{self._name} returned {_kind(value)} for {argument}; legal: a number"
+            raise CandidateFault("structure", message) from None
+
+
+_WAYS = "return new arrays and leave the arguments alone, or overwrite p and the state in place and return None"
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"

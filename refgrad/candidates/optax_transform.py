@@ -1,0 +1,144 @@
+"""optax: a gradient transformation, or a function that returns one.
+
+Gradients are copied into JAX; parameters and state are read back as views. ``update`` and ``apply_updates`` run in one
+jitted function, as they do in training. Float64 is enabled around the calls that need it and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from refgrad.candidates.arguments import for_rule, parameters_of
+from refgrad.candidates.faults import building, stepping
+from refgrad.candidates.names import SLOTS, known_as
+from refgrad.candidates.protocol import Observation, Value
+from refgrad.errors import CandidateError
+from refgrad.optimizers.base import Optimizer
+
+#: from the rule: the transformation, and notes
+Build = Callable[[Optimizer], tuple[optax.GradientTransformation, list[str]]]
+
+
+@dataclass(frozen=True)
+class OptaxTransform:
+    """A gradient transformation as a candidate."""
+
+    name: str
+    build: Build
+
+    def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> OptaxRun:
+        """The transformation's state for a list of parameters."""
+        with building(self.name):
+            transform, notes = self.build(rule)
+        if not isinstance(transform, optax.GradientTransformation):
+            legal = "an optax.GradientTransformation"
+            raise CandidateError(f"{self.name} returned a {type(transform).__name__}; legal: {legal}")
+        with building(self.name):
+            return OptaxRun(self.name, transform, params, rule, notes)
+
+
+def from_transform(transform: Any, name: str, options: Mapping[str, Any]) -> OptaxTransform:
+    """A transformation as it is; it has its hyperparameters built in, and the rule states them."""
+    if options:
+        raise CandidateError(
+            f"{name} is built already; legal options: none. Set {', '.join(options)} where it is built"
+        )
+    return OptaxTransform(name, lambda rule: (transform, []))
+
+
+def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> OptaxTransform:
+    """A function that is called with the rule's hyperparameters by the names that it gives them."""
+
+    def build(rule: Optimizer) -> tuple[Any, list[str]]:
+        told = for_rule(parameters_of(function), rule, options, name)
+        return function(**told.keywords), told.notes
+
+    text = ", ".join(f"{n}={v!r}" for n, v in options.items())
+    return OptaxTransform(f"{name}({text})" if options else name, build)
+
+
+class OptaxRun:
+    """A transformation with its state and its parameters, a list of JAX arrays."""
+
+    def __init__(
+        self,
+        name: str,
+        transform: optax.GradientTransformation,
+        params: Sequence[np.ndarray],
+        rule: Optimizer,
+        notes: list[str],
+    ) -> None:
+        self._name, self.notes = name, notes
+        self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._wide = any(p.dtype == np.float64 for p in params)
+
+        def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+            updates, state = transform.update(grads, state, params)
+            return optax.apply_updates(params, updates), state
+
+        self._advance = jax.jit(advance)
+        with self._precision():
+            self._params = [_copied(p) for p in params]
+            self._state = transform.init(self._params)
+
+    def step(self, grads: Sequence[np.ndarray]) -> None:
+        """One jitted update, waited for: the gradients are copied before this returns."""
+        with self._precision(), stepping(self._name):
+            new = self._advance(self._params, self._state, [_copied(g) for g in grads])
+            self._params, self._state = jax.block_until_ready(new)
+
+    def observe(self) -> Observation:
+        """Views of the parameters, and of the named fields of the state that are known as slots."""
+        count = len(self._params)
+        found: list[dict[str, Value]] = [{} for _ in range(count)]
+        fields = _fields(self._state)
+        for slot, host in self._hosts.items():
+            name = known_as(slot, SLOTS, fields)
+            values = [] if name is None else jax.tree.leaves(fields[name])
+            if host and len(values) == 1:
+                values = values * count
+            if len(values) == count:
+                for leaf, value in zip(found, values, strict=True):
+                    leaf[slot] = float(value) if host else np.asarray(value)
+        return Observation([np.asarray(p) for p in self._params], found)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return _enable_x64() if self._wide else nullcontext()
+
+
+def _copied(array: np.ndarray) -> jax.Array:
+    return jnp.asarray(np.array(array, order="C", copy=True))
+
+
+def _enable_x64() -> AbstractContextManager[Any]:
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    return jax.experimental.enable_x64()  # before JAX 0.8
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    """Every field of the named tuples in a state by name; a name that occurs twice says nothing, and is left out."""
+    pairs = list(_named(state))
+    names = [name for name, _ in pairs]
+    return {name: value for name, value in pairs if names.count(name) == 1}
+
+
+def _named(node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        for name, value in zip(node._fields, node, strict=True):
+            yield name, value
+            yield from _named(value)
+    elif isinstance(node, (tuple, list)):
+        for value in node:
+            yield from _named(value)
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _named(value)

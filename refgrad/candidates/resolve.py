@@ -1,0 +1,191 @@
+"""From what the user hands over to a candidate: by the type of the thing, importing nothing on the user's behalf."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from refgrad.candidates.arguments import parameters_of
+from refgrad.candidates.names import HYPERPARAMETERS
+from refgrad.candidates.protocol import Candidate
+from refgrad.errors import CandidateError, nearest
+from refgrad.optimizers.base import Optimizer
+
+Options = Mapping[str, Any]
+
+LEGAL = (
+    "a torch.optim.Optimizer class, instance or function of the parameters; an optax.GradientTransformation or a "
+    "function that returns one; a function f(p, g, *slots, t); a refgrad rule; or a string 'package.module:name'"
+)
+
+
+def resolve(thing: Any, options: Options | None = None) -> Candidate:
+    """The candidate that a thing is.
+
+    Args:
+        thing: see docs/candidates.md; a string names it, as ``package.module:name`` or ``path/to/file.py:name``.
+        options: extra keyword arguments for the thing's own constructor or function.
+
+    Raises:
+        CandidateError: the thing cannot be found, or is nothing that can be checked.
+    """
+    options = dict(options or {})
+    name = thing if isinstance(thing, str) else describe(thing)
+    thing = load(thing) if isinstance(thing, str) else thing
+    for adapter in (_ready, _refgrad, _torch, _optax, _function):
+        candidate = adapter(thing, name, options)
+        if candidate is not None:
+            return candidate
+    takes = f" with arguments ({', '.join(parameters_of(thing))})" if callable(thing) else ""
+    raise CandidateError(f"{name} is a {type(thing).__name__}{takes}; legal: {LEGAL}")
+
+
+def describe(thing: Any) -> str:
+    """How reports call a thing."""
+    named = thing if isinstance(thing, type) or inspect.isroutine(thing) else type(thing)
+    module = getattr(named, "__module__", None)
+    # torch.optim.adamw.AdamW is known as torch.optim.AdamW: the shortest package that has it under its own name
+    parts = (module or "").split(".")
+    for length in range(1, len(parts)):
+        package = sys.modules.get(".".join(parts[:length]))
+        if getattr(package, named.__name__, None) is named:
+            module = ".".join(parts[:length])
+            break
+    name = f"{module}.{named.__qualname__}" if module not in (None, "builtins", "__main__") else named.__qualname__
+    return name if named is thing else f"{name} instance"
+
+
+def load(target: str) -> Any:
+    """What a string ``package.module:name`` or ``path/to/file.py:name`` refers to."""
+    place, colon, attribute = target.rpartition(":")
+    if not colon or not place or not attribute:
+        dotted, _, last = target.rpartition(".")
+        hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
+        raise CandidateError(f"target is {target!r}{hint}; legal: 'package.module:name' or 'path/to/file.py:name'")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            where = place if found is module else f"{place}:{getattr(found, '__qualname__', found)}"
+            raise CandidateError(f"{where} has no {part!r}{nearest(part, _public(found))}")
+        found = getattr(found, part)
+    return found
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise CandidateError(f"there is no file {str(path)!r} (from {str(Path.cwd())!r})")
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    loader = spec.loader
+    sys.path.insert(0, str(path.resolve().parent))  # so that the file can import its neighbours
+    try:
+        _guarded(str(path), lambda: loader.exec_module(module))
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    return _guarded(name, lambda: importlib.import_module(name))
+
+
+def _guarded(name: str, action: Callable[[], Any]) -> Any:
+    """Import a module; whatever goes wrong in it is a `CandidateError`."""
+    try:
+        return action()
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            hint = nearest(missing.rpartition(".")[2], _modules_beside(missing))
+            raise CandidateError(f"there is no module {missing!r}{hint}") from None
+        raise CandidateError(f"{name} needs a module {missing!r}, which is not installed") from error
+    except (Exception, SystemExit) as error:
+        raise CandidateError(f"importing {name} raised {type(error).__name__}: {error}") from error
+
+
+def _modules_beside(missing: str) -> Iterable[str]:
+    parent = sys.modules.get(missing.rpartition(".")[0])
+    return [m.name for m in pkgutil.iter_modules(getattr(parent, "__path__", None))]
+
+
+def _public(thing: Any) -> list[str]:
+    return [name for name in dir(thing) if not name.startswith("_")]
+
+
+def _ready(thing: Any, name: str, options: Options) -> Candidate | None:
+    """A candidate already, by the protocol."""
+    if isinstance(thing, type) or not (hasattr(thing, "start") and isinstance(getattr(thing, "name", None), str)):
+        return None
+    if options:
+        raise CandidateError(f"{name} is a candidate already; legal options: none, not {', '.join(options)}")
+    return thing
+
+
+def _refgrad(thing: Any, name: str, options: Options) -> Candidate | None:
+    if not (isinstance(thing, Optimizer) or (isinstance(thing, type) and issubclass(thing, Optimizer))):
+        return None
+    from refgrad.candidates.reference import Reference
+
+    return Reference(f"refgrad's {thing}" if isinstance(thing, Optimizer) else name, thing, options)
+
+
+def _torch(thing: Any, name: str, options: Options) -> Candidate | None:
+    if "torch" not in sys.modules:
+        return None
+    from torch.optim import Optimizer as TorchBase
+
+    from refgrad.candidates import torch_optimizer
+
+    if isinstance(thing, type):
+        return torch_optimizer.from_class(thing, name, options) if issubclass(thing, TorchBase) else None
+    if isinstance(thing, TorchBase):
+        return torch_optimizer.from_instance(thing, name, options)
+    return torch_optimizer.from_factory(thing, name, options) if _takes_parameters(thing) else None
+
+
+def _optax(thing: Any, name: str, options: Options) -> Candidate | None:
+    optax = sys.modules.get("optax")
+    if optax is None:
+        return None
+    from refgrad.candidates import optax_transform
+
+    if isinstance(thing, optax.GradientTransformation):
+        return optax_transform.from_transform(thing, name, options)
+    if isinstance(thing, type) or not callable(thing) or _is_update(thing):
+        return None
+    return optax_transform.from_factory(thing, name, options)
+
+
+def _function(thing: Any, name: str, options: Options) -> Candidate | None:
+    if isinstance(thing, type) or not callable(thing) or not _is_update(thing):
+        return None
+    from refgrad.candidates.numpy_function import NumpyFunction
+
+    return NumpyFunction(name, thing, options)
+
+
+def _is_update(thing: Any) -> bool:
+    from refgrad.candidates.numpy_function import looks_like_update
+
+    return looks_like_update(thing)
+
+
+def _takes_parameters(thing: Any) -> bool:
+    """Whether a function's first argument can only be the parameters: it is required, and no hyperparameter's name."""
+    if isinstance(thing, type) or not callable(thing) or _is_update(thing):
+        return False
+    parameters = list(parameters_of(thing).values())
+    if not parameters or parameters[0].default is not inspect.Parameter.empty:
+        return False
+    words = {*HYPERPARAMETERS, *(name for names in HYPERPARAMETERS.values() for name in names)}
+    return parameters[0].name not in words

@@ -1,0 +1,203 @@
+"""torch.optim: an optimizer class, an instance, or a function from parameters to an optimizer.
+
+The parameters are tensors over copies of the given arrays, and ``p.grad`` shares memory with the caller's array, so
+that a candidate that writes into its gradient, or keeps it as state, is seen. Torch's global settings are left alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of
+from refgrad.candidates.faults import building, stepping
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS, known_as
+from refgrad.candidates.protocol import Observation, Value
+from refgrad.errors import CandidateError
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Flag, Range
+
+Tensors = list[torch.Tensor]
+#: from the rule and the parameters: the optimizer, and what it was told
+Build = Callable[[Optimizer, Tensors], tuple[torch.optim.Optimizer, Arguments]]
+
+
+@dataclass(frozen=True)
+class TorchOptimizer:
+    """A torch optimizer as a candidate."""
+
+    name: str
+    build: Build
+
+    def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> TorchRun:
+        """The optimizer over tensors that hold copies of the parameters."""
+        tensors = [to_tensor(np.array(p, order="C", copy=True)).requires_grad_() for p in params]
+        with building(self.name):
+            optimizer, told = self.build(rule, tensors)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise CandidateError(f"{self.name} returned a {type(optimizer).__name__}; legal: a torch.optim.Optimizer")
+        return TorchRun(self.name, optimizer, tensors, rule, told)
+
+
+def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
+    """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
+
+    def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
+        told = for_rule(_without_first(parameters_of(cls)), rule, options, name)
+        return cls(tensors, **told.keywords), told
+
+    return TorchOptimizer(_with_options(name, options), build)
+
+
+def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> TorchOptimizer:
+    """A function of the parameters, and of any hyperparameters by name, that returns an optimizer."""
+
+    def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
+        parameters = _without_first(parameters_of(function))
+        told = for_rule(parameters, _without_claims(rule, parameters), options, name)
+        told.notes.clear()  # what it does not take it has built in, and the groups tell
+        return function(tensors, **told.keywords), told
+
+    return TorchOptimizer(_with_options(name, options), build)
+
+
+def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
+    """An optimizer of the same class and hyperparameters; parameter i goes to its group i modulo their number."""
+    cls = type(instance)
+    if options:
+        raise CandidateError(
+            f"{name} is built already; legal options: none. Set {', '.join(options)} where it is built"
+        )
+
+    def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
+        count = len(instance.param_groups)
+        groups = [
+            {**{k: v for k, v in group.items() if k not in ("params", "param_names")}, "params": tensors[i::count]}
+            for i, group in enumerate(instance.param_groups)
+            if tensors[i::count]
+        ]
+        takes = _without_first(parameters_of(cls))
+        return cls(groups, **{n: v for n, v in instance.defaults.items() if n in takes}), Arguments()
+
+    return TorchOptimizer(name, build)
+
+
+class TorchRun:
+    """A torch optimizer with its parameters."""
+
+    def __init__(
+        self, name: str, optimizer: torch.optim.Optimizer, tensors: Tensors, rule: Optimizer, told: Arguments
+    ) -> None:
+        self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
+        self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
+        self.notes: list[str] = list(told.notes)
+        for leaf in range(len(tensors)):
+            self.rule_for(leaf, rule)
+
+    def step(self, grads: Sequence[np.ndarray]) -> None:
+        """One step of the optimizer; each gradient's memory is the caller's."""
+        for tensor, grad in zip(self._tensors, grads, strict=True):
+            tensor.grad = to_tensor(grad)
+        with stepping(self._name):
+            self._optimizer.step()
+
+    def observe(self) -> Observation:
+        """Views of the parameters and of the optimizer's state."""
+        return Observation([to_array(p) for p in self._tensors], [self._state(p) for p in self._tensors])
+
+    def rule_for(self, leaf: int, rule: Optimizer) -> Optimizer:
+        """The rule with the hyperparameters of the parameter's group, where they are told by neither side.
+
+        A hyperparameter that the rule has at its default, and that was not passed to the constructor, is taken
+        from the group. One that the rule sets otherwise is a claim: it stays, and the candidate is judged by it.
+        """
+        index, group = self._groups.get(id(self._tensors[leaf]), (-1, {}))
+        changes: dict[str, Any] = {}
+        for word, legal in rule.legal().items():
+            value = None if word in self._told.given else _of_group(word, legal, group)
+            if value is None or value == getattr(rule, word):
+                continue
+            if getattr(rule, word) == rule.defaults()[word]:
+                changes[word] = value
+                self._note(f"{word}={value!r} is taken from param_groups[{index}]")
+            else:
+                self._note(f"the rule has {word}={getattr(rule, word)!r}, param_groups[{index}] has {value!r}")
+        return rule.replace(**changes) if changes else rule
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
+        state = self._optimizer.state.get(tensor, {})
+        found: dict[str, Value] = {}
+        for slot, host in self._hosts.items():
+            key = known_as(slot, SLOTS, state)
+            value = None if key is None else state[key]
+            if host and isinstance(value, (int, float, torch.Tensor)):
+                found[slot] = float(value)
+            elif not host and isinstance(value, torch.Tensor):
+                found[slot] = to_array(value)
+        return found
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    """A tensor that shares memory with an array (of a copy, if torch cannot view it)."""
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    if array.dtype in (np.float16, np.float32, np.float64):
+        return torch.from_numpy(array)
+    torch_dtype = getattr(torch, array.dtype.name, None)
+    if torch_dtype is None:
+        raise CandidateError(f"torch has no dtype {array.dtype.name}; legal: float16, bfloat16, float32, float64")
+    return torch.from_numpy(array.view(f"i{array.dtype.itemsize}")).view(torch_dtype)
+
+
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """An array that shares memory with a tensor on the CPU (a copy of one elsewhere); the dtype is kept."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype in (torch.float16, torch.float32, torch.float64):
+        return tensor.numpy()
+    if not tensor.dtype.is_floating_point:
+        return tensor.numpy()
+    integer = {1: torch.int8, 2: torch.int16}[tensor.element_size()]
+    name = str(tensor.dtype).removeprefix("torch.")
+    return tensor.view(integer).numpy().view(getattr(ml_dtypes, name))
+
+
+def _of_group(word: str, legal: Any, group: Mapping[str, Any]) -> Any:
+    """A hyperparameter's value in a parameter group, or None if it is not there."""
+    key, pack = known_as(word, HYPERPARAMETERS, group), packed_in(word, group)
+    value = group[key] if key is not None else None
+    if key is None and pack is not None:
+        index = PACKED[pack].index(word)
+        value = group[pack][index] if index < len(group[pack]) else None
+    if isinstance(legal, Flag):
+        return value if isinstance(value, bool) else None
+    if not isinstance(legal, Range) or isinstance(value, bool) or not isinstance(value, (int, float, torch.Tensor)):
+        return None
+    return float(value)
+
+
+def _without_first(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    """All but the first parameter, which takes the tensors."""
+    return dict(list(parameters.items())[1:])
+
+
+def _without_claims(rule: Optimizer, parameters: Mapping[str, inspect.Parameter]) -> Optimizer:
+    """The rule with defaults for what a factory does not take: it has these built in, and the groups tell them."""
+    built_in = [
+        n for n in rule.numbers() if known_as(n, HYPERPARAMETERS, parameters) is None and not packed_in(n, parameters)
+    ]
+    return rule.replace(**{n: rule.defaults()[n] for n in built_in})
+
+
+def _with_options(name: str, options: Mapping[str, Any]) -> str:
+    return f"{name}({', '.join(f'{n}={v!r}' for n, v in options.items())})" if options else name

@@ -1,0 +1,170 @@
+"""A verdict as a list of sections; `refgrad.report.text` and `refgrad.report.terminal` only lay them out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refgrad.oracle.verdict import CONFORMS, DIFFERS, Departure, Finding, Verdict
+
+GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a header; the first column is text, the others are numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title (empty for the headline), and lines, pairs of a label and its text, or a table."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    table: Table | None = None
+    tone: str = PLAIN
+
+
+def sections(verdict: Verdict) -> list[Section]:
+    """Everything that a person reads, most telling first; a section with nothing to say is left out."""
+    makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    return [section for maker in makers for section in maker(verdict)]
+
+
+def headline(verdict: Verdict) -> str:
+    """The outcome in one line."""
+    link = {CONFORMS: "is", DIFFERS: "is not"}.get(verdict.outcome, "against")
+    return f"{verdict.outcome.upper()}: {verdict.candidate} {link} {verdict.rule}"
+
+
+def explanation(verdict: Verdict) -> str:
+    """Why a candidate differs, in one line: the departure that explains it, the nearest one, or a fault."""
+    known = verdict.explanation
+    if known is not None:
+        itself = f"; {verdict.rule} itself: {verdict.total.outside}"
+        return f"agrees with {_departed(verdict, known)}: 0 of {known.total} elements outside{itself}"
+    nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
+    if nearest is not None:
+        found = f"{nearest.outside} of {nearest.total} elements outside"
+        return f"no known departure explains it; the nearest is {_departed(verdict, nearest)}: {found}"
+    return verdict.faults[0].message if verdict.faults else ""
+
+
+def number(value: float) -> str:
+    """A float as the shortest decimal that reads back, and its hex form where that says more."""
+    return repr(value) if not math.isfinite(value) or value == 0.0 else f"{value!r} ({short_hex(value)})"
+
+
+def short_hex(value: float) -> str:
+    """A hex float without the zeros that a narrow dtype leaves behind."""
+    if not math.isfinite(value):
+        return str(value)
+    mantissa, _, exponent = value.hex().partition("p")
+    return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}" if "." in mantissa else value.hex()
+
+
+def _departed(verdict: Verdict, departure: Departure) -> str:
+    return f"{verdict.rule} in which {departure.sentence.rstrip('.')} ({departure.name})"
+
+
+def _headline(verdict: Verdict) -> Iterator[Section]:
+    tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
+    yield Section("", (headline(verdict),), tone=tone)
+
+
+def _faults(verdict: Verdict) -> Iterator[Section]:
+    if verdict.faults:
+        lines = tuple(f"step {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
+        yield Section("Faults", lines, tone=BAD)
+
+
+def _counts(verdict: Verdict) -> Iterator[Section]:
+    if not verdict.counts:
+        return
+    rows = []
+    for tensor, count in verdict.counts.items():
+        tightest = verdict.tightest.get(tensor)
+        shown = "" if tightest is None else f"{tightest:.3g}"
+        rows.append((tensor, str(count.inside), str(count.outside), str(count.undecided), shown))
+    if len(rows) > 1:
+        total = verdict.total
+        rows.append(("all", str(total.inside), str(total.outside), str(total.undecided), ""))
+    header = ("tensor", "inside", "outside", "undecided", "error/allowed")
+    yield Section("Elements", table=Table(header, tuple(rows)))
+
+
+def _first(verdict: Verdict) -> Iterator[Section]:
+    if verdict.first is not None:
+        yield Section("First finding", pairs=tuple(_finding(verdict.first)), tone=BAD)
+
+
+def _finding(found: Finding) -> Iterator[tuple[str, str]]:
+    index = f"[{', '.join(map(str, found.index))}]" if found.index else ""
+    place = f"{found.tensor}{index}" + (f" of parameter {found.leaf}" if found.leaf else "")
+    yield "where", f"step {found.step}, {place}, {found.dtype}"
+    yield "value", number(found.value)
+    yield "truth", number(found.truth)
+    yield "legal", f"[{found.low!r}, {found.high!r}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    yield "off by", f"{found.ulps:.6g} ulps of the truth"
+    yield "inputs", ", ".join(f"{name} = {_input(name, value)}" for name, value in found.inputs.items())
+
+
+def _input(name: str, value: float) -> str:
+    """The step count as a whole number; all else to be read, and in hex to be used."""
+    return f"{value:g}" if name == "t" or value == 0.0 else f"{value:.6g} ({short_hex(value)})"
+
+
+def _explanation(verdict: Verdict) -> Iterator[Section]:
+    if verdict.departures:
+        yield Section("Explanation", (explanation(verdict),))
+
+
+def _counterexample(verdict: Verdict) -> Iterator[Section]:
+    smallest = verdict.counterexample
+    if smallest is None:
+        return
+    pairs = [("input", f"{smallest.dtype}, shape {smallest.shape}"), ("p", _hexes(smallest.p))]
+    steps = len(smallest.g)
+    pairs += [(f"g, step {i}" if steps > 1 else "g", _hexes(g)) for i, g in enumerate(smallest.g, 1)]
+    yield Section("Smallest input that fails", pairs=tuple(pairs))
+
+
+def _hexes(values: tuple[str, ...]) -> str:
+    shown = [short_hex(float.fromhex(v)) for v in values[:8]]
+    more = f", ... {len(values) - 8} more" if len(values) > 8 else ""
+    return f"[{', '.join(shown)}{more}]"
+
+
+def _reproduce(verdict: Verdict) -> Iterator[Section]:
+    if verdict.reproduce:
+        yield Section("Reproduce", tuple(verdict.reproduce.splitlines()))
+
+
+def _judged(verdict: Verdict) -> Iterator[Section]:
+    meaning = {
+        "step-locked": "from the candidate's own state at each step",
+        "free-running": "the state cannot be read: bounds are carried along from the start",
+    }
+    mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode
+    pairs = [
+        ("mode", mode),
+        ("run", f"{verdict.steps} steps, {verdict.dtype}, seed {verdict.seed}"),
+        ("policy", _fields(verdict.policy)),
+        ("with", _fields(verdict.environment, " ")),
+    ]
+    yield Section("How it was judged", pairs=tuple((label, text) for label, text in pairs if text))
+
+
+def _fields(fields: Mapping[str, Any], between: str = "=") -> str:
+    return ", ".join(f"{name}{between}{value}" for name, value in fields.items())
+
+
+def _notes(verdict: Verdict) -> Iterator[Section]:
+    if verdict.notes:
+        yield Section("Notes", verdict.notes, tone=UNSURE)

@@ -1,0 +1,239 @@
+"""The command ``refgrad``: verify, list, show, demo.
+
+Exit codes: 0 conforms, 1 does not conform, 2 could not be judged (a candidate that cannot be found or built is one of
+these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are imported when first needed.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+
+from refgrad import __version__
+from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Flag, Range, Rule, find
+
+UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
+
+EPILOG = """\b
+Examples:
+  refgrad demo
+  refgrad verify torch.optim:AdamW --as AdamW
+  refgrad verify torch.optim:AdamW --as AdamW lr=0.01 --set fused=true --steps 20
+  refgrad verify optax:adamw --as AdamW scalars=float32 --json
+  refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
+  refgrad show AdamW
+
+\b
+Exit codes: 0 conforms, 1 does not conform, 2 could not be judged,
+64 the command line is wrong, 70 refgrad itself failed.
+"""
+
+
+class Cli(click.Group):
+    """A click group whose exit codes leave 1 and 2 to verdicts."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line and exit."""
+        kwargs["standalone_mode"] = False
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # targets are looked for where the user stands, as `python -m` does
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            code = USAGE
+        except click.Abort:
+            code = INTERRUPTED
+        except ArgumentError as error:
+            code = _failed(error, USAGE)
+        except RefgradError as error:
+            code = _failed(error, UNJUDGED)
+        except Exception:
+            traceback.print_exc()
+            code = INTERNAL
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that is named, or an error that names the nearest."""
+        if args and self.get_command(ctx, args[0]) is None:
+            legal = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no command {args[0]!r}{nearest(args[0], self.commands)}; legal: {legal}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _failed(error: Exception, code: int) -> int:
+    click.echo(f"Error: {error}", err=True)
+    return code
+
+
+@click.group(cls=Cli, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="refgrad")
+def main() -> None:
+    """Is this implementation right? Judge an optimizer against the rule that it says it is."""
+
+
+@main.command(epilog=EPILOG)
+@click.argument("target")
+@click.option("--as", "rule", required=True, metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
+@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+@click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
+)
+@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+@click.option(
+    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
+def verify(
+    target: str,
+    rule: str,
+    hyperparameters: tuple[str, ...],
+    options: tuple[str, ...],
+    steps: int,
+    dtype: str,
+    seed: int,
+    policy: tuple[str, ...],
+    as_json: bool,
+    no_shrink: bool,
+) -> int:
+    """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
+    claim = build_rule(rule, hyperparameters)
+    declared = pairs(policy, "--policy", literal)
+    given = pairs(options, "--set", literal)
+    import refgrad
+
+    verdict = refgrad.verify(
+        target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, shrink=not no_shrink
+    )
+    if as_json:
+        click.echo(verdict.to_json(indent=2))
+    elif sys.stdout.isatty():
+        from refgrad.report import terminal
+
+        terminal.show(verdict)
+    else:
+        click.echo(str(verdict))
+    return verdict.exit_code
+
+
+@main.command(name="list")
+def list_() -> None:
+    """All rules, with their sources."""
+    from refgrad.report import catalogue
+
+    click.echo("\n".join(catalogue.index()))
+
+
+@main.command()
+@click.argument("rule")
+@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+@click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
+@click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
+@click.option("--source", type=click.Choice(["numba"]), help="The kernel's source alone.")
+@click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
+def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str) -> None:
+    """A rule's source, formula, state, hyperparameters and variants."""
+    from refgrad.report import catalogue, formula
+
+    known = build_rule(rule, hyperparameters)
+    if source is not None:
+        from refgrad.arithmetic.dtypes import working
+        from refgrad.backends.numba_backend import kernel_source
+
+        click.echo(kernel_source(known.plan(catalogue.SHAPE, step), working(_dtype(dtype))))
+    elif latex:
+        click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
+    else:
+        click.echo(catalogue.page(known, step))
+
+
+@main.command()
+def demo() -> int:
+    """Judge the AdamW implementations on this machine against AdamW; NumPy examples where there are none."""
+    from refgrad.examples import demo as demonstration
+
+    judged = []
+    names = [case.target + "".join(f" {n}={v}" for n, v in case.options.items()) for case in demonstration.cases()]
+    verdicts = demonstration.verdicts()
+    for name in names:
+        click.echo(f"judging {name} ...", err=True)
+        judged.append(next(verdicts))
+    _table(demonstration.table(judged))
+    for remark in demonstration.remarks(judged):
+        click.echo(f"\n{remark}")
+    return UNJUDGED if any(v.exit_code == UNJUDGED for v in judged) else 0
+
+
+def _table(table: Any) -> None:
+    if sys.stdout.isatty():
+        from refgrad.report import terminal
+
+        terminal.show_table(table)
+    else:
+        from refgrad.report import text
+
+        click.echo("\n".join(text.render_table(table)))
+
+
+def build_rule(name: str, hyperparameters: Iterable[str]) -> Optimizer:
+    """The rule of a name with hyperparameters from the command line."""
+    cls = find(name)
+    if not issubclass(cls, Optimizer):
+        raise ArgumentError(f"{name} is not an optimizer; `refgrad list` shows all")
+    values = pairs(hyperparameters, "HYPER=VALUE", str)
+    return cls().replace(**{word: _hyperparameter(cls, word, text) for word, text in values.items()})
+
+
+def _hyperparameter(cls: type[Rule], word: str, text: str) -> Any:
+    """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
+    legal = cls.legal().get(word)
+    value = literal(text) if isinstance(legal, (Range, Flag)) else text
+    return text if isinstance(legal, Range) and isinstance(value, bool) else value
+
+
+def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    """``name=value`` texts as a dict."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ArgumentError(f"{what} is {text!r}; legal: name=value, such as lr=0.01")
+        if name in found:
+            raise ArgumentError(f"{what} gives {name!r} twice, as {found[name]!r} and {value!r}; legal: once")
+        found[name] = read(value)
+    return found
+
+
+WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
+
+
+def literal(text: str) -> Any:
+    """A Python literal (``true``, ``false`` and ``none`` in any case), or the text itself."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _dtype(name: str) -> Any:
+    """A NumPy dtype by name, those of ml_dtypes included."""
+    import ml_dtypes
+    import numpy as np
+
+    try:
+        return np.dtype(getattr(ml_dtypes, name, name))
+    except TypeError:
+        raise ArgumentError(f"--dtype is {name!r}; legal: float16, bfloat16, float32, float64") from None

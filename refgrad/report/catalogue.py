@@ -1,0 +1,75 @@
+"""A rule on one page: where it comes from, its formula, state and hyperparameters, and the variants that it knows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from refgrad.arithmetic.host import names_in
+from refgrad.optimizers.base import Optimizer
+from refgrad.report import formula
+from refgrad.rule import REGISTRY, Choice, Flag, Slot
+
+#: a shape with rows, so that rules which treat matrices and vectors differently show their general form
+SHAPE = (4, 4)
+
+
+def index() -> list[str]:
+    """One line a rule: its name and where it comes from."""
+    import refgrad.optimizers  # noqa: F401  (fills the registry)
+
+    width = max(len(name) for name in REGISTRY)
+    return [f"{name.ljust(width)}  {REGISTRY[name].citation}" for name in sorted(REGISTRY)]
+
+
+def page(rule: Optimizer, step: int) -> str:
+    """All that is known of a rule, with its update as it runs at a step (counted from 1)."""
+    parts = [
+        (str(rule), [str(rule.citation), "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()]),
+        (f"Update at step {step}", update(rule, step)),
+        ("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]),
+        ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
+        ("Variants", _columns(variants(rule)) or ["none"]),
+    ]
+    return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
+
+
+def update(rule: Optimizer, step: int) -> list[str]:
+    """The update as formulas, and the conditions on ``t`` under which they hold."""
+    plan = rule.plan(SHAPE, step)
+    free = {name for name in plan.free if not name.endswith("_length")}
+    guards = []
+    for expr, taken in plan.graph.guards:
+        text = formula.host_text(expr)
+        if free & names_in(expr):
+            guards.append(f"as long as {text}" if taken else f"as long as not {text}")
+    return [*formula.text_lines(plan), *guards]
+
+
+def variants(rule: Optimizer) -> list[tuple[str, str]]:
+    """Each hyperparameter's other named behaviours, as (``field=value``, sentence)."""
+    found = []
+    for name, legal in rule.legal().items():
+        if isinstance(legal, Choice):
+            found += [(f"{name}={v}", s) for v, s in legal.sentences.items() if v != getattr(rule, name)]
+        elif isinstance(legal, Flag):
+            value = not getattr(rule, name)
+            found.append((f"{name}={_shown(value)}", legal.sentence if value else f"not: {legal.sentence}"))
+    return found
+
+
+def _slot(slot: Slot) -> str:
+    shape = "one float64 number a parameter" if slot.host else "an array like the parameter"
+    return f"{shape}, {slot.fill if isinstance(slot.fill, str) else f'{slot.fill:g}'} at first"
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows set under each other, all columns but the last padded."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]

@@ -47,35 +47,54 @@ def takes_anything(parameters: Parameters) -> bool:
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
 
-def for_rule(parameters: Parameters, rule: Optimizer, options: Mapping[str, Any], name: str) -> Arguments:
+def for_rule(
+    parameters: Parameters, rule: Optimizer, options: Mapping[str, Any], name: str, *, built_in: bool
+) -> Arguments:
     """Every hyperparameter that has a counterpart among the parameters, and the options, which win over them.
 
+    Args:
+        parameters: those of the constructor or function.
+        rule: it has the values.
+        options: keyword arguments as the user gave them.
+        name: how messages call the candidate.
+        built_in: whether it may have hyperparameters built in that it does not take, as a user's function may.
+
     Raises:
-        CandidateError: an option that is not a parameter, or a number of the rule that has no counterpart and is
-            neither zero nor its default: the candidate cannot be told to use it.
+        CandidateError: an option that is not a parameter; or, unless ``built_in``, a number of the rule that has no
+            counterpart and is neither zero nor its default, so that the candidate cannot be told to use it.
     """
     named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
-    check_options(options, named, takes_anything(parameters), name)
+    anything = takes_anything(parameters)
+    check_options(options, named, anything, name)
     result = Arguments()
-    for pack, fields in PACKED.items():
-        present = [f for f in fields if f in rule.legal()]
-        if pack in named and present and pack not in options:
-            result.keywords[pack] = tuple(getattr(rule, f) for f in _as_many(fields, present, named[pack].default))
-            result.given |= set(present)
+    _pack(named, rule, options, result)
     for word, value in rule.hyperparameters().items():
         target = known_as(word, HYPERPARAMETERS, named)
         if word == "scalars" or word in result.given:
             continue
-        if target is not None and (target == word or not isinstance(value, str)):
-            if target not in options and target not in result.keywords:
-                result.given.add(word)
-                # momentum=0 to a constructor that says None for "without"
-                if not (value == 0.0 and named[target].default is None):
-                    result.keywords[target] = value
-        elif not (packed_in(word, named) or takes_anything(parameters)):
-            _without_counterpart(word, rule, named, name, result.notes)
+        if target is None or (target != word and isinstance(value, str)):
+            if word in rule.numbers() and value != 0.0 and not (packed_in(word, named) or anything):
+                result.notes.append(_untold(word, rule, named, name, built_in))
+        elif target not in options and target not in result.keywords:
+            result.given.add(word)
+            # momentum=0 to a constructor that says None for "without"
+            if not (value == 0.0 and named[target].default is None):
+                result.keywords[target] = value
     result.keywords.update(options)
     return result
+
+
+def _pack(named: Parameters, rule: Optimizer, options: Mapping[str, Any], result: Arguments) -> None:
+    """Hyperparameters that go into one tuple; as many as it holds by default, whose values fill what the rule lacks."""
+    for pack, fields in PACKED.items():
+        present = [f for f in fields if f in rule.legal()]
+        if pack not in named or not present or pack in options:
+            continue
+        default = named[pack].default
+        known = list(default) if isinstance(default, (tuple, list)) else [None] * len(present)
+        taken = list(zip(fields, known, strict=False))
+        result.keywords[pack] = tuple(getattr(rule, f) if f in present else value for f, value in taken)
+        result.given |= {f for f, _ in taken if f in present}
 
 
 def packed_in(word: str, present: Mapping[str, Any]) -> str | None:
@@ -91,18 +110,11 @@ def check_options(options: Mapping[str, Any], parameters: Mapping[str, Any], any
             raise CandidateError(f"{name} takes no option {option!r}{nearest(option, parameters)}; legal: {legal}")
 
 
-def _as_many(fields: tuple[str, ...], present: list[str], default: Any) -> list[str]:
-    """As many of the rule's fields as the pack holds by default: Adam's rule with three betas packs two for a pair."""
-    count = len(default) if isinstance(default, (tuple, list)) else len(present)
-    return [f for f in fields if f in present][:count]
-
-
-def _without_counterpart(word: str, rule: Optimizer, named: Parameters, name: str, notes: list[str]) -> None:
+def _untold(word: str, rule: Optimizer, named: Parameters, name: str, built_in: bool) -> str:
+    """The note on a number that could not be passed on, or the error where that makes the claim impossible."""
     value = getattr(rule, word)
-    if word not in rule.numbers() or value == 0.0:
-        return
-    if value != rule.defaults()[word]:
-        legal = ", ".join(named) or "nothing"
-        message = f"{name} takes no {word}, but the rule has {word}={value!r}; it takes: {legal}"
-        raise CandidateError(f"{message}. Leave {word} at its default, or hand over a candidate that has it built in")
-    notes.append(f"{name} takes no {word}; judged with the rule's default, {word}={value!r}")
+    if value == rule.defaults()[word] or built_in:
+        return f"{name} takes no {word}; it is judged with the rule's {word}={value!r}"
+    legal = ", ".join(named) or "nothing"
+    message = f"{name} takes no {word}, but the rule has {word}={value!r}; it takes: {legal}"
+    raise CandidateError(f"{message}. Leave {word} at its default, or hand over a function that has it built in")

@@ -58,7 +58,7 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
     """A function that is called with the rule's hyperparameters by the names that it gives them."""
 
     def build(rule: Optimizer) -> tuple[Any, list[str]]:
-        told = for_rule(parameters_of(function), rule, options, name)
+        told = for_rule(parameters_of(function), rule, options, name, built_in=True)
         return function(**told.keywords), told.notes
 
     text = ", ".join(f"{n}={v!r}" for n, v in options.items())
@@ -121,7 +121,7 @@ def _copied(array: np.ndarray) -> jax.Array:
 def _enable_x64() -> AbstractContextManager[Any]:
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    return jax.experimental.enable_x64()  # before JAX 0.8
+    return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # before JAX 0.8
 
 
 def _fields(state: Any) -> dict[str, Any]:

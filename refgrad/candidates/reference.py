@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.candidates.arguments import check_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.protocol import Observation
-from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A rule, stepped in place. A class takes over the hyperparameters that it shares with the rule it is judged as."""
+    """A rule, stepped in place. A class takes over the hyperparameters that it shares with the rule it is judged as.
+
+    Options are hyperparameters, and ``backend``, so that a rule's own kernels can be judged.
+    """
 
     name: str
     rule: Optimizer | type[Optimizer]
@@ -25,33 +28,33 @@ class Reference:
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> ReferenceRun:
         """The rule's state for a list of parameters."""
         with building(self.name):
-            return ReferenceRun(self.name, self._instance(rule), params, list(rule.slots()))
+            backend = str(self.options.get("backend", "auto"))
+            return ReferenceRun(self.name, self._instance(rule), params, list(rule.slots()), backend)
 
     def _instance(self, rule: Optimizer) -> Optimizer:
-        if isinstance(self.rule, Optimizer):
-            return self.rule.replace(**self.options)
         legal = self.rule.legal()
-        for option in self.options:
-            if option not in legal:
-                raise CandidateError(
-                    f"{self.name} takes no option {option!r}{nearest(option, legal)}; legal: {', '.join(legal)}"
-                )
+        options = {n: v for n, v in self.options.items() if n != "backend"}
+        check_options(options, legal, False, self.name)
+        if isinstance(self.rule, Optimizer):
+            return self.rule.replace(**options)
         shared = {n: v for n, v in rule.hyperparameters().items() if str(legal.get(n)) == str(rule.legal()[n])}
-        return self.rule(**{**shared, **self.options})
+        return self.rule(**{**shared, **options})
 
 
 class ReferenceRun:
     """A rule with copies of the parameters and its state."""
 
-    def __init__(self, name: str, rule: Optimizer, params: Sequence[np.ndarray], slots: list[str]) -> None:
-        self._name, self._rule, self._slots = name, rule, slots
+    def __init__(
+        self, name: str, rule: Optimizer, params: Sequence[np.ndarray], slots: list[str], backend: str
+    ) -> None:
+        self._name, self._rule, self._slots, self._backend = name, rule, slots, backend
         self._params = [np.array(p, order="C", copy=True) for p in params]
         self._state = rule.init(self._params)
 
     def step(self, grads: Sequence[np.ndarray]) -> None:
         """One step in place."""
         with stepping(self._name):
-            self._rule.step_(self._params, list(grads), self._state)
+            self._rule.step_(self._params, list(grads), self._state, backend=self._backend)
 
     def observe(self) -> Observation:
         """The arrays themselves."""

@@ -49,7 +49,7 @@ def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimiz
     """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
 
     def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
-        told = for_rule(_without_first(parameters_of(cls)), rule, options, name)
+        told = for_rule(_without_first(parameters_of(cls)), rule, options, name, built_in=False)
         return cls(tensors, **told.keywords), told
 
     return TorchOptimizer(_with_options(name, options), build)
@@ -60,7 +60,7 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
 
     def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
         parameters = _without_first(parameters_of(function))
-        told = for_rule(parameters, _without_claims(rule, parameters), options, name)
+        told = for_rule(parameters, rule, options, name, built_in=True)
         told.notes.clear()  # what it does not take it has built in, and the groups tell
         return function(tensors, **told.keywords), told
 
@@ -189,14 +189,6 @@ def _of_group(word: str, legal: Any, group: Mapping[str, Any]) -> Any:
 def _without_first(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
     """All but the first parameter, which takes the tensors."""
     return dict(list(parameters.items())[1:])
-
-
-def _without_claims(rule: Optimizer, parameters: Mapping[str, inspect.Parameter]) -> Optimizer:
-    """The rule with defaults for what a factory does not take: it has these built in, and the groups tell them."""
-    built_in = [
-        n for n in rule.numbers() if known_as(n, HYPERPARAMETERS, parameters) is None and not packed_in(n, parameters)
-    ]
-    return rule.replace(**{n: rule.defaults()[n] for n in built_in})
 
 
 def _with_options(name: str, options: Mapping[str, Any]) -> str:

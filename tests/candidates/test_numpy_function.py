@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad import CandidateError
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.resolve import resolve
+from refgrad.examples.numpy_adamw import adamw
+from refgrad.optimizers import AdamW, Lion
+
+ONE = [np.ones(3, np.float32)]
+GRAD = [np.full(3, 0.5, np.float32)]
+
+
+def adamw_in_place(param, grad, exp_avg, exp_avg_sq, step, *, learning_rate, b1, b2, eps, wd):  # type: ignore[no-untyped-def]
+    param[...], exp_avg[...], exp_avg_sq[...] = adamw(
+        param, grad, exp_avg, exp_avg_sq, step, learning_rate, b1, b2, eps, wd
+    )
+
+
+def adamw_dict(g, p, t, v, m, /, lr, beta1, beta2, eps, weight_decay=0.0):  # type: ignore[no-untyped-def]
+    p, m, v = adamw(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
+    return {"v": v, "m": m, "p": p}
+
+
+def adamw_other_order(g, v, m, p, t, lr, beta1, beta2, eps, weight_decay):  # type: ignore[no-untyped-def]
+    p, m, v = adamw(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
+    return p, v, m
+
+
+@pytest.mark.parametrize("function", [adamw, adamw_in_place, adamw_dict, adamw_other_order])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arguments_go_by_name_and_every_way_to_answer_gives_the_rules_bits(
+    function: Any, dtype: Any, pair: Any
+) -> None:
+    both = pair(resolve(function), AdamW(lr=0.02, weight_decay=0.1), dtype)
+    for _ in range(3):
+        both.step()
+    seen = both.run.observe()
+    for leaf, params in enumerate(both.params):
+        assert seen.params[leaf].tobytes() == params.tobytes()
+        for slot in ("m", "v"):
+            assert np.asarray(seen.state[leaf][slot]).tobytes() == both.state[slot][leaf].tobytes()
+
+
+def test_options_win_over_the_rules_hyperparameters() -> None:
+    run = resolve(lambda p, g, lr: p - np.float32(lr) * g, {"lr": 2.0}).start(AdamW(), ONE)
+    run.step(GRAD)
+    assert run.observe().params[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_slot_that_is_not_taken_is_hidden() -> None:
+    run = resolve(lambda p, g, m: (p, m)).start(AdamW(), ONE)
+    assert set(run.observe().state[0]) == {"m"}
+    assert run.observe().state[0]["m"].tolist() == [0.0, 0.0, 0.0]  # type: ignore[union-attr]
+
+
+def test_a_function_without_state_returns_the_parameter_alone() -> None:
+    run = resolve(lambda p, g: p - g).start(Lion(), ONE)
+    run.step(GRAD)
+    assert run.observe().state == [{}]
+    assert run.observe().params[0].tolist() == [0.5, 0.5, 0.5]
+
+
+def writes(name: str, answer: bool) -> Any:
+    def function(p, g, m):  # type: ignore[no-untyped-def]
+        {"p": p, "g": g, "m": m}[name][0] = 9.0
+        return (p.copy(), m.copy()) if answer else None
+
+    return function
+
+
+@pytest.mark.parametrize(("name", "answer"), [("p", True), ("m", True), ("g", True), ("g", False)])
+def test_writing_where_one_must_not_is_a_fault(name: str, answer: bool) -> None:
+    run = resolve(writes(name, answer)).start(Lion(), ONE)
+    with pytest.raises(CandidateFault, match=f"changed its argument '{name}'; legal: return new arrays") as fault:
+        run.step([GRAD[0].copy()])
+    assert fault.value.kind == "mutated"
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "message"),
+    [
+        (lambda p, m: p, "structure", r"returned a ndarray; legal: \(p, m\), a dict with these keys, or None"),
+        (lambda p, m: (p, m, m), "structure", r"returned a tuple of 3; legal: \(p, m\)"),
+        (lambda p, m: {"p": p, "q": m}, "structure", r"keys \['p', 'q'\]; legal"),
+        (lambda p, m: (p, "m"), "structure", "returned a str for m; legal: a NumPy array"),
+        (lambda p, m: (p[:2], m), "shape", r"p has shape \(2,\); legal: \(3,\)"),
+        (lambda p, m: (p.astype(np.float64), m), "dtype", "p has dtype float64; legal: float32"),
+        (lambda p, m: (p, m.astype(np.float16)), "dtype", "m has dtype float16; legal: float32"),
+        (lambda p, m: 1 / 0, "raised", "raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_comes_back_wrong_is_named_with_what_is_legal(result: Any, kind: str, message: str) -> None:
+    run = resolve(lambda p, g, m: result(p, m)).start(Lion(), ONE)
+    with pytest.raises(CandidateFault, match=message) as fault:
+        run.step(GRAD)
+    assert fault.value.kind == kind
+
+
+def test_state_that_is_the_gradients_memory_can_be_seen() -> None:
+    run = resolve(lambda p, g, m: (p - g, g)).start(Lion(), ONE)
+    grads = [GRAD[0].copy()]
+    run.step(grads)
+    grads[0][...] = 77.0
+    assert run.observe().state[0]["m"].tolist() == [77.0, 77.0, 77.0]  # type: ignore[union-attr]
+
+
+def test_an_argument_that_stands_for_nothing_is_named() -> None:
+    with pytest.raises(
+        CandidateError, match=r"an argument 'beta_' that stands for nothing in Lion; did you mean 'beta"
+    ):
+        resolve(lambda p, g, beta_: p).start(Lion(), ONE)
+    with pytest.raises(CandidateError, match="takes no option 'lrr'; did you mean 'lr'"):
+        resolve(lambda p, g, lr: p, {"lrr": 1}).start(Lion(), ONE)
+
+
+def test_the_parameters_that_are_handed_over_stay_as_they_are() -> None:
+    before = ONE[0].copy()
+    run = resolve(adamw_in_place).start(AdamW(), ONE)
+    run.step(GRAD)
+    assert ONE[0].tobytes() == before.tobytes()
+    assert run.observe().params[0].tobytes() != before.tobytes()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+optax = pytest.importorskip("optax")
+jax = pytest.importorskip("jax")
+
+from refgrad import CandidateError  # noqa: E402
+from refgrad.candidates.protocol import CandidateFault  # noqa: E402
+from refgrad.candidates.resolve import resolve  # noqa: E402
+from refgrad.optimizers import AdamW, Lion  # noqa: E402
+
+RULE = AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1)
+BUILT = optax.adamw(0.02, b1=0.8, eps=1e-6, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("thing", ["optax:adamw", optax.adamw, BUILT, partial(optax.adamw), lambda: BUILT])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parameters_and_state_are_read_by_name(thing: Any, dtype: Any, pair: Any, roundings: Any) -> None:
+    both = pair(resolve(thing), RULE, dtype)
+    for _ in range(3):
+        both.step()
+    seen = both.run.observe()
+    # 1 - b2**t is computed in float32 whatever the dtype of the parameters: a bias correction of few digits
+    assert roundings(seen.params, both.params) <= (64 if dtype == np.float32 else 2**33)
+    for slot in ("m", "v"):
+        assert roundings([state[slot] for state in seen.state], both.state[slot]) <= 4
+    assert not jax.config.jax_enable_x64
+
+
+def test_narrow_dtypes_keep_theirs(pair: Any) -> None:
+    both = pair(resolve("optax:adamw"), AdamW(), ml_dtypes.bfloat16)
+    both.step()
+    assert both.run.observe().params[0].dtype == ml_dtypes.bfloat16
+    assert both.run.observe().state[0]["m"].dtype == ml_dtypes.bfloat16
+
+
+def test_another_rule_with_one_slot(pair: Any, roundings: Any) -> None:
+    both = pair(resolve("optax:lion"), Lion(lr=0.1, weight_decay=0.1))
+    both.step()
+    seen = both.run.observe()
+    assert roundings(seen.params, both.params) <= 4
+    assert roundings([state["m"] for state in seen.state], both.state["m"]) <= 4
+
+
+def test_a_name_that_occurs_twice_is_not_read() -> None:
+    twice = optax.chain(optax.scale_by_adam(), optax.scale_by_adam())
+    run = resolve(twice).start(AdamW(), [np.ones(2, np.float32)])
+    assert run.observe().state == [{}]
+
+
+def test_gradients_are_copied() -> None:
+    keeps = optax.GradientTransformation(
+        lambda params: optax.TraceState(params), lambda g, state, params=None: (g, optax.TraceState(g))
+    )
+    run = resolve(optax.chain(keeps, optax.scale(-1.0))).start(Lion(), [np.ones(2, np.float32)])
+    grads = [np.full(2, 0.5, np.float32)]
+    run.step(grads)
+    grads[0][...] = 7.0
+    assert run.observe().params[0].tolist() == [0.5, 0.5]
+
+
+def test_faults_and_errors() -> None:
+    def broken(g: Any, state: Any, params: Any = None) -> Any:
+        raise ArithmeticError("no")
+
+    one = [np.ones(2, np.float32)]
+    run = resolve(optax.GradientTransformation(lambda params: None, broken)).start(Lion(), one)
+    with pytest.raises(CandidateFault, match="raised ArithmeticError: no"):
+        run.step(one)
+    with pytest.raises(CandidateError, match="is built already"):
+        resolve(BUILT, {"b1": 0.5})
+    with pytest.raises(CandidateError, match="takes no option 'b3'; did you mean 'b"):
+        resolve("optax:adamw", {"b3": 0.5}).start(AdamW(), one)
+    with pytest.raises(CandidateError, match=r"returned a float; legal: an optax\.GradientTransformation"):
+        resolve(lambda learning_rate=1.0: learning_rate).start(AdamW(), one)
+    assert resolve("optax:adamw", {"nesterov": True}).name == "optax:adamw(nesterov=True)"

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from refgrad import CandidateError  # noqa: E402
+from refgrad.candidates.protocol import CandidateFault  # noqa: E402
+from refgrad.candidates.resolve import resolve  # noqa: E402
+from refgrad.candidates.torch_optimizer import to_array, to_tensor  # noqa: E402
+from refgrad.optimizers import Adam, AdamW, Lion  # noqa: E402
+
+FORMS: list[dict[str, Any]] = [{"foreach": False}, {"foreach": True}, {"fused": True}]
+
+
+@pytest.mark.parametrize("options", FORMS, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parameters_and_state_are_read_by_name(options: dict[str, Any], dtype: Any, pair: Any, roundings: Any) -> None:
+    both = pair(resolve("torch.optim:AdamW", options), AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1), dtype)
+    assert all(not state for state in both.run.observe().state)
+    for _ in range(3):
+        both.step()
+    seen = both.run.observe()
+    assert roundings(seen.params, both.params) <= 4
+    for slot in ("m", "v"):
+        assert roundings([state[slot] for state in seen.state], both.state[slot]) <= 4
+
+
+def test_narrow_dtypes_keep_their_bits(pair: Any, roundings: Any) -> None:
+    both = pair(resolve("torch.optim:AdamW"), AdamW(lr=0.5), ml_dtypes.bfloat16)
+    both.step()
+    seen = both.run.observe()
+    assert roundings(seen.params, both.params) <= 4
+    assert seen.state[0]["m"].dtype == ml_dtypes.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 3)])
+def test_tensors_share_memory_with_arrays(dtype: Any, shape: tuple[int, ...]) -> None:
+    array = np.ones(shape, dtype)
+    tensor = to_tensor(array)
+    back = to_array(tensor)
+    assert back.dtype == array.dtype
+    assert back.shape == shape
+    array[...] = 2
+    assert (back == 2).all()
+
+
+def test_arrays_that_torch_cannot_view_are_copied() -> None:
+    array = np.arange(3, dtype=np.float32)[::-1]
+    assert to_array(to_tensor(array)).tolist() == [2.0, 1.0, 0.0]
+    array = np.arange(3, dtype=np.float32)
+    array.flags.writeable = False
+    assert to_array(to_tensor(array)).tolist() == [0.0, 1.0, 2.0]
+
+
+def groups() -> Any:
+    leaves = [torch.zeros(2), torch.zeros(2)]
+    return torch.optim.AdamW([{"params": leaves[:1], "lr": 0.1}, {"params": leaves[1:], "weight_decay": 0.5}])
+
+
+def test_an_instance_is_rebuilt_with_its_groups_in_turn(pair: Any, roundings: Any) -> None:
+    instance = groups()
+    both = pair(resolve(instance), AdamW())
+    rules = [both.run.rule_for(leaf, both.rule) for leaf in range(3)]
+    assert rules == [AdamW(lr=0.1), AdamW(weight_decay=0.5), AdamW(lr=0.1)]
+    assert "lr=0.1 is taken from param_groups[0]" in both.run.notes
+    grads = both.step()
+    for leaf, rule in enumerate(rules):
+        wanted, _ = rule.step(both.before[leaf], grads[leaf], rule.init(both.before[leaf]), backend="numpy")
+        assert roundings([both.run.observe().params[leaf]], [wanted]) <= 4
+    assert not instance.state
+    assert all(not p.any() for group in instance.param_groups for p in group["params"])
+
+
+def test_what_the_rule_claims_stays_a_claim() -> None:
+    run = resolve(groups()).start(AdamW(lr=0.3), [np.ones(2, np.float32)])
+    assert run.rule_for(0, AdamW(lr=0.3)) == AdamW(lr=0.3)  # type: ignore[attr-defined]
+    assert "the rule has lr=0.3, param_groups[0] has 0.1" in run.notes  # type: ignore[attr-defined]
+
+
+def test_a_function_of_the_parameters_may_have_its_hyperparameters_built_in_or_take_them() -> None:
+    run = resolve(lambda params: torch.optim.AdamW(params, lr=0.25)).start(AdamW(), [np.ones(2, np.float32)])
+    assert run.rule_for(0, AdamW()) == AdamW(lr=0.25)  # type: ignore[attr-defined]
+
+    def make(params: Any, lr: float, beta2: float) -> Any:
+        return torch.optim.AdamW(params, lr=lr, betas=(0.9, beta2))
+
+    rule = AdamW(lr=0.01, beta2=0.95)
+    run = resolve(make).start(rule, [np.ones(2, np.float32)])
+    assert run.rule_for(0, rule) == rule  # type: ignore[attr-defined]
+    assert run.notes == []  # type: ignore[attr-defined]
+
+
+class Inherits(torch.optim.AdamW):  # type: ignore[name-defined]
+    def __init__(self, params: Any, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(params, **kwargs)
+
+
+def test_a_constructor_that_passes_keywords_on_takes_its_parents(pair: Any, roundings: Any) -> None:
+    both = pair(resolve(Inherits, {"foreach": True, "scale": 2.0}), AdamW(lr=0.3, beta1=0.5))
+    both.step()
+    assert roundings(both.run.observe().params, both.params) <= 4
+
+
+class Misbehaves(torch.optim.Optimizer):  # type: ignore[name-defined]
+    """Keeps its gradient as its momentum, or writes into it, or raises."""
+
+    def __init__(self, params: Any, lr: float = 1e-4, how: str = "keeps") -> None:
+        super().__init__(params, {"lr": lr, "how": how})
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if group["how"] == "raises":
+                    raise ArithmeticError("no")
+                if group["how"] == "writes":
+                    p.grad.mul_(3.0)
+                self.state[p]["exp_avg"] = p.grad
+
+
+def misbehaving(how: str) -> Any:
+    return resolve(Misbehaves, {"how": how}).start(Lion(), [np.ones(2, np.float32)])
+
+
+def test_aliasing_and_mutation_of_the_gradient_can_be_seen() -> None:
+    grads = [np.full(2, 0.5, np.float32)]
+    run = misbehaving("keeps")
+    run.step(grads)
+    grads[0][...] = 7.0
+    assert run.observe().state[0]["m"].tolist() == [7.0, 7.0]
+    misbehaving("writes").step(grads)
+    assert grads[0].tolist() == [21.0, 21.0]
+
+
+def test_an_exception_in_a_step_is_a_fault() -> None:
+    with pytest.raises(CandidateFault, match="raised ArithmeticError: no") as fault:
+        misbehaving("raises").step([np.ones(2, np.float32)])
+    assert fault.value.kind == "raised"
+
+
+@pytest.mark.parametrize(
+    ("thing", "options", "rule", "message"),
+    [
+        ("torch.optim:AdamW", {"fusd": True}, AdamW(), "takes no option 'fusd'; did you mean 'fused'"),
+        ("torch.optim:AdamW", {"lr": -1.0}, AdamW(), r"building torch.optim:AdamW\(lr=-1.0\) raised ValueError"),
+        (
+            "torch.optim:SparseAdam",
+            {},
+            AdamW(weight_decay=0.1),
+            "takes no weight_decay, but the rule has weight_decay=0.1",
+        ),
+        (lambda params: None, {}, AdamW(), "returned a NoneType; legal: a torch.optim.Optimizer"),
+    ],
+)
+def test_what_cannot_be_built_says_why(thing: Any, options: dict[str, Any], rule: Any, message: str) -> None:
+    with pytest.raises(CandidateError, match=message):
+        resolve(thing, options).start(rule, [np.ones(2, np.float32)])
+
+
+def test_options_for_an_instance_are_refused() -> None:
+    with pytest.raises(CandidateError, match="is built already"):
+        resolve(groups(), {"foreach": True})
+
+
+def test_a_default_that_cannot_be_told_is_noted() -> None:
+    run = resolve("torch.optim:SparseAdam").start(AdamW(), [np.ones(2, np.float32)])
+    assert any("takes no weight_decay" in note for note in run.notes)  # type: ignore[attr-defined]
+    run = resolve("torch.optim:SparseAdam").start(Adam(), [np.ones(2, np.float32)])
+    assert run.notes == []  # type: ignore[attr-defined]
+
+
+def test_torchs_own_names() -> None:
+    assert resolve(torch.optim.AdamW).name == "torch.optim.AdamW"
+    assert resolve(torch.optim.AdamW, {"fused": True}).name == "torch.optim.AdamW(fused=True)"
+    assert resolve(groups()).name == "torch.optim.AdamW instance"

@@ -84,6 +84,11 @@ def for_rule(
     return result
 
 
+def with_options(name: str, options: Mapping[str, Any]) -> str:
+    """How reports call a candidate with options."""
+    return f"{name}({', '.join(f'{n}={v!r}' for n, v in options.items())})" if options else name
+
+
 def _pack(named: Parameters, rule: Optimizer, options: Mapping[str, Any], result: Arguments) -> None:
     """Hyperparameters that go into one tuple; as many as it holds by default, whose values fill what the rule lacks."""
     for pack, fields in PACKED.items():

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from refgrad.candidates.arguments import for_rule, parameters_of
+from refgrad.candidates.arguments import for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import SLOTS, known_as
 from refgrad.candidates.protocol import Observation, Value
@@ -61,8 +61,7 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
         told = for_rule(parameters_of(function), rule, options, name, built_in=True)
         return function(**told.keywords), told.notes
 
-    text = ", ".join(f"{n}={v!r}" for n, v in options.items())
-    return OptaxTransform(f"{name}({text})" if options else name, build)
+    return OptaxTransform(with_options(name, options), build)
 
 
 class OptaxRun:

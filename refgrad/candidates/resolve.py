@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from refgrad.candidates.arguments import parameters_of
+from refgrad.candidates.arguments import parameters_of, with_options
 from refgrad.candidates.names import HYPERPARAMETERS
 from refgrad.candidates.protocol import Candidate
 from refgrad.errors import CandidateError, nearest
@@ -136,7 +136,8 @@ def _refgrad(thing: Any, name: str, options: Options) -> Candidate | None:
         return None
     from refgrad.candidates.reference import Reference
 
-    return Reference(f"refgrad's {thing}" if isinstance(thing, Optimizer) else name, thing, options)
+    known = f"refgrad's {thing}" if isinstance(thing, Optimizer) else name
+    return Reference(with_options(known, options), thing, options)
 
 
 def _torch(thing: Any, name: str, options: Options) -> Candidate | None:
@@ -171,7 +172,7 @@ def _function(thing: Any, name: str, options: Options) -> Candidate | None:
         return None
     from refgrad.candidates.numpy_function import NumpyFunction
 
-    return NumpyFunction(name, thing, options)
+    return NumpyFunction(with_options(name, options), thing, options)
 
 
 def _is_update(thing: Any) -> bool:

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of
+from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS, known_as
 from refgrad.candidates.protocol import Observation, Value
@@ -52,7 +52,7 @@ def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimiz
         told = for_rule(_without_first(parameters_of(cls)), rule, options, name, built_in=False)
         return cls(tensors, **told.keywords), told
 
-    return TorchOptimizer(_with_options(name, options), build)
+    return TorchOptimizer(with_options(name, options), build)
 
 
 def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> TorchOptimizer:
@@ -64,7 +64,7 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
         told.notes.clear()  # what it does not take it has built in, and the groups tell
         return function(tensors, **told.keywords), told
 
-    return TorchOptimizer(_with_options(name, options), build)
+    return TorchOptimizer(with_options(name, options), build)
 
 
 def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
@@ -189,7 +189,3 @@ def _of_group(word: str, legal: Any, group: Mapping[str, Any]) -> Any:
 def _without_first(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
     """All but the first parameter, which takes the tensors."""
     return dict(list(parameters.items())[1:])
-
-
-def _with_options(name: str, options: Mapping[str, Any]) -> str:
-    return f"{name}({', '.join(f'{n}={v!r}' for n, v in options.items())})" if options else name

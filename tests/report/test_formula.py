@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.optimizers import AdamW, Lion
+from refgrad.optimizers.base import Optimizer
+from refgrad.report import formula
+from refgrad.rule import REGISTRY, Decay, NonNegative, State, host_number, zeros_like_param
+
+
+def lines(rule: Optimizer) -> list[str]:
+    return formula.text_lines(rule.plan((4, 4), 10))
+
+
+def test_adamw_reads_as_in_the_paper() -> None:
+    assert lines(AdamW()) == [
+        "m' = beta1 m + (1 - beta1) g",
+        "v' = beta2 v + (1 - beta2) g^2",
+        "m_hat = m' / (1 - beta1^t)",
+        "v_hat = v' / (1 - beta2^t)",
+        "p' = p - lr (m_hat / (sqrt(v_hat) + eps) + weight_decay p)",
+    ]
+
+
+def test_latex() -> None:
+    assert formula.latex(Lion().plan((3,), 1)) == (
+        "\\begin{aligned}\n"
+        r"\theta' &= \theta - \eta\,\left(\operatorname{sign}\left(\beta_{1}\,m + \left(1 - \beta_{1}\right)\,g\right)"
+        r" + \lambda\,\theta\right) \\"
+        "\n"
+        r"m' &= \beta_{2}\,m + \left(1 - \beta_{2}\right)\,g"
+        "\n\\end{aligned}"
+    )
+
+
+class Bracketed(Optimizer):
+    """Every place where a bracket decides."""
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+
+    state = State(m=zeros_like_param, product=host_number(1.0))
+
+    def update(self, p: Any, g: Any, m: Any, product: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        product = product * self.beta1
+        shared = p - (g - m)
+        m = np.where(g > 0, shared / (g * m), -(shared + g))
+        p = p - shared * (1 - product) / 2 / np.maximum(np.abs(m), 1.0)
+        return p, m, product
+
+
+def test_brackets_stand_where_they_decide() -> None:
+    assert lines(Bracketed()) == [
+        "a = p - (g - m)",
+        "m' = a / (g m) if g > 0 else -(a + g)",
+        "p' = p - a (1 - product beta1) / 2 / maximum(abs(m'), 1)",
+        "product' = product beta1",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_rule_has_a_formula_for_each_output(name: str) -> None:
+    rule = REGISTRY[name]()
+    assert isinstance(rule, Optimizer)
+    plan = rule.plan((4, 4), 10)
+    left = [line.split(" = ")[0] for line in formula.text_lines(plan)]
+    assert len(left) == len(set(left))
+    assert {f"{n}'" for n in ("p", *rule.slots())} <= set(left)
+    block = formula.latex(plan)
+    assert block.count("{") == block.count("}")
+    assert block.count(r"\left") == block.count(r"\right")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from refgrad.oracle.verdict import Verdict
+from refgrad.report import terminal, text
+
+
+def shown(verdict: Verdict, **options: object) -> str:
+    console = Console(file=io.StringIO(), highlight=False, **options)  # type: ignore[arg-type]
+    terminal.show(verdict, console)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def words(shown: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown).split()
+
+
+def test_a_file_gets_the_plain_text(wrong: Verdict) -> None:
+    assert shown(wrong) == text.render(wrong) + "\n"
+
+
+def test_a_terminal_gets_the_same_words_in_colour(wrong: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = shown(wrong, force_terminal=True, width=400, color_system="standard")
+    assert "\x1b[1;31m" in coloured
+    assert words(coloured) == words(text.render(wrong))
+
+
+def test_no_color_is_respected(wrong: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in shown(wrong, force_terminal=True, width=400)
+    assert "\x1b[1;31m" not in shown(wrong, force_terminal=True, width=400)
+
+
+@pytest.mark.parametrize("width", [30, 60, 100])
+def test_no_line_is_wider_than_the_terminal(wrong: Verdict, width: int) -> None:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown(wrong, force_terminal=True, width=width))
+    assert max(len(line) for line in plain.splitlines()) <= width
+
+
+def test_brackets_are_not_markup(wrong: Verdict) -> None:
+    assert "['w']" in shown(wrong, force_terminal=True, width=100)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from refgrad.oracle.verdict import Verdict
+from refgrad.report import text
+from refgrad.report.sections import explanation, sections, short_hex
+
+WRONG = """\
+DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)
+
+Elements
+  tensor  inside  outside  undecided  error/allowed
+  p         2477     9811          0            812
+  m        12288        0          0          0.312
+  v        12287        0          1
+  all      27052     9811          1
+
+First finding
+  where   step 2, p[3, 2] of parameter ['w'], float32
+  value   0.5 (0x1p-1)
+  truth   0.25 (0x1p-2)
+  legal   [0.125, 0.375] ([0x1p-3, 0x1.8p-2])
+  off by  812.5 ulps of the truth
+  inputs  p = 1 (0x1p+0), g = -0, v = 0.75 (0x1.8p-1), t = 2
+
+Explanation
+  agrees with AdamW(lr=0.01) in which eps is added under the square root (eps_position=inside): \
+0 of 12288 elements outside; AdamW(lr=0.01) itself: 9811
+
+Smallest input that fails
+  input  float32, shape (1,)
+  p      [0x1p+0]
+  g      [0x1.99999ap-4]
+
+Reproduce
+  import refgrad
+  refgrad.verify('mine:adamw', refgrad.optimizers.AdamW(lr=0.01))
+
+How it was judged
+  mode    step-locked (from the candidate's own state at each step)
+  run     10 steps, float32, seed 0
+  policy  roundings=3, subnormals=keep
+  with    numpy 2.4
+
+Notes
+  lr=0.01 is taken from param_groups[0]"""
+
+
+def test_all_that_is_known_of_a_wrong_candidate(wrong: Verdict) -> None:
+    assert text.render(wrong) == WRONG
+    assert str(wrong) == WRONG
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say(right: Verdict, unjudged: Verdict) -> None:
+    assert [s.title for s in sections(right)] == ["", "Elements", "How it was judged"]
+    assert text.render(right).splitlines()[0] == "CONFORMS: mine:adamw is AdamW()"
+    assert [s.title for s in sections(unjudged)] == ["", "Faults", "How it was judged"]
+    assert "  step 1, raised: mine:adamw raised ZeroDivisionError" in text.render(unjudged)
+    assert text.render(unjudged).startswith("COULD NOT BE JUDGED: mine:adamw against AdamW()\n")
+
+
+def test_without_an_explanation_the_nearest_departure_is_named(wrong: Verdict) -> None:
+    nearest = replace(wrong, departures=wrong.departures[:1])
+    assert explanation(nearest) == (
+        "no known departure explains it; the nearest is AdamW(lr=0.01) in which there is no second moment (beta2=0): "
+        "12000 of 12288 elements outside"
+    )
+    assert explanation(replace(wrong, departures=())) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.1, "0x1.999999999999ap-4"), (1.0, "0x1p+0"), (-0.75, "-0x1.8p-1"), (math.inf, "inf"), (math.nan, "nan")],
+)
+def test_hex_floats_are_short_and_read_back(value: float, shown: str) -> None:
+    assert short_hex(value) == shown
+    assert math.isnan(value) or float.fromhex(shown) == value
+
+
+def strict(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_is_strict_and_keeps_every_bit(poisoned: Verdict) -> None:
+    data = strict(poisoned.to_json())
+    assert data["outcome"] == "does not conform"
+    assert data["exit_code"] == 1
+    assert data["first"]["value"] == {"value": "nan", "hex": "nan"}
+    assert data["first"]["low"] == {"value": "-inf", "hex": "-inf"}
+    assert float.fromhex(data["first"]["inputs"]["v"]["hex"]) == 0.75
+    assert math.copysign(1.0, float.fromhex(data["first"]["inputs"]["g"]["hex"])) == -1.0
+    assert data["counts"]["p"] == {"inside": 2477, "outside": 9811, "undecided": 0}
+    assert data["counterexample"]["g"] == [["0x1.99999a0000000p-4"]]
+
+
+def test_values_of_a_wrong_class_are_shown(poisoned: Verdict) -> None:
+    shown = text.render(poisoned)
+    assert "  value   nan\n" in shown
+    assert "  legal   [-inf, inf] ([-inf, inf])\n" in shown
+    assert "  off by  inf ulps of the truth\n" in shown
+
+
+def test_raising_carries_the_report(wrong: Verdict, right: Verdict) -> None:
+    with pytest.raises(AssertionError) as raised:
+        wrong.raise_if_wrong()
+    assert str(raised.value) == WRONG
+    assert right.raise_if_wrong() is right

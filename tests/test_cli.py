@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import refgrad
+from refgrad.cli import main
+from refgrad.rule import REGISTRY
+
+ADAMW = "refgrad.examples.numpy_adamw:adamw"
+WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *args: CliRunner().invoke(main, list(args))
+
+
+def refgrad_command(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "refgrad", *args], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_verify_says_that_the_right_one_is_right(run: Run) -> None:
+    result = run("verify", ADAMW, "--as", "AdamW", "lr=0.01", "--steps", "3", "--seed", "5")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"CONFORMS: {ADAMW} is AdamW(lr=0.01)\n")
+    assert "3 steps, float32, seed 5" in result.output
+
+
+def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
+    result = run("verify", WRONG, "--as", "AdamW", "--steps", "3")
+    assert result.exit_code == 1, result.output
+    assert result.output.startswith(f"DOES NOT CONFORM: {WRONG} is not AdamW()\n")
+    assert "First finding" in result.output
+    assert "Reproduce" in result.output
+
+
+def test_verify_as_json_is_the_verdict(run: Run) -> None:
+    result = run(
+        "verify", WRONG, "--as", "AdamW", "--steps", "2", "--json", "--no-shrink", "--policy", "subnormals=either"
+    )
+    data = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert (result.exit_code, data["exit_code"], data["outcome"]) == (1, 1, "does not conform")
+    assert data["policy"]["subnormals"] == "either"
+    assert data["counts"]["p"]["outside"] > 0
+    assert data["counterexample"] is None
+
+
+def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, Any] = {}
+
+    class Verdict:
+        exit_code = 2
+
+        def __str__(self) -> str:
+            return "shown"
+
+    def verify(target: str, rule: Any, **keywords: Any) -> Verdict:
+        called.update(target=target, rule=rule, **keywords)
+        return Verdict()
+
+    monkeypatch.setattr(refgrad, "verify", verify, raising=False)
+    words = "verify a:b --as AdamW beta1=0.5 scalars=float32 --set fused=true --set name=x --policy roundings=5 --dtype float64"
+    result = run(*words.split(), "--no-shrink")
+    assert (result.exit_code, result.output) == (2, "shown\n")
+    assert called == {
+        "target": "a:b",
+        "rule": refgrad.optimizers.AdamW(beta1=0.5, scalars="float32"),
+        "steps": 10,
+        "dtype": "float64",
+        "seed": 0,
+        "policy": {"roundings": 5},
+        "options": {"fused": True, "name": "x"},
+        "shrink": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("verify a:b --as AdmW", 64, "no rule is called 'AdmW'; did you mean 'AdamW'?"),
+        ("verify a:b --as AdamW bta1=0.5", 64, "AdamW has no 'bta1'; did you mean 'beta1'?"),
+        ("verify a:b --as AdamW lr=fast", 64, "AdamW.lr is 'fast'; legal: a number in"),
+        ("verify a:b --as AdamW lr=true", 64, "AdamW.lr is 'true'; legal: a number in"),
+        ("verify a:b --as AdamW lr", 64, "HYPER=VALUE is 'lr'; legal: name=value, such as lr=0.01"),
+        ("verify a:b --as AdamW lr=1 lr=2", 64, "gives 'lr' twice"),
+        ("verify a:b --as AdamW scalars=float31", 64, "did you mean 'float3"),
+        ("verify a:b --as AdamW --set fused", 64, "--set is 'fused'; legal: name=value"),
+        ("verify a:b", 64, "Missing option '--as'"),
+        ("verify a:b --as AdamW --stps 3", 64, "No such option"),
+        ("verify a:b --as AdamW --steps 0", 64, "Invalid value for '--steps'"),
+        ("verfy", 64, "no command 'verfy'; did you mean 'verify'?"),
+        ("show AdmW", 64, "did you mean 'AdamW'?"),
+        ("show AdamW --source numba --dtype float33", 64, "--dtype is 'float33'; legal: float16"),
+        (
+            f"verify {ADAMW} --as AdamW --policy subnormal=keep",
+            64,
+            "Policy has no 'subnormal'; did you mean 'subnormals'?",
+        ),
+        (f"verify {ADAMW} --as AdamW --dtype float33", 64, "float33"),
+        ("verify nowhere_at_all:b --as AdamW", 2, "there is no module 'nowhere_at_all'"),
+        (f"verify {ADAMW}_ --as AdamW", 2, "did you mean 'adamw'?"),
+        (f"verify {ADAMW} --as AdamW --set fusd=true", 2, "takes no option 'fusd'"),
+    ],
+)
+def test_errors_name_what_is_legal(run: Run, words: str, code: int, message: str) -> None:
+    result = run(*words.split())
+    assert message in result.stderr
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_of_refgrads_own_is_no_verdict(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refgrad, "verify", lambda *args, **keywords: 1 / 0, raising=False)
+    result = run("verify", "a:b", "--as", "AdamW")
+    assert result.exit_code == 70
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_list_has_a_line_for_every_rule(run: Run) -> None:
+    lines = run("list").output.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(
+        n for n, r in REGISTRY.items() if r.__module__.startswith("refgrad")
+    )
+    assert any("arXiv:1711.05101" in line for line in lines)
+
+
+def test_show_has_all_that_a_rule_is(run: Run) -> None:
+    shown = run("show", "AdamW", "lr=0.5").output
+    assert shown.startswith("AdamW(lr=0.5)\n  Loshchilov & Hutter 2019")
+    for piece in ("v' = beta2 v + (1 - beta2) g^2", "m  an array like the parameter", "scalars=float32  "):
+        assert piece in shown
+    assert re.search(r"lr +0.5 +\S0, inf\)", shown)
+
+
+def test_show_latex_and_kernel(run: Run) -> None:
+    assert run("show", "AdamW", "--latex").output.startswith(r"\begin{aligned}")
+    source = run("show", "AdamW", "--source", "numba").output
+    assert "def " in source
+    compile(source, "kernel", "exec")
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_rule_can_be_shown(run: Run, name: str) -> None:
+    result = run("show", name)
+    assert result.exit_code == 0, result.output
+
+
+def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refgrad.examples.demo.find_spec", lambda name: None)
+    result = run("demo")
+    assert result.exit_code == 0, result.output
+    assert f"judging {WRONG} ..." in result.stderr
+    rows = result.stdout.splitlines()
+    assert rows[0].split() == ["candidate", "outcome", "inside", "outside", "undecided"]
+    assert rows[1].startswith(f"{ADAMW} ")
+    assert "conforms" in rows[1]
+    assert "does not conform" in rows[2]
+    assert result.stdout.count(f"{WRONG}: ") == 1
+
+
+def test_a_file_is_a_target_and_so_is_a_module_here(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def sgd(p, g, t, lr):\n    return p\n")
+    for target in ("mine:sgd", "mine.py:sgd"):
+        done = refgrad_command("verify", target, "--as", "Lion", "--steps", "1", cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert done.stdout.startswith(f"DOES NOT CONFORM: {target} is not Lion()")
+
+
+def test_the_command_itself() -> None:
+    done = refgrad_command("verify", ADAMW, "--as", "AdamW", "--steps", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = refgrad_command()
+    assert done.returncode == 64
+    assert "refgrad demo" in done.stderr
+    assert "Exit codes" in refgrad_command("--help").stdout
+    assert refgrad_command("--version").stdout == f"refgrad, version {refgrad.__version__}\n"
+
+
+def test_the_command_starts_without_what_it_does_not_need() -> None:
+    source = (
+        "import sys, refgrad.cli\n"
+        "try:\n    refgrad.cli.main(['show', 'AdamW'])\n"
+        "except SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'jax', 'optax', 'numba', 'rich'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

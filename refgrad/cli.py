@@ -149,9 +149,11 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
     known = build_rule(rule, hyperparameters)
     if source is not None:
         from refgrad.arithmetic.dtypes import working
+
+        precision = working(_dtype(dtype))
         from refgrad.backends.numba_backend import kernel_source
 
-        click.echo(kernel_source(known.plan(catalogue.SHAPE, step), working(_dtype(dtype))))
+        click.echo(kernel_source(known.plan(catalogue.SHAPE, step), precision))
     elif latex:
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:

@@ -72,8 +72,8 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         return Verdict()
 
     monkeypatch.setattr(refgrad, "verify", verify, raising=False)
-    words = "verify a:b --as AdamW beta1=0.5 scalars=float32 --set fused=true --set name=x --policy roundings=5 --dtype float64"
-    result = run(*words.split(), "--no-shrink")
+    words = "verify a:b --as AdamW beta1=0.5 scalars=float32 --set fused=true --set name=x --policy roundings=5"
+    result = run(*words.split(), "--dtype", "float64", "--no-shrink")
     assert (result.exit_code, result.output) == (2, "shown\n")
     assert called == {
         "target": "a:b",
@@ -132,9 +132,7 @@ def test_an_error_of_refgrads_own_is_no_verdict(run: Run, monkeypatch: pytest.Mo
 
 def test_list_has_a_line_for_every_rule(run: Run) -> None:
     lines = run("list").output.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(
-        n for n, r in REGISTRY.items() if r.__module__.startswith("refgrad")
-    )
+    assert [line.split()[0] for line in lines] == sorted(REGISTRY)
     assert any("arXiv:1711.05101" in line for line in lines)
 
 

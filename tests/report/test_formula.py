@@ -44,7 +44,7 @@ class Bracketed(Optimizer):
 
     state = State(m=zeros_like_param, product=host_number(1.0))
 
-    def update(self, p: Any, g: Any, m: Any, product: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def update(self, p: Any, g: Any, m: Any, product: Any, t: Any) -> tuple[Any, ...]:
         product = product * self.beta1
         shared = p - (g - m)
         m = np.where(g > 0, shared / (g * m), -(shared + g))

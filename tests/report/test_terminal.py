@@ -13,7 +13,7 @@ from refgrad.report import terminal, text
 def shown(verdict: Verdict, **options: object) -> str:
     console = Console(file=io.StringIO(), highlight=False, **options)  # type: ignore[arg-type]
     terminal.show(verdict, console)
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def words(shown: str) -> list[str]:

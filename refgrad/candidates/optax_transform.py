@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,22 +27,41 @@ from refgrad.optimizers.base import Optimizer
 Build = Callable[[Optimizer], tuple[optax.GradientTransformation, list[str]]]
 
 
+class Built(NamedTuple):
+    """A transformation with its jitted step ``(params, state, grads) -> (params, state)``."""
+
+    transform: optax.GradientTransformation
+    advance: Callable[..., Any]
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class OptaxTransform:
     """A gradient transformation as a candidate."""
 
     name: str
     build: Build
+    #: transformations are pure, so runs of one rule share theirs, and what is compiled for a shape is compiled once
+    built: dict[Optimizer, Built] = field(default_factory=dict)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> OptaxRun:
         """The transformation's state for a list of parameters."""
         with building(self.name):
-            transform, notes = self.build(rule)
+            if rule not in self.built:
+                self.built[rule] = self._compiled(rule)
+            return OptaxRun(self.name, self.built[rule], params, rule)
+
+    def _compiled(self, rule: Optimizer) -> Built:
+        transform, notes = self.build(rule)
         if not isinstance(transform, optax.GradientTransformation):
             legal = "an optax.GradientTransformation"
             raise CandidateError(f"{self.name} returned a {type(transform).__name__}; legal: {legal}")
-        with building(self.name):
-            return OptaxRun(self.name, transform, params, rule, notes)
+
+        def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+            updates, state = transform.update(grads, state, params)
+            return optax.apply_updates(params, updates), state
+
+        return Built(transform, jax.jit(advance), notes)
 
 
 def from_transform(transform: Any, name: str, options: Mapping[str, Any]) -> OptaxTransform:
@@ -67,26 +86,13 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
 class OptaxRun:
     """A transformation with its state and its parameters, a list of JAX arrays."""
 
-    def __init__(
-        self,
-        name: str,
-        transform: optax.GradientTransformation,
-        params: Sequence[np.ndarray],
-        rule: Optimizer,
-        notes: list[str],
-    ) -> None:
-        self._name, self.notes = name, notes
+    def __init__(self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer) -> None:
+        self._name, self._advance, self.notes = name, built.advance, built.notes
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
         self._wide = any(p.dtype == np.float64 for p in params)
-
-        def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-            updates, state = transform.update(grads, state, params)
-            return optax.apply_updates(params, updates), state
-
-        self._advance = jax.jit(advance)
         with self._precision():
             self._params = [_copied(p) for p in params]
-            self._state = transform.init(self._params)
+            self._state = built.transform.init(self._params)
 
     def step(self, grads: Sequence[np.ndarray]) -> None:
         """One jitted update, waited for: the gradients are copied before this returns."""

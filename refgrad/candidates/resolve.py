@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -49,6 +50,8 @@ def resolve(thing: Any, options: Options | None = None) -> Candidate:
 
 def describe(thing: Any) -> str:
     """How reports call a thing."""
+    if isinstance(thing, functools.partial):
+        return with_options(describe(thing.func), thing.keywords)
     named = thing if isinstance(thing, type) or inspect.isroutine(thing) else type(thing)
     module = getattr(named, "__module__", None)
     # torch.optim.adamw.AdamW is known as torch.optim.AdamW: the shortest package that has it under its own name

@@ -1,0 +1,56 @@
+"""Host expressions as values with an error bound: what implementations may differ by in their scalars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from refgrad.arithmetic.host import COMPARISONS, FLOAT64, Table
+
+Pair = tuple[float, float]
+
+#: units that a power may be off by, and roundings that another operation may take
+_POWER, _ROUNDINGS = 8.0, 3.0
+
+
+def table(precision: str) -> Table:
+    """Operations on (value, bound) pairs where each operation rounds to "float64" or "float32"."""
+    u = 2.0**-53 if precision == "float64" else 2.0**-24
+    leaf = 0.0 if precision == "float64" else u
+
+    def charged(value: float, carried: float, magnitude: float, roundings: float = _ROUNDINGS) -> Pair:
+        return value, carried + roundings * u * (magnitude + carried)
+
+    def power(a: Pair, b: Pair) -> Pair:
+        value = a[0] ** b[0]
+        relative = abs(b[0]) * a[1] / abs(a[0]) if a[0] else 0.0
+        exponent = abs(math.log(abs(a[0]))) * b[1] if a[0] else 0.0
+        return charged(value, abs(value) * (relative + exponent), abs(value), _POWER)
+
+    def quotient(a: Pair, b: Pair) -> Pair:
+        value = a[0] / b[0]
+        room = abs(b[0]) - b[1]
+        carried = (a[1] + abs(value) * b[1]) / room if room > 0 else math.inf
+        return charged(value, carried, abs(value))
+
+    def root(a: Pair) -> Pair:
+        value = math.sqrt(max(a[0], 0.0))
+        low = math.sqrt(max(a[0] - a[1], 0.0))
+        return charged(value, max(math.sqrt(a[0] + a[1]) - value, value - low), value)
+
+    operations: dict[str, Callable[..., Any]] = {
+        "const": lambda value: (float(value), leaf * abs(float(value))),
+        "add": lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
+        "sub": lambda a, b: charged(a[0] - b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
+        "mul": lambda a, b: charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0])),
+        "div": quotient,
+        "pow": power,
+        "neg": lambda a: (-a[0], a[1]),
+        "sqrt": root,
+        "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+        "min": lambda a, b: (min(a[0], b[0]), max(a[1], b[1])),
+    }
+    for name in COMPARISONS:
+        operations[name] = lambda a, b, compare=FLOAT64[name]: (compare(a[0], b[0]), 0.0)
+    return operations

@@ -1,0 +1,235 @@
+"""Values that carry a bound on their error: the operations of the enclosure (running error analysis, Wilkinson 1963).
+
+A value is a float64 centre and a bound such that every program of the declared family gives, in the working precision,
+a number within the bound of the centre. Rounding is charged to the magnitudes of terms, never to a result that they
+cancelled to, so that it holds for every order; underflow is charged as an absolute error times the largest factor that
+may yet multiply it. An infinite bound means that nothing can be said of that element.
+
+The centre is itself computed in float64: `Model.charge` holds that error too, so that the bounds also stand for
+float64 arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import Format
+
+Array = np.ndarray
+
+#: relative error of one float64 operation, twice: once for a centre, once for the arithmetic on bounds
+_OWN = 2.0 * 2.0**-53
+
+
+class Bounded(NamedTuple):
+    """A centre and a bound, both float64 and broadcasting against each other; an exact value has the bound None."""
+
+    value: Array
+    error: Array | None = None
+
+    def bound(self) -> Array:
+        """The bound as an array."""
+        return np.zeros(np.shape(self.value)) if self.error is None else self.error
+
+
+@dataclass(frozen=True)
+class Model:
+    """The facts that bounds are made of: the working format, and what the policy allows."""
+
+    unit_roundoff: float
+    #: absolute error of one operation whose result underflows
+    underflow: float
+    smallest_normal: float
+    largest: float
+    roundings: int
+    scalar_roundings: int
+    any_order: bool
+    flushes: bool
+
+    @classmethod
+    def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
+        """A model of a working format under a policy's fields."""
+        flushes = subnormals != "keep"
+        lost = facts.smallest_normal if flushes else facts.smallest_subnormal
+        return cls(
+            facts.unit_roundoff,
+            roundings * lost,
+            facts.smallest_normal,
+            facts.largest,
+            roundings,
+            scalar_roundings,
+            sums == "any",
+            flushes,
+        )
+
+    @property
+    def charge(self) -> float:
+        """The relative error of one operation."""
+        return self.roundings * self.unit_roundoff + _OWN
+
+
+def exact(values: Array, model: Model) -> Bounded:
+    """An array that is known; under flush-to-zero a subnormal may be read as zero."""
+    if model.flushes:
+        lost = np.where(np.abs(values) < model.smallest_normal, np.abs(values), 0.0)
+        return Bounded(values, lost if lost.any() else None)
+    return Bounded(values)
+
+
+def scalar(value: float, error: float, model: Model) -> Bounded:
+    """A host scalar that meets an array: its own error, and its roundings to the working dtype."""
+    rounding = (model.scalar_roundings * model.unit_roundoff + _OWN) * abs(value) + model.underflow * (value != 0)
+    return Bounded(np.float64(value), np.float64(error + rounding))
+
+
+def _settle(value: Array, error: Array, model: Model) -> Bounded:
+    """Decide overflow: infinite where every value of the set is beyond the largest number, unknown where some are."""
+    magnitude = np.abs(value)
+    if not np.max(magnitude + error, initial=0.0) <= model.largest:
+        threshold = model.largest * (1.0 + model.unit_roundoff)
+        surely = magnitude - error >= threshold
+        value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
+        maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
+        error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+    return Bounded(value, error)
+
+
+def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, model: Model) -> Bounded:
+    """A sum of signed terms in any order.
+
+    ``interpolation`` is w (|a| + |b|) where the sum is (1 - w) a + w b: the charge for its other form, a + w (b - a).
+    """
+    value: Array | float = 0.0
+    magnitude: Array | float = 0.0
+    error: Array | float = 0.0
+    for sign, term in terms:
+        value = value + term.value if sign > 0 else value - term.value
+        magnitude = magnitude + np.abs(term.value)
+        if term.error is not None:
+            error = error + term.error
+    spread = magnitude + error
+    if interpolation is not None:
+        spread = spread + interpolation
+    return _settle(np.asarray(value), np.asarray(error + (model.charge * (len(terms) - 1)) * spread), model)
+
+
+def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
+    """A quotient of products in any order, with or without reciprocals."""
+    value = _quotient([b.value for b in above], [b.value for b in below])
+    high = [np.abs(b.value) if b.error is None else np.abs(b.value) + b.error for b in above]
+    low = [np.abs(b.value) if b.error is None else np.maximum(np.abs(b.value) - b.error, 0.0) for b in below]
+    upper = _quotient(high, low)
+    operations = len(above) + len(below) - 1
+    error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
+    error = _partial_products(error, high, low, model)
+    for b in below:
+        if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
+            error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
+    return _settle(value if sign > 0 else -value, error, model)
+
+
+def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
+    result = above[0] if above else np.float64(1.0)
+    for factor in above[1:]:
+        result = result * factor
+    for factor in below:
+        result = result / factor
+    return result
+
+
+def _partial_products(error: Array, high: Sequence[Array], low: Sequence[Array], model: Model) -> Array:
+    """Charge what partial products may lose to underflow; nothing can be said where one may overflow."""
+    smallest = largest = 1.0
+    for factor in high:
+        smallest *= min(1.0, float(np.min(factor, initial=np.inf)))
+        largest *= max(1.0, float(np.max(factor, initial=0.0)))
+    for factor in low:
+        with np.errstate(divide="ignore"):
+            smallest *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
+            largest *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+    if smallest >= model.smallest_normal and largest <= model.largest:
+        return error
+    reach: Array | float = 1.0
+    for factor in high:
+        reach = reach * np.maximum(factor, 1.0)
+    for factor in low:
+        reach = reach * np.maximum(1.0 / factor, 1.0)
+    error = error + (model.underflow * (len(high) + len(low))) * reach
+    return np.where(reach > model.largest, np.inf, error)
+
+
+def sqrt(x: Bounded, model: Model) -> Bounded:
+    """The square root, by the endpoints, so that zero is safe; NaN below zero."""
+    value = np.sqrt(np.where(x.value >= -x.bound(), np.maximum(x.value, 0.0), x.value))
+    value = np.where(np.isnan(x.value), np.nan, value)
+    if x.error is None:
+        return Bounded(value, model.charge * value)
+    high = np.sqrt(x.value + x.error)
+    low = np.sqrt(np.maximum(x.value - x.error, 0.0))
+    return Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
+
+
+def exp(x: Bounded, model: Model) -> Bounded:
+    """The exponential; implementations are allowed four units in the last place besides the roundings."""
+    value = np.exp(x.value)
+    growth = np.expm1(x.bound())
+    error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
+    return _settle(value, error, model)
+
+
+def absolute(x: Bounded, model: Model) -> Bounded:
+    """The magnitude: errors pass through."""
+    return Bounded(np.abs(x.value), x.error)
+
+
+def negative(x: Bounded, model: Model) -> Bounded:
+    """The negative: errors pass through."""
+    return Bounded(-x.value, x.error)
+
+
+def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bounded, Model], Bounded]:
+    def extremum(a: Bounded, b: Bounded, model: Model) -> Bounded:
+        value = choose(a.value, b.value)
+        if a.error is None and b.error is None:
+            return Bounded(value)
+        high = choose(a.value + a.bound(), b.value + b.bound())
+        low = choose(a.value - a.bound(), b.value - b.bound())
+        return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+    return extremum
+
+
+maximum = _extremum(np.maximum)
+minimum = _extremum(np.minimum)
+
+
+def _nan_to_zero(error: Array) -> Array:
+    """Infinity minus itself is no error: both ends are the same infinity."""
+    return np.where(np.isnan(error), 0.0, error)
+
+
+def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
+    """One of two values by a decided condition."""
+    return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()))
+
+
+def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
+    """A declared sum of many terms, in any order or by a balanced tree."""
+    steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
+    magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
+    relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * _OWN
+    error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
+    return _settle(np.sum(x.value, axis=axes, keepdims=True), error, model)
+
+
+def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
+    """The largest of many: errors pass through."""
+    value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
+    high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
+    low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
+    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))

@@ -1,0 +1,235 @@
+"""The enclosure of a step: for each output element, every value that a correct implementation may return.
+
+A graph is evaluated on values with an error bound. Outputs are conditioned on what was observed: once an output has been
+judged, what is computed from it goes on from the observed value. At a discontinuity (sign, comparison) the admissible
+decisions are explored one by one; the acceptance set is their union, never their hull.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import running_error as bounds
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.grouping import Product, Sum, group
+from refgrad.arithmetic.running_error import Bounded, Model
+
+#: more branches than this at one element are not explored: the element is undecided
+MOST_BRANCHES = 64
+
+COMPARE: Mapping[str, np.ufunc] = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
+LOGIC: Mapping[str, np.ufunc] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
+OUTCOMES: Mapping[str, tuple[float, ...]] = {"sign": (-1.0, 0.0, 1.0)} | {op: (0.0, 1.0) for op in COMPARE}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One way through the decisions: the acceptance set of each output, and how tensor-wide decisions went.
+
+    ``ambiguous`` marks the elements at which some decision could have gone another way.
+    """
+
+    sets: Mapping[str, Bounded]
+    ambiguous: np.ndarray | None
+    shared: tuple[tuple[int, float], ...]
+
+
+@dataclass
+class _State:
+    """One evaluation under some forced decisions."""
+
+    forced: Mapping[int, float]
+    values: dict[int, Any] = field(default_factory=dict)
+    ambiguous: np.ndarray | None = None
+    open: Node | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """Evaluates a graph under a model of rounding."""
+
+    graph: Graph
+    model: Model
+
+    @cached_property
+    def groups(self) -> dict[int, Sum | Product]:
+        """The sums and products that are seen whole."""
+        return group(self.graph)
+
+    @cached_property
+    def _outputs(self) -> dict[int, list[str]]:
+        names: dict[int, list[str]] = {}
+        for name, node in self.graph.outputs.items():
+            names.setdefault(node.index, []).append(name)
+        return names
+
+    def branches(
+        self, inputs: Mapping[str, Bounded], scalars: Sequence[Bounded], observed: Mapping[str, Bounded]
+    ) -> Iterator[Branch]:
+        """Every admissible way through the step's decisions; one where nothing is ambiguous.
+
+        Args:
+            inputs: ``p``, ``g`` and the array slots before the step.
+            scalars: the graph's host scalars, in its order.
+            observed: outputs that were seen after the step; what depends on them goes on from them.
+        """
+        pending: list[dict[int, float]] = [{}]
+        produced = 0
+        while pending and produced < MOST_BRANCHES:
+            state = _State(pending.pop())
+            sets = self._evaluate(state, inputs, scalars, observed)
+            if state.open is None:
+                produced += 1
+                levels = {n.index: n.level for n in self.graph.nodes}
+                shared = tuple((i, o) for i, o in state.forced.items() if levels[i] == "tensor")
+                yield Branch(sets, state.ambiguous, shared)
+                continue
+            for outcome in OUTCOMES[state.open.op]:
+                pending.append({**state.forced, state.open.index: outcome})
+
+    def _evaluate(
+        self, state: _State, inputs: Mapping[str, Bounded], scalars: Sequence[Bounded], observed: Mapping[str, Bounded]
+    ) -> dict[str, Bounded]:
+        sets: dict[str, Bounded] = {}
+        supply = iter(scalars)
+        needed = self._needed
+        for node in self.graph.nodes:
+            if node.op == "scalar":
+                state.values[node.index] = next(supply)
+                continue
+            if node.index not in needed:
+                continue
+            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state)
+            for name in self._outputs.get(node.index, ()):
+                sets[name] = value
+                if name in observed and node.op != "input":
+                    value = observed[name]
+            state.values[node.index] = value
+        return sets
+
+    @cached_property
+    def _needed(self) -> set[int]:
+        """Nodes whose values are used: those dissolved into a larger sum or product are not."""
+        needed: set[int] = set()
+        stack = list(self.graph.outputs.values())
+        while stack:
+            node = stack.pop()
+            if node.index in needed:
+                continue
+            needed.add(node.index)
+            stack.extend(self._operands(node))
+        return needed
+
+    def _operands(self, node: Node) -> tuple[Node, ...]:
+        grouped = self.groups.get(node.index)
+        if isinstance(grouped, Sum):
+            return tuple(term for _, term in grouped.terms)
+        if isinstance(grouped, Product):
+            return grouped.numerators + grouped.denominators
+        return node.args
+
+    def _operation(self, node: Node, state: _State) -> Any:
+        values, model = state.values, self.model
+        grouped = self.groups.get(node.index)
+        if isinstance(grouped, Sum):
+            terms = [(sign, values[term.index]) for sign, term in grouped.terms]
+            return bounds.total(terms, self._interpolation(grouped, values), model)
+        if isinstance(grouped, Product):
+            above = [values[n.index] for n in grouped.numerators]
+            below = [values[n.index] for n in grouped.denominators]
+            return bounds.product(grouped.sign, above, below, model)
+        args = [values[a.index] for a in node.args]
+        if node.op in OUTCOMES:
+            return self._decide(node, args, state)
+        if node.op in LOGIC:
+            return LOGIC[node.op](*args)
+        if node.op == "where":
+            return bounds.select(args[0], args[1], args[2])
+        if node.op in ("sum", "max"):
+            return self._reduce(node, args[0])
+        return _SMOOTH[node.op](*args, model)
+
+    def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
+        """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient."""
+        found = None
+        terms = [self._coefficient(term, values) for _, term in grouped.terms]
+        for i, first in enumerate(terms):
+            for second in terms[i + 1 :]:
+                if first and second and abs(first[0] + second[0] - 1.0) < 1e-12 and first[0] > 0 < second[0]:
+                    extra = min(first[0], second[0]) * 2.0 * (first[1] + second[1])
+                    found = extra if found is None else found + extra
+        return found
+
+    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[float, np.ndarray] | None:
+        """A term as (host coefficient, magnitude of the rest); None if it has no host coefficient."""
+        grouped = self.groups.get(term.index)
+        if not isinstance(grouped, Product) or term.index in self._outputs:
+            return None
+        hosts = [n for n in grouped.numerators if n.op == "scalar"]
+        rest = [n for n in grouped.numerators if n.op != "scalar"]
+        if not hosts or not rest or grouped.denominators:
+            return None
+        coefficient = float(np.prod([values[n.index].value for n in hosts]))
+        magnitude: Any = 1.0
+        for node in rest:
+            value = values[node.index]
+            magnitude = magnitude * (np.abs(value.value) + value.bound())
+        return coefficient, magnitude
+
+    def _reduce(self, node: Node, x: Bounded) -> Bounded:
+        shape = np.shape(x.value)
+        axes = tuple(range(len(shape))) if node.attribute == "tensor" else tuple(range(1, len(shape)))
+        if node.op == "max":
+            return bounds.largest(x, axes, self.model)
+        return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)
+
+    def _decide(self, node: Node, args: Sequence[Bounded], state: _State) -> Any:
+        """A decision where it is forced by the values, and the outcome that this branch takes where it is not."""
+        if node.op == "sign":
+            return self._sign(node, args[0], state)
+        a, b = args
+        result = COMPARE[node.op](a.value, b.value)
+        reach = a.bound() + b.bound()
+        ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
+        return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
+
+    def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
+        result = np.sign(x.value)
+        ambiguous = (x.bound() > 0) & ~(np.abs(x.value) > x.bound()) & ~np.isnan(x.value)
+
+        def outcome_array(outcome: float) -> np.ndarray:
+            reachable = {-1.0: x.value - x.bound() < 0, 1.0: x.value + x.bound() > 0}.get(outcome, True)
+            return np.where(reachable, outcome, result)
+
+        return Bounded(self._take(node, result, ambiguous, state, outcome_array))
+
+    def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
+        if not ambiguous.any():
+            return result
+        if node.index not in state.forced:
+            state.open = state.open or node
+            return result
+        state.ambiguous = ambiguous if state.ambiguous is None else state.ambiguous | ambiguous
+        return np.where(ambiguous, make(state.forced[node.index]), result)
+
+
+_SMOOTH: Mapping[str, Any] = {
+    "sqrt": bounds.sqrt,
+    "exp": bounds.exp,
+    "abs": bounds.absolute,
+    "neg": bounds.negative,
+    "maximum": bounds.maximum,
+    "minimum": bounds.minimum,
+}

@@ -1,0 +1,103 @@
+"""Driving a candidate: what it did at each step, recorded, with everything that it did wrong besides values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from refgrad.candidates.protocol import Candidate, CandidateFault, Observation, Run
+from refgrad.errors import ArgumentError
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.verdict import Fault
+
+#: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
+PROBED_STEPS = 2
+
+
+@dataclass
+class Record:
+    """One candidate's run: an observation before the first step and one after each step that was completed."""
+
+    inputs: Inputs
+    rules: list[Optimizer]
+    seen: list[Observation] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were completed."""
+        return max(len(self.seen) - 1, 0)
+
+
+def drive(candidate: Candidate, rule: Optimizer, inputs: Inputs) -> Record:
+    """Run a candidate on inputs; its exceptions become faults."""
+    record = Record(inputs, [rule] * len(inputs.p))
+    step = 0
+    try:
+        run = candidate.start(rule, [np.array(a, copy=True) for a in inputs.p])
+        rule_for = getattr(run, "rule_for", None)
+        if rule_for is not None:
+            record.rules = [rule_for(leaf, rule) for leaf in range(len(inputs.p))]
+        record.seen.append(_kept(run.observe()))
+        for step, grads in enumerate(inputs.g, 1):
+            _step(run, grads, step, record)
+            if record.faults:
+                break
+        record.notes.extend(getattr(run, "notes", ()))
+    except CandidateFault as fault:
+        record.faults.append(Fault(fault.kind, step, str(fault)))
+    except ArgumentError:
+        raise
+    except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+        record.faults.append(Fault("raised", step, f"{type(error).__name__}: {error}"))
+    return record
+
+
+def _step(run: Run, grads: Sequence[np.ndarray], step: int, record: Record) -> None:
+    handed = [np.array(g, order="C", copy=True) for g in grads]
+    run.step(handed)
+    seen = _kept(run.observe())
+    _check_outputs(record.seen[-1], seen, step, record)
+    for leaf, (now, then) in enumerate(zip(handed, grads, strict=True)):
+        if now.tobytes() != np.ascontiguousarray(then).tobytes():
+            name = record.inputs.name(leaf)
+            record.faults.append(Fault("mutated", step, f"the gradient of {name or 'p'} was changed by the step"))
+            break
+    record.seen.append(seen)
+    if step <= PROBED_STEPS and not record.faults:
+        for g in handed:
+            g[...] = np.asarray(-7.0).astype(g.dtype)
+        if not _same(seen, run.observe()):
+            message = "the state or the parameter changed when the caller overwrote the gradient after the step"
+            record.faults.append(Fault("aliased", step, message))
+
+
+def _kept(seen: Observation) -> Observation:
+    params = [np.array(a, order="C", copy=True) for a in seen.params]
+    state = [{n: v if isinstance(v, float) else np.array(v, copy=True) for n, v in s.items()} for s in seen.state]
+    return Observation(params, state or [{} for _ in params])
+
+
+def _check_outputs(before: Observation, after: Observation, step: int, record: Record) -> None:
+    for leaf, (old, new) in enumerate(zip(before.params, after.params, strict=True)):
+        name = record.inputs.name(leaf)
+        if new.shape != old.shape:
+            record.faults.append(Fault("shape", step, f"p {name} has shape {new.shape}; legal: {old.shape}"))
+        elif new.dtype != old.dtype:
+            record.faults.append(Fault("dtype", step, f"p {name} has dtype {new.dtype}; legal: {old.dtype}"))
+        slots = record.rules[leaf].slots()
+        for slot, value in after.state[leaf].items():
+            if slot in slots and not slots[slot].host and np.shape(value) != old.shape:
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {old.shape}, that of its parameter"
+                record.faults.append(Fault("shape", step, message))
+
+
+def _same(first: Observation, second: Observation) -> bool:
+    pairs = list(zip(first.params, second.params, strict=True))
+    for a, b in zip(first.state, second.state or [{}] * len(first.state), strict=True):
+        pairs += [(np.asarray(a[n]), np.asarray(b[n])) for n in a if n in b]
+    return all(np.asarray(x).tobytes() == np.ascontiguousarray(y).tobytes() for x, y in pairs)

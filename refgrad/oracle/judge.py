@@ -1,0 +1,188 @@
+"""Judging one step: each observed output against its acceptance set, given what was observed before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes, host, host_error
+from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
+from refgrad.oracle.policy import Policy
+from refgrad.tracing import Plan
+
+#: elements that are judged at a time where nothing couples them: temporaries then stay in the cache
+CHUNK = 8192
+
+INSIDE, OUTSIDE, UNDECIDED = np.uint8(0), np.uint8(1), np.uint8(2)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One output of one step: a status for each element, and the acceptance set that decided it."""
+
+    status: np.ndarray
+    truth: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """All that one step of one leaf is judged from.
+
+    ``before`` are the arrays (or carried enclosures) before the step, ``hosts`` the host slots, ``after`` the observed
+    outputs; a slot that cannot be read is missing from ``after``.
+    """
+
+    plan: Plan
+    free: Mapping[str, float]
+    before: Mapping[str, Bounded]
+    after: Mapping[str, np.ndarray]
+
+
+def model_for(policy: Policy, dtype: np.dtype) -> Model:
+    """The rounding model of a policy for parameters of a dtype."""
+    facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
+    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+
+
+def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    """Every observed output judged, and the enclosures of those that were not observed, to be carried on."""
+    dtype = step.after["p"].dtype
+    model = model_for(policy, dtype)
+    enclosure = Enclosure(step.plan.graph, model)
+    with np.errstate(all="ignore"):
+        scalars = _scalars(step, model)
+        if step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
+            return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
+        return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
+
+
+def _scalars(step: Step, model: Model) -> list[Bounded]:
+    table = host_error.table(step.plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
+    memo: dict[host.Expr, host_error.Pair] = {}
+    return [scalar(*host.evaluate(e, names, table, memo), model) for e in step.plan.graph.scalars()]
+
+
+def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> dict[str, Judged]:
+    """The host slots that were read, each with the dtype that it is kept in."""
+    table = host_error.table(step.plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
+    found = {}
+    for name, expr in step.plan.graph.host_outputs.items():
+        if name in observed:
+            value, dtype = observed[name]
+            truth, error = host.evaluate(expr, names, table)
+            error += 3 * dtypes.format_of(dtype).unit_roundoff * abs(truth)
+            status = INSIDE if abs(value - truth) <= error else OUTSIDE
+            found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
+    return found
+
+
+def _judge_in_chunks(
+    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy, dtype: np.dtype
+) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    shape, size = step.after["p"].shape, step.after["p"].size
+    before = {n: Bounded(*(None if part is None else part.reshape(-1) for part in b)) for n, b in step.before.items()}
+    after = {n: a.reshape(-1) for n, a in step.after.items()}
+    parts = []
+    for start in range(0, size, CHUNK):
+        cut = slice(start, start + CHUNK)
+        inputs = {n: Bounded(*(None if part is None else part[cut] for part in b)) for n, b in before.items()}
+        parts.append(_judge(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy, dtype))
+    judged = {
+        n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
+        for n in parts[0][0]
+    }
+    carried = {
+        n: Bounded(*(np.concatenate([c[n][i] for _, c in parts]).reshape(shape) for i in (0, 1))) for n in parts[0][1]
+    }
+    return judged, carried
+
+
+_FIELDS = ("status", "truth", "low", "high")
+
+
+def _judge(
+    enclosure: Enclosure,
+    before: Mapping[str, Bounded],
+    scalars: list[Bounded],
+    after: Mapping[str, np.ndarray],
+    policy: Policy,
+    dtype: np.dtype,
+) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    model = enclosure.model
+    inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
+    wide = {n: a.astype(np.float64) for n, a in after.items()}
+    observed = {n: _conditioned(wide[n], after[n].dtype, model) for n in wide if n != "p"}
+    observed["p"] = _conditioned(wide["p"], dtype, model)
+    best: dict[str, Judged] | None = None
+    carried: dict[str, Bounded] = {}
+    groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
+    for branch in enclosure.branches(inputs, scalars, observed):
+        judged = {n: _compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
+        judged = {n: _undecide(j, branch) for n, j in judged.items()}
+        groups[branch.shared] = _union(groups.get(branch.shared), judged)
+        for n in branch.sets:
+            if n not in wide:
+                carried[n] = _hull(carried.get(n), branch.sets[n], after["p"].shape)
+    best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.values()))
+    return best, carried
+
+
+def _conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
+    """An observed output to go on from; a narrow one may have been used before it was rounded for storage."""
+    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+        return exact(values, model)
+    return Bounded(values, dtypes.ulp(values, dtype))
+
+
+def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+    """Inside, outside or undecided, element by element; NaN and infinities by class."""
+    shape = values.shape
+    truth = np.broadcast_to(acceptable.value, shape)
+    error = np.broadcast_to(acceptable.bound(), shape)
+    low, high = dtypes.round_to(truth - error, dtype), dtypes.round_to(truth + error, dtype)
+    unknown = ~np.isfinite(error) & ~np.isnan(truth)
+    inside = (values >= low) & (values <= high)
+    special = ~np.isfinite(truth)
+    if special.any():
+        low, high = np.where(special, truth, low), np.where(special, truth, high)
+        inside = np.where(special, (values == truth) | (np.isnan(values) & np.isnan(truth)), inside)
+        # another order of evaluation may meet infinity minus infinity
+        unknown |= np.isinf(truth) & np.isnan(values)
+    if policy.subnormals == "flush":
+        inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
+    status = np.where(unknown, UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
+    return Judged(status, truth, low, high)
+
+
+def _undecide(judged: Judged, branch: Branch) -> Judged:
+    """Elements that another decision may change are undecided rather than inside."""
+    if branch.ambiguous is None:
+        return judged
+    status = np.where(branch.ambiguous & (judged.status == INSIDE), UNDECIDED, judged.status)
+    return Judged(status, judged.truth, judged.low, judged.high)
+
+
+def _union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
+    """Element by element, the branch with the fewest outputs outside: one decision must explain all outputs."""
+    if known is None:
+        return new
+    worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
+    better = sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse
+    return {n: Judged(*(np.where(better, getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
+
+
+def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:
+    """A state that cannot be read is carried as an interval over all decisions."""
+    value, error = np.broadcast_to(new.value, shape), np.broadcast_to(new.bound(), shape)
+    if known is None:
+        return Bounded(value, error)
+    high = np.maximum(value + error, known.value + known.bound())
+    low = np.minimum(value - error, known.value - known.bound())
+    return Bounded((high + low) / 2, (high - low) / 2 + np.abs(high) * 2.0**-50)

@@ -1,0 +1,150 @@
+"""Judging a recorded run, step-locked: each step from the candidate's own previous state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import judge
+from refgrad.oracle.drive import Record
+from refgrad.oracle.judge import Judged, Step
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.verdict import Count, Finding
+from refgrad.tracing import free_names, free_values
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that judging a run gave: counts by tensor, the first finding, and whether every slot was read."""
+
+    counts: dict[str, Count]
+    first: Finding | None
+    locked: bool
+    tightest: dict[str, float]
+    failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
+
+
+def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outcome:
+    """Every completed step of every leaf, in order of steps."""
+    counts: dict[str, Count] = {}
+    tightest: dict[str, float] = {}
+    first: Finding | None = None
+    failing: tuple[int, int, tuple[int, ...]] | None = None
+    locked = True
+    leaves = [_Leaf(record, leaf, rules[leaf], policy) for leaf in range(len(rules))]
+    for t in range(record.steps + 1):
+        for leaf in leaves:
+            for name, judged, step, dtype in leaf.judge(t):
+                counts[name] = counts.get(name, Count()) + _count(judged)
+                tightest[name] = max(tightest.get(name, 0.0), _tightness(judged, leaf.values(name, t)))
+                if first is None and (judged.status == judge.OUTSIDE).any():
+                    first = _finding(leaf, name, t, judged, step, dtype)
+                    failing = (leaf.index, t, first.index)
+            locked = locked and leaf.locked
+    return Outcome(counts, first, locked, tightest, failing)
+
+
+class _Leaf:
+    """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
+
+    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy) -> None:
+        self.record, self.index, self.rule, self.policy = record, index, rule, policy
+        self.slots = rule.slots()
+        self.locked = True
+        self.carried: dict[str, Bounded] = {}
+        self.initial: Mapping[str, Any] = rule.init(record.inputs.p[index])
+
+    def state(self, t: int) -> Mapping[str, Any]:
+        """The slots that were read after step ``t``."""
+        return {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+
+    def values(self, name: str, t: int) -> np.ndarray:
+        """What was observed of a tensor after step ``t``."""
+        seen = self.record.seen[t].params[self.index] if name == "p" else self.state(t)[name]
+        return np.asarray(seen)
+
+    def judge(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        """Each tensor that was observed after step ``t``; before the first step, the initial state."""
+        if t == 0:
+            yield from self._judge_initial()
+            return
+        step = self._step(t)
+        judged, carried = judge.judge(step, self.policy)
+        hosts = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].host}
+        judged.update(judge.judge_host(step, hosts))
+        self.carried = carried
+        hidden = set(self.slots) - set(self.state(t))
+        self.locked = self.locked and not hidden
+        for name in ("p", *self.slots)[::-1]:
+            if name in judged:
+                yield name, judged[name], step, self.values(name, t).dtype
+
+    def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        for name, value in self.state(0).items():
+            want = np.asarray(self.initial[name], dtype=np.float64)
+            status = np.where(np.asarray(value, dtype=np.float64) == want, judge.INSIDE, judge.OUTSIDE)
+            yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
+
+    def _step(self, t: int) -> Step:
+        known = self.state(t - 1)
+        p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
+        before = {"p": Bounded(p.astype(np.float64)), "g": Bounded(g.astype(np.float64))}
+        hosts: dict[str, float] = {}
+        for name, slot in self.slots.items():
+            if slot.host:
+                hosts[name] = float(known.get(name, self.hosts_before(name, t)))
+            elif name in known:
+                before[name] = Bounded(np.asarray(known[name], dtype=np.float64))
+            elif name in self.carried:
+                before[name] = self.carried[name]
+            else:
+                before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
+        free = free_values(self.rule, p.shape, t, hosts)
+        plan = self.rule._plan(p.ndim, free)
+        self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
+        after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
+        after["p"] = self.record.seen[t].params[self.index]
+        return Step(plan, dict(zip(free_names(self.rule, p.ndim), free, strict=True)), before, after)
+
+    def hosts_before(self, name: str, t: int) -> float:
+        """A host slot that cannot be read follows from the steps alone."""
+        return float(self.initial[name]) if t == 1 else self.last_hosts[name]
+
+
+def _dtype_of(value: Any) -> np.dtype:
+    return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
+
+
+def _count(judged: Judged) -> Count:
+    inside, outside, undecided = np.bincount(judged.status.ravel(), minlength=3)[:3]
+    return Count(int(inside), int(outside), int(undecided))
+
+
+def _tightness(judged: Judged, values: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        half = (judged.high - judged.low) / 2
+        ratio = np.abs(values.astype(np.float64) - judged.truth) / half
+    usable = (half > 0) & np.isfinite(ratio) & (judged.status != judge.UNDECIDED)
+    return float(np.max(ratio, where=usable, initial=0.0))
+
+
+def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, dtype: np.dtype) -> Finding:
+    index = tuple(int(i) for i in np.argwhere(judged.status == judge.OUTSIDE)[0])
+    value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
+    inputs = {"t": float(t)}
+    if step is not None:
+        inputs |= {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()} if (
+            judged.truth.ndim
+        ) else dict(step.free)
+    with np.errstate(all="ignore"):
+        distance = abs(value - truth) / float(dtypes.ulp(np.float64(truth), dtype))
+    ulps = float(distance) if np.isfinite(distance) else float("inf")
+    low, high = float(judged.low[index]), float(judged.high[index])
+    path = leaf.record.inputs.name(leaf.index)
+    return Finding(t, name, path, index, str(dtype), value, truth, low, high, ulps, inputs)

@@ -27,10 +27,16 @@ _OWN = 2.0 * 2.0**-53
 
 
 class Bounded(NamedTuple):
-    """A centre and a bound, both float64 and broadcasting against each other; an exact value has the bound None."""
+    """A centre and a bound, both float64 and broadcasting against each other; an exact value has the bound None.
+
+    ``reach`` is the product of those factors (or reciprocal divisors) that exceed one, and ``least`` a lower bound on
+    every partial product: what a product needs to know of a sum of products that it may be distributed over.
+    """
 
     value: Array
     error: Array | None = None
+    reach: Array | None = None
+    least: float | None = None
 
     def bound(self) -> Array:
         """The bound as an array."""
@@ -115,7 +121,15 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     spread = magnitude + error
     if interpolation is not None:
         spread = spread + interpolation
-    return _settle(np.asarray(value), np.asarray(error + (model.charge * (len(terms) - 1)) * spread), model)
+    settled = _settle(np.asarray(value), np.asarray(error + (model.charge * (len(terms) - 1)) * spread), model)
+    reaches = [term.reach for _, term in terms if term.reach is not None]
+    leasts = [term.least for _, term in terms if term.least is not None]
+    if not leasts:
+        return settled
+    reach = None
+    for each in reaches:
+        reach = each if reach is None else np.maximum(reach, each)
+    return settled._replace(reach=reach, least=min(leasts))
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
@@ -126,11 +140,11 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
-    error = _partial_products(error, high, low, model)
+    error, reach, least = _partial_products(error, above, high, low, model)
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
-    return _settle(value if sign > 0 else -value, error, model)
+    return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least)
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
@@ -142,25 +156,29 @@ def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
     return result
 
 
-def _partial_products(error: Array, high: Sequence[Array], low: Sequence[Array], model: Model) -> Array:
-    """Charge what partial products may lose to underflow; nothing can be said where one may overflow."""
-    smallest = largest = 1.0
-    for factor in high:
-        smallest *= min(1.0, float(np.min(factor, initial=np.inf)))
-        largest *= max(1.0, float(np.max(factor, initial=0.0)))
+def _partial_products(
+    error: Array, above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array], model: Model
+) -> tuple[Array, Array | None, float]:
+    """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
+
+    A factor that is itself a sum of products counts with their reach, because a product may be distributed over a sum.
+    """
+    least = most = 1.0
+    for factor, known in zip(high, above, strict=True):
+        least *= min(1.0, float(np.min(factor, initial=np.inf)), 1.0 if known.least is None else known.least)
+        most *= max(1.0, float(np.max(factor, initial=0.0)))
     for factor in low:
-        with np.errstate(divide="ignore"):
-            smallest *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
-            largest *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
-    if smallest >= model.smallest_normal and largest <= model.largest:
-        return error
-    reach: Array | float = 1.0
-    for factor in high:
-        reach = reach * np.maximum(factor, 1.0)
+        least *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
+        most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+    if least >= model.smallest_normal and most <= model.largest:
+        return error, None, least
+    reach: Array = np.float64(1.0)
+    for factor, known in zip(high, above, strict=True):
+        reach = reach * (np.maximum(factor, 1.0) if known.reach is None else np.maximum(factor, known.reach))
     for factor in low:
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
-    return np.where(reach > model.largest, np.inf, error)
+    return np.where(reach > model.largest, np.inf, error), reach, least
 
 
 def sqrt(x: Bounded, model: Model) -> Bounded:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
@@ -14,33 +17,56 @@ from refgrad.oracle.verdict import Departure
 from refgrad.rule import Choice, Flag
 
 
+@dataclass(frozen=True)
+class _Change:
+    """One departure: fields of the rules, or of the policy, that take another value."""
+
+    name: str
+    sentence: str
+    rule: Mapping[str, Any]
+    policy: Mapping[str, Any]
+
+    def __add__(self, other: _Change) -> _Change:
+        sentence = f"{self.sentence}, and {other.sentence}"
+        return _Change(f"{self.name}, {other.name}", sentence, {**self.rule, **other.rule}, {**self.policy, **other.policy})
+
+
 def departures(record: Record, policy: Policy, most: int = 5) -> tuple[Departure, ...]:
-    """The run judged again under each single departure; those that leave fewest outside come first."""
-    found = []
-    for name, sentence, rules, other in _alternatives(record.rules, policy):
+    """The run judged again under each single departure, and under pairs of the best if none explains it alone."""
+    singles = _scored(record, policy, _changes(record.rules[0], policy))
+    found = singles
+    if singles and not singles[0][1].explains:
+        best = [change for change, _ in singles[:4]]
+        pairs = [a + b for a, b in itertools.combinations(best, 2) if not (set(a.rule) & set(b.rule) or set(a.policy) & set(b.policy))]
+        found = sorted(singles + _scored(record, policy, pairs), key=lambda pair: pair[1].outside)
+    return tuple(departure for _, departure in found[:most])
+
+
+def _scored(record: Record, policy: Policy, changes: Iterable[_Change]) -> list[tuple[_Change, Departure]]:
+    scored = []
+    for change in changes:
         try:
-            counts = judge_record(record, rules, other).counts.values()
+            rules = [rule.replace(**change.rule) for rule in record.rules]
+            if rules[0].slots().keys() != record.rules[0].slots().keys():
+                continue
+            counts = judge_record(record, rules, dataclasses.replace(policy, **change.policy)).counts.values()
         except (ArgumentError, ArithmeticError):
             continue  # the departure is not defined for these hyperparameters
-        total = sum(c.total for c in counts)
-        found.append(Departure(name, sentence, sum(c.outside for c in counts), total))
-    return tuple(sorted(found, key=lambda d: d.outside)[:most])
+        departure = Departure(change.name, change.sentence, sum(c.outside for c in counts), sum(c.total for c in counts))
+        scored.append((change, departure))
+    return sorted(scored, key=lambda pair: pair[1].outside)
 
 
-def _alternatives(rules: list[Optimizer], policy: Policy) -> Iterator[tuple[str, str, list[Optimizer], Policy]]:
-    legal = type(rules[0]).legal()
-    for name, _ in rules[0].variants():
-        field, _, value = name.partition("=")
-        about = legal[field]
-        sentence = about.sentences[value] if isinstance(about, Choice) else about.sentence if isinstance(about, Flag) else ""
-        new = value == "True" if isinstance(about, Flag) else value
-        try:
-            changed = [rule.replace(**{field: new}) for rule in rules]
-        except ArgumentError:
-            continue
-        if changed[0].slots().keys() == rules[0].slots().keys():
-            yield name, sentence, changed, policy
+def _changes(rule: Optimizer, policy: Policy) -> Iterator[_Change]:
+    for name, legal in rule.legal().items():
+        if isinstance(legal, Choice):
+            for value, sentence in legal.sentences.items():
+                if value != getattr(rule, name):
+                    yield _Change(f"{name}={value}", sentence, {name: value}, {})
+        elif isinstance(legal, Flag):
+            value = not getattr(rule, name)
+            yield _Change(f"{name}={value}", legal.sentence if value else f"not: {legal.sentence}", {name: value}, {})
     for field, choice in CHOICES.items():
         for value, sentence in choice.sentences.items():
             if value != getattr(policy, field):
-                yield f"policy {field}={value}", sentence, rules, dataclasses.replace(policy, **{field: value})
+                yield _Change(f"policy {field}={value}", sentence, {}, {field: value})

@@ -10,9 +10,9 @@ from refgrad.rule import Choice
 
 CHOICES: dict[str, Choice] = {
     "subnormals": Choice(
-        keep="gradual underflow, as IEEE 754 says",
+        keep="subnormal numbers are kept, as IEEE 754 says",
         flush="subnormal inputs and results are zero (flush-to-zero and denormals-are-zero)",
-        either="any mixture of the two",
+        either="subnormal inputs and results are kept or flushed to zero, in any mixture",
     ),
     "sums": Choice(
         any="a declared sum of n terms may be added in any order: (n - 1) roundings of the sum of magnitudes",

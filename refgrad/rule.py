@@ -209,7 +209,11 @@ class Rule:
 
     def slots(self) -> dict[str, Slot]:
         """The state slots that exist under these hyperparameters."""
-        return {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+        known: dict[str, Slot] | None = self.__dict__.get("_slots")
+        if known is None:
+            known = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            object.__setattr__(self, "_slots", known)
+        return known
 
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}

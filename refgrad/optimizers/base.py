@@ -185,10 +185,16 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str) -> None:
 
 
 def check_writeable(arrays: Mapping[str, np.ndarray], path: str) -> None:
-    """`ArgumentError` if an array that a step in place writes is read-only, or overlaps another."""
+    """`ArgumentError` if an array that a step in place writes is read-only, or overlaps another.
+
+    Separate arrays that own their memory cannot overlap, which saves the search in the common case.
+    """
     for name, array in arrays.items():
         if name != "g" and not array.flags.writeable:
             raise ArgumentError(f"{name}{path} is read-only; legal: a writeable array, or the pure `step`")
+    values = arrays.values()
+    if all(a.base is None for a in values) and len({id(a) for a in values}) == len(arrays):
+        return
     named = list(arrays.items())
     for index, (name, array) in enumerate(named):
         for other, second in named[index + 1 :]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refgrad.candidates.protocol import Candidate, CandidateFault, Observation, Run
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.verdict import Fault
@@ -50,7 +50,7 @@ def drive(candidate: Candidate, rule: Optimizer, inputs: Inputs) -> Record:
         record.notes.extend(getattr(run, "notes", ()))
     except CandidateFault as fault:
         record.faults.append(Fault(fault.kind, step, str(fault)))
-    except ArgumentError:
+    except (ArgumentError, CandidateError):
         raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
         record.faults.append(Fault("raised", step, f"{type(error).__name__}: {error}"))

@@ -38,7 +38,7 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outc
     failing: tuple[int, int, tuple[int, ...]] | None = None
     locked = True
     leaves = [_Leaf(record, leaf, rules[leaf], policy) for leaf in range(len(rules))]
-    for t in range(record.steps + 1):
+    for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
                 counts[name] = counts.get(name, Count()) + _count(judged)

@@ -1,0 +1,142 @@
+"""The exact arithmetic: a graph, or a rule's body itself, on numbers of as many digits as are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from refgrad.arithmetic import host
+from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.graph import Graph
+
+
+def _sign(x: mpmath.mpf) -> mpmath.mpf:
+    return x if mpmath.isnan(x) else mpmath.mpf(mpmath.sign(x))
+
+
+def _larger(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else max(a, b)
+
+
+def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
+
+
+#: each operation on single numbers
+OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": lambda a: -a,
+    "abs": abs,
+    "sqrt": mpmath.sqrt,
+    "square": lambda a: a * a,
+    "exp": mpmath.exp,
+    "sign": _sign,
+    "maximum": _larger,
+    "minimum": _smaller,
+    "where": lambda condition, a, b: a if condition else b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "and": lambda a, b: bool(a) and bool(b),
+    "or": lambda a, b: bool(a) or bool(b),
+    "not": lambda a: not a,
+}
+
+#: host expressions as exact numbers
+TABLE: host.Table = {
+    **host.FLOAT64,
+    "const": mpmath.mpf,
+    "sqrt": mpmath.sqrt,
+    "pow": mpmath.power,
+}
+
+
+class Exact(Carrier):
+    """An array of mpmath numbers that takes part in NumPy's protocols."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values, dtype=object)
+
+    @classmethod
+    def of(cls, array: Any) -> Exact:
+        """Floats as they are, without rounding."""
+        floats = np.asarray(array, dtype=np.float64)
+        return cls(np.reshape([mpmath.mpf(float(x)) for x in floats.ravel()] or np.empty(0, object), floats.shape))
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.values.ndim
+
+    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        return apply(op, args, attributes.get("over"))
+
+
+def apply(op: str, args: Sequence[Any], over: str | None = None) -> Any:
+    """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too."""
+    values = [_operand(a) for a in args]
+    if op == "length":
+        return len(_rows(values[0], over)[0])
+    if op in ("sum", "max"):
+        return Exact(_reduce(op, values[0], over))
+    result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
+    return Exact(result)
+
+
+def _operand(value: Any) -> np.ndarray:
+    if isinstance(value, Exact):
+        return value.values
+    number = value.value if isinstance(value, host.Host) else value
+    return np.asarray(number if isinstance(number, mpmath.mpf) else mpmath.mpf(number), dtype=object)
+
+
+def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
+    return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
+
+
+def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
+    rows = _rows(values, over)
+    fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
+    shape = (1,) * values.ndim if over == "tensor" else (values.shape[0],) + (1,) * (values.ndim - 1)
+    return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
+
+
+def evaluate(
+    graph: Graph, arrays: Mapping[str, np.ndarray], names: Mapping[str, float], digits: int = 50
+) -> dict[str, np.ndarray]:
+    """The truth of a traced step.
+
+    Args:
+        graph: the traced update.
+        arrays: ``p``, ``g`` and the array slots as floats, taken exactly.
+        names: the values of all host names (hyperparameters, ``t``, host slots, lengths), taken exactly.
+        digits: decimal digits of the arithmetic.
+
+    Returns:
+        Object arrays of mpmath numbers for each output, and mpmath numbers for host slots.
+    """
+    with mpmath.workdps(digits):
+        exact_names = {n: mpmath.mpf(v) for n, v in names.items()}
+        memo: dict[host.Expr, Any] = {}
+        values: dict[int, Any] = {}
+        for node in graph.nodes:
+            if node.op == "input":
+                values[node.index] = Exact.of(arrays[node.attribute])
+            elif node.op == "scalar":
+                values[node.index] = Exact(host.evaluate(node.attribute, exact_names, TABLE, memo))
+            else:
+                values[node.index] = apply(node.op, [values[a.index] for a in node.args], node.attribute)
+        outputs: dict[str, Any] = {name: values[node.index].values for name, node in graph.outputs.items()}
+        hosts = {n: host.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.host_outputs.items()}
+    return {**outputs, **hosts}

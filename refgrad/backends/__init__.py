@@ -43,7 +43,8 @@ def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray],
     """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
     from refgrad.backends import numba_backend
 
-    if arrays["p"].size >= WORTH_COMPILING or numba_backend.at_hand(plan, arrays["p"].dtype):
+    p = arrays["p"]
+    if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p.dtype):
         numba_backend.run(plan, free, arrays, threads)
     else:
         _numpy(plan, free, arrays, threads)

@@ -24,10 +24,11 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     Graphs with reductions or transcendentals run as NumPy: the same bits, at NumPy's speed.
     """
     p = arrays["p"]
-    if not _supported(plan):
+    found = _memory(plan).get(p.dtype)
+    if found is None and not _supported(plan):
         numpy_backend.run(plan, free, arrays)
         return
-    source, kernel = _kernel(plan, p.dtype)
+    source, kernel = found or _kernel(plan, p.dtype)
     size, width = p.size, p.itemsize
     if not size:
         return
@@ -41,11 +42,10 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:
     """Whether a kernel is in memory or on disk, so that nobody waits for the compiler."""
+    if dtype in _memory(plan):
+        return True
     if not _supported(plan):
         return False
-    known = _memory(plan)
-    if dtype in known:
-        return True
     from refgrad.backends import kernel_cache
 
     source = kernel_source_record(plan, dtype)
@@ -82,13 +82,11 @@ def _memory(plan: Plan) -> dict[np.dtype, tuple[KernelSource, Kernel]]:
 
 
 def _kernel(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, Kernel]:
-    known = _memory(plan)
-    if dtype not in known:
-        source = kernel_source_record(plan, dtype)
-        if source.text not in _LOADED:
-            _LOADED[source.text] = _load(source)
-        known[dtype] = (source, _LOADED[source.text])
-    return known[dtype]
+    source = kernel_source_record(plan, dtype)
+    if source.text not in _LOADED:
+        _LOADED[source.text] = _load(source)
+    _memory(plan)[dtype] = (source, _LOADED[source.text])
+    return source, _LOADED[source.text]
 
 
 def _load(source: KernelSource) -> Kernel:

@@ -120,9 +120,11 @@ class Optimizer(Rule):
             if slot.host:
                 hosts[name] = float(value)
                 continue
-            label = f"g{path}" if name == "g" else f"state[{name!r}]{path}"
-            arrays[name] = as_array(value, label)
-            check_fits(p, arrays[name], label)
+            if type(value) is not np.ndarray or value.shape != p.shape or value.dtype is not p.dtype:
+                label = f"g{path}" if name == "g" else f"state[{name!r}]{path}"
+                value = as_array(value, label)
+                check_fits(p, value, label)
+            arrays[name] = value
         if in_place:
             check_writeable(arrays, path)
         return Leaf(arrays, hosts)

@@ -14,7 +14,7 @@ from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
 
 #: elements that are judged at a time where nothing couples them: temporaries then stay in the cache
-CHUNK = 8192
+CHUNK = 32768
 
 INSIDE, OUTSIDE, UNDECIDED = np.uint8(0), np.uint8(1), np.uint8(2)
 
@@ -146,7 +146,12 @@ def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: P
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
-    low, high = dtypes.round_to(truth - error, dtype), dtypes.round_to(truth + error, dtype)
+    low, high = truth - error, truth + error
+    inside = (values >= low) & (values <= high)
+    if inside.all() and high.max(initial=0.0) < np.inf and low.min(initial=0.0) > -np.inf and policy.subnormals != "flush":
+        return Judged(np.zeros(shape, np.uint8), truth, low, high)
+    # the correctly rounded result of anything in the set is acceptable
+    low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
     unknown = ~np.isfinite(error) & ~np.isnan(truth)
     inside = (values >= low) & (values <= high)
     special = ~np.isfinite(truth)

@@ -1,0 +1,114 @@
+"""Ratios, each measured interleaved in one run, as medians: ``python -m tests.benchmarks.side_by_side [largest size]``."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import refgrad
+from refgrad.optimizers import AdamW, Lion
+from refgrad.optimizers.base import Optimizer
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
+
+
+def interleaved(first: Callable[[], object], second: Callable[[], object], seconds: float = 1.5) -> tuple[float, float]:
+    """Median seconds of two calls that take turns."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(3):
+        first(), second()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for call, kept in zip((first, second), times, strict=True):
+            start = time.perf_counter()
+            call()
+            kept.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def ours(rule: Optimizer, size: int) -> Callable[[], None]:
+    """One step in place on random arrays."""
+    random = np.random.default_rng(0)
+    p, g = (random.standard_normal(size, dtype=np.float32) for _ in range(2))
+    state = rule.init(p)
+    rule.step_(p, g, state, backend="numba")
+    return lambda: rule.step_(p, g, state)
+
+
+def torch_fused(kind: str, size: int) -> Callable[[], object]:
+    """One fused step of torch's optimizer of the same name on two threads."""
+    import torch
+
+    torch.set_num_threads(2)
+    p = torch.randn(size, requires_grad=True)
+    p.grad = torch.randn(size)
+    options = {"momentum": 0.9, "lr": 1e-3} if kind == "SGD" else {}
+    return getattr(torch.optim, kind)([p], fused=True, **options).step
+
+
+def triad(size: int) -> Callable[[], None]:
+    """a = b + s c over float32 arrays of ``size``, on two threads: 12 bytes moved an element."""
+    from refgrad.backends import threads
+
+    a, b, c = (np.ones(size, np.float32) for _ in range(3))
+
+    def chunk(start: int, count: int) -> None:
+        # in blocks that stay in the cache, so that the temporary costs no memory traffic
+        for at in range(start, start + count, 16384):
+            cut = slice(at, min(at + 16384, start + count))
+            np.multiply(c[cut], np.float32(0.5), out=a[cut])
+            np.add(a[cut], b[cut], out=a[cut])
+
+    return lambda: threads.run(chunk, size, 2)
+
+
+def fresh_process(code: str) -> float:
+    """Seconds that a line of Python prints in a new process."""
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
+FIRST_KERNEL = """
+import numpy as np, time
+import refgrad
+from refgrad.optimizers import AdamW, Lion
+def first(rule):
+    p = np.ones(1000, np.float32); state = rule.init(p)
+    start = time.perf_counter(); rule.step_(p, p.copy(), state, backend="numba"); return time.perf_counter() - start
+a = first(AdamW()); b = first(Lion())
+"""
+IMPORT = "import numpy, time; start = time.perf_counter(); import refgrad; print(time.perf_counter() - start)"
+
+
+def main() -> None:
+    """Print the tables."""
+    limit = int(float(sys.argv[1])) if len(sys.argv) > 1 else SIZES[-1]
+    rules: dict[str, Optimizer] = {"AdamW": AdamW(), "Lion": Lion()}
+    if hasattr(refgrad.optimizers, "SGD"):
+        rules["SGD"] = refgrad.optimizers.SGD(momentum=0.9)
+    traffic = {"AdamW": 28, "SGD": 20, "Lion": 20}
+    print("| rule | elements | refgrad, microseconds | torch fused / refgrad | share of the triad's bandwidth |")
+    print("|---|---|---|---|---|")
+    for name, rule in rules.items():
+        for size in (s for s in SIZES if s <= limit):
+            ratio = "-"
+            if name != "Lion":
+                mine, other = interleaved(ours(rule, size), torch_fused(name, size))
+                ratio = f"{other / mine:.2f}"
+            mine, base = interleaved(ours(rule, size), triad(size))
+            share = (traffic[name] / mine) / (12 / base)
+            print(f"| {name} | {size:.0e} | {mine * 1e6:.1f} | {ratio} | {share:.2f} |", flush=True)
+    ours(AdamW(), 10), ours(Lion(), 10)
+    print(f"first kernel from disk {statistics.median(fresh_process(FIRST_KERNEL + 'print(a)') for _ in range(5)):.3f} s")
+    print(f"a further kernel {statistics.median(fresh_process(FIRST_KERNEL + 'print(b)') for _ in range(5)):.4f} s")
+    print(f"import refgrad over numpy {statistics.median(fresh_process(IMPORT) for _ in range(7)):.3f} s")
+    print(f"{os.cpu_count()} CPUs")
+
+
+if __name__ == "__main__":
+    main()

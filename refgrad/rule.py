@@ -169,14 +169,14 @@ class Rule:
     def legal(cls) -> dict[str, Range | Choice | Flag]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
-        fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
         names = [n for n in fields if n != "scalars"] + ["scalars"]
         return {n: fields[n] for n in names}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Each hyperparameter's default."""
-        return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return {f.name: f.default for f in dataclasses.fields(cls)}
 
     def hyperparameters(self) -> dict[str, Any]:
         """Each hyperparameter's value."""
@@ -193,7 +193,7 @@ class Rule:
             word = sorted(unknown)[0]
             names = ", ".join(self.legal())
             raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+        return dataclasses.replace(self, **changes)
 
     def variants(self) -> list[tuple[str, typing.Self]]:
         """Every rule that differs from this one in one named behaviour, as (``field=value``, rule)."""

@@ -117,9 +117,7 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], t: int, hosts: Mapping
     """
     scope = host.Scope(host.TABLES[rule.scalars])
     slots = rule.slots()
-    state = [
-        (scope.named(n, hosts[n]) if s.host else arrays[n]) if n in slots else None for n, s in rule.state.items()
-    ]
+    state = [(scope.named(n, hosts[n]) if s.host else arrays[n]) if n in slots else None for n, s in rule.state.items()]
     with np.errstate(all="ignore"):
         results = with_hosts(rule, scope).update(arrays["p"], arrays["g"], *state, scope.named("t", t))  # type: ignore[attr-defined]
     named = dict(zip(("p", *rule.state), results, strict=True))

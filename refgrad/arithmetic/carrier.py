@@ -63,7 +63,9 @@ class Carrier:
         if function is np.clip and len(args) == 3 and not kwargs:
             return self._apply("minimum", self._apply("maximum", args[0], args[1]), args[2])
         hint = "; use refgrad.arithmetic.primitives for reductions" if function in (np.sum, np.max, np.mean) else ""
-        raise TraceError(f"numpy.{function.__name__} is not an operation of a rule{hint}; known: where, clip, {_known()}")
+        raise TraceError(
+            f"numpy.{function.__name__} is not an operation of a rule{hint}; known: where, clip, {_known()}"
+        )
 
     def _power(self, base: Any, exponent: Any) -> Any:
         if exponent == 2:

@@ -31,9 +31,13 @@ def format_of(dtype: Any) -> Format:
     try:
         info = ml_dtypes.finfo(dtype)
     except (ValueError, TypeError):
-        raise bad_argument("dtype", str(dtype), "a float dtype, such as float32, float64, float16 or bfloat16") from None
+        raise bad_argument(
+            "dtype", str(dtype), "a float dtype, such as float32, float64, float16 or bfloat16"
+        ) from None
     largest = float(info.max) if dtype != np.float64 else np.finfo(np.float64).max
-    return Format(dtype, float(info.eps) / 2, float(info.smallest_normal), float(info.smallest_subnormal), float(largest))
+    return Format(
+        dtype, float(info.eps) / 2, float(info.smallest_normal), float(info.smallest_subnormal), float(largest)
+    )
 
 
 @cache

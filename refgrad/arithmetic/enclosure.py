@@ -31,7 +31,7 @@ COMPARE: Mapping[str, np.ufunc] = {
     "ne": np.not_equal,
 }
 LOGIC: Mapping[str, np.ufunc] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
-OUTCOMES: Mapping[str, tuple[float, ...]] = {"sign": (-1.0, 0.0, 1.0)} | {op: (0.0, 1.0) for op in COMPARE}
+OUTCOMES: Mapping[str, tuple[float, ...]] = {"sign": (-1.0, 0.0, 1.0)} | dict.fromkeys(COMPARE, (0.0, 1.0))
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ class Host:
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""
-        test = self if self.expr.op in COMPARISONS else self != 0.0
+        test: Host = self if self.expr.op in COMPARISONS else self._apply("ne", self, 0.0)
         taken = bool(test.value)
         self.scope.guards.append((test.expr, taken))
         return taken

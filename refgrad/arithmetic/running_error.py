@@ -90,7 +90,7 @@ def exact(values: Array, model: Model) -> Bounded:
 def scalar(value: float, error: float, model: Model) -> Bounded:
     """A host scalar that meets an array: its own error, and its roundings to the working dtype."""
     rounding = (model.scalar_roundings * model.unit_roundoff + _OWN) * abs(value) + model.underflow * (value != 0)
-    return Bounded(np.float64(value), np.float64(error + rounding))
+    return Bounded(np.asarray(value), np.asarray(error + rounding))
 
 
 def _settle(value: Array, error: Array, model: Model) -> Bounded:
@@ -148,7 +148,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
-    result = above[0] if above else np.float64(1.0)
+    result: Array = above[0] if above else np.asarray(1.0)
     for factor in above[1:]:
         result = result * factor
     for factor in below:
@@ -172,7 +172,7 @@ def _partial_products(
         most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
     if least >= model.smallest_normal and most <= model.largest:
         return error, None, least
-    reach: Array = np.float64(1.0)
+    reach: Array = np.asarray(1.0)
     for factor, known in zip(high, above, strict=True):
         reach = reach * (np.maximum(factor, 1.0) if known.reach is None else np.maximum(factor, known.reach))
     for factor in low:

@@ -45,9 +45,7 @@ def compile_object(source: KernelSource) -> bytes:
     real = getattr(types, str(source.dtype))
     names: dict[str, Any] = {"np": np, "carray": carray, str(source.dtype): real}
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
-    signature = types.void(
-        types.intp, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars
-    )
+    signature = types.void(types.intp, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
     text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL)
     return _target_machine().emit_object(llvm.parse_assembly(text))

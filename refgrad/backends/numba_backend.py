@@ -102,5 +102,5 @@ def _load(source: KernelSource) -> Kernel:
 def _address(array: np.ndarray) -> int:
     """Where an array's data begin; the fast way needs a writeable buffer."""
     if array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     return array.ctypes.data

@@ -8,8 +8,26 @@ import numpy as np
 
 from refgrad.arithmetic.graph import Graph, Node
 
-INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-CALLS = {"sqrt": "np.sqrt({0})", "abs": "abs({0})", "neg": "-{0}", "not": "not {0}", "and": "{0} and {1}", "or": "{0} or {1}"}
+INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+}
+CALLS = {
+    "sqrt": "np.sqrt({0})",
+    "abs": "abs({0})",
+    "neg": "-{0}",
+    "not": "not {0}",
+    "and": "{0} and {1}",
+    "or": "{0} or {1}",
+}
 #: NaN from either side goes on, as with NumPy
 SELECTIONS = {
     "maximum": "{0} if ({0} >= {1} or {0} != {0}) else {1}",

@@ -18,7 +18,9 @@ class Adam(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
-    citation = Citation("Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1")
+    citation = Citation(
+        "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -41,7 +43,9 @@ class AdamW(Optimizer):
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-2
 
-    citation = Citation("Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2")
+    citation = Citation(
+        "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]

@@ -45,7 +45,9 @@ class Optimizer(Rule):
             state[name] = trees.rebuild(p, new)
         return state
 
-    def step(self, p: Any, g: Any, state: Mapping[str, Any], *, backend: str = "auto", threads: int | None = None) -> Any:
+    def step(
+        self, p: Any, g: Any, state: Mapping[str, Any], *, backend: str = "auto", threads: int | None = None
+    ) -> Any:
         """One step; nothing that is handed in is changed.
 
         Args:
@@ -66,7 +68,9 @@ class Optimizer(Rule):
         self._run(new, int(state["t"]) + 1, backend, threads)
         return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, state)
 
-    def step_(self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None) -> None:
+    def step_(
+        self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None
+    ) -> None:
         """One step in place: the arrays of ``p`` and ``state`` are overwritten, and ``state["t"]`` is counted up.
 
         Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable and
@@ -106,7 +110,9 @@ class Optimizer(Rule):
         else:
             paths = [path for path, _ in trees.leaves(p)]
             columns = [trees.matching(p, tree, name) for name, tree in self._trees(p, g, state, slots)]
-        return [self._leaf(path, row, slots, in_place) for path, row in zip(paths, zip(*columns, strict=True), strict=True)]
+        return [
+            self._leaf(path, row, slots, in_place) for path, row in zip(paths, zip(*columns, strict=True), strict=True)
+        ]
 
     @staticmethod
     def _trees(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> list[tuple[str, Any]]:

@@ -22,7 +22,9 @@ class Lion(Optimizer):
     beta2: Decay = 0.99
     weight_decay: NonNegative = 0.0
 
-    citation = Citation("Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2")
+    citation = Citation(
+        "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
+    )
     state = State(m=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]

@@ -28,7 +28,9 @@ class _Change:
 
     def __add__(self, other: _Change) -> _Change:
         sentence = f"{self.sentence}, and {other.sentence}"
-        return _Change(f"{self.name}, {other.name}", sentence, {**self.rule, **other.rule}, {**self.policy, **other.policy})
+        return _Change(
+            f"{self.name}, {other.name}", sentence, {**self.rule, **other.rule}, {**self.policy, **other.policy}
+        )
 
 
 def departures(record: Record, policy: Policy, most: int = 5) -> tuple[Departure, ...]:
@@ -37,7 +39,11 @@ def departures(record: Record, policy: Policy, most: int = 5) -> tuple[Departure
     found = singles
     if singles and not singles[0][1].explains:
         best = [change for change, _ in singles[:4]]
-        pairs = [a + b for a, b in itertools.combinations(best, 2) if not (set(a.rule) & set(b.rule) or set(a.policy) & set(b.policy))]
+        pairs = [
+            a + b
+            for a, b in itertools.combinations(best, 2)
+            if not (set(a.rule) & set(b.rule) or set(a.policy) & set(b.policy))
+        ]
         found = sorted(singles + _scored(record, policy, pairs), key=lambda pair: pair[1].outside)
     return tuple(departure for _, departure in found[:most])
 
@@ -52,7 +58,9 @@ def _scored(record: Record, policy: Policy, changes: Iterable[_Change]) -> list[
             counts = judge_record(record, rules, dataclasses.replace(policy, **change.policy)).counts.values()
         except (ArgumentError, ArithmeticError):
             continue  # the departure is not defined for these hyperparameters
-        departure = Departure(change.name, change.sentence, sum(c.outside for c in counts), sum(c.total for c in counts))
+        departure = Departure(
+            change.name, change.sentence, sum(c.outside for c in counts), sum(c.total for c in counts)
+        )
         scored.append((change, departure))
     return sorted(scored, key=lambda pair: pair[1].outside)
 
@@ -64,8 +72,8 @@ def _changes(rule: Optimizer, policy: Policy) -> Iterator[_Change]:
                 if value != getattr(rule, name):
                     yield _Change(f"{name}={value}", sentence, {name: value}, {})
         elif isinstance(legal, Flag):
-            value = not getattr(rule, name)
-            yield _Change(f"{name}={value}", legal.sentence if value else f"not: {legal.sentence}", {name: value}, {})
+            flag = not getattr(rule, name)
+            yield _Change(f"{name}={flag}", legal.sentence if flag else f"not: {legal.sentence}", {name: flag}, {})
     for field, choice in CHOICES.items():
         for value, sentence in choice.sentences.items():
             if value != getattr(policy, field):

@@ -52,7 +52,9 @@ class Inputs:
 def _numbers(values: Any, dtype: Any) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values.astype(dtype)
-    flat = [float.fromhex(v) if isinstance(v, str) else float(v) for v in np.atleast_1d(np.asarray(values, dtype=object))]
+    flat = [
+        float.fromhex(v) if isinstance(v, str) else float(v) for v in np.atleast_1d(np.asarray(values, dtype=object))
+    ]
     return np.asarray(flat, dtype=np.float64).astype(dtype)
 
 

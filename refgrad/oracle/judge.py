@@ -65,7 +65,8 @@ def _scalars(step: Step, model: Model) -> list[Bounded]:
     table = host_error.table(step.plan.rule.scalars)
     names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
     memo: dict[host.Expr, host_error.Pair] = {}
-    return [scalar(*host.evaluate(e, names, table, memo), model) for e in step.plan.graph.scalars()]
+    pairs = [host.evaluate(e, names, table, memo) for e in step.plan.graph.scalars()]
+    return [scalar(value, error, model) for value, error in pairs]
 
 
 def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> dict[str, Judged]:
@@ -87,21 +88,30 @@ def _judge_in_chunks(
     enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy, dtype: np.dtype
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     shape, size = step.after["p"].shape, step.after["p"].size
-    before = {n: Bounded(*(None if part is None else part.reshape(-1) for part in b)) for n, b in step.before.items()}
+    before = {n: _part(b, slice(None)) for n, b in step.before.items()}
     after = {n: a.reshape(-1) for n, a in step.after.items()}
     parts = []
     for start in range(0, size, CHUNK):
         cut = slice(start, start + CHUNK)
-        inputs = {n: Bounded(*(None if part is None else part[cut] for part in b)) for n, b in before.items()}
+        inputs = {n: _part(b, cut) for n, b in before.items()}
         parts.append(_judge(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy, dtype))
     judged = {
         n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
         for n in parts[0][0]
     }
-    carried = {
-        n: Bounded(*(np.concatenate([c[n][i] for _, c in parts]).reshape(shape) for i in (0, 1))) for n in parts[0][1]
-    }
+    carried = {n: _joined([c[n] for _, c in parts], shape) for n in parts[0][1]}
     return judged, carried
+
+
+def _part(whole: Bounded, cut: slice) -> Bounded:
+    """Some elements of a value, in flat order."""
+    error = None if whole.error is None else whole.error.reshape(-1)[cut]
+    return Bounded(whole.value.reshape(-1)[cut], error)
+
+
+def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
+    value = np.concatenate([part.value for part in parts]).reshape(shape)
+    return Bounded(value, np.concatenate([part.bound() for part in parts]).reshape(shape))
 
 
 _FIELDS = ("status", "truth", "low", "high")
@@ -148,7 +158,12 @@ def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: P
     error = np.broadcast_to(acceptable.bound(), shape)
     low, high = truth - error, truth + error
     inside = (values >= low) & (values <= high)
-    if inside.all() and high.max(initial=0.0) < np.inf and low.min(initial=0.0) > -np.inf and policy.subnormals != "flush":
+    if (
+        inside.all()
+        and high.max(initial=0.0) < np.inf
+        and low.min(initial=0.0) > -np.inf
+        and policy.subnormals != "flush"
+    ):
         return Judged(np.zeros(shape, np.uint8), truth, low, high)
     # the correctly rounded result of anything in the set is acceptable
     low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)

@@ -139,11 +139,13 @@ def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, 
     value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
     inputs = {"t": float(t)}
     if step is not None:
-        inputs |= {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()} if (
-            judged.truth.ndim
-        ) else dict(step.free)
+        inputs |= (
+            {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()}
+            if (judged.truth.ndim)
+            else dict(step.free)
+        )
     with np.errstate(all="ignore"):
-        distance = abs(value - truth) / float(dtypes.ulp(np.float64(truth), dtype))
+        distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtype))
     ulps = float(distance) if np.isfinite(distance) else float("inf")
     low, high = float(judged.low[index]), float(judged.high[index])
     path = leaf.record.inputs.name(leaf.index)

@@ -163,9 +163,9 @@ class Verdict:
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def __str__(self) -> str:
-        from refgrad.report import text
+        from refgrad.report.text import render
 
-        return text.render(self)
+        return render(self)
 
 
 def _plain(value: Any) -> Any:

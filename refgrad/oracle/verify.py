@@ -141,7 +141,9 @@ def _reproduce(
 ) -> str:
     """A line of Python that gives this verdict again."""
     target = repr(subject.name.partition("(")[0]) if ":" in subject.name else subject.name
-    extra = (f", options={options!r}" if options else "") + (f", policy={policy.changed()!r}" if policy.changed() else "")
+    extra = (f", options={options!r}" if options else "") + (
+        f", policy={policy.changed()!r}" if policy.changed() else ""
+    )
     head = f"refgrad.verify({target}, refgrad.optimizers.{rule}"
     if least is not None and np.prod(least.shape) == 1:
         grads = [list(g) for g in least.g]

@@ -1,0 +1,104 @@
+"""The disk cache: shared, checked, and harmless in every way that a folder can be bad."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refgrad.backends import compiler, kernel_cache
+from refgrad.backends.numba_backend import kernel_source_record
+from refgrad.backends.source import KernelSource
+from refgrad.optimizers import AdamW
+
+STEP = """
+import sys, numpy as np
+from refgrad.optimizers import AdamW
+p = np.ones(5, np.float32); rule = AdamW(); state = rule.init(p)
+rule.step_(p, np.full(5, 0.5, np.float32), state, backend="numba")
+print(p[0].hex() if hasattr(p[0], "hex") else float(p[0]).hex(), "numba" in sys.modules)
+"""
+
+
+@pytest.fixture
+def source() -> KernelSource:
+    return kernel_source_record(AdamW().plan((5,), 1), np.dtype(np.float32))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("REFGRAD_CACHE_DIR", str(tmp_path / "kernels"))
+    return tmp_path / "kernels"
+
+
+def step_in_new_process(folder: Path) -> list[str]:
+    environment = {**os.environ, "REFGRAD_CACHE_DIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_second_process_loads_without_numba(folder: Path) -> None:
+    first, compiled = step_in_new_process(folder)
+    second, imported = step_in_new_process(folder)
+    assert (compiled, imported) == ("True", "False")
+    assert first == second
+
+
+def test_two_processes_that_write_at_once(folder: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(step_in_new_process, [folder, folder]))
+    assert results[0][0] == results[1][0]
+    assert [path.suffix for path in folder.iterdir()] == [".kernel"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty", "other key"])
+def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSource, damage: str) -> None:
+    code = compiler.compile_object(source)
+    kernel_cache.write(source, code)
+    path = kernel_cache.path_of(source)
+    whole = path.read_bytes()
+    damaged = {
+        "truncated": whole[: len(whole) // 2],
+        "flipped": whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:],
+        "foreign": b"\x80\x04not a kernel",
+        "empty": b"",
+        "other key": whole.replace(kernel_cache.key(source).encode(), b"0" * 64),
+    }
+    path.write_bytes(damaged[damage])
+    assert kernel_cache.read(source) is None
+    assert step_in_new_process(folder)[1] == "True"
+    assert kernel_cache.read(source) is not None
+
+
+def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert step_in_new_process(blocked)[1] == "True"
+    assert blocked.read_text() == "in the way"
+
+
+def test_code_that_others_may_write_is_not_trusted(folder: Path, source: KernelSource) -> None:
+    kernel_cache.write(source, compiler.compile_object(source))
+    assert kernel_cache.read(source) is not None
+    folder.chmod(0o777)
+    assert kernel_cache.read(source) is None
+
+
+def test_import_needs_no_compiler_and_no_framework() -> None:
+    code = "import sys, refgrad; print([m for m in ('numba', 'llvmlite', 'torch', 'jax', 'cupy', 'rich', 'mpmath') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+def test_small_arrays_do_not_wait_for_the_compiler(folder: Path) -> None:
+    environment = {**os.environ, "REFGRAD_CACHE_DIR": str(folder)}
+    code = STEP.replace(', backend="numba"', "")
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "False"
+    assert not folder.exists()

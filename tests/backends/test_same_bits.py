@@ -1,0 +1,58 @@
+"""The literal body and the kernels, serial and on several threads, give the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import REGISTRY, find
+
+find("AdamW")  # fills the registry
+RULES = [variant for cls in REGISTRY.values() for variant in (cls(), *(rule for _, rule in cls().variants()))]
+
+
+def adversarial(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Magnitudes from the subnormals to near overflow, with infinities, NaN and both zeros."""
+    values = np.asarray(random.standard_normal(shape) * np.exp2(np.float64(1) * random.integers(-148, 100, shape)))
+    special = np.asarray([np.inf, -np.inf, np.nan, 0.0, -0.0])
+    chosen = np.asarray(random.random(shape) < 0.02)
+    values = np.where(chosen, random.choice(special, shape), values)
+    return values.astype(dtype)
+
+
+def bits(array: object) -> bytes:
+    """The bits, every NaN alike: which payload a NaN has is not part of the meaning."""
+    values = np.asarray(array)
+    if values.dtype.kind != "f":
+        return values.tobytes()
+    return np.where(np.isnan(values), np.asarray(np.nan, values.dtype), values).tobytes()
+
+
+def run(rule: Optimizer, p: np.ndarray, grads: list[np.ndarray], backend: str, threads: int | None) -> list[bytes]:
+    """The bits of the parameter and the state after the steps."""
+    state = rule.init(p)
+    for g in grads:
+        p, state = rule.step(p, g, state, backend=backend, threads=threads)
+    return [bits(p), *(bits(value) for _, value in sorted(state.items()))]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type) -> None:
+    random = np.random.default_rng(1)
+    for shape in [(), (0,), (1,), (7, 3), (1025,), (3, 5, 67)]:
+        p = adversarial(random, shape, dtype)
+        grads = [adversarial(random, shape, dtype) for _ in range(6)]
+        literal = run(rule, p, grads, "numpy", None)
+        for backend, threads in [("numba", 1), ("numba", 2), ("numba", 7), ("auto", None)]:
+            assert run(rule, p, grads, backend, threads) == literal, (shape, backend, threads)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Lion"])
+def test_many_threads_on_many_elements(name: str) -> None:
+    random = np.random.default_rng(2)
+    p, g = (random.standard_normal(300_007).astype(np.float32) for _ in range(2))
+    rule = find(name)()
+    literal = run(rule, p, [g], "numpy", None)
+    assert run(rule, p, [g], "numba", 2) == run(rule, p, [g], "numba", 5) == run(rule, p, [g], "auto", None) == literal

@@ -115,6 +115,9 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], t: int, hosts: Mapping
 
     The arrays have the working dtype. Returns ``p`` and every slot by name, host slots as floats.
     """
+    if arrays["p"].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
+        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, t, hosts)
+        return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
     scope = host.Scope(host.TABLES[rule.scalars])
     slots = rule.slots()
     state = [(scope.named(n, hosts[n]) if s.host else arrays[n]) if n in slots else None for n, s in rule.state.items()]

@@ -182,7 +182,7 @@ class Host:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(not isinstance(x, (Host, np.ndarray, np.generic, int, float)) for x in inputs):
             return NotImplemented  # a tracer or another carrier takes over
-        if any(isinstance(x, np.ndarray) for x in inputs):
+        if any(isinstance(x, (np.ndarray, np.generic)) for x in inputs):
             plain = [float(x.value) if isinstance(x, Host) else x for x in inputs]
             return getattr(ufunc, method)(*plain, **kwargs)
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
@@ -214,10 +214,12 @@ def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     ufunc = next(u for u, text in UFUNCS.items() if text == op)
 
     def forward(self: Host, other: object) -> Any:
-        return ufunc(self.value, other) if isinstance(other, np.ndarray) else self._apply(op, self, other)
+        array = isinstance(other, (np.ndarray, np.generic))
+        return ufunc(float(self.value), other) if array else self._apply(op, self, other)
 
     def reflected(self: Host, other: object) -> Any:
-        return self._apply(op, other, self)
+        array = isinstance(other, (np.ndarray, np.generic))
+        return ufunc(other, float(self.value)) if array else self._apply(op, other, self)
 
     return forward, reflected
 

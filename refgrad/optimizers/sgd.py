@@ -1,0 +1,45 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State
+
+
+class SGD(Optimizer):
+    """Gradient descent with heavy-ball or Nesterov momentum and coupled weight decay.
+
+    The momentum's buffer is `momentum * buffer + (1 - dampening) * g`. Source: Polyak 1964; Nesterov's form after Sutskever
+    et al. 2013, as rewritten at the look-ahead point. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    momentum: Decay = 0.0
+    dampening: Fraction = 0.0
+    weight_decay: NonNegative = 0.0
+    nesterov: Annotated[bool, Flag("the step looks ahead: g + momentum * buffer")] = False
+    first_step: Annotated[
+        str,
+        Choice(
+            damped="the buffer starts at zero, so that the first gradient is damped like every other (optax, the paper)",
+            undamped="the first gradient enters the buffer without dampening (torch)",
+        ),
+    ] = "damped"
+
+    citation = Citation(
+        "Polyak 1964; Sutskever et al. 2013", "On the importance of initialization and momentum in deep learning", "ICML 2013"
+    )
+    state = State(buffer=Slot(when="momentum"))
+
+    def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if self.momentum:
+            if t == 1 and self.first_step == "undamped":
+                buffer = 1.0 * g
+            else:
+                buffer = self.momentum * buffer + (1 - self.dampening) * g
+            g = g + self.momentum * buffer if self.nesterov else buffer
+        return p - self.lr * g, buffer

@@ -70,9 +70,9 @@ def for_rule(
     _pack(named, rule, options, result)
     for word, value in rule.hyperparameters().items():
         target = known_as(word, HYPERPARAMETERS, named)
-        if word == "scalars" or word in result.given:
-            continue
-        if target is None or (target != word and isinstance(value, str)):
+        if isinstance(value, str) or word in result.given:
+            continue  # which named behaviour the candidate has is what is being judged
+        if target is None:
             if word in rule.numbers() and value != 0.0 and not (packed_in(word, named) or anything):
                 result.notes.append(_untold(word, rule, named, name, built_in))
         elif target not in options and target not in result.keywords:

@@ -45,10 +45,10 @@ PACKED: Names = MappingProxyType(
 SLOTS: Names = MappingProxyType(
     {
         "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer"),
-        "v": ("exp_avg_sq", "nu", "square_avg", "sum_of_squares"),
+        "v": ("exp_avg_sq", "nu", "square_avg", "e_g", "sum_of_squares"),
         "v_max": ("max_exp_avg_sq", "nu_max"),
         "v_hat": ("max_exp_avg_sq", "nu_max"),
-        "u": ("exp_inf", "nu"),
+        "u": ("exp_inf", "acc_delta", "e_x", "nu"),
         "s": ("exp_avg_var", "nu", "sum", "sum_of_squares"),
         "b": ("momentum_buffer", "trace"),
         "buf": ("momentum_buffer", "trace"),

@@ -142,7 +142,7 @@ class TorchRun:
             key = known_as(slot, SLOTS, state)
             value = None if key is None else state[key]
             if host and isinstance(value, (int, float, torch.Tensor)):
-                found[slot] = float(value)
+                found[slot] = to_array(value) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
         return found

@@ -43,7 +43,9 @@ class Adam(Optimizer):
     weight_decay: NonNegative = 0.0
     eps_placement: EpsPlacement = "outside"
 
-    citation = Citation("Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1")
+    citation = Citation(
+        "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -76,7 +78,9 @@ class AdamW(Optimizer):
         ),
     ] = "before"
 
-    citation = Citation("Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2")
+    citation = Citation(
+        "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:

@@ -32,7 +32,9 @@ class RMSprop(Optimizer):
         ),
     ] = "outside"
 
-    citation = Citation("Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning")
+    citation = Citation(
+        "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
+    )
     state = State(v=zeros_like_param, g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, v: Any, g_avg: Any, buffer: Any, t: Any) -> tuple[Any, ...]:

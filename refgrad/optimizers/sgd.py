@@ -29,7 +29,9 @@ class SGD(Optimizer):
     ] = "damped"
 
     citation = Citation(
-        "Polyak 1964; Sutskever et al. 2013", "On the importance of initialization and momentum in deep learning", "ICML 2013"
+        "Polyak 1964; Sutskever et al. 2013",
+        "On the importance of initialization and momentum in deep learning",
+        "ICML 2013",
     )
     state = State(buffer=Slot(when="momentum"))
 

@@ -72,8 +72,8 @@ class AdamP(Optimizer):
         by_row, row_step = self._project(p, g, u, "row")
         by_tensor, tensor_step = self._project(p, g, u, "tensor")
         step = np.where(by_row, row_step, np.where(by_tensor, tensor_step, u))
-        ratio = np.where(by_row | by_tensor, self.wd_ratio, 1.0)
-        return p - self.lr * (step + self.weight_decay * ratio * p), m, v
+        decayed = np.where(by_row | by_tensor, self.wd_ratio * p, p)
+        return p - self.lr * (step + self.weight_decay * decayed), m, v
 
     def _project(self, p: Any, g: Any, u: Any, over: Any) -> tuple[Any, Any]:
         """Whether the gradient is nearly orthogonal in this view, and the step without its radial part."""

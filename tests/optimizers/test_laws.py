@@ -1,0 +1,75 @@
+"""Properties that hold for every rule whose operations are elementwise, on adversarial numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from refgrad.rule import REGISTRY, find
+
+find("AdamW")
+COUPLED = {"LAMB", "AdamP"}
+RULES = [v for name, cls in REGISTRY.items() for v in (cls(), *(rule for _, rule in cls().variants()))]
+ELEMENTWISE = [rule for rule in RULES if type(rule).__name__ not in COUPLED]
+
+numbers = st.one_of(
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-149, -(2.0**-126), 3.0e38, 0.5]),
+)
+gradients = hnp.arrays(np.float32, (3, 5), elements=numbers)
+
+
+def walk(rule: Any, p: np.ndarray, grads: np.ndarray) -> tuple[np.ndarray, dict]:
+    """The parameter and state after all steps."""
+    state = rule.init(p)
+    for g in grads:
+        p, state = rule.step(p, g, state, backend="numpy")
+    return p, state
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same numbers; zeros of either sign, and any NaN, are alike."""
+    return bool(np.all((a == b) | (np.isnan(a) & np.isnan(b))))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@settings(max_examples=25, deadline=None)
+@given(p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
+def test_sign_symmetry(rule: Any, p: np.ndarray, grads: np.ndarray) -> None:
+    assert same(walk(rule, p, grads)[0], -walk(rule, -p, -grads)[0])
+
+
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=str)
+@settings(max_examples=25, deadline=None)
+@given(p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients, order=st.permutations(range(5)))
+def test_elements_do_not_see_each_other(rule: Any, p: np.ndarray, grads: np.ndarray, order: list[int]) -> None:
+    assert same(walk(rule, p, grads)[0][order], walk(rule, p[order], grads[:, order])[0])
+
+
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=str)
+def test_nan_stays_where_it_is(rule: Any) -> None:
+    p, grads = np.ones(4, np.float32), np.ones((3, 4), np.float32)
+    clean = walk(rule, p, grads)[0]
+    grads[0, 1] = np.nan
+    poisoned = walk(rule, p, grads)[0]
+    assert np.isnan(poisoned[1])
+    assert same(np.delete(poisoned, 1), np.delete(clean, 1))
+
+
+@pytest.mark.parametrize("rule", [r for r in ELEMENTWISE if getattr(r, "eps_placement", "") != "none"], ids=str)
+def test_without_gradient_only_decay_moves(rule: Any) -> None:
+    p = np.float32([1.0, -2.0, 0.5])
+    moved = walk(rule, p, np.zeros((4, 3), np.float32))[0]
+    decays = getattr(rule, "weight_decay", 0.0) > 0
+    assert np.all(np.abs(moved) < np.abs(p)) if decays else same(moved, p)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_out_of_range_is_refused(rule: Any) -> None:
+    with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in \[0, inf\)"):
+        rule.replace(lr=-1.0)

@@ -26,7 +26,9 @@ def judges() -> dict[str, Close]:
         import torch
 
         close = torch.testing.assert_close
-        found["torch.testing.assert_close"] = _raises(lambda a, b: close(torch.tensor(a), torch.tensor(b), equal_nan=True))
+        found["torch.testing.assert_close"] = _raises(
+            lambda a, b: close(torch.tensor(a), torch.tensor(b), equal_nan=True)
+        )
     except ImportError:
         pass
     try:

@@ -28,7 +28,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     if isinstance(x, Carrier):
         return x._apply("sum", x, over=over)
     rows, shape = _rows(np.asarray(x), over)
-    return _tree(rows).reshape(shape)
+    return _tree(rows, "sum").reshape(shape)
 
 
 def tree_max(x: Any, over: Over = "tensor") -> Any:
@@ -36,7 +36,7 @@ def tree_max(x: Any, over: Over = "tensor") -> Any:
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
     rows, shape = _rows(np.asarray(x), over)
-    return np.max(rows, axis=1, initial=-np.inf).astype(rows.dtype).reshape(shape)
+    return _tree(rows, "max").reshape(shape)
 
 
 def length(x: Any, over: Over = "tensor") -> Any:
@@ -91,23 +91,29 @@ def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
     return x.reshape(x.shape[0], int(np.prod(x.shape[1:]))), (x.shape[0],) + (1,) * (x.ndim - 1)
 
 
-def _tree(rows: np.ndarray) -> np.ndarray:
+def _tree(rows: np.ndarray, op: str) -> np.ndarray:
     count = rows.shape[1]
     if count == 0:
-        return np.zeros(rows.shape[0], rows.dtype)
+        return np.full(rows.shape[0], FOLDS[op][1], rows.dtype)
     if count <= BLOCK:
-        return _fold(rows)
+        return fold(rows, op)
     whole = count - count % BLOCK
     blocks = rows[:, :whole].reshape(-1, BLOCK)
-    sums = _fold(blocks).reshape(rows.shape[0], -1)
+    folded = fold(blocks, op).reshape(rows.shape[0], -1)
     if whole < count:
-        sums = np.concatenate([sums, _fold(rows[:, whole:])[:, None]], axis=1)
-    return _fold(sums)
+        folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
+    return fold(folded, op)
 
 
-def _fold(rows: np.ndarray) -> np.ndarray:
+#: what joins two terms, and the value of no terms
+FOLDS: dict[str, tuple[Any, float]] = {"sum": (np.add, 0.0), "max": (np.maximum, -np.inf)}
+
+
+def fold(rows: np.ndarray, op: str) -> np.ndarray:
+    """Each row of at least one term folded to one number, the upper part onto the lower."""
+    join = FOLDS[op][0]
     while rows.shape[1] > 1:
         half = 1 << ((rows.shape[1] - 1).bit_length() - 1)
         upper = rows.shape[1] - half
-        rows = np.concatenate([rows[:, :upper] + rows[:, half:], rows[:, upper:half]], axis=1)
+        rows = np.concatenate([join(rows[:, :upper], rows[:, half:]), rows[:, upper:half]], axis=1)
     return rows[:, 0]

@@ -43,9 +43,12 @@ def compile_object(source: KernelSource) -> bytes:
     from numba import carray, cfunc, types
 
     real = getattr(types, str(source.dtype))
-    names: dict[str, Any] = {"np": np, "carray": carray, str(source.dtype): real}
+    names: dict[str, Any] = {"np": np, "carray": carray, "int64": types.int64, "float64": types.float64}
+    names[str(source.dtype)] = real
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
-    signature = types.void(types.intp, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars)
+    signature = types.void(
+        *[types.intp] * source.integers, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars
+    )
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
     text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL)
     return _target_machine().emit_object(llvm.parse_assembly(text))
@@ -55,7 +58,7 @@ _ENGINES: list[Any] = []  # an engine owns its code: dropped engines would leave
 
 
 def load(code: bytes, source: KernelSource) -> Callable[..., None]:
-    """A function of ``(n, *addresses, *scalars)`` that runs without the interpreter lock."""
+    """A function of ``(*integers, *addresses, *scalars)`` that runs without the interpreter lock."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine())
@@ -66,7 +69,8 @@ def load(code: bytes, source: KernelSource) -> Callable[..., None]:
     if not address:
         raise ValueError(f"the code has no symbol {SYMBOL}")
     addresses = [ctypes.c_void_p] * len(source.arrays)
-    return ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, *addresses, *[ctypes.c_double] * source.scalars)(address)
+    integers, scalars = [ctypes.c_ssize_t] * source.integers, [ctypes.c_double] * source.scalars
+    return ctypes.CFUNCTYPE(None, *integers, *addresses, *scalars)(address)
 
 
 def _new_machine() -> Any:

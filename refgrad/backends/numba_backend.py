@@ -1,32 +1,26 @@
-"""Fused kernels: a plan's graph as one compiled loop, found in memory, on disk, or compiled now."""
+"""Fused kernels: a plan's graph as one compiled loop, or as one a pass where it has reductions."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from refgrad.backends import numpy_backend, threads
+from refgrad.backends import kernels, staged_backend, threads
 from refgrad.backends import source as sources
+from refgrad.backends.kernels import Kernel
 from refgrad.backends.source import KernelSource
 from refgrad.tracing import Plan
 
-Kernel = Callable[..., None]
-
-_LOADED: dict[str, Kernel] = {}
-
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
-    """Overwrite ``p`` and the array slots with their values after the step.
-
-    Graphs with reductions or transcendentals run as NumPy: the same bits, at NumPy's speed.
-    """
+    """Overwrite ``p`` and the array slots with their values after the step."""
     p = arrays["p"]
     found = _memory(plan).get(p.dtype)
-    if found is None and not _supported(plan):
-        numpy_backend.run(plan, free, arrays)
+    if found is None and _staged(plan):
+        staged_backend.run(plan, free, arrays, count)
         return
     source, kernel = found or _kernel(plan, p.dtype)
     size, width = p.size, p.itemsize
@@ -41,40 +35,35 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
 
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:
-    """Whether a kernel is in memory or on disk, so that nobody waits for the compiler."""
+    """Whether a plan's kernels are in memory or on disk, so that nobody waits for the compiler."""
     if dtype in _memory(plan):
         return True
-    if not _supported(plan):
-        return False
-    from refgrad.backends import kernel_cache
+    return all(kernels.at_hand(source) for source in kernel_sources(plan, dtype))
 
-    source = kernel_source_record(plan, dtype)
-    if source.text in _LOADED:
-        return True
-    if plan.__dict__.get("_missed") == (dtype, "disk"):
-        return False
-    found = kernel_cache.read(source) is not None
-    if not found:
-        plan.__dict__["_missed"] = (dtype, "disk")
-    return found
+
+def kernel_sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
+    """The sources of a plan's kernels, with what they are called with, in the order in which they run."""
+    known = plan.__dict__.setdefault("_sources", {})
+    if dtype not in known:
+        known[dtype] = _sources(plan, dtype)
+    return known[dtype]
 
 
 def kernel_source(plan: Plan, dtype: Any) -> str:
-    """The source of a plan's kernel, for people to read."""
-    if not _supported(plan):
-        return f"# {type(plan.rule).__name__} has reductions or transcendentals: def update runs as NumPy\n"
-    return kernel_source_record(plan, np.dtype(dtype)).text
+    """The source of a plan's kernels, for people to read."""
+    return "\n".join(source.text for source in kernel_sources(plan, np.dtype(dtype)))
 
 
-def kernel_source_record(plan: Plan, dtype: np.dtype) -> KernelSource:
-    """The source with what it is called with."""
-    return sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, one step in place, {dtype}")
+def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
+    if _staged(plan):
+        return tuple(piece.source for piece in staged_backend.sources(plan, dtype))
+    return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, one step in place, {dtype}"),)
 
 
-def _supported(plan: Plan) -> bool:
-    if "_fused" not in plan.__dict__:
-        plan.__dict__["_fused"] = sources.supported(plan.graph)
-    return bool(plan.__dict__["_fused"])
+def _staged(plan: Plan) -> bool:
+    if "_staged" not in plan.__dict__:
+        plan.__dict__["_staged"] = bool(plan.graph.reductions())
+    return bool(plan.__dict__["_staged"])
 
 
 def _memory(plan: Plan) -> dict[np.dtype, tuple[KernelSource, Kernel]]:
@@ -82,21 +71,9 @@ def _memory(plan: Plan) -> dict[np.dtype, tuple[KernelSource, Kernel]]:
 
 
 def _kernel(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, Kernel]:
-    source = kernel_source_record(plan, dtype)
-    if source.text not in _LOADED:
-        _LOADED[source.text] = _load(source)
-    _memory(plan)[dtype] = (source, _LOADED[source.text])
-    return source, _LOADED[source.text]
-
-
-def _load(source: KernelSource) -> Kernel:
-    from refgrad.backends import compiler, kernel_cache
-
-    code = kernel_cache.read(source)
-    if code is None:
-        code = compiler.compile_object(source)
-        kernel_cache.write(source, code)
-    return compiler.load(code, source)
+    (source,) = kernel_sources(plan, dtype)
+    _memory(plan)[dtype] = (source, kernels.get(source))
+    return _memory(plan)[dtype]
 
 
 def _address(array: np.ndarray) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from refgrad.arithmetic import primitives
 from refgrad.arithmetic.graph import Graph, Node
 
 INFIX = {
@@ -28,10 +30,10 @@ CALLS = {
     "and": "{0} and {1}",
     "or": "{0} or {1}",
 }
-#: NaN from either side goes on, as with NumPy
+#: NaN from either side goes on, and of two zeros the second is taken, as with NumPy
 SELECTIONS = {
-    "maximum": "{0} if ({0} >= {1} or {0} != {0}) else {1}",
-    "minimum": "{0} if ({0} <= {1} or {0} != {0}) else {1}",
+    "maximum": "{0} if ({0} > {1} or {0} != {0}) else {1}",
+    "minimum": "{0} if ({0} < {1} or {0} != {0}) else {1}",
     "where": "{1} if {0} else {2}",
     "sign": "one if {0} > zero else (-one if {0} < zero else (zero if {0} == zero else {0}))",
 }
@@ -40,43 +42,76 @@ TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign i
 
 @dataclass(frozen=True)
 class KernelSource:
-    """A kernel's text and what it is called with: ``kernel(n, *array pointers, *scalars)``."""
+    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``."""
 
     text: str
     arrays: tuple[str, ...]
     scalars: int
     dtype: np.dtype
-
-
-def supported(graph: Graph) -> bool:
-    """Whether one loop over the elements computes the graph: it has no reduction and no transcendental."""
-    return all(node.op in TEMPLATES for node in graph.nodes if node.args)
+    integers: int = 1
 
 
 def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
-    """The source of the kernel that overwrites the graph's outputs."""
-    outputs = {name: node for name, node in graph.outputs.items() if node.op != "input" or node.attribute != name}
-    arrays = tuple(dict.fromkeys([*graph.inputs(), *outputs]))
-    count = len(graph.scalars())
-    real = str(dtype)
-    scalars = [f"scalar{i}" for i in range(count)]
-    lines = [f"# {title}", f"def kernel({', '.join(['n', *(a + '_at' for a in arrays), *scalars])}):"]
+    """The source of the kernel that overwrites the outputs of a graph without reductions."""
+    stored = outputs(graph)
+    arrays = tuple(dict.fromkeys([*graph.inputs(), *stored]))
+    scalars = [node for node in graph.nodes if node.op == "scalar"]
+    names = [*(a + "_at" for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
+    lines = [f"# {title}", f"def kernel({', '.join(['n', *names])}):"]
     lines += [f"    {name} = carray({name}_at, (n,))" for name in arrays]
-    lines += [f"    zero, one = {real}(0), {real}(1)"]
-    numbered = iter(range(count))
-    body = []
-    for node in graph.nodes:
-        if node.op == "scalar":
-            i = next(numbered)
-            lines.append(f"    x{node.index} = {real}(scalar{i})")
-        else:
-            body.append(f"        x{node.index} = {_expression(node)}")
-    stores = [f"        {name}[i] = x{node.index}" for name, node in outputs.items()]
-    text = "\n".join([*lines, "    for i in range(n):", *body, *stores, ""])
-    return KernelSource(text, arrays, count, dtype)
+    lines += indented(prologue(scalars, dtype), 1)
+    lines += ["    for i in range(n):"]
+    lines += indented([line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)], 2)
+    lines += [f"        {name}[i] = x{node.index}" for name, node in stored.items()]
+    return KernelSource("\n".join([*lines, ""]), arrays, len(scalars), dtype)
 
 
-def _expression(node: Node) -> str:
+def outputs(graph: Graph) -> dict[str, Node]:
+    """The arrays that a step changes, with their new values."""
+    return {name: node for name, node in graph.outputs.items() if node.op != "input" or node.attribute != name}
+
+
+def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
+    """Host scalars, and the constants that templates use, in the working dtype."""
+    lines = [f"zero, one = {dtype}(0), {dtype}(1)"]
+    return lines + [f"x{node.index} = {dtype}(scalar{i})" for i, node in enumerate(scalars)]
+
+
+def element(node: Node, dtype: np.dtype) -> list[str]:
+    """The lines that compute a node for element ``i``."""
     if node.op == "input":
-        return f"{node.attribute}[i]"
-    return TEMPLATES[node.op].format(*(f"x{a.index}" for a in node.args))
+        return [f"x{node.index} = {node.attribute}[i]"]
+    names = [f"x{a.index}" for a in node.args]
+    if node.op == "exp":
+        return _exponential(node.index, names[0], dtype)
+    return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]
+
+
+def indented(lines: Sequence[str], depth: int) -> list[str]:
+    """Lines moved right."""
+    return ["    " * depth + line for line in lines]
+
+
+#: added and taken away again, it rounds a float64 below 2**51 to the nearest integer, ties to even
+TO_INTEGER = 1.5 * 2.0**52
+
+
+def _exponential(index: int, x: str, dtype: np.dtype) -> list[str]:
+    """`primitives.exp_float64` operation by operation; ``ldexp`` as two products, of which the first is exact."""
+    y, k = f"x{index}", f"k{index}"
+    polynomial = [f"{y}_y = {y}_y * {y}_r + {c!r}" for c in primitives.EXP_COEFFICIENTS[1:]]
+    return [
+        f"{y}_x = float64({x})",
+        f"{y}_x = {primitives.EXP_LOW!r} if {y}_x < {primitives.EXP_LOW!r} else {y}_x",
+        f"{y}_x = {primitives.EXP_HIGH!r} if {y}_x > {primitives.EXP_HIGH!r} else {y}_x",
+        f"{k}_shifted = np.float64({y}_x * {primitives.INVERSE_LN2!r} + {TO_INTEGER!r})",
+        f"{k} = {k}_shifted - {TO_INTEGER!r}",
+        f"{y}_r = ({y}_x - {k} * {primitives.LN2_HIGH!r}) - {k} * {primitives.LN2_LOW!r}",
+        f"{y}_y = {primitives.EXP_COEFFICIENTS[0]!r}",
+        *polynomial,
+        f"{k}_bits = np.float64({k}_shifted).view(np.int64) - np.float64({TO_INTEGER!r}).view(np.int64)",
+        f"{k}_all = {k}_bits if {k} == {k} else int64(0)",
+        f"{k}_half = {k}_all >> 1",
+        f"{y}_y = {y}_y * np.int64(({k}_half + 1023) << 52).view(np.float64)",
+        f"{y} = {dtype}({y}_y * np.int64(({k}_all - {k}_half + 1023) << 52).view(np.float64))",
+    ]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from refgrad.backends import compiler, kernel_cache
-from refgrad.backends.numba_backend import kernel_source_record
+from refgrad.backends.numba_backend import kernel_sources
 from refgrad.backends.source import KernelSource
 from refgrad.optimizers import AdamW
 
@@ -27,7 +27,7 @@ print(p[0].hex() if hasattr(p[0], "hex") else float(p[0]).hex(), "numba" in sys.
 
 @pytest.fixture
 def source() -> KernelSource:
-    return kernel_source_record(AdamW().plan((5,), 1), np.dtype(np.float32))
+    return kernel_sources(AdamW().plan((5,), 1), np.dtype(np.float32))[0]
 
 
 @pytest.fixture

@@ -49,10 +49,11 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type)
             assert run(rule, p, grads, backend, threads) == literal, (shape, backend, threads)
 
 
-@pytest.mark.parametrize("name", ["AdamW", "Lion"])
-def test_many_threads_on_many_elements(name: str) -> None:
+@pytest.mark.parametrize("shape", [(300_007,), (7, 42_861), (31_001, 9)], ids=str)
+@pytest.mark.parametrize("name", ["AdamW", "Lion", "LAMB", "AdamP", "DiffGrad"])
+def test_many_threads_on_many_elements(name: str, shape: tuple[int, ...]) -> None:
     random = np.random.default_rng(2)
-    p, g = (random.standard_normal(300_007).astype(np.float32) for _ in range(2))
+    p, g = (random.standard_normal(shape).astype(np.float32) for _ in range(2))
     rule = find(name)()
     literal = run(rule, p, [g], "numpy", None)
     assert run(rule, p, [g], "numba", 2) == run(rule, p, [g], "numba", 5) == run(rule, p, [g], "auto", None) == literal

@@ -1,0 +1,92 @@
+"""A graph with reductions as a sequence of passes over the elements, with small computations between them.
+
+A pass reads the arrays and reduces them, block by block as `tree_sum` does, or writes the outputs (the last one). What a
+pass needs of the elements it computes again from the arrays; what is one number a row or a tensor is computed once,
+between the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from refgrad.arithmetic.graph import REDUCTIONS, Graph, Node
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One sweep: it folds the operands of ``reductions``, all over the same axes, or it stores the outputs.
+
+    ``before`` are the nodes of one number a row or a tensor that are computed ahead of it, in order; ``small`` those
+    that its elements read.
+    """
+
+    before: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    small: tuple[Node, ...]
+    reductions: tuple[Node, ...]
+
+    @property
+    def over(self) -> str:
+        """What its reductions run over; empty for the pass that stores."""
+        return self.reductions[0].attribute if self.reductions else ""
+
+
+def is_element(node: Node) -> bool:
+    """Whether a node has a value for every element."""
+    return node.level == "element"
+
+
+def is_small(node: Node) -> bool:
+    """Whether a node is one number a row or a tensor."""
+    return node.level in ("row", "tensor") or (node.level == "scalar" and bool(node.args))
+
+
+def sweeps(node: Node) -> bool:
+    """Whether a node reduces elements, so that it takes a pass."""
+    return node.op in REDUCTIONS and is_element(node.args[0])
+
+
+def passes(graph: Graph) -> tuple[Pass, ...]:
+    """The passes of a graph, in order; the last one stores the outputs."""
+    stage = _stages(graph)
+    result: list[Pass] = []
+    done: set[int] = set()
+    for number in range(max(stage.values()) + 1):
+        for over in ("row", "tensor"):
+            reductions = [n for n in graph.nodes if sweeps(n) and n.attribute == over and stage[n.index] == number]
+            if reductions:
+                result.append(_pass([n.args[0] for n in reductions], tuple(reductions), done))
+    result.append(_pass(graph.outputs.values(), (), done))
+    return tuple(result)
+
+
+def _stages(graph: Graph) -> dict[int, int]:
+    """After how many rounds of sweeps each node's operands are known."""
+    stage: dict[int, int] = {}
+    for node in graph.nodes:
+        stage[node.index] = max((stage[a.index] + sweeps(a) for a in node.args), default=0)
+    return stage
+
+
+def _pass(roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int]) -> Pass:
+    """The pass that computes the roots for every element; marks what is computed ahead of it as done."""
+    elements = _needed(roots, is_element)
+    operands = {a.index: a for n in elements for a in n.args if not is_element(a)}
+    operands |= {n.index: n for n in roots if not is_element(n)}
+    small = tuple(n for n in operands.values() if is_small(n))
+    before = [n for n in _needed(small, lambda n: is_small(n) and not sweeps(n)) if n.index not in done]
+    done.update(n.index for n in before)
+    return Pass(tuple(before), tuple(elements), small, reductions)
+
+
+def _needed(roots: Iterable[Node], follow: object) -> list[Node]:
+    """The nodes that roots are computed from, roots included, as far as ``follow`` holds; operands first."""
+    found: dict[int, Node] = {}
+    stack = [n for n in roots if follow(n)]  # type: ignore[operator]
+    while stack:
+        node = stack.pop()
+        if node.index not in found:
+            found[node.index] = node
+            stack.extend(a for a in node.args if follow(a))  # type: ignore[operator]
+    return [found[i] for i in sorted(found)]

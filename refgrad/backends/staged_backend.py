@@ -1,0 +1,92 @@
+"""Running a graph with reductions: a compiled kernel a pass, and NumPy on the few numbers between the passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import primitives
+from refgrad.arithmetic.carrier import UFUNCS
+from refgrad.arithmetic.graph import Node
+from refgrad.backends import kernels, threads
+from refgrad.backends.staged_source import PassSource, pass_sources
+from refgrad.tracing import Plan
+
+Values = dict[int, np.ndarray]
+
+FUNCTIONS: dict[str, Any] = {op: ufunc for ufunc, op in reversed(list(UFUNCS.items()))} | {
+    "where": np.where,
+    "exp": primitives.exp,
+}
+WHOLE = {"sum": primitives.tree_sum, "max": primitives.tree_max}
+
+
+def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
+    """The passes of a plan with their kernels' sources."""
+    known = plan.__dict__.setdefault("_passes", {})
+    if dtype not in known:
+        title = f"{type(plan.rule).__name__}, one step in place, {dtype}"
+        known[dtype] = pass_sources(plan.graph, dtype, title)
+    return known[dtype]
+
+
+def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
+    """Overwrite ``p`` and the array slots with their values after the step."""
+    p = arrays["p"]
+    if not p.size:
+        return
+    scalars = plan.scalars(*free)
+    values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
+    if count is None:
+        count = threads.available() if p.size >= threads.WORTH_SPLITTING else 1
+    for piece in sources(plan, p.dtype):
+        with np.errstate(all="ignore"):
+            _small(piece.sweep.before, values)
+            _sweep(piece, arrays, values, scalars, count)
+
+
+def _scalars(plan: Plan) -> list[Node]:
+    return [n for n in plan.graph.nodes if n.op == "scalar"]
+
+
+def _small(nodes: tuple[Node, ...], values: Values) -> None:
+    """Compute what is one number a row or a tensor: rows as vectors, the tensor's as vectors of one."""
+    for node in nodes:
+        operands = [values[a.index] for a in node.args]
+        if node.op in WHOLE:
+            whole = node.attribute == "tensor" and node.args[0].level == "row"
+            values[node.index] = WHOLE[node.op](operands[0]) if whole else operands[0]
+        else:
+            values[node.index] = FUNCTIONS[node.op](*operands)
+
+
+def _sweep(
+    piece: PassSource, arrays: Mapping[str, np.ndarray], values: Values, scalars: tuple[float, ...], count: int
+) -> None:
+    """One pass over the elements, in as many threads as are given."""
+    p = arrays["p"]
+    sweep, kernel = piece.sweep, kernels.get(piece.source)
+    n, row_length = p.size, math.prod(p.shape[1:]) if p.ndim else 1
+    small = [np.ascontiguousarray(values[node.index], dtype=p.dtype) for node in sweep.small]
+    given = [*(arrays[name] for name in piece.arrays), *small]
+    taken = [scalars[i] for i in piece.scalars]
+    if not sweep.reductions:
+        at = [a.ctypes.data for a in given]
+        threads.run(lambda start, size: kernel(start, start + size, n, row_length, *at, *taken), n, count)
+        return
+    rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
+    blocks = rows * -(-length // primitives.BLOCK)
+    partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
+    at = [a.ctypes.data for a in given]
+    into = [a.ctypes.data for a in partial]
+
+    def work(start: int, size: int) -> None:
+        buffer = np.empty(len(partial) * primitives.BLOCK, p.dtype)
+        kernel(start, start + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
+
+    threads.run(work, blocks, count)
+    for node, sums in zip(sweep.reductions, partial, strict=True):
+        values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)

@@ -1,0 +1,111 @@
+"""From a graph with reductions to the sources of its kernels, one a pass.
+
+A kernel is called as ``kernel(first, last, n, row_length, *arrays, *scalars)``: it covers elements, or blocks of the
+summation tree, from ``first`` up to ``last``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.primitives import BLOCK
+from refgrad.backends.passes import Pass, passes
+from refgrad.backends.source import TEMPLATES, KernelSource, element, indented, outputs, prologue
+
+FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
+
+
+@dataclass(frozen=True, eq=False)
+class PassSource:
+    """A pass with the source of its kernel; ``arrays`` are those of the rule, ``scalars`` index the graph's scalars."""
+
+    sweep: Pass
+    source: KernelSource
+    arrays: tuple[str, ...]
+    scalars: tuple[int, ...]
+
+
+def pass_sources(graph: Graph, dtype: np.dtype, title: str) -> tuple[PassSource, ...]:
+    """The kernels of a graph, in the order in which they run."""
+    swept = passes(graph)
+    return tuple(_pass_source(graph, s, dtype, f"{title}: pass {i} of {len(swept)}") for i, s in enumerate(swept, 1))
+
+
+def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> PassSource:
+    stored = {} if sweep.reductions else outputs(graph)
+    inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
+    arrays = tuple(dict.fromkeys([*inputs, *stored]))
+    used = {a.index for n in sweep.nodes for a in n.args} | {n.index for n in stored.values()}
+    used |= {n.args[0].index for n in sweep.reductions}
+    scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]
+    small = [f"s{n.index}" for n in sweep.small]
+    folded = ["buffer", *(f"r{n.index}" for n in sweep.reductions)] if sweep.reductions else []
+    pointers = (*arrays, *small, *folded)
+    names = [*(a + "_at" for a in pointers), *(f"scalar{i}" for i in range(len(scalars)))]
+    text = [f"# {title}", f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):"]
+    text += [f"    {name} = carray({name}_at, (n,))" for name in pointers]
+    text += indented(prologue(scalars, dtype), 1)
+    text += indented([_small(n, "0") for n in sweep.small if n.level != "row"], 1)
+    text += indented(_blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype), 1)
+    order = [n for n in graph.nodes if n.op == "scalar"]
+    source = KernelSource("\n".join([*text, ""]), pointers, len(scalars), dtype, integers=4)
+    return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
+
+
+def _small(node: Node, at: str) -> str:
+    """Reading a number of a row or the tensor; truth values travel as zero and one."""
+    return f"x{node.index} = s{node.index}[{at}]" + (" != zero" if node.is_boolean else "")
+
+
+def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+    """Elements from ``first`` to ``last``, each output stored."""
+    return _elements(sweep, [f"{name}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype)
+
+
+def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:
+    """The loop over elements; by rows where a number of the row is read."""
+    body = [line for node in sweep.nodes for line in element(node, dtype)] + ending
+    rows = [_small(n, "row") for n in sweep.small if n.level == "row"]
+    if not rows:
+        return [f"for i in range({start}, {stop}):", *indented(body, 1)]
+    return [
+        f"start = {start}",
+        f"while start < {stop}:",
+        *indented(["row = start // row_length", f"stop = min({stop}, (row + 1) * row_length)", *rows], 1),
+        *indented(["for i in range(start, stop):", *indented(body, 1), "start = stop"], 1),
+    ]
+
+
+def _blocks(sweep: Pass, dtype: np.dtype) -> list[str]:
+    """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
+    into = [f"buffer[{k * BLOCK} + i - begin] = x{n.args[0].index}" for k, n in enumerate(sweep.reductions)]
+    place = [f"begin = block * {BLOCK}", f"end = min(begin + {BLOCK}, n)"]
+    if sweep.over == "row":
+        place = [
+            "row_of = block // row_blocks",
+            f"begin = row_of * row_length + (block - row_of * row_blocks) * {BLOCK}",
+            f"end = min(begin + {BLOCK}, (row_of + 1) * row_length)",
+        ]
+    body = [*place, *_elements(sweep, into, "begin", "end", dtype)]
+    for k, node in enumerate(sweep.reductions):
+        body += [*_fold(node.op, k * BLOCK), f"r{node.index}[block] = buffer[{k * BLOCK}]"]
+    head = [f"row_blocks = (row_length + {BLOCK - 1}) // {BLOCK}"] if sweep.over == "row" else []
+    return [*head, "for block in range(first, last):", *indented(body, 1)]
+
+
+def _fold(op: str, at: int) -> list[str]:
+    """The upper half onto the lower half until one is left, as `tree_sum` folds."""
+    return [
+        "size = end - begin",
+        "while size > 1:",
+        "    half = 1",
+        "    while 2 * half < size:",
+        "        half *= 2",
+        f"    for i in range({at}, {at} + size - half):",
+        "        low, high = buffer[i], buffer[i + half]",
+        f"        buffer[i] = {FOLDS[op].format('low', 'high')}",
+        "    size = half",
+    ]

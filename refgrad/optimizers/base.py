@@ -76,6 +76,13 @@ class Optimizer(Rule):
         Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable and
         ``g`` must not share memory with them. Everything is checked before the first element is written.
         """
+        arrays = plain(p, g, state, self.slots())
+        if arrays is not None:
+            t = int(state["t"]) + 1
+            free = free_values(self, p.shape, t, {})
+            backends.runner(backend)(self._plan(p.ndim, free), free, arrays, threads)
+            state["t"] = t
+            return
         work = self._prepare(p, g, state, True)
         t = int(state["t"]) + 1
         self._run(work, t, backend, threads)
@@ -157,6 +164,29 @@ class Optimizer(Rule):
 
 
 _GRADIENT = Slot()
+_WORKING = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> dict[str, np.ndarray] | None:
+    """The arrays of a step in place that needs neither copies nor a closer look; None for all else.
+
+    They own their memory, so that different arrays cannot overlap.
+    """
+    if type(p) is not np.ndarray or p.dtype not in _WORKING or "t" not in state:
+        return None
+    arrays = {"p": p, "g": g}
+    for name, slot in slots.items():
+        if slot.host or name not in state:
+            return None
+        arrays[name] = state[name]
+    shape, dtype = p.shape, p.dtype
+    for name, array in arrays.items():
+        if type(array) is not np.ndarray or array.dtype is not dtype or array.shape != shape or array.base is not None:
+            return None
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned and (flags.writeable or name == "g")):
+            return None
+    return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
 
 
 @dataclass

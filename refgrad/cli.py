@@ -95,6 +95,13 @@ def main() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
+@click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one step may take before it has the fault `hung`; inf for no limit.",
+)
 def verify(
     target: str,
     rule: str,
@@ -106,6 +113,7 @@ def verify(
     policy: tuple[str, ...],
     as_json: bool,
     no_shrink: bool,
+    time_limit: float,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
     claim = build_rule(rule, hyperparameters)
@@ -114,7 +122,15 @@ def verify(
     import refgrad
 
     verdict = refgrad.verify(
-        target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, shrink=not no_shrink
+        target,
+        claim,
+        steps=steps,
+        dtype=dtype,
+        seed=seed,
+        policy=declared,
+        options=given,
+        shrink=not no_shrink,
+        time_limit=time_limit,
     )
     if as_json:
         click.echo(verdict.to_json(indent=2))

@@ -84,6 +84,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         "policy": {"roundings": 5},
         "options": {"fused": True, "name": "x"},
         "shrink": False,
+        "time_limit": 60.0,
     }
 
 
@@ -98,6 +99,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify a:b --as AdamW lr=1 lr=2", 64, "gives 'lr' twice"),
         ("verify a:b --as AdamW scalars=float31", 64, "did you mean 'float3"),
         ("verify a:b --as AdamW --set fused", 64, "--set is 'fused'; legal: name=value"),
+        (f"verify {ADAMW} --as AdamW --time-limit 0", 64, "time_limit is 0.0; legal: a positive number of seconds"),
         ("verify a:b", 64, "Missing option '--as'"),
         ("verify a:b --as AdamW --stps 3", 64, "No such option"),
         ("verify a:b --as AdamW --steps 0", 64, "Invalid value for '--steps'"),

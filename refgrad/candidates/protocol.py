@@ -48,7 +48,7 @@ class Candidate(Protocol):
         """Hand it its parameters, copied; ``rule`` tells the hyperparameters, and which slots are asked for."""
 
 
-@dataclass
+@dataclass(eq=False)  # an exception is itself alone, and can be hashed
 class CandidateFault(RefgradError):
     """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.verdict.FAULTS`."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.verdict import Fault
+from refgrad.oracle.watch import Call, watched
 
 #: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
 PROBED_STEPS = 2
@@ -33,34 +36,45 @@ class Record:
         return max(len(self.seen) - 1, 0)
 
 
-def drive(candidate: Candidate, rule: Optimizer, inputs: Inputs) -> Record:
-    """Run a candidate on inputs; its exceptions become faults."""
+def drive(candidate: Candidate, rule: Optimizer, inputs: Inputs, time_limit: float = math.inf) -> Record:
+    """Run a candidate on inputs; its exceptions, and a step that takes more seconds than the limit, become faults."""
     record = Record(inputs, [rule] * len(inputs.p))
-    step = 0
-    try:
-        run = candidate.start(rule, [np.array(a, copy=True) for a in inputs.p])
-        rule_for = getattr(run, "rule_for", None)
-        if rule_for is not None:
-            record.rules = [rule_for(leaf, rule) for leaf in range(len(inputs.p))]
-        record.seen.append(_kept(run.observe()))
-        for step, grads in enumerate(inputs.g, 1):
-            _step(run, grads, step, record)
-            if record.faults:
-                break
-        record.notes.extend(getattr(run, "notes", ()))
-    except CandidateFault as fault:
-        record.faults.append(Fault(fault.kind, step, str(fault)))
-    except (ArgumentError, CandidateError):
-        raise
-    except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
-        record.faults.append(Fault("raised", step, f"{type(error).__name__}: {error}"))
+    with watched(time_limit) as call:
+        try:
+            _run(candidate, rule, record, call)
+        except CandidateFault as fault:
+            record.faults.append(Fault(fault.kind, len(record.seen), str(fault)))
+        except (ArgumentError, CandidateError):
+            raise
+        except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+            record.faults.append(Fault("raised", len(record.seen), f"{type(error).__name__}: {error}"))
     return record
 
 
-def _step(run: Run, grads: Sequence[np.ndarray], step: int, record: Record) -> None:
+def _run(candidate: Candidate, rule: Optimizer, record: Record, call: Call) -> None:
+    params = [np.array(a, copy=True) for a in record.inputs.p]
+    run = call(lambda: candidate.start(rule, params), f"building {candidate.name}")
+    rule_for = getattr(run, "rule_for", None)
+    if rule_for is not None:
+        record.rules = [rule_for(leaf, rule) for leaf in range(len(params))]
+    record.seen.append(_kept(call(run.observe, candidate.name)))
+    for step, grads in enumerate(record.inputs.g, 1):
+        _step(run, grads, step, record, lambda action: call(action, candidate.name))
+        if record.faults:
+            break
+    record.notes.extend(getattr(run, "notes", ()))
+
+
+def _step(
+    run: Run, grads: Sequence[np.ndarray], step: int, record: Record, call: Callable[[Callable[[], Any]], Any]
+) -> None:
     handed = [np.array(g, order="C", copy=True) for g in grads]
-    run.step(handed)
-    seen = _kept(run.observe())
+
+    def step_and_look() -> Observation:
+        run.step(handed)
+        return _kept(run.observe())  # which may be computed lazily, and is waited for too
+
+    seen = call(step_and_look)
     _check_outputs(record.seen[-1], seen, step, record)
     for leaf, (now, then) in enumerate(zip(handed, grads, strict=True)):
         if now.tobytes() != np.ascontiguousarray(then).tobytes():
@@ -71,7 +85,7 @@ def _step(run: Run, grads: Sequence[np.ndarray], step: int, record: Record) -> N
     if step <= PROBED_STEPS and not record.faults:
         for g in handed:
             g[...] = np.asarray(-7.0).astype(g.dtype)
-        if not _same(seen, run.observe()):
+        if not call(lambda: _same(seen, run.observe())):
             message = "the state or the parameter changed when the caller overwrote the gradient after the step"
             record.faults.append(Fault("aliased", step, message))
 

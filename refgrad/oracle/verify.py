@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from refgrad.oracle.policy import Policy
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
+from refgrad.oracle.watch import TIME_LIMIT, check_time_limit
 
 
 def verify(
@@ -34,6 +36,7 @@ def verify(
     inputs: Inputs | None = None,
     options: Mapping[str, Any] | None = None,
     shrink: bool = True,
+    time_limit: float = TIME_LIMIT,
 ) -> Verdict:
     """Judge a candidate against a rule, step by step, from the candidate's own previous state.
 
@@ -48,6 +51,8 @@ def verify(
         inputs: the user's own inputs in place of generated ones.
         options: extra keyword arguments for the candidate's constructor.
         shrink: look for the smallest failing input.
+        time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
+            Infinity is no limit, and runs the candidate on the thread of the caller.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -61,12 +66,11 @@ def verify(
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
     if not dtypes.is_float(np.dtype(_dtype(dtype))):
         raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
-    policy = Policy.of(policy)
-    subject = resolve(candidate, options)
-    driven = inputs if inputs is not None else generate(steps, _dtype(dtype), seed)
-    record = drive(subject, rule, driven)
-    outcome = judge_record(record, record.rules, policy)
-    return _verdict(subject, rule, policy, record, outcome, shrink, dict(options or {}))
+    claim = _Claim(
+        resolve(candidate, options), rule, Policy.of(policy), dict(options or {}), check_time_limit(time_limit)
+    )
+    record = claim.drive(inputs if inputs is not None else generate(steps, _dtype(dtype), seed))
+    return _verdict(claim, record, shrink)
 
 
 def _dtype(value: Any) -> np.dtype:
@@ -78,73 +82,72 @@ def _dtype(value: Any) -> np.dtype:
         raise bad_argument("dtype", value, "a float dtype, such as 'float32' or 'bfloat16'") from None
 
 
-def _verdict(
-    subject: Candidate,
-    rule: Optimizer,
-    policy: Policy,
-    record: Record,
-    outcome: Outcome,
-    shrink: bool,
-    options: dict[str, Any],
-) -> Verdict:
+@dataclass(frozen=True)
+class _Claim:
+    """Who claims to be which rule, and how that is judged."""
+
+    subject: Candidate
+    rule: Optimizer
+    policy: Policy
+    options: Mapping[str, Any]
+    time_limit: float
+
+    def drive(self, inputs: Inputs) -> Record:
+        return drive(self.subject, self.rule, inputs, self.time_limit)
+
+    def judge(self, record: Record) -> Outcome:
+        return judge_record(record, record.rules, self.policy)
+
+    def fails(self, inputs: Inputs) -> bool:
+        """Whether some value is outside on these inputs."""
+        try:
+            return self.judge(self.drive(inputs)).first is not None
+        except ArgumentError:
+            return False
+
+
+def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
+    outcome = claim.judge(record)
     wrong = outcome.first is not None
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
     counterexample = None
     if wrong and shrink and outcome.failing is not None:
-        counterexample = _counterexample(subject, rule, policy, record.inputs, outcome.failing)
-    dtype = str(record.inputs.p[0].dtype)
+        counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
     return Verdict(
         outcome=result,
-        candidate=subject.name,
-        rule=str(rule),
-        policy=policy.changed(),
+        candidate=claim.subject.name,
+        rule=str(claim.rule),
+        policy=claim.policy.changed(),
         mode="step-locked" if outcome.locked else "free-running",
         steps=record.steps,
-        dtype=dtype,
+        dtype=str(record.inputs.p[0].dtype),
         seed=record.inputs.seed,
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=known.departures(record, policy) if wrong else (),
+        departures=known.departures(record, claim.policy) if wrong else (),
         counterexample=counterexample,
-        reproduce=_reproduce(subject, rule, policy, record, counterexample, options),
+        reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,
         environment=environment(),
         notes=tuple(dict.fromkeys(record.notes)),
     )
 
 
-def _counterexample(
-    subject: Candidate, rule: Optimizer, policy: Policy, inputs: Inputs, failing: tuple[int, int, tuple[int, ...]]
-) -> Counterexample:
-    def fails(smaller: Inputs) -> bool:
-        record = drive(subject, rule, smaller)
-        try:
-            return judge_record(record, record.rules, policy).first is not None
-        except ArgumentError:
-            return False
-
-    least = smallest(inputs, *failing, fails)
+def _counterexample(least: Inputs) -> Counterexample:
     text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
     p = least.p[0]
     return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g))
 
 
-def _reproduce(
-    subject: Candidate,
-    rule: Optimizer,
-    policy: Policy,
-    record: Record,
-    least: Counterexample | None,
-    options: dict[str, Any],
-) -> str:
+def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
     """A line of Python that gives this verdict again."""
-    target = repr(subject.name.partition("(")[0]) if ":" in subject.name else subject.name
-    extra = (f", options={options!r}" if options else "") + (
-        f", policy={policy.changed()!r}" if policy.changed() else ""
-    )
-    head = f"refgrad.verify({target}, refgrad.optimizers.{rule}"
+    name = claim.subject.name
+    target = repr(name.partition("(")[0]) if ":" in name else name
+    given = {"options": claim.options, "policy": claim.policy.changed()}
+    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
     if least is not None and np.prod(least.shape) == 1:
         grads = [list(g) for g in least.g]
         return f"{head}, inputs=refgrad.Inputs.of({list(least.p)!r}, {grads!r}, {least.dtype!r}){extra})"

@@ -10,6 +10,7 @@ import pytest
 optax = pytest.importorskip("optax")
 jax = pytest.importorskip("jax")
 
+import refgrad  # noqa: E402
 from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
@@ -63,6 +64,8 @@ def test_gradients_are_copied() -> None:
     run.step(grads)
     grads[0][...] = 7.0
     assert run.observe().params[0].tolist() == [0.5, 0.5]
+    # what is kept is a copy that nobody overwrites, so that there is nothing to be aliased with
+    assert not refgrad.verify(optax.chain(keeps, optax.scale(-1.0)), Lion(), steps=3, shrink=False).faults
 
 
 def test_faults_and_errors() -> None:

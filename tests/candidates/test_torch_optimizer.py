@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import refgrad  # noqa: E402
 from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
 from refgrad.candidates.torch_optimizer import to_array, to_tensor  # noqa: E402
-from refgrad.optimizers import Adam, AdamW, Lion  # noqa: E402
+from refgrad.optimizers import SGD, Adam, AdamW, Lion  # noqa: E402
 
 FORMS: list[dict[str, Any]] = [{"foreach": False}, {"foreach": True}, {"fused": True}]
 
@@ -135,6 +136,32 @@ def test_aliasing_and_mutation_of_the_gradient_can_be_seen() -> None:
     assert run.observe().state[0]["m"].tolist() == [7.0, 7.0]
     misbehaving("writes").step(grads)
     assert grads[0].tolist() == [21.0, 21.0]
+
+
+@pytest.mark.parametrize(("how", "kind"), [("keeps", "aliased"), ("writes", "mutated"), ("raises", "raised")])
+def test_what_misbehaves_gets_a_verdict(how: str, kind: str) -> None:
+    verdict = refgrad.verify(Misbehaves, Lion(), options={"how": how}, steps=3)
+    assert verdict.faults[0].kind == kind
+    assert not verdict.conforms
+
+
+def test_an_alias_under_a_name_that_is_not_read_shows_in_the_values() -> None:
+    class Hides(torch.optim.Optimizer):  # type: ignore[name-defined]
+        """Adds the last gradient, which it keeps without a copy, and so adds what the caller put there since."""
+
+        def __init__(self, params: Any, lr: float = 1e-3) -> None:
+            super().__init__(params, {"lr": lr})
+            self.last: dict[Any, Any] = {}
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for p in self.param_groups[0]["params"]:
+                p -= self.param_groups[0]["lr"] * (p.grad + 0.5 * self.last.get(p, torch.zeros_like(p)))
+                self.last[p] = p.grad
+
+    verdict = refgrad.verify(Hides, SGD(), steps=3, shrink=False)
+    assert verdict.first is not None
+    assert verdict.first.step == 2
 
 
 def test_an_exception_in_a_step_is_a_fault() -> None:

@@ -1,0 +1,71 @@
+"""Waiting for a candidate, but not for ever.
+
+A candidate runs on one daemon thread of its own. If it does not return in time it is not stopped, since no thread can
+be stopped from outside; it is only no longer waited for, and it does not keep the program from ending. No signal is used,
+so that this works off the main thread too. Code that holds Python's global lock for ever cannot be given up on.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import bad_argument
+
+#: seconds that one step may take where nothing else is said
+TIME_LIMIT = 60.0
+
+#: runs an action, named for the message, and returns what it returns; `CandidateFault` "hung" if it takes too long
+Call = Callable[[Callable[[], Any], str], Any]
+
+
+def check_time_limit(value: Any) -> float:
+    """Seconds as a float; `ArgumentError` unless positive. Infinity is no limit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise bad_argument("time_limit", value, "a positive number of seconds, or infinity for no limit")
+    return float(value)
+
+
+@contextmanager
+def watched(seconds: float) -> Iterator[Call]:
+    """A way to call that gives up after so many seconds; without a limit, plain calls on the caller's own thread."""
+    if seconds == math.inf:
+        yield lambda action, what: action()
+        return
+    asked: SimpleQueue[Any] = SimpleQueue()
+    answered: SimpleQueue[Any] = SimpleQueue()
+    # one thread a run: frameworks build a pool of threads for each thread that calls them
+    threading.Thread(target=_serve, args=(asked, answered), name="refgrad candidate", daemon=True).start()
+
+    def call(action: Callable[[], Any], what: str) -> Any:
+        # NumPy's error state and the like are the caller's
+        asked.put((contextvars.copy_context(), action))
+        try:
+            result, error = answered.get(timeout=seconds)
+        except Empty:
+            raise CandidateFault("hung", f"{what} did not return within {seconds:g} s") from None
+        if error is not None:
+            raise error
+        return result
+
+    try:
+        yield call
+    finally:
+        asked.put(None)
+
+
+def _serve(asked: SimpleQueue[Any], answered: SimpleQueue[Any]) -> None:
+    while (job := asked.get()) is not None:
+        context, action = job
+        try:
+            answer: tuple[Any, Any] = (context.run(action), None)
+        except BaseException as error:  # handed to the caller, who raises it
+            answer = (None, error)
+        answered.put(answer)
+        del job, context, action, answer  # nothing of a candidate is kept alive while waiting

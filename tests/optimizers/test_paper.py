@@ -110,6 +110,55 @@ def sgd(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return p - h.lr * s["buffer"]
 
 
+def adam_by_placement(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    """The step of Adam with eps where the choice says: beside the raw root, or under the corrected one."""
+    adam_moments(s, h, g)
+    first, second = 1 - h.beta1**t, 1 - h.beta2**t
+    if h.choice == "uncorrected":
+        return p - h.lr * mpmath.sqrt(second) / first * s["m"] / (mpmath.sqrt(s["v"]) + h.eps)
+    return p - h.lr * s["m"] / first / mpmath.sqrt(s["v"] / second + h.eps)
+
+
+def adamw_by_placement(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    return adam_by_placement(p, g, s, t, h) - h.lr * h.weight_decay * p
+
+
+def adamw_after(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    return (1 - h.lr * h.weight_decay) * adam(p, g, s, t, h)
+
+
+def adamw_fixed(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    return adam(p, g, s, t, h) - h.weight_decay * p
+
+
+def amsgrad_torch(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    s["v_max"] = max(s["v_max"], s["v"])
+    root = mpmath.sqrt(s["v_max"]) / mpmath.sqrt(1 - h.beta2**t)
+    return p - h.lr / (1 - h.beta1**t) * s["m"] / (root + h.eps)
+
+
+def amsgrad_optax(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    s["v_max"] = max(s["v_max"], s["v"] / (1 - h.beta2**t))
+    return p - h.lr / (1 - h.beta1**t) * s["m"] / (mpmath.sqrt(s["v_max"]) + h.eps)
+
+
+def adam_coupled(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    return adam(p, g + h.weight_decay * p, s, t, h)
+
+
+def diffgrad_authors(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    friction = 1 / (1 + mpmath.exp(-abs(s["g_prev"] - g)))
+    s["g_prev"] = g
+    return p + friction * (adam_by_placement(p, g, s, t, h) - p)
+
+
+def sgd_nesterov(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    s["buffer"] = h.momentum * s["buffer"] + g
+    return p - h.lr * (g + h.momentum * s["buffer"])
+
+
 PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.SGD(momentum=0.9, dampening=0.3, weight_decay=0.1), sgd),
     (o.Adam(), adam),
@@ -124,6 +173,17 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.Lion(weight_decay=0.1), lion),
     (o.AdaBelief(), adabelief),
     (o.DiffGrad(), diffgrad),
+    (o.Adam(eps_placement="uncorrected"), adam_by_placement),
+    (o.Adam(eps_placement="inside"), adam_by_placement),
+    (o.AdamW(eps_placement="uncorrected"), adamw_by_placement),
+    (o.AdamW(eps_placement="inside"), adamw_by_placement),
+    (o.AdamW(decay="after"), adamw_after),
+    (o.AdamW(decay="fixed"), adamw_fixed),
+    (o.AMSGrad(order="torch"), amsgrad_torch),
+    (o.AMSGrad(order="optax"), amsgrad_optax),
+    (o.Adam(weight_decay=0.1), adam_coupled),
+    (o.DiffGrad(eps_placement="uncorrected"), diffgrad_authors),
+    (o.SGD(momentum=0.9, nesterov=True), sgd_nesterov),
 ]
 
 
@@ -133,6 +193,7 @@ class Hyperparameters:
     def __init__(self, rule: Any) -> None:
         for name, value in rule.numbers().items():
             setattr(self, name, mpf(value))
+        self.choice = getattr(rule, "eps_placement", None)
 
 
 def agree(a: Any, b: Any) -> bool:

@@ -141,6 +141,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
     error, reach, least = _partial_products(error, above, high, low, model)
+    for b in above:
+        if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
+            error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)

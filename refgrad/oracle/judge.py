@@ -145,8 +145,13 @@ def _judge(
 
 
 def _conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
-    """An observed output to go on from; a narrow one may have been used before it was rounded for storage."""
+    """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
+
+    So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
+    """
     if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+        if model.flushes and np.any(np.abs(values) < model.smallest_normal):
+            return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
         return exact(values, model)
     return Bounded(values, dtypes.ulp(values, dtype))
 

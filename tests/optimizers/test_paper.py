@@ -201,7 +201,7 @@ def agree(a: Any, b: Any) -> bool:
     return abs(a - b) <= mpf(10) ** (10 - DIGITS) * max(abs(a), abs(b))
 
 
-@pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: str(x))
+@pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_the_graph_is_the_papers_equations(rule: Any, paper: Callable[..., Any]) -> None:
     """Step-locked: each step starts from the floats that the rule itself gave."""
     p = np.asarray([0.75])

@@ -96,7 +96,7 @@ def gradients(kind: str, p: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("rule", "paper"),
     [(LAMB(weight_decay=0.1), lamb), (LAMB(), lamb), (AdamP(weight_decay=0.1), adamp), (AdamP(), adamp)],
-    ids=str,
+    ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_the_graph_is_the_papers_equations(rule: Any, paper: Any, kind: str) -> None:
     p = np.random.default_rng(3).standard_normal((3, 4))

@@ -26,7 +26,7 @@ def rewritten(rule: Optimizer, old: str, new: str, method: str = "update") -> Op
 
 
 MUTANTS: list[tuple[Any, ...]] = [
-    (o.SGD(momentum=0.9, dampening=0.3), "t == 1 and", "False and"),
+    (o.SGD(momentum=0.9, dampening=0.3, first_step="undamped"), "t == 1 and", "False and"),
     (o.SGD(momentum=0.9), "(1 - self.dampening) * g", "(1 - self.momentum) * g"),
     (o.SGD(momentum=0.9, nesterov=True), "g = g + self.momentum * buffer if", "g = g + buffer if"),
     (o.SGD(momentum=0.9, **DECAYED), "g + self.weight_decay * p", "g - self.weight_decay * p"),
@@ -94,5 +94,9 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.AdaBelief(), "(1 - self.beta2) * d * d + self.eps", "((1 - self.beta2) * d) * d + self.eps"),
     (o.DiffGrad(), "friction * m_hat / (np.sqrt(v / (1", "m_hat * friction / (np.sqrt(v / (1"),
     (o.LAMB(**DECAYED), "self.lr * ratio * r", "ratio * (self.lr * r)"),
-    (o.AdamP(**DECAYED), "self.lr * (step + self.weight_decay * decayed)", "(self.lr * step + self.lr * self.weight_decay * decayed)"),
+    (
+        o.AdamP(**DECAYED),
+        "self.lr * (step + self.weight_decay * decayed)",
+        "(self.lr * step + self.lr * self.weight_decay * decayed)",
+    ),
 ]

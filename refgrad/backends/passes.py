@@ -7,7 +7,7 @@ between the passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import REDUCTIONS, Graph, Node
@@ -80,13 +80,13 @@ def _pass(roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int]) -
     return Pass(tuple(before), tuple(elements), small, reductions)
 
 
-def _needed(roots: Iterable[Node], follow: object) -> list[Node]:
+def _needed(roots: Iterable[Node], follow: Callable[[Node], bool]) -> list[Node]:
     """The nodes that roots are computed from, roots included, as far as ``follow`` holds; operands first."""
     found: dict[int, Node] = {}
-    stack = [n for n in roots if follow(n)]  # type: ignore[operator]
+    stack = [n for n in roots if follow(n)]
     while stack:
         node = stack.pop()
         if node.index not in found:
             found[node.index] = node
-            stack.extend(a for a in node.args if follow(a))  # type: ignore[operator]
+            stack.extend(a for a in node.args if follow(a))
     return [found[i] for i in sorted(found)]

@@ -31,7 +31,11 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     if count == 1 or (count is None and size < threads.WORTH_SPLITTING):
         kernel(size, *addresses, *scalars)
         return
-    threads.run(lambda start, n: kernel(n, *(a + start * width for a in addresses), *scalars), size, count)
+
+    def work(start: int, n: int, held: object = arrays) -> None:  # a chunk outlives an interrupted caller's arrays
+        kernel(n, *(a + start * width for a in addresses), *scalars)
+
+    threads.run(work, size, count)
 
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:

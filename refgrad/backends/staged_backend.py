@@ -73,20 +73,23 @@ def _sweep(
     small = [np.ascontiguousarray(values[node.index], dtype=p.dtype) for node in sweep.small]
     given = [*(arrays[name] for name in piece.arrays), *small]
     taken = [scalars[i] for i in piece.scalars]
+    at = [a.ctypes.data for a in given]
     if not sweep.reductions:
-        at = [a.ctypes.data for a in given]
-        threads.run(lambda start, size: kernel(start, start + size, n, row_length, *at, *taken), n, count)
+
+        def store(start: int, size: int, held: object = given) -> None:  # chunks outlive an interrupted caller's arrays
+            kernel(start, start + size, n, row_length, *at, *taken)
+
+        threads.run(store, n, count)
         return
     rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
     blocks = rows * -(-length // primitives.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
-    at = [a.ctypes.data for a in given]
     into = [a.ctypes.data for a in partial]
 
-    def work(start: int, size: int) -> None:
+    def fold(start: int, size: int, held: object = (given, partial)) -> None:
         buffer = np.empty(len(partial) * primitives.BLOCK, p.dtype)
         kernel(start, start + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
 
-    threads.run(work, blocks, count)
+    threads.run(fold, blocks, count)
     for node, sums in zip(sweep.reductions, partial, strict=True):
         values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)

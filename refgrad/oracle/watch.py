@@ -47,7 +47,7 @@ def watched(seconds: float) -> Iterator[Call]:
         # NumPy's error state and the like are the caller's
         asked.put((contextvars.copy_context(), action))
         try:
-            result, error = answered.get(timeout=seconds)
+            result, error = answered.get(timeout=min(seconds, threading.TIMEOUT_MAX))
         except Empty:
             raise CandidateFault("hung", f"{what} did not return within {seconds:g} s") from None
         if error is not None:

@@ -115,3 +115,8 @@ def test_faults_are_exceptions_that_can_be_hashed() -> None:
 def test_bad_limits(limit: object) -> None:
     with pytest.raises(ArgumentError, match="legal: a positive number of seconds"):
         refgrad.verify(adamw, AdamW(), time_limit=limit)
+
+
+def test_a_limit_longer_than_threads_can_wait_is_waited_for_as_long_as_they_can() -> None:
+    with watched(1e300) as call:
+        assert call(lambda: 3, "three") == 3

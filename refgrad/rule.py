@@ -7,6 +7,8 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.util
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -142,6 +144,9 @@ class State(Mapping[str, Slot]):
 
 REGISTRY: dict[str, type[Rule]] = {}
 
+#: the packages that hold rules
+ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +156,10 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the rules of a room are called, such as "optimizer"
+    kind: ClassVar[str] = "rule"
+    #: the array that gives elementwise values their shape, and the working dtype
+    primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
@@ -207,6 +216,18 @@ class Rule:
                     found.append((f"{name}={value}", self.replace(**{name: value})))
         return found
 
+    def takes(self) -> Mapping[str, str]:
+        """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
+        raise NotImplementedError
+
+    def hosts(self) -> tuple[str, ...]:
+        """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
+        return ()
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The rule's algorithm on values by name: results by name. Any arithmetic's values may be handed."""
+        raise NotImplementedError
+
     def slots(self) -> dict[str, Slot]:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
@@ -232,8 +253,15 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def find(name: str) -> type[Rule]:
     """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
-    import refgrad.optimizers  # noqa: F401  (fills the registry)
+    known = rules()
+    if name in known:
+        return known[name]
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
 
-    if name in REGISTRY:
-        return REGISTRY[name]
-    raise ArgumentError(f"no rule is called {name!r}{nearest(name, REGISTRY)}; `refgrad list` shows all")
+
+def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
+    """Every rule by name, or those that are of a base class, such as `Optimizer`."""
+    for room in ROOMS:
+        if importlib.util.find_spec(f"refgrad.{room}") is not None:
+            importlib.import_module(f"refgrad.{room}")
+    return {name: cls for name, cls in sorted(REGISTRY.items()) if base is None or issubclass(cls, base)}

@@ -12,7 +12,7 @@ from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule, Slot
-from refgrad.tracing import Plan, free_names, free_values, trace
+from refgrad.tracing import Plan, free_values, plan_for
 
 OptimizerState = dict[str, Any]
 
@@ -23,6 +23,26 @@ class Optimizer(Rule):
     def update(self, p: Any, g: Any, *state_and_t: Any) -> tuple[Any, ...]:
         """The paper's algorithm: ``(p, g, *slots, t) -> (p, *slots)``; a subclass writes it."""
         raise NotImplementedError
+
+    kind = "optimizer"
+
+    def takes(self) -> dict[str, str]:
+        """``p``, ``g`` and the slots that are arrays."""
+        return dict.fromkeys(("p", "g", *(n for n, s in self.slots().items() if not s.host)), "element")
+
+    def hosts(self) -> tuple[str, ...]:
+        """``t``, the step counted from 1, and the slots that are numbers."""
+        known: tuple[str, ...] | None = self.__dict__.get("_hosts")
+        if known is None:
+            known = ("t", *(n for n, s in self.slots().items() if s.host))
+            object.__setattr__(self, "_hosts", known)
+        return known
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`update` on values by name; a slot that does not exist is handed as None."""
+        state = [given.get(name) for name in self.state]
+        results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *state, given["t"]), strict=True))
+        return {name: results[name] for name in ("p", *self.slots())}
 
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
         """The state before the first step.
@@ -79,8 +99,8 @@ class Optimizer(Rule):
         arrays = plain(p, g, state, self.slots())
         if arrays is not None:
             t = int(state["t"]) + 1
-            free = free_values(self, p.shape, t, {})
-            backends.runner(backend)(self._plan(p.ndim, free), free, arrays, threads)
+            free = free_values(p.shape, {"t": t})
+            backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
         work = self._prepare(p, g, state, True)
@@ -94,16 +114,7 @@ class Optimizer(Rule):
     def plan(self, shape: tuple[int, ...], t: int, hosts: Mapping[str, float] | None = None) -> Plan:
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
         hosts = hosts or {n: 1.0 for n, s in self.slots().items() if s.host}
-        return self._plan(len(shape), free_values(self, shape, t, hosts))
-
-    def _plan(self, ndim: int, free: tuple[float, ...]) -> Plan:
-        plans: dict[int, list[Plan]] = self.__dict__.setdefault("_plans", {})
-        known = plans.setdefault(ndim, [])
-        for plan in known:
-            if plan.holds(*free):
-                return plan
-        known.append(trace(self, ndim, dict(zip(free_names(self, ndim), free, strict=True))))
-        return known[-1]
+        return plan_for(self, len(shape), free_values(shape, {"t": t, **hosts}))
 
     def _prepare(self, p: Any, g: Any, state: Mapping[str, Any], in_place: bool) -> list[Leaf]:
         """Every leaf with its arrays, checked; nothing has been written when this raises."""
@@ -146,8 +157,8 @@ class Optimizer(Rule):
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         for leaf in work:
-            free = free_values(self, leaf.arrays["p"].shape, t, leaf.hosts)
-            plan = self._plan(leaf.arrays["p"].ndim, free)
+            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts})
+            plan = plan_for(self, leaf.arrays["p"].ndim, free)
             arrays, narrow = working_copies(leaf.arrays)
             run(plan, free, arrays, threads)
             for name in narrow:

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from refgrad.arithmetic.host import names_in
 from refgrad.optimizers.base import Optimizer
 from refgrad.report import formula
-from refgrad.rule import REGISTRY, Choice, Flag, Slot
+from refgrad.rule import Choice, Flag, Slot, rules
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
 
 
 def index() -> list[str]:
-    """One line a rule: its name and where it comes from."""
-    import refgrad.optimizers  # noqa: F401  (fills the registry)
-
-    width = max(len(name) for name in REGISTRY)
-    return [f"{name.ljust(width)}  {REGISTRY[name].citation}" for name in sorted(REGISTRY)]
+    """One line a rule: its kind, its name and where it comes from."""
+    known = rules()
+    name_width, kind_width = max(map(len, known)), max(len(cls.kind) for cls in known.values())
+    ordered = sorted(known.items(), key=lambda pair: (pair[1].kind, pair[0]))
+    return [f"{cls.kind.ljust(kind_width)}  {name.ljust(name_width)}  {cls.citation}" for name, cls in ordered]
 
 
 def page(rule: Optimizer, step: int) -> str:

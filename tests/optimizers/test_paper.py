@@ -206,7 +206,7 @@ def follow(rule: Any, paper: Callable[..., Any], gradients: tuple[float, ...] = 
     state = rule.init(p)
     for t, g in enumerate(gradients, 1):
         hosts = {n: state[n] for n, slot in rule.slots().items() if slot.host}
-        free = free_values(rule, (1,), t, hosts)
+        free = free_values((1,), {"t": t, **hosts})
         plan = rule.plan((1,), t, hosts)
         names = {**rule.numbers(), **dict(zip(plan.free, free, strict=True))}
         arrays = {"p": p, "g": np.asarray([g]), **{n: state[n] for n in rule.slots() if n not in hosts}}

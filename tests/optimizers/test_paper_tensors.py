@@ -155,7 +155,7 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Any, kind: str) -> 
     state = rule.init(p)
     for t in range(1, STEPS + 1):
         g = gradients(kind, p)
-        free = free_values(rule, p.shape, t, {})
+        free = free_values(p.shape, {"t": t})
         plan = rule.plan(p.shape, t)
         names = {**rule.numbers(), **dict(zip(plan.free, free, strict=True))}
         arrays = {"p": p, "g": g, **{n: state[n] for n in rule.slots()}}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from refgrad.errors import RefgradError
+from refgrad.errors import VerdictError
 
 SCHEMA = "refgrad-verdict-1"
 
@@ -100,7 +100,7 @@ class Counterexample:
     g: tuple[tuple[str, ...], ...]
 
 
-class WrongImplementationError(RefgradError, AssertionError):
+class WrongImplementationError(VerdictError):
     """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict."""
 
 

@@ -18,7 +18,7 @@ import click
 from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Flag, Range, Rule, find
+from refgrad.rule import Flag, Range, Rule, Whole, find
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -216,7 +216,7 @@ def build_rule(name: str, hyperparameters: Iterable[str]) -> Optimizer:
 def _hyperparameter(cls: type[Rule], word: str, text: str) -> Any:
     """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
     legal = cls.legal().get(word)
-    value = literal(text) if isinstance(legal, (Range, Flag)) else text
+    value = literal(text) if isinstance(legal, (Range, Flag, Whole)) else text
     return text if isinstance(legal, Range) and isinstance(value, bool) else value
 
 

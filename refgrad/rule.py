@@ -62,6 +62,22 @@ class Choice:
         return str(value)
 
 
+class Whole:
+    """A whole number in a range; it chooses what the body does, and is no host scalar."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+    def check(self, name: str, value: object) -> int:
+        """The value; `ArgumentError` if it is not a whole number in the range."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise bad_argument(name, value, str(self))
+        return value
+
+
 class Flag:
     """True or false, with a sentence for true."""
 
@@ -175,7 +191,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Choice | Flag | Whole]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -219,6 +235,10 @@ class Rule:
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
         raise NotImplementedError
+
+    def gives(self) -> Mapping[str, str]:
+        """The results of `body` that are not shaped like the primary array: name -> "row" or "tensor"."""
+        return {}
 
     def hosts(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""

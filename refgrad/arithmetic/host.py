@@ -36,6 +36,9 @@ FLOAT64: Table = {
     "pow": operator.pow,
     "neg": operator.neg,
     "sqrt": math.sqrt,
+    "log": math.log,
+    "exp": math.exp,
+    "tanh": math.tanh,
     "max": max,
     "min": min,
     "lt": operator.lt,
@@ -60,7 +63,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FLOAT32: Table = {
     **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
     **{name: FLOAT64[name] for name in COMPARISONS},
-    "sqrt": _in_float32(np.sqrt),
+    **{name: _in_float32(getattr(np, name)) for name in ("sqrt", "log", "exp", "tanh")},
     "const": lambda value: float(np.float32(value)),
 }
 
@@ -105,8 +108,12 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
+#: the functions that `python_source` may call
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: FLOAT64[n] for n in ("sqrt", "log", "exp", "tanh", "max", "min")}
+
+
 def python_source(expr: Expr) -> str:
-    """The expression as Python source over plain floats; ``sqrt``, ``max`` and ``min`` are free names."""
+    """The expression as Python source over plain floats; functions (`FUNCTIONS`) are free names."""
     if expr.op == "name":
         return str(expr.args[0])
     if expr.op == "const":
@@ -148,6 +155,9 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.float_power: "pow",
     np.negative: "neg",
     np.sqrt: "sqrt",
+    np.log: "log",
+    np.exp: "exp",
+    np.tanh: "tanh",
     np.maximum: "max",
     np.minimum: "min",
     np.less: "lt",

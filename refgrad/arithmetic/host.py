@@ -199,6 +199,13 @@ class Host:
             raise TraceError(f"numpy.{ufunc.__name__} of host scalars is not known; known: {_known()}")
         return self._apply(UFUNCS[ufunc], *inputs)
 
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(not issubclass(t, (Host, np.ndarray, np.generic)) for t in types):
+            return NotImplemented  # a tracer or another carrier takes over
+        if function is not np.where or kwargs:
+            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, {_known()}")
+        return np.where(*(float(a.value) if isinstance(a, Host) else a for a in args))
+
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""
         test: Host = self if self.expr.op in COMPARISONS else self._apply("ne", self, 0.0)

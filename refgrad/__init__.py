@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import optimizers, quantizers
+from refgrad import estimators, optimizers, quantizers
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
+    from refgrad.oracle.cases import Cases
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
@@ -19,10 +20,12 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "CandidateError",
+    "Cases",
     "Inputs",
     "Policy",
     "RefgradError",
     "Verdict",
+    "estimators",
     "optimizers",
     "quantizers",
     "verify",
@@ -33,6 +36,7 @@ _LATER = {
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
+    "Cases": "refgrad.oracle.cases",
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import optimizers, quantizers
+from refgrad import optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
     from refgrad.oracle.inputs import Inputs
+    from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
     from refgrad.oracle.verify import verify
@@ -20,11 +21,13 @@ __all__ = [
     "ArgumentError",
     "CandidateError",
     "Inputs",
+    "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
     "optimizers",
     "quantizers",
+    "sparsity",
     "verify",
 ]
 
@@ -33,6 +36,7 @@ _LATER = {
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
+    "MaskInputs": "refgrad.oracle.mask_inputs",
 }
 
 

@@ -55,17 +55,18 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     model = model_for(policy, dtype)
     enclosure = Enclosure(step.plan.graph, model)
     with np.errstate(all="ignore"):
-        scalars = _scalars(step, model)
+        scalars = scalars_of(step.plan, step.free, model)
         if step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
             return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
         return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
 
 
-def _scalars(step: Step, model: Model) -> list[Bounded]:
-    table = host_error.table(step.plan.rule.scalars)
-    names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
+def scalars_of(plan: Plan, free: Mapping[str, float], model: Model) -> list[Bounded]:
+    """The host scalars of a plan that meet an array, with their errors; ``free`` are the values of `Plan.free`."""
+    table = host_error.table(plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
     memo: dict[host.Expr, host_error.Pair] = {}
-    pairs = [host.evaluate(e, names, table, memo) for e in step.plan.graph.scalars()]
+    pairs = [host.evaluate(e, names, table, memo) for e in plan.graph.scalars()]
     return [scalar(value, error, model) for value, error in pairs]
 
 
@@ -134,7 +135,7 @@ def _judge(
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
-        judged = {n: _compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
+        judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
         judged = {n: _undecide(j, branch) for n, j in judged.items()}
         groups[branch.shared] = _union(groups.get(branch.shared), judged)
         for n in branch.sets:
@@ -156,7 +157,7 @@ def _conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
     return Bounded(values, dtypes.ulp(values, dtype))
 
 
-def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
     """Inside, outside or undecided, element by element; NaN and infinities by class."""
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)

@@ -83,7 +83,9 @@ class Mask(Rule):
             try:
                 full = np.broadcast_to(array, w.shape)
             except ValueError:
-                raise bad_argument(f"{name}.shape", array.shape, f"one that broadcasts to {w.shape}, that of w") from None
+                raise bad_argument(
+                    f"{name}.shape", array.shape, f"one that broadcasts to {w.shape}, that of w"
+                ) from None
             arrays[name] = self.units(np.ascontiguousarray(full, dtype=dtypes.working(w.dtype)).reshape(w.shape))
         return arrays
 

@@ -110,7 +110,9 @@ class Block(Unstructured):
             raise bad_argument("w.ndim", x.ndim, "at least 2, to be cut into blocks")
         rows, columns = x.shape[:2]
         more = [(0, -rows % self.height), (0, -columns % self.width), *[(0, 0)] * (x.ndim - 2)]
-        padded = np.pad(x, more).reshape(-(-rows // self.height), self.height, -(-columns // self.width), self.width, -1)
+        padded = np.pad(x, more).reshape(
+            -(-rows // self.height), self.height, -(-columns // self.width), self.width, -1
+        )
         return padded.transpose(0, 2, 1, 3, 4).reshape(-1, self.height * self.width * math.prod(x.shape[2:]))
 
     def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -159,7 +161,9 @@ class NetworkSlimming(Unstructured):
         ),
     ] = "together"
 
-    citation = Citation("Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519")
+    citation = Citation(
+        "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return abs(w)

@@ -107,7 +107,9 @@ class NOfM(Groups):
 
     measure: Measure = "magnitude"
 
-    citation = Citation("Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010")
+    citation = Citation(
+        "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return abs(w) if self.measure == "magnitude" else w
@@ -149,7 +151,9 @@ class SRSTE(NOfM):
     ] = "straight_through"
 
     citation = Citation(
-        "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010, equation 9"
+        "Zhou et al. 2021",
+        "Learning N:M Fine-grained Structured Sparse Neural Networks",
+        "arXiv:2102.04010, equation 9",
     )
 
     def forward(self, w: np.ndarray, mask: np.ndarray) -> np.ndarray:

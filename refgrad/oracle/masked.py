@@ -155,11 +155,11 @@ def _scores(
             np.where(np.isnan(x) & ~np.isnan(sets[0].value), e, x) for x, e in ((low, -np.inf), (high, np.inf))
         )
         if seen.scores is None:
-            return low, high, {}
+            return low.astype(w.dtype), high.astype(w.dtype), {}
         wide = seen.scores.astype(np.float64)
         judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
     least = min(judged, key=lambda j: int((j.status == OUTSIDE).sum()))
-    return wide, wide, {"scores": least}
+    return seen.scores, seen.scores, {"scores": least}
 
 
 def _verdict(request: Request, rule: Mask, run: _Run) -> Verdict:

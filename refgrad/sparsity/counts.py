@@ -49,7 +49,9 @@ def rounded(value: float, rule: str) -> int:
     if rule.endswith("_minus_one"):
         return rounded(value, rule.removesuffix("_minus_one")) - 1
     extra = 1 if rule.endswith("_plus_one") else 0
-    return {"half_even": round, "floor": math.floor, "ceil": math.ceil}[base](value) + extra
+    if base == "half_even":
+        return round(value) + extra
+    return (math.floor(value) if base == "floor" else math.ceil(value)) + extra
 
 
 def kept(size: int, sparsity: float, rounding: str, counted: str, at_least: int = 0) -> int:

@@ -17,8 +17,16 @@ Measure = Annotated[
     Choice(
         magnitude="the magnitude of the weight",
         signed="the weight itself, so that negative ones go first (torch's tile kernels, apex's permutation helper)",
+        square="the square of the weight, which over- and underflows where the magnitude does not (torch.ao by default)",
     ),
 ]
+
+
+def measured(w: Any, measure: str) -> Any:
+    """The score of a weight by a member of `Measure`."""
+    if measure == "signed":
+        return w
+    return w * w if measure == "square" else abs(w)
 
 
 class Magnitude(Unstructured):
@@ -33,7 +41,7 @@ class Magnitude(Unstructured):
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
-        return abs(w) if self.measure == "magnitude" else w
+        return measured(w, self.measure)
 
 
 class NormalizedMagnitude(Unstructured):

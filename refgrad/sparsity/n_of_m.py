@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole
 from refgrad.sparsity.base import Mask
-from refgrad.sparsity.magnitude import Measure
+from refgrad.sparsity.magnitude import Measure, measured
 from refgrad.sparsity.selection import keys, top_k
 
 Along = Annotated[
@@ -112,7 +112,7 @@ class NOfM(Groups):
     )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
-        return abs(w) if self.measure == "magnitude" else w
+        return measured(w, self.measure)
 
     def mask(self, w: Any, *, backend: str = "auto", threads: int | None = None) -> np.ndarray:  # type: ignore[override]
         """Which entries of ``w`` are kept.

@@ -17,7 +17,8 @@ class ASP(NOfM):
     """Automatic sparsity: the 2:4 mask of the trained weights, made once; gradients and weights are masked from then on.
 
     Score: |w|. apex picks the pattern with the largest sum in float32 instead of the two largest, which differs where a sum
-    rounds: [1e8, 1, 2, 3] keeps the first two. Source: Mishra et al. 2021, arXiv:2104.08378, section 4; NVIDIA apex, contrib/sparsity.
+    rounds: [1e8, 1, 2, 3] keeps the first two. Source: Mishra et al. 2021, arXiv:2104.08378, section 4; NVIDIA apex,
+    contrib/sparsity.
     """
 
     chosen_by: Annotated[

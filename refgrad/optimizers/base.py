@@ -196,7 +196,7 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         if type(array) is not np.ndarray or array.dtype is not dtype or array.shape != shape or array.base is not None:
             return None
         flags = array.flags
-        if not (flags.c_contiguous and flags.aligned and (flags.writeable or name == "g")):
+        if not (flags.carray or (name == "g" and flags.c_contiguous and flags.aligned)):  # carray: writeable too
             return None
     return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
 

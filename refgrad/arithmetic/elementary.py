@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+
 class ArrayOperations:
     """The operations on NumPy float64 arrays."""
 

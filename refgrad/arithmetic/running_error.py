@@ -252,7 +252,9 @@ def exp(x: Bounded, model: Model) -> Bounded:
     return _settle(value, error, model)
 
 
-def _library(value: Array, carried: Array, fixed: Array, x: Bounded, model: Model, units: Array | float = 8.0) -> Bounded:
+def _library(
+    value: Array, carried: Array, fixed: Array, x: Bounded, model: Model, units: Array | float = 8.0
+) -> Bounded:
     """A library's function: what its argument's error makes of it, and units in the last place that it may be off by.
 
     Where ``fixed`` says so, a known argument has a known value.

@@ -71,9 +71,7 @@ def _stages(graph: Graph) -> dict[int, int]:
     return stage
 
 
-def _pass(
-    roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int], besides: Iterable[Node] = ()
-) -> Pass:
+def _pass(roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int], besides: Iterable[Node] = ()) -> Pass:
     """The pass that computes the roots for every element; marks what is computed ahead of it as done.
 
     ``besides`` are small nodes that are wanted for themselves.

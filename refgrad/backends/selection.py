@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.backends import WORTH_COMPILING, kernels, runner, threads
+from refgrad.backends import WORTH_COMPILING, crew, kernels, runner
 from refgrad.backends import selection_source as sources
 
 
@@ -36,8 +36,8 @@ def n_of_m(
     if not w.size:
         return mask
 
-    def work(first: int, size: int, held: object = (w, mask)) -> None:  # chunks outlive an interrupted caller's arrays
-        kernel(size, w.ctypes.data + first * m * w.itemsize, mask.ctypes.data + first * m)
-
-    threads.run(work, w.size // m, 1 if count is None and w.size < threads.WORTH_SPLITTING else count)
+    count = crew.worth(w.size) if count is None else count
+    at, to, width = w.ctypes.data, mask.ctypes.data, m * w.itemsize
+    chunks = [kernel.pack(size, at + start * width, to + start * m) for start, size in crew.split(w.size // m, count)]
+    crew.run(kernel, chunks, (w, mask))
     return mask

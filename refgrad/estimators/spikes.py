@@ -170,4 +170,6 @@ class MultiGaussian(Spike):
 
         wide = self.wide * self.s
         middle = (1 + self.h) * density(x, self.s)
-        return cotangent * (self.gamma * (middle - self.h * density(x - self.s, wide) - self.h * density(x + self.s, wide)))
+        return cotangent * (
+            self.gamma * (middle - self.h * density(x - self.s, wide) - self.h * density(x + self.s, wide))
+        )

@@ -1,7 +1,7 @@
 """Every mask and sparse method, by name."""
 
 from refgrad.sparsity import allocation, compressed, permutation, schedules
-from refgrad.sparsity.activations import Wanda, WandaNOfM
+from refgrad.sparsity.activations import RIA, Wanda, WandaNOfM
 from refgrad.sparsity.asp import ASP
 from refgrad.sparsity.dynamic import ACDC, SET, LotteryTicket, RigL, TopKAST
 from refgrad.sparsity.learned import STR, ContinuousSparsification, HardConcrete, Powerpropagation
@@ -27,6 +27,7 @@ __all__ = [
     "MDGF",
     "OBD",
     "OBS",
+    "RIA",
     "SDGF",
     "SET",
     "SNIP",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.rule import Choice, Citation
 from refgrad.sparsity import counts
 from refgrad.sparsity.base import Unstructured
@@ -51,3 +52,35 @@ class WandaNOfM(Groups):
 
     def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]
         return abs(w) * np.sqrt(a)
+
+
+class RIA(Unstructured):
+    """Relative importance and activations: a weight's share of its row and of its column, times the norm of its input.
+
+    Score: (|w_ij| / sum_i |w_ij| + |w_ij| / sum_j |w_ij|) sqrt(a_j)^alpha, alpha 0, 1/2 or 1; ``a_j`` as for `Wanda`, whose
+    rows it ranks alike. A row or column of zeros scores NaN. Shapes: w (outputs, inputs), a (inputs,).
+    Source: Zhang et al. 2024, "Plug-and-Play", ICLR 2024, equations 2 and 4; alpha 1/2 is the paper's choice as recalled.
+    """
+
+    alpha: Annotated[
+        str,
+        Choice(
+            half="the norm of the activations to the power 1/2",
+            none="no activations: relative importance alone",
+            one="the norm itself",
+        ),
+    ] = "half"
+    rounding: counts.Rounding = "floor"
+    granularity: PER_ROW = "row"
+    inputs = {"a": "column"}
+
+    citation = Citation(
+        "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"
+    )
+
+    def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]
+        magnitude = abs(w)
+        relative = magnitude / tree_sum(magnitude, over="column") + magnitude / tree_sum(magnitude, over="row")
+        if self.alpha == "none":
+            return relative
+        return relative * np.sqrt(np.sqrt(a) if self.alpha == "half" else a)

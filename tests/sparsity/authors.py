@@ -1,8 +1,8 @@
 """Authors' own code judged as refgrad's rules: ``python -m tests.sparsity.authors FOLDER``, a table of verdicts.
 
-FOLDER holds checkouts by their repositories' names: NM-sparsity, wanda, sparsegpt, apex,
-progressive_gradient_flow_nm_sparsity and jaxpruner (installed). What is missing is left out. Functions that sit in the middle of a longer
-one are called through the smallest stand-ins that reach them (a layer, a namespace of arguments).
+FOLDER holds checkouts by their repositories' names, of those in `CHECKOUTS`; what is missing is left out, and jaxpruner must be
+installed besides. Functions that sit in the middle of a longer one are called through the smallest stand-ins that reach them (a
+layer, a namespace of arguments).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def sparsegpt_difference(folder: Path) -> str:
         run = code.SparseGPT(layer)
         run.H = torch.from_numpy(2.0 / 1024 * (x @ x.T))
         with (
-            mock.patch.object(torch.cuda, "synchronize", lambda: None),
+            mock.patch.object(torch.cuda, "synchronize"),
             mock.patch.object(torch.Tensor, "float", lambda t: t),
         ):
             run.fasterprune(**arguments)

@@ -45,7 +45,9 @@ def keys(scores: np.ndarray, nan: str = "largest") -> np.ndarray:
     bits = np.ascontiguousarray(scores).view(kind)
     magnitude = bits & kind.type(facts.max)
     ordered = np.where(bits < 0, -magnitude, magnitude)
-    return np.where(np.isnan(scores), kind.type(facts.max if nan == "largest" else facts.min), ordered)
+    with np.errstate(invalid="ignore"):  # ml_dtypes minds signaling NaN
+        unordered = np.isnan(scores)
+    return np.where(unordered, kind.type(facts.max if nan == "largest" else facts.min), ordered)
 
 
 def top_k(ranked: np.ndarray, k: int, ties: str = "low", prefer: np.ndarray | None = None) -> np.ndarray:

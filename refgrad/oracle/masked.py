@@ -122,7 +122,8 @@ def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy) -> _L
     """The scores (if they were seen) and the mask of one leaf."""
     given = rule.prepare(arrays["w"], {n: a for n, a in arrays.items() if n != "w"})
     low, high, judged = _scores(rule, given, seen, policy)
-    favoured = _folded(rule.units(seen.mask), low.shape)
+    # what fills up a ragged unit is no entry of the mask
+    favoured = _folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
     best = rule.spread(rule.select(np.where(favoured, high, low), favoured), seen.mask.shape)
     worst = rule.spread(rule.select(np.where(favoured, low, high), ~favoured), seen.mask.shape)
     status = np.where(seen.mask != best, OUTSIDE, np.where(seen.mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)

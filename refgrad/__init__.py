@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import estimators, optimizers, quantizers
+from refgrad import estimators, optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
     from refgrad.oracle.cases import Cases
     from refgrad.oracle.inputs import Inputs
+    from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
     from refgrad.oracle.verify import verify
@@ -22,12 +23,14 @@ __all__ = [
     "CandidateError",
     "Cases",
     "Inputs",
+    "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
     "estimators",
     "optimizers",
     "quantizers",
+    "sparsity",
     "verify",
 ]
 
@@ -37,6 +40,7 @@ _LATER = {
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
     "Cases": "refgrad.oracle.cases",
+    "MaskInputs": "refgrad.oracle.mask_inputs",
 }
 
 

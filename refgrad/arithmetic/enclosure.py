@@ -196,7 +196,8 @@ class Enclosure:
 
     def _reduce(self, node: Node, x: Bounded) -> Bounded:
         shape = np.shape(x.value)
-        axes = tuple(range(len(shape))) if node.attribute == "tensor" else tuple(range(1, len(shape)))
+        every = tuple(range(len(shape)))
+        axes = {"tensor": every, "row": every[1:], "column": every[:1]}[node.attribute]
         if node.op == "max":
             return bounds.largest(x, axes, self.model)
         return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)

@@ -119,13 +119,16 @@ def _operand(value: Any) -> np.ndarray:
 
 
 def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
+    if over == "column":
+        return values.reshape(values.shape[0], -1).T
     return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
 
 
 def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
     rows = _rows(values, over)
     fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
-    shape = (1,) * values.ndim if over == "tensor" else (values.shape[0],) + (1,) * (values.ndim - 1)
+    ones = (1,) * values.ndim
+    shape = {"tensor": ones, "row": values.shape[:1] + ones[1:], "column": ones[:1] + values.shape[1:]}[str(over)]
     return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
 
 

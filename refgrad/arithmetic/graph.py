@@ -150,7 +150,9 @@ class Tracer(Carrier):
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
-        return Tracer(self.builder.node(op, nodes, over, over), self.builder)
+        # a number a column is one an element as far as levels go: no kernel reduces columns
+        level = "element" if over == "column" else over
+        return Tracer(self.builder.node(op, nodes, over, level), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

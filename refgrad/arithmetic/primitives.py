@@ -6,6 +6,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +19,13 @@ from refgrad.errors import bad_argument
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row"]
+Over = Literal["tensor", "row", "column"]
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
-    """The sum of all elements, or of each row ``x[i, ...]``, as an array that broadcasts against ``x``.
+    """The sum of all elements, of each row ``x[i, ...]``, or of each column ``x[:, j, ...]``; broadcasts against ``x``.
+
+    Columns are for what NumPy and enclosures run: no kernel sums them.
 
     The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
     upper half to the lower half, the split being the largest power of two below the length, until one is left.
@@ -104,10 +107,12 @@ def _elementary(op: str, x: Any, *numbers: Any) -> Any:
 def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
     if over == "tensor":
         return x.reshape(1, -1), (1,) * x.ndim
-    if over != "row":
-        raise bad_argument("over", over, "'tensor' or 'row'")
+    if over not in ("row", "column"):
+        raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
-        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows")
+        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
+    if over == "column":
+        return np.ascontiguousarray(x.reshape(x.shape[0], math.prod(x.shape[1:])).T), (1, *x.shape[1:])
     return x.reshape(x.shape[0], int(np.prod(x.shape[1:]))), (x.shape[0],) + (1,) * (x.ndim - 1)
 
 

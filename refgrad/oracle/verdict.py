@@ -74,6 +74,7 @@ FAULTS: Mapping[str, str] = {
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not a parameter and its state",
     "hung": "the candidate did not return in time",
+    "count": "a mask keeps another number of entries than the rule says",
 }
 
 

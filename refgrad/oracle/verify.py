@@ -20,6 +20,7 @@ from refgrad.rule import Rule
 JUDGES: Mapping[str, str] = {
     "optimizer": "refgrad.oracle.stepped",
     "estimator": "refgrad.oracle.estimated",
+    "mask": "refgrad.oracle.masked",
 }
 
 

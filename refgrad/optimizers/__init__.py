@@ -6,7 +6,7 @@ from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAda
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
-from refgrad.optimizers.layerwise import LAMB, AdamP
+from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.sgd import SGD
@@ -19,6 +19,7 @@ __all__ = [
     "PID",
     "QHM",
     "SGD",
+    "SGDP",
     "SGDW",
     "ACProp",
     "AMSGrad",

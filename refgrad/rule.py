@@ -131,7 +131,8 @@ class Slot:
     ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
     slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
     parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
-    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter.
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
+    also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
@@ -261,7 +262,8 @@ class Rule:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
         if known is None:
-            known = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            known = {n: dataclasses.replace(s, level=getattr(self, s.level, s.level)) for n, s in present.items()}
             object.__setattr__(self, "_slots", known)
         return known
 

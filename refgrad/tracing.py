@@ -96,12 +96,13 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float]) -> Plan:
     """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take."""
     scope = host.Scope(host.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
-    given: dict[str, Any] = {name: builder.input(name, level) for name, level in rule.takes().items()}
+    takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), "element")  # without axes all levels are one number
+    given: dict[str, Any] = {name: builder.input(name, level) for name, level in takes.items()}
     given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
     results = with_hosts(rule, scope).body(given)
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
-    levels = {n: level for n, level in rule.takes().items() if n in outputs}
+    levels = {n: level for n, level in takes.items() if n in outputs}
     for name, node in outputs.items():
         level = levels.get(name, "element")
         if joint_level([level, node.level]) != level:

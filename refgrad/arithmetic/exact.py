@@ -26,12 +26,19 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
 
 
+def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    """A quotient; by zero as IEEE 754 says, but of an unsigned zero."""
+    if b != 0 or mpmath.isnan(b):
+        return a / b
+    return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
+
+
 #: each operation on single numbers
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
+    "div": _quotient,
     "neg": lambda a: -a,
     "abs": abs,
     "sqrt": mpmath.sqrt,

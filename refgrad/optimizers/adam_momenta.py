@@ -60,7 +60,7 @@ class QHAdam(Optimizer):
 class Adan(Optimizer):
     """Nesterov momentum by differences of gradients, scaled by the second moment of the looked-ahead gradient.
 
-    ``m``, ``m_diff`` and ``n`` (the paper's m, v and n) average the gradient, its change, and the square of the looked-ahead
+    ``m``, ``m_diff`` and ``square`` (the paper's m, v and n) average the gradient, its change, and the square of the looked-ahead
     gradient. The decays are one less the paper's, as in the authors' code.
 
     Source: Xie et al. 2022, arXiv:2208.06677, Algorithm 1. NaN propagates.
@@ -99,28 +99,28 @@ class Adan(Optimizer):
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
         "arXiv:2208.06677, Algorithm 1",
     )
-    state = State(m=zeros_like_param, m_diff=zeros_like_param, n=zeros_like_param, g_last=zeros_like_param)
+    state = State(m=zeros_like_param, m_diff=zeros_like_param, square=zeros_like_param, g_last=zeros_like_param)
 
-    def update(self, p: Any, g: Any, m: Any, m_diff: Any, n: Any, g_last: Any, t: Any) -> tuple[Any, ...]:
+    def update(self, p: Any, g: Any, m: Any, m_diff: Any, square: Any, g_last: Any, t: Any) -> tuple[Any, ...]:
         change = 0.0 * g if t == 1 else g - g_last
         share = self.beta2 if self.difference == "beta2" else 1 - self.beta2
         ahead = g + share * change
         if t == 1 and self.start == "gradient":
-            m, m_diff, n = 1.0 * g, change, ahead * ahead
+            m, m_diff, square = 1.0 * g, change, ahead * ahead
         else:
             m = self.beta1 * m + (1 - self.beta1) * g
             m_diff = self.beta2 * m_diff + (1 - self.beta2) * change
-            n = self.beta3 * n + (1 - self.beta3) * ahead * ahead
+            square = self.beta3 * square + (1 - self.beta3) * ahead * ahead
         if self.start == "gradient":
-            step = (m + share * m_diff) / (np.sqrt(n) + self.eps)
+            step = (m + share * m_diff) / (np.sqrt(square) + self.eps)
         else:
             m_hat = m / (1 - self.beta1**t)
             v_hat = m_diff / (1 - self.beta2**t)
-            n_hat = n / (1 - self.beta3**t)
+            n_hat = square / (1 - self.beta3**t)
             step = (m_hat + share * v_hat) / (np.sqrt(n_hat) + self.eps)
         if self.decay == "proximal":
-            return (p - self.lr * step) / (1 + self.lr * self.weight_decay), m, m_diff, n, g
-        return p - self.lr * (step + self.weight_decay * p), m, m_diff, n, g
+            return (p - self.lr * step) / (1 + self.lr * self.weight_decay), m, m_diff, square, g
+        return p - self.lr * (step + self.weight_decay * p), m, m_diff, square, g
 
 
 class AdEMAMix(Optimizer):

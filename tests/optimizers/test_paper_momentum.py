@@ -113,14 +113,14 @@ def adan(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     """Algorithm 1 in the paper's own betas, from the averages that the first gradient gives."""
     b1, b2, b3 = 1 - h.beta1, 1 - h.beta2, 1 - h.beta3
     if t == 1:
-        s["m"], s["m_diff"], s["n"] = g, mpf(0), g**2
+        s["m"], s["m_diff"], s["square"] = g, mpf(0), g**2
     else:
         change = g - s["g_last"]
         s["m"] = (1 - b1) * s["m"] + b1 * g
         s["m_diff"] = (1 - b2) * s["m_diff"] + b2 * change
-        s["n"] = (1 - b3) * s["n"] + b3 * (g + (1 - b2) * change) ** 2
+        s["square"] = (1 - b3) * s["square"] + b3 * (g + (1 - b2) * change) ** 2
     s["g_last"] = g
-    size = h.lr / (mpmath.sqrt(s["n"]) + h.eps)
+    size = h.lr / (mpmath.sqrt(s["square"]) + h.eps)
     return (p - size * (s["m"] + (1 - b2) * s["m_diff"])) / (1 + h.weight_decay * h.lr)
 
 
@@ -130,9 +130,9 @@ def adan_corrected(p: Any, g: Any, s: Numbers, t: int, h: Any, share: Any = None
     s["g_last"] = g
     s["m"] = h.beta1 * s["m"] + (1 - h.beta1) * g
     s["m_diff"] = h.beta2 * s["m_diff"] + (1 - h.beta2) * change
-    s["n"] = h.beta3 * s["n"] + (1 - h.beta3) * (g + share * change) ** 2
+    s["square"] = h.beta3 * s["square"] + (1 - h.beta3) * (g + share * change) ** 2
     above = s["m"] / (1 - h.beta1**t) + share * s["m_diff"] / (1 - h.beta2**t)
-    return (1 - h.lr * h.weight_decay) * p - h.lr * above / (mpmath.sqrt(s["n"] / (1 - h.beta3**t)) + h.eps)
+    return (1 - h.lr * h.weight_decay) * p - h.lr * above / (mpmath.sqrt(s["square"] / (1 - h.beta3**t)) + h.eps)
 
 
 def adan_optax(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:

@@ -34,8 +34,8 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.QHAdam(corrected_state=True), "1 + self.beta1 * weight1", "1 + self.beta2 * weight1"),
     (
         o.Adan(),
-        "m, m_diff, n = 1.0 * g, change, ahead * ahead",
-        "m, m_diff, n = (1 - self.beta1) * g, change, ahead * ahead",
+        "m, m_diff, square = 1.0 * g, change, ahead * ahead",
+        "m, m_diff, square = (1 - self.beta1) * g, change, ahead * ahead",
     ),
     (o.Adan(), "ahead = g + share * change", "ahead = g + change"),
     (o.Adan(start="corrected"), "m_diff / (1 - self.beta2**t)", "m_diff"),
@@ -90,8 +90,8 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.QHAdam(), "(1 - self.nu1) * g + self.nu1 * m_hat", "self.nu1 * m_hat + g * (1 - self.nu1)"),
     (
         o.Adan(),
-        "(m + share * m_diff) / (np.sqrt(n) + self.eps)",
-        "m / (np.sqrt(n) + self.eps) + share * m_diff / (np.sqrt(n) + self.eps)",
+        "(m + share * m_diff) / (np.sqrt(square) + self.eps)",
+        "m / (np.sqrt(square) + self.eps) + share * m_diff / (np.sqrt(square) + self.eps)",
     ),
     (o.AdEMAMix(), "beta3 * m_slow + (1 - beta3) * g", "m_slow + (1 - beta3) * (g - m_slow)"),
     (o.SimplifiedAdEMAMix(alpha=0.5), "m + self.alpha * g", "self.alpha * g + m"),

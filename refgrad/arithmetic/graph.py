@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,8 @@ from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.host import Expr, Host, Scope, name
 from refgrad.errors import TraceError
 
-#: how an operation's value is shaped: one number a tensor, one a row, or one an element
-LEVELS = ("scalar", "tensor", "row", "element")
+#: how an operation's value is shaped: one number a tensor, one a column, one a row, or one an element
+LEVELS = ("scalar", "tensor", "column", "row", "element")
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
 REDUCTIONS = frozenset({"sum", "max"})
 
@@ -41,15 +41,20 @@ class Graph:
     """A rule's update, traced.
 
     ``outputs`` maps ``p`` and each array slot to the node of its new value, ``host_outputs`` each host slot to its
-    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``small`` names
-    the outputs that are one number a row or a tensor, with which of the two.
+    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``levels`` says
+    what each output is one number of; an element where nothing is said.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Node]
     host_outputs: Mapping[str, Expr]
     guards: tuple[tuple[Expr, bool], ...]
-    small: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def small(self) -> dict[str, str]:
+        """The outputs that are one number a row, a column or the tensor, with which of them."""
+        return {name: level for name, level in self.levels.items() if level != "element"}
 
     def inputs(self) -> list[str]:
         """The arrays that the graph reads, in order of first use."""
@@ -87,6 +92,11 @@ class Graph:
         return counts
 
 
+def joint_level(levels: Sequence[str]) -> str:
+    """The level of what is computed from values of these levels: of rows and columns, one number an element."""
+    return "element" if {"row", "column"} <= set(levels) else max(levels, key=LEVELS.index)
+
+
 @dataclass
 class Builder:
     """Collects nodes; equal operations on equal operands become one node."""
@@ -100,7 +110,7 @@ class Builder:
         """The node of an operation, new or already there."""
         key = (op, tuple(a.index for a in args), attribute)
         if key not in self._known:
-            widest = level or max((a.level for a in args), key=LEVELS.index)
+            widest = level or joint_level([a.level for a in args])
             self._known[key] = Node(len(self.nodes), op, args, attribute, widest)
             self.nodes.append(self._known[key])
         return self._known[key]
@@ -150,9 +160,9 @@ class Tracer(Carrier):
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
-        # a number a column is one an element as far as levels go: no kernel reduces columns
-        level = "element" if over == "column" else over
-        return Tracer(self.builder.node(op, nodes, over, level), self.builder)
+        if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
+            raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
+        return Tracer(self.builder.node(op, nodes, over, over), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

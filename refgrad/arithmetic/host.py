@@ -202,9 +202,9 @@ class Host:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(not issubclass(t, (Host, np.ndarray, np.generic)) for t in types):
             return NotImplemented  # a tracer or another carrier takes over
-        if function is not np.where or kwargs:
-            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, {_known()}")
-        return np.where(*(float(a.value) if isinstance(a, Host) else a for a in args))
+        if not any(isinstance(x, np.ndarray) for x in args):
+            raise TraceError(f"numpy.{function.__name__} does not take host scalars alone; known: {_known()}")
+        return function(*(float(x.value) if isinstance(x, Host) else x for x in args), **kwargs)
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""

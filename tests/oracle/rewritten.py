@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad import optimizers as o
 from refgrad.optimizers.base import Optimizer
+from tests.oracle import rewritten_momentum as momentum
 
 DECAYED = {"weight_decay": 0.1}
 
@@ -100,3 +101,7 @@ LEGAL: list[tuple[Any, ...]] = [
         "(self.lr * step + self.lr * self.weight_decay * decayed)",
     ),
 ]
+
+for family in (momentum,):
+    MUTANTS += family.MUTANTS
+    LEGAL += family.LEGAL

@@ -42,10 +42,9 @@ class Adagrad(Optimizer):
         s = s + g * g
         if self.eps_placement == "outside":
             return descend(self, p, lr * g / (np.sqrt(s) + self.eps)), s
-        step = lr * g / np.sqrt(s + self.eps)
-        if self.eps_placement == "inside_or_still":
-            step = np.where(s > 0, step, 0.0)
-        return descend(self, p, step), s
+        if self.eps_placement == "inside":
+            return descend(self, p, lr * g / np.sqrt(s + self.eps)), s
+        return descend(self, p, lr * g * np.where(s > 0, 1 / np.sqrt(s + self.eps), 0.0)), s
 
 
 class Adadelta(Optimizer):

@@ -124,8 +124,7 @@ class RAdam(Optimizer):
         str,
         Choice(
             momentum="before that, steps by the corrected first moment (the paper, torch, optax)",
-            still="before that, no step and no decay (the authors' code with degenerated_to_sgd=False)",
-            decay="before that, no step, but the decoupled decay (pytorch-optimizer)",
+            still="before that, no step and no decay (the authors' code by default, pytorch-optimizer)",
         ),
     ] = "momentum"
     eps_placement: EpsPlacement = "outside"
@@ -145,7 +144,6 @@ class RAdam(Optimizer):
         rho, rho_inf = average_lengths(self, t)
         tractable = {"paper": rho > 4, "torch": rho > 5, "author": rho >= 5}[self.threshold]
         if not tractable:
-            step = self.lr * m_hat if self.before == "momentum" else 0.0
-            return (1.0 * p if self.before == "still" else descend(self, p, step)), m, v
+            return (descend(self, p, self.lr * m_hat) if self.before == "momentum" else 1.0 * p), m, v
         r = rectification(rho, rho_inf)
         return descend(self, p, self.lr * r * over_root(self, m_hat, v, 1 - self.beta2**t)), m, v

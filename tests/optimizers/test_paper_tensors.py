@@ -87,15 +87,12 @@ def projected(p: Rows, g: Rows, u: Rows, h: Any) -> tuple[Rows, list[Any]]:
 
 
 def adamp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
-    if h.decay == "coupled":
-        g = each(lambda a, b: a + h.weight_decay * b, g, p)
     moments(g, s, h)
     ahead = each(lambda m, a: h.beta1 * m + (1 - h.beta1) * a, s["m"], g) if h.nesterov else s["m"]
     u = each(lambda m, v: m / (1 - h.beta1**t) / denominator(v, h, 1 - h.beta2**t), ahead, s["v"])
     steps, shares = projected(p, g, u, h)
-    lam = 0 if h.decay == "coupled" else h.weight_decay
     return [
-        [(1 - h.lr * lam * share) * b - h.lr * a for a, b in zip(*rows, strict=True)]
+        [(1 - h.lr * h.weight_decay * share) * b - h.lr * a for a, b in zip(*rows, strict=True)]
         for share, *rows in zip(shares, steps, p, strict=True)
     ]
 

@@ -87,8 +87,7 @@ def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
 
 def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
     """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
-    size = math.prod(shape)
-    lengths = (float(size), float(math.prod(shape[1:]))) if shape else (float(size),)
+    lengths = (float(math.prod(shape)), float(math.prod(shape[1:]))) if shape else (1.0,)
     return (*map(float, hosts.values()), *lengths)
 
 

@@ -88,7 +88,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     ),
     (o.LAMB(), "np.sqrt(tree_sum(p * p))", "tree_sum(p * p)"),
     (o.LAMB(), "np.sqrt(tree_sum(r * r))", "np.sqrt(tree_sum(r * r) / length(r))"),
-    (o.AdamP(test="author"), "by_row, row_step", "by_row, u", "_tangential"),
+    (o.AdamP(test="author", delta=9.0), "by_row, row_step", "by_row, u", "_tangential"),
     (o.AdamP(), "cosine < bound, flat, u", "tree_max(cosine) < bound, flat, u", "_tangential"),
     (o.AdamP(), "self._tangential(p, g, u)", "self._tangential(p, u, u)"),
     (o.AdamP(**DECAYED), "self.wd_ratio * p, p)", "p, p)", "_tangential"),

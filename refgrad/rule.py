@@ -175,6 +175,8 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the source leaves open, and what is the default here; shown in docs/rules.md
+    left_open: ClassVar[str] = ""
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype

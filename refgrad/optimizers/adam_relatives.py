@@ -42,6 +42,7 @@ class Adamax(Optimizer):
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
+    left_open = "division by zero where every gradient was zero"
     state = State(m=zeros_like_param, u=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
@@ -80,6 +81,7 @@ class NAdam(Optimizer):
     decay: DecayKind = "coupled"
 
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
+    left_open = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:
@@ -133,6 +135,7 @@ class RAdam(Optimizer):
     citation = Citation(
         "Liu et al. 2020", "On the Variance of the Adaptive Learning Rate and Beyond", "arXiv:1908.03265, Algorithm 2"
     )
+    left_open = "eps and decay; whether there are steps where the variance is not tractable (yes in Algorithm 2)"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:

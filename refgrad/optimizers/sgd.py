@@ -44,6 +44,10 @@ class SGD(Optimizer):
         "On the importance of initialization and momentum in deep learning",
         "ICML 2013",
     )
+    left_open = (
+        "dampening and decay are not in the source; whether the first gradient is damped; Sutskever et al. "
+        "have lr inside the velocity, which is the same as long as lr is constant"
+    )
     state = State(buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:

@@ -23,7 +23,9 @@ def page() -> str:
     for kind in sorted({cls.kind for cls in known.values()}):
         of_kind = {name: cls for name, cls in known.items() if cls.kind == kind}
         parts.append(f"\n## Rules of kind {kind}\n\n| rule | source | what the source leaves open |\n|---|---|---|\n")
-        parts += [f"| `{n}` | {cell(str(c.citation))} | {cell(c.left_open) or 'nothing'} |\n" for n, c in of_kind.items()]
+        parts += [
+            f"| `{n}` | {cell(str(c.citation))} | {cell(c.left_open) or 'not examined'} |\n" for n, c in of_kind.items()
+        ]
         parts.append("\n| rule | variant | who does it |\n|---|---|---|\n")
         parts += [row for cls in of_kind.values() for row in variant_rows(cls)]
     return "".join(parts)

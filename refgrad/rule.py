@@ -128,16 +128,27 @@ class Citation:
 class Slot:
     """One array of state, shaped like the parameter.
 
-    ``fill`` is its first value, or the name of the hyperparameter that gives it; a slot with ``when`` exists only
-    if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a parameter, kept on the host.
+    ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
+    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
+    parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
+    also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
     when: str | None = None
     host: bool = False
+    level: str = "element"
+
+    def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
+        """The array's shape for a parameter of a shape."""
+        if self.level == "element" or not p:
+            return p
+        return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
 
 
 zeros_like_param = Slot()
+copy_of_param = Slot(fill="p")
 
 
 def host_number(fill: float) -> Slot:
@@ -253,7 +264,8 @@ class Rule:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
         if known is None:
-            known = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            known = {n: dataclasses.replace(s, level=getattr(self, s.level, s.level)) for n, s in present.items()}
             object.__setattr__(self, "_slots", known)
         return known
 

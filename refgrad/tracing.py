@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refgrad.arithmetic import host
-from refgrad.arithmetic.graph import Builder, Graph, Tracer
+from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
+from refgrad.errors import TraceError
 
 if TYPE_CHECKING:
     from refgrad.rule import Rule
@@ -61,7 +62,7 @@ class Plan:
     def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
-        names: dict[str, Any] = dict(self.rule.numbers(), sqrt=math.sqrt, max=max, min=min)
+        names: dict[str, Any] = {**self.rule.numbers(), **host.FUNCTIONS}
         body = "".join(f"{host.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
         return eval(f"lambda {', '.join(self.free)}: ({body})", names)
@@ -82,12 +83,12 @@ def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
     """The names besides the hyperparameters, in the order that a plan's functions take them."""
-    return (*rule.hosts(), "tensor_length") + (("row_length",) if ndim else ())
+    return (*rule.hosts(), "tensor_length") + (("row_length", "column_length") if ndim else ())
 
 
 def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
     """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
-    lengths = (float(math.prod(shape)), float(math.prod(shape[1:]))) if shape else (1.0,)
+    lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
     return (*map(float, hosts.values()), *lengths)
 
 
@@ -95,12 +96,18 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float]) -> Plan:
     """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take."""
     scope = host.Scope(host.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
-    given: dict[str, Any] = {name: builder.input(name, level) for name, level in rule.takes().items()}
+    takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), "element")  # without axes all levels are one number
+    given: dict[str, Any] = {name: builder.input(name, level) for name, level in takes.items()}
     given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
     results = with_hosts(rule, scope).body(given)
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
-    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)))
+    levels = {n: level for n, level in takes.items() if n in outputs}
+    for name, node in outputs.items():
+        level = levels.get(name, "element")
+        if joint_level([level, node.level]) != level:
+            raise TraceError(f"{type(rule).__name__}'s {name} is one number a {level}, but is given one a {node.level}")
+    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), levels)
     return Plan(rule, graph, free_names(rule, ndim))
 
 

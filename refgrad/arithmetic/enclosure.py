@@ -190,7 +190,7 @@ class Enclosure:
 
     def _reduce(self, node: Node, x: Bounded) -> Bounded:
         shape = np.shape(x.value)
-        axes = tuple(range(len(shape))) if node.attribute == "tensor" else tuple(range(1, len(shape)))
+        axes = {"tensor": tuple(range(len(shape))), "row": tuple(range(1, len(shape))), "column": (0,)}[node.attribute]
         if node.op == "max":
             return bounds.largest(x, axes, self.model)
         return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)

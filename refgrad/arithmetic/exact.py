@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic import host
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.primitives import reduced_shape
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -25,12 +26,19 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
 
 
+def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    """A quotient; by zero as IEEE 754 says, but of an unsigned zero."""
+    if b != 0 or mpmath.isnan(b):
+        return a / b
+    return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
+
+
 #: each operation on single numbers
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
+    "div": _quotient,
     "neg": lambda a: -a,
     "abs": abs,
     "sqrt": mpmath.sqrt,
@@ -56,6 +64,8 @@ TABLE: host.Table = {
     **host.FLOAT64,
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
+    "exp": mpmath.exp,
+    "log": mpmath.log,
     "pow": mpmath.power,
 }
 
@@ -102,13 +112,16 @@ def _operand(value: Any) -> np.ndarray:
 
 
 def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
-    return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
+    if over == "tensor":
+        return values.reshape(1, -1)
+    rows = values.reshape(values.shape[0], -1)
+    return rows if over == "row" else rows.T
 
 
 def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
     rows = _rows(values, over)
     fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
-    shape = (1,) * values.ndim if over == "tensor" else (values.shape[0],) + (1,) * (values.ndim - 1)
+    shape = reduced_shape(values.shape, over)
     return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
 
 

@@ -36,6 +36,8 @@ FLOAT64: Table = {
     "pow": operator.pow,
     "neg": operator.neg,
     "sqrt": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
     "max": max,
     "min": min,
     "lt": operator.lt,
@@ -60,7 +62,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FLOAT32: Table = {
     **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
     **{name: FLOAT64[name] for name in COMPARISONS},
-    "sqrt": _in_float32(np.sqrt),
+    **{name: _in_float32(f) for name, f in {"sqrt": np.sqrt, "exp": np.exp, "log": np.log}.items()},
     "const": lambda value: float(np.float32(value)),
 }
 
@@ -105,8 +107,12 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
+#: the operations that Python writes as calls
+FUNCTIONS: Mapping[str, Callable[..., float]] = {n: FLOAT64[n] for n in ("sqrt", "exp", "log", "max", "min")}
+
+
 def python_source(expr: Expr) -> str:
-    """The expression as Python source over plain floats; ``sqrt``, ``max`` and ``min`` are free names."""
+    """The expression as Python source over plain floats; `FUNCTIONS` are free names."""
     if expr.op == "name":
         return str(expr.args[0])
     if expr.op == "const":
@@ -148,6 +154,8 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.float_power: "pow",
     np.negative: "neg",
     np.sqrt: "sqrt",
+    np.exp: "exp",
+    np.log: "log",
     np.maximum: "max",
     np.minimum: "min",
     np.less: "lt",
@@ -188,6 +196,11 @@ class Host:
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
             raise TraceError(f"numpy.{ufunc.__name__} of host scalars is not known; known: {_known()}")
         return self._apply(UFUNCS[ufunc], *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if not any(isinstance(x, np.ndarray) for x in args):
+            return NotImplemented  # a tracer or another carrier takes over
+        return function(*(float(x.value) if isinstance(x, Host) else x for x in args), **kwargs)
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""

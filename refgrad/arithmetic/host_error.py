@@ -39,6 +39,11 @@ def table(precision: str) -> Table:
         low = math.sqrt(max(a[0] - a[1], 0.0))
         return charged(value, max(math.sqrt(a[0] + a[1]) - value, value - low), value)
 
+    def logarithm(a: Pair) -> Pair:
+        room = a[0] - a[1]
+        carried = math.log(a[0] / room) if room > 0 else math.inf
+        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
+
     operations: dict[str, Callable[..., Any]] = {
         "const": lambda value: (float(value), leaf * abs(float(value))),
         "add": lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
@@ -48,6 +53,8 @@ def table(precision: str) -> Table:
         "pow": power,
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
+        "exp": lambda a: charged(math.exp(a[0]), math.exp(a[0]) * math.expm1(a[1]), math.exp(a[0]), _POWER),
+        "log": logarithm,
         "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
         "min": lambda a, b: (min(a[0], b[0]), max(a[1], b[1])),
     }

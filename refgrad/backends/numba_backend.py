@@ -66,7 +66,8 @@ def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
 
 def _staged(plan: Plan) -> bool:
     if "_staged" not in plan.__dict__:
-        plan.__dict__["_staged"] = bool(plan.graph.reductions())
+        small = any(node.op == "input" and node.level != "element" for node in plan.graph.nodes)
+        plan.__dict__["_staged"] = small or bool(plan.graph.reductions())
     return bool(plan.__dict__["_staged"])
 
 

@@ -141,8 +141,8 @@ class TorchRun:
         for slot, host in self._hosts.items():
             key = known_as(slot, SLOTS, state)
             value = None if key is None else state[key]
-            if host and isinstance(value, (int, float, torch.Tensor)):
-                found[slot] = to_array(value) if isinstance(value, torch.Tensor) else float(value)
+            if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
+                found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
         return found

@@ -2,28 +2,64 @@
 
 from refgrad.optimizers.adagrad import Adadelta, Adagrad
 from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
+from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
+from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
+from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
+from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
+from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
+from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
+from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 
 __all__ = [
+    "ADOPT",
+    "CAME",
     "LAMB",
+    "LARS",
+    "MARS",
+    "PID",
+    "QHM",
     "SGD",
     "SGDP",
+    "SGDW",
+    "SM3",
+    "ACProp",
     "AMSGrad",
+    "AdEMAMix",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
+    "AdamMini",
     "AdamP",
     "AdamW",
     "Adamax",
+    "AdamaxW",
+    "Adan",
+    "AggMo",
     "DiffGrad",
+    "Fromage",
+    "Grams",
+    "LaProp",
     "Lion",
     "NAdam",
+    "NAdamW",
+    "NovoGrad",
+    "OptimisticGradient",
+    "QHAdam",
     "RAdam",
     "RMSprop",
+    "Rprop",
+    "SignSGD",
+    "Signum",
+    "SimplifiedAdEMAMix",
+    "StableAdamW",
+    "Tiger",
+    "Yogi",
 ]

@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as hnp
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 
-COUPLED = {"LAMB", "AdamP", "SGDP"}
-RULES = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
-ELEMENTWISE = [rule for rule in RULES if type(rule).__name__ not in COUPLED]
+#: a fault of another package, kept as a variant: the same amount is taken from every entry, whatever its sign
+LAWLESS = {"SGDW(decay='constant')"}
+ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
+RULES = [rule for rule in ALL if str(rule) not in LAWLESS]
+ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.reductions()]
 
 
 def by_class(chosen: list[Any]) -> list[Any]:
@@ -87,5 +89,5 @@ def test_without_gradient_only_decay_moves(rule: Any) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_out_of_range_is_refused(rule: Any) -> None:
-    with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in \[0, inf\)"):
+    with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in [\[(]0, inf\)"):
         rule.replace(lr=-1.0)

@@ -10,6 +10,7 @@ from typing import Any
 from refgrad import optimizers as o
 from refgrad.optimizers import parts
 from refgrad.optimizers.base import Optimizer
+from tests.oracle import rewritten_momentum as momentum
 
 DECAYED = {"weight_decay": 0.1}
 
@@ -120,3 +121,7 @@ LEGAL: list[tuple[Any, ...]] = [
     ),
     (o.SGDP(momentum=0.9), "self.momentum * buffer + damped", "damped + buffer * self.momentum"),
 ]
+
+for family in (momentum,):
+    MUTANTS += family.MUTANTS
+    LEGAL += family.LEGAL

@@ -6,11 +6,33 @@ from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
 from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
+from refgrad.optimizers.adaptive_batch import (
+    AdaGradNorm,
+    AugmentedInnerProductTest,
+    CoordinateTest,
+    InnerProductTest,
+    NormTest,
+)
+from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
+from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
+from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
+from refgrad.optimizers.logistic import (
+    BatchPerceptron,
+    LogisticDescent,
+    NormalizedBatchPerceptron,
+    NormalizedLogisticDescent,
+    Perceptron,
+)
 from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
+from refgrad.optimizers.pixelwise import PixelwiseClip
+from refgrad.optimizers.private import Diff2Difference, Diff2Restart
+from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
 from refgrad.optimizers.rmsprop import RMSprop
+from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
@@ -21,9 +43,11 @@ __all__ = [
     "CAME",
     "LAMB",
     "LARS",
+    "M3",
     "MARS",
     "PID",
     "QHM",
+    "RM3",
     "SGD",
     "SGDP",
     "SGDW",
@@ -32,6 +56,7 @@ __all__ = [
     "AMSGrad",
     "AdEMAMix",
     "AdaBelief",
+    "AdaGradNorm",
     "Adadelta",
     "Adafactor",
     "Adagrad",
@@ -43,23 +68,51 @@ __all__ = [
     "AdamaxW",
     "Adan",
     "AggMo",
+    "AugmentedInnerProductTest",
+    "BatchPerceptron",
+    "BatchScaledRate",
+    "Coherence",
+    "CoordinateTest",
+    "Diff2Difference",
+    "Diff2Restart",
     "DiffGrad",
+    "EXAdam",
     "Fromage",
+    "GhostBatchNorm",
+    "GhostBatchNormGradient",
     "Grams",
+    "InnerProductTest",
     "LaProp",
     "Lion",
+    "LogisticDescent",
+    "MoNNA",
     "NAdam",
     "NAdamW",
+    "NearestNeighborAverage",
+    "NormTest",
+    "NormalizedBatchPerceptron",
+    "NormalizedLogisticDescent",
     "NovoGrad",
     "OptimisticGradient",
+    "ParameterScaledRate",
+    "Perceptron",
+    "PixelwiseClip",
     "QHAdam",
+    "QKLayerNorm",
     "RAdam",
     "RMSprop",
+    "RateSensitivity",
+    "RegimeAdaptation",
     "Rprop",
     "SignSGD",
     "Signum",
     "SimplifiedAdEMAMix",
+    "SpikedRate",
     "StableAdamW",
     "Tiger",
+    "TrActConvolution",
+    "TrActLinear",
+    "WinsorizedMean",
     "Yogi",
+    "ZLoss",
 ]

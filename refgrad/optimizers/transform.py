@@ -40,7 +40,9 @@ class Transform(Rule):
         """
         names = list(inspect.signature(self.apply).parameters)
         if len(arrays) != len(names):
-            raise ArgumentError(f"{type(self).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}")
+            raise ArgumentError(
+                f"{type(self).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}"
+            )
         given = [as_array(array, name) for array, name in zip(arrays, names, strict=True)]
         dtype = given[0].dtype
         for array, name in zip(given, names, strict=True):

@@ -45,5 +45,5 @@ class EXAdam(Optimizer):
         m_tilde = m / (1 - self.beta1**t) * d1
         v_tilde = v / (1 - self.beta2**t) * d2
         g_tilde = g / (1 - self.beta1**t) * d1
-        alpha = self.lr * np.log(np.sqrt(t + 1) * np.sqrt(2)) if self.version == "first" else self.lr
+        alpha = self.lr * np.log(np.sqrt(2 * (t + 1))) if self.version == "first" else self.lr
         return descend(self, p, alpha * (m_tilde + g_tilde) / (np.sqrt(v_tilde) + self.eps)), m, v

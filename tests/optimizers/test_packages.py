@@ -99,6 +99,7 @@ CASES: list[tuple[str, str, Any, dict[str, Any]]] = [
         o.AdamW(peak_lr=1e-3, decay="corrected", **DECAYED),
         {"corrected_weight_decay": True},
     ),
+    ("pytorch_optimizer", "EXAdam", o.EXAdam(**DECAYED), {}),
     ("timm.optim", "Lion", o.Lion(**DECAYED), {}),
     ("lion_pytorch", "Lion", o.Lion(**DECAYED), {}),
     ("pytorch_optimizer", "Lion", o.Lion(decay="coupled", **DECAYED), {"weight_decouple": False}),

@@ -10,7 +10,7 @@ import pytest
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
-from refgrad.optimizers import LAMB, SGDP, AdamP
+from refgrad.optimizers import LAMB, SGDP, AdaGradNorm, AdamP
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 from tests.optimizers.test_paper_variants import denominator
@@ -109,6 +109,11 @@ def sgdp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
     ]
 
 
+def adagrad_norm(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
+    s["s"] = [[s["s"][0][0] + dot(flat(g), flat(g))]]
+    return each(lambda a, b: b - h.lr * a / mpmath.sqrt(s["s"][0][0]), g, p)
+
+
 def orthogonal(p: np.ndarray, g: np.ndarray) -> np.ndarray:
     """The gradient without its part along the parameter, by rows."""
     return g - p * ((g * p).sum(1, keepdims=True) / (p * p).sum(1, keepdims=True))
@@ -134,6 +139,7 @@ BASES = [
     (AdamP(weight_decay=0.1, test="author"), adamp),
     (SGDP(weight_decay=0.1, momentum=0.9, dampening=0.3), sgdp),
     (SGDP(momentum=0.9, nesterov=True, test="author"), sgdp),
+    (AdaGradNorm(), adagrad_norm),
 ]
 
 

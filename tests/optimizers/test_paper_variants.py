@@ -207,6 +207,23 @@ def diffgrad(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return moved(p, h.lr * friction * s["m"] / (1 - h.beta1**t) / denominator(s["v"], h, 1 - h.beta2**t), h)
 
 
+def exadam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = l2(p, g, h)
+    moments(g, s, h)
+    first, second = 1 - h.beta1**t, 1 - h.beta2**t
+    gain = 1 + h.beta2**t * s["v"] / (s["v"] + h.eps)
+    damp = 1 + h.beta1**t * s["m"] ** 2 / (s["m"] ** 2 + h.eps)
+    rate = h.lr * mpmath.log(2 * (t + 1)) / 2 if h.version == "first" else h.lr
+    return moved(p, rate * gain * (s["m"] + g) / first / (mpmath.sqrt(damp * s["v"] / second) + h.eps), h)
+
+
+def rm3(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = g + h.weight_decay * p
+    three = sorted([g, s["previous"], s["before"]])
+    s["previous"], s["before"] = g, s["previous"]
+    return p - h.lr * three[1] if t > 2 else p
+
+
 DECAYED = {"weight_decay": 0.1}
 ROOTED = {**DECAYED, "eps_root": 1e-9}
 
@@ -231,6 +248,8 @@ BASES: list[tuple[Any, Callable[..., Any]]] = [
     (o.AdaBelief(**DECAYED, eps=1e-8), adabelief),
     (o.AdaBelief(amsgrad=True, eps=1e-8), adabelief),
     (o.DiffGrad(**ROOTED), diffgrad),
+    (o.EXAdam(**DECAYED), exadam),
+    (o.RM3(**DECAYED), rm3),
 ]
 GRADIENTS = (0.5, -3e-5, 1e3, 0.0, -2.0, 0.125, 1.5e-3)
 

@@ -81,6 +81,15 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.DiffGrad(), "exp(-np.abs(g_prev - g))", "exp(g_prev - g)"),
     (o.DiffGrad(), "m, v, g\n", "m, v, m\n"),
     (o.DiffGrad(), "friction * m_hat", "friction * friction * m_hat"),
+    (o.EXAdam(), "v / (v + self.eps) * self.beta2**t", "v / (v + self.eps) * self.beta1**t"),
+    (o.EXAdam(), "g_tilde = g / (1 - self.beta1**t) * d1", "g_tilde = g / (1 - self.beta1**t)"),
+    (o.EXAdam(), "v / (1 - self.beta2**t) * d2", "v / (1 - self.beta2**t) / d2"),
+    (o.EXAdam(version="first"), "np.sqrt(2 * (t + 1))", "np.sqrt(2 * t)"),
+    (o.RM3(), "t < 3", "t < 2"),
+    (o.RM3(), "1.0 * g, 1.0 * previous", "1.0 * g, 1.0 * before"),
+    (o.RM3(**DECAYED), "g = g + self.weight_decay * p", "p = p - self.lr * self.weight_decay * p"),
+    (o.AdaGradNorm(), "tree_sum(g * g)", "g * g"),
+    (o.AdaGradNorm(), "np.sqrt(s)", "s"),
     (o.LAMB(**DECAYED), "else p_norm / r_norm", "else r_norm / p_norm", "_ratio"),
     (
         o.LAMB(**DECAYED),
@@ -119,6 +128,9 @@ LEGAL: list[tuple[Any, ...]] = [
         "self.lr * (step + self.weight_decay * decaying)",
         "(self.lr * step + self.lr * self.weight_decay * decaying)",
     ),
+    (o.EXAdam(), "v / (v + self.eps) * self.beta2**t", "self.beta2**t * v / (v + self.eps)"),
+    (o.RM3(), "self.lr * middle", "middle * self.lr"),
+    (o.AdaGradNorm(), "self.lr * g / np.sqrt(s)", "g * (self.lr / np.sqrt(s))"),
     (o.SGDP(momentum=0.9), "self.momentum * buffer + damped", "damped + buffer * self.momentum"),
 ]
 

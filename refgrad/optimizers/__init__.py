@@ -7,6 +7,8 @@ from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAda
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
 from refgrad.optimizers.adaptive_batch import (
+    AdAdaGrad,
+    AdAdaGradNorm,
     AdaGradNorm,
     AugmentedInnerProductTest,
     CoordinateTest,
@@ -54,6 +56,8 @@ __all__ = [
     "SM3",
     "ACProp",
     "AMSGrad",
+    "AdAdaGrad",
+    "AdAdaGradNorm",
     "AdEMAMix",
     "AdaBelief",
     "AdaGradNorm",

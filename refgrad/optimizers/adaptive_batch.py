@@ -1,8 +1,4 @@
-"""AdaGrad-Norm, and the tests by which AdAdaGrad and AdAdaGrad-Norm choose the next batch size.
-
-`AdAdaGrad` of the paper is `Adagrad` and its norm form `AdaGradNorm`, stepped by the mean of the per-example gradients, with
-one of the tests here after each step.
-"""
+"""AdaGrad-Norm; tests of a batch's size; and AdAdaGrad, which steps as Adagrad and asks a test for the next size."""
 
 from __future__ import annotations
 
@@ -13,9 +9,10 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.errors import bad_argument
+from refgrad.optimizers.adagrad import Adagrad
 from refgrad.optimizers.base import Optimizer
-from refgrad.optimizers.transform import Transform, check_count
-from refgrad.rule import Citation, NonNegative, Positive, Range, Slot, State
+from refgrad.optimizers.transform import Transform, check_count, check_same
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Slot, State
 
 _LAU = Citation(
     "Lau, Liu & Kolar 2024",
@@ -150,3 +147,59 @@ class CoordinateTest(_BatchTest):
         variances = np.var(rows, axis=0, ddof=1)
         pairs = zip(variances, self.threshold**2 * mean * mean, strict=True)
         return float(np.max(np.asarray([_needed(v, a) for v, a in pairs], dtype=np.float64), initial=0.0))
+
+
+class AdAdaGrad(Transform):
+    """Adagrad's step by the mean of per-example gradients, and the batch size at which the batch's test would hold.
+
+    ``p`` [...], ``gradients`` [examples, ...], ``s`` [...] the sum of squares. Gives the new p and s, and the size asked
+    for, a float; `next_size` of the test rounds it. Source: Lau, Liu & Kolar 2024, arXiv:2402.11215, Algorithm 1.
+    """
+
+    lr: NonNegative = 1e-2
+    eps: NonNegative = 1e-10
+    threshold: TestSize = 0.1
+    test: Annotated[
+        str,
+        Choice(
+            norm="the norm test (the paper's experiments, the released code)",
+            coordinate="the test of every coordinate (the paper's theory)",
+            inner_product="the inner-product test (an option of the released code)",
+        ),
+    ] = "norm"
+    citation = _LAU
+    left_open = "eps"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        p, gradients, s = arrays
+        check_count(gradients, "gradients", 2, "the variance of one example is not defined")
+        check_same(gradients, "gradients", (len(gradients), *p.shape), "one row an example, shaped like p")
+        check_same(s, "s", p.shape, "the shape of p")
+
+    def apply(self, p: Any, gradients: Any, s: Any) -> Any:
+        p, s = Adagrad(lr=self.lr, eps=self.eps).update(p, np.mean(gradients, axis=0), s, 1)
+        tests = {"norm": NormTest, "coordinate": CoordinateTest, "inner_product": InnerProductTest}
+        return p, s, tests[self.test](threshold=self.threshold).apply(gradients)
+
+
+class AdAdaGradNorm(Transform):
+    """AdaGrad-Norm's step by the mean of per-example gradients, and the batch size at which the norm test would hold.
+
+    ``p`` [...], ``gradients`` [examples, ...], ``s`` [1, ...] the sum of squared norms, broadcasting against p. Source: Lau,
+    Liu & Kolar 2024, arXiv:2402.11215, Algorithm 1.
+    """
+
+    lr: NonNegative = 1e-2
+    threshold: TestSize = 0.1
+    citation = _LAU
+    left_open = "the start of the sum: that of s"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        p, gradients, s = arrays
+        check_count(gradients, "gradients", 2, "the variance of one example is not defined")
+        check_same(gradients, "gradients", (len(gradients), *p.shape), "one row an example, shaped like p")
+        check_same(s, "s", (1,) * p.ndim, "one number, broadcasting against p")
+
+    def apply(self, p: Any, gradients: Any, s: Any) -> Any:
+        p, s = AdaGradNorm(lr=self.lr).update(p, np.mean(gradients, axis=0), s, 1)
+        return p, s, NormTest(threshold=self.threshold).apply(gradients)

@@ -6,11 +6,12 @@ import math
 from typing import Annotated
 
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, NonNegative, Positive, Rule, Whole
+from refgrad.optimizers.transform import Transform
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Whole
 
 
-class _Scaling(Rule):
-    """A rule of numbers alone: it is asked for a batch size."""
+class _Scaling(Transform):
+    """A rule of numbers alone: it is asked for a batch size, and takes no arrays."""
 
     kind = "scaling"
 

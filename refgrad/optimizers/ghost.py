@@ -11,6 +11,8 @@ from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_count, check_same
 from refgrad.rule import Choice, Citation, Fraction, NonNegative, Whole
 
+_HOFFER = Citation("Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, Algorithm 1")
+
 
 class _Ghost(Transform):
     """How a batch is cut into parts; ``x``: [batch, channels, ...]."""
@@ -25,10 +27,6 @@ class _Ghost(Transform):
             interleaved="as many parts, example i in part i modulo their number (a widely copied form)",
         ),
     ] = "sized"
-
-    citation = Citation(
-        "Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, Algorithm 1"
-    )
 
     def check(self, *arrays: np.ndarray) -> None:
         x, gamma = arrays[:2]
@@ -74,7 +72,7 @@ class GhostBatchNorm(_Ghost):
             biased="it follows those with divisor n, by which the parts are divided (Keras)",
         ),
     ] = "unbiased"
-    citation = _Ghost.citation
+    citation = _HOFFER
     left_open = "which variance runs; the printed weights of the running statistics do not sum to one: an average here"
 
     def check(self, *arrays: np.ndarray) -> None:

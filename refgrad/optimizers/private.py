@@ -34,6 +34,10 @@ class _Diff2(Transform):
     samples: Annotated[int, Whole(1)] = 1000
     eps: Positive = 1e-10
 
+    def restarts(self, number: int) -> bool:
+        """Whether a round, counted from 0, is one that starts anew: every ``restart``-th."""
+        return number % self.restart == 0
+
     def order(self) -> float:
         """The order of Renyi privacy that the noise is worked out for: 1 + ceil(2 ln(1/delta) / epsilon)."""
         return 1.0 + math.ceil(2.0 * math.log(1.0 / self.delta) / self.epsilon)

@@ -25,6 +25,16 @@ class Transform(Rule):
 
     kind = "transform"
 
+    @classmethod
+    def legal(cls) -> dict[str, Any]:
+        """Each hyperparameter's legal values; the precision of host scalars is not one: the body has plain numbers."""
+        return {name: legal for name, legal in super().legal().items() if name != "scalars"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scalars != "float64":
+            raise bad_argument(f"{type(self).__name__}.scalars", self.scalars, "float64")
+
     def apply(self, *arrays: Any) -> Any:
         """The source's algorithm on arrays of the working dtype; a subclass writes it."""
         raise NotImplementedError

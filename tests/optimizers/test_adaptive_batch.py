@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
-from tests.optimizers.tracked import CHARGE, Tracked, dot, holds, largest, lift, mean, total
+from tests.optimizers.tracked import CHARGE, Tracked, dot, holds, largest, lift, mean, root, total
 
 TESTS = [o.NormTest, o.InnerProductTest, o.AugmentedInnerProductTest, o.CoordinateTest]
 GRADIENTS = np.random.default_rng(5).standard_normal((9, 4)) + 0.7
@@ -114,3 +114,24 @@ def test_a_step_of_adagrad_norm_is_no_longer_than_lr(g: np.ndarray) -> None:
         new, state = rule.step(p, row, state, backend="numpy")
         assert np.sqrt(np.sum((new - p) ** 2)) <= 0.25 * (1 + 20 * float(CHARGE))
         p = np.zeros(6)
+
+
+@pytest.mark.parametrize("kind", ["norm", "coordinate", "inner_product"])
+def test_adadagrad_is_adagrad_and_a_test(kind: str) -> None:
+    p, s = np.asarray([1.0, -2.0, 0.5, 3.0]), np.asarray([0.5, 0.25, 1.0, 2.0])
+    new, total_, asked = o.AdAdaGrad(lr=0.5, threshold=0.25, test=kind)(p, GRADIENTS, s)
+    want, state = o.Adagrad(lr=0.5).step(p, np.mean(GRADIENTS, axis=0), {"t": 0, "s": s}, backend="numpy")
+    assert np.array_equal(new, want)
+    assert np.array_equal(total_, state["s"])
+    test = {"norm": o.NormTest, "coordinate": o.CoordinateTest, "inner_product": o.InnerProductTest}[kind]
+    assert asked == test(threshold=0.25)(GRADIENTS)
+
+
+def test_adadagrad_norm_is_adagrad_norm_and_the_norm_test() -> None:
+    p, s = np.asarray([1.0, -2.0, 0.5, 3.0]), np.asarray([0.5])
+    new, total_, asked = o.AdAdaGradNorm(lr=0.5)(p, GRADIENTS, s)
+    centre = [mean(c) for c in columns(GRADIENTS.tolist())]
+    square = float(s[0]) + dot(centre, centre)
+    holds(total_, [square])
+    holds(new, [lift(a) - 0.5 * b / root(square) for a, b in zip(p, centre, strict=True)])
+    assert asked == o.NormTest()(GRADIENTS)

@@ -148,3 +148,14 @@ def test_the_authors_package() -> None:
     condition = 1 + np.sum(seen * seen) / len(seen) / DAMPING
     bound = 8 * seen.size * 2.0**-53 * condition * np.linalg.norm(seen) * np.linalg.norm(g) / DAMPING
     assert np.max(np.abs(convolution.weight.grad.numpy() - mine)) <= bound
+
+
+def test_the_authors_cholesky_form_inverts_another_matrix() -> None:
+    tract = pytest.importorskip("torch_tract", reason="torch-tract is not installed", exc_type=ImportError)
+    torch = pytest.importorskip("torch")
+    layer = tract.TrActLinear(4, 3, lambda_=DAMPING, inv_type="cholesky_inverse").double()
+    layer(torch.tensor(X)).backward(torch.tensor(G))
+    with pytest.raises(AssertionError):
+        check(X, G, layer.weight.grad.numpy())
+    dilated = torch.nn.Conv2d(1, 1, 3, dilation=2)
+    assert tract.TrAct(dilated)(torch.zeros(1, 1, 8, 8)).shape != dilated(torch.zeros(1, 1, 8, 8)).shape

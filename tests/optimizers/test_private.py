@@ -82,6 +82,11 @@ def test_without_noise_and_clipping_the_estimate_is_the_gradient() -> None:
     assert np.max(np.abs(then - np.mean(NEW, axis=(0, 1)))) <= slack
 
 
+def test_every_round_of_a_restart_interval_of_one_starts_anew() -> None:
+    assert all(o.Diff2Restart(**SETTING).restarts(r) for r in range(3))
+    assert [o.Diff2Difference(restart=3, **SETTING).restarts(r) for r in range(5)] == [True, False, False, True, False]
+
+
 def test_no_move_adds_nothing() -> None:
     got = o.Diff2Difference(**SETTING)(NEW, OLD, ESTIMATE, np.zeros(4), NOISE)
     assert np.array_equal(got, ESTIMATE)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
-from tests.optimizers.tracked import Tracked, dot, holds, largest, least, lift, root
+from tests.optimizers.tracked import Tracked, dot, exponential, holds, largest, least, lift, root
 
 V = np.random.default_rng(9).standard_normal((2, 3, 2, 4))
 FORMS = [(m, f) for m in ("euclidean", "largest") for f in ("hard", "soft")]
@@ -47,6 +47,19 @@ def test_laws(measure: str, form: str, v: np.ndarray, power: int) -> None:
     other = v.copy()
     other[:, 0, 0] = 7.0
     assert np.array_equal(rule(other)[:, 1], got[:, 1])
+
+
+@pytest.mark.parametrize("form", ["value", "soft_value", "sigmoid", "rescaled"])
+def test_the_other_modes_of_the_authors_code(form: str) -> None:
+    c = 0.75
+    top = float(np.max(np.abs(V)))
+    want = {
+        "value": lambda x: max(min(x, c), -c),
+        "soft_value": lambda x: c * lift(x) / (abs(lift(x)) + c),
+        "sigmoid": lambda x: c * (1.0 / (1.0 + exponential(-x)) - 0.5),
+        "rescaled": lambda x: lift(x) / top * c,
+    }[form]
+    holds(o.PixelwiseClip(threshold=c, form=form)(V), [want(x) for x in V.ravel().tolist()])
 
 
 def test_the_euclidean_factor_is_never_larger() -> None:

@@ -6,10 +6,12 @@ from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
 from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
+from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
+from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
@@ -18,7 +20,9 @@ from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 
 __all__ = [
     "ADOPT",
+    "ASGD",
     "CAME",
+    "COCOB",
     "LAMB",
     "LARS",
     "MARS",
@@ -43,7 +47,10 @@ __all__ = [
     "AdamaxW",
     "Adan",
     "AggMo",
+    "DAdaptAdam",
     "DiffGrad",
+    "DoG",
+    "DoWG",
     "Fromage",
     "Grams",
     "LaProp",
@@ -52,10 +59,13 @@ __all__ = [
     "NAdamW",
     "NovoGrad",
     "OptimisticGradient",
+    "Prodigy",
     "QHAdam",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "SignSGD",
     "Signum",
     "SimplifiedAdEMAMix",

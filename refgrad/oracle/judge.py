@@ -211,7 +211,7 @@ def _union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str,
 def _within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Marks of elements as those of an output that is one number a row, a column or a tensor: any of its elements'."""
     axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
-    return marks.any(axis=axes, keepdims=True) if axes else marks
+    return np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
 
 
 def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:

@@ -9,7 +9,10 @@ from typing import Any
 
 from refgrad import optimizers as o
 from refgrad.optimizers.base import Optimizer
+from tests.oracle import rewritten_averaging as averaging
+from tests.oracle import rewritten_layers as layers
 from tests.oracle import rewritten_momentum as momentum
+from tests.oracle import rewritten_parameter_free as parameter_free
 
 DECAYED = {"weight_decay": 0.1}
 
@@ -102,6 +105,6 @@ LEGAL: list[tuple[Any, ...]] = [
     ),
 ]
 
-for family in (momentum,):
+for family in (momentum, layers, averaging, parameter_free):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL

@@ -72,10 +72,12 @@ class Plan:
         return tuple(host.evaluate(e, names, self.table, memo) for e in exprs)
 
 
-def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
-    """The rule with its numeric hyperparameters handed as host scalars of a scope."""
+def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
+    """The rule with its numeric hyperparameters, and those of nested rules, handed as host scalars of a scope."""
     copy = object.__new__(type(rule))
-    values = rule.hyperparameters() | {n: scope.named(n, v) for n, v in rule.numbers().items()}
+    own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
+    values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
+    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.nested().items()}
     for name, value in values.items():
         object.__setattr__(copy, name, value)
     return copy

@@ -34,6 +34,7 @@ FLOAT64: Table = {
     "mul": operator.mul,
     "div": operator.truediv,
     "pow": operator.pow,
+    "mod": operator.mod,
     "neg": operator.neg,
     "sqrt": math.sqrt,
     "exp": math.exp,
@@ -103,7 +104,7 @@ def names_in(expr: Expr) -> frozenset[str]:
     return frozenset().union(*(names_in(a) for a in expr.args))
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
@@ -152,6 +153,7 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.true_divide: "div",
     np.power: "pow",
     np.float_power: "pow",
+    np.remainder: "mod",
     np.negative: "neg",
     np.sqrt: "sqrt",
     np.exp: "exp",
@@ -237,7 +239,7 @@ def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward, reflected
 
 
-for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow")]:
+for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("mod", "mod")]:
     _forward, _reflected = _binary(_op)
     setattr(Host, f"__{_name}__", _forward)
     setattr(Host, f"__r{_name}__", _reflected)

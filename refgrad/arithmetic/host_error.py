@@ -51,6 +51,7 @@ def table(precision: str) -> Table:
         "mul": lambda a, b: charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0])),
         "div": quotient,
         "pow": power,
+        "mod": lambda a, b: (a[0] % b[0], a[1]),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "exp": lambda a: charged(math.exp(a[0]), math.exp(a[0]) * math.expm1(a[1]), math.exp(a[0]), _POWER),

@@ -17,6 +17,15 @@ from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
+from refgrad.optimizers.wrappers import (
+    AdaptiveClip,
+    AveragedWeights,
+    Centralize,
+    ClipByGlobalNorm,
+    ClipByNorm,
+    ClipByValue,
+    Lookahead,
+)
 
 __all__ = [
     "ADOPT",
@@ -46,7 +55,13 @@ __all__ = [
     "Adamax",
     "AdamaxW",
     "Adan",
+    "AdaptiveClip",
     "AggMo",
+    "AveragedWeights",
+    "Centralize",
+    "ClipByGlobalNorm",
+    "ClipByNorm",
+    "ClipByValue",
     "DAdaptAdam",
     "DiffGrad",
     "DoG",
@@ -55,6 +70,7 @@ __all__ = [
     "Grams",
     "LaProp",
     "Lion",
+    "Lookahead",
     "NAdam",
     "NAdamW",
     "NovoGrad",

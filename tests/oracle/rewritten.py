@@ -13,6 +13,7 @@ from tests.oracle import rewritten_averaging as averaging
 from tests.oracle import rewritten_layers as layers
 from tests.oracle import rewritten_momentum as momentum
 from tests.oracle import rewritten_parameter_free as parameter_free
+from tests.oracle import rewritten_wrappers as wrappers
 
 DECAYED = {"weight_decay": 0.1}
 
@@ -105,6 +106,6 @@ LEGAL: list[tuple[Any, ...]] = [
     ),
 ]
 
-for family in (momentum, layers, averaging, parameter_free):
+for family in (momentum, layers, averaging, parameter_free, wrappers):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL

@@ -29,10 +29,21 @@ class Optimizer(Rule):
     kind = "optimizer"
     #: "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector
     scope: ClassVar[str] = "leaf"
+    #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
+    #: ("invariant"), as many times as far ("linear"), or as neither says ("")
+    scaling: ClassVar[str] = ""
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
+        return {}
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""
         return {"p": "element", "g": "element"} | {n: s.level for n, s in self.slots().items() if not s.host}
+
+    def gives(self) -> dict[str, str]:
+        """The slots that are one number a row, a column or a tensor."""
+        return {n: level for n, level in self.takes().items() if level != "element"}
 
     def hosts(self) -> tuple[str, ...]:
         """``t``, the step counted from 1, and the slots that are numbers."""

@@ -33,6 +33,12 @@ def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
 
 
+def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    if a == 0:
+        return mpmath.mpf(0) if b > 0 else mpmath.inf
+    return mpmath.power(a, b) if a > 0 else mpmath.nan
+
+
 #: each operation on single numbers
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
@@ -44,6 +50,14 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "sqrt": mpmath.sqrt,
     "square": lambda a: a * a,
     "exp": mpmath.exp,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tanh": mpmath.tanh,
+    "log": lambda a: -mpmath.inf if a == 0 else mpmath.log(a) if a > 0 else mpmath.nan,
+    "power": lambda a, b: mpmath.mpf(1) if b == 0 else _power(a, b),
+    "rint": mpmath.nint,
+    "floor": mpmath.floor,
+    "ceil": mpmath.ceil,
     "sign": _sign,
     "maximum": _larger,
     "minimum": _smaller,
@@ -65,8 +79,9 @@ TABLE: host.Table = {
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
     "exp": mpmath.exp,
-    "log": mpmath.log,
     "pow": mpmath.power,
+    "log": mpmath.log,
+    "tanh": mpmath.tanh,
 }
 
 

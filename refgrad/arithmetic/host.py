@@ -34,10 +34,12 @@ FLOAT64: Table = {
     "mul": operator.mul,
     "div": operator.truediv,
     "pow": operator.pow,
+    "mod": operator.mod,
     "neg": operator.neg,
     "sqrt": math.sqrt,
-    "exp": math.exp,
     "log": math.log,
+    "exp": math.exp,
+    "tanh": math.tanh,
     "max": max,
     "min": min,
     "lt": operator.lt,
@@ -62,7 +64,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FLOAT32: Table = {
     **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
     **{name: FLOAT64[name] for name in COMPARISONS},
-    **{name: _in_float32(f) for name, f in {"sqrt": np.sqrt, "exp": np.exp, "log": np.log}.items()},
+    **{name: _in_float32(getattr(np, name)) for name in ("sqrt", "log", "exp", "tanh")},
     "const": lambda value: float(np.float32(value)),
 }
 
@@ -103,16 +105,16 @@ def names_in(expr: Expr) -> frozenset[str]:
     return frozenset().union(*(names_in(a) for a in expr.args))
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
-#: the operations that Python writes as calls
-FUNCTIONS: Mapping[str, Callable[..., float]] = {n: FLOAT64[n] for n in ("sqrt", "exp", "log", "max", "min")}
+#: the functions that `python_source` may call
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: FLOAT64[n] for n in ("sqrt", "log", "exp", "tanh", "max", "min")}
 
 
 def python_source(expr: Expr) -> str:
-    """The expression as Python source over plain floats; `FUNCTIONS` are free names."""
+    """The expression as Python source over plain floats; functions (`FUNCTIONS`) are free names."""
     if expr.op == "name":
         return str(expr.args[0])
     if expr.op == "const":
@@ -152,10 +154,12 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.true_divide: "div",
     np.power: "pow",
     np.float_power: "pow",
+    np.remainder: "mod",
     np.negative: "neg",
     np.sqrt: "sqrt",
-    np.exp: "exp",
     np.log: "log",
+    np.exp: "exp",
+    np.tanh: "tanh",
     np.maximum: "max",
     np.minimum: "min",
     np.less: "lt",
@@ -198,9 +202,11 @@ class Host:
         return self._apply(UFUNCS[ufunc], *inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if not any(isinstance(x, np.ndarray) for x in args):
+        if any(not issubclass(t, (Host, np.ndarray, np.generic)) for t in types):
             return NotImplemented  # a tracer or another carrier takes over
-        return function(*(float(x.value) if isinstance(x, Host) else x for x in args), **kwargs)
+        if function not in (np.where, np.clip) or kwargs:
+            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, clip, {_known()}")
+        return function(*(float(a.value) if isinstance(a, Host) else a for a in args))
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""
@@ -237,7 +243,7 @@ def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward, reflected
 
 
-for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow")]:
+for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("mod", "mod")]:
     _forward, _reflected = _binary(_op)
     setattr(Host, f"__{_name}__", _forward)
     setattr(Host, f"__r{_name}__", _reflected)

@@ -41,8 +41,14 @@ def table(precision: str) -> Table:
 
     def logarithm(a: Pair) -> Pair:
         room = a[0] - a[1]
-        carried = math.log(a[0] / room) if room > 0 else math.inf
-        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
+        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+
+    def exponential(a: Pair) -> Pair:
+        value = math.exp(a[0])
+        return charged(value, value * math.expm1(a[1]), value, _POWER)
+
+    def hyperbolic_tangent(a: Pair) -> Pair:
+        return charged(math.tanh(a[0]), a[1], abs(math.tanh(a[0])), _POWER)
 
     operations: dict[str, Callable[..., Any]] = {
         "const": lambda value: (float(value), leaf * abs(float(value))),
@@ -51,10 +57,12 @@ def table(precision: str) -> Table:
         "mul": lambda a, b: charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0])),
         "div": quotient,
         "pow": power,
+        "mod": lambda a, b: (a[0] % b[0], a[1]),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
-        "exp": lambda a: charged(math.exp(a[0]), math.exp(a[0]) * math.expm1(a[1]), math.exp(a[0]), _POWER),
         "log": logarithm,
+        "exp": exponential,
+        "tanh": hyperbolic_tangent,
         "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
         "min": lambda a, b: (min(a[0], b[0]), max(a[1], b[1])),
     }

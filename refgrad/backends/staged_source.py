@@ -35,7 +35,7 @@ def pass_sources(graph: Graph, dtype: np.dtype, title: str) -> tuple[PassSource,
 
 
 def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> PassSource:
-    stored = {} if sweep.reductions else large_outputs(graph)
+    stored = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
     arrays = tuple(dict.fromkeys([*inputs, *stored]))
     used = {a.index for n in sweep.nodes for a in n.args} | {n.index for n in stored.values()}
@@ -55,17 +55,6 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
     order = [n for n in graph.nodes if n.op == "scalar"]
     source = KernelSource("\n".join([*text, ""]), pointers, len(scalars), dtype, integers=4)
     return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
-
-
-def small_outputs(graph: Graph) -> dict[str, Node]:
-    """The outputs that are one number a row, a column or the tensor: no kernel stores them."""
-    return {name: node for name, node in outputs(graph).items() if graph.levels.get(name, "element") != "element"}
-
-
-def large_outputs(graph: Graph) -> dict[str, Node]:
-    """The outputs that are one number an element."""
-    small = small_outputs(graph)
-    return {name: node for name, node in outputs(graph).items() if name not in small}
 
 
 def _body(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:

@@ -15,6 +15,7 @@ from refgrad.optimizers.adaptive_batch import (
     InnerProductTest,
     NormTest,
 )
+from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
 from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
 from refgrad.optimizers.exadam import EXAdam
@@ -30,6 +31,7 @@ from refgrad.optimizers.logistic import (
     Perceptron,
 )
 from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
+from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
 from refgrad.optimizers.private import Diff2Difference, Diff2Restart
 from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
@@ -39,10 +41,21 @@ from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
+from refgrad.optimizers.wrappers import (
+    AdaptiveClip,
+    AveragedWeights,
+    Centralize,
+    ClipByGlobalNorm,
+    ClipByNorm,
+    ClipByValue,
+    Lookahead,
+)
 
 __all__ = [
     "ADOPT",
+    "ASGD",
     "CAME",
+    "COCOB",
     "LAMB",
     "LARS",
     "M3",
@@ -71,15 +84,24 @@ __all__ = [
     "Adamax",
     "AdamaxW",
     "Adan",
+    "AdaptiveClip",
     "AggMo",
     "AugmentedInnerProductTest",
+    "AveragedWeights",
     "BatchPerceptron",
     "BatchScaledRate",
+    "Centralize",
+    "ClipByGlobalNorm",
+    "ClipByNorm",
+    "ClipByValue",
     "Coherence",
     "CoordinateTest",
+    "DAdaptAdam",
     "Diff2Difference",
     "Diff2Restart",
     "DiffGrad",
+    "DoG",
+    "DoWG",
     "EXAdam",
     "Fromage",
     "GhostBatchNorm",
@@ -89,6 +111,7 @@ __all__ = [
     "LaProp",
     "Lion",
     "LogisticDescent",
+    "Lookahead",
     "MoNNA",
     "NAdam",
     "NAdamW",
@@ -101,6 +124,7 @@ __all__ = [
     "ParameterScaledRate",
     "Perceptron",
     "PixelwiseClip",
+    "Prodigy",
     "QHAdam",
     "QKLayerNorm",
     "RAdam",
@@ -108,6 +132,8 @@ __all__ = [
     "RateSensitivity",
     "RegimeAdaptation",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "SignSGD",
     "Signum",
     "SimplifiedAdEMAMix",

@@ -33,7 +33,7 @@ def shrink(inputs: Inputs, leaf: int, step: int, index: tuple[int, ...], fails: 
 def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:
     p, grads = inputs.p[0], [g[0] for g in inputs.g]
     if p.size > 1:
-        if len(index) == p.ndim and all(i < n for i, n in zip(index, p.shape, strict=True)):  # a cut may have moved it
+        if len(index) == p.ndim and all(i < n for i, n in zip(index, p.shape, strict=True)):
             yield _inputs(p[index].reshape((1,) * p.ndim), [g[index].reshape((1,) * p.ndim) for g in grads])
         for axis, length in enumerate(p.shape):
             if length > 1:
@@ -46,7 +46,7 @@ def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:
             yield _inputs(p, grads[:drop] + grads[drop + 1 :])
     arrays = [p, *grads]
     for position, array in enumerate(arrays):
-        for simple in _simpler(array):
+        for simple in simpler(array):
             yield _inputs(*_split([*arrays[:position], simple, *arrays[position + 1 :]]))
 
 
@@ -58,7 +58,7 @@ def _inputs(p: np.ndarray, grads: list[np.ndarray]) -> Inputs:
     return Inputs([p.copy()], [[g.copy()] for g in grads], [""])
 
 
-def _simpler(array: np.ndarray) -> Iterator[np.ndarray]:
+def simpler(array: np.ndarray) -> Iterator[np.ndarray]:
     """The value as 0, 1 or -1, or with its mantissa cut to 1, 2, 4 or 8 bits; only what is simpler than it is."""
     value = float(array.reshape(-1)[0])
     if value in (0.0, 1.0) or not np.isfinite(value):

@@ -41,8 +41,8 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outc
     for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
-                counts[name] = counts.get(name, Count()) + _count(judged)
-                tightest[name] = max(tightest.get(name, 0.0), _tightness(judged, leaf.values(name, t)))
+                counts[name] = counts.get(name, Count()) + count(judged)
+                tightest[name] = max(tightest.get(name, 0.0), tightness(judged, leaf.values(name, t)))
                 if first is None and (judged.status == judge.OUTSIDE).any():
                     first = _finding(leaf, name, t, judged, step, dtype)
                     failing = (leaf.index, t, first.index)
@@ -94,7 +94,9 @@ class _Leaf:
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
             want = np.asarray(self.initial[name], dtype=np.float64)
-            status = np.where(np.asarray(value, dtype=np.float64) == want, judge.INSIDE, judge.OUTSIDE)
+            # kept in a wider dtype, it is right if it rounds to the right one
+            rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
+            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
     def _step(self, t: int) -> Step:
@@ -127,12 +129,12 @@ def _dtype_of(value: Any) -> np.dtype:
     return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
 
 
-def _count(judged: Judged) -> Count:
+def count(judged: Judged) -> Count:
     inside, outside, undecided = np.bincount(judged.status.ravel(), minlength=3)[:3]
     return Count(int(inside), int(outside), int(undecided))
 
 
-def _tightness(judged: Judged, values: np.ndarray) -> float:
+def tightness(judged: Judged, values: np.ndarray) -> float:
     with np.errstate(all="ignore"):
         half = (judged.high - judged.low) / 2
         ratio = np.abs(values.astype(np.float64) - judged.truth) / half

@@ -84,11 +84,11 @@ def test_nan_stays_where_it_is(rule: Any) -> None:
 def test_without_gradient_only_decay_moves(rule: Any) -> None:
     p = np.float32([1.0, -2.0, 0.5])
     moved = walk(rule, p, np.zeros((4, 3), np.float32))[0]
-    decays = getattr(rule, "weight_decay", 0.0) > 0
+    decays = any(value > 0 for name, value in rule.numbers().items() if name.endswith(("weight_decay", "lambd")))
     assert np.all(np.abs(moved) < np.abs(p)) if decays else same(moved, p)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("rule", [r for r in RULES if "lr" in r.legal()], ids=str)
 def test_out_of_range_is_refused(rule: Any) -> None:
     with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in [\[(]0, inf\)"):
         rule.replace(lr=-1.0)

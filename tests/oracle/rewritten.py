@@ -10,7 +10,11 @@ from typing import Any
 from refgrad import optimizers as o
 from refgrad.optimizers import parts
 from refgrad.optimizers.base import Optimizer
+from tests.oracle import rewritten_averaging as averaging
+from tests.oracle import rewritten_layers as layers
 from tests.oracle import rewritten_momentum as momentum
+from tests.oracle import rewritten_parameter_free as parameter_free
+from tests.oracle import rewritten_wrappers as wrappers
 
 DECAYED = {"weight_decay": 0.1}
 
@@ -134,6 +138,6 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.SGDP(momentum=0.9), "self.momentum * buffer + damped", "damped + buffer * self.momentum"),
 ]
 
-for family in (momentum,):
+for family in (momentum, layers, averaging, parameter_free, wrappers):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL

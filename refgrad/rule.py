@@ -97,6 +97,19 @@ class Flag:
         return value
 
 
+class Nested:
+    """Another rule, which the rule wraps."""
+
+    def __str__(self) -> str:
+        return "a rule"
+
+    def check(self, name: str, value: object) -> Rule:
+        """The value; `ArgumentError` if it is no rule."""
+        if not isinstance(value, Rule):
+            raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
+        return value
+
+
 Positive = Annotated[float, Range(0.0)]
 NonNegative = Annotated[float, Range(0.0, open_low=False)]
 Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
@@ -186,6 +199,8 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the source leaves open, and what is the default here; shown in docs/rules.md
+    left_open: ClassVar[str] = ""
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -205,7 +220,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Whole | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -222,8 +237,15 @@ class Rule:
         return {name: getattr(self, name) for name in self.legal()}
 
     def numbers(self) -> dict[str, float]:
-        """The hyperparameters that are numbers; the others choose what the body does."""
-        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
+        found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        for field, rule in self.nested().items():
+            found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
+        return found
+
+    def nested(self) -> dict[str, Rule]:
+        """The hyperparameters that are rules."""
+        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 
     def replace(self, **changes: Any) -> typing.Self:
         """The same rule with other hyperparameters."""
@@ -251,7 +273,7 @@ class Rule:
         raise NotImplementedError
 
     def gives(self) -> Mapping[str, str]:
-        """The results of `body` that are not shaped like the primary array: name -> "row" or "tensor"."""
+        """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
     def hosts(self) -> tuple[str, ...]:
@@ -273,7 +295,7 @@ class Rule:
 
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+        return f"{type(self).__name__}({', '.join(f'{n}={v if isinstance(v, Rule) else repr(v)}' for n, v in changed.items())})"
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

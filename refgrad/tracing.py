@@ -72,10 +72,12 @@ class Plan:
         return tuple(host.evaluate(e, names, self.table, memo) for e in exprs)
 
 
-def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
-    """The rule with its numeric hyperparameters handed as host scalars of a scope."""
+def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
+    """The rule with its numeric hyperparameters, and those of nested rules, handed as host scalars of a scope."""
     copy = object.__new__(type(rule))
-    values = rule.hyperparameters() | {n: scope.named(n, v) for n, v in rule.numbers().items()}
+    own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
+    values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
+    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.nested().items()}
     for name, value in values.items():
         object.__setattr__(copy, name, value)
     return copy
@@ -106,13 +108,15 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
     if wanted is not None:
         results = {n: results[n] for n in wanted}
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
+    small = {n: level for n, level in rule.gives().items() if n in outputs}
     host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
-    levels = {n: level for n, level in {**takes, **rule.gives()}.items() if n in outputs}
     for name, node in outputs.items():
-        level = levels.get(name, "element")
-        if joint_level([level, node.level]) != level:
+        level = small.get(name, "element")
+        if ndim and joint_level([level, node.level]) != level:
             raise TraceError(f"{type(rule).__name__}'s {name} is one number a {level}, but is given one a {node.level}")
-    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), levels)
+    if not ndim:
+        small = {}
+    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), small)
     return Plan(rule, graph, free_names(rule, ndim))
 
 

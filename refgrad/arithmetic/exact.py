@@ -26,17 +26,17 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
 
 
-def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
-    if a == 0:
-        return mpmath.mpf(0) if b > 0 else mpmath.inf
-    return mpmath.power(a, b) if a > 0 else mpmath.nan
-
-
 def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     """A quotient; by zero as IEEE 754 says, but of an unsigned zero."""
     if b != 0 or mpmath.isnan(b):
         return a / b
     return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
+
+
+def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    if a == 0:
+        return mpmath.mpf(0) if b > 0 else mpmath.inf
+    return mpmath.power(a, b) if a > 0 else mpmath.nan
 
 
 #: each operation on single numbers
@@ -79,8 +79,8 @@ TABLE: host.Table = {
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
     "exp": mpmath.exp,
-    "log": mpmath.log,
     "pow": mpmath.power,
+    "log": mpmath.log,
     "tanh": mpmath.tanh,
 }
 

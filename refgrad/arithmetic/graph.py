@@ -41,20 +41,15 @@ class Graph:
     """A rule's update, traced.
 
     ``outputs`` maps ``p`` and each array slot to the node of its new value, ``host_outputs`` each host slot to its
-    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``levels`` says
-    what each output is one number of; an element where nothing is said.
+    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``small`` names
+    the outputs that are one number a row or a tensor, with which of the two.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Node]
     host_outputs: Mapping[str, Expr]
     guards: tuple[tuple[Expr, bool], ...]
-    levels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def small(self) -> dict[str, str]:
-        """The outputs that are one number a row, a column or the tensor, with which of them."""
-        return {name: level for name, level in self.levels.items() if level != "element"}
+    small: Mapping[str, str] = field(default_factory=dict)
 
     def inputs(self) -> list[str]:
         """The arrays that the graph reads, in order of first use."""

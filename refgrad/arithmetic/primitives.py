@@ -6,6 +6,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -116,8 +117,8 @@ def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
         raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
         raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
-    rows = x.reshape(x.shape[0], int(np.prod(x.shape[1:])))
-    return rows if over == "row" else rows.T, reduced_shape(x.shape, over)
+    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    return rows if over == "row" else np.ascontiguousarray(rows.T), reduced_shape(x.shape, over)
 
 
 def _tree(rows: np.ndarray, op: str) -> np.ndarray:

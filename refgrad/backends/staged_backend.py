@@ -44,7 +44,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     count = crew.worth(p.size) if count is None else count
     for piece in sources(plan, p.dtype):
         with np.errstate(all="ignore"):
-            _small(piece.sweep.before, values, arrays)
+            _small(piece.sweep.before, arrays, values)
             if piece.sweep.reductions or piece.arrays:
                 _sweep(piece, p, arrays, values, scalars, count)
     for name in plan.graph.small:
@@ -55,7 +55,7 @@ def _scalars(plan: Plan) -> list[Node]:
     return [n for n in plan.graph.nodes if n.op == "scalar"]
 
 
-def _small(nodes: tuple[Node, ...], values: Values, arrays: Mapping[str, np.ndarray]) -> None:
+def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Values) -> None:
     """Compute what is one number a row, a column or a tensor: the first two as vectors, the tensor's as vectors of one."""
     for node in nodes:
         operands = [values[a.index] for a in node.args]

@@ -89,6 +89,7 @@ class OptaxRun:
     def __init__(self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer) -> None:
         self._name, self._advance, self.notes = name, built.advance, built.notes
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
             self._params = [_copied(p) for p in params]
@@ -108,7 +109,7 @@ class OptaxRun:
         for slot, host in self._hosts.items():
             name = known_as(slot, SLOTS, fields)
             values = [] if name is None else jax.tree.leaves(fields[name])
-            if host and len(values) == 1:
+            if len(values) == 1 and (host or slot in self._shared):
                 values = values * count
             if len(values) == count:
                 for leaf, value in zip(found, values, strict=True):

@@ -96,6 +96,7 @@ class TorchRun:
     ) -> None:
         self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.host or kind.level == "tensor"}
         self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
         self.notes: list[str] = list(told.notes)
         for leaf in range(len(tensors)):
@@ -137,14 +138,19 @@ class TorchRun:
 
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
         state = self._optimizer.state.get(tensor, {})
+        _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
         for slot, host in self._hosts.items():
-            key = known_as(slot, SLOTS, state)
-            value = None if key is None else state[key]
+            # one number of all parameters is kept with their group
+            where = group if slot in self._shared and known_as(slot, SLOTS, state) is None else state
+            key = known_as(slot, SLOTS, where)
+            value = None if key is None else where[key]
             if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
                 found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
+            elif slot in self._shared and isinstance(value, float):
+                found[slot] = np.asarray(value)
         return found
 
 

@@ -126,7 +126,7 @@ class AdamMini(Optimizer):
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + (1 - self.beta1) * g
-        over = self.blocks if p.ndim else "tensor"
+        over: Any = self.blocks if p.ndim else "tensor"
         v = self.beta2 * v + (1 - self.beta2) * (tree_sum(g * g, over) / length(p, over))
         m_hat = m / (1 - self.beta1**t)
         v_hat = v / (1 - self.beta2**t)

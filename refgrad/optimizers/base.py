@@ -12,6 +12,7 @@ from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.optimizers import coupled
 from refgrad.rule import Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
 
@@ -26,6 +27,8 @@ class Optimizer(Rule):
         raise NotImplementedError
 
     kind = "optimizer"
+    #: "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector
+    scope: ClassVar[str] = "leaf"
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -37,6 +40,10 @@ class Optimizer(Rule):
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""
         return {"p": "element", "g": "element"} | {n: s.level for n, s in self.slots().items() if not s.host}
+
+    def gives(self) -> dict[str, str]:
+        """The slots that are one number a row, a column or a tensor."""
+        return {n: level for n, level in self.takes().items() if level != "element"}
 
     def hosts(self) -> tuple[str, ...]:
         """``t``, the step counted from 1, and the slots that are numbers."""
@@ -170,6 +177,14 @@ class Optimizer(Rule):
     def _run(self, work: list[Leaf], t: int, backend: str, threads: int | None) -> None:
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
+        if self.scope == "tree" and len(work) > 1:
+            leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
+            all_of_them = Leaf(coupled.join(leaves, whole), work[0].hosts)
+            self._run([all_of_them], t, backend, threads)
+            coupled.cut(all_of_them.arrays, leaves, whole)
+            for leaf in work:
+                leaf.hosts = dict(all_of_them.hosts)
+            return
         for leaf in work:
             free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)

@@ -65,7 +65,7 @@ class LARS(Optimizer):
             g_norm = norm(decayed)
             zero = (p_norm == 0) | (g_norm == 0)
             below = g_norm + self.eps
-        ratio = np.where(zero, 1.0, self.trust_coefficient * p_norm / below)
+        ratio: Any = np.where(zero, 1.0, self.trust_coefficient * p_norm / below)
         if self.without_decay == "plain" and not self.weight_decay:
             ratio = 1.0
         if self.buffer_holds == "steps":

@@ -113,9 +113,10 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
 
 
 def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
-    """Whether a state has its slot's shape; axes of one number may be left out where it is not one an element."""
+    """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
     legal = slot.shape(p)
-    return shape == legal or (slot.level != "element" and math.prod(shape) == math.prod(legal))
+    free = slot.level != "element" or len(shape) == 1
+    return shape == legal or (free and math.prod(shape) == math.prod(legal))
 
 
 def _same(first: Observation, second: Observation) -> bool:

@@ -57,8 +57,8 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     enclosure = Enclosure(step.plan.graph, model)
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
-        small = set(step.plan.graph.levels.values()) - {"element"}
-        if small or step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
+        graph = step.plan.graph
+        if graph.small or graph.reductions() or step.after["p"].size <= CHUNK:
             return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
         return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
 
@@ -142,7 +142,7 @@ def _judge(
         groups[branch.shared] = union(groups.get(branch.shared), judged)
         for n in branch.sets:
             if n not in wide:
-                small = enclosure.graph.levels.get(n, "element") != "element"
+                small = n in enclosure.graph.small
                 shape = np.shape(branch.sets[n].value) if small else after["p"].shape
                 carried[n] = _hull(carried.get(n), branch.sets[n], shape)
     best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.values()))
@@ -213,7 +213,7 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
 def _within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Marks of elements as those of an output that is one number a row, a column or a tensor: any of its elements'."""
     axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
-    return marks.any(axis=axes, keepdims=True) if axes else marks
+    return np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
 
 
 def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:

@@ -94,7 +94,9 @@ class _Leaf:
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
             want = np.asarray(self.initial[name], dtype=np.float64)
-            status = np.where(np.asarray(value, dtype=np.float64) == want, judge.INSIDE, judge.OUTSIDE)
+            # kept in a wider dtype, it is right if it rounds to the right one
+            rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
+            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
     def _step(self, t: int) -> Step:

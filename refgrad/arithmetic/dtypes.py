@@ -29,6 +29,8 @@ def format_of(dtype: Any) -> Format:
     """The facts of a float dtype, those of ml_dtypes included; `ArgumentError` for any other."""
     dtype = np.dtype(dtype)
     try:
+        if dtype.kind == "c":
+            raise TypeError  # a complex dtype has the facts of its parts, but is no float dtype
         info = ml_dtypes.finfo(dtype)
     except (ValueError, TypeError):
         raise bad_argument(

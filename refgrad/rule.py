@@ -7,6 +7,8 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.util
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -41,6 +43,25 @@ class Range:
             number = math.nan
         if isinstance(value, (bool, str)) or number not in self:
             raise bad_argument(name, value, f"a number in {self}")
+        return number
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do."""
+
+    low: int
+    high: int | None = None
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low}" + ("" if self.high is None else f" to {self.high}")
+
+    def check(self, name: str, value: object) -> int:
+        """The value as an int; `ArgumentError` if it is not a whole number or out of range."""
+        whole = not isinstance(value, bool) and hasattr(value, "__index__")
+        number = int(value) if whole else self.low - 1  # type: ignore[call-overload]
+        if number < self.low or (self.high is not None and number > self.high):
+            raise bad_argument(name, value, str(self))
         return number
 
 
@@ -142,6 +163,9 @@ class State(Mapping[str, Slot]):
 
 REGISTRY: dict[str, type[Rule]] = {}
 
+#: the packages that hold rules
+ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +175,10 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the rules of a room are called, such as "optimizer"
+    kind: ClassVar[str] = "rule"
+    #: the array that gives elementwise values their shape, and the working dtype
+    primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
@@ -166,7 +194,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Whole | Choice | Flag]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -207,6 +235,18 @@ class Rule:
                     found.append((f"{name}={value}", self.replace(**{name: value})))
         return found
 
+    def takes(self) -> Mapping[str, str]:
+        """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
+        raise NotImplementedError
+
+    def hosts(self) -> tuple[str, ...]:
+        """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
+        return ()
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The rule's algorithm on values by name: results by name. Any arithmetic's values may be handed."""
+        raise NotImplementedError
+
     def slots(self) -> dict[str, Slot]:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
@@ -232,8 +272,15 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def find(name: str) -> type[Rule]:
     """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
-    import refgrad.optimizers  # noqa: F401  (fills the registry)
+    known = rules()
+    if name in known:
+        return known[name]
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
 
-    if name in REGISTRY:
-        return REGISTRY[name]
-    raise ArgumentError(f"no rule is called {name!r}{nearest(name, REGISTRY)}; `refgrad list` shows all")
+
+def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
+    """Every rule by name, or those that are of a base class, such as `Optimizer`."""
+    for room in ROOMS:
+        if importlib.util.find_spec(f"refgrad.{room}") is not None:
+            importlib.import_module(f"refgrad.{room}")
+    return {name: cls for name, cls in sorted(REGISTRY.items()) if base is None or issubclass(cls, base)}

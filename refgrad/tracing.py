@@ -25,7 +25,7 @@ class Plan:
 
     rule: Rule
     graph: Graph
-    #: names that host expressions read besides the hyperparameters: ``t``, host slots and lengths
+    #: names that host expressions read besides the hyperparameters: the rule's `hosts`, and lengths
     free: tuple[str, ...]
 
     @cached_property
@@ -82,46 +82,48 @@ def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
     """The names besides the hyperparameters, in the order that a plan's functions take them."""
-    hosts = tuple(n for n, slot in rule.slots().items() if slot.host)
-    return ("t", *hosts, "tensor_length") + (("row_length",) if ndim else ())
+    return (*rule.hosts(), "tensor_length") + (("row_length",) if ndim else ())
 
 
-def free_values(rule: Rule, shape: tuple[int, ...], t: int, hosts: Mapping[str, float]) -> tuple[float, ...]:
-    """The values of `free_names` at a step."""
-    size = math.prod(shape)
-    lengths = (float(size), float(math.prod(shape[1:]))) if shape else (float(size),)
-    return (float(t), *hosts.values(), *lengths)
+def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
+    """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
+    lengths = (float(math.prod(shape)), float(math.prod(shape[1:]))) if shape else (1.0,)
+    return (*map(float, hosts.values()), *lengths)
 
 
 def trace(rule: Rule, ndim: int, free: Mapping[str, float]) -> Plan:
-    """The plan of a rule's update for parameters of a number of axes, on the branches that ``free`` values take."""
+    """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take."""
     scope = host.Scope(host.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
-    slots = rule.slots()
-    arguments: list[Any] = [builder.input("p"), builder.input("g")]
-    for name, slot in rule.state.items():
-        present = name in slots
-        arguments.append((scope.named(name, free[name]) if slot.host else builder.input(name)) if present else None)
-    results = with_hosts(rule, scope).update(*arguments, scope.named("t", free["t"]))  # type: ignore[attr-defined]
-    named = dict(zip(("p", *rule.state), results, strict=True))
-    outputs = {n: builder.lift(named[n]) for n in ("p", *slots) if isinstance(named[n], Tracer)}
-    host_outputs = {n: named[n].expr for n, s in slots.items() if s.host}
+    given: dict[str, Any] = {name: builder.input(name, level) for name, level in rule.takes().items()}
+    given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
+    results = with_hosts(rule, scope).body(given)
+    outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
+    host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
     graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)))
     return Plan(rule, graph, free_names(rule, ndim))
 
 
-def literal(rule: Rule, arrays: Mapping[str, np.ndarray], t: int, hosts: Mapping[str, float]) -> dict[str, Any]:
-    """One step by running the rule's body on NumPy arrays as it stands: the meaning of the rule.
+def plan_for(rule: Rule, ndim: int, free: tuple[float, ...]) -> Plan:
+    """The plan of a rule whose guards hold for these values of `free_names`; plans are kept with the rule."""
+    plans: dict[int, list[Plan]] = rule.__dict__.setdefault("_plans", {})
+    known = plans.setdefault(ndim, [])
+    for plan in known:
+        if plan.holds(*free):
+            return plan
+    known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True))))
+    return known[-1]
 
-    The arrays have the working dtype. Returns ``p`` and every slot by name, host slots as floats.
+
+def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:
+    """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
+
+    The arrays have the working dtype. Returns the results by name, host numbers as floats.
     """
-    if arrays["p"].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
-        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, t, hosts)
+    if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
+        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, hosts)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
     scope = host.Scope(host.TABLES[rule.scalars])
-    slots = rule.slots()
-    state = [(scope.named(n, hosts[n]) if s.host else arrays[n]) if n in slots else None for n, s in rule.state.items()]
     with np.errstate(all="ignore"):
-        results = with_hosts(rule, scope).update(arrays["p"], arrays["g"], *state, scope.named("t", t))  # type: ignore[attr-defined]
-    named = dict(zip(("p", *rule.state), results, strict=True))
-    return {n: named[n].value if n in slots and slots[n].host else named[n] for n in ("p", *slots)}
+        results = with_hosts(rule, scope).body({**arrays, **{n: scope.named(n, hosts[n]) for n in rule.hosts()}})
+    return {n: v.value if isinstance(v, host.Host) else v for n, v in results.items()}

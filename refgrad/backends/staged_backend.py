@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import primitives
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import Node
-from refgrad.backends import kernels, threads
+from refgrad.backends import crew, kernels
 from refgrad.backends.staged_source import PassSource, pass_sources
 from refgrad.tracing import Plan
 
@@ -40,8 +40,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
         return
     scalars = plan.scalars(*free)
     values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
-    if count is None:
-        count = threads.available() if p.size >= threads.WORTH_SPLITTING else 1
+    count = crew.worth(p.size) if count is None else count
     for piece in sources(plan, p.dtype):
         with np.errstate(all="ignore"):
             _small(piece.sweep.before, values)
@@ -75,21 +74,19 @@ def _sweep(
     taken = [scalars[i] for i in piece.scalars]
     at = [a.ctypes.data for a in given]
     if not sweep.reductions:
-
-        def store(start: int, size: int, held: object = given) -> None:  # chunks outlive an interrupted caller's arrays
-            kernel(start, start + size, n, row_length, *at, *taken)
-
-        threads.run(store, n, count)
+        chunks = crew.split(n, count)
+        crew.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
         return
     rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
     blocks = rows * -(-length // primitives.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
     into = [a.ctypes.data for a in partial]
-
-    def fold(start: int, size: int, held: object = (given, partial)) -> None:
-        buffer = np.empty(len(partial) * primitives.BLOCK, p.dtype)
-        kernel(start, start + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
-
-    threads.run(fold, blocks, count)
+    chunks = crew.split(blocks, count, 1)
+    buffers = [np.empty(len(partial) * primitives.BLOCK, p.dtype) for _ in chunks]
+    packed = [
+        kernel.pack(i, i + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
+        for (i, size), buffer in zip(chunks, buffers, strict=True)
+    ]
+    crew.run(kernel, packed, (given, partial, buffers))
     for node, sums in zip(sweep.reductions, partial, strict=True):
         values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)

@@ -10,9 +10,10 @@ import numpy as np
 
 from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import as_array
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule, Slot
-from refgrad.tracing import Plan, free_names, free_values, trace
+from refgrad.tracing import Plan, free_values, plan_for
 
 OptimizerState = dict[str, Any]
 
@@ -23,6 +24,26 @@ class Optimizer(Rule):
     def update(self, p: Any, g: Any, *state_and_t: Any) -> tuple[Any, ...]:
         """The paper's algorithm: ``(p, g, *slots, t) -> (p, *slots)``; a subclass writes it."""
         raise NotImplementedError
+
+    kind = "optimizer"
+
+    def takes(self) -> dict[str, str]:
+        """``p``, ``g`` and the slots that are arrays."""
+        return dict.fromkeys(("p", "g", *(n for n, s in self.slots().items() if not s.host)), "element")
+
+    def hosts(self) -> tuple[str, ...]:
+        """``t``, the step counted from 1, and the slots that are numbers."""
+        known: tuple[str, ...] | None = self.__dict__.get("_hosts")
+        if known is None:
+            known = ("t", *(n for n, s in self.slots().items() if s.host))
+            object.__setattr__(self, "_hosts", known)
+        return known
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`update` on values by name; a slot that does not exist is handed as None."""
+        state = [given.get(name) for name in self.state]
+        results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *state, given["t"]), strict=True))
+        return {name: results[name] for name in ("p", *self.slots())}
 
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
         """The state before the first step.
@@ -79,8 +100,8 @@ class Optimizer(Rule):
         arrays = plain(p, g, state, self.slots())
         if arrays is not None:
             t = int(state["t"]) + 1
-            free = free_values(self, p.shape, t, {})
-            backends.runner(backend)(self._plan(p.ndim, free), free, arrays, threads)
+            free = free_values(p.shape, {"t": t})
+            backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
         work = self._prepare(p, g, state, True)
@@ -94,16 +115,7 @@ class Optimizer(Rule):
     def plan(self, shape: tuple[int, ...], t: int, hosts: Mapping[str, float] | None = None) -> Plan:
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
         hosts = hosts or {n: 1.0 for n, s in self.slots().items() if s.host}
-        return self._plan(len(shape), free_values(self, shape, t, hosts))
-
-    def _plan(self, ndim: int, free: tuple[float, ...]) -> Plan:
-        plans: dict[int, list[Plan]] = self.__dict__.setdefault("_plans", {})
-        known = plans.setdefault(ndim, [])
-        for plan in known:
-            if plan.holds(*free):
-                return plan
-        known.append(trace(self, ndim, dict(zip(free_names(self, ndim), free, strict=True))))
-        return known[-1]
+        return plan_for(self, len(shape), free_values(shape, {"t": t, **hosts}))
 
     def _prepare(self, p: Any, g: Any, state: Mapping[str, Any], in_place: bool) -> list[Leaf]:
         """Every leaf with its arrays, checked; nothing has been written when this raises."""
@@ -146,8 +158,8 @@ class Optimizer(Rule):
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         for leaf in work:
-            free = free_values(self, leaf.arrays["p"].shape, t, leaf.hosts)
-            plan = self._plan(leaf.arrays["p"].ndim, free)
+            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts})
+            plan = plan_for(self, leaf.arrays["p"].ndim, free)
             arrays, narrow = working_copies(leaf.arrays)
             run(plan, free, arrays, threads)
             for name in narrow:
@@ -184,7 +196,7 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         if type(array) is not np.ndarray or array.dtype is not dtype or array.shape != shape or array.base is not None:
             return None
         flags = array.flags
-        if not (flags.c_contiguous and flags.aligned and (flags.writeable or name == "g")):
+        if not (flags.carray or (name == "g" and flags.c_contiguous and flags.aligned)):  # carray: writeable too
             return None
     return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
 
@@ -200,17 +212,6 @@ class Leaf:
         """The same with new arrays for all that a step writes."""
         arrays = {n: a if n == "g" else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
         return Leaf(arrays, dict(self.hosts))
-
-
-def as_array(value: Any, name: str) -> np.ndarray:
-    """A NumPy array of a float dtype; `ArgumentError` for anything else."""
-    if not isinstance(value, np.ndarray):
-        if not isinstance(value, np.generic):
-            raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
-        value = np.asarray(value)
-    if not dtypes.is_float(value.dtype):
-        raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
-    return value
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str) -> None:

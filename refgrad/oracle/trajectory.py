@@ -16,7 +16,7 @@ from refgrad.oracle.drive import Record
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
-from refgrad.tracing import free_names, free_values
+from refgrad.tracing import free_names, free_values, plan_for
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class _Leaf:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(self.rule, p.shape, t, hosts)
-        plan = self.rule._plan(p.ndim, free)
+        free = free_values(p.shape, {"t": t, **hosts})
+        plan = plan_for(self.rule, p.ndim, free)
         self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
         after["p"] = self.record.seen[t].params[self.index]

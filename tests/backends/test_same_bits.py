@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import REGISTRY, find
+from refgrad.rule import find, rules
 
-find("AdamW")  # fills the registry
-RULES = [variant for cls in REGISTRY.values() for variant in (cls(), *(rule for _, rule in cls().variants()))]
+RULES = [variant for cls in rules(Optimizer).values() for variant in (cls(), *(rule for _, rule in cls().variants()))]
 
 
 def adversarial(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:

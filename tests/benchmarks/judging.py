@@ -24,15 +24,15 @@ def _arrays(size: int) -> dict[str, np.ndarray]:
 def evaluate(size: int) -> Callable[[], Any]:
     """The body of AdamW on float64 arrays."""
     arrays = {name: array.astype(np.float64) for name, array in _arrays(size).items()}
-    return lambda: literal(AdamW(), arrays, 3, {})
+    return lambda: literal(AdamW(), arrays, {"t": 3})
 
 
 def judge_step(size: int) -> Callable[[], Any]:
     """All outputs of one step of AdamW, judged."""
     rule, arrays = AdamW(), _arrays(size)
-    free = free_values(rule, (size,), 3, {})
+    free = free_values((size,), {"t": 3})
     plan = rule.plan((size,), 3)
     before = {name: Bounded(array.astype(np.float64)) for name, array in arrays.items()}
-    after = {n: np.asarray(a) for n, a in literal(rule, arrays, 3, {}).items()}
+    after = {n: np.asarray(a) for n, a in literal(rule, arrays, {"t": 3}).items()}
     step = Step(plan, dict(zip(plan.free, free, strict=True)), before, after)
     return lambda: judge(step, Policy())

@@ -103,6 +103,8 @@ def _settle(value: Array, error: Array, model: Model) -> Bounded:
         value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
         maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
         error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
     return Bounded(value, error)
 
 

@@ -122,3 +122,24 @@ def test_the_working_precision() -> None:
         assert not dtypes.is_float(wrong)
         with pytest.raises(ArgumentError, match="legal: a float dtype"):
             dtypes.working(wrong)
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_shortest_decimals_read_back_and_no_shorter_one_does(dtype: type) -> None:
+    numbers = values(codes(dtype)[:: 997 if np.dtype(dtype).itemsize == 2 else 2003], dtype)
+    for value in numbers[1:]:
+        text = dtypes.shortest(float(value), dtype)
+        assert dtypes.round_to(np.asarray(float(text)), dtype) == value
+        digits = len(text.partition("e")[0].replace(".", "").strip("0"))
+        if digits > 1:
+            shorter = np.asarray(float(f"{value:.{digits - 1}g}"))
+            assert dtypes.round_to(shorter, dtype) != value
+        if np.dtype(dtype).kind == "f":  # NumPy's own algorithm has as few digits
+            assert digits == len(str(np.dtype(dtype).type(value)).partition("e")[0].replace(".", "").strip("0"))
+
+
+def test_shortest_decimals_of_other_numbers() -> None:
+    assert dtypes.shortest(0.1, np.float32) == "0.1"  # not of float32's grid: as float64
+    assert dtypes.shortest(1 / 3, np.float32) == "0.3333333333333333"
+    assert dtypes.shortest(float(np.float32(1 / 3)), "float32") == "0.33333334"
+    assert [dtypes.shortest(x, np.float16) for x in (np.inf, -np.inf, np.nan, -0.0)] == ["inf", "-inf", "nan", "-0"]

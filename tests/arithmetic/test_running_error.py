@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,17 @@ def test_nothing_is_said_of_zero_over_zero_unless_both_are_exact() -> None:
     assert np.isnan(exact.value[0])
     assert np.isfinite(loose.value[0])
     assert loose.bound()[0] == np.inf
+
+
+@pytest.mark.parametrize("choose", [bounds.maximum, bounds.minimum])
+def test_what_may_have_overflowed_stays_open_in_an_extremum(choose: Any) -> None:
+    """In float64 the centre may overflow as well, and infinity minus infinity once stood for its bound."""
+    model = model_for(Policy(), np.dtype(np.float64))
+    one, huge = Bounded(np.ones(1)), Bounded(np.full(1, 1e200))
+    with np.errstate(all="ignore"):
+        maybe = bounds.product(1, [Bounded(huge.value, huge.value), huge], [], model)
+        large = Bounded(np.full(1, 0.9 * LARGEST))
+        surely = bounds.total([(1, large), (1, large)], None, MODEL)
+        assert choose(maybe, one, model).bound()[0] == np.inf
+        same = choose(surely, surely, MODEL)
+    assert (same.value[0], same.bound()[0]) == (np.inf, 0.0)

@@ -20,7 +20,7 @@ from refgrad.arithmetic.graph import Node
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.policy import Policy
-from refgrad.tracing import Plan, free_values
+from refgrad.tracing import Plan, free_values, plan_for
 
 Array = np.ndarray
 SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
@@ -367,8 +367,8 @@ class Run:
             hosts = {n: v for n, v in self.state[leaf].items() if self.rule.slots()[n].host}
             arrays = {n: v for n, v in self.state[leaf].items() if n not in hosts}
             arrays |= {"p": self.params[leaf], "g": g}
-            free = free_values(self.rule, g.shape, self.t, hosts)
-            plan = self.rule._plan(g.ndim, free)
+            free = free_values(g.shape, {"t": self.t, **hosts})
+            plan = plan_for(self.rule, g.ndim, free)
             new = self.advanced(plan, free, arrays)
             self.params[leaf] = new.pop("p")
             self.state[leaf] = {**new, **dict(zip(hosts, plan.host_outputs(*free), strict=True))}

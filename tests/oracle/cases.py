@@ -9,14 +9,12 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs, generate
-from refgrad.rule import REGISTRY, Range, find
+from refgrad.rule import Range, rules
 
 
 def shipped() -> list[Optimizer]:
     """Every optimizer of the registry with its defaults."""
-    find("AdamW")
-    rules = [cls for cls in REGISTRY.values() if issubclass(cls, Optimizer) and cls.__module__.startswith("refgrad.")]
-    return [cls() for cls in rules]
+    return [cls() for cls in rules(Optimizer).values() if cls.__module__.startswith("refgrad.")]
 
 
 def named(rule: Optimizer) -> list[Optimizer]:

@@ -15,7 +15,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import REDUCTIONS, Node, walk
-from refgrad.arithmetic.primitives import exp, tree_max, tree_sum
+from refgrad.arithmetic import primitives
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands
@@ -24,9 +24,9 @@ ORDERED = frozenset({"lt", "le", "gt", "ge"})
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{name: ufunc for ufunc, name in UFUNCS.items()},
     "where": np.where,
-    "exp": exp,
-    "sum": tree_sum,
-    "max": tree_max,
+    "sum": primitives.tree_sum,
+    "max": primitives.tree_max,
+    **{name: getattr(primitives, name) for name in ("exp", "log", "sin", "cos", "tanh", "power")},
 }
 
 #: where a change of sign is looked for: both signs of powers of 32, and zero, times a typical gradient

@@ -78,7 +78,7 @@ def test_of_nothing() -> None:
 
 
 def test_what_a_reduction_may_run_over() -> None:
-    with pytest.raises(ArgumentError, match="over is 'rows'; legal: 'tensor' or 'row'"):
+    with pytest.raises(ArgumentError, match="over is 'rows'; legal: 'tensor', 'row' or 'column'"):
         tree_sum(np.ones(3), "rows")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="legal: at least 1"):
         tree_sum(np.asarray(1.0), "row")

@@ -155,7 +155,7 @@ class Program:
         if node.op == "max":
             axes = None if node.attribute == "tensor" else tuple(range(1, args[0].ndim))
             return np.max(args[0], axis=axes, keepdims=True)
-        return self.round(PLAIN[node.op](*args)) if node.op in ("sqrt", "exp") else PLAIN[node.op](*args)
+        return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else PLAIN[node.op](*args)
 
     # sums
 
@@ -314,9 +314,19 @@ class Collected:
         return self.program.round(self.scale), self.program.value(self.node)
 
 
-PLAIN: Mapping[str, Callable[..., Array]] = {
+ROUNDED: Mapping[str, Callable[..., Array]] = {
     "sqrt": np.sqrt,
     "exp": np.exp,
+    "log": np.log,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "power": np.power,
+}
+PLAIN: Mapping[str, Callable[..., Array]] = {
+    "rint": np.rint,
+    "floor": np.floor,
+    "ceil": np.ceil,
     "neg": np.negative,
     "abs": np.abs,
     "sign": np.sign,

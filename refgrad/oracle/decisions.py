@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
+from refgrad.arithmetic import dtypes, primitives
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import REDUCTIONS, Node, walk
-from refgrad.arithmetic import primitives
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands

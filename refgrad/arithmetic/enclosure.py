@@ -174,7 +174,10 @@ class Enclosure:
         for i, first in enumerate(terms):
             for second in terms[i + 1 :]:
                 if first and second and abs(first[0] + second[0] - 1.0) < 1e-12 and first[0] > 0 < second[0]:
-                    extra = min(first[0], second[0]) * 2.0 * (first[1] + second[1])
+                    extent = first[1] + second[1]
+                    # the difference b - a may overflow where the sum does not
+                    extent = np.where(extent > self.model.largest, np.inf, extent)
+                    extra = min(first[0], second[0]) * 2.0 * extent
                     found = extra if found is None else found + extra
         return found
 

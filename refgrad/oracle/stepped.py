@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
@@ -31,10 +32,13 @@ def judge(request: Request) -> Verdict:
     assert isinstance(rule, Optimizer)
     if not isinstance(request.inputs, Inputs | None):
         raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
-    subject = resolve(request.candidate, request.options)
-    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit)
-    generated = request.inputs if request.inputs is not None else generate(request.steps, request.dtype, request.seed)
-    return _verdict(claim, claim.drive(generated), request.shrink)
+    stated = check_stated(request.state_names, rule.slots(), str(rule))
+    subject = resolve(request.candidate, request.options, stated)
+    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
+    inputs = request.inputs
+    if inputs is None:
+        inputs = generate(request.steps, request.dtype, request.seed, rule)
+    return _verdict(claim, claim.drive(inputs), request.shrink)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class _Claim:
     policy: Policy
     options: Mapping[str, Any]
     time_limit: float
+    stated: Mapping[str, str]
 
     def drive(self, inputs: Inputs) -> Record:
         record = drive(self.subject, self.rule, inputs, self.time_limit)
@@ -111,7 +116,7 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     """A line of Python that gives this verdict again."""
     name = claim.subject.name
     target = repr(name.partition("(")[0]) if ":" in name else name
-    given = {"options": claim.options, "policy": claim.policy.changed()}
+    given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
     if least is not None and np.prod(least.shape) == 1:

@@ -1,6 +1,7 @@
 """Every quantizer, by name."""
 
 from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
 from refgrad.quantizers.gguf import (
     IQ4_NL,
     Q2_K,
@@ -16,8 +17,12 @@ from refgrad.quantizers.gguf import (
     TQ1_0,
     TQ2_0,
 )
+from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
+from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 
 __all__ = [
+    "BWN",
+    "INQ",
     "IQ4_NL",
     "Q2_K",
     "Q3_K",
@@ -31,6 +36,15 @@ __all__ = [
     "Q8_0",
     "TQ1_0",
     "TQ2_0",
+    "TTQ",
+    "TWN",
+    "APoT",
+    "BitNetActivations",
+    "BitNetWeights",
+    "KMeans",
+    "LogQuantizer",
+    "OptimalCodebook",
+    "ProductQuantizer",
     "Quantized",
     "Quantizer",
 ]

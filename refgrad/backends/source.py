@@ -42,13 +42,17 @@ TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign i
 
 @dataclass(frozen=True)
 class KernelSource:
-    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``."""
+    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``.
+
+    ``types`` are the arrays' dtypes, where they are not all ``dtype``.
+    """
 
     text: str
     arrays: tuple[str, ...]
     scalars: int
     dtype: np.dtype
     integers: int = 1
+    types: tuple[str, ...] = ()
 
 
 def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:

@@ -1,6 +1,7 @@
 """Every quantizer, by name."""
 
 from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
 from refgrad.quantizers.gguf import (
     IQ4_NL,
@@ -41,6 +42,7 @@ __all__ = [
     "APoT",
     "BitNetActivations",
     "BitNetWeights",
+    "Cast",
     "KMeans",
     "LogQuantizer",
     "OptimalCodebook",

@@ -18,7 +18,9 @@ from refgrad.quantizers.gguf import (
     TQ1_0,
     TQ2_0,
 )
+from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
+from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Q5_K",
     "Q6_K",
     "Q8_0",
+    "QSGD",
     "TQ1_0",
     "TQ2_0",
     "TTQ",
@@ -45,8 +48,16 @@ __all__ = [
     "Cast",
     "KMeans",
     "LogQuantizer",
+    "OneBit",
     "OptimalCodebook",
+    "PowerSGD",
     "ProductQuantizer",
     "Quantized",
     "Quantizer",
+    "RandomK",
+    "SignSGD",
+    "TernGrad",
+    "TopK",
+    "error_feedback",
+    "majority_vote",
 ]

@@ -162,7 +162,7 @@ class KMeans(Codebook):
         return lloyd(values[:, None], start[:, None], self.iterations)[0][:, 0]
 
     def gradient(self, codes: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """dL/dc_k: the sum of g over the elements with code k, in float64. Ibid., 3.3, equation 3."""
+        """dL/dc_k: the sum of g over the elements with code k, in float64. Ibid., 3.3."""
         return np.bincount(codes.reshape(-1), weights=g.reshape(-1).astype(np.float64), minlength=self.clusters)
 
 
@@ -216,7 +216,7 @@ class ProductQuantizer(Quantizer):
         return arrays["codebooks"][numbers, arrays["codes"]].reshape(shape)
 
     def distances(self, query: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Squared distances of one query vector to all that is stored, from one table a subspace (ibid., equation 13)."""
+        """Squared distances of one query vector to all that is stored, from one table a subspace (ibid., the asymmetric distance)."""
         parts = np.asarray(query, np.float64).reshape(self.subspaces, 1, -1)
         table = ((parts - arrays["codebooks"].astype(np.float64)) ** 2).sum(axis=2)
         return table[np.arange(self.subspaces)[None], arrays["codes"]].sum(axis=1)

@@ -30,8 +30,8 @@ class LogQuantizer(Quantizer):
 
     k = round(log2 |x|); below the lowest power it is zero, above the highest it is that. The boundary between 2**k and
     2**(k+1) is 2**(k + 1/2), decided from the significand, exactly. Parts: ``codes``, int8: 0, or the sign times
-    k - full_scale + 2**bits. Source: Miyashita et al. 2016, arXiv:1603.01025, equations 7 to 9 (there for activations,
-    which have no sign). Infinity takes the highest power; NaN has the code -128 and decodes to NaN.
+    k - full_scale + 2**bits. Source: Miyashita et al. 2016, arXiv:1603.01025, section 3 (there for activations, which
+    have no sign). Infinity takes the highest power; NaN has the code -128 and decodes to NaN.
     """
 
     bits: Annotated[int, Whole(1, 6)] = 4
@@ -47,7 +47,7 @@ class LogQuantizer(Quantizer):
     citation = Citation(
         "Miyashita et al. 2016",
         "Convolutional Neural Networks using Logarithmic Data Representation",
-        "arXiv:1603.01025, equations 7-9",
+        "arXiv:1603.01025, section 3",
     )
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,13 +70,13 @@ class INQ(Quantizer):
 
     n1 = floor(log2(4 max|W| / 3)), n2 = n1 + 1 - 2**(bits - 1) / 2. With neighbouring levels a < b (0 among them), w
     becomes b where (a + b) / 2 <= |w| < 3 b / 2. Parts: ``exponent``, n1, int16; ``codes``, int8: 0, or the sign times
-    n - n2 + 1. Source: Zhou et al. 2017, arXiv:1702.03044, equations 1 to 4. A tensor that holds NaN or an infinity is NaN.
+    n - n2 + 1. Source: Zhou et al. 2017, arXiv:1702.03044, section 2.1. A tensor that holds NaN or an infinity is NaN.
     """
 
     bits: Annotated[int, Whole(3, 7)] = 5
     parts = ("exponent", "codes")
 
-    citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, equations 1-4")
+    citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, section 2.1")
 
     @property
     def lowest(self) -> int:
@@ -115,7 +115,7 @@ class APoT(Quantizer):
 
     Levels q = gamma (p_0 + p_1 + ...), p_i in {0, 2**-i, 2**-(i+n), ...}, gamma so that the largest is 1; x is about
     alpha sign(x) q(|x| / alpha), clipped at 1. Parts: ``codes``, int8: sign times the level's number. Source: Li et al.
-    2020, arXiv:1909.13144, equations 5 and 6; 3 and 5 bits as in the authors' code. A magnitude half-way between two
+    2020, arXiv:1909.13144, section 2.2; 3 and 5 bits as in the authors' code. A magnitude half-way between two
     levels takes the lower one (the authors' code takes the one that comes first in a Python set). NaN has the code -128.
     """
 
@@ -126,7 +126,7 @@ class APoT(Quantizer):
         Flag("the gradient of what is clipped is 0 (the paper, and activations); else it passes (the code's weights)"),
     ] = True
 
-    citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, equations 5 and 6")
+    citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, section 2.2")
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -150,7 +150,7 @@ class APoT(Quantizer):
         return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * (self.levels[number] * self.alpha))
 
     def gradients(self, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.floating]:
-        """dx and dalpha: g [|x| <= alpha], and the sum of g (q - x/alpha) inside, g sign(x) outside. Ibid., equation 9."""
+        """dx and dalpha: g [|x| <= alpha], and the sum of g (q - x/alpha) inside, g sign(x) outside. Ibid., section 2.3."""
         share = x / x.dtype.type(self.alpha)
         outside = np.abs(share) > 1
         unit = self.replace(alpha=1.0).decode(self.encode(x), x.shape).astype(x.dtype)

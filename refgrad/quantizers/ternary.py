@@ -108,7 +108,7 @@ def xnor_activation_scale(x: np.ndarray, height: int, width: int) -> np.ndarray:
         height, width: the filter's size, at most ``rows`` and ``columns``.
 
     Returns:
-        Shape ``(rows - height + 1, columns - width + 1)``. Source: arXiv:1603.05279, 3.2, equation 10.
+        Shape ``(rows - height + 1, columns - width + 1)``. Source: arXiv:1603.05279, 3.2.
     """
     if x.ndim != 3 or not (1 <= height <= x.shape[1] and 1 <= width <= x.shape[2]):
         raise bad_argument("x.shape", x.shape, f"(channels, rows >= {height}, columns >= {width})")
@@ -121,12 +121,12 @@ class TWN(FewValues):
     """Ternary weights: zero up to 0.7 times the mean magnitude, one scale for the others.
 
     Delta = 0.7 mean |W|; t = sign(W) [|W| > Delta]; alpha = the mean of |W| over |W| > Delta, the best scale for this t in
-    least squares; 0 if there are none. Source: Li et al. 2016, arXiv:1605.04711, equations 4 to 6 (ties go to zero).
+    least squares; 0 if there are none. Source: Li et al. 2016, arXiv:1605.04711, section 2 (ties go to zero).
     """
 
     threshold: Positive = 0.7
 
-    citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, equations 4-6")
+    citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
 
     def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean of what exceeds Delta, and ternary codes."""

@@ -1,5 +1,6 @@
 """Every quantizer, by name."""
 
+from refgrad.quantizers.adaround import AdaRound
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
@@ -22,9 +23,14 @@ from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGra
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
+from refgrad.quantizers.transforms import hadamard, smooth_scales
+from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
 
 __all__ = [
+    "AWQ",
     "BWN",
+    "GPTQ",
+    "HQQ",
     "INQ",
     "IQ4_NL",
     "Q2_K",
@@ -43,6 +49,7 @@ __all__ = [
     "TTQ",
     "TWN",
     "APoT",
+    "AdaRound",
     "BitNetActivations",
     "BitNetWeights",
     "Cast",
@@ -55,9 +62,13 @@ __all__ = [
     "Quantized",
     "Quantizer",
     "RandomK",
+    "RoundToNearest",
     "SignSGD",
     "TernGrad",
     "TopK",
     "error_feedback",
+    "hadamard",
+    "hessian",
     "majority_vote",
+    "smooth_scales",
 ]

@@ -216,7 +216,7 @@ class ProductQuantizer(Quantizer):
         return arrays["codebooks"][numbers, arrays["codes"]].reshape(shape)
 
     def distances(self, query: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Squared distances of one query vector to all that is stored, from one table a subspace (ibid., the asymmetric distance)."""
+        """Squared distances of one query vector to all that is stored, by one table a subspace (asymmetric distance, ibid.)."""
         parts = np.asarray(query, np.float64).reshape(self.subspaces, 1, -1)
         table = ((parts - arrays["codebooks"].astype(np.float64)) ** 2).sum(axis=2)
         return table[np.arange(self.subspaces)[None], arrays["codes"]].sum(axis=1)

@@ -162,8 +162,9 @@ def sign(x: np.ndarray, zero: str) -> np.ndarray:
 class SignSGD(Quantizer):
     """The sign of each element. Parts: ``codes``, int8.
 
-    NaN counts as zero. Scaled, ``scale`` is a part, and one NaN makes all of it NaN: (||p||_1 / d) sign(p) is the compressor
-    of EF-signSGD. Source: Bernstein et al. 2018, arXiv:1802.04434, algorithm 1; Karimireddy et al. 2019, arXiv:1901.09847, algorithm 1.
+    NaN counts as zero. Scaled, ``scale`` is a part, and one NaN makes all of it NaN; (||p||_1 / d) sign(p) is the compressor
+    of EF-signSGD. Source: Bernstein et al. 2018, arXiv:1802.04434, algorithm 1; Karimireddy et al. 2019,
+    arXiv:1901.09847, algorithm 1.
     """
 
     zero: Zero = "zero"

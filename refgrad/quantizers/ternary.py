@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,6 +21,19 @@ Per = Annotated[
         token="one scale for each vector along the last axis",
     ),
 ]
+
+Quotient = Annotated[
+    str,
+    Choice(
+        divide="a number divided by the array, rounded once",
+        reciprocal="the number times the rounded reciprocal, which is how torch divides a number by a tensor",
+    ),
+]
+
+
+def divided_by(number: Any, x: np.ndarray, how: str) -> np.ndarray:
+    """A number over an array, as a `Quotient` says."""
+    return number / x if how == "divide" else number * (1 / x)
 
 
 def rows_of(x: np.ndarray, per: str) -> np.ndarray:
@@ -231,13 +244,7 @@ class BitNetActivations(FewValues):
 
     per: Per = "token"
     eps: Positive = 1e-5
-    quotient: Annotated[
-        str,
-        Choice(
-            divide="s is 127 divided by the maximum",
-            reciprocal="s is 127 times the rounded reciprocal, which is how torch divides a number by a tensor",
-        ),
-    ] = "divide"
+    quotient: Quotient = "divide"
 
     citation = Citation(
         "Ma et al. 2024", "The Era of 1-bit LLMs: Training Tips, Code and FAQ", "github.com/microsoft/unilm, bitnet"
@@ -246,7 +253,7 @@ class BitNetActivations(FewValues):
     def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """s, and rounded codes."""
         largest = np.maximum(tree_max(np.abs(x), "row"), x.dtype.type(self.eps))
-        scale = 127 / largest if self.quotient == "divide" else 127 * (1 / largest)
+        scale = divided_by(x.dtype.type(127), largest, self.quotient)
         return scale, np.clip(np.rint(x * scale), -128, 127)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

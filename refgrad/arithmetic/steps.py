@@ -46,21 +46,25 @@ def step(x: Any, rule: Step) -> Any:
 
 @dataclass(frozen=True)
 class Integer:
-    """The nearest integer: "even" sends a tie to the even one, "away" away from zero. NaN stays."""
+    """The nearest integer from ``low`` to ``high``; "even" sends a tie to the even one, "away" away from zero. NaN stays."""
 
     ties: str = "even"
+    low: float = -math.inf
+    high: float = math.inf
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.ties == "even":
-            return np.rint(x)
-        whole = np.trunc(x)  # x - whole is exact, where floor(|x| + 0.5) would round
-        return np.where(np.isfinite(x), whole + np.copysign(np.abs(x - whole) >= 0.5, x), x).astype(x.dtype)
+            whole = np.rint(x)
+        else:
+            whole = np.trunc(x)  # x - whole is exact, where floor(|x| + 0.5) would round
+            whole = np.where(np.isfinite(x), whole + np.copysign(np.abs(x - whole) >= 0.5, x), x).astype(x.dtype)
+        return np.minimum(np.maximum(whole, x.dtype.type(self.low)), x.dtype.type(self.high))
 
-    def exactly(self, x: Fraction) -> Fraction:
+    def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""
-        if self.ties == "even":
-            return Fraction(round(x))
-        return Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
+        away = Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
+        whole = Fraction(round(x)) if self.ties == "even" else away
+        return self.low if whole < self.low else self.high if whole > self.high else whole
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,51 @@ class ToFormat:
         """Of one number, in exact arithmetic."""
         form = MINIFLOATS[self.format]
         return rounding_exact.value_exactly(rounding_exact.round_exactly(x, form, self.mode, self.overflow), form)
+
+
+@dataclass(frozen=True)
+class SharedScale:
+    """The power of two that a block of OCP MX is divided by, from its largest magnitude; see `SCALE_RULES`.
+
+    It lies between 2**-127 and 2**127; zero gives 2**-127, NaN and infinity give NaN.
+    """
+
+    #: the largest number of the element format, and the power of two that it is at least
+    largest: float
+    largest_exponent: int
+    mantissa_bits: int
+    rule: str = "floor"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        significand, exponent = np.frexp(np.where(np.isfinite(x), x, 1.0))  # 0.5 <= significand < 1, or zero
+        exponent = exponent - 1 - self.largest_exponent
+        if self.rule == "ceil":
+            exponent = exponent + (significand > 0.5)
+        elif self.rule == "even":
+            exponent = exponent + (significand >= 1 - 2.0 ** -(self.mantissa_bits + 2))
+        elif self.rule == "rceil":
+            exponent = exponent + (significand > np.frexp(self.largest)[0])
+        scale = np.ldexp(1.0, np.where(x > 0, np.clip(exponent, -127, 127), -127))
+        return np.where(np.isfinite(x), scale, np.nan).astype(x.dtype)
+
+    def exactly(self, x: Fraction) -> Fraction:
+        """Of one number, in exact arithmetic: by trying the powers in turn."""
+        emax, power = self.largest_exponent, Fraction(2)
+        fits = {
+            "floor": lambda e: x < power ** (e + emax + 1),
+            "ceil": lambda e: x <= power ** (e + emax),
+            "even": lambda e: x < power ** (e + emax + 1) * (1 - power ** -(self.mantissa_bits + 2)),
+            "rceil": lambda e: x <= power**e * Fraction(self.largest),
+        }[self.rule]
+        return power ** next((e for e in range(-127, 127) if fits(e)), 127)
+
+
+SCALE_RULES = Choice(
+    floor="2**(floor(log2 amax) - emax): the specification's; the largest elements may saturate",
+    ceil="2**(ceil(log2 amax) - emax): nothing saturates",
+    even="floor, of amax rounded to the element's mantissa bits, half up",
+    rceil="the least power of two by which nothing saturates: 2**ceil(log2(amax / largest))",
+)
 
 
 @dataclass(frozen=True)

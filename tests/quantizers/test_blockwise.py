@@ -92,12 +92,11 @@ def _order_statistic(ordered: np.ndarray, p: Fraction) -> Fraction:
     return Fraction(ordered[low]) + (place - low) * (Fraction(ordered[high]) - Fraction(ordered[low]))
 
 
-def exact_code(rule: Codebook, x: float, absmax: float) -> set[int]:
-    """Ranks at the least distance from x / absmax, in exact arithmetic."""
-    target = Fraction(x) / Fraction(absmax)
-    distances = [abs(Fraction(v) - target) for v in rule.table()]
-    least = min(distances)
-    return {i for i, d in enumerate(distances) if d == least}
+def exact_code(values: list[int], x: float, absmax: float) -> int:
+    """The first rank at the least distance from x / absmax, a power of two; ``values`` are in units of 2**-160."""
+    target = int(Fraction(x) / Fraction(absmax) * 2**160)
+    distances = [abs(v - target) for v in values]
+    return distances.index(min(distances))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -112,8 +111,9 @@ def test_codes_are_the_argmin_where_the_division_is_exact(rule: Codebook) -> Non
     x = (x * np.float32(2.0**5)).astype(np.float32)
     codes = rule.quantize(x).codes
     numbers = rule.code_numbers().tolist()
+    table = [int(Fraction(v) * 2**160) for v in rule.table()]
     for value, code in zip(x.ravel().tolist(), codes.ravel().tolist(), strict=True):
-        assert numbers.index(code) == min(exact_code(rule, value, 32.0))
+        assert numbers.index(code) == exact_code(table, value, 32.0)
 
 
 @given(st.sampled_from(sorted(TIES.sentences)), st.floats(-1.25, 1.25, width=32), st.sampled_from(sorted(tables.MAPS)))

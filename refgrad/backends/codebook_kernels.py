@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic.steps import Nearest
-from refgrad.backends import kernels, threads
+from refgrad.backends import crew, kernels
 from refgrad.backends.source import KernelSource
 
 _ENCODE = """# block-wise codes, {normalize}
@@ -110,16 +110,17 @@ def encode(
     kernel = kernels.get(encoder(normalize))
     tables = (lookup.first, lookup.thresholds, lookup.numbers)
 
-    def work(start: int, n: int, held: object = (x, tables)) -> None:
-        size = min(n * width, x.size - start * width)
-        first = start * width
-        kernel(
-            *(n, size, width, lookup.numbers.size, lookup.most),
-            *(x.ctypes.data + 4 * first, absmax.ctypes.data + 4 * start, codes.ctypes.data + first),
+    held = (x, absmax, codes, tables)
+    chunks = [
+        kernel.pack(
+            *(n, min(n * width, x.size - start * width), width, lookup.numbers.size, lookup.most),
+            *(x.ctypes.data + 4 * start * width, absmax.ctypes.data + 4 * start, codes.ctypes.data + start * width),
             *(t.ctypes.data for t in tables),
         )
-
-    threads.run(work, blocks, _threads(count, x.size))
+        for start, n in crew.split(blocks, _threads(count, x.size))
+    ]
+    if chunks:
+        crew.run(kernel, chunks, held)
     return absmax, codes
 
 
@@ -131,18 +132,19 @@ def decode(
     x = np.empty(codes.shape, np.float32)
     kernel = kernels.get(decoder())
 
-    def work(start: int, n: int, held: object = (codes, absmax, values)) -> None:
-        first = start * width
-        size = min(n * width, x.size - first)
-        addresses = (x.ctypes.data + 4 * first, absmax.ctypes.data + 4 * start, codes.ctypes.data + first)
-        kernel(n, size, width, values.size, *addresses, values.ctypes.data)
-
-    threads.run(work, absmax.size, _threads(count, x.size))
+    chunks = [
+        kernel.pack(
+            *(n, min(n * width, x.size - start * width), width, values.size),
+            *(x.ctypes.data + 4 * start * width, absmax.ctypes.data + 4 * start, codes.ctypes.data + start * width),
+            values.ctypes.data,
+        )
+        for start, n in crew.split(absmax.size, _threads(count, x.size))
+    ]
+    if chunks:
+        crew.run(kernel, chunks, (codes, absmax, values, x))
     return x
 
 
 def _threads(count: int | None, size: int) -> int:
     """How many threads: those that are asked for, or by the number of elements."""
-    if count is not None:
-        return count
-    return threads.available() if size >= threads.WORTH_SPLITTING else 1
+    return crew.worth(size) if count is None else count

@@ -6,7 +6,9 @@ Numba is imported to compile; code that was compiled before is loaded by llvmlit
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,7 +16,23 @@ import numpy as np
 
 from refgrad.backends.source import KernelSource
 
-SYMBOL = "refgrad_kernel"
+SYMBOL, ENTRY = "refgrad_kernel", "refgrad_entry"
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Machine code that runs without the interpreter lock.
+
+    ``entry`` is called with packed arguments, as made by ``pack(*integers, *addresses, *scalars)``; ``address`` is where
+    it begins. Calling the kernel itself packs and enters.
+    """
+
+    pack: Callable[..., bytes]
+    entry: Callable[[bytes], None]
+    address: int
+
+    def __call__(self, *arguments: float) -> None:
+        self.entry(self.pack(*arguments))
 
 
 @cache
@@ -38,37 +56,56 @@ def target() -> str:
 
 
 def compile_object(source: KernelSource) -> bytes:
-    """Machine code of a kernel, under the symbol `SYMBOL`: IEEE operations, nothing reordered or contracted."""
+    """Machine code of a kernel, under the symbol `ENTRY`: IEEE operations, nothing reordered or contracted."""
     import llvmlite.binding as llvm
     from numba import carray, cfunc, types
 
+    pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int64": types.int64, "float64": types.float64}
-    names[str(source.dtype)] = getattr(types, str(source.dtype))
+    names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
-    pointers = [types.CPointer(getattr(types, t)) for t in source.types or (str(source.dtype),) * len(source.arrays)]
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
-    text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL)
+    text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
+
+
+def _entry(source: KernelSource) -> str:
+    """A function of one address, from which it reads the kernel's arguments, eight bytes each."""
+    kinds = ["i64"] * source.integers + ["ptr"] * len(source.arrays) + ["double"] * source.scalars
+    lines = [f"define void @{ENTRY}(ptr %at) {{"]
+    for i, kind in enumerate(kinds):
+        lines += [f"  %at{i} = getelementptr i64, ptr %at, i64 {i}", f"  %x{i} = load {kind}, ptr %at{i}, align 8"]
+    given = ", ".join(f"{kind} %x{i}" for i, kind in enumerate(kinds))
+    return "\n".join(["", *lines, f"  %none = call ptr @{SYMBOL}({given})", "  ret void", "}", ""])
 
 
 _ENGINES: list[Any] = []  # an engine owns its code: dropped engines would leave dangling addresses
 
 
-def load(code: bytes, source: KernelSource) -> Callable[..., None]:
-    """A function of ``(*integers, *addresses, *scalars)`` that runs without the interpreter lock."""
+def load(code: bytes, source: KernelSource) -> Kernel:
+    """The kernel that machine code is."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _ENGINES.append(engine)
-    address = engine.get_function_address(SYMBOL)
+    address = engine.get_function_address(ENTRY)
     if not address:
-        raise ValueError(f"the code has no symbol {SYMBOL}")
-    addresses = [ctypes.c_void_p] * len(source.arrays)
-    integers, scalars = [ctypes.c_ssize_t] * source.integers, [ctypes.c_double] * source.scalars
-    return ctypes.CFUNCTYPE(None, *integers, *addresses, *scalars)(address)
+        raise ValueError(f"the code has no symbol {ENTRY}")
+    pack = struct.Struct(f"={source.integers}q{len(source.arrays)}Q{source.scalars}d").pack
+    return Kernel(pack, ctypes.CFUNCTYPE(None, ctypes.c_char_p)(address), address)
+
+
+def load_assembly(text: str) -> Callable[[str], int]:
+    """LLVM assembly compiled for this process; gives the address of a function by its name."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), _new_machine())
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    return engine.get_function_address
 
 
 def _new_machine() -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 from refgrad.backends.compiler import target
 from refgrad.backends.source import KernelSource
 
-FORMAT = "refgrad-kernel-1"
+FORMAT = "refgrad-kernel-2"
 
 
 def folder() -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from refgrad.backends.source import KernelSource
 
-Kernel = Callable[..., None]
+if TYPE_CHECKING:
+    from refgrad.backends.compiler import Kernel
 
 _LOADED: dict[str, Kernel] = {}
 _MISSED: set[str] = set()

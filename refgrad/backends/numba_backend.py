@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refgrad.backends import kernels, staged_backend, threads
+from refgrad.backends import crew, kernels, staged_backend
 from refgrad.backends import source as sources
-from refgrad.backends.kernels import Kernel
 from refgrad.backends.source import KernelSource
 from refgrad.tracing import Plan
 
+if TYPE_CHECKING:
+    from refgrad.backends.compiler import Kernel
+
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
-    """Overwrite ``p`` and the array slots with their values after the step."""
-    p = arrays["p"]
+    """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    p = arrays[plan.rule.primary]
     found = _memory(plan).get(p.dtype)
     if found is None and _staged(plan):
         staged_backend.run(plan, free, arrays, count)
@@ -28,14 +30,12 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
         return
     addresses = [_address(arrays[name]) for name in source.arrays]
     scalars = plan.scalars(*free)
-    if count == 1 or (count is None and size < threads.WORTH_SPLITTING):
-        kernel(size, *addresses, *scalars)
+    count = crew.worth(size) if count is None else count
+    if count == 1:
+        kernel.entry(kernel.pack(size, *addresses, *scalars))
         return
-
-    def work(start: int, n: int, held: object = arrays) -> None:  # a chunk outlives an interrupted caller's arrays
-        kernel(n, *(a + start * width for a in addresses), *scalars)
-
-    threads.run(work, size, count)
+    chunks = [kernel.pack(n, *(a + start * width for a in addresses), *scalars) for start, n in crew.split(size, count)]
+    crew.run(kernel, chunks, arrays)
 
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:
@@ -61,12 +61,14 @@ def kernel_source(plan: Plan, dtype: Any) -> str:
 def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
     if _staged(plan):
         return tuple(piece.source for piece in staged_backend.sources(plan, dtype))
-    return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, one step in place, {dtype}"),)
+    return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, {dtype}"),)
 
 
 def _staged(plan: Plan) -> bool:
     if "_staged" not in plan.__dict__:
-        plan.__dict__["_staged"] = bool(plan.graph.reductions())
+        graph = plan.graph
+        small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
+        plan.__dict__["_staged"] = small or bool(graph.small or graph.reductions())
     return bool(plan.__dict__["_staged"])
 
 
@@ -80,8 +82,9 @@ def _kernel(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, Kernel]:
     return _memory(plan)[dtype]
 
 
-def _address(array: np.ndarray) -> int:
+def _address(array: Any, view: Any = ctypes.c_char.from_buffer, of: Any = ctypes.addressof) -> int:
     """Where an array's data begin; the fast way needs a writeable buffer."""
-    if array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    return array.ctypes.data
+    try:
+        return of(view(array))
+    except (TypeError, ValueError):
+        return array.ctypes.data

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic.minifloats import PASSES_LARGEST, Minifloat
-from refgrad.backends import kernels, threads
+from refgrad.backends import crew, kernels
 from refgrad.backends.source import KernelSource
 
 #: whether a significand goes up, by mode: ``kept`` are its whole units, ``rest`` what is below, ``half`` half a unit
@@ -133,8 +133,10 @@ def encode(
     )
     arrays = [x, codes] if random is None else [x, codes, np.ascontiguousarray(random, np.uint32)]
 
-    def work(start: int, n: int, held: object = arrays) -> None:
-        kernel(n, *facts, *(a.ctypes.data + start * a.itemsize for a in arrays))
-
-    threads.run(work, x.size, count)
+    chunks = [
+        kernel.pack(n, *facts, *(a.ctypes.data + start * a.itemsize for a in arrays))
+        for start, n in crew.split(x.size, crew.worth(x.size) if count is None else count)
+    ]
+    if chunks:
+        crew.run(kernel, chunks, arrays)
     return codes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,13 @@ class Optimizer(Rule):
         raise NotImplementedError
 
     kind = "optimizer"
+    #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
+    #: ("invariant"), as many times as far ("linear"), or as neither says ("")
+    scaling: ClassVar[str] = ""
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
+        return {}
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""
@@ -196,7 +203,7 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         if type(array) is not np.ndarray or array.dtype is not dtype or array.shape != shape or array.base is not None:
             return None
         flags = array.flags
-        if not (flags.c_contiguous and flags.aligned and (flags.writeable or name == "g")):
+        if not (flags.carray or (name == "g" and flags.c_contiguous and flags.aligned)):  # carray: writeable too
             return None
     return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
 

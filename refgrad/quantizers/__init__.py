@@ -1,7 +1,9 @@
 """Every quantizer, by name."""
 
 from refgrad.quantizers.adaround import AdaRound
+from refgrad.quantizers.affine import Affine
 from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.blockwise import AF4, FP4, NF4, Blockwise
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
 from refgrad.quantizers.gguf import (
@@ -20,6 +22,7 @@ from refgrad.quantizers.gguf import (
     TQ2_0,
 )
 from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
+from refgrad.quantizers.microscaling import MX, NVFP4
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
@@ -27,12 +30,17 @@ from refgrad.quantizers.transforms import hadamard, smooth_scales
 from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
 
 __all__ = [
+    "AF4",
     "AWQ",
     "BWN",
+    "FP4",
     "GPTQ",
     "HQQ",
     "INQ",
     "IQ4_NL",
+    "MX",
+    "NF4",
+    "NVFP4",
     "Q2_K",
     "Q3_K",
     "Q4_0",
@@ -50,8 +58,10 @@ __all__ = [
     "TWN",
     "APoT",
     "AdaRound",
+    "Affine",
     "BitNetActivations",
     "BitNetWeights",
+    "Blockwise",
     "Cast",
     "KMeans",
     "LogQuantizer",

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, OVERFLOWS, ROUNDINGS, Minifloat
 from refgrad.arithmetic.philox import random_words
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, Citation, Whole
 
 FORMATS = Choice(
@@ -28,9 +28,6 @@ FORMATS = Choice(
     float6_e3m2fn="OCP FP6 E3M2: up to 28, numbers alone",
     float4_e2m1fn="OCP FP4 E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives",
 )
-
-#: below this many elements a kernel that is not compiled yet is not worth the wait for the compiler
-WORTH_COMPILING = 1 << 16
 
 
 def codes_of(

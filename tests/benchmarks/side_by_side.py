@@ -85,17 +85,16 @@ TRIAD = """def kernel(n, a_at, b_at, c_at, scalar0):
 
 def triad(size: int) -> Callable[[], None]:
     """a = b + s c over float32 arrays of ``size``, compiled alike, on two threads: 12 bytes moved an element."""
-    from refgrad.backends import compiler, threads
+    from refgrad.backends import compiler, crew
     from refgrad.backends.source import KernelSource
 
     source = KernelSource(TRIAD, ("a", "b", "c"), 1, np.dtype(np.float32))
     kernel = compiler.load(compiler.compile_object(source), source)
     arrays = [np.ones(size, np.float32) for _ in range(3)]
 
-    def chunk(start: int, count: int) -> None:
-        kernel(count, *(a.ctypes.data + 4 * start for a in arrays), 0.5)
-
-    return lambda: threads.run(chunk, size, 2)
+    at = [a.ctypes.data for a in arrays]
+    chunks = [kernel.pack(count, *(a + 4 * start for a in at), 0.5) for start, count in crew.split(size, 2)]
+    return lambda: crew.run(kernel, chunks, arrays)
 
 
 def fresh_process(code: str) -> float:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from refgrad.errors import ArgumentError
-from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.drive import Record
 from refgrad.oracle.policy import CHOICES, Policy
-from refgrad.oracle.trajectory import judge_record
-from refgrad.oracle.verdict import Departure
-from refgrad.rule import Choice, Flag
+from refgrad.oracle.verdict import Count, Departure
+from refgrad.rule import Choice, Flag, Rule
+
+#: the same observations judged with some hyperparameters changed, under a policy; None where they cannot be
+Rejudge = Callable[[Mapping[str, Any], Policy], "Mapping[str, Count] | None"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class _Change:
         )
 
 
-def departures(record: Record, policy: Policy, most: int = 5) -> tuple[Departure, ...]:
+def departures(rule: Rule, policy: Policy, rejudge: Rejudge, most: int = 5) -> tuple[Departure, ...]:
     """The run judged again under each single departure, and under pairs of the best if none explains it alone."""
-    singles = _scored(record, policy, _changes(record.rules[0], policy))
+    singles = _scored(rejudge, policy, _changes(rule, policy))
     found = singles
     if singles and not singles[0][1].explains:
         best = [change for change, _ in singles[:4]]
@@ -44,28 +44,25 @@ def departures(record: Record, policy: Policy, most: int = 5) -> tuple[Departure
             for a, b in itertools.combinations(best, 2)
             if not (set(a.rule) & set(b.rule) or set(a.policy) & set(b.policy))
         ]
-        found = sorted(singles + _scored(record, policy, pairs), key=lambda pair: pair[1].outside)
+        found = sorted(singles + _scored(rejudge, policy, pairs), key=lambda pair: pair[1].outside)
     return tuple(departure for _, departure in found[:most])
 
 
-def _scored(record: Record, policy: Policy, changes: Iterable[_Change]) -> list[tuple[_Change, Departure]]:
+def _scored(rejudge: Rejudge, policy: Policy, changes: Iterable[_Change]) -> list[tuple[_Change, Departure]]:
     scored = []
     for change in changes:
         try:
-            rules = [rule.replace(**change.rule) for rule in record.rules]
-            if rules[0].slots().keys() != record.rules[0].slots().keys():
-                continue
-            counts = judge_record(record, rules, dataclasses.replace(policy, **change.policy)).counts.values()
+            counts = rejudge(change.rule, dataclasses.replace(policy, **change.policy))
         except (ArgumentError, ArithmeticError):
             continue  # the departure is not defined for these hyperparameters
-        departure = Departure(
-            change.name, change.sentence, sum(c.outside for c in counts), sum(c.total for c in counts)
-        )
-        scored.append((change, departure))
+        if counts is None:
+            continue
+        outside, total = sum(c.outside for c in counts.values()), sum(c.total for c in counts.values())
+        scored.append((change, Departure(change.name, change.sentence, outside, total)))
     return sorted(scored, key=lambda pair: pair[1].outside)
 
 
-def _changes(rule: Optimizer, policy: Policy) -> Iterator[_Change]:
+def _changes(rule: Rule, policy: Policy) -> Iterator[_Change]:
     for name, legal in rule.legal().items():
         if isinstance(legal, Choice):
             for value, sentence in legal.sentences.items():

@@ -1,0 +1,28 @@
+"""What `verify` was asked, checked: every kind of rule has a judge that answers one of these with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.oracle.policy import Policy
+from refgrad.rule import Rule
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """The arguments of `refgrad.verify`; ``inputs`` is what the rule's kind takes, or None to have them generated."""
+
+    candidate: Any
+    rule: Rule
+    steps: int
+    dtype: np.dtype
+    seed: int
+    policy: Policy
+    inputs: Any
+    options: Mapping[str, Any]
+    shrink: bool
+    time_limit: float

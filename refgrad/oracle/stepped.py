@@ -1,0 +1,118 @@
+"""Judging an optimizer: driven step by step, each step judged from the candidate's own previous state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.protocol import Candidate
+from refgrad.candidates.resolve import resolve
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import departures as known
+from refgrad.oracle import verdict as v
+from refgrad.oracle.drive import Record, drive
+from refgrad.oracle.environment import environment
+from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.request import Request
+from refgrad.oracle.shrink import shrink as smallest
+from refgrad.oracle.trajectory import Outcome, judge_record
+from refgrad.oracle.verdict import Counterexample, Verdict
+
+
+def judge(request: Request) -> Verdict:
+    """The verdict on a candidate that claims to be an optimizer."""
+    rule = request.rule
+    assert isinstance(rule, Optimizer)
+    if not isinstance(request.inputs, Inputs | None):
+        raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
+    subject = resolve(request.candidate, request.options)
+    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit)
+    generated = request.inputs if request.inputs is not None else generate(request.steps, request.dtype, request.seed)
+    return _verdict(claim, claim.drive(generated), request.shrink)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Who claims to be which rule, and how that is judged."""
+
+    subject: Candidate
+    rule: Optimizer
+    policy: Policy
+    options: Mapping[str, Any]
+    time_limit: float
+
+    def drive(self, inputs: Inputs) -> Record:
+        return drive(self.subject, self.rule, inputs, self.time_limit)
+
+    def judge(self, record: Record) -> Outcome:
+        return judge_record(record, record.rules, self.policy)
+
+    def fails(self, inputs: Inputs) -> bool:
+        """Whether some value is outside on these inputs."""
+        try:
+            return self.judge(self.drive(inputs)).first is not None
+        except ArgumentError:
+            return False
+
+
+def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
+    outcome = claim.judge(record)
+    wrong = outcome.first is not None
+    judged = sum(c.inside + c.outside for c in outcome.counts.values())
+    result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
+    counterexample = None
+    if wrong and shrink and outcome.failing is not None:
+        counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
+    return Verdict(
+        outcome=result,
+        candidate=claim.subject.name,
+        rule=str(claim.rule),
+        policy=claim.policy.changed(),
+        mode="step-locked" if outcome.locked else "free-running",
+        steps=record.steps,
+        dtype=str(record.inputs.p[0].dtype),
+        seed=record.inputs.seed,
+        counts=outcome.counts,
+        first=outcome.first,
+        faults=tuple(record.faults),
+        departures=_departures(claim, record) if wrong else (),
+        counterexample=counterexample,
+        reproduce=_reproduce(claim, record, counterexample),
+        tightest=outcome.tightest,
+        environment=environment(),
+        notes=tuple(dict.fromkeys(record.notes)),
+    )
+
+
+def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
+    def rejudge(changes: Mapping[str, Any], policy: Policy) -> Mapping[str, v.Count] | None:
+        rules = [rule.replace(**changes) for rule in record.rules]
+        if rules[0].slots().keys() != record.rules[0].slots().keys():
+            return None
+        return judge_record(record, rules, policy).counts
+
+    return known.departures(record.rules[0], claim.policy, rejudge)
+
+
+def _counterexample(least: Inputs) -> Counterexample:
+    text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
+    p = least.p[0]
+    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g))
+
+
+def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
+    """A line of Python that gives this verdict again."""
+    name = claim.subject.name
+    target = repr(name.partition("(")[0]) if ":" in name else name
+    given = {"options": claim.options, "policy": claim.policy.changed()}
+    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
+    if least is not None and np.prod(least.shape) == 1:
+        grads = [list(g) for g in least.g]
+        return f"{head}, inputs=refgrad.Inputs.of({list(least.p)!r}, {grads!r}, {least.dtype!r}){extra})"
+    return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import optimizers
+from refgrad import optimizers, quantizers
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["ArgumentError", "CandidateError", "Inputs", "Policy", "RefgradError", "Verdict", "optimizers", "verify"]
+__all__ = [
+    "ArgumentError",
+    "CandidateError",
+    "Inputs",
+    "Policy",
+    "RefgradError",
+    "Verdict",
+    "optimizers",
+    "quantizers",
+    "verify",
+]
 
 _LATER = {
     "verify": "refgrad.oracle.verify",

@@ -18,7 +18,7 @@ import click
 from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Flag, Range, Rule, find
+from refgrad.rule import Flag, Range, Rule, Whole, find
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -163,6 +163,11 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
     from refgrad.report import catalogue, formula
 
     known = build_rule(rule, hyperparameters)
+    if not isinstance(known, Optimizer):
+        if source or latex:
+            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer")
+        click.echo(catalogue.page(known, step))
+        return
     if source is not None:
         from refgrad.arithmetic.dtypes import working
 
@@ -204,11 +209,9 @@ def _table(table: Any) -> None:
         click.echo("\n".join(text.render_table(table)))
 
 
-def build_rule(name: str, hyperparameters: Iterable[str]) -> Optimizer:
+def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
     """The rule of a name with hyperparameters from the command line."""
     cls = find(name)
-    if not issubclass(cls, Optimizer):
-        raise ArgumentError(f"{name} is not an optimizer; `refgrad list` shows all")
     values = pairs(hyperparameters, "HYPER=VALUE", str)
     return cls().replace(**{word: _hyperparameter(cls, word, text) for word, text in values.items()})
 
@@ -216,7 +219,7 @@ def build_rule(name: str, hyperparameters: Iterable[str]) -> Optimizer:
 def _hyperparameter(cls: type[Rule], word: str, text: str) -> Any:
     """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
     legal = cls.legal().get(word)
-    value = literal(text) if isinstance(legal, (Range, Flag)) else text
+    value = literal(text) if isinstance(legal, (Range, Whole, Flag)) else text
     return text if isinstance(legal, Range) and isinstance(value, bool) else value
 
 

@@ -46,6 +46,25 @@ class Range:
         return number
 
 
+@dataclass(frozen=True)
+class Whole:
+    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do."""
+
+    low: int
+    high: int | None = None
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low}" + ("" if self.high is None else f" to {self.high}")
+
+    def check(self, name: str, value: object) -> int:
+        """The value as an int; `ArgumentError` if it is not a whole number or out of range."""
+        whole = not isinstance(value, bool) and hasattr(value, "__index__")
+        number = int(value) if whole else self.low - 1  # type: ignore[call-overload]
+        if number < self.low or (self.high is not None and number > self.high):
+            raise bad_argument(name, value, str(self))
+        return number
+
+
 class Choice:
     """One of several named behaviours; each has a sentence that says what it is and who does it."""
 
@@ -175,7 +194,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Whole | Choice | Flag]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}

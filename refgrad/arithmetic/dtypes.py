@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,17 @@ def working(dtype: Any) -> np.dtype:
     if not is_float(dtype):
         raise bad_argument("dtype", str(np.dtype(dtype)), "a float dtype, such as float32, float64 or bfloat16")
     return np.dtype(np.float64) if np.dtype(dtype) == np.float64 else np.dtype(np.float32)
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """A NumPy array of a float dtype; `ArgumentError` for anything else."""
+    if not isinstance(value, np.ndarray):
+        if not isinstance(value, np.generic):
+            raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
+        value = np.asarray(value)
+    if not is_float(value.dtype):
+        raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
+    return value
 
 
 def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.parts import DecayKind, descend
 from refgrad.rule import Choice, Citation, Fraction, NonNegative, Slot, State, zeros_like_param
 
 
 class Adagrad(Optimizer):
     """A step scaled by the root of the sum of all squared gradients.
 
-    Source: Duchi et al. 2011, JMLR 12. NaN propagates.
+    optax and Keras start the sum at 0.1. Source: Duchi et al. 2011, JMLR 12. NaN propagates.
     """
 
     lr: NonNegative = 1e-2
@@ -24,22 +25,27 @@ class Adagrad(Optimizer):
     eps_placement: Annotated[
         str,
         Choice(
-            outside="eps is added to the root (torch)",
-            inside="eps is added under the root (optax, Keras)",
+            outside="eps is added to the root (the paper's delta, torch)",
+            inside="eps is added under the root (Keras)",
+            inside_or_still="eps is added under the root, and there is no step where the sum is zero (optax)",
         ),
     ] = "outside"
+    decay: DecayKind = "coupled"
 
     citation = Citation("Duchi et al. 2011", "Adaptive Subgradient Methods for Online Learning", "JMLR 12, Figure 1")
     state = State(s=Slot(fill="initial_accumulator_value"))
 
     def update(self, p: Any, g: Any, s: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         lr = self.lr / (1 + (t - 1) * self.lr_decay)
         s = s + g * g
-        if self.eps_placement == "inside":
-            return p - lr * g / np.sqrt(s + self.eps), s
-        return p - lr * g / (np.sqrt(s) + self.eps), s
+        if self.eps_placement == "outside":
+            return descend(self, p, lr * g / (np.sqrt(s) + self.eps)), s
+        step = lr * g / np.sqrt(s + self.eps)
+        if self.eps_placement == "inside_or_still":
+            step = np.where(s > 0, step, 0.0)
+        return descend(self, p, step), s
 
 
 class Adadelta(Optimizer):
@@ -52,14 +58,15 @@ class Adadelta(Optimizer):
     rho: Fraction = 0.9
     eps: NonNegative = 1e-6
     weight_decay: NonNegative = 0.0
+    decay: DecayKind = "coupled"
 
     citation = Citation("Zeiler 2012", "ADADELTA: An Adaptive Learning Rate Method", "arXiv:1212.5701, Algorithm 1")
     state = State(v=zeros_like_param, u=zeros_like_param)
 
     def update(self, p: Any, g: Any, v: Any, u: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         v = self.rho * v + (1 - self.rho) * g * g
         d = np.sqrt(u + self.eps) / np.sqrt(v + self.eps) * g
         u = self.rho * u + (1 - self.rho) * d * d
-        return p - self.lr * d, v, u
+        return descend(self, p, self.lr * d), v, u

@@ -7,6 +7,14 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.parts import (
+    DecayKind,
+    EpsPlacement,
+    average_lengths,
+    descend,
+    over_root,
+    rectification,
+)
 from refgrad.rule import Choice, Citation, Decay, NonNegative, State, host_number, zeros_like_param
 
 
@@ -29,6 +37,7 @@ class Adamax(Optimizer):
             outside="eps is added to the norm (Keras)",
         ),
     ] = "none"
+    decay: DecayKind = "coupled"
 
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
@@ -36,26 +45,27 @@ class Adamax(Optimizer):
     state = State(m=zeros_like_param, u=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         size = np.abs(g) + self.eps if self.eps_placement == "inside_max" else np.abs(g)
         u = np.maximum(self.beta2 * u, size)
         norm = u + self.eps if self.eps_placement == "outside" else u
-        return p - (self.lr / (1 - self.beta1**t)) * m / norm, m, u
+        return descend(self, p, (self.lr / (1 - self.beta1**t)) * m / norm), m, u
 
 
 class NAdam(Optimizer):
     """Adam with Nesterov momentum and a warm-up of the momentum.
 
-    ``mu_product`` is the product of all momenta so far. Source: Dozat 2016, Algorithm 2 with the schedule of section 3.
-    NaN propagates.
+    ``mu_product`` is the product of all momenta so far; Keras has ``momentum_decay`` 1. Source: Dozat 2016, Algorithm 2
+    with the schedule of section 3. NaN propagates.
     """
 
     lr: NonNegative = 2e-3
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     momentum_decay: NonNegative = 4e-3
     schedule: Annotated[
@@ -63,14 +73,17 @@ class NAdam(Optimizer):
         Choice(
             warmup="the momentum at step t is beta1 (1 - 0.96**(t momentum_decay) / 2) (the paper, torch)",
             constant="the momentum is beta1 at every step (optax)",
+            current="the momentum is beta1, and both terms are corrected for the current step (timm's NAdamW)",
         ),
     ] = "warmup"
+    eps_placement: EpsPlacement = "outside"
+    decay: DecayKind = "coupled"
 
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         if self.schedule == "warmup":
             mu = self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
@@ -80,21 +93,24 @@ class NAdam(Optimizer):
         mu_product = mu_product * mu
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
-        m_hat = mu_next * m / (1 - mu_product * mu_next) + (1 - mu) * g / (1 - mu_product)
-        v_hat = v / (1 - self.beta2**t)
-        return p - self.lr * m_hat / (np.sqrt(v_hat) + self.eps), m, v, mu_product
+        if self.schedule == "current":
+            m_hat = (mu * m + (1 - mu) * g) / (1 - mu_product)
+        else:
+            m_hat = mu_next * m / (1 - mu_product * mu_next) + (1 - mu) * g / (1 - mu_product)
+        return descend(self, p, self.lr * over_root(self, m_hat, v, 1 - self.beta2**t)), m, v, mu_product
 
 
 class RAdam(Optimizer):
     """Adam whose second moment is used once its variance is tractable, rectified; before, steps by the first moment.
 
-    Source: Liu et al. 2020, arXiv:1908.03265, Algorithm 2. NaN propagates.
+    Source: Liu et al. 2020, arXiv:1908.03265, Algorithm 2; undefined for ``beta2`` of 0.6 and below. NaN propagates.
     """
 
     lr: NonNegative = 1e-3
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     threshold: Annotated[
         str,
@@ -104,13 +120,16 @@ class RAdam(Optimizer):
             author="rectified where it is at least 5 (the authors' code, optax)",
         ),
     ] = "paper"
-    eps_placement: Annotated[
+    before: Annotated[
         str,
         Choice(
-            outside="eps is added to the root of the corrected second moment (E1: optax)",
-            uncorrected="eps is added to the root of the uncorrected second moment (E2: torch, the authors' code)",
+            momentum="before that, steps by the corrected first moment (the paper, torch, optax)",
+            still="before that, no step and no decay (the authors' code with degenerated_to_sgd=False)",
+            decay="before that, no step, but the decoupled decay (pytorch-optimizer)",
         ),
-    ] = "outside"
+    ] = "momentum"
+    eps_placement: EpsPlacement = "outside"
+    decay: DecayKind = "coupled"
 
     citation = Citation(
         "Liu et al. 2020", "On the Variance of the Adaptive Learning Rate and Beyond", "arXiv:1908.03265, Algorithm 2"
@@ -118,18 +137,15 @@ class RAdam(Optimizer):
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
         m_hat = m / (1 - self.beta1**t)
-        rho_inf = 2 / (1 - self.beta2) - 1
-        rho = rho_inf - 2 * t * self.beta2**t / (1 - self.beta2**t)
+        rho, rho_inf = average_lengths(self, t)
         tractable = {"paper": rho > 4, "torch": rho > 5, "author": rho >= 5}[self.threshold]
         if not tractable:
-            return p - self.lr * m_hat, m, v
-        r = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
-        if self.eps_placement == "uncorrected":
-            return p - self.lr * r * np.sqrt(1 - self.beta2**t) * m_hat / (np.sqrt(v) + self.eps), m, v
-        v_hat = v / (1 - self.beta2**t)
-        return p - self.lr * r * m_hat / (np.sqrt(v_hat) + self.eps), m, v
+            step = self.lr * m_hat if self.before == "momentum" else 0.0
+            return (1.0 * p if self.before == "still" else descend(self, p, step)), m, v
+        r = rectification(rho, rho_inf)
+        return descend(self, p, self.lr * r * over_root(self, m_hat, v, 1 - self.beta2**t)), m, v

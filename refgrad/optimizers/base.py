@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import as_array
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
@@ -211,17 +212,6 @@ class Leaf:
         """The same with new arrays for all that a step writes."""
         arrays = {n: a if n == "g" else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
         return Leaf(arrays, dict(self.hosts))
-
-
-def as_array(value: Any, name: str) -> np.ndarray:
-    """A NumPy array of a float dtype; `ArgumentError` for anything else."""
-    if not isinstance(value, np.ndarray):
-        if not isinstance(value, np.generic):
-            raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
-        value = np.asarray(value)
-    if not dtypes.is_float(value.dtype):
-        raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
-    return value
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str) -> None:

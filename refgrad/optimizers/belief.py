@@ -8,14 +8,22 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import exp
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, NonNegative, State, zeros_like_param
+from refgrad.optimizers.parts import (
+    DecayKind,
+    EpsPlacement,
+    average_lengths,
+    descend,
+    over_root,
+    rectification,
+)
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, zeros_like_param
 
 
 class AdaBelief(Optimizer):
     """Adam with the second moment of the gradient's deviation from its mean; eps is also kept in that moment.
 
-    Source: Zhuang et al. 2020, arXiv:2010.07468, Algorithm 2; the accumulated eps (E4) as in the authors' package and optax
-    (where it is called eps_root). Without rectification. NaN propagates.
+    Source: Zhuang et al. 2020, arXiv:2010.07468, Algorithm 2 of the last version. The accumulated eps (E4) is what the
+    authors' package and optax do (optax calls it eps_root). NaN propagates.
     """
 
     lr: NonNegative = 1e-3
@@ -23,38 +31,87 @@ class AdaBelief(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-16
     weight_decay: NonNegative = 0.0
+    eps_placement: Annotated[
+        str,
+        Choice(
+            both="eps is added to s and kept in it at every step, and added to the root (E4: the last version, optax)",
+            correction="eps is added to s where it is corrected and not kept, and to the root (second version, appendix)",
+            outside="eps is added to the root alone (E1: the first version)",
+            maximum="with amsgrad eps is added to the kept maximum at every step, not to s (torch-optimizer); else as both",
+        ),
+    ] = "both"
+    rectify: Annotated[
+        str,
+        Choice(
+            none="there is no rectification (the paper, optax)",
+            author="RAdam's, where the length is at least 5; before, corrected momentum steps (authors' default, timm)",
+            still="the same, but before no step (the authors' package with degenerated_to_sgd=False)",
+            torch_optimizer="where the length exceeds 4, without bias correction of s; before, steps by the raw momentum",
+        ),
+    ] = "none"
+    amsgrad: Annotated[bool, Flag("the largest s so far scales the step, except a rectified one")] = False
+    decay: DecayKind = "before"
 
     citation = Citation("Zhuang et al. 2020", "AdaBelief Optimizer", "arXiv:2010.07468, Algorithm 2")
-    state = State(m=zeros_like_param, s=zeros_like_param)
+    state = State(m=zeros_like_param, s=zeros_like_param, s_max=Slot(when="amsgrad"))
 
-    def update(self, p: Any, g: Any, m: Any, s: Any, t: Any) -> tuple[Any, ...]:
+    def update(self, p: Any, g: Any, m: Any, s: Any, s_max: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay and self.decay == "coupled":
+            g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         d = g - m
-        s = self.beta2 * s + (1 - self.beta2) * d * d + self.eps
+        s = self.beta2 * s + (1 - self.beta2) * d * d
+        s, s_max, scale = self._with_eps(s, s_max)
         m_hat = m / (1 - self.beta1**t)
-        s_hat = s / (1 - self.beta2**t)
-        p = p - self.lr * (m_hat / (np.sqrt(s_hat) + self.eps) + self.weight_decay * p)
-        return p, m, s
+        if self.rectify == "none":
+            step = m_hat / (np.sqrt(scale / (1 - self.beta2**t)) + self.eps)
+        else:
+            step = self._rectified(m, m_hat, s, t)
+        return descend(self, p, self.lr * step), m, s, s_max
+
+    def _with_eps(self, s: Any, s_max: Any) -> tuple[Any, Any, Any]:
+        """The new state with the eps that it keeps, and what scales the step."""
+        kept = self.eps_placement == "both" or (self.eps_placement == "maximum" and not self.amsgrad)
+        s = s + self.eps if kept else s
+        if self.amsgrad:
+            s_max = np.maximum(s_max, s)
+            s_max = s_max + self.eps if self.eps_placement == "maximum" else s_max
+        scale = s_max if self.amsgrad else s
+        return s, s_max, scale + self.eps if self.eps_placement == "correction" else scale
+
+    def _rectified(self, m: Any, m_hat: Any, s: Any, t: Any) -> Any:
+        rho, rho_inf = average_lengths(self, t)
+        if self.rectify == "torch_optimizer":
+            return rectification(rho, rho_inf) * m_hat / (np.sqrt(s) + self.eps) if rho > 4 else m
+        if rho >= 5:
+            r = rectification(rho, rho_inf) * np.sqrt(1 - self.beta2**t)
+            return r * m_hat / (np.sqrt(s) + self.eps)
+        return m_hat if self.rectify == "author" else 0.0
 
 
 class DiffGrad(Optimizer):
     """Adam with a friction of 1/2 to 1, by how much the gradient changed since the last step.
 
-    Source: Dubey et al. 2020, arXiv:1909.11015. NaN propagates.
+    Source: Dubey et al. 2020, arXiv:1909.11015. ``eps_root`` is a second eps under the root (pytorch-optimizer: 1e-15).
+    NaN propagates.
     """
 
     lr: NonNegative = 1e-3
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
-    eps_placement: Annotated[
+    eps_placement: EpsPlacement = "outside"
+    previous: Annotated[
         str,
         Choice(
-            outside="eps is added to the root of the corrected second moment (E1: the paper)",
-            uncorrected="eps is added to the root of the uncorrected second moment (E2: the authors' code)",
+            copy="the last step's gradient is kept (the paper, the authors' diffGrad_v2)",
+            alias="the kept gradient is overwritten by the new one, so that the friction is 1/2 from the second step on "
+            "(the authors' first code, on gradients that are zeroed in place: what the paper's experiments ran)",
         ),
-    ] = "outside"
+    ] = "copy"
+    decay: DecayKind = "coupled"
 
     citation = Citation(
         "Dubey et al. 2020", "diffGrad: An Optimization Method for Convolutional Neural Networks", "arXiv:1909.11015"
@@ -62,14 +119,13 @@ class DiffGrad(Optimizer):
     state = State(m=zeros_like_param, v=zeros_like_param, g_prev=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.previous == "alias" and t > 1:
+            g_prev = g
         friction = 1 / (1 + exp(-np.abs(g_prev - g)))
         m_hat = m / (1 - self.beta1**t)
-        if self.eps_placement == "uncorrected":
-            step = np.sqrt(1 - self.beta2**t) * friction * m_hat / (np.sqrt(v) + self.eps)
-        else:
-            step = friction * m_hat / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
-        return p - self.lr * step, m, v, g
+        step = over_root(self, friction * m_hat, v, 1 - self.beta2**t)
+        return descend(self, p, self.lr * step), m, v, g

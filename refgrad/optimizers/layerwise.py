@@ -1,20 +1,22 @@
-"""Update rules that scale a whole tensor's step: LAMB, and AdamP's projection."""
+"""Update rules that look at a whole tensor, or at its rows: LAMB, and the projection of AdamP and SGDP."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Citation, Decay, Fraction, NonNegative, State, zeros_like_param
+from refgrad.optimizers.parts import EpsPlacement, over_root
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
 
 
 class LAMB(Optimizer):
     """Adam's step with decay, scaled to the parameter's norm; by one where either norm is zero.
 
-    Source: You et al. 2020, arXiv:1904.00962, Algorithm 2 with phi the identity. One NaN reaches the whole tensor.
+    Source: You et al. 2020, arXiv:1904.00962, Algorithm 2, whose phi is left open: the identity here. ``phi_low`` and
+    ``phi_high`` are read by ``phi=clamped`` alone. One NaN reaches the whole tensor.
     """
 
     lr: NonNegative = 1e-3
@@ -22,6 +24,47 @@ class LAMB(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-6
     weight_decay: NonNegative = 0.0
+    phi_low: NonNegative = 0.0
+    phi_high: NonNegative = 10.0
+    phi: Annotated[
+        str,
+        Choice(
+            identity="the parameter's norm as it is (optax, timm, Keras)",
+            clamped="the norm held between phi_low and phi_high (torch-optimizer and pytorch-optimizer: 0 and 10)",
+        ),
+    ] = "identity"
+    correction: Annotated[
+        str,
+        Choice(
+            moments="both moments are corrected for their start at zero (the last version, optax, timm, Keras)",
+            none="neither is (the third version, torch-optimizer)",
+            step="neither is, but the scaled step is multiplied by their ratio (torch-optimizer with debias=True)",
+            first="the scaled step is corrected for the first moment alone (pytorch-optimizer)",
+        ),
+    ] = "moments"
+    ratio: Annotated[
+        str,
+        Choice(
+            plain="the norms' ratio",
+            eps="eps is added to the norm of the step (pytorch-optimizer)",
+            capped="the norms' ratio, at most one (LAMBC: timm's trust_clip)",
+        ),
+    ] = "plain"
+    adapt: Annotated[
+        str,
+        Choice(
+            always="every step is scaled",
+            with_decay="a step is scaled only if weight_decay is not zero (timm, unless always_adapt)",
+        ),
+    ] = "always"
+    decay: Annotated[
+        str,
+        Choice(
+            inside="weight_decay times the parameter is part of the scaled step (the paper, optax, timm)",
+            before="the parameter decays first, and its norm is taken after (Keras, timm decoupled, pytorch-optimizer)",
+        ),
+    ] = "inside"
+    grad_averaging: Annotated[bool, Flag("the gradient enters the first moment with 1 - beta1, not with 1")] = True
 
     citation = Citation(
         "You et al. 2020",
@@ -31,32 +74,97 @@ class LAMB(Optimizer):
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
-        m = self.beta1 * m + (1 - self.beta1) * g
+        m = self.beta1 * m + ((1 - self.beta1) * g if self.grad_averaging else g)
         v = self.beta2 * v + (1 - self.beta2) * g * g
-        m_hat = m / (1 - self.beta1**t)
-        v_hat = v / (1 - self.beta2**t)
-        r = m_hat / (np.sqrt(v_hat) + self.eps) + self.weight_decay * p
+        r, late = self._adam(m, v, t)
+        if self.decay == "inside":
+            r = r + self.weight_decay * p
+        elif self.weight_decay:
+            p = p - self.lr * self.weight_decay * p
+        if self.adapt == "with_decay" and not self.weight_decay:
+            return p - self.lr * late * r, m, v
         p_norm = np.sqrt(tree_sum(p * p))
         r_norm = np.sqrt(tree_sum(r * r))
-        ratio = np.where((p_norm == 0) | (r_norm == 0), 1.0, p_norm / r_norm)
-        return p - self.lr * ratio * r, m, v
+        ratio = np.where((p_norm == 0) | (r_norm == 0), 1.0, self._ratio(p_norm, r_norm))
+        return p - self.lr * late * ratio * r, m, v
+
+    def _adam(self, m: Any, v: Any, t: Any) -> tuple[Any, Any]:
+        """Adam's step, and what the scaled step is still to be multiplied by."""
+        first, second = 1 - self.beta1**t, 1 - self.beta2**t
+        if self.correction == "moments":
+            return (m / first) / (np.sqrt(v / second) + self.eps), 1
+        late = {"none": 1, "step": np.sqrt(second) / first, "first": 1 / first}[self.correction]
+        return m / (np.sqrt(v) + self.eps), late
+
+    def _ratio(self, p_norm: Any, r_norm: Any) -> Any:
+        if self.phi == "clamped":
+            p_norm = np.minimum(np.maximum(p_norm, self.phi_low), self.phi_high)
+        if self.ratio == "eps":
+            return p_norm / (r_norm + self.eps)
+        return np.minimum(p_norm / r_norm, 1.0) if self.ratio == "capped" else p_norm / r_norm
 
 
-class AdamP(Optimizer):
+class _Projected(Optimizer):
+    """A rule whose step loses its radial part where the gradient is nearly orthogonal to the weights."""
+
+    eps: NonNegative = 1e-8
+    delta: NonNegative = 0.1
+    wd_ratio: Fraction = 0.1
+    test: Annotated[
+        str,
+        Choice(
+            row="each row, one output channel's weights, is tested and projected by itself (the paper's w is a row)",
+            tensor="the whole tensor is tested and projected (the paper's w is a layer)",
+            author="all rows, if the largest of their cosines passes, else the whole tensor if it passes "
+            "(the authors' package, timm, torch-optimizer, pytorch-optimizer)",
+        ),
+    ] = "row"
+
+    def _tangential(self, p: Any, g: Any, u: Any) -> tuple[Any, Any]:
+        """The step without its radial part where the test says so, and the parameter as far as it decays."""
+        if p.ndim < 2:
+            return u, p
+        if self.test != "author":
+            over = "row" if self.test == "row" else "tensor"
+            cosine, bound, flat = self._project(p, g, u, over)
+            return np.where(cosine < bound, flat, u), np.where(cosine < bound, self.wd_ratio * p, p)
+        cosine, bound, row_step = self._project(p, g, u, "row")
+        by_row = tree_max(cosine) < bound
+        cosine, bound, tensor_step = self._project(p, g, u, "tensor")
+        by_tensor = cosine < bound
+        step = np.where(by_row, row_step, np.where(by_tensor, tensor_step, u))
+        return step, np.where(by_row | by_tensor, self.wd_ratio * p, p)
+
+    def _project(self, p: Any, g: Any, u: Any, over: Any) -> tuple[Any, Any, Any]:
+        """In one view: the gradient's cosine with the weights, its bound, and the step without its radial part."""
+        p_norm = np.sqrt(tree_sum(p * p, over))
+        g_norm = np.sqrt(tree_sum(g * g, over))
+        cosine = np.abs(tree_sum(g * p, over)) / (np.maximum(g_norm, self.eps) * np.maximum(p_norm, self.eps))
+        n = p / (p_norm + self.eps)
+        return cosine, self.delta / np.sqrt(length(p, over)), u - n * tree_sum(n * u, over)
+
+
+class AdamP(_Projected):
     """Adam whose step loses its radial part where the gradient is nearly orthogonal to the weights.
 
-    Tried by rows (output channels), then on the whole tensor; a parameter of fewer than two axes is never projected.
-    Source: Heo et al. 2021, arXiv:2006.08217, Algorithm 2; the test takes the largest cosine of all rows, as the authors'
-    package does. One NaN reaches the whole tensor.
+    A parameter of fewer than two axes is never projected. Where it is projected, its decay is multiplied by ``wd_ratio``.
+    Source: Heo et al. 2021, arXiv:2006.08217, Algorithm 2. One NaN reaches its row, or the whole tensor.
     """
 
     lr: NonNegative = 1e-3
     beta1: Decay = 0.9
     beta2: Decay = 0.999
-    eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
-    delta: NonNegative = 0.1
-    wd_ratio: Fraction = 0.1
+    nesterov: Annotated[bool, Flag("the step looks ahead: beta1 * m + (1 - beta1) * g takes m's place")] = False
+    eps_placement: EpsPlacement = "outside"
+    decay: Annotated[
+        str,
+        Choice(
+            before="the parameter before the step decays, by lr times weight_decay (the authors' package)",
+            coupled="weight_decay times the parameter is added to the gradient (an option of pytorch-optimizer)",
+        ),
+    ] = "before"
 
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
@@ -64,22 +172,47 @@ class AdamP(Optimizer):
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay and self.decay == "coupled":
+            g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
-        u = m / (1 - self.beta1**t) / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
-        if p.ndim < 2:
-            return p - self.lr * (u + self.weight_decay * p), m, v
-        by_row, row_step = self._project(p, g, u, "row")
-        by_tensor, tensor_step = self._project(p, g, u, "tensor")
-        step = np.where(by_row, row_step, np.where(by_tensor, tensor_step, u))
-        decayed = np.where(by_row | by_tensor, self.wd_ratio * p, p)
-        return p - self.lr * (step + self.weight_decay * decayed), m, v
+        ahead = self.beta1 * m + (1 - self.beta1) * g if self.nesterov else m
+        u = over_root(self, ahead / (1 - self.beta1**t), v, 1 - self.beta2**t)
+        step, decaying = self._tangential(p, g, u)
+        if self.decay == "before":
+            step = step + self.weight_decay * decaying
+        return p - self.lr * step, m, v
 
-    def _project(self, p: Any, g: Any, u: Any, over: Any) -> tuple[Any, Any]:
-        """Whether the gradient is nearly orthogonal in this view, and the step without its radial part."""
-        p_norm = np.sqrt(tree_sum(p * p, over))
-        g_norm = np.sqrt(tree_sum(g * g, over))
-        cosine = np.abs(tree_sum(g * p, over)) / (np.maximum(g_norm, self.eps) * np.maximum(p_norm, self.eps))
-        orthogonal = tree_max(cosine) < self.delta / np.sqrt(length(p, over))
-        n = p / (p_norm + self.eps)
-        return orthogonal, u - n * tree_sum(n * u, over)
+
+class SGDP(_Projected):
+    """Gradient descent with momentum whose step loses its radial part, as in AdamP.
+
+    The decay is divided by 1 - ``momentum``, so that it is as strong as a coupled one. Source: Heo et al. 2021,
+    arXiv:2006.08217, Algorithm 1. One NaN reaches its row, or the whole tensor.
+    """
+
+    lr: NonNegative = 1e-3
+    momentum: Decay = 0.0
+    dampening: Fraction = 0.0
+    weight_decay: NonNegative = 0.0
+    nesterov: Annotated[bool, Flag("the step looks ahead: g + momentum * buffer")] = False
+    kept: Annotated[
+        str,
+        Choice(
+            whole="the buffer keeps the momentum as it was before the projection (the paper, timm, pytorch-optimizer)",
+            projected="without nesterov the buffer is itself projected, in place (adamp 0.3.0, torch-optimizer)",
+        ),
+    ] = "whole"
+
+    citation = Citation(
+        "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
+    )
+    state = State(buffer=Slot(when="momentum"))
+
+    def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
+        damped = (1 - self.dampening) * g
+        moving = self.momentum * buffer + damped if self.momentum else damped
+        u = g + self.momentum * moving if self.nesterov else moving
+        step, decaying = self._tangential(p, g, u)
+        buffer = step if self.kept == "projected" and not self.nesterov else moving
+        return p - self.lr * (step + self.weight_decay / (1 - self.momentum) * decaying), buffer

@@ -7,49 +7,79 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
+from refgrad.optimizers.parts import DecayKind, descend
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State
 
 
 class RMSprop(Optimizer):
     """A step scaled by the root mean square of past gradients.
 
-    Source: Tieleman & Hinton 2012, lecture 6.5; centred after Graves 2013, arXiv:1308.0850, equations 38 to 45.
-    The centred variance can fall below zero by rounding; it is held at zero here (torch does not, and gives NaN).
+    TensorFlow starts the mean square at 1 (``initial_scale``), others at 0. Source: Tieleman & Hinton 2012, lecture 6.5;
+    centred after Graves 2013, arXiv:1308.0850, equations 38 to 45. The centred variance can fall below zero by rounding.
     NaN propagates.
     """
 
     lr: NonNegative = 1e-2
     alpha: Fraction = 0.99
     eps: NonNegative = 1e-8
+    initial_scale: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     momentum: Decay = 0.0
+    nesterov: Annotated[bool, Flag("the momentum looks ahead: momentum * buffer + step (optax)")] = False
     centered: Annotated[bool, Flag("the mean of past gradients is subtracted: their variance scales the step")] = False
+    bias_correction: Annotated[bool, Flag("averages are corrected for their start at zero (an option of optax)")] = (
+        False
+    )
     eps_placement: Annotated[
         str,
         Choice(
             outside="eps is added to the root (torch)",
-            inside="eps is added under the root (optax, Keras)",
+            inside="eps is added under the root (optax, Keras, TensorFlow)",
         ),
     ] = "outside"
+    variance: Annotated[
+        str,
+        Choice(
+            clamped="a centred variance that rounding brought below zero counts as zero",
+            bare="the root of a centred variance below zero is NaN (torch, optax, Keras where eps does not save it)",
+        ),
+    ] = "clamped"
+    lr_placement: Annotated[
+        str,
+        Choice(
+            outside="lr multiplies the momentum's buffer (torch, optax)",
+            buffer="lr multiplies what enters the buffer, so that a change of lr acts late (Keras, TensorFlow, timm)",
+        ),
+    ] = "outside"
+    decay: DecayKind = "coupled"
 
     citation = Citation(
         "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
     )
-    state = State(v=zeros_like_param, g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))
+    state = State(v=Slot(fill="initial_scale"), g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, v: Any, g_avg: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
         v = self.alpha * v + (1 - self.alpha) * g * g
-        scale = v
+        bias = 1 - self.alpha**t
+        scale = v / bias if self.bias_correction else v
         if self.centered:
             g_avg = self.alpha * g_avg + (1 - self.alpha) * g
-            scale = np.maximum(v - g_avg * g_avg, 0.0)
+            mean = g_avg / bias if self.bias_correction else g_avg
+            scale = scale - mean * mean
+            scale = np.maximum(scale, 0.0) if self.variance == "clamped" else scale
         if self.eps_placement == "inside":
             step = g / np.sqrt(scale + self.eps)
         else:
             step = g / (np.sqrt(scale) + self.eps)
+        return self._descend(p, step, v, g_avg, buffer)
+
+    def _descend(self, p: Any, step: Any, v: Any, g_avg: Any, buffer: Any) -> tuple[Any, ...]:
+        """The step through the momentum's buffer, if there is one."""
+        inside = self.momentum and self.lr_placement == "buffer"
+        step = self.lr * step if inside else step
         if self.momentum:
             buffer = self.momentum * buffer + step
-            step = buffer
-        return p - self.lr * step, v, g_avg, buffer
+            step = self.momentum * buffer + step if self.nesterov else buffer
+        return descend(self, p, step if inside else self.lr * step), v, g_avg, buffer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.parts import DecayKind, descend
 from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State
 
 
@@ -12,7 +13,8 @@ class SGD(Optimizer):
     """Gradient descent with heavy-ball or Nesterov momentum and coupled weight decay.
 
     The momentum's buffer is `momentum * buffer + (1 - dampening) * g`. Source: Polyak 1964; Nesterov's form after Sutskever
-    et al. 2013, as rewritten at the look-ahead point. NaN propagates.
+    et al. 2013, as rewritten at the look-ahead point. With ``decay=before`` it is SGDW (Loshchilov & Hutter 2019,
+    Algorithm 1). NaN propagates.
     """
 
     lr: NonNegative = 1e-3
@@ -27,6 +29,14 @@ class SGD(Optimizer):
             undamped="the first gradient enters the buffer without dampening (torch)",
         ),
     ] = "damped"
+    lr_placement: Annotated[
+        str,
+        Choice(
+            outside="lr multiplies the buffer (torch, optax)",
+            buffer="lr multiplies what enters the buffer, so that a change of lr acts late (the paper, Keras)",
+        ),
+    ] = "outside"
+    decay: DecayKind = "coupled"
 
     citation = Citation(
         "Polyak 1964; Sutskever et al. 2013",
@@ -36,12 +46,14 @@ class SGD(Optimizer):
     state = State(buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay:
+        if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
+        inside = self.momentum and self.lr_placement == "buffer"
+        g = self.lr * g if inside else g
         if self.momentum:
             if t == 1 and self.first_step == "undamped":
                 buffer = 1.0 * g
             else:
                 buffer = self.momentum * buffer + (1 - self.dampening) * g
             g = g + self.momentum * buffer if self.nesterov else buffer
-        return p - self.lr * g, buffer
+        return descend(self, p, g if inside else self.lr * g), buffer

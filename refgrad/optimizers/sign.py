@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Citation, Decay, NonNegative, State, zeros_like_param
+from refgrad.optimizers.parts import AnyDecayKind, descend
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, State, zeros_like_param
 
 
 class Lion(Optimizer):
@@ -21,6 +22,15 @@ class Lion(Optimizer):
     beta1: Decay = 0.9
     beta2: Decay = 0.99
     weight_decay: NonNegative = 0.0
+    peak_lr: Positive = 1e-4
+    direction: Annotated[
+        str,
+        Choice(
+            sign="the sign (the paper, everyone)",
+            refined="the number itself up to a magnitude of 1, and its sign beyond (an option of optax)",
+        ),
+    ] = "sign"
+    decay: AnyDecayKind = "before"
 
     citation = Citation(
         "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
@@ -28,7 +38,13 @@ class Lion(Optimizer):
     state = State(m=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if self.weight_decay and self.decay == "coupled":
+            g = g + self.weight_decay * p
         c = self.beta1 * m + (1 - self.beta1) * g
-        p = p - self.lr * (np.sign(c) + self.weight_decay * p)
+        u = np.sign(c) if self.direction == "sign" else np.minimum(np.maximum(c, -1.0), 1.0)
+        if self.decay == "before":
+            p = p - self.lr * (u + self.weight_decay * p)
+        else:
+            p = descend(self, p, self.lr * u)
         m = self.beta2 * m + (1 - self.beta2) * g
         return p, m

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from refgrad.arithmetic.host import names_in
 from refgrad.optimizers.base import Optimizer
 from refgrad.report import formula
-from refgrad.rule import Choice, Flag, Slot, rules
+from refgrad.rule import Choice, Flag, Rule, Slot, rules
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
@@ -22,12 +22,13 @@ def index() -> list[str]:
     return [f"{cls.kind.ljust(kind_width)}  {name.ljust(name_width)}  {cls.citation}" for name, cls in ordered]
 
 
-def page(rule: Optimizer, step: int) -> str:
-    """All that is known of a rule, with its update as it runs at a step (counted from 1)."""
-    parts = [
-        (str(rule), [str(rule.citation), "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()]),
-        (f"Update at step {step}", update(rule, step)),
-        ("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]),
+def page(rule: Rule, step: int) -> str:
+    """All that is known of a rule; of an optimizer also its state, and its update as it runs at a step from 1."""
+    parts = [(str(rule), [str(rule.citation), "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()])]
+    if isinstance(rule, Optimizer):
+        parts.append((f"Update at step {step}", update(rule, step)))
+        parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
+    parts += [
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
@@ -46,7 +47,7 @@ def update(rule: Optimizer, step: int) -> list[str]:
     return [*formula.text_lines(plan), *guards]
 
 
-def variants(rule: Optimizer) -> list[tuple[str, str]]:
+def variants(rule: Rule) -> list[tuple[str, str]]:
     """Each hyperparameter's other named behaviours, as (``field=value``, sentence)."""
     found = []
     for name, legal in rule.legal().items():

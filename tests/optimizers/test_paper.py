@@ -114,7 +114,7 @@ def adam_by_placement(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     """The step of Adam with eps where the choice says: beside the raw root, or under the corrected one."""
     adam_moments(s, h, g)
     first, second = 1 - h.beta1**t, 1 - h.beta2**t
-    if h.choice == "uncorrected":
+    if h.eps_placement == "uncorrected":
         return p - h.lr * mpmath.sqrt(second) / first * s["m"] / (mpmath.sqrt(s["v"]) + h.eps)
     return p - h.lr * s["m"] / first / mpmath.sqrt(s["v"] / second + h.eps)
 
@@ -188,12 +188,11 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
 
 
 class Hyperparameters:
-    """The rule's numbers, each the exact value of its float64."""
+    """The rule's hyperparameters, each number the exact value of its float64."""
 
     def __init__(self, rule: Any) -> None:
-        for name, value in rule.numbers().items():
-            setattr(self, name, mpf(value))
-        self.choice = getattr(rule, "eps_placement", None)
+        for name, value in rule.hyperparameters().items():
+            setattr(self, name, mpf(value) if name in rule.numbers() else value)
 
 
 def agree(a: Any, b: Any) -> bool:
@@ -201,12 +200,11 @@ def agree(a: Any, b: Any) -> bool:
     return abs(a - b) <= mpf(10) ** (10 - DIGITS) * max(abs(a), abs(b))
 
 
-@pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: getattr(x, "__name__", str(x)))
-def test_the_graph_is_the_papers_equations(rule: Any, paper: Callable[..., Any]) -> None:
-    """Step-locked: each step starts from the floats that the rule itself gave."""
+def follow(rule: Any, paper: Callable[..., Any], gradients: tuple[float, ...] = GRADIENTS) -> None:
+    """Hold the graph against the paper, step-locked: each step starts from the floats that the rule itself gave."""
     p = np.asarray([0.75])
     state = rule.init(p)
-    for t, g in enumerate(GRADIENTS, 1):
+    for t, g in enumerate(gradients, 1):
         hosts = {n: state[n] for n, slot in rule.slots().items() if slot.host}
         free = free_values((1,), {"t": t, **hosts})
         plan = rule.plan((1,), t, hosts)
@@ -220,3 +218,8 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Callable[..., Any])
             for name in rule.slots():
                 assert agree(np.ravel(got[name])[0], said[name]), (t, name)
         p, state = rule.step(p, np.asarray([g]), state, backend="numpy")
+
+
+@pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_the_graph_is_the_papers_equations(rule: Any, paper: Callable[..., Any]) -> None:
+    follow(rule, paper)

@@ -1,4 +1,4 @@
-"""LAMB and AdamP once more, on a whole tensor, in scalars of sixty digits."""
+"""LAMB, AdamP and SGDP, and all their variants, once more, on a whole tensor, in scalars of sixty digits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
-from refgrad.optimizers import LAMB, AdamP
+from refgrad.optimizers import LAMB, SGDP, AdamP
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
+from tests.optimizers.test_paper_variants import denominator
 
 Rows = list[list[Any]]
 STEPS = 4
@@ -30,51 +31,85 @@ def dot(x: list[Any], y: list[Any]) -> Any:
     return sum(a * b for a, b in zip(x, y, strict=True))
 
 
-def directions(g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
-    """Adam's step of every element; the moments in ``s`` are replaced."""
-    s["m"] = [[h.beta1 * m + (1 - h.beta1) * x for m, x in zip(*r, strict=True)] for r in zip(s["m"], g, strict=True)]
-    s["v"] = [
-        [h.beta2 * v + (1 - h.beta2) * x**2 for v, x in zip(*r, strict=True)] for r in zip(s["v"], g, strict=True)
-    ]
-    first, second = 1 - h.beta1**t, 1 - h.beta2**t
-    return [
-        [m / first / (mpmath.sqrt(v / second) + h.eps) for m, v in zip(*r, strict=True)]
-        for r in zip(s["m"], s["v"], strict=True)
-    ]
+def each(function: Any, *rows: Rows) -> Rows:
+    """A function of single numbers, on all of them."""
+    return [[function(*items) for items in zip(*r, strict=True)] for r in zip(*rows, strict=True)]
+
+
+def moments(g: Rows, s: dict[str, Rows], h: Any, gain: Any = None) -> None:
+    gain = 1 - h.beta1 if gain is None else gain
+    s["m"] = each(lambda m, x: h.beta1 * m + gain * x, s["m"], g)
+    s["v"] = each(lambda v, x: h.beta2 * v + (1 - h.beta2) * x**2, s["v"], g)
 
 
 def lamb(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
-    u = directions(g, s, t, h)
-    r = [[a + h.weight_decay * b for a, b in zip(*rows, strict=True)] for rows in zip(u, p, strict=True)]
+    moments(g, s, h, None if h.grad_averaging else mpf(1))
+    first, second = 1 - h.beta1**t, 1 - h.beta2**t
+    over, under = (first, second) if h.correction == "moments" else (mpf(1), mpf(1))
+    r = each(lambda m, v: m / over / (mpmath.sqrt(v / under) + h.eps), s["m"], s["v"])
+    if h.decay == "inside":
+        r = each(lambda a, b: a + h.weight_decay * b, r, p)
+    else:
+        p = each(lambda b: (1 - h.lr * h.weight_decay) * b, p)
     weights, updates = norm(flat(p)), norm(flat(r))
-    ratio = weights / updates if weights and updates else mpf(1)
-    return [[b - h.lr * ratio * a for a, b in zip(*rows, strict=True)] for rows in zip(r, p, strict=True)]
+    rate = {"moments": 1, "none": 1, "step": mpmath.sqrt(second) / first, "first": 1 / first}[h.correction] * h.lr
+    if weights and updates and (h.weight_decay or h.adapt == "always"):
+        phi = min(max(weights, h.phi_low), h.phi_high) if h.phi == "clamped" else weights
+        ratio = phi / (updates + (h.eps if h.ratio == "eps" else 0))
+        rate *= min(ratio, 1) if h.ratio == "capped" else ratio
+    return each(lambda a, b: b - rate * a, r, p)
 
 
-def project(p: Rows, g: Rows, u: Rows, h: Any) -> Rows | None:
-    """The steps of rows without their radial parts; None if one row's gradient is not nearly orthogonal."""
-    for w, x in zip(p, g, strict=True):
-        cosine = abs(dot(w, x)) / (max(norm(w), h.eps) * max(norm(x), h.eps))
-        if not cosine < h.delta / mpmath.sqrt(len(w)):
-            return None
-    result = []
-    for w, a in zip(p, u, strict=True):
-        n = [b / (norm(w) + h.eps) for b in w]
-        result.append([c - b * dot(n, a) for b, c in zip(n, a, strict=True)])
-    return result
+def nearly(p: list[Any], g: list[Any], h: Any) -> bool:
+    """Whether a gradient is nearly orthogonal to the weights."""
+    cosine = abs(dot(p, g)) / (max(norm(p), h.eps) * max(norm(g), h.eps))
+    return bool(cosine < h.delta / mpmath.sqrt(len(p)))
+
+
+def flattened(p: list[Any], u: list[Any], h: Any) -> list[Any]:
+    """A step without its radial part."""
+    n = [b / (norm(p) + h.eps) for b in p]
+    radial = dot(n, u)
+    return [a - b * radial for a, b in zip(u, n, strict=True)]
+
+
+def projected(p: Rows, g: Rows, u: Rows, h: Any) -> tuple[Rows, list[Any]]:
+    """The steps by rows, and what each row's decay is multiplied by."""
+    rows = [nearly(a, b, h) for a, b in zip(p, g, strict=True)]
+    whole = nearly(flat(p), flat(g), h)
+    if h.test == "row" or (h.test == "author" and all(rows)):
+        steps = [flattened(a, c, h) if ok else c for a, c, ok in zip(p, u, rows, strict=True)]
+        return steps, [h.wd_ratio if ok else 1 for ok in rows]
+    if whole:
+        step, width = flattened(flat(p), flat(u), h), len(p[0])
+        return [step[i : i + width] for i in range(0, len(step), width)], [h.wd_ratio] * len(p)
+    return u, [1] * len(p)
 
 
 def adamp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
-    u = directions(g, s, t, h)
-    width, ratio = len(p[0]), h.wd_ratio
-    step = project(p, g, u, h)
-    if step is None:
-        whole = project([flat(p)], [flat(g)], [flat(u)], h)
-        step = whole and [whole[0][i : i + width] for i in range(0, len(whole[0]), width)]
-    if step is None:
-        step, ratio = u, mpf(1)
-    decay = 1 - h.lr * h.weight_decay * ratio
-    return [[decay * b - h.lr * a for a, b in zip(*rows, strict=True)] for rows in zip(step, p, strict=True)]
+    if h.decay == "coupled":
+        g = each(lambda a, b: a + h.weight_decay * b, g, p)
+    moments(g, s, h)
+    ahead = each(lambda m, a: h.beta1 * m + (1 - h.beta1) * a, s["m"], g) if h.nesterov else s["m"]
+    u = each(lambda m, v: m / (1 - h.beta1**t) / denominator(v, h, 1 - h.beta2**t), ahead, s["v"])
+    steps, shares = projected(p, g, u, h)
+    lam = 0 if h.decay == "coupled" else h.weight_decay
+    return [
+        [(1 - h.lr * lam * share) * b - h.lr * a for a, b in zip(*rows, strict=True)]
+        for share, *rows in zip(shares, steps, p, strict=True)
+    ]
+
+
+def sgdp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
+    s["buffer"] = each(lambda m, a: h.momentum * m + (1 - h.dampening) * a, s["buffer"], g)
+    u = each(lambda m, a: a + h.momentum * m, s["buffer"], g) if h.nesterov else s["buffer"]
+    steps, shares = projected(p, g, u, h)
+    if h.kept == "projected" and not h.nesterov:
+        s["buffer"] = steps
+    return [
+        [(1 - h.lr * h.weight_decay * share / (1 - h.momentum)) * b - h.lr * a for a, b in zip(*rows, strict=True)]
+        for share, *rows in zip(shares, steps, p, strict=True)
+    ]
 
 
 def orthogonal(p: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -83,21 +118,38 @@ def orthogonal(p: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def gradients(kind: str, p: np.ndarray) -> np.ndarray:
-    """A gradient that is nearly orthogonal by rows, on the whole only, or not at all."""
+    """A gradient that is nearly orthogonal by rows, in one row, on the whole only, or not at all."""
     g = np.random.default_rng(7).standard_normal(p.shape)
     if kind == "rows":
         return orthogonal(p, g)
+    if kind == "one":
+        return np.vstack([orthogonal(p, g)[:1], p[1:] + 0.1 * g[1:]])
     if kind == "whole":
         return orthogonal(p.reshape(1, -1), g.reshape(1, -1)).reshape(p.shape)
     return p + 0.1 * g
 
 
-@pytest.mark.parametrize("kind", ["rows", "whole", "neither"])
-@pytest.mark.parametrize(
-    ("rule", "paper"),
-    [(LAMB(weight_decay=0.1), lamb), (LAMB(), lamb), (AdamP(weight_decay=0.1), adamp), (AdamP(), adamp)],
-    ids=lambda x: getattr(x, "__name__", str(x)),
-)
+BASES = [
+    (LAMB(weight_decay=0.1, phi_high=2.0), lamb),
+    (LAMB(), lamb),
+    (AdamP(weight_decay=0.1, eps_root=1e-9), adamp),
+    (AdamP(), adamp),
+    (AdamP(weight_decay=0.1, test="author"), adamp),
+    (SGDP(weight_decay=0.1, momentum=0.9, dampening=0.3), sgdp),
+    (SGDP(momentum=0.9, nesterov=True, test="author"), sgdp),
+]
+
+
+def cases() -> list[Any]:
+    found = []
+    for base, paper in BASES:
+        for rule in (base, *(rule for name, rule in base.variants() if not name.startswith("scalars"))):
+            found.append(pytest.param(rule, paper, id=str(rule)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["rows", "one", "whole", "neither"])
+@pytest.mark.parametrize(("rule", "paper"), cases())
 def test_the_graph_is_the_papers_equations(rule: Any, paper: Any, kind: str) -> None:
     p = np.random.default_rng(3).standard_normal((3, 4))
     state = rule.init(p)
@@ -106,9 +158,10 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Any, kind: str) -> 
         free = free_values(p.shape, {"t": t})
         plan = rule.plan(p.shape, t)
         names = {**rule.numbers(), **dict(zip(plan.free, free, strict=True))}
-        got = exact.evaluate(plan.graph, {"p": p, "g": g, "m": state["m"], "v": state["v"]}, names, DIGITS)
+        arrays = {"p": p, "g": g, **{n: state[n] for n in rule.slots()}}
+        got = exact.evaluate(plan.graph, arrays, names, DIGITS)
         with mpmath.workdps(DIGITS):
-            said = {n: exactly(state[n]) for n in ("m", "v")}
+            said = {n: exactly(state[n]) for n in rule.slots()}
             said["p"] = paper(exactly(p), exactly(g), said, t, Hyperparameters(rule))
             for name, rows in said.items():
                 assert all(agree(a, b) for a, b in zip(np.ravel(got[name]), flat(rows), strict=True)), (t, name)
@@ -119,14 +172,12 @@ def exactly(x: np.ndarray) -> Rows:
     return [[mpf(float(a)) for a in row] for row in x]
 
 
-@pytest.mark.parametrize("rule", [AdamP(weight_decay=0.1)], ids=str)
-def test_each_way_of_projecting_is_met(rule: Any) -> None:
+def test_each_way_of_projecting_is_met() -> None:
     p = np.random.default_rng(3).standard_normal((3, 4))
-    h = Hyperparameters(rule)
+    h = Hyperparameters(AdamP(weight_decay=0.1))
     found = {}
-    for kind in ("rows", "whole", "neither"):
+    for kind in ("rows", "one", "whole", "neither"):
         g = exactly(gradients(kind, p))
-        rows = project(exactly(p), g, g, h) is not None
-        whole = project([flat(exactly(p))], [flat(g)], [flat(g)], h) is not None
-        found[kind] = (rows, whole)
-    assert found == {"rows": (True, True), "whole": (False, True), "neither": (False, False)}
+        rows = [nearly(a, b, h) for a, b in zip(exactly(p), g, strict=True)]
+        found[kind] = (sum(rows), nearly(flat(exactly(p)), flat(g), h))
+    assert found == {"rows": (3, True), "one": (1, False), "whole": (0, True), "neither": (0, False)}

@@ -9,6 +9,8 @@ from refgrad import optimizers, quantizers
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
+    from refgrad.oracle.identification import Identification
+    from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
@@ -19,16 +21,20 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "CandidateError",
+    "Identification",
     "Inputs",
     "Policy",
     "RefgradError",
     "Verdict",
+    "identify",
     "optimizers",
     "quantizers",
     "verify",
 ]
 
 _LATER = {
+    "identify": "refgrad.oracle.identify",
+    "Identification": "refgrad.oracle.identification",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",

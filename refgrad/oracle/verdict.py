@@ -156,7 +156,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data; every float also as a hex float, infinities and NaN as strings."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **_plain(asdict(self))}
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self))}
 
     def to_json(self, **options: Any) -> str:
         """The verdict as strict JSON."""
@@ -168,11 +168,12 @@ class Verdict:
         return render(self)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A record's fields as what JSON holds."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float):
         return {"value": value if math.isfinite(value) else str(value), "hex": value.hex()}
     return value

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import optimizers, quantizers
+from refgrad import estimators, optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
+    from refgrad.oracle.cases import Cases
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs import Inputs
+    from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
     from refgrad.oracle.verify import verify
@@ -21,14 +23,18 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "CandidateError",
+    "Cases",
     "Identification",
     "Inputs",
+    "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
+    "estimators",
     "identify",
     "optimizers",
     "quantizers",
+    "sparsity",
     "verify",
 ]
 
@@ -39,6 +45,8 @@ _LATER = {
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
+    "Cases": "refgrad.oracle.cases",
+    "MaskInputs": "refgrad.oracle.mask_inputs",
 }
 
 

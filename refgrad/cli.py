@@ -8,10 +8,12 @@ imported when first needed.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -31,6 +33,7 @@ Examples:
   refgrad verify optax:adamw --as AdamW scalars=float32 --json
   refgrad identify my_optimizer.py:step
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
+  refgrad verify torch.optim:AdamW --as AdamW --laws
   refgrad show AdamW
 
 \b
@@ -105,6 +108,7 @@ def main() -> None:
     metavar="SECONDS",
     help="How long one step may take before it has the fault `hung`; inf for no limit.",
 )
+@click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 def verify(
     target: str,
     rule: str,
@@ -117,6 +121,7 @@ def verify(
     as_json: bool,
     no_shrink: bool,
     time_limit: float,
+    laws: bool,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
     claim = build_rule(rule, hyperparameters)
@@ -135,15 +140,33 @@ def verify(
         shrink=not no_shrink,
         time_limit=time_limit,
     )
+    reports = _laws(target, claim, dtype, seed, declared, given) if laws else ()
     if as_json:
-        click.echo(verdict.to_json(indent=2))
+        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports))
     elif sys.stdout.isatty():
         from refgrad.report import terminal
 
         terminal.show(verdict)
     else:
         click.echo(str(verdict))
-    return verdict.exit_code
+    if reports and not as_json:
+        click.echo("\n".join(["", "Laws", *map(str, reports)]))
+    return 1 if any(report.broken for report in reports) else verdict.exit_code
+
+
+def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: Any) -> Any:
+    try:
+        import hypothesis  # noqa: F401
+    except ImportError:
+        raise ArgumentError("--laws needs Hypothesis, which is not installed; install refgrad[laws]") from None
+    from refgrad.candidates.resolve import load
+    from refgrad.testing import check_laws
+
+    return check_laws(load(target), claim, dtype=dtype, seed=seed, policy=policy, options=options)
+
+
+def _with_laws(verdict: Any, reports: Any) -> str:
+    return json.dumps({**verdict.to_dict(), "laws": [asdict(r) for r in reports]}, indent=2, allow_nan=False)
 
 
 @main.command(epilog=EPILOG)

@@ -239,6 +239,10 @@ class Rule:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
         raise NotImplementedError
 
+    def gives(self) -> Mapping[str, str]:
+        """The results of `body` that are not shaped like the primary array: name -> "row" or "tensor"."""
+        return {}
+
     def hosts(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
         return ()

@@ -61,7 +61,7 @@ class Plan:
     def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
-        names: dict[str, Any] = dict(self.rule.numbers(), sqrt=math.sqrt, max=max, min=min)
+        names: dict[str, Any] = {**host.FUNCTIONS, **self.rule.numbers()}
         body = "".join(f"{host.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
         return eval(f"lambda {', '.join(self.free)}: ({body})", names)
@@ -91,27 +91,33 @@ def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[flo
     return (*map(float, hosts.values()), *lengths)
 
 
-def trace(rule: Rule, ndim: int, free: Mapping[str, float]) -> Plan:
-    """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take."""
+def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, ...] | None = None) -> Plan:
+    """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take.
+
+    ``wanted`` are the results that are asked for; by default all.
+    """
     scope = host.Scope(host.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
     given: dict[str, Any] = {name: builder.input(name, level) for name, level in rule.takes().items()}
     given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
     results = with_hosts(rule, scope).body(given)
+    if wanted is not None:
+        results = {n: results[n] for n in wanted}
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
+    small = {n: level for n, level in rule.gives().items() if n in outputs}
     host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
-    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)))
+    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), small)
     return Plan(rule, graph, free_names(rule, ndim))
 
 
-def plan_for(rule: Rule, ndim: int, free: tuple[float, ...]) -> Plan:
+def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, ...] | None = None) -> Plan:
     """The plan of a rule whose guards hold for these values of `free_names`; plans are kept with the rule."""
-    plans: dict[int, list[Plan]] = rule.__dict__.setdefault("_plans", {})
-    known = plans.setdefault(ndim, [])
+    plans: dict[Any, list[Plan]] = rule.__dict__.setdefault("_plans", {})
+    known = plans.setdefault((ndim, wanted), [])
     for plan in known:
         if plan.holds(*free):
             return plan
-    known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True))))
+    known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted))
     return known[-1]
 
 

@@ -24,6 +24,9 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.sqrt: "sqrt",
     np.square: "square",
     np.sign: "sign",
+    np.rint: "rint",
+    np.floor: "floor",
+    np.ceil: "ceil",
     np.maximum: "maximum",
     np.minimum: "minimum",
     np.less: "lt",
@@ -72,7 +75,9 @@ class Carrier:
             return self._apply("square", base)
         if exponent == 0.5:
             return self._apply("sqrt", base)
-        raise TraceError(f"a power of an array has exponent {exponent!r}; legal: 2 and 0.5")
+        raise TraceError(
+            f"a power of an array has exponent {exponent!r}; legal: 2 and 0.5, or refgrad.arithmetic.primitives.power"
+        )
 
     def __bool__(self) -> bool:
         raise TraceError("a branch depends on an array's values; use numpy.where")

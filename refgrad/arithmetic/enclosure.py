@@ -31,7 +31,13 @@ COMPARE: Mapping[str, np.ufunc] = {
     "ne": np.not_equal,
 }
 LOGIC: Mapping[str, np.ufunc] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
-OUTCOMES: Mapping[str, tuple[float, ...]] = {"sign": (-1.0, 0.0, 1.0)} | dict.fromkeys(COMPARE, (0.0, 1.0))
+ROUND: Mapping[str, np.ufunc] = {"rint": np.rint, "floor": np.floor, "ceil": np.ceil}
+#: a comparison is false or true, a rounding goes to the lower or the upper of two whole numbers
+OUTCOMES: Mapping[str, tuple[float, ...]] = {
+    "sign": (-1.0, 0.0, 1.0),
+    **dict.fromkeys(COMPARE, (0.0, 1.0)),
+    **dict.fromkeys(ROUND, (-1.0, 1.0)),
+}
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,8 @@ class Enclosure:
 
     def _reduce(self, node: Node, x: Bounded) -> Bounded:
         shape = np.shape(x.value)
-        axes = tuple(range(self.batch + (node.attribute == "row"), len(shape)))
+        every = tuple(range(self.batch, len(shape)))
+        axes = {"tensor": every, "row": every[1:], "column": every[:1]}[node.attribute]
         if node.op == "max":
             return bounds.largest(x, axes, self.model)
         return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)
@@ -209,6 +216,8 @@ class Enclosure:
         """A decision where it is forced by the values, and the outcome that this branch takes where it is not."""
         if node.op == "sign":
             return self._sign(node, args[0], state)
+        if node.op in ROUND:
+            return self._round(node, args[0], state)
         a, b = args
         result = COMPARE[node.op](a.value, b.value)
         reach = a.bound() + b.bound()
@@ -224,6 +233,13 @@ class Enclosure:
             return np.where(reachable, outcome, result)
 
         return Bounded(self._take(node, result, ambiguous, state, outcome_array))
+
+    def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
+        """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
+        whole = ROUND[node.op]
+        result, low, high = whole(x.value), whole(x.value - x.bound()), whole(x.value + x.bound())
+        value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
+        return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():
@@ -246,6 +262,11 @@ _NARROWED: Mapping[str, Any] = {"cast": bounds.cast, "loose": bounds.loosened}
 _SMOOTH: Mapping[str, Any] = {
     "sqrt": bounds.sqrt,
     "exp": bounds.exp,
+    "sin": bounds.sin,
+    "cos": bounds.cos,
+    "tanh": bounds.tanh,
+    "log": bounds.log,
+    "power": bounds.power,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

@@ -25,6 +25,12 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
 
 
+def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    if a == 0:
+        return mpmath.mpf(0) if b > 0 else mpmath.inf
+    return mpmath.power(a, b) if a > 0 else mpmath.nan
+
+
 #: each operation on single numbers
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
@@ -36,6 +42,14 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "sqrt": mpmath.sqrt,
     "square": lambda a: a * a,
     "exp": mpmath.exp,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tanh": mpmath.tanh,
+    "log": lambda a: -mpmath.inf if a == 0 else mpmath.log(a) if a > 0 else mpmath.nan,
+    "power": lambda a, b: mpmath.mpf(1) if b == 0 else _power(a, b),
+    "rint": mpmath.nint,
+    "floor": mpmath.floor,
+    "ceil": mpmath.ceil,
     "sign": _sign,
     "maximum": _larger,
     "minimum": _smaller,
@@ -57,6 +71,9 @@ TABLE: host.Table = {
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
     "pow": mpmath.power,
+    "log": mpmath.log,
+    "exp": mpmath.exp,
+    "tanh": mpmath.tanh,
 }
 
 
@@ -102,13 +119,16 @@ def _operand(value: Any) -> np.ndarray:
 
 
 def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
+    if over == "column":
+        return values.reshape(values.shape[0], -1).T
     return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
 
 
 def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
     rows = _rows(values, over)
     fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
-    shape = (1,) * values.ndim if over == "tensor" else (values.shape[0],) + (1,) * (values.ndim - 1)
+    ones = (1,) * values.ndim
+    shape = {"tensor": ones, "row": values.shape[:1] + ones[1:], "column": ones[:1] + values.shape[1:]}[str(over)]
     return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
 
 

@@ -19,6 +19,14 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
     "sqrt": np.sqrt,
     "exp": np.exp,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "log": np.log,
+    "power": np.power,
+    "rint": np.rint,
+    "floor": np.floor,
+    "ceil": np.ceil,
     "sign": np.sign,
     "maximum": np.maximum,
     "minimum": np.minimum,
@@ -63,5 +71,6 @@ def evaluate(
 
 
 def _reduce(op: str, x: np.ndarray, over: str, batch: int) -> np.ndarray:
-    axes = tuple(range(batch + (over == "row"), x.ndim))
+    every = tuple(range(batch, x.ndim))
+    axes = {"tensor": every, "row": every[1:], "column": every[:1]}[over]
     return np.sum(x, axis=axes, keepdims=True) if op == "sum" else np.max(x, axis=axes, keepdims=True, initial=-np.inf)

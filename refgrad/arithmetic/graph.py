@@ -41,13 +41,15 @@ class Graph:
     """A rule's update, traced.
 
     ``outputs`` maps ``p`` and each array slot to the node of its new value, ``host_outputs`` each host slot to its
-    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid.
+    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``small`` names
+    the outputs that are one number a row or a tensor, with which of the two.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Node]
     host_outputs: Mapping[str, Expr]
     guards: tuple[tuple[Expr, bool], ...]
+    small: Mapping[str, str] = field(default_factory=dict)
 
     def inputs(self) -> list[str]:
         """The arrays that the graph reads, in order of first use."""
@@ -60,6 +62,21 @@ class Graph:
     def reductions(self) -> list[Node]:
         """The reductions, in order of dependence."""
         return [n for n in self.nodes if n.op in REDUCTIONS]
+
+    def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
+        """The graph of some outputs in which the nodes of some indices are inputs, under names."""
+        new: dict[int, Node] = {}
+        for node in self.nodes:
+            if node.index in cuts:
+                new[node.index] = Node(node.index, "input", (), cuts[node.index], node.level)
+            else:
+                args = tuple(new[a.index] for a in node.args)
+                new[node.index] = Node(node.index, node.op, args, node.attribute, node.level)
+        roots = {name: new[node.index] for name, node in outputs.items()}
+        needed = {n.index for root in roots.values() for n in walk(root)}
+        kept = tuple(new[n.index] for n in self.nodes if n.index in needed)
+        small = {n: level for n, level in self.small.items() if n in roots}
+        return Graph(kept, roots, {}, self.guards, small)
 
     def counts(self) -> dict[str, int]:
         """How often each array operation occurs."""
@@ -133,7 +150,9 @@ class Tracer(Carrier):
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
-        return Tracer(self.builder.node(op, nodes, over, over), self.builder)
+        # a number a column is one an element as far as levels go: no kernel reduces columns
+        level = "element" if over == "column" else over
+        return Tracer(self.builder.node(op, nodes, over, level), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

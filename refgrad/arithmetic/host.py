@@ -36,6 +36,9 @@ FLOAT64: Table = {
     "pow": operator.pow,
     "neg": operator.neg,
     "sqrt": math.sqrt,
+    "log": math.log,
+    "exp": math.exp,
+    "tanh": math.tanh,
     "max": max,
     "min": min,
     "lt": operator.lt,
@@ -60,7 +63,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FLOAT32: Table = {
     **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
     **{name: FLOAT64[name] for name in COMPARISONS},
-    "sqrt": _in_float32(np.sqrt),
+    **{name: _in_float32(getattr(np, name)) for name in ("sqrt", "log", "exp", "tanh")},
     "const": lambda value: float(np.float32(value)),
 }
 
@@ -105,8 +108,12 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
+#: the functions that `python_source` may call
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: FLOAT64[n] for n in ("sqrt", "log", "exp", "tanh", "max", "min")}
+
+
 def python_source(expr: Expr) -> str:
-    """The expression as Python source over plain floats; ``sqrt``, ``max`` and ``min`` are free names."""
+    """The expression as Python source over plain floats; functions (`FUNCTIONS`) are free names."""
     if expr.op == "name":
         return str(expr.args[0])
     if expr.op == "const":
@@ -148,6 +155,9 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.float_power: "pow",
     np.negative: "neg",
     np.sqrt: "sqrt",
+    np.log: "log",
+    np.exp: "exp",
+    np.tanh: "tanh",
     np.maximum: "max",
     np.minimum: "min",
     np.less: "lt",
@@ -188,6 +198,13 @@ class Host:
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
             raise TraceError(f"numpy.{ufunc.__name__} of host scalars is not known; known: {_known()}")
         return self._apply(UFUNCS[ufunc], *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(not issubclass(t, (Host, np.ndarray, np.generic)) for t in types):
+            return NotImplemented  # a tracer or another carrier takes over
+        if function is not np.where or kwargs:
+            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, {_known()}")
+        return np.where(*(float(a.value) if isinstance(a, Host) else a for a in args))
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""

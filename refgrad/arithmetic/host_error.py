@@ -39,6 +39,17 @@ def table(precision: str) -> Table:
         low = math.sqrt(max(a[0] - a[1], 0.0))
         return charged(value, max(math.sqrt(a[0] + a[1]) - value, value - low), value)
 
+    def logarithm(a: Pair) -> Pair:
+        room = a[0] - a[1]
+        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+
+    def exponential(a: Pair) -> Pair:
+        value = math.exp(a[0])
+        return charged(value, value * math.expm1(a[1]), value, _POWER)
+
+    def hyperbolic_tangent(a: Pair) -> Pair:
+        return charged(math.tanh(a[0]), a[1], abs(math.tanh(a[0])), _POWER)
+
     operations: dict[str, Callable[..., Any]] = {
         "const": lambda value: (float(value), leaf * abs(float(value))),
         "add": lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
@@ -48,6 +59,9 @@ def table(precision: str) -> Table:
         "pow": power,
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
+        "log": logarithm,
+        "exp": exponential,
+        "tanh": hyperbolic_tangent,
         "max": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
         "min": lambda a, b: (min(a[0], b[0]), max(a[1], b[1])),
     }

@@ -6,21 +6,26 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 
+from refgrad.arithmetic import elementary
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.host import Host
 from refgrad.errors import bad_argument
 
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row"]
+Over = Literal["tensor", "row", "column"]
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
-    """The sum of all elements, or of each row ``x[i, ...]``, as an array that broadcasts against ``x``.
+    """The sum of all elements, of each row ``x[i, ...]``, or of each column ``x[:, j, ...]``; broadcasts against ``x``.
+
+    Columns are for what NumPy and enclosures run: no kernel sums them.
 
     The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
     upper half to the lower half, the split being the largest power of two below the length, until one is left.
@@ -53,41 +58,61 @@ def exp(x: Any) -> Any:
     The float64 result is within one unit in the last place; the float32 result is the correctly rounded one unless
     e**x lies within 2**-28 units of a rounding boundary.
     """
+    return _elementary("exp", x)
+
+
+def sin(x: Any) -> Any:
+    """The sine, the same bits everywhere, for every finite argument however large; NaN of an infinity.
+
+    Correctly rounded unless the sine lies within 2**-25 units (float32), or 2**-30 (float64), of a rounding boundary.
+    """
+    return _elementary("sin", x)
+
+
+def cos(x: Any) -> Any:
+    """The cosine, as `sin`."""
+    return _elementary("cos", x)
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent: within three units in the last place of float64, rounded once to the dtype of ``x``."""
+    return _elementary("tanh", x)
+
+
+def log(x: Any) -> Any:
+    """The natural logarithm: within two units in the last place of float64, rounded once to the dtype of ``x``."""
+    return _elementary("log", x)
+
+
+def power(x: Any, exponent: Any) -> Any:
+    """x**exponent for x >= 0 and a number, as e**(exponent log x); NaN below zero.
+
+    Within 3 + 2 |exponent log x| units in the last place of float64, rounded once to the dtype of ``x``.
+    """
+    return _elementary("power", x, exponent)
+
+
+def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
-        return x._apply("exp", x)
+        return x._apply(op, x, *numbers)
     x = np.asarray(x)
-    with np.errstate(over="ignore", under="ignore"):
-        return exp_float64(x.astype(np.float64)).astype(x.dtype)
-
-
-LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45")
-INVERSE_LN2 = float.fromhex("0x1.71547652b82fep+0")
-#: 1/k!, from k = 13 down to 0: the Taylor polynomial; on |r| <= ln(2)/2 its truncation is below 5e-18
-EXP_COEFFICIENTS = tuple(1.0 / float(np.prod(np.arange(1, k + 1, dtype=np.float64))) for k in range(13, -1, -1))
-#: beyond these the result is infinity, or zero
-EXP_LOW, EXP_HIGH = -746.0, 710.0
-
-
-def exp_float64(x: Any) -> Any:
-    """e**x on a float64 array: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
-    bounded = np.minimum(np.maximum(x, EXP_LOW), EXP_HIGH)
-    k = np.rint(bounded * INVERSE_LN2)
-    r = (bounded - k * LN2_HIGH) - k * LN2_LOW
-    result = np.full_like(r, EXP_COEFFICIENTS[0])
-    for coefficient in EXP_COEFFICIENTS[1:]:
-        result = result * r + coefficient
-    # NaN stays NaN in the polynomial; its exponent is set to 0 because the cast to int is undefined
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(result, np.where(np.isnan(k), 0.0, k).astype(np.int32))
+    # a number that meets an array is rounded to its dtype first
+    others = [np.asarray(n.value if isinstance(n, Host) else n, x.dtype).astype(np.float64) for n in numbers]
+    with np.errstate(all="ignore"):
+        wide = np.atleast_1d(x.astype(np.float64))
+        result = elementary.function(op, x.dtype)(wide, *others, elementary.ArrayOperations)
+        return result.reshape(x.shape).astype(x.dtype)
 
 
 def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
     if over == "tensor":
         return x.reshape(1, -1), (1,) * x.ndim
-    if over != "row":
-        raise bad_argument("over", over, "'tensor' or 'row'")
+    if over not in ("row", "column"):
+        raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
-        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows")
+        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
+    if over == "column":
+        return np.ascontiguousarray(x.reshape(x.shape[0], math.prod(x.shape[1:])).T), (1, *x.shape[1:])
     return x.reshape(x.shape[0], int(np.prod(x.shape[1:]))), (x.shape[0],) + (1,) * (x.ndim - 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from refgrad.arithmetic.graph import Builder, Graph, Node
+from refgrad.arithmetic.graph import REDUCTIONS, Builder, Graph, Node
 from refgrad.arithmetic.host import Expr, Scope, const
 
 #: what stands in a node's place, from its rebuilt operands
@@ -47,7 +47,7 @@ class Edit:
             return args[0]
         if op == "mul" and is_number(args[0], 1.0):
             return args[1]
-        level = attribute if op in ("sum", "max") else None
+        level = {"column": "element"}.get(attribute, attribute) if op in REDUCTIONS else None
         return self.builder.node(op, args, attribute, level)
 
     def scalar(self, expr: Expr) -> Node:
@@ -97,7 +97,7 @@ def rebuilt(
     if host is not None:
         host_outputs = {n: host(e) for n, e in host_outputs.items()}
         guards = tuple((host(e), taken) for e, taken in guards)
-    return Graph(edit.builder.live(results), results, host_outputs, guards)
+    return Graph(edit.builder.live(results), results, host_outputs, guards, graph.small)
 
 
 def replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
@@ -163,7 +163,8 @@ def cone(graph: Graph, output: str) -> Graph:
         return edit.new[node.index]
 
     roots = {output: build(root)}
-    return Graph(edit.builder.live(roots), roots, {}, ())
+    small = {n: level for n, level in graph.small.items() if n == output}
+    return Graph(edit.builder.live(roots), roots, {}, (), small)
 
 
 def cone_nodes(graph: Graph, output: str) -> list[Node]:

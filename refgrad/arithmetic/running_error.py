@@ -88,8 +88,22 @@ def exact(values: Array, model: Model) -> Bounded:
     return Bounded(values)
 
 
+def is_working(values: Array, model: Model) -> Array:
+    """Whether numbers are normal numbers of the working format, or zero: rounding leaves them as they are."""
+    mantissa, _ = np.frexp(values)
+    scaled = mantissa / model.unit_roundoff
+    magnitude = np.abs(values)
+    usual = (magnitude >= model.smallest_normal) & (magnitude <= model.largest)
+    return (scaled == np.rint(scaled)) & (usual | (values == 0.0))
+
+
 def scalar(value: float, error: float, model: Model) -> Bounded:
-    """A host scalar that meets an array: its own error, and its roundings to the working dtype."""
+    """A host scalar that meets an array: its own error, and its roundings to the working dtype.
+
+    A number of the working format that was computed from nothing stays what it is.
+    """
+    if error == 0.0 and is_working(np.asarray(value), model):
+        return Bounded(np.asarray(value))
     rounding = (model.scalar_roundings * model.unit_roundoff + _OWN) * abs(value) + model.underflow * (value != 0)
     return Bounded(np.asarray(value), np.asarray(error + rounding))
 
@@ -120,9 +134,13 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         if term.error is not None:
             error = error + term.error
     spread = magnitude + error
+    exactly = _exact_sum(terms, np.asarray(value), model)
     if interpolation is not None:
         spread = spread + interpolation
-    settled = _settle(np.asarray(value), np.asarray(error + (model.charge * (len(terms) - 1)) * spread), model)
+    rounded = (model.charge * (len(terms) - 1)) * spread
+    if exactly is not None:
+        rounded = np.where(exactly, 0.0, rounded)
+    settled = _settle(np.asarray(value), np.asarray(error + rounded), model)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -133,6 +151,34 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     return settled._replace(reach=reach, least=min(leasts))
 
 
+def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:
+    """Where a sum of two known numbers is a number of the working format, so that no program rounds it."""
+    if len(terms) != 2 or model.flushes:
+        return None
+    (sign, a), (other, b) = terms
+    if not (a.error is None or np.any(a.error == 0.0)) or not (b.error is None or np.any(b.error == 0.0)):
+        return None
+    first, second = sign * a.value, other * b.value
+    rest = value - first
+    lost = (first - (value - rest)) + (second - rest)
+    return (a.bound() == 0.0) & (b.bound() == 0.0) & (lost == 0.0) & is_working(value, model)
+
+
+def _exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array | None:
+    """Where all factors but one are known powers of two, so that only exponents change, in any order."""
+    factors = [*above, *below]
+    if model.flushes or not all(f.error is None or np.any(f.error == 0.0) for f in factors):
+        return None
+    known: Array = np.asarray(True)
+    others: Array = np.asarray(0)
+    for index, factor in enumerate(factors):
+        mantissa, exponent = np.frexp(factor.value)
+        power = (np.abs(mantissa) == 0.5) & (np.abs(exponent) < 64)
+        known = known & (factor.bound() == 0.0) & (power | (index < len(above)))
+        others = others + ~power
+    return known & (others <= 1) & is_working(value, model)
+
+
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
     """A quotient of products in any order, with or without reciprocals."""
     value = _quotient([b.value for b in above], [b.value for b in below])
@@ -141,7 +187,10 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
+    exactly = _exact_product(above, below, value, model)
     error, reach, least = _partial_products(error, above, high, low, model)
+    if exactly is not None:
+        error = np.where(exactly, 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
@@ -202,6 +251,57 @@ def exp(x: Bounded, model: Model) -> Bounded:
     growth = np.expm1(x.bound())
     error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
     return _settle(value, error, model)
+
+
+def _library(
+    value: Array, carried: Array, fixed: Array, x: Bounded, model: Model, units: Array | float = 8.0
+) -> Bounded:
+    """A library's function: what its argument's error makes of it, and units in the last place that it may be off by.
+
+    Where ``fixed`` says so, a known argument has a known value.
+    """
+    error = carried + (model.charge + units * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
+    return _settle(value, np.where(fixed & (x.bound() == 0.0), 0.0, error), model)
+
+
+def sin(x: Bounded, model: Model) -> Bounded:
+    """The sine; the sine of zero is zero."""
+    value, e = np.sin(x.value), x.bound()
+    carried = np.minimum(np.minimum(np.abs(np.cos(x.value)) * e + 0.5 * e * e, e), 2.0)
+    return _library(value, carried, x.value == 0.0, x, model)
+
+
+def cos(x: Bounded, model: Model) -> Bounded:
+    """The cosine."""
+    value, e = np.cos(x.value), x.bound()
+    carried = np.minimum(np.minimum(np.abs(np.sin(x.value)) * e + 0.5 * e * e, e), 2.0)
+    return _library(value, carried, np.asarray(False), x, model)
+
+
+def tanh(x: Bounded, model: Model) -> Bounded:
+    """The hyperbolic tangent; that of zero is zero."""
+    value = np.tanh(x.value)
+    return _library(value, np.minimum(x.bound(), 2.0), x.value == 0.0, x, model)
+
+
+def log(x: Bounded, model: Model) -> Bounded:
+    """The natural logarithm; that of one is zero, of zero minus infinity."""
+    value = np.log(x.value)
+    room = x.value - x.bound()
+    carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
+    return _library(value, carried, (x.value == 1.0) | (x.value == 0.0), x, model)
+
+
+def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
+    """x**exponent for x >= 0; a program may take e**(exponent log x)."""
+    value = np.where(x.value < 0.0, np.nan, np.power(np.abs(x.value), exponent.value))
+    room = x.value - x.bound()
+    relative = np.abs(exponent.value) * x.bound() / room
+    size = np.abs(np.log(np.abs(x.value)))
+    grown = np.expm1(relative * (1.0 + relative) + size * exponent.bound())
+    carried = np.where(room > 0.0, np.abs(value) * grown, np.where(x.bound() > 0.0, np.inf, 0.0))
+    units = 8.0 + 2.0 * np.where(x.value > 0.0, np.abs(exponent.value) * size, 0.0)
+    return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
 
 
 def absolute(x: Bounded, model: Model) -> Bounded:

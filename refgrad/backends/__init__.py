@@ -1,7 +1,8 @@
-"""From a plan to numbers: each backend overwrites a parameter and its state with their next values.
+"""From a plan to numbers: each backend overwrites the arrays that are the plan's outputs.
 
-A runner is called with a plan, the values of the plan's free names, C-contiguous arrays of one working dtype by name
-(``p``, ``g`` and the array slots), and a number of threads. All runners give the same bits.
+A runner is called with a plan, the values of the plan's free names, C-contiguous arrays of one working dtype by name (for
+an optimizer ``p``, ``g`` and the array slots; else what the rule takes and what it gives), and a number of threads. All
+runners give the same bits.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray],
     """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
     from refgrad.backends import numba_backend
 
-    p = arrays["p"]
+    p = arrays[plan.rule.primary]
     if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p.dtype):
         numba_backend.run(plan, free, arrays, threads)
     else:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
-    """Overwrite ``p`` and the array slots with their values after the step."""
-    p = arrays["p"]
+    """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    p = arrays[plan.rule.primary]
     found = _memory(plan).get(p.dtype)
     if found is None and _staged(plan):
         staged_backend.run(plan, free, arrays, count)
@@ -61,12 +61,14 @@ def kernel_source(plan: Plan, dtype: Any) -> str:
 def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
     if _staged(plan):
         return tuple(piece.source for piece in staged_backend.sources(plan, dtype))
-    return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, one step in place, {dtype}"),)
+    return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, {dtype}"),)
 
 
 def _staged(plan: Plan) -> bool:
     if "_staged" not in plan.__dict__:
-        plan.__dict__["_staged"] = bool(plan.graph.reductions())
+        graph = plan.graph
+        small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
+        plan.__dict__["_staged"] = small or bool(graph.small or graph.reductions())
     return bool(plan.__dict__["_staged"])
 
 

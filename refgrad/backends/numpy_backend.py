@@ -10,7 +10,7 @@ from refgrad.tracing import Plan, literal
 
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray]) -> None:
-    """Overwrite ``p`` and the array slots with their values after the step."""
+    """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
     names = dict(zip(plan.free, free, strict=True))
     new = literal(plan.rule, arrays, names)
     for name in plan.graph.outputs:

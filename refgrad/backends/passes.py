@@ -57,7 +57,9 @@ def passes(graph: Graph) -> tuple[Pass, ...]:
             reductions = [n for n in graph.nodes if sweeps(n) and n.attribute == over and stage[n.index] == number]
             if reductions:
                 result.append(_pass([n.args[0] for n in reductions], tuple(reductions), done))
-    result.append(_pass(graph.outputs.values(), (), done))
+    stored = [node for name, node in graph.outputs.items() if name not in graph.small]
+    small = [node for name, node in graph.outputs.items() if name in graph.small]
+    result.append(_pass(stored, (), done, small))
     return tuple(result)
 
 
@@ -69,13 +71,16 @@ def _stages(graph: Graph) -> dict[int, int]:
     return stage
 
 
-def _pass(roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int]) -> Pass:
-    """The pass that computes the roots for every element; marks what is computed ahead of it as done."""
+def _pass(roots: Iterable[Node], reductions: tuple[Node, ...], done: set[int], besides: Iterable[Node] = ()) -> Pass:
+    """The pass that computes the roots for every element; marks what is computed ahead of it as done.
+
+    ``besides`` are small nodes that are wanted for themselves.
+    """
     elements = _needed(roots, is_element)
     operands = {a.index: a for n in elements for a in n.args if not is_element(a)}
     operands |= {n.index: n for n in roots if not is_element(n)}
     small = tuple(n for n in operands.values() if is_small(n))
-    before = [n for n in _needed(small, lambda n: is_small(n) and not sweeps(n)) if n.index not in done]
+    before = [n for n in _needed([*small, *besides], lambda n: is_small(n) and not sweeps(n)) if n.index not in done]
     done.update(n.index for n in before)
     return Pass(tuple(before), tuple(elements), small, reductions)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refgrad.arithmetic import primitives
+from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node
+from refgrad.backends import elementary_source
 
 INFIX = {
     "add": "+",
@@ -42,13 +43,21 @@ TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign i
 
 @dataclass(frozen=True)
 class KernelSource:
-    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``."""
+    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``.
+
+    ``types`` are the element types of the arrays where they are not all of ``dtype``.
+    """
 
     text: str
     arrays: tuple[str, ...]
     scalars: int
     dtype: np.dtype
     integers: int = 1
+    types: tuple[str, ...] = ()
+
+    def element_types(self) -> tuple[str, ...]:
+        """The element type of each array."""
+        return self.types or (str(self.dtype),) * len(self.arrays)
 
 
 def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
@@ -67,8 +76,12 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
 
 
 def outputs(graph: Graph) -> dict[str, Node]:
-    """The arrays that a step changes, with their new values."""
-    return {name: node for name, node in graph.outputs.items() if node.op != "input" or node.attribute != name}
+    """The arrays with an element for each of the primary one's that a kernel writes, with their new values."""
+    return {
+        name: node
+        for name, node in graph.outputs.items()
+        if name not in graph.small and (node.op != "input" or node.attribute != name)
+    }
 
 
 def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
@@ -82,36 +95,13 @@ def element(node: Node, dtype: np.dtype) -> list[str]:
     if node.op == "input":
         return [f"x{node.index} = {node.attribute}[i]"]
     names = [f"x{a.index}" for a in node.args]
-    if node.op == "exp":
-        return _exponential(node.index, names[0], dtype)
+    if node.op in elementary.FUNCTIONS:
+        return elementary_source.lines(node.op, f"x{node.index}", names, dtype)
+    if node.op in ("rint", "floor", "ceil"):
+        return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
     return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]
 
 
 def indented(lines: Sequence[str], depth: int) -> list[str]:
     """Lines moved right."""
     return ["    " * depth + line for line in lines]
-
-
-#: added and taken away again, it rounds a float64 below 2**51 to the nearest integer, ties to even
-TO_INTEGER = 1.5 * 2.0**52
-
-
-def _exponential(index: int, x: str, dtype: np.dtype) -> list[str]:
-    """`primitives.exp_float64` operation by operation; ``ldexp`` as two products, of which the first is exact."""
-    y, k = f"x{index}", f"k{index}"
-    polynomial = [f"{y}_y = {y}_y * {y}_r + {c!r}" for c in primitives.EXP_COEFFICIENTS[1:]]
-    return [
-        f"{y}_x = float64({x})",
-        f"{y}_x = {primitives.EXP_LOW!r} if {y}_x < {primitives.EXP_LOW!r} else {y}_x",
-        f"{y}_x = {primitives.EXP_HIGH!r} if {y}_x > {primitives.EXP_HIGH!r} else {y}_x",
-        f"{k}_shifted = np.float64({y}_x * {primitives.INVERSE_LN2!r} + {TO_INTEGER!r})",
-        f"{k} = {k}_shifted - {TO_INTEGER!r}",
-        f"{y}_r = ({y}_x - {k} * {primitives.LN2_HIGH!r}) - {k} * {primitives.LN2_LOW!r}",
-        f"{y}_y = {primitives.EXP_COEFFICIENTS[0]!r}",
-        *polynomial,
-        f"{k}_bits = np.float64({k}_shifted).view(np.int64) - np.float64({TO_INTEGER!r}).view(np.int64)",
-        f"{k}_all = {k}_bits if {k} == {k} else int64(0)",
-        f"{k}_half = {k}_all >> 1",
-        f"{y}_y = {y}_y * np.int64(({k}_half + 1023) << 52).view(np.float64)",
-        f"{y} = {dtype}({y}_y * np.int64(({k}_all - {k}_half + 1023) << 52).view(np.float64))",
-    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import primitives
+from refgrad.arithmetic import elementary, primitives
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import Node
 from refgrad.backends import crew, kernels
@@ -19,7 +19,7 @@ Values = dict[int, np.ndarray]
 
 FUNCTIONS: dict[str, Any] = {op: ufunc for ufunc, op in reversed(list(UFUNCS.items()))} | {
     "where": np.where,
-    "exp": primitives.exp,
+    **{op: getattr(primitives, op) for op in elementary.FUNCTIONS},
 }
 WHOLE = {"sum": primitives.tree_sum, "max": primitives.tree_max}
 
@@ -28,14 +28,14 @@ def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
     """The passes of a plan with their kernels' sources."""
     known = plan.__dict__.setdefault("_passes", {})
     if dtype not in known:
-        title = f"{type(plan.rule).__name__}, one step in place, {dtype}"
+        title = f"{type(plan.rule).__name__}, {dtype}"
         known[dtype] = pass_sources(plan.graph, dtype, title)
     return known[dtype]
 
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
-    """Overwrite ``p`` and the array slots with their values after the step."""
-    p = arrays["p"]
+    """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    p = arrays[plan.rule.primary]
     if not p.size:
         return
     scalars = plan.scalars(*free)
@@ -43,19 +43,24 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     count = crew.worth(p.size) if count is None else count
     for piece in sources(plan, p.dtype):
         with np.errstate(all="ignore"):
-            _small(piece.sweep.before, values)
-            _sweep(piece, arrays, values, scalars, count)
+            _small(piece.sweep.before, arrays, values)
+            if piece.sweep.reductions or piece.arrays:
+                _sweep(piece, p, arrays, values, scalars, count)
+    for name in plan.graph.small:
+        arrays[name].reshape(-1)[...] = values[plan.graph.outputs[name].index]
 
 
 def _scalars(plan: Plan) -> list[Node]:
     return [n for n in plan.graph.nodes if n.op == "scalar"]
 
 
-def _small(nodes: tuple[Node, ...], values: Values) -> None:
+def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Values) -> None:
     """Compute what is one number a row or a tensor: rows as vectors, the tensor's as vectors of one."""
     for node in nodes:
         operands = [values[a.index] for a in node.args]
-        if node.op in WHOLE:
+        if node.op == "input":
+            values[node.index] = arrays[node.attribute].reshape(-1)
+        elif node.op in WHOLE:
             whole = node.attribute == "tensor" and node.args[0].level == "row"
             values[node.index] = WHOLE[node.op](operands[0]) if whole else operands[0]
         else:
@@ -63,10 +68,14 @@ def _small(nodes: tuple[Node, ...], values: Values) -> None:
 
 
 def _sweep(
-    piece: PassSource, arrays: Mapping[str, np.ndarray], values: Values, scalars: tuple[float, ...], count: int
+    piece: PassSource,
+    p: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+    values: Values,
+    scalars: tuple[float, ...],
+    count: int,
 ) -> None:
-    """One pass over the elements, in as many threads as are given."""
-    p = arrays["p"]
+    """One pass over the elements of ``p``, in as many threads as are given."""
     sweep, kernel = piece.sweep, kernels.get(piece.source)
     n, row_length = p.size, math.prod(p.shape[1:]) if p.ndim else 1
     small = [np.ascontiguousarray(values[node.index], dtype=p.dtype) for node in sweep.small]

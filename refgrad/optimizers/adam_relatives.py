@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class Adamax(Optimizer):
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
     state = State(m=zeros_like_param, u=zeros_like_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """Without eps, no gradient at all is zero over zero."""
+        reason = "without eps an element that has seen no gradient becomes NaN"
+        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay and self.decay == "coupled":

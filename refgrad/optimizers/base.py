@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,13 @@ class Optimizer(Rule):
         raise NotImplementedError
 
     kind = "optimizer"
+    #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
+    #: ("invariant"), as many times as far ("linear"), or as neither says ("")
+    scaling: ClassVar[str] = ""
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
+        return {}
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""

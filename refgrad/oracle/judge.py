@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes, host, host_error
 from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
@@ -55,17 +56,18 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     model = model_for(policy, dtype)
     enclosure = Enclosure(step.plan.graph, model)
     with np.errstate(all="ignore"):
-        scalars = _scalars(step, model)
+        scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         if step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
             return judge_outputs(enclosure, step.before, scalars, step.after, policy)
         return _judge_in_chunks(enclosure, step, scalars, policy)
 
 
-def _scalars(step: Step, model: Model) -> list[Bounded]:
-    table = host_error.table(step.plan.rule.scalars)
-    names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
+def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
+    """The host scalars of a plan's graph, or of a part of it, in its order."""
+    table = host_error.table(plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
     memo: dict[host.Expr, host_error.Pair] = {}
-    pairs = [host.evaluate(e, names, table, memo) for e in step.plan.graph.scalars()]
+    pairs = [host.evaluate(e, names, table, memo) for e in graph.scalars()]
     return [scalar(value, error, model) for value, error in pairs]
 
 
@@ -134,9 +136,9 @@ def judge_outputs(
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
-        judged = {n: _compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
-        judged = {n: _undecide(j, branch) for n, j in judged.items()}
-        groups[branch.shared] = _union(groups.get(branch.shared), judged)
+        judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
+        judged = {n: undecide(j, branch) for n, j in judged.items()}
+        groups[branch.shared] = union(groups.get(branch.shared), judged)
         for n in branch.sets:
             if n not in wide:
                 carried[n] = _hull(carried.get(n), branch.sets[n], shape)
@@ -156,7 +158,7 @@ def conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
     return Bounded(values, dtypes.ulp(values, dtype))
 
 
-def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
     """Inside, outside or undecided, element by element; NaN and infinities by class."""
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
@@ -186,7 +188,7 @@ def _compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: P
     return Judged(status, truth, low, high)
 
 
-def _undecide(judged: Judged, branch: Branch) -> Judged:
+def undecide(judged: Judged, branch: Branch) -> Judged:
     """Elements that another decision may change are undecided rather than inside."""
     if branch.ambiguous is None:
         return judged
@@ -194,7 +196,7 @@ def _undecide(judged: Judged, branch: Branch) -> Judged:
     return Judged(status, judged.truth, judged.low, judged.high)
 
 
-def _union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
+def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
     """Element by element, the branch with the fewest outputs outside: one decision must explain all outputs."""
     if known is None:
         return new

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from refgrad.errors import RefgradError
+from refgrad.errors import VerdictError
 
 SCHEMA = "refgrad-verdict-1"
 
 CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
+#: the mode of rules that have no state
+CASES = "case by case"
 EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
 
 
@@ -72,6 +74,7 @@ FAULTS: Mapping[str, str] = {
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not a parameter and its state",
     "hung": "the candidate did not return in time",
+    "count": "a mask keeps another number of entries than the rule says",
 }
 
 
@@ -92,15 +95,19 @@ class Departure:
 
 @dataclass(frozen=True)
 class Counterexample:
-    """The smallest failing input found: the parameter before the first step and each step's gradient, as hex floats."""
+    """The smallest failing input found, as hex floats.
+
+    Of an optimizer the parameter before the first step and each step's gradient; of other rules ``arrays`` by name.
+    """
 
     dtype: str
     shape: tuple[int, ...]
-    p: tuple[str, ...]
-    g: tuple[tuple[str, ...], ...]
+    p: tuple[str, ...] = ()
+    g: tuple[tuple[str, ...], ...] = ()
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class WrongImplementationError(RefgradError, AssertionError):
+class WrongImplementationError(VerdictError):
     """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict."""
 
 
@@ -112,7 +119,8 @@ class Verdict:
     candidate: str
     rule: str
     policy: Mapping[str, Any]
-    #: "step-locked" (from the candidate's own state at each step) or "free-running" (enclosures carried from the start)
+    #: "step-locked" (from the candidate's own state at each step), "free-running" (enclosures carried from the start), or
+    #: "case by case" (a rule without state; ``steps`` and `Finding.step` then count cases)
     mode: str
     steps: int
     dtype: str

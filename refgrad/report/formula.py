@@ -179,7 +179,7 @@ def _operation(op: str, args: list[Piece], n: Notation) -> Piece:
         return n.divide(*args)
     if op == "neg":
         return Piece(f"-{n.wrapped(args[0], PRODUCT)}", PREFIX - 1)
-    if op == "pow":
+    if op in ("pow", "power"):
         return Piece(n.power(n.wrapped(args[0], ATOM), args[1].text), ATOM)
     if op in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or"):
         return Piece(f" {n.signs[op]} ".join(n.wrapped(a, SUM) for a in args), COMPARE)

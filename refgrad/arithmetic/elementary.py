@@ -1,0 +1,357 @@
+"""Elementary functions by fixed sequences of float64 operations, so that every backend gives the same bits.
+
+Each is written once, on float64 arrays or on whatever else has arithmetic operators; ``ops`` has the few operations that
+are no operators (`ArrayOperations` for NumPy; the kernels' sources have their own). One function of an argument that was
+float32 is rounded once at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+
+class ArrayOperations:
+    """The operations on NumPy float64 arrays."""
+
+    where = staticmethod(np.where)
+    rint = staticmethod(np.rint)
+    sqrt = staticmethod(np.sqrt)
+
+    @staticmethod
+    def scale(x: Any, k: Any) -> Any:
+        """``x * 2**k`` for whole numbers ``k``; a NaN in ``k`` counts as zero."""
+        return np.ldexp(x, np.where(np.isnan(k), 0.0, k).astype(np.int32))
+
+    @staticmethod
+    def split(x: Any) -> tuple[Any, Any]:
+        """A positive normal number as ``(m, k)`` with x = m * 2**k and 1 <= m < 2; anything for others."""
+        bits = np.asarray(x, np.float64).view(np.int64)
+        mantissa = ((bits & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
+        return mantissa, ((bits >> 52) - 1023).astype(np.float64)
+
+    @staticmethod
+    def constant(like: Any, value: float) -> Any:
+        """A constant for every element."""
+        return np.full_like(like, value)
+
+    @staticmethod
+    def accumulate(parts: tuple[float, ...], state: tuple[Any, ...], body: Callable[..., tuple[Any, ...]]) -> Any:
+        """``state = body(part, *state)`` for each part in turn."""
+        for part in parts:
+            state = body(part, *state)
+        return state
+
+    @staticmethod
+    def far(x: Any, near: tuple[Any, ...], compute: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
+        """``near`` where |x| is below `FAR`, else ``compute(x, ops)``."""
+        far = ~(np.abs(x) < FAR)
+        if not far.any():
+            return near
+        found = tuple(np.array(np.broadcast_to(n, x.shape), copy=True) for n in near)
+        for into, value in zip(found, compute(x[far], ArrayOperations), strict=True):
+            into[far] = value
+        return found
+
+
+LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45")
+INVERSE_LN2 = float.fromhex("0x1.71547652b82fep+0")
+
+
+def _factorial(k: int) -> int:
+    return 1 if k < 2 else k * _factorial(k - 1)
+
+
+#: 1/k!, from k = 13 down to 0: the Taylor polynomial of exp; on |r| <= ln(2)/2 its truncation is below 5e-18
+EXP_COEFFICIENTS = tuple(1.0 / float(_factorial(k)) for k in range(13, -1, -1))
+#: beyond these the result of exp is infinity, or zero
+EXP_LOW, EXP_HIGH = -746.0, 710.0
+
+
+def _horner(x: Any, coefficients: tuple[float, ...]) -> Any:
+    result = x * coefficients[0] + coefficients[1]
+    for coefficient in coefficients[2:]:
+        result = result * x + coefficient
+    return result
+
+
+def _reduce_by_ln2(x: Any, ops: Any) -> tuple[Any, Any]:
+    """``(k, r)`` with x = k ln 2 + r and |r| at most ln(2)/2."""
+    k = ops.rint(x * INVERSE_LN2)
+    return k, (x - k * LN2_HIGH) - k * LN2_LOW
+
+
+def exp(x: Any, ops: Any) -> Any:
+    """e**x within one unit in the last place: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
+    bounded = ops.where(x < EXP_LOW, EXP_LOW, x)
+    bounded = ops.where(bounded > EXP_HIGH, EXP_HIGH, bounded)
+    k, r = _reduce_by_ln2(bounded, ops)
+    return ops.scale(_horner(r, EXP_COEFFICIENTS), k)
+
+
+def tanh(x: Any, ops: Any) -> Any:
+    """The hyperbolic tangent within three units in the last place: e/(e + 2) with e = exp(2|x|) - 1 without cancellation."""
+    size = abs(x)
+    bounded = ops.where(size > 22.0, 22.0, size)  # from there on it is one in float64
+    k, r = _reduce_by_ln2(bounded + bounded, ops)
+    power = ops.scale(ops.constant(bounded, 1.0), k)
+    grown = power * (r * _horner(r, EXP_COEFFICIENTS[:-1])) + (power - 1.0)
+    result = grown / (grown + 2.0)
+    result = ops.where(size < 1e-9, size, result)
+    return ops.where(x < 0.0, -result, ops.where(x == 0.0, x, result))
+
+
+#: 2/(2k + 1), from k = 10 down to 0: the series of log((1 + s)/(1 - s)) over s; on |s| <= 0.1716 its truncation is below 1e-18
+LOG_COEFFICIENTS = tuple(2.0 / (2 * k + 1) for k in range(10, -1, -1))
+SQRT2 = float.fromhex("0x1.6a09e667f3bcdp+0")
+SMALLEST_NORMAL = 2.0**-1022
+
+
+def log(x: Any, ops: Any) -> Any:
+    """The natural logarithm within two units in the last place; minus infinity of zero, NaN below."""
+    tiny = x < SMALLEST_NORMAL
+    mantissa, k = ops.split(ops.where(tiny, x * 2.0**54, x))
+    k = ops.where(tiny, k - 54.0, k)
+    large = mantissa > SQRT2
+    mantissa = ops.where(large, mantissa * 0.5, mantissa)
+    k = ops.where(large, k + 1.0, k)
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    result = k * LN2_HIGH + (k * LN2_LOW + s * _horner(s * s, LOG_COEFFICIENTS))
+    result = ops.where(x > 0.0, ops.where(x < np.inf, result, x), ops.where(x == 0.0, -np.inf, np.nan))
+    return ops.where(x == x, result, x)
+
+
+def power(x: Any, exponent: Any, ops: Any) -> Any:
+    """``x**exponent`` for x >= 0 as exp(exponent log x), within 2 + 2 |exponent log x| units in the last place.
+
+    Zero to a negative power is infinity, anything to the power zero is one; NaN below zero.
+    """
+    result = exp(exponent * log(x, ops), ops)
+    return ops.where(exponent == 0.0, 1.0, result)
+
+
+# ---------------------------------------------------------------------------------------------------- sine and cosine
+
+_BITS = 1400
+
+
+def _arctangent_of_reciprocal(n: int) -> int:
+    """atan(1/n) times 2**(_BITS + 20), by its series."""
+    term = (1 << (_BITS + 20)) // n
+    total, k, sign = term, 1, 1
+    while term:
+        term //= n * n
+        k, sign = k + 2, -sign
+        total += sign * (term // k)
+    return total
+
+
+#: by Machin's formula, pi/4 = 4 atan(1/5) - atan(1/239)
+_HALF_PI = Fraction(8 * _arctangent_of_reciprocal(5) - 2 * _arctangent_of_reciprocal(239), 1 << (_BITS + 20))
+_TWO_OVER_PI = 1 / _HALF_PI
+
+
+def _parts(value: Fraction, widths: tuple[int, ...], scale: int = 0) -> tuple[float, ...]:
+    """A number below two as a sum of floats of so many bits each, the last one rounded; all times ``2**scale``."""
+    found, position = [], 1
+    for width in widths:
+        position -= width
+        step = Fraction(2) ** position
+        part = Fraction(value // step) * step
+        found.append(float(part * 2**scale))
+        value -= part
+    return (*found, float(value * 2**scale))
+
+
+#: pi/2 in parts of 31 bits (and the rest), so that products with whole numbers below 2**22 are exact
+HALF_PI_PARTS = _parts(_HALF_PI, (31, 31, 31))
+#: pi/2 as the sum of two floats
+HALF_PI_HIGH = float(_HALF_PI)
+HALF_PI_LOW = float(_HALF_PI - Fraction(HALF_PI_HIGH))
+TWO_OVER_PI = float(_TWO_OVER_PI)
+#: arguments are multiplied by this before, and 2/pi is divided by it, so that nothing overflows or is lost
+SHRINK = 2.0**-300
+#: 2/pi in parts of 24 bits, so that products with 27 bits are exact
+TWO_OVER_PI_PARTS = _parts(_TWO_OVER_PI, (25,) + (24,) * 50, 300)[:-1]
+#: below this the argument is reduced by parts of pi/2, above it by parts of 2/pi
+FAR = 2.0**20
+
+
+def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The sum and its error, exactly (Knuth)."""
+    total = a + b
+    rest = total - a
+    return total, (a - (total - rest)) + (b - rest)
+
+
+def _quick_two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """As `_two_sum` where |a| is not below |b| (Dekker)."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def _halves(a: Any) -> tuple[Any, Any]:
+    """Two numbers of 26 bits (Veltkamp)."""
+    shifted = a * 134217729.0
+    high = shifted - (shifted - a)
+    return high, a - high
+
+
+def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
+    """The product and its error, exactly (Dekker); no fused operation is used."""
+    product = a * b
+    a1, a2 = _halves(a)
+    b1, b2 = _halves(b)
+    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _times(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The product of two double-double numbers."""
+    product, rest = _two_product(a[0], b[0])
+    return _quick_two_sum(product, rest + (a[0] * b[1] + a[1] * b[0]))
+
+
+def _plus(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The sum of two double-double numbers."""
+    total, rest = _two_sum(a[0], b[0])
+    low, more = _two_sum(a[1], b[1])
+    total, rest = _quick_two_sum(total, rest + low)
+    return _quick_two_sum(total, rest + more)
+
+
+def _quarter_turns_far(x: Any, ops: Any) -> tuple[Any, Any, Any]:
+    """As `_quarter_turns`, for any finite number however large.
+
+    Half of x times a part of 2/pi is exact, and so is dropping multiples of four from it; what is left is added up in
+    three floats.
+    """
+    first, second = _halves(x * SHRINK)
+
+    def add(part: Any, total: Any, middle: Any, rest: Any) -> tuple[Any, Any, Any]:
+        for half in (first, second):
+            term = half * part
+            term = term - 4.0 * ops.rint(term * 0.25)
+            total, carry = _two_sum(total, term)
+            middle, carry = _two_sum(middle, carry)
+            rest = rest + carry
+        return total, middle, rest
+
+    zero = ops.constant(x, 0.0)
+    total, middle, rest = ops.accumulate(TWO_OVER_PI_PARTS, (zero, zero, zero), add)
+    k = ops.rint(total)
+    total, middle = _two_sum(total - k, middle)
+    total, middle = _two_sum(total, middle + rest)
+    high, low = _times((total, middle), (HALF_PI_HIGH, HALF_PI_LOW))
+    return k - 4.0 * ops.rint(k * 0.25), high, low
+
+
+def _quarter_turns(x: Any, ops: Any) -> tuple[Any, Any, Any]:
+    """``(k, high, low)`` with x = k pi/2 + high + low and |high| at most pi/4."""
+    k = ops.rint(x * TWO_OVER_PI)
+    first, second, third, last = HALF_PI_PARTS
+    high, low = _two_sum(x - k * first, -(k * second))
+    high, carry = _two_sum(high, -(k * third))
+    high, low = _quick_two_sum(high, low + carry)
+    high, low = _quick_two_sum(high, low - k * last)
+    return ops.far(x, (k - 4.0 * ops.rint(k * 0.25), high, low), _quarter_turns_far)
+
+
+def _split_constant(value: Fraction) -> tuple[float, float]:
+    high = float(value)
+    return high, float(value - Fraction(high))
+
+
+#: (-1)^k/(2k + 1)! and (-1)^k/(2k)! as pairs of floats, k from 0
+SINE = tuple(_split_constant(Fraction((-1) ** k, _factorial(2 * k + 1))) for k in range(14))
+COSINE = tuple(_split_constant(Fraction((-1) ** k, _factorial(2 * k))) for k in range(14))
+#: coefficients from this one on are used as single floats: their terms are below 2**-36 of the sum
+SINGLE = 6
+
+
+def _series(square: tuple[Any, Any], coefficients: tuple[tuple[float, float], ...], ops: Any) -> tuple[Any, Any]:
+    """A polynomial in a double-double number, its small terms in float64."""
+    tail = _horner(square[0], tuple(c for c, _ in reversed(coefficients[SINGLE:])))
+    result = (tail, ops.constant(tail, 0.0))
+    for pair in reversed(coefficients[:SINGLE]):
+        result = _plus(_times(result, square), pair)
+    return result
+
+
+def _turned(k: Any, sine: Any, cosine: Any, ops: Any) -> Any:
+    """The sine of k quarter turns more, k from -2 to 2."""
+    odd = (k == 1.0) | (k == -1.0)
+    value = ops.where(odd, cosine, sine)
+    return ops.where((k == 2.0) | (k == -2.0) | (k == -1.0), -value, value)
+
+
+def _sine_after(x: Any, more: float, ops: Any) -> Any:
+    k, high, low = _quarter_turns(x, ops)
+    angle = (high, low)
+    square = _times(angle, angle)
+    sine, cosine = _times(_series(square, SINE, ops), angle), _series(square, COSINE, ops)
+    k = k + more
+    k = ops.where(k > 2.0, k - 4.0, k)
+    return _turned(k, sine[0] + sine[1], cosine[0] + cosine[1], ops)
+
+
+def sin(x: Any, ops: Any) -> Any:
+    """The sine in double-double arithmetic, rounded once: right but where it lies within 2**-30 units of a midpoint."""
+    return ops.where(abs(x) < 2.0**-27, x, _sine_after(x, 0.0, ops))
+
+
+def cos(x: Any, ops: Any) -> Any:
+    """The cosine, as `sin`."""
+    return _sine_after(x, 1.0, ops)
+
+
+def _short_quarter_turns_far(x: Any, ops: Any) -> tuple[Any, Any]:
+    k, high, low = _quarter_turns_far(x, ops)
+    return k, high + low
+
+
+def _short_quarter_turns(x: Any, ops: Any) -> tuple[Any, Any]:
+    """``(k, r)`` for an argument that was float32, r being right to float64."""
+    k = ops.rint(x * TWO_OVER_PI)
+    first, second, third, last = HALF_PI_PARTS
+    r = ((x - k * first) - k * second) - k * (third + last)
+    return ops.far(x, (k - 4.0 * ops.rint(k * 0.25), r), _short_quarter_turns_far)
+
+
+def _short_sine_after(x: Any, more: float, ops: Any) -> Any:
+    k, r = _short_quarter_turns(x, ops)
+    square = r * r
+    sine = r + r * (square * _horner(square, tuple(c for c, _ in reversed(SINE[1:9]))))
+    cosine = _horner(square, tuple(c for c, _ in reversed(COSINE[:10])))
+    k = k + more
+    k = ops.where(k > 2.0, k - 4.0, k)
+    return _turned(k, sine, cosine, ops)
+
+
+def sin_of_float32(x: Any, ops: Any) -> Any:
+    """The sine of a float32 in float64 arithmetic, to be rounded to float32."""
+    return ops.where(x == 0.0, x, _short_sine_after(x, 0.0, ops))
+
+
+def cos_of_float32(x: Any, ops: Any) -> Any:
+    """The cosine of a float32, as `sin_of_float32`."""
+    return _short_sine_after(x, 1.0, ops)
+
+
+#: each function as (of float64, of a float32 widened to float64)
+FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "exp": (exp, exp),
+    "tanh": (tanh, tanh),
+    "log": (log, log),
+    "power": (power, power),
+    "sin": (sin, sin_of_float32),
+    "cos": (cos, cos_of_float32),
+}
+
+
+def function(op: str, dtype: Any) -> Callable[..., Any]:
+    """The function of an operation for arguments of a working dtype."""
+    wide, narrow = FUNCTIONS[op]
+    return wide if np.dtype(dtype) == np.float64 else narrow

@@ -1,0 +1,200 @@
+"""What every estimator can do: its forward value and its surrogate gradients, on arrays, by any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from refgrad import backends
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import as_array
+from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.rule import Range, Rule
+from refgrad.tracing import Plan, free_values, plan_for
+
+Level = Literal["element", "row", "tensor"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An array that an estimator takes besides its input.
+
+    ``level`` is "tensor" (one number), "row" (one for each ``x[i, ...]``, a channel), "element" (shaped like ``x``), or
+    the name of the hyperparameter that says which of these. A learned one has a gradient of its own level; one that is
+    not, such as noise, has none. ``legal`` are the numbers that it may hold.
+    """
+
+    level: str = "tensor"
+    learned: bool = True
+    legal: Range = field(default_factory=Range)
+
+
+class Parameters(Mapping[str, Parameter]):
+    """An estimator's parameters, in the order in which `forward` and `backward` take them."""
+
+    def __init__(self, **parameters: Parameter) -> None:
+        self._parameters = parameters
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._parameters[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+
+class Estimator(Rule):
+    """A function with a gradient that is declared rather than derived.
+
+    ``x`` and the cotangent (the gradient of the loss with respect to ``y``) have one shape; rows are ``x[i, ...]``.
+    """
+
+    kind = "estimator"
+    primary = "x"
+    parameters: ClassVar[Parameters] = Parameters()
+
+    def forward(self, x: Any, *parameters: Any) -> Any:
+        """``(x, *parameters) -> y``; a subclass writes it as the paper does."""
+        raise NotImplementedError
+
+    def backward(self, cotangent: Any, x: Any, *parameters: Any) -> Any:
+        """``(cotangent, x, *parameters) -> x_grad``, or a tuple that goes on with each learned parameter's gradient."""
+        raise NotImplementedError
+
+    def levels(self) -> dict[str, str]:
+        """The level of each parameter under these hyperparameters."""
+        return {n: str(getattr(self, p.level, p.level)) for n, p in self.parameters.items()}
+
+    def learned(self) -> list[str]:
+        """The parameters that have a gradient."""
+        return [n for n, p in self.parameters.items() if p.learned]
+
+    def takes(self) -> dict[str, str]:
+        """``x``, ``cotangent`` and the parameters."""
+        return {"x": "element", "cotangent": "element", **self.levels()}
+
+    def gives(self) -> dict[str, str]:
+        """The gradients of parameters that are one number a row or a tensor."""
+        levels = self.levels()
+        return {f"{n}_grad": levels[n] for n in self.learned() if levels[n] != "element"}
+
+    def results(self) -> tuple[str, ...]:
+        """The names of all results of `body`."""
+        return ("y", "x_grad", *(f"{n}_grad" for n in self.learned()))
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`forward` and `backward` on values by name."""
+        parameters = [given[n] for n in self.parameters]
+        grads = self.backward(given["cotangent"], given["x"], *parameters)
+        grads = grads if isinstance(grads, tuple) else (grads,)
+        return dict(zip(self.results(), (self.forward(given["x"], *parameters), *grads), strict=True))
+
+    def evaluate(self, x: Any, *, backend: str = "auto", threads: int | None = None, **parameters: Any) -> np.ndarray:
+        """The forward value of an array.
+
+        Args:
+            x: an array of any float dtype and shape.
+            backend: "auto", "numpy" or "numba"; the bits are the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+            parameters: by name, numbers or arrays of a float dtype: one number for the level "tensor"; for "row" one a
+                row, as a vector or as an array that broadcasts against ``x``; shaped like ``x`` for "element".
+
+        Returns:
+            ``y``, of the shape and dtype of ``x``.
+
+        Raises:
+            ArgumentError: a shape, dtype, number or name that is not legal.
+        """
+        return self._run(("y",), {"x": x, **parameters}, backend, threads)["y"]
+
+    def differentiate(
+        self, cotangent: Any, x: Any, *, backend: str = "auto", threads: int | None = None, **parameters: Any
+    ) -> dict[str, np.ndarray]:
+        """The surrogate gradients: the product of a cotangent with the declared Jacobian.
+
+        Arguments and errors are those of `evaluate`; ``cotangent`` is an array shaped like ``x``.
+
+        Returns:
+            ``x_grad``, and ``<name>_grad`` for each learned parameter, shaped so that it broadcasts against ``x``.
+        """
+        return self._run(self.results()[1:], {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
+
+    def both(
+        self, cotangent: Any, x: Any, *, backend: str = "auto", threads: int | None = None, **parameters: Any
+    ) -> dict[str, np.ndarray]:
+        """``y`` and all gradients by one kernel; arguments and errors are those of `differentiate`."""
+        return self._run(self.results(), {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
+
+    def plan(self, shape: tuple[int, ...], t: int = 1, wanted: tuple[str, ...] | None = None) -> Plan:
+        """The traced body for arrays of a shape; an estimator has no steps, so that ``t`` changes nothing."""
+        return plan_for(self, len(shape), free_values(shape, {}), wanted)
+
+    def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Arguments by name as arrays, those of a row or a tensor broadcasting against ``x``; checked."""
+        x = as_array(given["x"], "x")
+        legal = [n for n in self.takes() if n in given or n != "cotangent"]
+        for name in given:
+            if name not in legal:
+                raise ArgumentError(
+                    f"{type(self).__name__} takes no {name!r}{nearest(name, legal)}; legal: {', '.join(legal)}"
+                )
+        arrays = {"x": x}
+        for name, level in self.takes().items():
+            if name == "x" or name not in legal:
+                continue
+            if name not in given:
+                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of level {level}")
+            arrays[name] = self._fitted(name, level, given[name], x)
+        return arrays
+
+    def _fitted(self, name: str, level: str, value: Any, x: np.ndarray) -> np.ndarray:
+        array = np.asarray(value, x.dtype) if isinstance(value, (int, float)) else as_array(value, name)
+        shape = level_shape(level, x.shape)
+        if array.shape != shape:
+            vector = array.ndim <= 1 and array.size == int(np.prod(shape))
+            if level == "element" or not vector:
+                raise bad_argument(f"{name}.shape", array.shape, f"{shape}, one number for each {level} of x")
+            array = array.reshape(shape)
+        if array.dtype == np.float64 and x.dtype != np.float64:
+            raise bad_argument(f"{name}.dtype", "float64", f"float32 or narrower, because x is {x.dtype}")
+        if name in self.parameters:
+            check_legal(name, self.parameters[name].legal, array)
+        return array
+
+    def _run(
+        self, wanted: tuple[str, ...], given: Mapping[str, Any], backend: str, threads: int | None
+    ) -> dict[str, np.ndarray]:
+        arrays = self.prepared(given)
+        x, levels = arrays["x"], self.gives()
+        dtype = dtypes.working(x.dtype)
+        ready = {n: np.ascontiguousarray(a, dtype).reshape(a.shape) for n, a in arrays.items()}
+        ready.setdefault("cotangent", ready["x"])  # which is not looked at
+        results = {n: np.empty(level_shape(levels.get(n, "element"), x.shape), dtype) for n in wanted}
+        free = free_values(x.shape, {})
+        run = backends.runner(backend if x.size else "numpy")
+        run(plan_for(self, x.ndim, free, wanted), free, {**ready, **results}, threads)
+        with np.errstate(over="ignore", under="ignore"):
+            return {n: r.astype(x.dtype, copy=False) for n, r in results.items()}
+
+
+def level_shape(level: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an array of a level, which broadcasts against one of a shape."""
+    if level == "element":
+        return shape
+    ones = (1,) * len(shape)
+    return ones if level == "tensor" or not shape else (shape[0], *ones[1:])
+
+
+def check_legal(name: str, legal: Range, array: np.ndarray) -> None:
+    """`ArgumentError` naming the first number of an array that is not legal."""
+    values = array.astype(np.float64).ravel()
+    above = values > legal.low if legal.open_low else values >= legal.low
+    below = values < legal.high if legal.open_high else values <= legal.high
+    wrong = ~(above & below)
+    if wrong.any():
+        raise bad_argument(name, float(values[wrong][0]), f"numbers in {legal}")

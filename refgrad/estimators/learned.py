@@ -1,0 +1,122 @@
+"""Quantizers whose scale or clipping level is learned: gradients for the input and for the parameters.
+
+Codes run from ``-negative`` to ``positive``; ``granularity`` says whether a parameter is one number or one a channel
+``x[i, ...]``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.estimators.policies import passes
+from refgrad.rule import Choice, Citation, Positive, Range, Whole
+
+Granularity = Annotated[str, Choice(tensor="one number for the whole tensor", row="one number a channel, x[i, ...]")]
+Codes = Annotated[float, Range(0.0, open_low=False)]
+POSITIVE = Range(0.0)
+
+
+class LSQ(Estimator):
+    """Learned step size: y = rint(clip(x/scale, -negative, positive)) scale.
+
+    dx = g where -negative < x/scale < positive. dscale = G sum of g c, where c is rint(v) - v inside, with v = x/scale,
+    -negative at or below it, positive at or above it; G = 1/sqrt(N positive), N being ``count``, or where that is 0 the
+    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3 and section 2.2.
+    """
+
+    negative: Codes = 8.0
+    positive: Positive = 7.0
+    granularity: Granularity = "tensor"
+    count: Annotated[float, Range(0.0, open_low=False)] = 0.0
+    edge: Annotated[
+        str,
+        Choice(
+            exclusive="at the edge the code is saturated: dx = 0, c is the edge (the paper's equation 3)",
+            inclusive="at the edge the code is not saturated: dx = g, c = 0 (autograd of clamp, as lsq-net)",
+        ),
+    ] = "exclusive"
+
+    citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
+    parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE))
+
+    def forward(self, x: Any, scale: Any) -> Any:  # type: ignore[override]
+        v = x / scale
+        return np.rint(np.minimum(np.maximum(v, -self.negative), self.positive)) * scale
+
+    def backward(self, cotangent: Any, x: Any, scale: Any) -> Any:  # type: ignore[override]
+        v = x / scale
+        low, high = -self.negative, self.positive
+        below, above = (v <= low, v >= high) if self.edge == "exclusive" else (v < low, v > high)
+        x_grad = np.where(below | above, 0.0, cotangent)
+        c = np.where(below, low, np.where(above, high, np.rint(v) - v))
+        n = length(x, over=self.granularity) if self.count == 0 else self.count
+        return x_grad, tree_sum(cotangent * c, over=self.granularity) * (1 / np.sqrt(n * self.positive))
+
+
+class LSQPlus(Estimator):
+    """LSQ with a learned offset: y = rint(clip((x - offset)/scale, low, high)) scale + offset.
+
+    dx = g inside; dscale = sum of g (rint(v) - v) inside and of g times the edge outside; doffset = sum of g outside.
+    Source: Bhalgat et al. 2020, arXiv:2004.09576, equations 3 to 7.
+    """
+
+    low: Annotated[float, Range()] = 0.0
+    high: Annotated[float, Range()] = 15.0
+    granularity: Granularity = "tensor"
+
+    citation = Citation(
+        "Bhalgat et al. 2020",
+        "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
+        "arXiv:2004.09576, equations 3 to 7",
+    )
+    parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE), offset=Parameter("granularity"))
+
+    def forward(self, x: Any, scale: Any, offset: Any) -> Any:  # type: ignore[override]
+        v = (x - offset) / scale
+        return np.rint(np.minimum(np.maximum(v, self.low), self.high)) * scale + offset
+
+    def backward(self, cotangent: Any, x: Any, scale: Any, offset: Any) -> Any:  # type: ignore[override]
+        v = (x - offset) / scale
+        below, above = v <= self.low, v >= self.high
+        x_grad = np.where(below | above, 0.0, cotangent)
+        c = np.where(below, self.low, np.where(above, self.high, np.rint(v) - v))
+        scale_grad = tree_sum(cotangent * c, over=self.granularity)
+        return x_grad, scale_grad, tree_sum(np.where(below | above, cotangent, 0.0), over=self.granularity)
+
+
+class PACT(Estimator):
+    """Parameterized clipping: x clipped to [0, alpha] and rounded to ``bits`` bits; alpha is learned.
+
+    y = rint(clip(x, 0, alpha) (2^bits - 1)/alpha) alpha/(2^bits - 1). dx = g where 0 <= x < alpha, dalpha = sum of g where
+    x >= alpha. Source: Choi et al. 2018, arXiv:1805.06085, equations 1 to 3; the penalty on alpha is not part of it.
+    """
+
+    bits: Annotated[int, Whole(1, 16)] = 4
+    at_zero: Annotated[
+        str,
+        Choice(
+            passed="the gradient passes at x = 0 (0 <= x, the paper's)",
+            blocked="the gradient is zero at x = 0 (a ReLU ahead of the clip, as distiller)",
+        ),
+    ] = "passed"
+
+    citation = Citation(
+        "Choi et al. 2018",
+        "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
+        "arXiv:1805.06085, equations 1 to 3",
+    )
+    parameters = Parameters(alpha=Parameter("tensor", legal=POSITIVE))
+
+    def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
+        steps = 2.0**self.bits - 1
+        y = np.minimum(np.maximum(x, 0.0), alpha)
+        return np.rint(y * (steps / alpha)) * (alpha / steps)
+
+    def backward(self, cotangent: Any, x: Any, alpha: Any) -> Any:  # type: ignore[override]
+        positive = x >= 0 if self.at_zero == "passed" else x > 0
+        x_grad = passes(cotangent, positive & (x < alpha))
+        return x_grad, tree_sum(passes(cotangent, x >= alpha))

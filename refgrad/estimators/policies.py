@@ -1,0 +1,80 @@
+"""The named behaviours that estimators share: sign at zero, of NaN, and whether a window holds its edge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.estimators.base import Estimator
+from refgrad.rule import Choice
+
+SignAtZero = Annotated[
+    str,
+    Choice(
+        plus="the sign of zero is +1, as the papers' codomain {-1, +1} asks for (larq, brevitas)",
+        minus="the sign of zero is -1 (sign as x > threshold)",
+        zero="the sign of zero is 0 (torch.sign, numpy.sign)",
+    ),
+]
+SignOfNan = Annotated[
+    str,
+    Choice(
+        propagate="the sign of NaN is NaN (numpy.sign)",
+        zero="the sign of NaN is 0 (torch.sign, cupy.sign)",
+        minus="the sign of NaN is -1 (what x >= 0 makes of it)",
+    ),
+]
+Edge = Annotated[
+    str,
+    Choice(
+        inclusive="the gradient passes at the edge of the window (torch.clamp)",
+        exclusive="the gradient is zero at the edge of the window (torch hardtanh)",
+    ),
+]
+StepAtZero = Annotated[
+    str,
+    Choice(
+        one="a neuron at its threshold fires (x >= 0: spikingjelly)",
+        zero="a neuron at its threshold does not fire (x > 0: snntorch, norse)",
+    ),
+]
+
+
+def signed(x: Any, at_zero: str, of_nan: str) -> Any:
+    """The sign under the policies."""
+    sign = np.sign(x)
+    if at_zero == "plus":
+        sign = np.where(x >= 0, 1.0, np.minimum(sign, -1.0))
+    elif at_zero == "minus":
+        sign = np.where(x > 0, 1.0, np.minimum(sign, -1.0))
+    if of_nan == "propagate":
+        return sign
+    return np.where(sign == sign, sign, 0.0 if of_nan == "zero" else -1.0)
+
+
+def passes(cotangent: Any, condition: Any) -> Any:
+    """The cotangent where a condition holds, else zero."""
+    return np.where(condition, cotangent, 0.0)
+
+
+class Binarizer(Estimator):
+    """Forward the sign; a subclass writes the surrogate gradient."""
+
+    sign_at_zero: SignAtZero = "plus"
+    sign_of_nan: SignOfNan = "propagate"
+
+    def forward(self, x: Any, *parameters: Any) -> Any:
+        """The sign of ``x``."""
+        return signed(x, self.sign_at_zero, self.sign_of_nan)
+
+
+class Spike(Estimator):
+    """Forward the unit step of ``x``, the membrane potential less its threshold; a subclass writes the surrogate."""
+
+    step_at_zero: StepAtZero = "one"
+
+    def forward(self, x: Any, *parameters: Any) -> Any:
+        """One where the neuron fires, else zero; zero of NaN."""
+        fires = x >= 0 if self.step_at_zero == "one" else x > 0
+        return np.where(fires, 1.0, 0.0)

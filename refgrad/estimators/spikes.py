@@ -1,0 +1,175 @@
+"""Surrogate gradients of spiking neurons: the unit step forward, a bump around the threshold backward."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import exp
+from refgrad.estimators.policies import Spike, passes
+from refgrad.rule import Choice, Citation, Fraction, Positive
+
+NEFTCI = Citation(
+    "Neftci, Mostafa and Zenke 2019", "Surrogate Gradient Learning in Spiking Neural Networks", "arXiv:1901.09948"
+)
+
+
+class FastSigmoid(Spike):
+    """1 / (1 + k|x|)^2, the derivative of x/(1 + k|x|).
+
+    Source: Zenke and Ganguli 2018 (SuperSpike), arXiv:1705.11146. snntorch's fast_sigmoid (k = 25); with a factor k/2
+    it is spikingjelly's SoftSign with alpha = k.
+    """
+
+    k: Positive = 25.0
+
+    citation = Citation(
+        "Zenke and Ganguli 2018",
+        "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
+        "arXiv:1705.11146",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        below = 1 + self.k * np.abs(x)
+        return cotangent / (below * below)
+
+
+class SoftSign(Spike):
+    """1 / (2 a (1/a + |x|)^2), of integral one. Source: spikingjelly, surrogate.SoftSign."""
+
+    alpha: Positive = 2.0
+
+    citation = NEFTCI
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        below = 1 / self.alpha + np.abs(x)
+        return cotangent / (2 * self.alpha * (below * below))
+
+
+class ArcTan(Spike):
+    """(a/2) / (1 + (pi a x/2)^2), the derivative of arctan(pi a x/2)/pi; of integral one.
+
+    Source: Fang et al. 2021, arXiv:2007.05785, equation 20.
+    """
+
+    alpha: Positive = 2.0
+
+    citation = Citation(
+        "Fang et al. 2021",
+        "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks",
+        "arXiv:2007.05785",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        z = math.pi / 2 * self.alpha * x
+        return cotangent * (self.alpha / 2 / (1 + z * z))
+
+
+class SigmoidSpike(Spike):
+    """a s (1 - s), where s is the logistic function of a x; of integral one. Source: Neftci et al. 2019."""
+
+    alpha: Positive = 4.0
+
+    citation = NEFTCI
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        e = exp(-np.abs(self.alpha * x))  # the product is even in x, and this does not overflow
+        return cotangent * (self.alpha * (e / ((1 + e) * (1 + e))))
+
+
+class Triangular(Spike):
+    """gamma max(0, 1 - |x|/width). Source: Bellec et al. 2018, arXiv:1803.09574 (gamma = 0.3).
+
+    With gamma = alpha and width = 1/alpha it is spikingjelly's PiecewiseQuadratic. snntorch's Triangular is no triangle.
+    """
+
+    gamma: Positive = 0.3
+    width: Positive = 1.0
+
+    citation = Citation(
+        "Bellec et al. 2018",
+        "Long short-term memory and learning-to-learn in networks of spiking neurons",
+        "arXiv:1803.09574",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent * (self.gamma * np.maximum(0.0, 1 - np.abs(x) / self.width))
+
+
+class PiecewiseExponential(Spike):
+    """(a/2) e^(-a|x|), of integral one. Source: Shrestha and Orchard 2018 (SLAYER), arXiv:1810.08646."""
+
+    alpha: Positive = 1.0
+
+    citation = Citation(
+        "Shrestha and Orchard 2018", "SLAYER: Spike Layer Error Reassignment in Time", "arXiv:1810.08646"
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent * (self.alpha / 2 * exp(-(self.alpha * np.abs(x))))
+
+
+class GaussianSpike(Spike):
+    """(a/sqrt(pi)) e^(-a^2 x^2), the derivative of the Gauss error function of a x, halved. Source: spikingjelly's Erf."""
+
+    alpha: Positive = 2.0
+
+    citation = NEFTCI
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        z = self.alpha * x
+        return cotangent * (self.alpha / math.sqrt(math.pi) * exp(-(z * z)))
+
+
+class Rectangular(Spike):
+    """1/width within half a width of the threshold, of integral one. Source: Wu et al. 2018, arXiv:1706.02609, equation 27."""
+
+    width: Positive = 1.0
+    edge: Annotated[
+        str,
+        Choice(
+            exclusive="zero at the edge of the window (|x| < width/2, the paper's)",
+            inclusive="1/width at the edge of the window",
+        ),
+    ] = "exclusive"
+
+    citation = Citation(
+        "Wu et al. 2018",
+        "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
+        "arXiv:1706.02609, equation 27",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        half, size = self.width / 2, np.abs(x)
+        return passes(cotangent * (1 / self.width), size < half if self.edge == "exclusive" else size <= half)
+
+
+class MultiGaussian(Spike):
+    """gamma ((1 + h) N(x; 0, s) - h N(x; s, 6s) - h N(x; -s, 6s)), N(x; m, s) being the normal density.
+
+    Source: Yin, Corradi and Bohte 2021, arXiv:2103.12593, equation 12; the scale of the outer ones is ``wide`` s.
+    """
+
+    gamma: Positive = 0.5
+    h: Fraction = 0.15
+    s: Positive = 0.5
+    wide: Positive = 6.0
+
+    citation = Citation(
+        "Yin, Corradi and Bohte 2021",
+        "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
+        "arXiv:2103.12593, equation 12",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        def density(distance: Any, scale: Any) -> Any:
+            z = distance / scale
+            return exp(-(z * z / 2)) / (math.sqrt(2 * math.pi) * scale)
+
+        wide = self.wide * self.s
+        middle = (1 + self.h) * density(x, self.s)
+        return cotangent * (
+            self.gamma * (middle - self.h * density(x - self.s, wide) - self.h * density(x + self.s, wide))
+        )

@@ -1,0 +1,225 @@
+"""Straight-through estimators: the gradient passes a step as if it were not there, or within a window."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import tree_sum
+from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed
+from refgrad.rule import Choice, Citation, Positive, Range, Whole
+
+
+class IdentitySTE(Binarizer):
+    """The sign, with the gradient of the identity.
+
+    Source: Bengio et al. 2013, arXiv:1308.3432, section 4, for binarized weights as in Courbariaux et al. 2015.
+    """
+
+    citation = Citation(
+        "Bengio et al. 2013",
+        "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
+        "arXiv:1308.3432",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent
+
+
+class ClippedSTE(Binarizer):
+    """The sign, with the gradient of the identity where |x| <= ``clip``.
+
+    Source: Courbariaux et al. 2016, arXiv:1602.02830, equation 4: g 1{|r| <= 1}, the edge included. Of NaN the gradient is
+    zero, unless ``nan_gradient`` says otherwise.
+    """
+
+    clip: Positive = 1.0
+    edge: Edge = "inclusive"
+    nan_gradient: Annotated[
+        str,
+        Choice(
+            zero="the gradient is zero where x is NaN (a mask of |x| <= clip; torch.clamp)",
+            passed="the gradient passes where x is NaN (a mask of x outside; torch hardtanh)",
+        ),
+    ] = "zero"
+
+    citation = Citation(
+        "Courbariaux et al. 2016",
+        "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
+        "arXiv:1602.02830, equation 4",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        r = np.abs(x)
+        if self.nan_gradient == "passed":
+            outside = r > self.clip if self.edge == "inclusive" else r >= self.clip
+            return np.where(outside, 0.0, cotangent)
+        return passes(cotangent, r <= self.clip if self.edge == "inclusive" else r < self.clip)
+
+
+class StochasticBinarization(Estimator):
+    """+1 with probability clip((x + 1)/2, 0, 1), else -1: +1 where the noise ``u``, uniform on [0, 1), is below it.
+
+    Source: Courbariaux et al. 2016, arXiv:1602.02830, equations 2, 3 and 4. ``window`` is that of the gradient.
+    """
+
+    window: Annotated[
+        str,
+        Choice(
+            clipped="the gradient passes where |x| <= 1 (Binarized Neural Networks)",
+            identity="the gradient passes everywhere (BinaryConnect's weights)",
+        ),
+    ] = "clipped"
+
+    citation = Citation(
+        "Courbariaux et al. 2016",
+        "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
+        "arXiv:1602.02830, equations 2 to 4",
+    )
+    parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0, open_low=False)))
+
+    def forward(self, x: Any, u: Any) -> Any:  # type: ignore[override]
+        p = np.minimum(np.maximum((x + 1) / 2, 0.0), 1.0)
+        return np.where(u < p, 1.0, -1.0)
+
+    def backward(self, cotangent: Any, x: Any, u: Any) -> Any:  # type: ignore[override]
+        return cotangent if self.window == "identity" else passes(cotangent, np.abs(x) <= 1)
+
+
+class RoundingSTE(Estimator):
+    """Uniform affine fake quantization: the gradient passes where the code is not saturated.
+
+    q = rint(x / scale) + zero_point; y = (clip(q, low, high) - zero_point) scale; the window holds q before it is clipped,
+    so that it is half a step wider than the grid. Source: Jacob et al. 2018, arXiv:1712.05877, equations 12 and
+    torch.fake_quantize_per_tensor_affine.
+    """
+
+    scale: Positive = 0.0625
+    zero_point: Annotated[float, Range()] = 0.0
+    low: Annotated[float, Range()] = -128.0
+    high: Annotated[float, Range()] = 127.0
+    window: Annotated[
+        str,
+        Choice(
+            rounded="the code is compared after rounding (torch fake_quantize)",
+            unrounded="x/scale + zero_point is compared before rounding, edges included",
+            none="the gradient passes everywhere",
+        ),
+    ] = "rounded"
+
+    citation = Citation(
+        "Jacob et al. 2018",
+        "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+        "arXiv:1712.05877, equation 12",
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        q = np.rint(x / self.scale) + self.zero_point
+        q = np.minimum(np.maximum(q, self.low), self.high)
+        return (q - self.zero_point) * self.scale
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        if self.window == "none":
+            return cotangent
+        v = x / self.scale
+        q = (np.rint(v) if self.window == "rounded" else v) + self.zero_point
+        return passes(cotangent, (q >= self.low) & (q <= self.high))
+
+
+class RSign(Estimator):
+    """ReActNet's sign with a learned shift a channel: +1 where x > shift, else -1, with ApproxSign's gradient.
+
+    Source: Liu et al. 2020, arXiv:2003.03488, equation 2. The authors' code adds a bias (minus the shift) and takes torch's
+    sign, which is 0 at the threshold. Channels are rows ``x[i, ...]``.
+    """
+
+    sign_at_zero: SignAtZero = "minus"
+    sign_of_nan: SignOfNan = "propagate"
+
+    citation = Citation(
+        "Liu et al. 2020",
+        "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
+        "arXiv:2003.03488, equation 2",
+    )
+    parameters = Parameters(shift=Parameter("row"))
+
+    def forward(self, x: Any, shift: Any) -> Any:  # type: ignore[override]
+        return signed(x - shift, self.sign_at_zero, self.sign_of_nan)
+
+    def backward(self, cotangent: Any, x: Any, shift: Any) -> Any:  # type: ignore[override]
+        distance = np.abs(x - shift)
+        x_grad = passes(cotangent * (2 - 2 * distance), distance <= 1)
+        return x_grad, -tree_sum(x_grad, over="row")
+
+
+class RPReLU(Estimator):
+    """ReActNet's activation: x - shift + rise where x > shift, else slope (x - shift) + rise, learned a channel.
+
+    Source: Liu et al. 2020, arXiv:2003.03488, equation 4. Channels are rows ``x[i, ...]``.
+    """
+
+    citation = Citation(
+        "Liu et al. 2020",
+        "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
+        "arXiv:2003.03488, equation 4",
+    )
+    parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
+
+    def forward(self, x: Any, shift: Any, rise: Any, slope: Any) -> Any:  # type: ignore[override]
+        distance = x - shift
+        return np.where(distance > 0, distance, slope * distance) + rise
+
+    def backward(self, cotangent: Any, x: Any, shift: Any, rise: Any, slope: Any) -> Any:  # type: ignore[override]
+        distance = x - shift
+        above = distance > 0
+        x_grad = np.where(above, cotangent, slope * cotangent)
+        slope_grad = tree_sum(np.where(above, 0.0, cotangent * distance), over="row")
+        return x_grad, -tree_sum(x_grad, over="row"), tree_sum(cotangent, over="row"), slope_grad
+
+
+class DoReFaActivation(Estimator):
+    """Activations clipped to [0, 1] and rounded to ``bits`` bits, with the gradient of the clip.
+
+    Source: Zhou et al. 2016, arXiv:1606.06160, equations 5, 6 and 9; the clip's gradient passes at both edges.
+    """
+
+    bits: Annotated[int, Whole(1, 16)] = 2
+
+    citation = Citation(
+        "Zhou et al. 2016",
+        "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
+        "arXiv:1606.06160, equations 5 and 9",
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        n = 2.0**self.bits - 1
+        return np.rint(np.minimum(np.maximum(x, 0.0), 1.0) * n) / n
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return passes(cotangent, (x >= 0) & (x <= 1))
+
+
+class EWGS(Estimator):
+    """Rounding of numbers in [0, 1] to ``levels`` levels, with the gradient scaled element by element.
+
+    dx = g (1 + delta sign(g) (x - x_q)). Source: Lee et al. 2021, arXiv:2104.00903, equation 4; ``delta`` 0 is the
+    straight-through estimator. The sign of a zero cotangent is zero, which the product makes irrelevant.
+    """
+
+    levels_count: Annotated[int, Whole(2, 65536)] = 4
+    delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
+
+    citation = Citation(
+        "Lee et al. 2021",
+        "Network Quantization with Element-wise Gradient Scaling",
+        "arXiv:2104.00903, equation 4",
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        n = float(self.levels_count - 1)
+        return np.rint(x * n) / n
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent * (1 + self.delta * np.sign(cotangent) * (x - self.forward(x)))

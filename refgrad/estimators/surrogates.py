@@ -1,0 +1,159 @@
+"""Signs with a smooth surrogate gradient, elementwise: the factor that multiplies the cotangent is a formula of x."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import cos, exp, power, sin, tanh
+from refgrad.estimators.policies import Binarizer, SignAtZero, SignOfNan, passes, signed
+from refgrad.rule import Choice, Citation, Positive, Range, Whole
+
+
+class ApproxSign(Binarizer):
+    """The sign, with the gradient of a piecewise quadratic: 2 - 2|x| where |x| < 1, else zero.
+
+    Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278, equation 5. The authors' code takes torch's sign, 0 at 0.
+    """
+
+    citation = Citation(
+        "Liu et al. 2018",
+        "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
+        "arXiv:1808.00278, equation 5",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return passes(cotangent * (2 - 2 * np.abs(x)), np.abs(x) < 1)
+
+
+class SwishSign(Binarizer):
+    """The sign, with the derivative of a sign made of Swish: b (2 - b x tanh(b x/2)) / (1 + cosh(b x)).
+
+    Source: Darabi et al. 2018 (BNN+), arXiv:1812.11800, equation 6. It is negative beyond |b x| = 2.3994.
+    """
+
+    beta: Positive = 5.0
+
+    citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800, equation 6")
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        z = self.beta * x
+        e = exp(-np.abs(z))  # 1/(1 + cosh z) = 2 e / (1 + e)^2, which does not overflow
+        return cotangent * (self.beta * (2 - z * tanh(z / 2)) * (2 * e / ((1 + e) * (1 + e))))
+
+
+class EDE(Binarizer):
+    """Error decay estimator: the sign, with the derivative of k tanh(t x), which is k t (1 - tanh^2(t x)).
+
+    Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788, equations 9 to 11. `refgrad.estimators.schedules.ede` gives t and k
+    by the epoch.
+    """
+
+    t: Positive = 0.1
+    k: Positive = 10.0
+
+    citation = Citation(
+        "Qin et al. 2020",
+        "Forward and Backward Information Retention for Accurate Binary Neural Networks",
+        "arXiv:1909.10788, equations 9 to 11",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        proxy = tanh(self.t * x)
+        return cotangent * (self.k * self.t * (1 - proxy * proxy))
+
+
+class RBNN(Binarizer):
+    """Rotated binary network: the sign, with the factor k max(0, sqrt(2) t - t^2 |x|), the derivative of a polynomial.
+
+    Source: Lin et al. 2020, arXiv:2009.13055, equation 14. `refgrad.estimators.schedules.rbnn` gives t and k by the epoch.
+    """
+
+    t: Positive = 0.1
+    k: Positive = 10.0
+
+    citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055, equation 14")
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent * (self.k * np.maximum(0.0, math.sqrt(2.0) * self.t - self.t**2 * np.abs(x)))
+
+
+class FDA(Binarizer):
+    """Frequency domain approximation: the sign, with the derivative of n + 1 sine terms of a square wave.
+
+    s'(x) = (4 w/pi) sum over i = 0..n of cos((2i + 1) w x). Source: Xu et al. 2021, arXiv:2103.00841, equations 6 and 7;
+    the noise adaptation module is not part of it. Beyond |x| = pi/w the factor is periodic, not zero.
+    """
+
+    frequency: Positive = 0.1
+    terms: Annotated[int, Whole(0, 64)] = 10
+
+    citation = Citation(
+        "Xu et al. 2021",
+        "Learning Frequency Domain Approximation for Binary Neural Networks",
+        "arXiv:2103.00841, equations 6 and 7",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        total = cos(self.frequency * x)
+        for i in range(1, self.terms + 1):
+            total = total + cos((2 * i + 1) * self.frequency * x)
+        return cotangent * (4 * self.frequency / math.pi * total)
+
+
+class BiPer(Binarizer):
+    """Binary periodic function: the sign of a sine (a square wave) forward, the cosine of the sine's derivative backward.
+
+    Stage "real" gives y = sin(frequency x) itself, stage "binary" its sign; in both dx = g frequency cos(frequency x).
+    Source: Vargas et al. 2024, arXiv:2404.01278, equations 5 to 8. At multiples of pi/frequency the authors' code has
+    torch's sign of zero, 0. `refgrad.estimators.biper` has the quantization error as a function of the frequency.
+    """
+
+    frequency: Positive = 20.0
+    stage: Annotated[
+        str,
+        Choice(
+            binary="the second stage: the sign of the sine",
+            real="the first stage: the sine itself",
+        ),
+    ] = "binary"
+    sign_at_zero: SignAtZero = "plus"
+    sign_of_nan: SignOfNan = "propagate"
+
+    citation = Citation(
+        "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        t = sin(self.frequency * x)
+        return t if self.stage == "real" else signed(t, self.sign_at_zero, self.sign_of_nan)
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        return cotangent * (self.frequency * cos(self.frequency * x))
+
+
+class ReSTE(Binarizer):
+    """Rectified straight-through estimator: the sign, with the derivative of sign(x) |x|^(1/o).
+
+    The factor is |x|^((1 - o)/o)/o up to ``t``; up to ``m`` it is the secant slope m^(1/o)/m instead; beyond ``t`` zero.
+    Source: Wu et al. 2023, arXiv:2308.06689, equations 6 to 8; t = 1.5 and m = 0.1 are the authors'. The edge of both
+    thresholds belongs to the inner side. `refgrad.estimators.schedules.reste` gives o by the epoch.
+    """
+
+    o: Annotated[float, Range(1.0, open_low=False)] = 3.0
+    t: Positive = 1.5
+    m: Positive = 0.1
+
+    citation = Citation(
+        "Wu et al. 2023",
+        "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
+        "arXiv:2308.06689, equations 6 to 8",
+    )
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        size = np.abs(x)
+        slope = power(size, (1 - self.o) / self.o) / self.o
+        plateau = self.m ** (1 / self.o) / self.m
+        return cotangent * np.where(size <= self.m, plateau, np.where(size <= self.t, slope, 0.0))

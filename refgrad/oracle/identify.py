@@ -109,6 +109,11 @@ class _Trial:
         """The rule with the hyperparameters that the candidate told."""
         return self.record.rules[0]
 
+    @property
+    def told(self) -> int:
+        """How many numbers the candidate was told that are not zero."""
+        return sum(v != 0 for v in self.judged.numbers().values())
+
     def counts(self, change: Change) -> Any:
         """A change on the whole run."""
         changed = [r.replace(**change.rule) if change.rule else r for r in self.record.rules]
@@ -175,16 +180,16 @@ def _searched(trials: list[_Trial]) -> list[_Trial]:
                 stage(trial.search)
             ranked = _ranked(ranked)
     exact = [t for t in ranked if _exact(t)]
-    chosen = exact[:DEEP] or ranked[:DEEP]
-    for trial in chosen:
-        trial.search.run(deep=trial is chosen[0])
-        if not exact and _exact(trial):
+    for trial in exact[:1] or ranked[:DEEP]:
+        trial.search.run(deep=trial is ranked[0])
+        if _exact(trial):
             break
-    return _ranked(chosen)
+    return _ranked(exact or ranked[:DEEP])
 
 
 def _ranked(trials: list[_Trial]) -> list[_Trial]:
-    return sorted((t for t in trials if t.best is not None), key=lambda t: t.best.rank if t.best else ())
+    """The nearest first; of those as near, the one whose hyperparameters say the most."""
+    return sorted((t for t in trials if t.best is not None), key=lambda t: (t.best.rank if t.best else (), -t.told))
 
 
 def _exact(trial: _Trial) -> bool:
@@ -223,14 +228,16 @@ def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Tri
     """What fits the whole run: exact explanations if there are any, else of the roundings, else models of error."""
     fits = [(t, s) for t in searched for s in t.search.ranked if s.fits]
     # of rules that a candidate was run as, the one that told it the most hyperparameters says the most
-    fits.sort(key=lambda pair: (pair[1].rank, -sum(v != 0 for v in pair[0].judged.numbers().values())))
+    fits.sort(key=lambda pair: (pair[1].rank, -pair[0].told))
     for eligible in (lambda c: not c.precision, lambda c: not c.model, lambda c: True):
         found, first = [], None
         for trial, changes in _distinct([(t, s.change) for t, s in fits if eligible(s.change)])[:JUDGED]:
             counts = trial.counts(changes[0][1])
             if not sum(c.outside for c in counts.values()):
                 best = trial.explanation(changes[0][1], counts)
-                names = [_alias(best, t, c) for t, c in changes[1:]]
+                policy = changes[0][1].policy
+                others = [(t, c) for t, c in changes[1:] if c.kind != "value" and c.policy == policy]
+                names = [_alias(best, t, c) for t, c in others]
                 found.append(
                     dataclasses.replace(best, aliases=tuple(n for n in dict.fromkeys(names) if n != best.title))
                 )
@@ -261,7 +268,8 @@ def _one(first: _Fit, second: _Fit) -> bool:
     (trial, a), (other, b) = first, second
     if trial is other:
         interval = a.kind == b.kind == "value" and a.rule.keys() == b.rule.keys() and len(a.rule) == 1
-        return interval or same((trial.judged, a), (trial.judged, b), trial.ndim)
+        roundings = a.policy != b.policy and (a.rule, a.mutations) == (b.rule, b.mutations)
+        return interval or roundings or same((trial.judged, a), (trial.judged, b), trial.ndim)
     return any(_special(x, y) for x, y in ((first, second), (second, first)))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from refgrad.arithmetic import rewriting
+from refgrad.arithmetic.host import names_in
 from refgrad.oracle import changes
 from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.mutants import Mutation, mutations
@@ -95,6 +96,11 @@ class Search:
         """Every mutant of the claim."""
         return [_mutant(m) for m in mutations(self._plans(NONE))]
 
+    @cached_property
+    def _used(self) -> set[str]:
+        """The names that the claim's scalars read."""
+        return {n for plan in self._plans(NONE) for e in plan.graph.scalars() for n in names_in(e)}
+
     def _plans(self, change: Change) -> list:
         stacks = self.screen.stacks
         return list(
@@ -123,7 +129,7 @@ class Search:
             return self
         self.named()
         rule = self.screen.stacks[0].rule
-        self.score([*changes.factors(rule), *self.mutants])
+        self.score([*(c for c in changes.factors(rule) if set(c.rule) <= self._used), *self.mutants])
         if not self.tried[NONE.name].fits:
             self.score(changes.policies(self.screen.policy))
         for stage in (self.values, self.combined, self.together):

@@ -8,6 +8,9 @@ from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explan
 from refgrad.oracle.recovery import Recovered
 from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table
 
+#: how many other names of the same are shown
+ALIASES = 4
+
 
 def sections(found: Identification) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
@@ -70,7 +73,9 @@ def _row(r: Recovered) -> tuple[str, ...]:
 
 def _others(found: Identification) -> Iterator[Section]:
     if found.best is not None and found.best.aliases:
-        yield Section("The same in real arithmetic", found.best.aliases)
+        aliases = sorted(found.best.aliases, key=len)
+        more = (f"and {len(aliases) - ALIASES} more",) if len(aliases) > ALIASES else ()
+        yield Section("The same in real arithmetic", (*aliases[:ALIASES], *more))
     if len(found.explanations) > 1:
         lines = ["These explain what was seen too; they differ from it on other inputs:"]
         lines += [_line(e) for e in found.explanations[1:]]

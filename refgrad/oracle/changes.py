@@ -61,6 +61,11 @@ class Change:
             self.recovered + other.recovered,
         )
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other changes."""
+        return self.name, self.sentence
+
     def clashes(self, other: Change) -> bool:
         """Whether both change one field."""
         return bool(set(self.rule) & set(other.rule) or set(self.policy) & set(other.policy))

@@ -28,8 +28,10 @@ from refgrad.report import formula
 from refgrad.rule import Rule, rules
 from refgrad.tracing import free_values
 
-#: how many rules are searched in depth, how many explanations are judged on the whole run, and how many near ones shown
-DEEP, JUDGED, NEAREST = 3, 6, 3
+#: how many rules are tried with their variants, and searched in depth; explanations judged on the whole run; near ones shown
+NAMED, DEEP, JUDGED, NEAREST = 12, 3, 6, 3
+#: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
+FINE = 2048
 #: the edge that parameters of rules with reductions are cut to for the screen
 EDGE = 8
 
@@ -119,6 +121,13 @@ class _Trial:
         changed = [r.replace(**change.rule) if change.rule else r for r in self.record.rules]
         return judge_record(self.record, changed, change.policy_of(self.policy), change.plans).counts
 
+    def finer(self, change: Change) -> Change:
+        """The values of a change, told by many elements; the change itself if they tell nothing else."""
+        search = Search(Screen(self.record, self.policy, FINE))
+        search.claimed()
+        found = [s.change for s in search.tried.values() if s.fits and s.change.rule.keys() == change.rule.keys()]
+        return found[0] if found else change
+
     def explanation(self, change: Change, counts: Any) -> Explanation:
         """A change with what is outside under it."""
         mutants = [m.name for m in change.mutations] + [f"{n}={v}" for n, v in change.policy.items()]
@@ -172,8 +181,11 @@ def _screened(subject: Candidate, claim: Optimizer, record: Record, limit: float
 def _searched(trials: list[_Trial]) -> list[_Trial]:
     """The trials that come nearest, searched in depth."""
     for trial in trials:
-        trial.search.named()
+        trial.search.plain()
     ranked = _ranked(trials)
+    for trial in ranked[:NAMED]:
+        trial.search.named()
+    ranked = _ranked(ranked)
     for stage in (Search.variants, Search.claimed):
         if len(ranked) > 1 and not _exact(ranked[0]):
             for trial in ranked[: 2 * DEEP]:
@@ -233,6 +245,9 @@ def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Tri
         found, first = [], None
         for trial, changes in _distinct([(t, s.change) for t, s in fits if eligible(s.change)])[:JUDGED]:
             counts = trial.counts(changes[0][1])
+            if sum(c.outside for c in counts.values()) and changes[0][1].recovered:
+                changes[0] = (trial, trial.finer(changes[0][1]))
+                counts = trial.counts(changes[0][1])
             if not sum(c.outside for c in counts.values()):
                 best = trial.explanation(changes[0][1], counts)
                 policy = changes[0][1].policy

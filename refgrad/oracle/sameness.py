@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import mpmath
@@ -10,7 +10,8 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.changes import Change
+from refgrad.oracle.changes import NONE, Change
+from refgrad.oracle.mutants import Mutation
 from refgrad.oracle.mutants.operand import signature
 from refgrad.tracing import Plan, free_names, free_values
 
@@ -57,6 +58,12 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int) -> bool:
         arrays |= {n: _floats(results[0][n]) for n in arrays}
         hosts |= {n: float(results[0][n]) for n in hosts}
     return True
+
+
+def distinct(rule: Optimizer, mutations: Iterable[Mutation], ndim: int) -> list[Mutation]:
+    """The mutations that differ from the rule itself in real arithmetic; models of error do not."""
+    changed = ((m, Change(m.name, m.sentence, "mutant", mutations=(m,))) for m in mutations if not m.model)
+    return [m for m, change in changed if not same((rule, NONE), (rule, change), ndim)]
 
 
 def _drawn(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -31,7 +31,7 @@ from refgrad.oracle.trajectory import judge_record
 from refgrad.oracle.verdict import Count
 from refgrad.tracing import Plan, free_names, free_values, plan_for
 
-#: elements of each leaf that are looked at
+#: elements of each leaf that are looked at, where nothing else is said
 ELEMENTS = 64
 
 Counts = Mapping[str, Count]
@@ -65,6 +65,7 @@ class Screen:
 
     record: Record
     policy: Policy
+    elements: int = ELEMENTS
     _known: dict[Any, Count] = field(default_factory=dict)
     #: by rule and step: the arithmetic of host scalars, the names' values, and what was evaluated already
     _pairs: dict[Any, tuple[host.Table, dict[str, Any], dict[Expr, Any]]] = field(default_factory=dict)
@@ -96,7 +97,11 @@ class Screen:
         for leaf, rule in enumerate(self.record.rules):
             p = self.record.inputs.p[leaf]
             groups.setdefault((rule, p.shape if self.couples else p.ndim), []).append(leaf)
-        return [_stack(self.record, leaves, self.couples) for leaves in groups.values() if len(self.record.seen) > 1]
+        return [
+            _stack(self.record, leaves, self.couples, self.elements)
+            for leaves in groups.values()
+            if len(self.record.seen) > 1
+        ]
 
     def counts(self, change: Change) -> Counts | None:
         """How many elements are outside under a change, by output; None where the change cannot be judged."""
@@ -234,11 +239,11 @@ def _first(rule: Optimizer) -> dict[str, float]:
     return {"t": 1.0, **{n: 1.0 for n, s in rule.slots().items() if s.host}}
 
 
-def _stack(record: Record, leaves: list[int], whole: bool) -> Stack:
+def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
     """The leaves' arrays by step: a few elements in one row, or whole tensors."""
     rule = record.rules[leaves[0]]
     p = record.inputs.p[leaves[0]]
-    chosen = {leaf: _chosen(record.inputs.p[leaf].size, leaf) for leaf in leaves}
+    chosen = {leaf: _chosen(record.inputs.p[leaf].size, leaf, elements) for leaf in leaves}
 
     def gathered(arrays: list[np.ndarray]) -> np.ndarray:
         if whole:
@@ -265,11 +270,11 @@ def _stack(record: Record, leaves: list[int], whole: bool) -> Stack:
     return Stack(rule, p.ndim, p.shape, tuple(steps), before, after, hosts, 2 if whole else 0)
 
 
-def _chosen(size: int, leaf: int) -> np.ndarray:
+def _chosen(size: int, leaf: int, elements: int) -> np.ndarray:
     """Some elements of a leaf, the same at every call."""
-    if size <= ELEMENTS:
+    if size <= elements:
         return np.arange(size)
-    return np.sort(np.random.Generator(np.random.Philox(leaf)).choice(size, ELEMENTS, replace=False))
+    return np.sort(np.random.Generator(np.random.Philox(leaf)).choice(size, elements, replace=False))
 
 
 def _count(judged: Judged) -> Count:

@@ -21,7 +21,7 @@ from refgrad.oracle.recovery import Constants, Recovered, recover
 from refgrad.oracle.screen import Counts, Screen
 
 #: how many changes go into combinations, and how many mutants hyperparameters are recovered under
-BEST, FITTED = 6, 20
+BEST, FITTED = 4, 12
 
 _ORDER = {"none": 0, "field": 1, "value": 2, "policy": 3, "mutant": 4}
 
@@ -63,17 +63,17 @@ class Search:
     """The changes of a claim that were tried on a run."""
 
     screen: Screen
-    tried: dict[str, Scored] = field(default_factory=dict)
+    tried: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def score(self, candidates: Iterable[Change]) -> list[Scored]:
         """What was not tried yet, scored; what cannot be judged is left out."""
         found = []
         for change in candidates:
-            if change.name not in self.tried:
+            if change.key not in self.tried:
                 counts = self.screen.counts(change)
                 if counts is not None:
-                    self.tried[change.name] = Scored(change, counts)
-                    found.append(self.tried[change.name])
+                    self.tried[change.key] = Scored(change, counts)
+                    found.append(self.tried[change.key])
         return found
 
     @property
@@ -109,9 +109,13 @@ class Search:
 
     def named(self) -> None:
         """The claim itself, and its named variants."""
-        self.score([NONE])
+        self.plain()
         if self.screen.stacks:
             self.score(changes.named(self.screen.stacks[0].rule))
+
+    def plain(self) -> None:
+        """The claim itself."""
+        self.score([NONE])
 
     def variants(self) -> None:
         """Pairs of named variants, and each under another policy."""
@@ -130,7 +134,7 @@ class Search:
         self.named()
         rule = self.screen.stacks[0].rule
         self.score([*(c for c in changes.factors(rule) if set(c.rule) <= self._used), *self.mutants])
-        if not self.tried[NONE.name].fits:
+        if not self.tried[NONE.key].fits:
             self.score(changes.policies(self.screen.policy))
         for stage in (self.values, self.combined, self.together):
             if self.explained:
@@ -200,19 +204,19 @@ class Search:
         best = self.ranked[0] if self.tried else None
         if best is None or not best.fits or best.change.kind != "value" or best.change.recovered:
             return
-        base, wrong = self.tried[NONE.name], best.change.rule
+        base, wrong = self.tried[NONE.key], best.change.rule
         if importlib.util.find_spec("scipy") is None or not self.screen.locked:
             return
         for output in (o for o, c in base.counts.items() if c.outside):
             told = recover(self.screen, NONE, output)
             if told is not None and {r.name: r.value for r in told if r.value != r.claimed} == dict(wrong):
                 measured = dataclasses.replace(best.change, recovered=tuple(told))
-                self.tried[measured.name] = Scored(measured, best.counts)
+                self.tried[measured.key] = Scored(measured, best.counts)
                 return
 
     def combined(self) -> None:
         """For each output that is wrong the changes that right it, put together."""
-        base = self.tried[NONE.name]
+        base = self.tried[NONE.key]
         options = []
         for output, count in base.counts.items():
             if count.outside:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import Format
 
 Array = np.ndarray
@@ -365,6 +366,20 @@ def _nan_to_zero(error: Array) -> Array:
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
     """One of two values by a decided condition."""
     return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()))
+
+
+def cast(x: Bounded, name: str, rounding: str) -> Bounded:
+    """A value rounded onto the grid of a narrower dtype: by the endpoints, because rounding is monotone."""
+    value = dtypes.cast(x.value, name, rounding)
+    if x.error is None:
+        return Bounded(value)
+    high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
+    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def loosened(x: Bounded, bits: int) -> Bounded:
+    """A value that is known to so many bits only: a model of a rough operation."""
+    return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:

@@ -58,11 +58,12 @@ def target() -> str:
 def compile_object(source: KernelSource) -> bytes:
     """Machine code of a kernel, under the symbol `ENTRY`: IEEE operations, nothing reordered or contracted."""
     import llvmlite.binding as llvm
-    from numba import carray, cfunc, types
+    from numba import carray, cfunc, njit, types
 
     real = getattr(types, str(source.dtype))
     names: dict[str, Any] = {"np": np, "carray": carray, "int64": types.int64, "float64": types.float64}
     names[str(source.dtype)] = real
+    names["function"] = njit(error_model="numpy", fastmath=False)
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(
         *[types.intp] * source.integers, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars

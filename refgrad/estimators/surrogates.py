@@ -109,7 +109,7 @@ class BiPer(Binarizer):
 
     Stage "real" gives y = sin(frequency x) itself, stage "binary" its sign; in both dx = g frequency cos(frequency x).
     Source: Vargas et al. 2024, arXiv:2404.01278, equations 5 to 8. At multiples of pi/frequency the authors' code has
-    torch's sign of zero, 0. `refgrad.estimators.biper` has the quantization error as a function of the frequency.
+    torch's sign of zero, 0. `refgrad.estimators.indicators` has its quantization error by the frequency.
     """
 
     frequency: Positive = 20.0

@@ -133,7 +133,11 @@ def test_counts_of_unstructured_masks() -> None:
     verdict = refgrad.verify(off_by_one, Magnitude(sparsity=0.25))
     assert {fault.kind for fault in verdict.faults} == {"count"}
     assert verdict.explanation is not None
-    assert verdict.explanation.name in ("rounding=ceil_plus_one", "rounding=floor_plus_one", "rounding=half_even_plus_one")
+    assert verdict.explanation.name in (
+        "rounding=ceil_plus_one",
+        "rounding=floor_plus_one",
+        "rounding=half_even_plus_one",
+    )
 
 
 def test_a_threshold_takes_all_that_is_tied() -> None:
@@ -200,7 +204,7 @@ def test_every_mask_of_a_small_case_by_brute_force() -> None:
     masks = [np.isin(np.arange(4), kept) for kept in combinations(range(4), 2)]
     for values in product([0.0, 1.0, 2.0], repeat=4):
         if list(values[:2]) > list(values[2:]):
-            continue  # groups are treated alike from either end
+            continue  # the same group with its halves swapped is there
         w = np.asarray([values], np.float32)
         best = max(sum(Fraction(v) for v, keep in zip(values, mask, strict=True) if keep) for mask in masks)
         for mask in (np.asarray(bits) for bits in product([False, True], repeat=4)):

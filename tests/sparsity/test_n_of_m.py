@@ -152,7 +152,9 @@ def test_mdgf_fades_from_dense_to_masked() -> None:
     assert np.array_equal(linear.forward(w, mask, 2), np.where(mask, w, w / 2))
     assert np.array_equal(linear.forward(w, mask, 9), np.where(mask, w, 0))
     assert np.array_equal(linear.backward(w, mask, w, 2), w)
-    assert np.array_equal(MDGF(decay="linear", rate=0.25, gradient="scaled").backward(w, mask, w, 2), np.where(mask, w, w / 2))
+    assert np.array_equal(
+        MDGF(decay="linear", rate=0.25, gradient="scaled").backward(w, mask, w, 2), np.where(mask, w, w / 2)
+    )
 
 
 def test_sdgf_patterns() -> None:

@@ -100,7 +100,9 @@ class FromPaper:
         shape = arrays["w"].shape
         full = {n: np.broadcast_to(a, shape) for n, a in arrays.items()}
         with mpmath.workdps(50):
-            exact = {n: np.frompyfunc(lambda x: mpmath.mpf(float(x)), 1, 1)(a) for n, a in full.items() if n in rule.takes()}
+            exact = {
+                n: np.frompyfunc(lambda x: mpmath.mpf(float(x)), 1, 1)(a) for n, a in full.items() if n in rule.takes()
+            }
             if rule.inputs.get("entries") == "ones":
                 exact.pop("entries")
             scores = np.asarray(self.formula(**exact)).astype(np.float64).astype(arrays["w"].dtype)

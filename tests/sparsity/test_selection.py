@@ -70,7 +70,9 @@ def test_preference_decides_ties_and_nothing_else(scores: np.ndarray, data: Any)
     ranked = keys(scores)
     prefer = data.draw(hnp.arrays(bool, scores.shape))
     mask = top_k(ranked, k, "low", prefer)
-    assert np.array_equal(np.sort(np.where(mask, ranked, -1), axis=1), np.sort(np.where(top_k(ranked, k), ranked, -1), axis=1))
+    assert np.array_equal(
+        np.sort(np.where(mask, ranked, -1), axis=1), np.sort(np.where(top_k(ranked, k), ranked, -1), axis=1)
+    )
     # of equal keys none that is not preferred is kept while a preferred one is pruned
     for row in range(len(scores)):
         for i, j in itertools.permutations(range(scores.shape[1]), 2):

@@ -31,7 +31,7 @@ def sorted_mask(scores: np.ndarray, k: int, ties: str, nan: str) -> np.ndarray:
     mask = np.zeros(scores.shape, bool)
     for row, values in enumerate(scores):
         sign = 1 if ties == "low" else -1
-        order = sorted(range(len(values)), key=lambda i: (-rank(float(values[i]), nan), sign * i))  # noqa: B023
+        order = sorted(range(len(values)), key=lambda i: (-rank(float(values[i]), nan), sign * i))
         mask[row, order[:k]] = True
     return mask
 

@@ -29,6 +29,12 @@ OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
     ("optax.contrib:adopt", o.ADOPT(**F32), {}),
     ("optax.contrib:acprop", o.ACProp(deviation="old", weight_decay=0.1, **F32), {}),
     ("optax:adamaxw", o.AdamaxW(eps_placement="inside_max", **F32), {}),
+    (
+        "optax:adagrad",
+        o.Adagrad(lr=0.1, initial_accumulator_value=0.1, eps=1e-7, eps_placement="inside", **F32),
+        {},
+    ),
+    ("optax:rmsprop", o.RMSprop(lr=0.1, alpha=0.9, eps_placement="inside", **F32), {}),
     ("optax:nadamw", o.NAdamW(**F32), {}),
 ]
 

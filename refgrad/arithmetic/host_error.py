@@ -41,7 +41,8 @@ def table(precision: str) -> Table:
 
     def logarithm(a: Pair) -> Pair:
         room = a[0] - a[1]
-        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+        carried = math.log(a[0] / room) if room > 0 else math.inf  # the end that is farther off
+        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
 
     def exponential(a: Pair) -> Pair:
         value = math.exp(a[0])

@@ -53,7 +53,7 @@ def length(x: Any, over: Over = "tensor") -> Any:
 def exp(x: Any) -> Any:
     """e**x in float64 by a fixed sequence of operations, rounded once to the dtype of ``x``; the same bits everywhere.
 
-    The float64 result is within one unit in the last place; the float32 result is the correctly rounded one unless
+    The float64 result is within 1.25 units in the last place; the float32 result is the correctly rounded one unless
     e**x lies within 2**-28 units of a rounding boundary.
     """
     return _elementary("exp", x)

@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic import host
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.primitives import reduced_shape
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -26,10 +27,10 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
 
 
 def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
-    """As IEEE 754 has it where the divisor is zero: NaN of 0/0, else an infinity (of a zero without a sign)."""
-    if b != 0:
+    """A quotient; by zero as IEEE 754 says, but of an unsigned zero."""
+    if b != 0 or mpmath.isnan(b):
         return a / b
-    return mpmath.nan if a == 0 or mpmath.isnan(a) else mpmath.inf * mpmath.sign(a)
+    return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
 
 
 def _root(a: mpmath.mpf) -> mpmath.mpf:
@@ -81,9 +82,9 @@ TABLE: host.Table = {
     **host.FLOAT64,
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
+    "exp": mpmath.exp,
     "pow": mpmath.power,
     "log": mpmath.log,
-    "exp": mpmath.exp,
     "tanh": mpmath.tanh,
 }
 
@@ -130,16 +131,16 @@ def _operand(value: Any) -> np.ndarray:
 
 
 def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
-    if over == "column":
-        return values.reshape(values.shape[0], -1).T
-    return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
+    if over == "tensor":
+        return values.reshape(1, -1)
+    rows = values.reshape(values.shape[0], -1)
+    return rows if over == "row" else rows.T
 
 
 def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
     rows = _rows(values, over)
     fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
-    ones = (1,) * values.ndim
-    shape = {"tensor": ones, "row": values.shape[:1] + ones[1:], "column": ones[:1] + values.shape[1:]}[str(over)]
+    shape = reduced_shape(values.shape, over)
     return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
 
 

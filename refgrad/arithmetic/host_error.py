@@ -41,7 +41,8 @@ def table(precision: str) -> Table:
 
     def logarithm(a: Pair) -> Pair:
         room = a[0] - a[1]
-        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+        carried = math.log(a[0] / room) if room > 0 else math.inf  # the end that is farther off
+        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
 
     def exponential(a: Pair) -> Pair:
         value = math.exp(a[0])
@@ -57,6 +58,7 @@ def table(precision: str) -> Table:
         "mul": lambda a, b: charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0])),
         "div": quotient,
         "pow": power,
+        "mod": lambda a, b: (a[0] % b[0], a[1]),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "log": logarithm,

@@ -23,9 +23,7 @@ Over = Literal["tensor", "row", "column"]
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
-    """The sum of all elements, of each row ``x[i, ...]``, or of each column ``x[:, j, ...]``; broadcasts against ``x``.
-
-    Columns are for what NumPy and enclosures run: no kernel sums them.
+    """The sum of all elements, of each row ``x[i, ...]`` or column ``x[:, ...]``, as an array that broadcasts against ``x``.
 
     The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
     upper half to the lower half, the split being the largest power of two below the length, until one is left.
@@ -104,16 +102,23 @@ def _elementary(op: str, x: Any, *numbers: Any) -> Any:
         return result.reshape(x.shape).astype(x.dtype)
 
 
+def reduced_shape(shape: tuple[int, ...], over: str | None) -> tuple[int, ...]:
+    """The shape of a reduction's result, which broadcasts against what was reduced."""
+    if over == "tensor":
+        return (1,) * len(shape)
+    return (shape[0], *(1,) * len(shape[1:])) if over == "row" else (1, *shape[1:])
+
+
 def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
+    """What is reduced, as rows, and the result's shape."""
     if over == "tensor":
         return x.reshape(1, -1), (1,) * x.ndim
     if over not in ("row", "column"):
         raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
         raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
-    if over == "column":
-        return np.ascontiguousarray(x.reshape(x.shape[0], math.prod(x.shape[1:])).T), (1, *x.shape[1:])
-    return x.reshape(x.shape[0], int(np.prod(x.shape[1:]))), (x.shape[0],) + (1,) * (x.ndim - 1)
+    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    return rows if over == "row" else np.ascontiguousarray(rows.T), reduced_shape(x.shape, over)
 
 
 def _tree(rows: np.ndarray, op: str) -> np.ndarray:

@@ -94,6 +94,7 @@ class OptaxRun:
         self._name, self._advance, self.notes = name, built.advance, built.notes
         self._stated = stated
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
             self._params = [_copied(p) for p in params]
@@ -112,7 +113,7 @@ class OptaxRun:
         fields = _fields(self._state)
         for slot, name in slot_names(self._hosts, self._stated, fields, self._name).items():
             host, values = self._hosts[slot], jax.tree.leaves(fields[name])
-            if host and len(values) == 1:
+            if len(values) == 1 and (host or slot in self._shared):
                 values = values * count
             if len(values) == count:
                 for leaf, value in zip(found, values, strict=True):

@@ -105,6 +105,7 @@ class TorchRun:
         self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
         self._stated = stated
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.host or kind.level == "tensor"}
         self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
         self.notes: list[str] = list(told.notes)
         for leaf in range(len(tensors)):
@@ -144,16 +145,28 @@ class TorchRun:
         if text not in self.notes:
             self.notes.append(text)
 
+    def _places(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Slot -> its key, and where it is: one number of all parameters may be kept with their group."""
+        stated = self._stated if state else {}  # torch makes the state in the first step
+        elsewhere = {s: n for s, n in stated.items() if s in self._shared and n not in state}
+        own = {s: n for s, n in stated.items() if s not in elsewhere}
+        slots = [s for s in self._hosts if s not in elsewhere]
+        found = {s: (n, state) for s, n in slot_names(slots, own, state, self._name).items()}
+        rest = [s for s in self._shared if s not in found]
+        return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
+
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
         state = self._optimizer.state.get(tensor, {})
+        _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
-        stated = self._stated if state else {}  # torch makes the state in the first step
-        for slot, key in slot_names(self._hosts, stated, state, self._name).items():
-            host, value = self._hosts[slot], state[key]
-            if host and isinstance(value, (int, float, torch.Tensor)):
-                found[slot] = to_array(value) if isinstance(value, torch.Tensor) else float(value)
+        for slot, (key, where) in self._places(state, group).items():
+            host, value = self._hosts[slot], where[key]
+            if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
+                found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
+            elif slot in self._shared and isinstance(value, float):
+                found[slot] = np.asarray(value)
         return found
 
 

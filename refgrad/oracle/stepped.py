@@ -18,6 +18,7 @@ from refgrad.oracle import verdict as v
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.shrink import shrink as smallest
@@ -55,7 +56,8 @@ class _Claim:
     stated: Mapping[str, str]
 
     def drive(self, inputs: Inputs) -> Record:
-        return drive(self.subject, self.rule, inputs, self.time_limit)
+        record = drive(self.subject, self.rule, inputs, self.time_limit)
+        return joined(record, self.rule) if self.rule.scope == "tree" else record
 
     def judge(self, record: Record) -> Outcome:
         return judge_record(record, record.rules, self.policy)

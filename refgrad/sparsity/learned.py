@@ -26,7 +26,7 @@ def sigmoid_slope(x: np.ndarray) -> np.ndarray:
 class Parametrization(Rule):
     """A function from trained parameters to the weights that a layer computes with, and its gradient. In float64."""
 
-    kind = "sparse parametrization"
+    kind = "parametrization"
     primary = "w"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from refgrad.errors import ArgumentError
 from refgrad.sparsity import NOfM
-from refgrad.sparsity.compressed import NIBBLES, compress, decompress, reordered, restored
+from refgrad.sparsity.compressed import NIBBLES, compress, decompress, prune, reordered, restored
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.int8, np.float32]
 
@@ -60,6 +60,20 @@ def test_torch_gives_the_same_bits(dtype: Any, shape: tuple[int, int]) -> None:
     assert np.array_equal(packed.metadata, metadata.numpy())
     theirs = conversions.sparse_semi_structured_to_dense_cutlass(values, metadata)
     assert to_array(theirs.contiguous()).tobytes() == decompress(packed).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(("ties", "nan"), [("low", "largest"), ("high", "smallest")])
+def test_pruned_and_compressed_in_one_pass(dtype: Any, ties: str, nan: str) -> None:
+    numbers = np.asarray([0.0, -0.0, 1.0, -1.0, 2.0, -3.0, np.nan, np.inf, -np.inf, 2.0**-20], np.float32)
+    w = np.random.default_rng(2).choice(numbers, (64, 160)).astype(dtype)
+    rule = NOfM(ties=ties, nan_rank=nan)
+    for layout, threads in (("rows", 1), ("cutlass", 3)):
+        slow, fast = compress(w, rule.mask(w, backend="numpy"), layout), prune(w, rule, layout, threads)
+        assert fast.values.tobytes() == slow.values.tobytes()
+        assert np.array_equal(fast.metadata, slow.metadata)
+    with pytest.raises(ArgumentError, match=r"rule is 'NOfM\(n=1\)'; legal: 2:4"):
+        prune(w, NOfM(n=1))
 
 
 def test_the_reordering_by_hand() -> None:

@@ -92,7 +92,7 @@ def test_continuous_sparsification(beta: float, initial: float) -> None:
         at = mpmath.mpf(float(s[i]))
         assert close(rule.forward(w, s, beta)[i], x * gate(at))
         assert close(dw[i], float(g[i]) * gate(at))
-        assert close(ds[i], slope(lambda y, i=i, x=x: (float(g[i]) * x + strength) * gate(y), float(s[i])))
+        assert close(ds[i], slope(lambda y, i=i, x=x, gate=gate: (float(g[i]) * x + strength) * gate(y), float(s[i])))
 
 
 def test_continuous_sparsification_rounds() -> None:

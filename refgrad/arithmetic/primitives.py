@@ -7,7 +7,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from refgrad.errors import bad_argument
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row", "column"]
+#: what a reduction runs over: "tensor", "row" or "column"
+Over = str
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:

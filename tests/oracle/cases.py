@@ -25,7 +25,7 @@ def named(rule: Optimizer) -> list[Optimizer]:
 def exercised(rule: Optimizer) -> Optimizer:
     """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like."""
     zeros = [n for n, value in rule.numbers().items() if value == 0.0]
-    return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal()[n], Range) and 0.1 in r})
+    return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal().get(n), Range) and 0.1 in r})
 
 
 def adversarial(random: np.random.Generator, dtype: Any, shape: tuple[int, ...], top: float = 1.0) -> np.ndarray:

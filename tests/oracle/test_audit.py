@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, reduce
 
 import mpmath
 import numpy as np
@@ -89,7 +89,7 @@ def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], ov
         truth = exact.evaluate(moment.plan.graph, arrays, names, DIGITS, observed)
         found = np.zeros(arrays["p"].shape, bool)
         for branch in Enclosure(moment.plan.graph, model).branches(bounded, scalars, seen):
-            found |= np.logical_and.reduce([inside(s, truth[n], model, overflows) for n, s in branch.sets.items()])
+            found |= reduce(np.logical_and, (inside(s, truth[n], model, overflows) for n, s in branch.sets.items()))
     return int((~found).sum())
 
 

@@ -3,11 +3,13 @@
 from refgrad.optimizers.adagrad import Adadelta, Adagrad
 from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
 from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
-from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAdam, SimplifiedAdEMAMix
+from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, OptimisticAdam, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
 from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
+from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
+from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
@@ -25,6 +27,8 @@ from refgrad.optimizers.wrappers import (
     ClipByNorm,
     ClipByValue,
     Lookahead,
+    NonNegative,
+    NormalizedGradient,
 )
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "COCOB",
     "LAMB",
     "LARS",
+    "MADGRAD",
     "MARS",
     "PID",
     "QHM",
@@ -58,6 +63,8 @@ __all__ = [
     "AdaptiveClip",
     "AggMo",
     "AveragedWeights",
+    "CautiousAdamW",
+    "CautiousLion",
     "Centralize",
     "ClipByGlobalNorm",
     "ClipByNorm",
@@ -73,7 +80,10 @@ __all__ = [
     "Lookahead",
     "NAdam",
     "NAdamW",
+    "NonNegative",
+    "NormalizedGradient",
     "NovoGrad",
+    "OptimisticAdam",
     "OptimisticGradient",
     "Prodigy",
     "QHAdam",

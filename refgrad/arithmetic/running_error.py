@@ -403,3 +403,11 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def hull(values: Sequence[Bounded]) -> Bounded:
+    """The smallest interval that holds all of several values; NaN where one may be."""
+    high = np.max([v.value + v.bound() for v in values], axis=0)
+    low = np.min([v.value - v.bound() for v in values], axis=0)
+    middle = high / 2 + low / 2
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))

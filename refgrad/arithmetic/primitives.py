@@ -21,7 +21,7 @@ BLOCK = 1024
 Over = Literal["tensor", "row"]
 
 
-def tree_sum(x: Any, over: Over = "tensor") -> Any:
+def tree_sum(x: Any, over: Over | str = "tensor") -> Any:
     """The sum of all elements, or of each row ``x[i, ...]``, as an array that broadcasts against ``x``.
 
     The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
@@ -33,7 +33,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "sum").reshape(shape)
 
 
-def tree_max(x: Any, over: Over = "tensor") -> Any:
+def tree_max(x: Any, over: Over | str = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
@@ -41,7 +41,7 @@ def tree_max(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "max").reshape(shape)
 
 
-def length(x: Any, over: Over = "tensor") -> Any:
+def length(x: Any, over: Over | str = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a host scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
@@ -106,7 +106,7 @@ def _elementary(op: str, x: Any, *numbers: Any) -> Any:
         return result.reshape(x.shape).astype(x.dtype)
 
 
-def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
+def _rows(x: np.ndarray, over: Over | str) -> tuple[np.ndarray, tuple[int, ...]]:
     if over == "tensor":
         return x.reshape(1, -1), (1,) * x.ndim
     if over != "row":

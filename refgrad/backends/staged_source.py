@@ -45,7 +45,8 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
     folded = ["buffer", *(f"r{n.index}" for n in sweep.reductions)] if sweep.reductions else []
     pointers = (*arrays, *small, *folded)
     names = [*(a + "_at" for a in pointers), *(f"scalar{i}" for i in range(len(scalars)))]
-    text = [f"# {title}", *functions(sweep.nodes, dtype), f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):"]
+    text = [f"# {title}", *functions(sweep.nodes, dtype)]
+    text += [f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):"]
     text += [f"    {name} = carray({name}_at, (n,))" for name in pointers]
     text += indented(prologue(scalars, dtype), 1)
     text += indented([_small(n, "0") for n in sweep.small if n.level != "row"], 1)

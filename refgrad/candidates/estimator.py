@@ -268,7 +268,7 @@ class Reference:
         backend = str(self.options.get("backend", "auto"))
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            given = {n: a for n, a in arrays.items() if n in mine.takes()}
+            given: dict[str, Any] = {n: a for n, a in arrays.items() if n in mine.takes()}
             with stepping(self.name):
                 return mine.both(given.pop("cotangent"), given.pop("x"), backend=backend, **given)
 

@@ -90,7 +90,10 @@ RESTATED: dict[str, Restated] = {
     "SwishSign": (
         sign,
         lambda x, r: mpmath.diff(
-            lambda z: 2 / (1 + mpmath.exp(-r.beta * z)) * (1 + r.beta * z * (1 - 1 / (1 + mpmath.exp(-r.beta * z)))) - 1, x
+            lambda z: (
+                2 / (1 + mpmath.exp(-r.beta * z)) * (1 + r.beta * z * (1 - 1 / (1 + mpmath.exp(-r.beta * z)))) - 1
+            ),
+            x,
         ),
     ),
     "EDE": (sign, lambda x, r: mpf(r.k) * mpf(r.t) * mpmath.sech(mpf(r.t) * x) ** 2),
@@ -117,8 +120,10 @@ RESTATED: dict[str, Restated] = {
         lambda x, r: inside(0 <= x <= 1),
     ),
     "WAGE": (
-        lambda x, r: mpmath.nint(clip(x, -1 + mpf(2) ** (1 - r.bits), 1 - mpf(2) ** (1 - r.bits)) * 2 ** (r.bits - 1))
-        / 2 ** (r.bits - 1),
+        lambda x, r: (
+            mpmath.nint(clip(x, -1 + mpf(2) ** (1 - r.bits), 1 - mpf(2) ** (1 - r.bits)) * 2 ** (r.bits - 1))
+            / 2 ** (r.bits - 1)
+        ),
         lambda x, r: inside(abs(x) <= 1 - mpf(2) ** (1 - r.bits)),
     ),
 }
@@ -181,4 +186,3 @@ def test_the_papers_formulas_in_fifty_digits_conform(name: str) -> None:
         verdict = refgrad.verify(restated(rule), rule, inputs=cases, shrink=False, time_limit=float("inf"))
     assert verdict.conforms, str(verdict)
     assert verdict.total.inside > verdict.total.undecided
-

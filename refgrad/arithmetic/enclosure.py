@@ -251,24 +251,25 @@ class Enclosure:
             return self._round(node, args[0], state)
         a, b = args
         result = COMPARE[node.op](a.value, b.value)
-        reach = a.bound() + b.bound()
+        reach = a.reach_of_decision() + b.reach_of_decision()
         ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
         return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
 
     def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
         result = np.sign(x.value)
-        ambiguous = (x.bound() > 0) & ~(np.abs(x.value) > x.bound()) & ~np.isnan(x.value)
+        reach = x.reach_of_decision()
+        ambiguous = (reach > 0) & ~(np.abs(x.value) > reach) & ~np.isnan(x.value)
 
         def outcome_array(outcome: float) -> np.ndarray:
-            reachable = {-1.0: x.value - x.bound() < 0, 1.0: x.value + x.bound() > 0}.get(outcome, True)
+            reachable = {-1.0: x.value - reach < 0, 1.0: x.value + reach > 0}.get(outcome, True)
             return np.where(reachable, outcome, result)
 
         return Bounded(self._take(node, result, ambiguous, state, outcome_array))
 
     def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
         """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-        whole = ROUND[node.op]
-        result, low, high = whole(x.value), whole(x.value - x.bound()), whole(x.value + x.bound())
+        whole, reach = ROUND[node.op], x.reach_of_decision()
+        result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
         value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 

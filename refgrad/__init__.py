@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import optimizers, quantizers, sparsity
+from refgrad import estimators, optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
+    from refgrad.oracle.cases import Cases
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
@@ -20,11 +21,13 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "CandidateError",
+    "Cases",
     "Inputs",
     "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
+    "estimators",
     "optimizers",
     "quantizers",
     "sparsity",
@@ -36,6 +39,7 @@ _LATER = {
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
+    "Cases": "refgrad.oracle.cases",
     "MaskInputs": "refgrad.oracle.mask_inputs",
 }
 

@@ -249,6 +249,7 @@ _SMOOTH: Mapping[str, Any] = {
     "tanh": bounds.tanh,
     "log": bounds.log,
     "power": bounds.power,
+    "power_of_two": bounds.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

@@ -63,6 +63,21 @@ class Graph:
         """The reductions, in order of dependence."""
         return [n for n in self.nodes if n.op in REDUCTIONS]
 
+    def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
+        """The graph of some outputs in which the nodes of some indices are inputs, under names."""
+        new: dict[int, Node] = {}
+        for node in self.nodes:
+            if node.index in cuts:
+                new[node.index] = Node(node.index, "input", (), cuts[node.index], node.level)
+            else:
+                args = tuple(new[a.index] for a in node.args)
+                new[node.index] = Node(node.index, node.op, args, node.attribute, node.level)
+        roots = {name: new[node.index] for name, node in outputs.items()}
+        needed = {n.index for root in roots.values() for n in walk(root)}
+        kept = tuple(new[n.index] for n in self.nodes if n.index in needed)
+        small = {n: level for n, level in self.small.items() if n in roots}
+        return Graph(kept, roots, {}, self.guards, small)
+
     def counts(self) -> dict[str, int]:
         """How often each array operation occurs."""
         counts: dict[str, int] = {}

@@ -92,6 +92,11 @@ def power(x: Any, exponent: Any) -> Any:
     return _elementary("power", x, exponent)
 
 
+def power_of_two(k: Any) -> Any:
+    """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
+    return _elementary("power_of_two", k)
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)

@@ -303,6 +303,12 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
 
 
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
+
+
 def absolute(x: Bounded, model: Model) -> Bounded:
     """The magnitude: errors pass through."""
     return Bounded(np.abs(x.value), x.error)

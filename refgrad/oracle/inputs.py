@@ -41,21 +41,21 @@ class Inputs:
     @classmethod
     def of(cls, p: Any, g: Any, dtype: Any = "float32") -> Inputs:
         """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step."""
-        leaf = _numbers(p, dtype)
-        return cls([leaf], [[_numbers(each, dtype).reshape(leaf.shape)] for each in g], [""])
+        leaf = numbers(p, dtype)
+        return cls([leaf], [[numbers(each, dtype).reshape(leaf.shape)] for each in g], [""])
 
     def name(self, leaf: int) -> str:
         """What a leaf is called."""
         return self.names[leaf] if leaf < len(self.names) else f"[{leaf}]"
 
 
-def _numbers(values: Any, dtype: Any) -> np.ndarray:
+def numbers(values: Any, dtype: Any) -> np.ndarray:
+    """Numbers or hex strings, nested as they are, as an array of at least one axis; an array is cast."""
     if isinstance(values, np.ndarray):
         return values.astype(dtype)
-    flat = [
-        float.fromhex(v) if isinstance(v, str) else float(v) for v in np.atleast_1d(np.asarray(values, dtype=object))
-    ]
-    return np.asarray(flat, dtype=np.float64).astype(dtype)
+    nested = np.atleast_1d(np.asarray(values, dtype=object))
+    flat = [float.fromhex(v) if isinstance(v, str) else float(v) for v in nested.ravel()]
+    return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
 
 
 def generate(steps: int, dtype: Any, seed: int) -> Inputs:

@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes, host, host_error
 from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
@@ -55,18 +56,18 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     model = model_for(policy, dtype)
     enclosure = Enclosure(step.plan.graph, model)
     with np.errstate(all="ignore"):
-        scalars = scalars_of(step.plan, step.free, model)
+        scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         if step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
             return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
         return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
 
 
-def scalars_of(plan: Plan, free: Mapping[str, float], model: Model) -> list[Bounded]:
-    """The host scalars of a plan that meet an array, with their errors; ``free`` are the values of `Plan.free`."""
+def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
+    """The host scalars of a plan's graph, or of a part of it, in its order."""
     table = host_error.table(plan.rule.scalars)
     names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
     memo: dict[host.Expr, host_error.Pair] = {}
-    pairs = [host.evaluate(e, names, table, memo) for e in plan.graph.scalars()]
+    pairs = [host.evaluate(e, names, table, memo) for e in graph.scalars()]
     return [scalar(value, error, model) for value, error in pairs]
 
 
@@ -129,15 +130,15 @@ def _judge(
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: _conditioned(wide[n], after[n].dtype, model) for n in wide if n != "p"}
-    observed["p"] = _conditioned(wide["p"], dtype, model)
+    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide if n != "p"}
+    observed["p"] = conditioned(wide["p"], dtype, model)
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
         judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
-        judged = {n: _undecide(j, branch) for n, j in judged.items()}
-        groups[branch.shared] = _union(groups.get(branch.shared), judged)
+        judged = {n: undecide(j, branch) for n, j in judged.items()}
+        groups[branch.shared] = union(groups.get(branch.shared), judged)
         for n in branch.sets:
             if n not in wide:
                 carried[n] = _hull(carried.get(n), branch.sets[n], after["p"].shape)
@@ -145,7 +146,7 @@ def _judge(
     return best, carried
 
 
-def _conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
+def conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
     """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
 
     So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
@@ -187,7 +188,7 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     return Judged(status, truth, low, high)
 
 
-def _undecide(judged: Judged, branch: Branch) -> Judged:
+def undecide(judged: Judged, branch: Branch) -> Judged:
     """Elements that another decision may change are undecided rather than inside."""
     if branch.ambiguous is None:
         return judged
@@ -195,7 +196,7 @@ def _undecide(judged: Judged, branch: Branch) -> Judged:
     return Judged(status, judged.truth, judged.low, judged.high)
 
 
-def _union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
+def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
     """Element by element, the branch with the fewest outputs outside: one decision must explain all outputs."""
     if known is None:
         return new

@@ -146,7 +146,7 @@ def _scores(
     free = free_values(w.shape, {})
     plan = plan_for(rule, w.ndim, free)
     with np.errstate(all="ignore"):
-        scalars = scalars_of(plan, dict(zip(plan.free, free, strict=True)), model)
+        scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
         sets = [b.sets["scores"] for b in Enclosure(plan.graph, model).branches(inputs, scalars, {})]
         low = np.minimum.reduce([s.value - s.bound() for s in sets])

@@ -46,7 +46,7 @@ def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:
             yield _inputs(p, grads[:drop] + grads[drop + 1 :])
     arrays = [p, *grads]
     for position, array in enumerate(arrays):
-        for simple in _simpler(array):
+        for simple in simpler(array):
             yield _inputs(*_split([*arrays[:position], simple, *arrays[position + 1 :]]))
 
 
@@ -58,7 +58,7 @@ def _inputs(p: np.ndarray, grads: list[np.ndarray]) -> Inputs:
     return Inputs([p.copy()], [[g.copy()] for g in grads], [""])
 
 
-def _simpler(array: np.ndarray) -> Iterator[np.ndarray]:
+def simpler(array: np.ndarray) -> Iterator[np.ndarray]:
     """The value as 0, 1 or -1, or with its mantissa cut to 1, 2, 4 or 8 bits; only what is simpler than it is."""
     value = float(array.reshape(-1)[0])
     if value in (0.0, 1.0) or not np.isfinite(value):

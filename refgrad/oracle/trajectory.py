@@ -41,8 +41,8 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outc
     for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
-                counts[name] = counts.get(name, Count()) + _count(judged)
-                tightest[name] = max(tightest.get(name, 0.0), _tightness(judged, leaf.values(name, t)))
+                counts[name] = counts.get(name, Count()) + count(judged)
+                tightest[name] = max(tightest.get(name, 0.0), tightness(judged, leaf.values(name, t)))
                 if first is None and (judged.status == judge.OUTSIDE).any():
                     first = _finding(leaf, name, t, judged, step, dtype)
                     failing = (leaf.index, t, first.index)
@@ -121,12 +121,12 @@ def _dtype_of(value: Any) -> np.dtype:
     return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
 
 
-def _count(judged: Judged) -> Count:
+def count(judged: Judged) -> Count:
     inside, outside, undecided = np.bincount(judged.status.ravel(), minlength=3)[:3]
     return Count(int(inside), int(outside), int(undecided))
 
 
-def _tightness(judged: Judged, values: np.ndarray) -> float:
+def tightness(judged: Judged, values: np.ndarray) -> float:
     with np.errstate(all="ignore"):
         half = (judged.high - judged.low) / 2
         ratio = np.abs(values.astype(np.float64) - judged.truth) / half

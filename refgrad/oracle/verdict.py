@@ -13,6 +13,8 @@ from refgrad.errors import RefgradError
 SCHEMA = "refgrad-verdict-1"
 
 CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
+#: the mode of rules that have no state
+CASES = "case by case"
 EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
 
 
@@ -93,12 +95,16 @@ class Departure:
 
 @dataclass(frozen=True)
 class Counterexample:
-    """The smallest failing input found: the parameter before the first step and each step's gradient, as hex floats."""
+    """The smallest failing input found, as hex floats.
+
+    Of an optimizer the parameter before the first step and each step's gradient; of other rules ``arrays`` by name.
+    """
 
     dtype: str
     shape: tuple[int, ...]
-    p: tuple[str, ...]
-    g: tuple[tuple[str, ...], ...]
+    p: tuple[str, ...] = ()
+    g: tuple[tuple[str, ...], ...] = ()
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class WrongImplementationError(RefgradError, AssertionError):
@@ -113,7 +119,8 @@ class Verdict:
     candidate: str
     rule: str
     policy: Mapping[str, Any]
-    #: "step-locked" (from the candidate's own state at each step) or "free-running" (enclosures carried from the start)
+    #: "step-locked" (from the candidate's own state at each step), "free-running" (enclosures carried from the start), or
+    #: "case by case" (a rule without state; ``steps`` and `Finding.step` then count cases)
     mode: str
     steps: int
     dtype: str

@@ -19,6 +19,7 @@ from refgrad.rule import Rule
 #: a rule's kind -> the module whose ``judge(request)`` gives the verdict
 JUDGES: Mapping[str, str] = {
     "optimizer": "refgrad.oracle.stepped",
+    "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
 }
 

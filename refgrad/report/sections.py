@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refgrad.oracle.verdict import CONFORMS, DIFFERS, Departure, Finding, Verdict
+from refgrad.oracle.verdict import CASES, CONFORMS, DIFFERS, Departure, Finding, Verdict
 
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
 
@@ -80,7 +80,7 @@ def _headline(verdict: Verdict) -> Iterator[Section]:
 
 def _faults(verdict: Verdict) -> Iterator[Section]:
     if verdict.faults:
-        lines = tuple(f"step {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
+        lines = tuple(f"{_turns(verdict)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
         yield Section("Faults", lines, tone=BAD)
 
 
@@ -101,13 +101,19 @@ def _counts(verdict: Verdict) -> Iterator[Section]:
 
 def _first(verdict: Verdict) -> Iterator[Section]:
     if verdict.first is not None:
-        yield Section("First finding", pairs=tuple(_finding(verdict.first)), tone=BAD)
+        yield Section("First finding", pairs=tuple(_finding(verdict.first, _turns(verdict))), tone=BAD)
 
 
-def _finding(found: Finding) -> Iterator[tuple[str, str]]:
+def _turns(verdict: Verdict) -> str:
+    """What the candidate was driven by: steps, or cases."""
+    return "case" if verdict.mode == CASES else "step"
+
+
+def _finding(found: Finding, turn: str) -> Iterator[tuple[str, str]]:
     index = f"[{', '.join(map(str, found.index))}]" if found.index else ""
-    place = f"{found.tensor}{index}" + (f" of parameter {found.leaf}" if found.leaf else "")
-    yield "where", f"step {found.step}, {place}, {found.dtype}"
+    whose = " of parameter" if turn == "step" else " of inputs"
+    place = f"{found.tensor}{index}" + (f"{whose} {found.leaf}" if found.leaf else "")
+    yield "where", f"{turn} {found.step}, {place}, {found.dtype}"
     yield "value", number(found.value)
     yield "truth", number(found.truth)
     yield "legal", f"[{found.low!r}, {found.high!r}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
@@ -129,7 +135,9 @@ def _counterexample(verdict: Verdict) -> Iterator[Section]:
     smallest = verdict.counterexample
     if smallest is None:
         return
-    pairs = [("input", f"{smallest.dtype}, shape {smallest.shape}"), ("p", _hexes(smallest.p))]
+    pairs = [("input", f"{smallest.dtype}, shape {smallest.shape}")]
+    pairs += [(name, _hexes(values)) for name, values in smallest.arrays.items()]
+    pairs += [("p", _hexes(smallest.p))] if smallest.p else []
     steps = len(smallest.g)
     pairs += [(f"g, step {i}" if steps > 1 else "g", _hexes(g)) for i, g in enumerate(smallest.g, 1)]
     yield Section("Smallest input that fails", pairs=tuple(pairs))
@@ -150,11 +158,12 @@ def _judged(verdict: Verdict) -> Iterator[Section]:
     meaning = {
         "step-locked": "from the candidate's own state at each step",
         "free-running": "the state cannot be read: bounds are carried along from the start",
+        CASES: "every output from the inputs that the candidate was given",
     }
     mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode
     pairs = [
         ("mode", mode),
-        ("run", f"{verdict.steps} steps, {verdict.dtype}, seed {verdict.seed}"),
+        ("run", f"{verdict.steps} {_turns(verdict)}s, {verdict.dtype}, seed {verdict.seed}"),
         ("policy", _fields(verdict.policy)),
         ("with", _fields(verdict.environment, " ")),
     ]

@@ -1,0 +1,53 @@
+"""The smallest case that still fails: one element, numbers with few bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from refgrad.estimators.base import Estimator
+from refgrad.oracle.cases import Cases
+from refgrad.oracle.shrink import simpler
+from refgrad.oracle.verdict import Finding
+
+Fails = Callable[[Cases], bool]
+
+
+def shrink(cases: Cases, first: Finding, rule: Estimator, fails: Fails, seconds: float = 3.0) -> Cases:
+    """One case that fails, no larger than the one that was found: greedy, and within a time."""
+    deadline = time.monotonic() + seconds
+    best = Cases([cases.arrays[first.step - 1]], [cases.name(first.step - 1)])
+    changed = True
+    while changed and time.monotonic() < deadline:
+        changed = False
+        for smaller in _smaller(best, first.index, rule):
+            if time.monotonic() > deadline:
+                break
+            if fails(smaller):
+                best, changed = smaller, True
+                break
+    return best
+
+
+def _smaller(case: Cases, index: tuple[int, ...], rule: Estimator) -> Iterator[Cases]:
+    arrays, levels = dict(case.arrays[0]), rule.takes()
+    x = arrays["x"]
+    if x.size > 1:
+        if len(index) == x.ndim:
+            yield _cut(arrays, levels, tuple(slice(i, i + 1) for i in index))
+        for axis, length in enumerate(x.shape):
+            if length > 1:
+                for cut in (slice(0, length // 2), slice(length // 2, length)):
+                    yield _cut(arrays, levels, (slice(None),) * axis + (cut,))
+        return
+    for name, array in arrays.items():
+        for simple in simpler(array):
+            yield Cases([{**arrays, name: simple}], [""])
+
+
+def _cut(arrays: dict[str, np.ndarray], levels: dict[str, str], at: tuple[slice, ...]) -> Cases:
+    """Part of every array; of one number a row only the rows are cut, of the tensor's nothing."""
+    parts = {"element": at, "row": at[:1], "tensor": ()}
+    return Cases([{n: a[parts[levels[n]]].copy() for n, a in arrays.items()}], [""])

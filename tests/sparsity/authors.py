@@ -206,6 +206,34 @@ def jaxpruner(folder: Path) -> Iterator[Case]:
     yield "jaxpruner Block (2, 3), ragged", block, Block(height=2, width=3, sparsity=0.5)
 
 
+def training_difference(folder: Path) -> str:
+    """The forward and backward passes of N:M training: bits that differ between the authors' functions and the rules."""
+    import torch
+
+    random = np.random.default_rng(0)
+    w, g = (random.standard_normal((16, 32)).astype(np.float32) for _ in range(2))
+    found = []
+    if (folder / "NM-sparsity").is_dir():
+        stub = types.SimpleNamespace(container_abcs=None)
+        code = load(folder / "NM-sparsity/devkit/sparse_ops/sparse_ops.py", **{"torch._six": stub})
+        found.append((SRSTE(), code.Sparse, (2, 4), ()))
+    if (folder / "progressive_gradient_flow_nm_sparsity").is_dir():
+        code = load(folder / "progressive_gradient_flow_nm_sparsity/timm/sparse_pruning/sparse_functions.py")
+        found.append((MDGF(decay="linear", rate=0.0625), code.LinearDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
+        found.append((MDGF(rate=0.0625), code.ExponentialDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
+    lines = []
+    for rule, function, arguments, step in found:
+        leaf = torch.from_numpy(w.copy()).requires_grad_()
+        out = function.apply(leaf, *arguments)
+        out.backward(torch.from_numpy(g))
+        mask = rule.mask(w)
+        forward = int((out.detach().numpy() != rule.forward(w, mask, *step)).sum())
+        given = (w, mask, g, *step)
+        backward = int((leaf.grad.numpy() != rule.backward(*given)).sum())
+        lines.append(f"{rule}: {forward} of {w.size} values and {backward} gradients differ")
+    return "; ".join(lines)
+
+
 CHECKOUTS = {
     "NM-sparsity": nm_sparsity,
     "progressive_gradient_flow_nm_sparsity": progressive,
@@ -229,6 +257,7 @@ def main() -> None:
             why = verdict.explanation.name if verdict.explanation else "; ".join(f.message for f in verdict.faults[:1])
             total = verdict.total
             print(f"| {label} | {rule} | {verdict.outcome} | {total.outside} of {total.total} | {why} |")
+    print(training_difference(Path(sys.argv[1])))
     if (Path(sys.argv[1]) / "sparsegpt").is_dir():
         print(sparsegpt_difference(Path(sys.argv[1]) / "sparsegpt"))
 

@@ -93,6 +93,13 @@ def main() -> None:
 @click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
 )
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="SLOT=NAME",
+    help="What the target's state calls a slot, as m=my_buffer.",
+)
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
 @click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
@@ -114,6 +121,7 @@ def verify(
     rule: str,
     hyperparameters: tuple[str, ...],
     options: tuple[str, ...],
+    states: tuple[str, ...],
     steps: int,
     dtype: str,
     seed: int,
@@ -127,6 +135,7 @@ def verify(
     claim = build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
+    stated = pairs(states, "--state", str)
     import refgrad
 
     verdict = refgrad.verify(
@@ -137,6 +146,7 @@ def verify(
         seed=seed,
         policy=declared,
         options=given,
+        state_names=stated,
         shrink=not no_shrink,
         time_limit=time_limit,
     )

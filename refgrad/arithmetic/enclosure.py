@@ -182,7 +182,10 @@ class Enclosure:
         for i, first in enumerate(terms):
             for second in terms[i + 1 :]:
                 if first and second and _complementary(first[0], second[0]):
-                    extra = np.minimum(first[0], second[0]) * 2.0 * (first[1] + second[1])
+                    extent = first[1] + second[1]
+                    # the difference b - a may overflow where the sum does not
+                    extent = np.where(extent > self.model.largest, np.inf, extent)
+                    extra = np.minimum(first[0], second[0]) * 2.0 * extent
                     found = extra if found is None else found + extra
         return found
 
@@ -267,6 +270,7 @@ _SMOOTH: Mapping[str, Any] = {
     "tanh": bounds.tanh,
     "log": bounds.log,
     "power": bounds.power,
+    "power_of_two": bounds.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

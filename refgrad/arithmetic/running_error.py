@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +118,8 @@ def _settle(value: Array, error: Array, model: Model) -> Bounded:
         value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
         maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
         error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
     return Bounded(value, error)
 
 
@@ -134,13 +137,17 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         if term.error is not None:
             error = error + term.error
     spread = magnitude + error
-    exactly = _exact_sum(terms, np.asarray(value), model)
+    # the interpolation form may round where the sum itself does not
+    exactly = _exact_sum(terms, np.asarray(value), model) if interpolation is None else None
     if interpolation is not None:
         spread = spread + interpolation
     rounded = (model.charge * (len(terms) - 1)) * spread
     if exactly is not None:
         rounded = np.where(exactly, 0.0, rounded)
-    settled = _settle(np.asarray(value), np.asarray(error + rounded), model)
+    error = error + rounded
+    if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
+        error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
+    settled = _settle(np.asarray(value), np.asarray(error), model)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -197,7 +204,17 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
+    value, error = _uncertain_nan(value, error, (*above, *below))
     return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least)
+
+
+def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
+    """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
+    if not np.isnan(value).any():
+        return value, error
+    open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
+    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
+    return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
@@ -218,11 +235,11 @@ def _partial_products(
     """
     least = most = 1.0
     for factor, known in zip(high, above, strict=True):
-        least *= min(1.0, float(np.min(factor, initial=np.inf)), 1.0 if known.least is None else known.least)
-        most *= max(1.0, float(np.max(factor, initial=0.0)))
+        least *= min(1.0, _smallest(factor), 1.0 if known.least is None else known.least)
+        most *= max(1.0, _largest(factor))
     for factor in low:
-        least *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
-        most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+        least *= min(1.0, float(1.0 / np.float64(_largest(factor))))
+        most *= max(1.0, float(1.0 / np.float64(_smallest(factor))))
     if least >= model.smallest_normal and most <= model.largest:
         return error, None, least
     reach: Array = np.asarray(1.0)
@@ -232,6 +249,17 @@ def _partial_products(
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
     return np.where(reach > model.largest, np.inf, error), reach, least
+
+
+def _smallest(magnitudes: Array) -> float:
+    """The smallest of them; NaN does not count, for the sake of those beside it."""
+    least = float(np.min(magnitudes, initial=np.inf))
+    return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
+
+
+def _largest(magnitudes: Array) -> float:
+    most = float(np.max(magnitudes, initial=0.0))
+    return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
 def sqrt(x: Bounded, model: Model) -> Bounded:
@@ -302,6 +330,12 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     carried = np.where(room > 0.0, np.abs(value) * grown, np.where(x.bound() > 0.0, np.inf, 0.0))
     units = 8.0 + 2.0 * np.where(x.value > 0.0, np.abs(exponent.value) * size, 0.0)
     return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
+
+
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
 
 
 def absolute(x: Bounded, model: Model) -> Bounded:

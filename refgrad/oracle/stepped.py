@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
@@ -18,6 +19,7 @@ from refgrad.oracle.changes import Change
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen
@@ -26,6 +28,9 @@ from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
 
+#: a smallest failing input of no more elements is written out in the line that reproduces it
+SHOWN = 16
+
 
 def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be an optimizer."""
@@ -33,10 +38,13 @@ def judge(request: Request) -> Verdict:
     assert isinstance(rule, Optimizer)
     if not isinstance(request.inputs, Inputs | None):
         raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
-    subject = resolve(request.candidate, request.options)
-    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit)
-    generated = request.inputs if request.inputs is not None else generate(request.steps, request.dtype, request.seed)
-    return _verdict(claim, claim.drive(generated), request.shrink)
+    stated = check_stated(request.state_names, rule.slots(), str(rule))
+    subject = resolve(request.candidate, request.options, stated)
+    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
+    inputs = request.inputs
+    if inputs is None:
+        inputs = generate(request.steps, request.dtype, request.seed, rule)
+    return _verdict(claim, claim.drive(inputs), request.shrink)
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,11 @@ class _Claim:
     policy: Policy
     options: Mapping[str, Any]
     time_limit: float
+    stated: Mapping[str, str]
 
     def drive(self, inputs: Inputs) -> Record:
-        return drive(self.subject, self.rule, inputs, self.time_limit)
+        record = drive(self.subject, self.rule, inputs, self.time_limit)
+        return joined(record, self.rule) if self.rule.scope == "tree" else record
 
     def judge(self, record: Record) -> Outcome:
         return judge_record(record, record.rules, self.policy)
@@ -112,10 +122,10 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     """A line of Python that gives this verdict again."""
     name = claim.subject.name
     target = repr(name.partition("(")[0]) if ":" in name else name
-    given = {"options": claim.options, "policy": claim.policy.changed()}
+    given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
-    if least is not None and np.prod(least.shape) == 1:
-        grads = [list(g) for g in least.g]
-        return f"{head}, inputs=refgrad.Inputs.of({list(least.p)!r}, {grads!r}, {least.dtype!r}){extra})"
+    if least is not None and np.prod(least.shape) <= SHOWN:
+        p, *grads = (np.asarray(each, object).reshape(least.shape).tolist() for each in (least.p, *least.g))
+        return f"{head}, inputs=refgrad.Inputs.of({p!r}, {grads!r}, {least.dtype!r}){extra})"
     return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"

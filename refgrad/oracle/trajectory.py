@@ -12,7 +12,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
-from refgrad.oracle.drive import Record
+from refgrad.oracle.drive import Record, fits
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
@@ -65,8 +65,14 @@ class _Leaf:
         self.initial: Mapping[str, Any] = rule.init(record.inputs.p[index])
 
     def state(self, t: int) -> Mapping[str, Any]:
-        """The slots that were read after step ``t``."""
-        return {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+        """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
+        shape = self.record.inputs.p[self.index].shape
+        seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+        return {
+            n: v if self.slots[n].host else np.reshape(v, self.slots[n].shape(shape))
+            for n, v in seen.items()
+            if self.slots[n].host or fits(np.shape(v), self.slots[n], shape)
+        }
 
     def values(self, name: str, t: int) -> np.ndarray:
         """What was observed of a tensor after step ``t``."""
@@ -92,7 +98,9 @@ class _Leaf:
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
             want = np.asarray(self.initial[name], dtype=np.float64)
-            status = np.where(np.asarray(value, dtype=np.float64) == want, judge.INSIDE, judge.OUTSIDE)
+            # kept in a wider dtype, it is right if it rounds to the right one
+            rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
+            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
     def _step(self, t: int) -> Step:

@@ -34,6 +34,7 @@ def verify(
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
+    state_names: Mapping[str, str] | None = None,
     shrink: bool = True,
     time_limit: float = TIME_LIMIT,
 ) -> Verdict:
@@ -49,6 +50,8 @@ def verify(
         policy: what counts as correct; a `Policy`, or a dict of its fields.
         inputs: your own in place of generated ones: `Inputs` for an optimizer.
         options: extra keyword arguments for the candidate's constructor.
+        state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
+            names do not tell.
         shrink: look for the smallest failing input.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
@@ -74,6 +77,7 @@ def verify(
         policy=Policy.of(policy),
         inputs=inputs,
         options=dict(options or {}),
+        state_names=state_names,
         shrink=shrink,
         time_limit=check_time_limit(time_limit),
     )

@@ -190,6 +190,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     error, reach, least = _partial_products(error, above, high, low, model)
     if exactly is not None:
         error = np.where(exactly, 0.0, error)
+    if operations == 1:
+        error = np.where(_only_scales(above, below, value, model), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
@@ -197,6 +199,14 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least)
+
+
+def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
+    """Where one of two exact factors is a power of two, and the result is a normal number or zero: nothing is rounded."""
+    known = [b.bound() == 0.0 for b in (*above, *below)]
+    powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
+    power = powers[1] if below else powers[0] | powers[1]
+    return known[0] & known[1] & power & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:

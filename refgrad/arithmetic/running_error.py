@@ -211,6 +211,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
     error, reach, least = _partial_products(error, above, high, low, model)
+    if operations == 1:
+        error = np.where(_only_scales(above, below, value, model), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
@@ -229,6 +231,14 @@ def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tu
     open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
     open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
     return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
+
+
+def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
+    """Where one of two exact factors is a power of two, and the result is a normal number or zero: nothing is rounded."""
+    known = [b.bound() == 0.0 for b in (*above, *below)]
+    powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
+    power = powers[1] if below else powers[0] | powers[1]
+    return known[0] & known[1] & power & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
@@ -60,6 +60,8 @@ class _State:
     values: dict[int, Any] = field(default_factory=dict)
     ambiguous: np.ndarray | None = None
     open: Node | None = None
+    #: by reduction: what its operand may be under every way through the decisions of its elements
+    hulls: Mapping[int, Bounded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +95,43 @@ class Enclosure:
             scalars: the graph's host scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
         """
+        hulls: dict[int, Bounded] = {}
+        for _ in self._mixed:  # each time around, one more of them has operands that are settled
+            runs = [state.values for state, _ in self._explored(inputs, scalars, observed, hulls)]
+            if len(runs) == 1:
+                break
+            hulls = {n.index: bounds.hull([values[n.args[0].index] for values in runs]) for n in self._mixed}
+        levels = {n.index: n.level for n in self.graph.nodes}
+        for state, sets in self._explored(inputs, scalars, observed, hulls):
+            tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
+            shared = tuple((i, state.forced[i]) for i in tensors)
+            yield Branch(sets, state.ambiguous, shared)
+
+    @cached_property
+    def _mixed(self) -> tuple[Node, ...]:
+        """Reductions of elements that were decided one by one: of a sum, some may have gone one way and some another."""
+
+        def decided(node: Node) -> bool:
+            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for n in walk(node.args[0]))
+
+        return tuple(node for node in self.graph.reductions() if decided(node))
+
+    def _explored(
+        self,
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        hulls: Mapping[int, Bounded],
+    ) -> Iterator[tuple[_State, dict[str, Bounded]]]:
+        """Every way through the decisions, with what it leads to."""
         pending: list[dict[int, float]] = [{}]
         produced = 0
         while pending and produced < MOST_BRANCHES:
-            state = _State(pending.pop())
+            state = _State(pending.pop(), hulls=hulls)
             sets = self._evaluate(state, inputs, scalars, observed)
             if state.open is None:
                 produced += 1
-                levels = {n.index: n.level for n in self.graph.nodes}
-                tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
-                shared = tuple((i, state.forced[i]) for i in tensors)
-                yield Branch(sets, state.ambiguous, shared)
+                yield state, sets
                 continue
             for outcome in OUTCOMES[state.open.op]:
                 pending.append({**state.forced, state.open.index: outcome})
@@ -167,7 +195,7 @@ class Enclosure:
         if node.op == "where":
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
-            return self._reduce(node, args[0])
+            return self._reduce(node, state.hulls.get(node.index, args[0]))
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
@@ -270,6 +298,7 @@ _SMOOTH: Mapping[str, Any] = {
     "tanh": bounds.tanh,
     "log": bounds.log,
     "power": bounds.power,
+    "power_of_two": bounds.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

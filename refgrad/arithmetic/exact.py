@@ -59,6 +59,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": mpmath.tanh,
     "log": lambda a: -mpmath.inf if a == 0 else mpmath.log(a) if a > 0 else mpmath.nan,
     "power": lambda a, b: mpmath.mpf(1) if b == 0 else _power(a, b),
+    "power_of_two": lambda k: mpmath.power(2, k),
     "rint": mpmath.nint,
     "floor": mpmath.floor,
     "ceil": mpmath.ceil,

@@ -332,6 +332,12 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
 
 
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
+
+
 def absolute(x: Bounded, model: Model) -> Bounded:
     """The magnitude: errors pass through."""
     return Bounded(np.abs(x.value), x.error)
@@ -397,3 +403,11 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def hull(values: Sequence[Bounded]) -> Bounded:
+    """The smallest interval that holds all of several values; NaN where one may be."""
+    high = np.max([v.value + v.bound() for v in values], axis=0)
+    low = np.min([v.value - v.bound() for v in values], axis=0)
+    middle = high / 2 + low / 2
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))

@@ -17,7 +17,7 @@ import torch
 
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS, known_as, slot_names
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, known_as, slot_names
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
@@ -145,18 +145,22 @@ class TorchRun:
         if text not in self.notes:
             self.notes.append(text)
 
+    def _places(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Slot -> its key, and where it is: one number of all parameters may be kept with their group."""
+        stated = self._stated if state else {}  # torch makes the state in the first step
+        elsewhere = {s: n for s, n in stated.items() if s in self._shared and n not in state}
+        own = {s: n for s, n in stated.items() if s not in elsewhere}
+        slots = [s for s in self._hosts if s not in elsewhere]
+        found = {s: (n, state) for s, n in slot_names(slots, own, state, self._name).items()}
+        rest = [s for s in self._shared if s not in found]
+        return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
+
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
         state = self._optimizer.state.get(tensor, {})
         _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
-        stated = self._stated if state else {}  # torch makes the state in the first step
-        kept = {s: state[key] for s, key in slot_names(self._hosts, stated, state, self._name).items()}
-        for slot in self._shared - set(kept):  # one number of all parameters is kept with their group
-            key = known_as(slot, SLOTS, group)
-            if key is not None:
-                kept[slot] = group[key]
-        for slot, value in kept.items():
-            host = self._hosts[slot]
+        for slot, (key, where) in self._places(state, group).items():
+            host, value = self._hosts[slot], where[key]
             if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
                 found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):

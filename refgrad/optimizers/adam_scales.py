@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -161,6 +162,11 @@ class AdamaxW(Optimizer):
         "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
     state = State(m=zeros_like_param, u=zeros_like_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """Without eps, no gradient at all is zero over zero."""
+        reason = "without eps an element that has seen no gradient becomes NaN"
+        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + (1 - self.beta1) * g

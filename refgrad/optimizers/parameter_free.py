@@ -5,6 +5,7 @@ All parameters are one vector: norms and inner products run over every leaf of a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,6 +33,10 @@ class DoG(Optimizer):
         "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
     )
     state = State(start=copy_of_param, distance=Slot(level="tensor"), total=Slot(level="tensor"))
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "the first distance is a norm, which overflows for huge parameters"}
 
     def update(self, p: Any, g: Any, start: Any, distance: Any, total: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay:

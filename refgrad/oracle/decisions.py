@@ -65,7 +65,7 @@ def aim(
         places = np.array_split(random.permutation(g.size)[: g.size // 8], max(len(alone), 1))
         flat = dtypes.round_to(wide["g"], g.dtype).reshape(-1)
         for node, at in zip(alone, places, strict=False):
-            chosen = {n: a.reshape(-1)[at] for n, a in wide.items()}
+            chosen = {n: np.broadcast_to(a, g.shape).reshape(-1)[at] for n, a in wide.items()}
             edge = _edge(_margin(plan, scalars, chosen, node), np.abs(chosen["g"]), g.dtype)
             near = np.where(np.isnan(edge), chosen["g"], _beside(edge, g.dtype, random))
             flat[at] = dtypes.round_to(near, g.dtype)

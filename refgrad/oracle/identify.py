@@ -258,8 +258,14 @@ def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Tri
                 )
                 first = first or trial
         if found:
-            return tuple(found), first
+            # what leaves undecided what the simplest explanation decides explains less
+            fewest = _undecided(found[0])
+            return tuple(e for e in found if _undecided(e) <= fewest), first
     return (), None
+
+
+def _undecided(explanation: Explanation) -> int:
+    return sum(c.undecided for c in explanation.counts.values())
 
 
 _Fit = tuple[_Trial, Change]

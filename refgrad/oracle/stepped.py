@@ -28,6 +28,9 @@ from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
 
+#: a smallest failing input of no more elements is written out in the line that reproduces it
+SHOWN = 16
+
 
 def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be an optimizer."""
@@ -122,7 +125,7 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
-    if least is not None and np.prod(least.shape) == 1:
-        grads = [list(g) for g in least.g]
-        return f"{head}, inputs=refgrad.Inputs.of({list(least.p)!r}, {grads!r}, {least.dtype!r}){extra})"
+    if least is not None and np.prod(least.shape) <= SHOWN:
+        p, *grads = (np.asarray(each, object).reshape(least.shape).tolist() for each in (least.p, *least.g))
+        return f"{head}, inputs=refgrad.Inputs.of({p!r}, {grads!r}, {least.dtype!r}){extra})"
     return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"

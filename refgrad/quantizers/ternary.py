@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
+from refgrad.arithmetic.steps import Integer, step
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.powers import NAN_CODE
+from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, NonNegative, Positive
 
 Per = Annotated[
@@ -31,51 +33,55 @@ Quotient = Annotated[
 ]
 
 
-def divided_by(number: Any, x: np.ndarray, how: str) -> np.ndarray:
+def divided_by(number: float, x: Any, how: str) -> Any:
     """A number over an array, as a `Quotient` says."""
-    return number / x if how == "divide" else number * (1 / x)
+    return number / x if how == "divide" else number * (1.0 / x)
 
 
-def rows_of(x: np.ndarray, per: str) -> np.ndarray:
-    """The elements that share a scale as rows."""
-    if per == "tensor" or x.ndim == 0:
-        return x.reshape(1, -1)
-    axis = 0 if per == "filter" else -1
-    leading = x.shape[0] if axis == 0 else int(np.prod(x.shape[:-1]))
-    return x.reshape(leading, x.size // leading if leading else 0)
-
-
-class FewValues(Quantizer):
+class FewValues(RowQuantizer):
     """A scale for each group of elements, and a small integer for each element: x is about codes times scale.
 
     Parts: ``scale``, one a group, in the working dtype; ``codes``, int8, shaped like ``x``. Means add by the tree of
-    `tree_sum`. A group of zeros gives scale 0 (or its floor) and decodes to zeros; one NaN makes its group NaN.
+    `tree_sum`. A group of zeros decodes to zeros; one NaN makes its group NaN, an infinity makes it infinite or NaN.
     """
 
     per: Per = "tensor"
     parts = ("scale", "codes")
 
-    def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scale, shaped ``(groups, 1)``, and codes of rows; a subclass writes it."""
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """All of it, the indices of the first axis, or the vectors along the last one."""
+        if self.per == "tensor" or not shape:
+            return Layout.whole(shape)
+        return Layout.channels(shape, 0) if self.per == "filter" else Layout.last_axis(shape, max(shape[-1], 1))
+
+    def grouped(self, x: Any) -> tuple[Any, Any]:
+        """Scale and codes of rows; a subclass writes it."""
         raise NotImplementedError
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Scale and codes."""
-        scale, codes = self.grouped(rows_of(x, self.per))
-        return {
-            "scale": np.asarray(scale).reshape(-1).astype(x.dtype, copy=False),
-            "codes": np.where(np.isnan(codes), 0, codes).astype(np.int8).reshape(x.shape),
-        }
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The rule on rows."""
+        scale, codes = self.grouped(given["x"])
+        parts = {"scale": scale, "codes": codes}
+        return {**parts, "y": self.restore(parts)}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times scale."""
-        scale = arrays["scale"][:, None]
-        return (rows_of(arrays["codes"].reshape(shape), self.per).astype(scale.dtype) * scale).reshape(shape)
+        return parts["codes"] * parts["scale"]
+
+    def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
+        """Codes as int8, 0 for NaN."""
+        if part == "scale":
+            return values.reshape(-1)
+        return layout.joined(np.where(np.isnan(values), 0, values).astype(np.int8))
+
+    def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """Codes as float32, which is exact."""
+        return kept.reshape(-1, 1) if part == "scale" else layout.cut(kept.astype(np.float32))
 
 
-def mean(x: np.ndarray) -> np.ndarray:
-    """The mean of each row, by `tree_sum`; 0 of nothing."""
-    return tree_sum(x, "row") / x.dtype.type(max(x.shape[1], 1))
+def mean(x: Any) -> Any:
+    """The mean of each row, by `tree_sum`."""
+    return tree_sum(x, "row") / length(x, "row")
 
 
 class BWN(FewValues):
@@ -99,16 +105,16 @@ class BWN(FewValues):
         "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
     )
 
-    def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean magnitude, and signs."""
-        signs = np.where(x == 0, {"plus": 1, "zero": 0, "minus": -1}[self.zero], np.sign(x))
-        return mean(np.abs(x)), signs
+        return mean(np.abs(x)), np.where(x == 0, {"plus": 1.0, "zero": 0.0, "minus": -1.0}[self.zero], np.sign(x))
 
     def gradient(self, w: np.ndarray, g: np.ndarray) -> np.ndarray:
         """dL/dW = g (1/n + alpha [|W| <= 1]) from g = dL/d(alpha sign W), n the size of a filter. Ibid., 3.1, training."""
-        rows = rows_of(w, self.per)
+        layout = self.layout(w.shape)
+        rows = layout.cut(w)
         inside = (np.abs(rows) <= 1).astype(w.dtype)
-        return (rows_of(g, self.per) * (w.dtype.type(1 / rows.shape[1]) + mean(np.abs(rows)) * inside)).reshape(w.shape)
+        return layout.joined(layout.cut(g) * (w.dtype.type(1 / layout.width) + mean(np.abs(rows)) * inside))
 
 
 def xnor_activation_scale(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -141,15 +147,14 @@ class TWN(FewValues):
 
     citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
 
-    def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean of what exceeds Delta, and ternary codes."""
         size = np.abs(x)
-        delta = x.dtype.type(self.threshold) * mean(size)
+        delta = self.threshold * mean(size)
         above = size > delta
-        count = above.sum(axis=1, keepdims=True).astype(x.dtype)
-        # NaN exceeds nothing: added with factor 0, it makes the scale NaN all the same
-        alpha = np.where((count > 0) | np.isnan(delta), tree_sum(size * above, "row") / count, x.dtype.type(0))
-        return alpha, np.sign(x) * above
+        count = tree_sum(np.where(above, 1.0, 0.0 * size), "row")
+        alpha = tree_sum(np.where(above, size, 0.0), "row") / np.maximum(count, 1.0)
+        return alpha + 0.0 * delta, np.where(above, np.sign(x), 0.0)
 
 
 class TTQ(Quantizer):
@@ -218,21 +223,18 @@ class BitNetWeights(FewValues):
         "arXiv:2402.17764, eq. 1-3",
     )
 
-    def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def grouped(self, x: Any) -> tuple[Any, Any]:
         """Gamma (or s), and rounded codes."""
-        eps = x.dtype.type(self.eps)
         gamma = mean(np.abs(x))
         if self.floor == "added":
-            scale = gamma + eps
-            return scale, np.clip(np.rint(x / scale), -1, 1)
-        scale = 1 / np.maximum(gamma, eps)
-        return scale, np.clip(np.rint(x * scale), -1, 1)
+            scale = gamma + self.eps
+            return scale, step(x / scale, Integer("even", -1, 1))
+        scale = 1.0 / np.maximum(gamma, self.eps)
+        return scale, step(x * scale, Integer("even", -1, 1))
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times gamma, or divided by s."""
-        if self.floor == "added":
-            return super().decode(arrays, shape)
-        return divided(arrays, shape, self.per)
+        return parts["codes"] * parts["scale"] if self.floor == "added" else parts["codes"] / parts["scale"]
 
 
 class BitNetActivations(FewValues):
@@ -250,18 +252,11 @@ class BitNetActivations(FewValues):
         "Ma et al. 2024", "The Era of 1-bit LLMs: Training Tips, Code and FAQ", "github.com/microsoft/unilm, bitnet"
     )
 
-    def grouped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def grouped(self, x: Any) -> tuple[Any, Any]:
         """s, and rounded codes."""
-        largest = np.maximum(tree_max(np.abs(x), "row"), x.dtype.type(self.eps))
-        scale = divided_by(x.dtype.type(127), largest, self.quotient)
-        return scale, np.clip(np.rint(x * scale), -128, 127)
+        scale = divided_by(127.0, np.maximum(tree_max(np.abs(x), "row"), self.eps), self.quotient)
+        return scale, step(x * scale, Integer("even", -128, 127))
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes divided by s."""
-        return divided(arrays, shape, self.per)
-
-
-def divided(arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], per: str) -> np.ndarray:
-    """Codes divided by the scale of their group."""
-    scale = arrays["scale"][:, None]
-    return (rows_of(arrays["codes"].reshape(shape), per).astype(scale.dtype) / scale).reshape(shape)
+        return parts["codes"] / parts["scale"]

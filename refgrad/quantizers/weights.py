@@ -332,7 +332,7 @@ class HQQ(Quantizer):
         scale = np.where(
             high - low <= 1e-4,
             w.dtype.type(1),
-            np.minimum(divided_by(top, high - low, self.quotient), w.dtype.type(2e4)),
+            np.minimum(divided_by(float(top), high - low, self.quotient), w.dtype.type(2e4)),
         )
         zero = -low * scale
         least = np.inf

@@ -351,7 +351,7 @@ class Attacker:
 
     style: Style
     seed: int = 0
-    blocks: int = 2
+    blocks: int = 1
     name: str = "random program"
 
     def start(self, rule: Optimizer, params: Sequence[Array]) -> Run:
@@ -385,7 +385,9 @@ class Run:
 
     def advanced(self, plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Array]) -> dict[str, Array]:
         """A step, each block of elements by another program where elements do not see each other."""
-        blocks = 1 if plan.graph.reductions() else self.attacker.blocks
+        shape = arrays["p"].shape
+        together = plan.graph.reductions() or any(a.shape != shape for a in arrays.values())
+        blocks = 1 if together else self.attacker.blocks
         parts = []
         for block in range(blocks):
             chosen = {n: a.astype(np.float64) for n, a in arrays.items()}
@@ -397,9 +399,10 @@ class Run:
             scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
             with np.errstate(all="ignore"):
                 parts.append(Program(plan, chosen, scalars, self.attacker.style, self.random).run())
-        shape = arrays["p"].shape
+        if blocks == 1:
+            return {n: np.broadcast_to(a, arrays[n].shape).astype(np.float32) for n, a in parts[0].items()}
         new = {n: np.empty(arrays["p"].size, np.float32) for n in parts[0]}
         for block, part in enumerate(parts):
             for n, values in part.items():
-                new[n][block::blocks] = np.broadcast_to(values, shape).reshape(-1) if blocks == 1 else values
+                new[n][block::blocks] = values
         return {n: a.reshape(shape) for n, a in new.items()}

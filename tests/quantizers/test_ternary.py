@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.quantizers import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
-from refgrad.quantizers.ternary import rows_of, xnor_activation_scale
+from refgrad.quantizers.ternary import xnor_activation_scale
 
 U = Fraction(1, 2**24)
 numbers = st.one_of(
@@ -37,7 +37,7 @@ def mean_error(count: int) -> Fraction:
 @given(x=matrices)
 def test_bwn_scales_signs_by_the_mean_magnitude(x: np.ndarray) -> None:
     quantized = BWN().quantize(x)
-    for row, scale in zip(rows_of(x, "filter"), quantized["scale"], strict=True):
+    for row, scale in zip(x.reshape(len(x), -1), quantized["scale"], strict=True):
         want = sum(map(abs, fractions(row)), Fraction(0)) / len(row)
         assert abs(Fraction(float(scale)) - want) <= mean_error(len(row)) * want
     assert np.array_equal(quantized.codes, np.where(x >= 0, 1, -1))
@@ -77,8 +77,10 @@ def test_xnor_activation_scale_is_the_box_filter_of_the_channel_means() -> None:
 def test_twn(x: np.ndarray, per: str) -> None:
     """Codes wherever the threshold's rounding leaves no doubt; the scale for the codes that were chosen."""
     quantized = TWN(per=per).quantize(x)
-    codes = rows_of(quantized.codes, per)
-    for row, code, scale in zip(rows_of(x, per), codes, quantized["scale"], strict=True):
+    lead = 1 if per == "tensor" else len(x)
+    for row, code, scale in zip(
+        x.reshape(lead, -1), quantized.codes.reshape(lead, -1), quantized["scale"], strict=True
+    ):
         size = list(map(abs, fractions(row)))
         delta = Fraction(7, 10) * sum(size, Fraction(0)) / len(size)
         doubt = ((1 + mean_error(len(size))) * (1 + U) ** 2 - 1) * delta  # 0.7 and the product are rounded too

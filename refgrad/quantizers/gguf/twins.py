@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-#: elements from which on it is worth to wait for Numba, or for its cache
-WORTH_COMPILING = 1 << 16
+from refgrad.quantizers.base import WORTH_COMPILING
 
 
 def fast(function: Callable[..., Any], first: np.ndarray, *others: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refgrad.quantizers import gguf as ours
-from tests.quantizers.golden import INPUTS
+from tests.quantizers.gguf.inputs import INPUTS
 
 theirs = pytest.importorskip("gguf", reason="compares with the gguf package")
 quants = pytest.importorskip("gguf.quants", reason="compares with the gguf package")

@@ -194,7 +194,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
     exactly = _exact_product(above, below, value, model)
-    error, reach, least = _partial_products(error, above, high, low, model)
+    error, reach, least = _partial_products(error, above, below, high, low, model)
     if exactly is not None:
         error = np.where(exactly, 0.0, error)
     for b in above:
@@ -226,7 +226,12 @@ def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
 
 
 def _partial_products(
-    error: Array, above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array], model: Model
+    error: Array,
+    above: Sequence[Bounded],
+    below: Sequence[Bounded],
+    high: Sequence[Array],
+    low: Sequence[Array],
+    model: Model,
 ) -> tuple[Array, Array | None, float]:
     """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
 
@@ -247,6 +252,9 @@ def _partial_products(
     for factor in low:
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
+    if len(below) > 1:  # divisors may be multiplied first
+        divisor = _quotient([np.maximum(np.abs(b.value) + b.bound(), 1.0) for b in below], [])
+        error = np.where(divisor > model.largest, np.inf, error)
     return np.where(reach > model.largest, np.inf, error), reach, least
 
 

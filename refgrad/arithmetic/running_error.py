@@ -210,7 +210,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
-    error, reach, least = _partial_products(error, above, high, low, model)
+    error, reach, least = _partial_products(error, above, below, high, low, model)
     if operations == 1:
         error = np.where(_only_scales(above, below, value, model), 0.0, error)
     for b in above:
@@ -251,7 +251,12 @@ def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
 
 
 def _partial_products(
-    error: Array, above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array], model: Model
+    error: Array,
+    above: Sequence[Bounded],
+    below: Sequence[Bounded],
+    high: Sequence[Array],
+    low: Sequence[Array],
+    model: Model,
 ) -> tuple[Array, Array | None, float]:
     """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
 
@@ -272,6 +277,9 @@ def _partial_products(
     for factor in low:
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
+    if len(below) > 1:  # divisors may be multiplied first
+        divisor = _quotient([np.maximum(np.abs(b.value) + b.bound(), 1.0) for b in below], [])
+        error = np.where(divisor > model.largest, np.inf, error)
     return np.where(reach > model.largest, np.inf, error), reach, least
 
 

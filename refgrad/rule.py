@@ -199,6 +199,8 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the source leaves open, and what is the default here; shown in docs/rules.md
+    left_open: ClassVar[str] = ""
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -237,11 +239,11 @@ class Rule:
     def numbers(self) -> dict[str, float]:
         """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
         found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
-        for field, rule in self.nested().items():
+        for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
 
-    def nested(self) -> dict[str, Rule]:
+    def inner_rules(self) -> dict[str, Rule]:
         """The hyperparameters that are rules."""
         return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 

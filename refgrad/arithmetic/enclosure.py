@@ -70,6 +70,8 @@ class Enclosure:
 
     graph: Graph
     model: Model
+    #: leading axes along which tensors are stacked, to be judged at once; a decision of one tensor is its own then
+    batch: int = 0
 
     @cached_property
     def groups(self) -> dict[int, Sum | Product]:
@@ -101,7 +103,8 @@ class Enclosure:
             hulls = {n.index: bounds.hull([values[n.args[0].index] for values in runs]) for n in self._mixed}
         levels = {n.index: n.level for n in self.graph.nodes}
         for state, sets in self._explored(inputs, scalars, observed, hulls):
-            shared = tuple((i, o) for i, o in state.forced.items() if levels[i] == "tensor")
+            tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
+            shared = tuple((i, state.forced[i]) for i in tensors)
             yield Branch(sets, state.ambiguous, shared)
 
     @cached_property
@@ -193,20 +196,28 @@ class Enclosure:
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
             return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op in _NARROWED:
+            return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
 
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
-        """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient."""
+        """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
+
+        A host scalar may be an array of one value a step, where several steps are judged at once.
+        """
         found = None
         terms = [self._coefficient(term, values) for _, term in grouped.terms]
         for i, first in enumerate(terms):
             for second in terms[i + 1 :]:
-                if first and second and abs(first[0] + second[0] - 1.0) < 1e-12 and first[0] > 0 < second[0]:
-                    extra = min(first[0], second[0]) * 2.0 * (first[1] + second[1])
+                if first and second and _complementary(first[0], second[0]):
+                    extent = first[1] + second[1]
+                    # the difference b - a may overflow where the sum does not
+                    extent = np.where(extent > self.model.largest, np.inf, extent)
+                    extra = np.minimum(first[0], second[0]) * 2.0 * extent
                     found = extra if found is None else found + extra
         return found
 
-    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[float, np.ndarray] | None:
+    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[Any, np.ndarray] | None:
         """A term as (host coefficient, magnitude of the rest); None if it has no host coefficient."""
         grouped = self.groups.get(term.index)
         if not isinstance(grouped, Product) or term.index in self._outputs:
@@ -215,7 +226,9 @@ class Enclosure:
         rest = [n for n in grouped.numerators if n.op != "scalar"]
         if not hosts or not rest or grouped.denominators:
             return None
-        coefficient = float(np.prod([values[n.index].value for n in hosts]))
+        coefficient: Any = 1.0
+        for node in hosts:
+            coefficient = coefficient * values[node.index].value
         magnitude: Any = 1.0
         for node in rest:
             value = values[node.index]
@@ -224,7 +237,7 @@ class Enclosure:
 
     def _reduce(self, node: Node, x: Bounded) -> Bounded:
         shape = np.shape(x.value)
-        every = tuple(range(len(shape)))
+        every = tuple(range(self.batch, len(shape)))
         axes = {"tensor": every, "row": every[1:], "column": every[:1]}[node.attribute]
         if node.op == "max":
             return bounds.largest(x, axes, self.model)
@@ -269,6 +282,14 @@ class Enclosure:
         return np.where(ambiguous, make(state.forced[node.index]), result)
 
 
+def _complementary(a: Any, b: Any) -> bool:
+    """Whether two coefficients are positive and add up to one, at every step."""
+    return bool(np.all(np.abs(a + b - 1.0) < 1e-12) and np.all(a > 0) and np.all(b > 0))
+
+
+#: operations that only rewritten graphs have: a rounding onto another grid, and a model of a rough operation
+_NARROWED: Mapping[str, Any] = {"cast": bounds.cast, "loose": bounds.loosened}
+
 _SMOOTH: Mapping[str, Any] = {
     "sqrt": bounds.sqrt,
     "exp": bounds.exp,
@@ -277,6 +298,7 @@ _SMOOTH: Mapping[str, Any] = {
     "tanh": bounds.tanh,
     "log": bounds.log,
     "power": bounds.power,
+    "power_of_two": bounds.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

@@ -27,10 +27,14 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
 
 
 def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
-    """A quotient; by zero as IEEE 754 says, but of an unsigned zero."""
-    if b != 0 or mpmath.isnan(b):
+    """As IEEE 754 has it where the divisor is zero: NaN of 0/0, else an infinity (of a zero without a sign)."""
+    if b != 0:
         return a / b
-    return mpmath.nan if mpmath.isnan(a) or a == 0 else mpmath.inf * mpmath.sign(a)
+    return mpmath.nan if a == 0 or mpmath.isnan(a) else mpmath.inf * mpmath.sign(a)
+
+
+def _root(a: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.nan if a < 0 else mpmath.sqrt(a)
 
 
 def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
@@ -47,7 +51,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "div": _quotient,
     "neg": lambda a: -a,
     "abs": abs,
-    "sqrt": mpmath.sqrt,
+    "sqrt": _root,
     "square": lambda a: a * a,
     "exp": mpmath.exp,
     "sin": mpmath.sin,
@@ -55,6 +59,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": mpmath.tanh,
     "log": lambda a: -mpmath.inf if a == 0 else mpmath.log(a) if a > 0 else mpmath.nan,
     "power": lambda a, b: mpmath.mpf(1) if b == 0 else _power(a, b),
+    "power_of_two": lambda k: mpmath.power(2, k),
     "rint": mpmath.nint,
     "floor": mpmath.floor,
     "ceil": mpmath.ceil,
@@ -141,7 +146,11 @@ def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
 
 
 def evaluate(
-    graph: Graph, arrays: Mapping[str, np.ndarray], names: Mapping[str, float], digits: int = 50
+    graph: Graph,
+    arrays: Mapping[str, np.ndarray],
+    names: Mapping[str, float],
+    digits: int = 50,
+    observed: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """The truth of a traced step.
 
@@ -150,6 +159,7 @@ def evaluate(
         arrays: ``p``, ``g`` and the array slots as floats, taken exactly.
         names: the values of all host names (hyperparameters, ``t``, host slots, lengths), taken exactly.
         digits: decimal digits of the arithmetic.
+        observed: outputs that were seen: what depends on them goes on from these, taken exactly.
 
     Returns:
         Object arrays of mpmath numbers for each output, and mpmath numbers for host slots.
@@ -158,6 +168,7 @@ def evaluate(
         exact_names = {n: mpmath.mpf(v) for n, v in names.items()}
         memo: dict[host.Expr, Any] = {}
         values: dict[int, Any] = {}
+        outputs: dict[str, Any] = {}
         for node in graph.nodes:
             if node.op == "input":
                 values[node.index] = Exact.of(arrays[node.attribute])
@@ -165,6 +176,9 @@ def evaluate(
                 values[node.index] = Exact(host.evaluate(node.attribute, exact_names, TABLE, memo))
             else:
                 values[node.index] = apply(node.op, [values[a.index] for a in node.args], node.attribute)
-        outputs: dict[str, Any] = {name: values[node.index].values for name, node in graph.outputs.items()}
+            for name in (n for n, output in graph.outputs.items() if output is node):
+                outputs[name] = values[node.index].values
+                if observed is not None and name in observed and node.op != "input":
+                    values[node.index] = Exact.of(observed[name])
         hosts = {n: host.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.host_outputs.items()}
     return {**outputs, **hosts}

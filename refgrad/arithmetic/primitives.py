@@ -7,7 +7,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from refgrad.errors import bad_argument
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row", "column"]
+#: what a reduction runs over: "tensor", "row" or "column"
+Over = str
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
@@ -53,7 +54,7 @@ def length(x: Any, over: Over = "tensor") -> Any:
 def exp(x: Any) -> Any:
     """e**x in float64 by a fixed sequence of operations, rounded once to the dtype of ``x``; the same bits everywhere.
 
-    The float64 result is within one unit in the last place; the float32 result is the correctly rounded one unless
+    The float64 result is within 1.25 units in the last place; the float32 result is the correctly rounded one unless
     e**x lies within 2**-28 units of a rounding boundary.
     """
     return _elementary("exp", x)
@@ -88,6 +89,11 @@ def power(x: Any, exponent: Any) -> Any:
     Within 3 + 2 |exponent log x| units in the last place of float64, rounded once to the dtype of ``x``.
     """
     return _elementary("power", x, exponent)
+
+
+def power_of_two(k: Any) -> Any:
+    """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
+    return _elementary("power_of_two", k)
 
 
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import Format
 
 Array = np.ndarray
@@ -116,6 +118,8 @@ def _settle(value: Array, error: Array, model: Model) -> Bounded:
         value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
         maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
         error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
     return Bounded(value, error)
 
 
@@ -133,13 +137,17 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         if term.error is not None:
             error = error + term.error
     spread = magnitude + error
-    exactly = _exact_sum(terms, np.asarray(value), model)
+    # the interpolation form may round where the sum itself does not
+    exactly = _exact_sum(terms, np.asarray(value), model) if interpolation is None else None
     if interpolation is not None:
         spread = spread + interpolation
     rounded = (model.charge * (len(terms) - 1)) * spread
     if exactly is not None:
         rounded = np.where(exactly, 0.0, rounded)
-    settled = _settle(np.asarray(value), np.asarray(error + rounded), model)
+    error = error + rounded
+    if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
+        error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
+    settled = _settle(np.asarray(value), np.asarray(error), model)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -196,7 +204,17 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
+    value, error = _uncertain_nan(value, error, (*above, *below))
     return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least)
+
+
+def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
+    """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
+    if not np.isnan(value).any():
+        return value, error
+    open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
+    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
+    return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
@@ -217,11 +235,11 @@ def _partial_products(
     """
     least = most = 1.0
     for factor, known in zip(high, above, strict=True):
-        least *= min(1.0, float(np.min(factor, initial=np.inf)), 1.0 if known.least is None else known.least)
-        most *= max(1.0, float(np.max(factor, initial=0.0)))
+        least *= min(1.0, _smallest(factor), 1.0 if known.least is None else known.least)
+        most *= max(1.0, _largest(factor))
     for factor in low:
-        least *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
-        most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+        least *= min(1.0, float(1.0 / np.float64(_largest(factor))))
+        most *= max(1.0, float(1.0 / np.float64(_smallest(factor))))
     if least >= model.smallest_normal and most <= model.largest:
         return error, None, least
     reach: Array = np.asarray(1.0)
@@ -231,6 +249,17 @@ def _partial_products(
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
     return np.where(reach > model.largest, np.inf, error), reach, least
+
+
+def _smallest(magnitudes: Array) -> float:
+    """The smallest of them; NaN does not count, for the sake of those beside it."""
+    least = float(np.min(magnitudes, initial=np.inf))
+    return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
+
+
+def _largest(magnitudes: Array) -> float:
+    most = float(np.max(magnitudes, initial=0.0))
+    return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
 def sqrt(x: Bounded, model: Model) -> Bounded:
@@ -303,6 +332,12 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
 
 
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
+
+
 def absolute(x: Bounded, model: Model) -> Bounded:
     """The magnitude: errors pass through."""
     return Bounded(np.abs(x.value), x.error)
@@ -337,6 +372,20 @@ def _nan_to_zero(error: Array) -> Array:
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
     """One of two values by a decided condition."""
     return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()))
+
+
+def cast(x: Bounded, name: str, rounding: str) -> Bounded:
+    """A value rounded onto the grid of a narrower dtype: by the endpoints, because rounding is monotone."""
+    value = dtypes.cast(x.value, name, rounding)
+    if x.error is None:
+        return Bounded(value)
+    high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
+    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def loosened(x: Bounded, bits: int) -> Bounded:
+    """A value that is known to so many bits only: a model of a rough operation."""
+    return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:

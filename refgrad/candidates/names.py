@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from types import MappingProxyType
+
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -102,3 +104,43 @@ PARAMETER, GRADIENT, STEP = ("p", "param", "params", "parameter"), ("g", "grad",
 def known_as(word: str, table: Names, present: Container[str]) -> str | None:
     """The first of a hyperparameter's or slot's names that is present; its own name before all others."""
     return next((name for name in (word, *table.get(word, ())) if name in present), None)
+
+
+def slot_names(
+    slots: Iterable[str], stated: Mapping[str, str], present: Iterable[str], candidate: str
+) -> dict[str, str]:
+    """Slot -> the name that it is kept under, of the slots that are found.
+
+    A name that the user stated counts before the tables, and stands for no other slot.
+
+    Raises:
+        CandidateError: a stated name is not among those present.
+    """
+    names = set(present)
+    for slot, name in stated.items():
+        if name not in names:
+            legal = ", ".join(sorted(names)) or "nothing by name"
+            raise CandidateError(
+                f"state_names[{slot!r}] is {name!r}, but {candidate} has no such state{nearest(name, names)}; it has: {legal}"
+            )
+    free = names - set(stated.values())
+    found = {slot: stated.get(slot) or known_as(slot, SLOTS, free) for slot in slots}
+    return {slot: name for slot, name in found.items() if name is not None}
+
+
+def check_stated(stated: object, slots: Iterable[str], rule: str) -> dict[str, str]:
+    """State names as the user gave them; `ArgumentError` for a slot that the rule does not have."""
+    if stated is None:
+        return {}
+    if not isinstance(stated, Mapping) or not all(isinstance(n, str) for pair in stated.items() for n in pair):
+        raise bad_argument("state_names", stated, "a dict from slots of the rule to names in the candidate's state")
+    known = list(slots)
+    for slot in stated:
+        if slot not in known:
+            legal = ", ".join(known) or "none"
+            raise ArgumentError(f"{rule} has no state {slot!r}{nearest(slot, known)}; legal: {legal}")
+    names = list(stated.values())
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise bad_argument("state_names", dict(stated), f"each name once, not {twice!r} for two slots")
+    return dict(stated)

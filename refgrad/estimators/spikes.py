@@ -75,8 +75,8 @@ class SigmoidSpike(Spike):
     citation = NEFTCI
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        e = exp(-np.abs(self.alpha * x))  # the product is even in x, and this does not overflow
-        return cotangent * (self.alpha * (e / ((1 + e) * (1 + e))))
+        s = 1 / (1 + exp(-(self.alpha * x)))
+        return cotangent * (self.alpha * (s * (1 - s)))
 
 
 class Triangular(Spike):

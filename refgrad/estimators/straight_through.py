@@ -223,3 +223,32 @@ class EWGS(Estimator):
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (1 + self.delta * np.sign(cotangent) * (x - self.forward(x)))
+
+
+class WAGE(Estimator):
+    """Rounding to multiples of 2^(1 - bits) within 1 - 2^(1 - bits); the gradient passes where it did not clip.
+
+    Source: Wu et al. 2018, arXiv:1802.04680, equations 5 and 6, for activations; weights have the gradient of the identity.
+    """
+
+    bits: Annotated[int, Whole(2, 16)] = 8
+    window: Annotated[
+        str,
+        Choice(
+            clipped="the gradient passes where x is not clipped (activations)",
+            identity="the gradient passes everywhere (weights)",
+        ),
+    ] = "clipped"
+
+    citation = Citation(
+        "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        steps = 2.0 ** (self.bits - 1)
+        clipped = np.minimum(np.maximum(x, -1 + 1 / steps), 1 - 1 / steps)
+        return np.rint(clipped * steps) / steps
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        edge = 1 - 2.0 ** (1 - self.bits)
+        return cotangent if self.window == "identity" else passes(cotangent, np.abs(x) <= edge)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import cos, exp, power, sin, tanh
+from refgrad.estimators.base import Estimator
 from refgrad.estimators.policies import Binarizer, SignAtZero, SignOfNan, passes, signed
 from refgrad.rule import Choice, Citation, Positive, Range, Whole
 
@@ -108,7 +109,7 @@ class BiPer(Binarizer):
 
     Stage "real" gives y = sin(frequency x) itself, stage "binary" its sign; in both dx = g frequency cos(frequency x).
     Source: Vargas et al. 2024, arXiv:2404.01278, equations 5 to 8. At multiples of pi/frequency the authors' code has
-    torch's sign of zero, 0. `refgrad.estimators.biper` has the quantization error as a function of the frequency.
+    torch's sign of zero, 0. `refgrad.estimators.indicators` has its quantization error by the frequency.
     """
 
     frequency: Positive = 20.0
@@ -157,3 +158,44 @@ class ReSTE(Binarizer):
         slope = power(size, (1 - self.o) / self.o) / self.o
         plateau = self.m ** (1 / self.o) / self.m
         return cotangent * np.where(size <= self.m, plateau, np.where(size <= self.t, slope, 0.0))
+
+
+class DSQ(Estimator):
+    """Differentiable soft quantization: uniform levels forward, the derivative of a tanh staircase backward.
+
+    In each of the 2^bits - 1 intervals of width D, phi = s tanh(k (x - m)) about its middle m, with s = 1/(1 - alpha) and
+    k = ln(2/alpha - 1)/D; forward the sign of phi, backward D/2 s k (1 - tanh^2); zero outside [low, high]. The learning
+    of alpha, low and high is not part of it. Source: Gong et al. 2019, arXiv:1908.05033, equations 2 to 8.
+    """
+
+    low: Annotated[float, Range()] = -1.0
+    high: Annotated[float, Range()] = 1.0
+    alpha: Annotated[float, Range(0.0, 1.0)] = 0.2
+    bits: Annotated[int, Whole(1, 8)] = 2
+
+    citation = Citation(
+        "Gong et al. 2019",
+        "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
+        "arXiv:1908.05033, equations 2 to 8",
+    )
+
+    def _interval(self, x: Any) -> tuple[Any, Any]:
+        """The number of the interval that holds x, the last one closed, and the width of all."""
+        intervals = 2.0**self.bits - 1
+        width = (self.high - self.low) / intervals
+        i = np.minimum(np.maximum(np.floor((x - self.low) / width), 0.0), intervals - 1)
+        return i, width
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x)
+        m = self.low + (i + 0.5) * width
+        level = self.low + width * np.where(x >= m, i + 1, i)
+        return np.where(x < self.low, self.low, np.where(x > self.high, self.high, level))
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x)
+        m = self.low + (i + 0.5) * width
+        k = np.log(2 / self.alpha - 1) / width
+        t = tanh(k * (x - m))
+        slope = width / 2 * (k / (1 - self.alpha)) * (1 - t * t)
+        return passes(cotangent * slope, (x >= self.low) & (x <= self.high))

@@ -98,7 +98,7 @@ class _Claim:
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
             x = arrays["x"]
             free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-            judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy)
+            judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
             for name in [n for n in rule.results() if n in judged]:
                 status = judged[name]
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)

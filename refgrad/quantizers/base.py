@@ -12,6 +12,9 @@ from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.errors import ArgumentError, nearest
 from refgrad.rule import Rule
 
+#: below this many elements a kernel is not worth the wait for the compiler
+WORTH_COMPILING = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class Quantized:

@@ -46,7 +46,7 @@ class Law:
     def subject(self, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters that the law is about, as far as it has them."""
         wanted: dict[str, Any] = {n: v for n, v in self.hyperparameters.items() if n in rule.legal()}
-        wanted |= {n: self.subject(inner) for n, inner in rule.nested().items() if isinstance(inner, Optimizer)}
+        wanted |= {n: self.subject(inner) for n, inner in rule.inner_rules().items() if isinstance(inner, Optimizer)}
         return rule.replace(**wanted)
 
 

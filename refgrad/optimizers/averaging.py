@@ -181,4 +181,4 @@ class COCOB(Optimizer):
         new = start + bet * (largest + reward)
         if self.applied == "by_difference":
             new = p + (new - p)
-        return new, 1.0 * start, largest, total, reward, theta
+        return new, start, largest, total, reward, theta

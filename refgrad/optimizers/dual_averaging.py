@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -44,6 +45,13 @@ class MADGRAD(Optimizer):
     )
     state = State(start=copy_of_param, s=zeros_like_param, square=zeros_like_param)
 
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {
+            "still": "the average of a point with itself is rounded",
+            "no rate": "the average of a point with itself is rounded",
+        }
+
     def update(self, p: Any, g: Any, start: Any, s: Any, square: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay:
             g = g + self.weight_decay * p
@@ -54,4 +62,4 @@ class MADGRAD(Optimizer):
         new = self.momentum * p + (1 - self.momentum) * z
         if self.applied == "by_difference":
             new = p + (new - p)
-        return new, 1.0 * start, s, square
+        return new, start, s, square

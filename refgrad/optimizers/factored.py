@@ -6,6 +6,7 @@ which the factored second moment is the whole one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -70,6 +71,10 @@ class Adafactor(Optimizer):
         "arXiv:1804.04235, Algorithms 4 and 6",
     )
     state = State(v_row=Slot(level="row"), v_column=Slot(level="column"), m=Slot(when="beta1"))
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "the step is relative to a root mean square, which overflows for huge parameters"}
 
     def update(self, p: Any, g: Any, v_row: Any, v_column: Any, m: Any, t: Any) -> tuple[Any, ...]:
         size = np.minimum(self.lr, 1 / np.sqrt(t)) if self.relative_step else 1.0 * self.lr

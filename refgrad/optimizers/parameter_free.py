@@ -45,7 +45,7 @@ class DoG(Optimizer):
             distance = self.reps_rel * (1 + norm(start))
         distance = np.maximum(distance, norm(p - start))
         total = total + tree_sum(g * g)
-        return p - self.lr * distance / np.sqrt(total + self.eps) * g, 1.0 * start, distance, total
+        return p - self.lr * distance / np.sqrt(total + self.eps) * g, start, distance, total
 
 
 class DoWG(Optimizer):
@@ -77,7 +77,7 @@ class DoWG(Optimizer):
         square = np.maximum(square, tree_sum(away * away))
         weighted = weighted + square * tree_sum(g * g)
         step = square / (np.sqrt(weighted) + self.eps)
-        return p - self.lr * step * g, 1.0 * start, square, weighted
+        return p - self.lr * step * g, start, square, weighted
 
 
 Corrections = Annotated[
@@ -139,7 +139,7 @@ class Prodigy(Optimizer):
         total = tree_sum(np.abs(s))
         d = np.where(total == 0, d, np.maximum(d, self.d_coef * numerator / total))
         p = p - size * (m / (np.sqrt(v) + d * self.eps) + self.weight_decay * p)
-        return p, m, v, s, 1.0 * start, d, numerator
+        return p, m, v, s, start, d, numerator
 
 
 class DAdaptAdam(Optimizer):

@@ -38,12 +38,12 @@ class Lookahead(Wrapper):
         p = step(p, g)
         if self.sync == "at_once":
             if t == 1:
-                return p, 1.0 * p
+                return p, p
             t = t - 1
         if t % self.k == 0:
             slow = slow + self.alpha * (p - slow)
             p = slow
-        return p, 1.0 * slow
+        return p, slow
 
 
 class AveragedWeights(Wrapper):

@@ -55,7 +55,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.Grams(), "np.sqrt(v_hat) + self.eps", "np.sqrt(v_hat + self.eps)"),
     (o.Yogi(), "np.sign(v - g * g) * (g * g)", "(v - g * g)"),
     (o.Yogi(), "np.sqrt(v) + self.eps), m, v", "np.sqrt(v + self.eps)), m, v"),
-    (o.ADOPT(), "return decayed, 1.0 * m, g * g", "return decayed, 1.0 * m, (1 - self.beta2) * g * g"),
+    (o.ADOPT(), "return decayed, m, g * g", "return decayed, m, (1 - self.beta2) * g * g"),
     (o.ADOPT(), "t - 1 if", "t if"),
     (o.ADOPT(), "np.maximum(np.sqrt(v), self.eps)", "(np.sqrt(v) + self.eps)"),
     (o.ACProp(), "self.beta2 ** (t - 1)", "self.beta2 ** t"),

@@ -10,6 +10,8 @@ from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
     from refgrad.oracle.cases import Cases
+    from refgrad.oracle.identification import Identification
+    from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
@@ -22,12 +24,14 @@ __all__ = [
     "ArgumentError",
     "CandidateError",
     "Cases",
+    "Identification",
     "Inputs",
     "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
     "estimators",
+    "identify",
     "optimizers",
     "quantizers",
     "sparsity",
@@ -35,6 +39,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "identify": "refgrad.oracle.identify",
+    "Identification": "refgrad.oracle.identification",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",

@@ -239,11 +239,11 @@ class Rule:
     def numbers(self) -> dict[str, float]:
         """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
         found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
-        for field, rule in self.nested().items():
+        for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
 
-    def nested(self) -> dict[str, Rule]:
+    def inner_rules(self) -> dict[str, Rule]:
         """The hyperparameters that are rules."""
         return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 

@@ -53,10 +53,10 @@ class Plan:
     def holds(self) -> Callable[..., bool]:
         """``holds(*free)``: whether the branches on host scalars go the way that was traced."""
         guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & host.names_in(expr)]
-        values = self._function([expr for expr, _ in guards])
-        wanted = tuple(taken for _, taken in guards)
         if not guards:
             return lambda *free: True
+        values = self._function([expr for expr, _ in guards])
+        wanted = tuple(taken for _, taken in guards)
         return lambda *free: tuple(map(bool, values(*free))) == wanted
 
     def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
@@ -77,7 +77,7 @@ def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
     copy = object.__new__(type(rule))
     own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
     values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
-    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.nested().items()}
+    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
     for name, value in values.items():
         object.__setattr__(copy, name, value)
     return copy
@@ -129,6 +129,11 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
             return plan
     known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted))
     return known[-1]
+
+
+def known_plans(rule: Rule, ndim: int) -> list[Plan]:
+    """The plans of a rule that were asked for so far."""
+    return list(rule.__dict__.get("_plans", {}).get(ndim, []))
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:

@@ -81,6 +81,16 @@ def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:
         return _odd_float32(values).astype(dtype).astype(np.float64)
 
 
+def cast(values: np.ndarray, name: str, rounding: str) -> np.ndarray:
+    """Float64 values rounded onto the grid of a dtype by name, "nearest" or "truncated", and back as float64."""
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    near = round_to(np.asarray(values, dtype=np.float64), dtype)
+    if rounding == "nearest":
+        return near
+    beyond = np.abs(near) > np.abs(values)
+    return np.where(beyond, np.nextafter(near.astype(dtype), np.asarray(0, dtype)).astype(np.float64), near)
+
+
 def _odd_float32(values: np.ndarray) -> np.ndarray:
     near = values.astype(np.float32)
     toward_zero = np.where(np.abs(near.astype(np.float64)) > np.abs(values), np.nextafter(near, np.float32(0)), near)

@@ -133,6 +133,13 @@ def power(x: Any, exponent: Any, ops: Any) -> Any:
     return ops.where(exponent == 0.0, 1.0, result)
 
 
+def power_of_two(k: Any, ops: Any) -> Any:
+    """2**k for a whole number k, exactly as far as the format reaches."""
+    bounded = ops.where(k < -1100.0, -1100.0, k)
+    bounded = ops.where(bounded > 1100.0, 1100.0, bounded)
+    return ops.where(k == k, ops.scale(ops.constant(bounded, 1.0), bounded), k)
+
+
 # ---------------------------------------------------------------------------------------------------- sine and cosine
 
 _BITS = 1400
@@ -346,6 +353,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "tanh": (tanh, tanh),
     "log": (log, log),
     "power": (power, power),
+    "power_of_two": (power_of_two, power_of_two),
     "sin": (sin, sin_of_float32),
     "cos": (cos, cos_of_float32),
 }

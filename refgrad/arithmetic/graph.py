@@ -18,7 +18,10 @@ REDUCTIONS = frozenset({"sum", "max"})
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation. ``attribute`` is an input's name, a scalar's host expression, or what a reduction runs over."""
+    """One operation.
+
+    ``attribute`` is an input's name, a scalar's host expression, what a reduction runs over, or a step function.
+    """
 
     index: int
     op: str
@@ -157,7 +160,7 @@ class Tracer(Carrier):
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
         if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
             raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
-        return Tracer(self.builder.node(op, nodes, over, over), self.builder)
+        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), over), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

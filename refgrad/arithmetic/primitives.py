@@ -7,7 +7,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from refgrad.errors import bad_argument
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row", "column"]
+#: what a reduction runs over: "tensor", "row" or "column"
+Over = str
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
@@ -34,7 +35,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "sum").reshape(shape)
 
 
-def tree_max(x: Any, over: Over = "tensor") -> Any:
+def tree_max(x: Any, over: Over | str = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
@@ -42,7 +43,7 @@ def tree_max(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "max").reshape(shape)
 
 
-def length(x: Any, over: Over = "tensor") -> Any:
+def length(x: Any, over: Over | str = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a host scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
@@ -88,6 +89,11 @@ def power(x: Any, exponent: Any) -> Any:
     Within 3 + 2 |exponent log x| units in the last place of float64, rounded once to the dtype of ``x``.
     """
     return _elementary("power", x, exponent)
+
+
+def power_of_two(k: Any) -> Any:
+    """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
+    return _elementary("power_of_two", k)
 
 
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:

@@ -23,6 +23,18 @@ def lines(op: str, result: str, operands: list[str], dtype: np.dtype) -> list[st
     return [*writer.lines, f"{result} = {dtype}({value})"]
 
 
+def function_name(op: str) -> str:
+    """What a kernel calls a function that it defines."""
+    return f"elementary_{op}"
+
+
+def definition(op: str, dtype: np.dtype) -> list[str]:
+    """A function of its own, compiled once however often the kernel calls it."""
+    operands = ["a", "b"][: 2 if op == "power" else 1]
+    body = [*lines(op, "value", operands, dtype), "return value"]
+    return ["@function", f"def {function_name(op)}({', '.join(operands)}):", *("    " + line for line in body)]
+
+
 def rounding(op: str, result: str, x: str, dtype: np.dtype) -> list[str]:
     """The lines of rint, floor and ceil; a result of zero keeps the sign of its argument."""
     kind = str(dtype)

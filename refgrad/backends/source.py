@@ -66,13 +66,22 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
     arrays = tuple(dict.fromkeys([*graph.inputs(), *stored]))
     scalars = [node for node in graph.nodes if node.op == "scalar"]
     names = [*(a + "_at" for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
-    lines = [f"# {title}", f"def kernel({', '.join(['n', *names])}):"]
+    lines = [f"# {title}", *functions(graph.nodes, dtype), f"def kernel({', '.join(['n', *names])}):"]
     lines += [f"    {name} = carray({name}_at, (n,))" for name in arrays]
     lines += indented(prologue(scalars, dtype), 1)
     lines += ["    for i in range(n):"]
     lines += indented([line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)], 2)
     lines += [f"        {name}[i] = x{node.index}" for name, node in stored.items()]
     return KernelSource("\n".join([*lines, ""]), arrays, len(scalars), dtype)
+
+
+def functions(nodes: Sequence[Node], dtype: np.dtype) -> list[str]:
+    """The elementary functions that nodes call: in float64 they are long, and stand once for all calls.
+
+    In float32 they are short, and written out where they are called, so that loops are vectorized.
+    """
+    called = dict.fromkeys(n.op for n in nodes if n.op in elementary.FUNCTIONS) if dtype == np.float64 else {}
+    return [line for op in called for line in elementary_source.definition(op, dtype)]
 
 
 def outputs(graph: Graph) -> dict[str, Node]:
@@ -96,6 +105,8 @@ def element(node: Node, dtype: np.dtype) -> list[str]:
         return [f"x{node.index} = {node.attribute}[i]"]
     names = [f"x{a.index}" for a in node.args]
     if node.op in elementary.FUNCTIONS:
+        if dtype == np.float64:
+            return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
         return elementary_source.lines(node.op, f"x{node.index}", names, dtype)
     if node.op in ("rint", "floor", "ceil"):
         return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)

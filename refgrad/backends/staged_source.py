@@ -13,7 +13,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.primitives import BLOCK
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import TEMPLATES, KernelSource, element, indented, outputs, prologue
+from refgrad.backends.source import TEMPLATES, KernelSource, element, functions, indented, outputs, prologue
 
 FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
 
@@ -47,7 +47,11 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
         folded.insert(0, "buffer")
     pointers = (*arrays, *small, *folded)
     names = [*(a + "_at" for a in pointers), *(f"scalar{i}" for i in range(len(scalars)))]
-    text = [f"# {title}", f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):"]
+    text = [
+        f"# {title}",
+        *functions(sweep.nodes, dtype),
+        f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):",
+    ]
     text += [f"    {name} = carray({name}_at, (n,))" for name in pointers]
     text += indented(prologue(scalars, dtype), 1)
     text += indented([_small(n, "0") for n in sweep.small if n.level not in ("row", "column")], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -85,8 +86,8 @@ class ADOPT(Optimizer):
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         if t == 1:
-            decayed = p - self.lr * self.weight_decay * p if self.first_step == "decays" else 1.0 * p
-            return decayed, 1.0 * m, g * g
+            decayed = p - self.lr * self.weight_decay * p if self.first_step == "decays" else p
+            return decayed, m, g * g
         scaled = g / np.maximum(np.sqrt(v), self.eps)
         if self.clip != "none":
             bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent
@@ -161,6 +162,11 @@ class AdamaxW(Optimizer):
         "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
     state = State(m=zeros_like_param, u=zeros_like_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """Without eps, no gradient at all is zero over zero."""
+        reason = "without eps an element that has seen no gradient becomes NaN"
+        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + (1 - self.beta1) * g

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -45,6 +46,10 @@ class ASGD(Optimizer):
     )
     state = State(average=copy_of_param, eta=Slot(fill="lr", host=True), mu=host_number(1.0))
 
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "lambd decays the parameter at every step"}
+
     def update(self, p: Any, g: Any, average: Any, eta: Any, mu: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay:
             g = g + self.weight_decay * p
@@ -86,6 +91,13 @@ class ScheduleFreeSGD(Optimizer):
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
     state = State(z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
 
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {
+            "still": "the point is computed anew from two others, and rounded",
+            "no rate": "the weights are powers of lr, which is positive",
+        }
+
     def update(self, p: Any, g: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any) -> tuple[Any, ...]:
         return schedule_free(p, g, z, weight_sum, lr_max, t, self)
 
@@ -108,6 +120,13 @@ class ScheduleFreeAdamW(Optimizer):
 
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
     state = State(v=zeros_like_param, z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {
+            "still": "the point is computed anew from two others, and rounded",
+            "no rate": "the weights are powers of lr, which is positive",
+        }
 
     def update(self, p: Any, g: Any, v: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
@@ -162,4 +181,4 @@ class COCOB(Optimizer):
         new = start + bet * (largest + reward)
         if self.applied == "by_difference":
             new = p + (new - p)
-        return new, 1.0 * start, largest, total, reward, theta
+        return new, start, largest, total, reward, theta

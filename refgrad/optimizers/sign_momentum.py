@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -96,6 +97,10 @@ class Rprop(Optimizer):
         "ICNN 1993, equations 4 to 7",
     )
     state = State(g_prev=zeros_like_param, step_size=Slot(fill="lr"))
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"no rate": "lr is the first size of the steps, which is positive"}
 
     def update(self, p: Any, g: Any, g_prev: Any, step_size: Any, t: Any) -> tuple[Any, ...]:
         turn = g * g_prev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -96,6 +97,10 @@ class Fromage(Optimizer):
         "On the distance between two neural networks and the stability of learning",
         "arXiv:2002.03432, Algorithm 1",
     )
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "the parameter shrinks by a factor at every step"}
 
     def update(self, p: Any, g: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         p_norm, g_norm = norm(p), norm(g)

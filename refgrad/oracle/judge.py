@@ -59,8 +59,8 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         graph = step.plan.graph
         if graph.small or graph.reductions() or step.after["p"].size <= CHUNK:
-            return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
-        return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
+            return judge_outputs(enclosure, step.before, scalars, step.after, policy)
+        return _judge_in_chunks(enclosure, step, scalars, policy)
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
@@ -88,7 +88,7 @@ def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> di
 
 
 def _judge_in_chunks(
-    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy, dtype: np.dtype
+    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     shape, size = step.after["p"].shape, step.after["p"].size
     before = {n: _part(b, slice(None)) for n, b in step.before.items()}
@@ -97,7 +97,7 @@ def _judge_in_chunks(
     for start in range(0, size, CHUNK):
         cut = slice(start, start + CHUNK)
         inputs = {n: _part(b, cut) for n, b in before.items()}
-        parts.append(_judge(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy, dtype))
+        parts.append(judge_outputs(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy))
     judged = {
         n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
         for n in parts[0][0]
@@ -120,19 +120,20 @@ def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
 _FIELDS = ("status", "truth", "low", "high")
 
 
-def _judge(
+def judge_outputs(
     enclosure: Enclosure,
     before: Mapping[str, Bounded],
     scalars: list[Bounded],
     after: Mapping[str, np.ndarray],
     policy: Policy,
-    dtype: np.dtype,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
+    shapes = (a.shape for n, a in after.items() if n not in enclosure.graph.small)
+    shape = next(shapes, next(iter(after.values())).shape)
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide if n != "p"}
-    observed["p"] = conditioned(wide["p"], dtype, model)
+    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide}
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
@@ -143,8 +144,8 @@ def _judge(
         for n in branch.sets:
             if n not in wide:
                 small = n in enclosure.graph.small
-                shape = np.shape(branch.sets[n].value) if small else after["p"].shape
-                carried[n] = _hull(carried.get(n), branch.sets[n], shape)
+                extent = np.shape(branch.sets[n].value) if small else shape
+                carried[n] = _hull(carried.get(n), branch.sets[n], extent)
     best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.values()))
     return best, carried
 

@@ -15,12 +15,15 @@ from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
+from refgrad.oracle.changes import Change
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
+from refgrad.oracle.screen import Screen
+from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
@@ -100,13 +103,13 @@ def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
 
 
 def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
-    def rejudge(changes: Mapping[str, Any], policy: Policy) -> Mapping[str, v.Count] | None:
-        rules = [rule.replace(**changes) for rule in record.rules]
-        if rules[0].slots().keys() != record.rules[0].slots().keys():
-            return None
-        return judge_record(record, rules, policy).counts
+    """What the run is instead, as far as a search that looks at a few elements finds it."""
 
-    return known.departures(record.rules[0], claim.policy, rejudge)
+    def judged(change: Change) -> Mapping[str, v.Count]:
+        rules = [rule.replace(**change.rule) for rule in record.rules]
+        return judge_record(record, rules, change.policy_of(claim.policy), change.plans).counts
+
+    return known.searched(Search(Screen(record, claim.policy)), judged)
 
 
 def _counterexample(least: Inputs) -> Counterexample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from refgrad.oracle.drive import Record, fits
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
-from refgrad.tracing import free_names, free_values, plan_for
+from refgrad.tracing import Plan, free_names, free_values, plan_for
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Outcome:
     failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
 
 
-def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outcome:
+#: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
+Plans = Callable[[Optimizer, int, tuple[float, ...]], Plan]
+
+
+def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for) -> Outcome:
     """Every completed step of every leaf, in order of steps."""
     counts: dict[str, Count] = {}
     tightest: dict[str, float] = {}
     first: Finding | None = None
     failing: tuple[int, int, tuple[int, ...]] | None = None
     locked = True
-    leaves = [_Leaf(record, leaf, rules[leaf], policy) for leaf in range(len(rules))]
+    leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
     for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
@@ -53,8 +57,8 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outc
 class _Leaf:
     """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
 
-    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy) -> None:
-        self.record, self.index, self.rule, self.policy = record, index, rule, policy
+    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy, plans: Plans) -> None:
+        self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
         self.locked = True
         self.carried: dict[str, Bounded] = {}
@@ -114,7 +118,7 @@ class _Leaf:
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
         free = free_values(p.shape, {"t": t, **hosts})
-        plan = plan_for(self.rule, p.ndim, free)
+        plan = self.plans(self.rule, p.ndim, free)
         self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
         after["p"] = self.record.seen[t].params[self.index]

@@ -168,8 +168,8 @@ class Verdict:
 
         A finding's floats have besides the shortest decimal that reads back in the tensor's dtype.
         """
-        found = self.first and {"first": _plain(asdict(self.first), self.first.dtype)}
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **_plain(asdict(self)), **(found or {})}
+        found = self.first and {"first": plain(asdict(self.first), self.first.dtype)}
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self)), **(found or {})}
 
     def to_json(self, **options: Any) -> str:
         """The verdict as strict JSON."""
@@ -181,11 +181,12 @@ class Verdict:
         return render(self)
 
 
-def _plain(value: Any, dtype: str | None = None) -> Any:
+def plain(value: Any, dtype: str | None = None) -> Any:
+    """A record's fields as what JSON holds; with a dtype, floats also as its shortest decimals."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, dtype) for k, v in value.items()}
+        return {str(k): plain(v, dtype) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v, dtype) for v in value]
+        return [plain(v, dtype) for v in value]
     if isinstance(value, float):
         number = {"value": value if math.isfinite(value) else str(value), "hex": value.hex()}
         return number if dtype is None else {**number, "decimal": shortest(value, dtype)}

@@ -21,6 +21,7 @@ JUDGES: Mapping[str, str] = {
     "optimizer": "refgrad.oracle.stepped",
     "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
+    "quantizer": "refgrad.oracle.quantized",
 }
 
 
@@ -66,13 +67,13 @@ def verify(
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
     if not isinstance(rule, Rule) or rule.kind not in JUDGES:
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
-    if not dtypes.is_float(_dtype(dtype)):
+    if not dtypes.is_float(as_dtype(dtype)):
         raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
     request = Request(
         candidate=candidate,
         rule=rule,
         steps=steps,
-        dtype=_dtype(dtype),
+        dtype=as_dtype(dtype),
         seed=seed,
         policy=Policy.of(policy),
         inputs=inputs,
@@ -84,7 +85,8 @@ def verify(
     return importlib.import_module(JUDGES[rule.kind]).judge(request)
 
 
-def _dtype(value: Any) -> np.dtype:
+def as_dtype(value: Any) -> np.dtype:
+    """A float dtype by name; `ArgumentError` for anything else."""
     import ml_dtypes
 
     try:

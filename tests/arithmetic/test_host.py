@@ -17,6 +17,7 @@ OPERATIONS = {
     "mul": lambda a, b: a * b,
     "div": lambda a, b: a / b,
     "pow": lambda a, b: a**b,
+    "mod": lambda a, b: a % b,
     "neg": lambda a, b: -a,
     "sqrt": lambda a, b: np.sqrt(a),
     "log": lambda a, b: np.log(a),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ X, G = RANDOM.standard_normal((7, 2, 3)), RANDOM.standard_normal((7, 2, 3))
 GAMMA, BETA = np.asarray([1.5, -0.5]), np.asarray([0.25, 2.0])
 MEAN, VARIANCE = np.asarray([0.5, -1.0]), np.asarray([2.0, 0.5])
 
+EPS = o.GhostBatchNorm().eps
 PARTS = {
     "sized": [[0, 1, 2, 3, 4], [5, 6]],
     "even": [[0, 1, 2, 3], [4, 5, 6]],
@@ -27,43 +30,48 @@ def statistics(channel: list[float], eps: float) -> tuple[Tracked, Tracked, Trac
     return centre, variance, root(variance + eps)
 
 
+def check_forward(
+    x: np.ndarray, parts: list[list[int]], momentum: float, running: str, got: tuple[Any, Any, Any]
+) -> None:
+    """Output and running statistics from those of `MEAN` and `VARIANCE`, each within its bound."""
+    for c in range(2):
+        kept = [lift(MEAN[c]), lift(VARIANCE[c])]
+        for part in parts:
+            channel = x[part, c].ravel().tolist()
+            centre, variance, below = statistics(channel, EPS)
+            holds(got[0][part, c], [lift(GAMMA[c]) * ((lift(v) - centre) / below) + float(BETA[c]) for v in channel])
+            n = len(channel)
+            seen = variance * n / (n - 1) if running == "unbiased" else variance
+            kept = [a * (1 - momentum) + momentum * b for a, b in zip(kept, (centre, seen), strict=True)]
+        holds([got[1][c], got[2][c]], kept)
+
+
+def check_gradient(parts: list[list[int]], got: tuple[Any, ...]) -> None:
+    """The gradients of `G` by the input, gamma and beta, each within its bound."""
+    for c in range(2):
+        products: list[Tracked] = []
+        for part in parts:
+            channel, g = X[part, c].ravel().tolist(), G[part, c].ravel().tolist()
+            centre, _, below = statistics(channel, EPS)
+            x_hat = [(lift(v) - centre) / below for v in channel]
+            along, flat = mean(a * b for a, b in zip(x_hat, g, strict=True)), mean(g)
+            want = [lift(GAMMA[c]) / below * (lift(a) - flat - b * along) for a, b in zip(g, x_hat, strict=True)]
+            holds(got[0][part, c], want)
+            products += [a * b for a, b in zip(x_hat, g, strict=True)]
+        holds(got[1][c], [total(products)])
+        holds(got[2][c], [total(G[:, c].ravel().tolist())])
+
+
 @pytest.mark.parametrize("running", ["unbiased", "biased"])
 @pytest.mark.parametrize("parts", list(PARTS))
 def test_forward(parts: str, running: str) -> None:
     rule = o.GhostBatchNorm(size=5, parts=parts, running=running, momentum=0.25)
-    y, means, variances = rule(X, GAMMA, BETA, MEAN, VARIANCE)
-    for c in range(2):
-        kept = [lift(MEAN[c]), lift(VARIANCE[c])]
-        for part in PARTS[parts]:
-            channel = X[part, c].ravel().tolist()
-            centre, variance, below = statistics(channel, rule.eps)
-            want = [lift(GAMMA[c]) * ((lift(x) - centre) / below) + float(BETA[c]) for x in channel]
-            holds(y[part, c], want)
-            n = len(channel)
-            seen = variance * n / (n - 1) if running == "unbiased" else variance
-            kept = [0.75 * kept[0] + 0.25 * centre, 0.75 * kept[1] + 0.25 * seen]
-        holds([means[c], variances[c]], kept)
+    check_forward(X, PARTS[parts], 0.25, running, rule(X, GAMMA, BETA, MEAN, VARIANCE))
 
 
 @pytest.mark.parametrize("parts", list(PARTS))
 def test_gradient(parts: str) -> None:
-    rule = o.GhostBatchNormGradient(size=5, parts=parts)
-    g_x, g_gamma, g_beta = rule(X, GAMMA, G)
-    for c in range(2):
-        products = []
-        for part in PARTS[parts]:
-            channel, g = X[part, c].ravel().tolist(), G[part, c].ravel().tolist()
-            centre, _, below = statistics(channel, rule.eps)
-            x_hat = [(lift(x) - centre) / below for x in channel]
-            along = mean(a * b for a, b in zip(x_hat, g, strict=True))
-            flat = mean(g)
-            holds(
-                g_x[part, c],
-                [lift(GAMMA[c]) / below * (lift(a) - flat - b * along) for a, b in zip(g, x_hat, strict=True)],
-            )
-            products += [a * b for a, b in zip(x_hat, g, strict=True)]
-        holds(g_gamma[c], [total(products)])
-        holds(g_beta[c], [total(G[:, c].ravel().tolist())])
+    check_gradient(PARTS[parts], o.GhostBatchNormGradient(size=5, parts=parts)(X, GAMMA, G))
 
 
 def test_laws() -> None:
@@ -92,35 +100,41 @@ def test_a_part_of_one_number_has_no_unbiased_variance() -> None:
         o.GhostBatchNorm()(X, np.ones(3), BETA, MEAN, VARIANCE)
 
 
-def test_torch_on_each_part() -> None:
-    torch = pytest.importorskip("torch")
-    layer = torch.nn.BatchNorm1d(2, momentum=0.25).double()
+def prepared(layer: Any) -> Any:
+    """A torch layer with the numbers of this page."""
+    import torch
+
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor(GAMMA))
-        layer.bias.copy_(torch.tensor(BETA))
-        layer.running_mean.copy_(torch.tensor(MEAN))
-        layer.running_var.copy_(torch.tensor(VARIANCE))
+        for theirs, mine in [
+            (layer.weight, GAMMA),
+            (layer.bias, BETA),
+            (layer.running_mean, MEAN),
+            (layer.running_var, VARIANCE),
+        ]:
+            theirs.copy_(torch.tensor(mine))
+    return layer
+
+
+def test_torch_on_each_part() -> None:
+    """torch's layer, one part after the other, is within the same bounds."""
+    torch = pytest.importorskip("torch")
+    layer = prepared(torch.nn.BatchNorm1d(2, momentum=0.25).double())
     x = torch.tensor(X, requires_grad=True)
     out = torch.cat([layer(part) for part in torch.split(x, 5)])
     out.backward(torch.tensor(G))
-    y, mean_, variance = o.GhostBatchNorm(size=5, momentum=0.25)(X, GAMMA, BETA, MEAN, VARIANCE)
-    g_x, g_gamma, g_beta = o.GhostBatchNormGradient(size=5)(X, GAMMA, G)
-    pairs = [(out, y), (layer.running_mean, mean_), (layer.running_var, variance), (x.grad, g_x)]
-    for theirs, mine in [*pairs, (layer.weight.grad, g_gamma), (layer.bias.grad, g_beta)]:
-        # both are within a bound of 21 numbers' sums of the truth (see above): twice that
-        assert np.max(np.abs(theirs.detach().numpy() - mine)) <= 2 * 64 * 21 * 2.0**-53
+    statistics_ = layer.running_mean.numpy(), layer.running_var.numpy()
+    check_forward(X, PARTS["sized"], 0.25, "unbiased", (out.detach().numpy(), *statistics_))
+    check_gradient(PARTS["sized"], tuple(t.grad.numpy() for t in (x, layer.weight, layer.bias)))
 
 
 def test_tabnet() -> None:
-    package = pytest.importorskip(
-        "pytorch_tabnet.tab_network", reason="pytorch-tabnet is not installed", exc_type=ImportError
-    )
+    reason = "pytorch-tabnet is not installed"
+    package = pytest.importorskip("pytorch_tabnet.tab_network", reason=reason, exc_type=ImportError)
     torch = pytest.importorskip("torch")
     layer = package.GBN(2, virtual_batch_size=5, momentum=0.25).double()
+    prepared(layer.bn)
     flat = X[:, :, 0].copy()
-    out = layer(torch.tensor(flat))
-    y, mean_, variance = o.GhostBatchNorm(size=5, momentum=0.25, parts="even")(
-        flat, np.ones(2), np.zeros(2), np.zeros(2), np.ones(2)
+    out = layer(torch.tensor(flat)).detach().numpy()
+    check_forward(
+        flat, PARTS["even"], 0.25, "unbiased", (out, layer.bn.running_mean.numpy(), layer.bn.running_var.numpy())
     )
-    for theirs, mine in [(out, y), (layer.bn.running_mean, mean_), (layer.bn.running_var, variance)]:
-        assert np.max(np.abs(theirs.detach().numpy() - mine)) <= 2 * 64 * 7 * 2.0**-53

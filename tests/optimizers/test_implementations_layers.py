@@ -11,7 +11,8 @@ import refgrad
 from refgrad import optimizers as o
 
 F32 = {"scalars": "float32"}
-TORCH_EPS = 2.0**-23
+#: torch's own eps is that of the parameter's dtype
+TORCH_ADAFACTOR = o.Adafactor(eps_placement="clamp", eps1=2.0**-23, weight_decay=1e-3)
 
 
 def torch_adafactor(params: Any, lr: float, weight_decay: float, foreach: bool = False) -> Any:
@@ -23,7 +24,7 @@ def torch_adafactor(params: Any, lr: float, weight_decay: float, foreach: bool =
 def test_torch_adafactor(foreach: bool) -> None:
     """Its eps is the float32 epsilon where None is given."""
     pytest.importorskip("torch")
-    rule = o.Adafactor(eps_placement="clamp", eps1=TORCH_EPS, weight_decay=1e-3)
+    rule = TORCH_ADAFACTOR
     verdict = refgrad.verify(torch_adafactor, rule, options={"foreach": foreach}).raise_if_wrong()
     assert verdict.mode == "step-locked"
     random = np.random.default_rng(0)
@@ -64,6 +65,15 @@ PACKAGES: list[tuple[str, str, Any, dict[str, Any]]] = [
         o.Adafactor(decay="step", beta1=0.9, weight_decay=1e-3),
         {"betas": (0.9, 0.999)},
     ),
+    ("pytorch_optimizer", "MADGRAD", o.MADGRAD(weights="padded"), {}),
+    # without its slow average, AdEMAMix is AdamW
+    (
+        "pytorch_optimizer",
+        "AdEMAMix",
+        o.CautiousAdamW(),
+        {"cautious": True, "alpha": 0.0, "weight_decouple": True},
+    ),
+    ("pytorch_optimizer", "Lion", o.CautiousLion(weight_decay=0.1), {"cautious": True}),
     ("pytorch_optimizer", "SM3", o.SM3(eps=1e-30), {}),
     ("pytorch_optimizer", "LARS", o.LARS(buffer_holds="directions", weight_decay=0.1), {}),
     ("pytorch_optimizer", "Fromage", o.Fromage(), {}),

@@ -29,6 +29,14 @@ OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
     ("optax.contrib:adopt", o.ADOPT(**F32), {}),
     ("optax.contrib:acprop", o.ACProp(deviation="old", weight_decay=0.1, **F32), {}),
     ("optax:adamaxw", o.AdamaxW(eps_placement="inside_max", **F32), {}),
+    (
+        "optax:adagrad",
+        o.Adagrad(lr=0.1, initial_accumulator_value=0.1, eps=1e-7, eps_placement="inside", **F32),
+        {},
+    ),
+    ("optax:rmsprop", o.RMSprop(lr=0.1, alpha=0.9, eps_placement="inside", **F32), {}),
+    ("optax:optimistic_adam_v2", o.OptimisticAdam(nesterov=True, **F32), {}),
+    ("optax:optimistic_adam_v2", o.OptimisticAdam(alpha=0.7, beta=0.3, **F32), {"nesterov": False}),
     ("optax:nadamw", o.NAdamW(**F32), {}),
 ]
 

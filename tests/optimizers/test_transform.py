@@ -111,18 +111,6 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
             rule(*arrays[:-1], np.zeros((9, 9, 9, 9, 9)))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_body_in_float32_is_near_the_one_in_float64(name: str) -> None:
-    """A body that computed in another precision than it is handed would agree to float64's digits, or not at all."""
-    rule = rules(Transform)[name]()
-    arrays = [a.astype(np.float32) for a in ARGUMENTS[name]]
-    narrow, wide = leaves(rule(*arrays)), leaves(rule(*(a.astype(np.float64) for a in arrays)))
-    for a, b in zip(narrow, wide, strict=True):
-        size = np.max(np.abs(np.asarray(b)), initial=0.0)
-        # inputs of order one and a few dozen operations of condition below 2**8: 2**14 units roundoff
-        assert np.all(np.abs(np.asarray(a, np.float64) - b) <= 2.0**-10 * max(size, 2.0**-10)), (a, b)
-
-
 def test_numbers_out_of_range_are_refused() -> None:
     for make, text in [
         (lambda: o.NormTest(threshold=1.0), "threshold"),

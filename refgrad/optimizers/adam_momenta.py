@@ -203,6 +203,7 @@ class LaProp(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-15
     weight_decay: NonNegative = 0.0
+    hidden_eps: NonNegative = 1e-15
     averaged: Annotated[
         str,
         Choice(
@@ -214,7 +215,7 @@ class LaProp(Optimizer):
         str,
         Choice(
             outside="eps is added to the root of the corrected second moment (the paper)",
-            hidden="1e-15 is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
         ),
     ] = "outside"
 
@@ -228,7 +229,7 @@ class LaProp(Optimizer):
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
         if self.eps_placement == "hidden":
-            direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + 1e-15) + self.eps)
+            direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + self.hidden_eps) + self.eps)
         else:
             direction = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
         if self.averaged == "steps":

@@ -150,15 +150,13 @@ def test_half_the_mean_is_a_tie_that_goes_to_zero() -> None:
     assert codes.tolist() == [0, 0, 1, 1]
 
 
-RULES = [
-    BWN(),
-    TWN(),
-    TTQ(),
+BITNET = [
     BitNetWeights(),
     BitNetWeights(floor="clamped"),
     BitNetActivations(),
     BitNetActivations(quotient="reciprocal"),
 ]
+RULES = [BWN(), TWN(), TTQ(), *BITNET]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
@@ -37,6 +37,7 @@ OUTCOMES: Mapping[str, tuple[float, ...]] = {
     "sign": (-1.0, 0.0, 1.0),
     **dict.fromkeys(COMPARE, (0.0, 1.0)),
     **dict.fromkeys(ROUND, (-1.0, 1.0)),
+    "step": (-1.0, 1.0),
 }
 
 
@@ -60,6 +61,8 @@ class _State:
     values: dict[int, Any] = field(default_factory=dict)
     ambiguous: np.ndarray | None = None
     open: Node | None = None
+    #: by reduction: what its operand may be under every way through the decisions of its elements
+    hulls: Mapping[int, Bounded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +96,43 @@ class Enclosure:
             scalars: the graph's host scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
         """
+        hulls: dict[int, Bounded] = {}
+        for _ in self._mixed:  # each time around, one more of them has operands that are settled
+            runs = [state.values for state, _ in self._explored(inputs, scalars, observed, hulls)]
+            if len(runs) == 1:
+                break
+            hulls = {n.index: bounds.hull([values[n.args[0].index] for values in runs]) for n in self._mixed}
+        levels = {n.index: n.level for n in self.graph.nodes}
+        for state, sets in self._explored(inputs, scalars, observed, hulls):
+            tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
+            shared = tuple((i, state.forced[i]) for i in tensors)
+            yield Branch(sets, state.ambiguous, shared)
+
+    @cached_property
+    def _mixed(self) -> tuple[Node, ...]:
+        """Reductions of elements that were decided one by one: of a sum, some may have gone one way and some another."""
+
+        def decided(node: Node) -> bool:
+            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for n in walk(node.args[0]))
+
+        return tuple(node for node in self.graph.reductions() if decided(node))
+
+    def _explored(
+        self,
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        hulls: Mapping[int, Bounded],
+    ) -> Iterator[tuple[_State, dict[str, Bounded]]]:
+        """Every way through the decisions, with what it leads to."""
         pending: list[dict[int, float]] = [{}]
         produced = 0
         while pending and produced < MOST_BRANCHES:
-            state = _State(pending.pop())
+            state = _State(pending.pop(), hulls=hulls)
             sets = self._evaluate(state, inputs, scalars, observed)
             if state.open is None:
                 produced += 1
-                levels = {n.index: n.level for n in self.graph.nodes}
-                tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
-                shared = tuple((i, state.forced[i]) for i in tensors)
-                yield Branch(sets, state.ambiguous, shared)
+                yield state, sets
                 continue
             for outcome in OUTCOMES[state.open.op]:
                 pending.append({**state.forced, state.open.index: outcome})
@@ -167,7 +196,7 @@ class Enclosure:
         if node.op == "where":
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
-            return self._reduce(node, args[0])
+            return self._reduce(node, state.hulls.get(node.index, args[0]))
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
@@ -221,28 +250,43 @@ class Enclosure:
             return self._sign(node, args[0], state)
         if node.op in ROUND:
             return self._round(node, args[0], state)
+        if node.op == "step":
+            return self._step(node, args[0], state)
         a, b = args
         result = COMPARE[node.op](a.value, b.value)
-        reach = a.bound() + b.bound()
+        reach = a.reach_of_decision() + b.reach_of_decision()
         ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
         return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
 
     def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
         result = np.sign(x.value)
-        ambiguous = (x.bound() > 0) & ~(np.abs(x.value) > x.bound()) & ~np.isnan(x.value)
+        reach = x.reach_of_decision()
+        ambiguous = (reach > 0) & ~(np.abs(x.value) > reach) & ~np.isnan(x.value)
 
         def outcome_array(outcome: float) -> np.ndarray:
-            reachable = {-1.0: x.value - x.bound() < 0, 1.0: x.value + x.bound() > 0}.get(outcome, True)
+            reachable = {-1.0: x.value - reach < 0, 1.0: x.value + reach > 0}.get(outcome, True)
             return np.where(reachable, outcome, result)
 
         return Bounded(self._take(node, result, ambiguous, state, outcome_array))
 
     def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
         """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-        whole = ROUND[node.op]
-        result, low, high = whole(x.value), whole(x.value - x.bound()), whole(x.value + x.bound())
+        whole, reach = ROUND[node.op], x.reach_of_decision()
+        result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
         value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
+
+    def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
+        """A step function: what it gives at the lower or at the upper end."""
+        function = node.attribute
+        result = function(x.value)
+        if x.error is None:
+            return Bounded(result)
+        low, high = function(x.value - x.error), function(x.value + x.error)
+        unknown = ~np.isfinite(x.error)
+        ambiguous = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
+        value = self._take(node, result, ambiguous, state, lambda outcome: low if outcome < 0 else high)
+        return Bounded(value, np.where(unknown, np.inf, 0.0))
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():

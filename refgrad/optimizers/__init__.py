@@ -3,7 +3,7 @@
 from refgrad.optimizers.adagrad import Adadelta, Adagrad
 from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
 from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
-from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, QHAdam, SimplifiedAdEMAMix
+from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, OptimisticAdam, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
 from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
 from refgrad.optimizers.adaptive_batch import (
@@ -18,6 +18,8 @@ from refgrad.optimizers.adaptive_batch import (
 from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
 from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
+from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
+from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
@@ -49,6 +51,8 @@ from refgrad.optimizers.wrappers import (
     ClipByNorm,
     ClipByValue,
     Lookahead,
+    NonNegative,
+    NormalizedGradient,
 )
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "LAMB",
     "LARS",
     "M3",
+    "MADGRAD",
     "MARS",
     "PID",
     "QHM",
@@ -90,6 +95,8 @@ __all__ = [
     "AveragedWeights",
     "BatchPerceptron",
     "BatchScaledRate",
+    "CautiousAdamW",
+    "CautiousLion",
     "Centralize",
     "ClipByGlobalNorm",
     "ClipByNorm",
@@ -116,10 +123,13 @@ __all__ = [
     "NAdam",
     "NAdamW",
     "NearestNeighborAverage",
+    "NonNegative",
     "NormTest",
     "NormalizedBatchPerceptron",
+    "NormalizedGradient",
     "NormalizedLogisticDescent",
     "NovoGrad",
+    "OptimisticAdam",
     "OptimisticGradient",
     "ParameterScaledRate",
     "Perceptron",

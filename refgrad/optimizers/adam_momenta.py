@@ -264,3 +264,34 @@ class Grams(Optimizer):
         v_hat = v / (1 - self.beta2**t)
         direction = np.sign(g) * np.abs(m_hat / (np.sqrt(v_hat) + self.eps))
         return p - self.lr * (direction + self.weight_decay * p), m, v
+
+
+class OptimisticAdam(Optimizer):
+    """Adam that takes the last change of its direction for the next.
+
+    Source: Daskalakis et al. 2018, arXiv:1711.00141, Algorithm 1, generalized as `OptimisticGradient`; before the first step
+    the direction did not change. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+    nesterov: Annotated[bool, Flag("the direction is that of Nesterov's Adam (optax's default)")] = False
+
+    citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
+    state = State(m=zeros_like_param, v=zeros_like_param, last=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, last: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.nesterov:
+            m_hat = self.beta1 * m / (1 - self.beta1 ** (t + 1)) + (1 - self.beta1) * g / (1 - self.beta1**t)
+        else:
+            m_hat = m / (1 - self.beta1**t)
+        direction = m_hat / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
+        if t == 1:
+            last = direction
+        return p - self.lr * ((self.alpha + self.beta) * direction - self.beta * last), m, v, direction

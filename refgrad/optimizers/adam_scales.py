@@ -86,8 +86,8 @@ class ADOPT(Optimizer):
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         if t == 1:
-            decayed = p - self.lr * self.weight_decay * p if self.first_step == "decays" else 1.0 * p
-            return decayed, 1.0 * m, g * g
+            decayed = p - self.lr * self.weight_decay * p if self.first_step == "decays" else p
+            return decayed, m, g * g
         scaled = g / np.maximum(np.sqrt(v), self.eps)
         if self.clip != "none":
             bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent

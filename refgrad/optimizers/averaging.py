@@ -93,7 +93,10 @@ class ScheduleFreeSGD(Optimizer):
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
-        return {"no rate": "the weights of the average are powers of lr, which is positive"}
+        return {
+            "still": "the point is computed anew from two others, and rounded",
+            "no rate": "the weights are powers of lr, which is positive",
+        }
 
     def update(self, p: Any, g: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any) -> tuple[Any, ...]:
         return schedule_free(p, g, z, weight_sum, lr_max, t, self)
@@ -120,7 +123,10 @@ class ScheduleFreeAdamW(Optimizer):
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
-        return {"no rate": "the weights of the average are powers of lr, which is positive"}
+        return {
+            "still": "the point is computed anew from two others, and rounded",
+            "no rate": "the weights are powers of lr, which is positive",
+        }
 
     def update(self, p: Any, g: Any, v: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
@@ -175,4 +181,4 @@ class COCOB(Optimizer):
         new = start + bet * (largest + reward)
         if self.applied == "by_difference":
             new = p + (new - p)
-        return new, 1.0 * start, largest, total, reward, theta
+        return new, start, largest, total, reward, theta

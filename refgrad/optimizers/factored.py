@@ -6,6 +6,7 @@ which the factored second moment is the whole one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,6 +72,10 @@ class Adafactor(Optimizer):
     )
     state = State(v_row=Slot(level="row"), v_column=Slot(level="column"), m=Slot(when="beta1"))
 
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "the step is relative to a root mean square, which overflows for huge parameters"}
+
     def update(self, p: Any, g: Any, v_row: Any, v_column: Any, m: Any, t: Any) -> tuple[Any, ...]:
         size = np.minimum(self.lr, 1 / np.sqrt(t)) if self.relative_step else 1.0 * self.lr
         if self.scale_parameter:
@@ -81,7 +86,7 @@ class Adafactor(Optimizer):
         v_row, v_column, middle = factored_means(v_row, v_column, square, p, beta)
         if clamp:
             middle = np.maximum(middle, self.eps1)
-        v = v_row * v_column / middle
+        v = v_row / middle * v_column
         if clamp:
             v = np.maximum(v, self.eps1 * self.eps1)
         u = g / np.sqrt(v)
@@ -129,14 +134,14 @@ class CAME(Optimizer):
         self, p: Any, g: Any, m: Any, v_row: Any, v_column: Any, s_row: Any, s_column: Any, t: Any
     ) -> tuple[Any, ...]:
         v_row, v_column, middle = factored_means(v_row, v_column, g * g + self.eps1, p, self.beta2)
-        u = g / np.sqrt(v_row * v_column / middle)
+        u = g / np.sqrt(v_row / middle * v_column)
         u = u / np.maximum(1.0, np.sqrt(mean(u * u, p, "tensor")) / self.clip_threshold)
         m = self.beta1 * m + (1 - self.beta1) * u
         step = m
         if p.ndim >= 2:
             instability = (u - m) * (u - m) + self.eps2
             s_row, s_column, middle = factored_means(s_row, s_column, instability, p, self.beta3)
-            step = m / np.sqrt(s_row * s_column / middle)
+            step = m / np.sqrt(s_row / middle * s_column)
         return p - self.lr * (step + self.weight_decay * p), m, v_row, v_column, s_row, s_column
 
 

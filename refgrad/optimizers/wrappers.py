@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -37,12 +38,12 @@ class Lookahead(Wrapper):
         p = step(p, g)
         if self.sync == "at_once":
             if t == 1:
-                return p, 1.0 * p
+                return p, p
             t = t - 1
         if t % self.k == 0:
             slow = slow + self.alpha * (p - slow)
             p = slow
-        return p, 1.0 * slow
+        return p, slow
 
 
 class AveragedWeights(Wrapper):
@@ -175,3 +176,41 @@ class Centralize(Wrapper):
         if p.ndim > 1:
             g = g - tree_sum(g, "row") / length(p, "row")
         return (step(p, g),)
+
+
+class NormalizedGradient(Wrapper):
+    """The inner rule on gradients divided by the norm of all parameters' gradients together.
+
+    Source: Nesterov 1984; Hazan et al. 2015, arXiv:1507.02030, Algorithm 1. Without gradients it is zero over zero.
+    """
+
+    couples = True
+    citation = Citation(
+        "Hazan et al. 2015",
+        "Beyond Convexity: Stochastic Quasi-Convex Optimization",
+        "arXiv:1507.02030, Algorithm 1",
+    )
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "without gradients it is zero over zero"}
+
+    def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        return (step(p, g / norm(g)),)
+
+
+class NonNegative(Wrapper):
+    """The inner rule, and its point projected on numbers that are not negative.
+
+    Source: Goldstein 1964, projected gradient descent.
+    """
+
+    citation = Citation("Goldstein 1964", "Convex programming in Hilbert space", "Bulletin of the AMS 70(5)")
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        reason = "negative parameters become zero"
+        return {"odd": reason, "still": reason}
+
+    def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        return (np.maximum(step(p, g), 0.0),)

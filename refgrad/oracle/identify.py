@@ -17,6 +17,7 @@ from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.identification import Explanation, Identification
 from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.sameness import same
 from refgrad.oracle.screen import Screen
@@ -151,7 +152,7 @@ def _trials(
     refused: list[Exception] = []
     for claim in claims:
         try:
-            record = drive(subject, claim, inputs, limit)
+            record = _driven(subject, claim, inputs, limit)
         except (ArgumentError, CandidateError) as error:
             refused.append(error)
             continue
@@ -175,7 +176,12 @@ def _screened(subject: Candidate, claim: Optimizer, record: Record, limit: float
         record.inputs.names,
         record.inputs.seed,
     )
-    return drive(subject, claim, small, limit)
+    return _driven(subject, claim, small, limit)
+
+
+def _driven(subject: Candidate, claim: Optimizer, inputs: Inputs, limit: float) -> Record:
+    record = drive(subject, claim, inputs, limit)
+    return joined(record, claim) if claim.scope == "tree" else record
 
 
 def _searched(trials: list[_Trial]) -> list[_Trial]:

@@ -85,7 +85,7 @@ class Screen:
     @cached_property
     def couples(self) -> bool:
         """Whether some rule reduces over a tensor, so that elements cannot be judged apart."""
-        return any(
+        return any(rule.scope == "tree" for rule in self.record.rules) or any(
             bool(plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.reductions())
             for rule, p in zip(self.record.rules, self.record.inputs.p, strict=True)
         )
@@ -110,7 +110,7 @@ class Screen:
             rules = [rule.replace(**change.rule) if change.rule else rule for rule in self.record.rules]
             if [r.slots().keys() for r in rules] != [r.slots().keys() for r in self.record.rules]:
                 return None
-            if not self.locked:
+            if not self.locked or any(rule.scope == "tree" for rule in rules):
                 return judge_record(self._part, self._part_rules(change), policy, change.plans).counts
             total: dict[str, Count] = {}
             for stack in self.stacks:

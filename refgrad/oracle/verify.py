@@ -21,6 +21,7 @@ JUDGES: Mapping[str, str] = {
     "optimizer": "refgrad.oracle.stepped",
     "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
+    "quantizer": "refgrad.oracle.quantized",
 }
 
 

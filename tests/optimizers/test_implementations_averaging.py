@@ -18,6 +18,7 @@ TORCH: list[tuple[str, Any, dict[str, Any]]] = [
 
 OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
     ("optax.contrib:cocob", o.COCOB(applied="by_difference", **F32), {}),
+    ("optax.contrib:madgrad", o.MADGRAD(weights="padded", applied="by_difference", weight_decay=0.1, **F32), {}),
     ("optax.contrib:schedule_free_sgd", o.ScheduleFreeSGD(weight_decay=0.1, **F32), {}),
     ("optax.contrib:schedule_free_adamw", o.ScheduleFreeAdamW(weight_decay=0.1, **F32), {}),
 ]

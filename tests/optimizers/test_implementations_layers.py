@@ -65,6 +65,15 @@ PACKAGES: list[tuple[str, str, Any, dict[str, Any]]] = [
         o.Adafactor(decay="step", beta1=0.9, weight_decay=1e-3),
         {"betas": (0.9, 0.999)},
     ),
+    ("pytorch_optimizer", "MADGRAD", o.MADGRAD(weights="padded"), {}),
+    # without its slow average, AdEMAMix is AdamW
+    (
+        "pytorch_optimizer",
+        "AdEMAMix",
+        o.CautiousAdamW(),
+        {"cautious": True, "alpha": 0.0, "weight_decouple": True},
+    ),
+    ("pytorch_optimizer", "Lion", o.CautiousLion(weight_decay=0.1), {"cautious": True}),
     ("pytorch_optimizer", "SM3", o.SM3(eps=1e-30), {}),
     ("pytorch_optimizer", "LARS", o.LARS(buffer_holds="directions", weight_decay=0.1), {}),
     ("pytorch_optimizer", "Fromage", o.Fromage(), {}),

@@ -35,6 +35,8 @@ OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
         {},
     ),
     ("optax:rmsprop", o.RMSprop(lr=0.1, alpha=0.9, eps_placement="inside", **F32), {}),
+    ("optax:optimistic_adam_v2", o.OptimisticAdam(nesterov=True, **F32), {}),
+    ("optax:optimistic_adam_v2", o.OptimisticAdam(alpha=0.7, beta=0.3, **F32), {"nesterov": False}),
     ("optax:nadamw", o.NAdamW(**F32), {}),
 ]
 

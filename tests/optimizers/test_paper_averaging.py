@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from mpmath import mpf
@@ -49,7 +50,24 @@ def cocob(w: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     return s["start"] + beta * (s["largest"] + s["reward"])
 
 
+def madgrad(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, pad: Any = 0) -> np.ndarray:
+    """The exponent is the float nearest to a third, which is what the rule states."""
+    g = g + h.weight_decay * x
+    weight = (h.lr + pad) * mpmath.sqrt(t)
+    s["s"] = s["s"] + weight * g
+    s["square"] = s["square"] + weight * g**2
+    third = np.frompyfunc(lambda a: a ** mpf(1 / 3) if a else mpf(0), 1, 1)
+    z = s["start"] - s["s"] / (third(s["square"]) + h.eps)
+    return h.momentum * x + (1 - h.momentum) * z
+
+
+def madgrad_padded(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return madgrad(x, g, s, t, h, h.eps)
+
+
 PAPERS: list[tuple[Any, Paper]] = [
+    (o.MADGRAD(weight_decay=0.1), madgrad),
+    (o.MADGRAD(weights="padded", applied="by_difference", eps=0.01), madgrad_padded),
     (o.ASGD(t0=3.0, weight_decay=0.1), asgd),
     (o.ASGD(lambd=0.5), asgd),
     (o.ScheduleFreeSGD(weight_decay=0.1), schedule_free_sgd),

@@ -10,7 +10,7 @@ import pytest
 from mpmath import mpf
 
 from refgrad import optimizers as o
-from tests.optimizers.exact_tensors import Paper, check, larger, norm, rms, root, smaller
+from tests.optimizers.exact_tensors import Paper, check, larger, norm, rms, root, sign, smaller
 
 State = dict[str, Any]
 
@@ -161,7 +161,28 @@ def sm3(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     return p - h.lr * direction
 
 
+def kept(u: np.ndarray, g: np.ndarray, least: bool = False) -> np.ndarray:
+    """The cautious direction: what agrees, times what makes up for the rest."""
+    mask = np.frompyfunc(lambda a, b: mpf(1) if a * b > 0 else mpf(0), 2, 1)(u, g)
+    share = mask.sum() / mask.size
+    return u * mask * (1 / max(share, mpf(1e-3)) if least else mask.size / (mask.sum() + 1))
+
+
+def cautious_adamw(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    moments(s, g, h.beta1, h.beta2)
+    u = s["m"] / (1 - h.beta1**t) / (root(s["v"] / (1 - h.beta2**t)) + h.eps)
+    return (1 - h.lr * h.weight_decay) * p - h.lr * kept(u, g)
+
+
+def cautious_lion(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    u = sign(h.beta1 * s["m"] + (1 - h.beta1) * g)
+    s["m"] = h.beta2 * s["m"] + (1 - h.beta2) * g
+    return (1 - h.lr * h.weight_decay) * p - h.lr * kept(u, g, least=True)
+
+
 MATRICES: list[tuple[Any, Paper]] = [
+    (o.CautiousAdamW(), cautious_adamw),
+    (o.CautiousLion(weight_decay=0.1, rescaling="at_least"), cautious_lion),
     (o.LARS(weight_decay=0.1), lars),
     (o.LARS(weight_decay=0.1, ratio="joint"), lars_joint),
     (o.LARS(buffer_holds="directions", without_decay="plain"), lars_plain),

@@ -233,6 +233,17 @@ def nadamw(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return p * (1 - h.lr * h.weight_decay) - h.lr * m_bar / (mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps)
 
 
+def optimistic_adam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    m = s["m"] / (1 - h.beta1**t)
+    if h.nesterov:
+        m = h.beta1 * s["m"] / (1 - h.beta1 ** (t + 1)) + (1 - h.beta1) * g / (1 - h.beta1**t)
+    step = m / (mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps)
+    before = step if t == 1 else s["last"]
+    s["last"] = step
+    return p - h.lr * h.alpha * step - h.lr * h.beta * (step - before)
+
+
 PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.SGDW(dampening=0.3), sgdw),
     (o.SGDW(dampening=0.3, nesterov=True, decay="scaled", first_step="undamped"), sgdw_scaled),
@@ -268,6 +279,8 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.ACProp(deviation="old"), acprop_old),
     (o.AdamaxW(weight_decay=0.1), adamaxw),
     (o.NAdamW(weight_decay=0.1), nadamw),
+    (o.OptimisticAdam(alpha=0.7, beta=0.3), optimistic_adam),
+    (o.OptimisticAdam(nesterov=True), optimistic_adam),
 ]
 
 

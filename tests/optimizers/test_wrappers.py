@@ -12,7 +12,7 @@ from mpmath import mpf
 import refgrad
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
-from tests.optimizers.exact_tensors import Paper, check, larger, norm, root, smaller
+from tests.optimizers.exact_tensors import Paper, check, gradients, larger, norm, root, smaller
 
 State = dict[str, Any]
 SGD = o.SGD(lr=0.1, momentum=0.9)
@@ -67,6 +67,14 @@ def adaptive_columns(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> 
     return adaptive(p, g, s, t, h, 0)
 
 
+def normalized(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, g / norm(g), s, h)
+
+
+def non_negative(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return larger(sgd(p, g, s, h), mpf(0))
+
+
 def centralized(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     return sgd(p, g - np.mean(g, axis=1, keepdims=True), s, h)
 
@@ -83,13 +91,16 @@ PAPERS: list[tuple[Any, Paper]] = [
     (o.AdaptiveClip(inner=SGD, clipping=0.1), adaptive),
     (o.AdaptiveClip(inner=SGD, clipping=0.5, eps=1.5, units="column"), adaptive_columns),
     (o.Centralize(inner=SGD), centralized),
+    (o.NormalizedGradient(inner=SGD), normalized),
+    (o.NonNegative(inner=SGD), non_negative),
 ]
-RULES = [rule for rule, _ in PAPERS]
 
 
 @pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_the_graph_is_the_papers_equations(rule: Any, paper: Paper) -> None:
-    check(rule, paper)
+    """A gradient of zero has no direction to be normalized to."""
+    grads = gradients((3, 4), 4)[:2] if isinstance(rule, o.NormalizedGradient) else None
+    check(rule, paper, grads=grads)
 
 
 def test_wrappers_compose() -> None:
@@ -166,10 +177,12 @@ OPTAX: list[tuple[Any, Callable[[Any, Any], Any]]] = [
     ),
     (o.Centralize(inner=ADAMW), lambda x, inner: x.chain(x.centralize(), inner)),
     (o.Lookahead(inner=ADAMW, k=2.0), optax_lookahead),
+    (o.NormalizedGradient(inner=ADAMW), lambda x, inner: x.chain(x.contrib.normalize(), inner)),
+    (o.NonNegative(inner=ADAMW), lambda x, inner: x.chain(inner, x.keep_params_nonnegative())),
 ]
 
 
-@pytest.mark.parametrize(("rule", "build"), OPTAX, ids=lambda x: str(x))
+@pytest.mark.parametrize(("rule", "build"), OPTAX, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_optax(rule: Any, build: Callable[[Any, Any], Any]) -> None:
     optax = pytest.importorskip("optax")
     candidate = build(optax, optax.adamw(0.1, weight_decay=0.1))

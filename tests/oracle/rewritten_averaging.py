@@ -7,6 +7,9 @@ from typing import Any
 from refgrad import optimizers as o
 
 MUTANTS: list[tuple[Any, ...]] = [
+    (o.MADGRAD(), "* np.sqrt(t)", "* 1.0"),
+    (o.MADGRAD(), "1 / 3", "1 / 2"),
+    (o.MADGRAD(), "square + weight * g * g", "square + weight * weight * g * g"),
     (o.ASGD(lambd=0.1), "(1 - self.lambd * eta) * p - eta * g", "(1 - self.lambd * self.lr) * p - self.lr * g"),
     (o.ASGD(t0=3.0), "average + mu * (p - average)", "1.0 * p"),
     (o.ASGD(lambd=1.0), "self.lambd * self.lr * t", "self.lambd * t"),
@@ -20,6 +23,7 @@ MUTANTS: list[tuple[Any, ...]] = [
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
+    (o.MADGRAD(), "square + weight * g * g", "square + g * (g * weight)"),
     (o.ASGD(lambd=0.1), "(1 - self.lambd * eta) * p - eta * g", "p - eta * (self.lambd * p + g)"),
     (o.ScheduleFreeSGD(), "schedule_free(p, g, z", "schedule_free(p, 1.0 * g, z"),
     (

@@ -9,6 +9,9 @@ from refgrad import optimizers as o
 DECAYED = {"weight_decay": 0.1}
 
 MUTANTS: list[tuple[Any, ...]] = [
+    (o.CautiousAdamW(), "cautious(direction, g, self)", "direction"),
+    (o.CautiousAdamW(), "cautious(direction, g, self)", "cautious(direction, p, self)"),
+    (o.CautiousLion(), "cautious(np.sign(c), g, self)", "cautious(np.sign(c), c, self)"),
     (o.LARS(**DECAYED), "g_norm + self.weight_decay * p_norm + self.eps", "g_norm + self.eps"),
     (o.LARS(**DECAYED), "self.lr * ratio * decayed", "self.lr * ratio * g"),
     (o.LARS(), "self.trust_coefficient * p_norm / below", "self.trust_coefficient / below"),
@@ -28,7 +31,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.Adafactor(lr=0.5), "1 / np.sqrt(t)", "1 / t"),
     (o.Adafactor(), "beta = 1 - 1 / t**self.decay_exponent", "beta = 1 - 1 / (t + 1)**self.decay_exponent"),
     (o.Adafactor(lr=0.5), "mean(u * u, p", "mean(g * g, p"),
-    (o.Adafactor(), "v_row * v_column / middle", "v_row * v_column"),
+    (o.Adafactor(), "v_row / middle * v_column", "v_row * v_column"),
     (
         o.Adafactor(eps2=1e7),
         'np.maximum(np.sqrt(mean(p * p, p, "tensor")), self.eps2)',
@@ -43,6 +46,8 @@ MUTANTS: list[tuple[Any, ...]] = [
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
+    (o.CautiousAdamW(), "m_hat / (np.sqrt(v_hat) + self.eps)", "m_hat * (1 / (np.sqrt(v_hat) + self.eps))"),
+    (o.CautiousLion(), "self.beta1 * m + (1 - self.beta1) * g", "m + (1 - self.beta1) * (g - m)"),
     (o.LARS(**DECAYED), "self.lr * ratio * decayed", "ratio * (self.lr * decayed)"),
     (o.Fromage(), "self.lr * ratio * g", "ratio * (self.lr * g)"),
     (o.NovoGrad(), "g / (np.sqrt(v) + self.eps)", "g * (1 / (np.sqrt(v) + self.eps))"),
@@ -54,7 +59,7 @@ LEGAL: list[tuple[Any, ...]] = [
     ),
     (o.AdamMini(), "tree_sum(g * g, over) / length(p, over)", "tree_sum(g * g / length(p, over), over)"),
     (o.Adafactor(), "u = g / np.sqrt(v)", "u = g * (1 / np.sqrt(v))"),
-    (o.CAME(), "m / np.sqrt(s_row * s_column / middle)", "m * np.sqrt(middle / s_row) / np.sqrt(s_column)"),
+    (o.CAME(), "m / np.sqrt(s_row / middle * s_column)", "m * np.sqrt(middle / s_row) / np.sqrt(s_column)"),
     (
         o.SM3(),
         "self.momentum * buffer + (1 - self.momentum) * direction",

@@ -9,6 +9,8 @@ from refgrad import optimizers as o
 DECAYED = {"weight_decay": 0.1}
 
 MUTANTS: list[tuple[Any, ...]] = [
+    (o.OptimisticAdam(), "self.beta * last", "self.beta * direction"),
+    (o.OptimisticAdam(nesterov=True), "self.beta1 ** (t + 1)", "self.beta1 ** t"),
     (o.SGDW(), "self.lr * step - self.weight_decay * p", "self.lr * step - self.lr * self.weight_decay * p"),
     (o.SGDW(dampening=0.3), "(1 - self.dampening) * g", "g"),
     (o.SGDW(nesterov=True), "g + self.momentum * buffer", "buffer + self.momentum * g"),
@@ -53,7 +55,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.Grams(), "np.sqrt(v_hat) + self.eps", "np.sqrt(v_hat + self.eps)"),
     (o.Yogi(), "np.sign(v - g * g) * (g * g)", "(v - g * g)"),
     (o.Yogi(), "np.sqrt(v) + self.eps), m, v", "np.sqrt(v + self.eps)), m, v"),
-    (o.ADOPT(), "return decayed, 1.0 * m, g * g", "return decayed, 1.0 * m, (1 - self.beta2) * g * g"),
+    (o.ADOPT(), "return decayed, m, g * g", "return decayed, m, (1 - self.beta2) * g * g"),
     (o.ADOPT(), "t - 1 if", "t if"),
     (o.ADOPT(), "np.maximum(np.sqrt(v), self.eps)", "(np.sqrt(v) + self.eps)"),
     (o.ACProp(), "self.beta2 ** (t - 1)", "self.beta2 ** t"),
@@ -66,6 +68,11 @@ MUTANTS: list[tuple[Any, ...]] = [
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
+    (
+        o.OptimisticAdam(),
+        "(self.alpha + self.beta) * direction - self.beta * last",
+        "self.alpha * direction + self.beta * (direction - last)",
+    ),
     (o.SGDW(), "p - self.lr * step - self.weight_decay * p", "(1 - self.weight_decay) * p - self.lr * step"),
     (
         o.QHM(lr=0.1),

@@ -7,6 +7,8 @@ from typing import Any
 from refgrad import optimizers as o
 
 MUTANTS: list[tuple[Any, ...]] = [
+    (o.NormalizedGradient(), "g / norm(g)", "g / (norm(g) * norm(g))"),
+    (o.NonNegative(), "np.maximum(step(p, g), 0.0)", "np.abs(step(p, g))"),
     (o.Lookahead(k=2.0), "self.alpha * (p - slow)", "(1 - self.alpha / 2) * (p - slow)"),
     (o.Lookahead(k=2.0), "            p = slow\n", "            p = 1.0 * p\n"),
     (o.AveragedWeights(), "p = step(p, g)\n", "q, p = p, step(p, g)\n    p, q = q, p\n"),
@@ -19,6 +21,8 @@ MUTANTS: list[tuple[Any, ...]] = [
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
+    (o.NormalizedGradient(), "g / norm(g)", "g * (1 / norm(g))"),
+    (o.NonNegative(), "(np.maximum(step(p, g), 0.0),)", "((lambda new: np.where(new > 0, new, 0.0))(step(p, g)),)"),
     (o.Lookahead(k=2.0), "slow + self.alpha * (p - slow)", "(1 - self.alpha) * slow + self.alpha * p"),
     (o.AveragedWeights(), "self.decay * average + (1 - self.decay) * p", "average + (1 - self.decay) * (p - average)"),
     (

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import estimators, optimizers, quantizers
+from refgrad import estimators, optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
     from refgrad.oracle.cases import Cases
+    from refgrad.oracle.identification import Identification
+    from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs import Inputs
+    from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
     from refgrad.oracle.verdict import Verdict
     from refgrad.oracle.verify import verify
@@ -21,22 +24,29 @@ __all__ = [
     "ArgumentError",
     "CandidateError",
     "Cases",
+    "Identification",
     "Inputs",
+    "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
     "estimators",
+    "identify",
     "optimizers",
     "quantizers",
+    "sparsity",
     "verify",
 ]
 
 _LATER = {
+    "identify": "refgrad.oracle.identify",
+    "Identification": "refgrad.oracle.identification",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
     "Inputs": "refgrad.oracle.inputs",
     "Cases": "refgrad.oracle.cases",
+    "MaskInputs": "refgrad.oracle.mask_inputs",
 }
 
 

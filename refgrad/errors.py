@@ -14,6 +14,10 @@ class ArgumentError(RefgradError, ValueError):
     """An argument has a value that is not legal."""
 
 
+class VerdictError(RefgradError, AssertionError):
+    """An implementation is wrong; the text is a report that needs no traceback."""
+
+
 class TraceError(RefgradError, TypeError):
     """A rule's body used an operation that refgrad's arithmetics do not know."""
 

@@ -97,6 +97,19 @@ class Flag:
         return value
 
 
+class Nested:
+    """Another rule, which the rule wraps."""
+
+    def __str__(self) -> str:
+        return "a rule"
+
+    def check(self, name: str, value: object) -> Rule:
+        """The value; `ArgumentError` if it is no rule."""
+        if not isinstance(value, Rule):
+            raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
+        return value
+
+
 Positive = Annotated[float, Range(0.0)]
 NonNegative = Annotated[float, Range(0.0, open_low=False)]
 Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
@@ -128,16 +141,27 @@ class Citation:
 class Slot:
     """One array of state, shaped like the parameter.
 
-    ``fill`` is its first value, or the name of the hyperparameter that gives it; a slot with ``when`` exists only
-    if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a parameter, kept on the host.
+    ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
+    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
+    parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
+    also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
     when: str | None = None
     host: bool = False
+    level: str = "element"
+
+    def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
+        """The array's shape for a parameter of a shape."""
+        if self.level == "element" or not p:
+            return p
+        return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
 
 
 zeros_like_param = Slot()
+copy_of_param = Slot(fill="p")
 
 
 def host_number(fill: float) -> Slot:
@@ -175,6 +199,8 @@ class Rule:
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the source leaves open, and what is the default here; shown in docs/rules.md
+    left_open: ClassVar[str] = ""
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -194,7 +220,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Whole | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -211,8 +237,15 @@ class Rule:
         return {name: getattr(self, name) for name in self.legal()}
 
     def numbers(self) -> dict[str, float]:
-        """The hyperparameters that are numbers; the others choose what the body does."""
-        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
+        found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        for field, rule in self.inner_rules().items():
+            found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
+        return found
+
+    def inner_rules(self) -> dict[str, Rule]:
+        """The hyperparameters that are rules."""
+        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 
     def replace(self, **changes: Any) -> typing.Self:
         """The same rule with other hyperparameters."""
@@ -240,7 +273,7 @@ class Rule:
         raise NotImplementedError
 
     def gives(self) -> Mapping[str, str]:
-        """The results of `body` that are not shaped like the primary array: name -> "row" or "tensor"."""
+        """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
     def hosts(self) -> tuple[str, ...]:
@@ -255,13 +288,14 @@ class Rule:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
         if known is None:
-            known = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            known = {n: dataclasses.replace(s, level=getattr(self, s.level, s.level)) for n, s in present.items()}
             object.__setattr__(self, "_slots", known)
         return known
 
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+        return f"{type(self).__name__}({', '.join(f'{n}={v if isinstance(v, Rule) else repr(v)}' for n, v in changed.items())})"
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

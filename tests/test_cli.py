@@ -73,7 +73,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(refgrad, "verify", verify, raising=False)
     words = "verify a:b --as AdamW beta1=0.5 scalars=float32 --set fused=true --set name=x --policy roundings=5"
-    result = run(*words.split(), "--dtype", "float64", "--no-shrink")
+    result = run(*words.split(), "--state", "m=my_buffer", "--dtype", "float64", "--no-shrink")
     assert (result.exit_code, result.output) == (2, "shown\n")
     assert called == {
         "target": "a:b",
@@ -83,6 +83,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         "seed": 0,
         "policy": {"roundings": 5},
         "options": {"fused": True, "name": "x"},
+        "state_names": {"m": "my_buffer"},
         "shrink": False,
         "time_limit": 60.0,
     }
@@ -115,6 +116,9 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify nowhere_at_all:b --as AdamW", 2, "there is no module 'nowhere_at_all'"),
         (f"verify {ADAMW}_ --as AdamW", 2, "did you mean 'adamw'?"),
         (f"verify {ADAMW} --as AdamW --set fusd=true", 2, "takes no option 'fusd'"),
+        (f"verify {ADAMW} --as AdamW --state m", 64, "--state is 'm'; legal: name=value"),
+        (f"verify {ADAMW} --as AdamW --state q=m", 64, "AdamW() has no state 'q'; legal: m, v"),
+        (f"verify {ADAMW} --as AdamW --state m=momentum", 2, "has no such state"),
     ],
 )
 def test_errors_name_what_is_legal(run: Run, words: str, code: int, message: str) -> None:

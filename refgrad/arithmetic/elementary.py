@@ -85,7 +85,7 @@ def _reduce_by_ln2(x: Any, ops: Any) -> tuple[Any, Any]:
 
 
 def exp(x: Any, ops: Any) -> Any:
-    """e**x within one unit in the last place: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
+    """e**x within 1.25 units in the last place: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
     bounded = ops.where(x < EXP_LOW, EXP_LOW, x)
     bounded = ops.where(bounded > EXP_HIGH, EXP_HIGH, bounded)
     k, r = _reduce_by_ln2(bounded, ops)

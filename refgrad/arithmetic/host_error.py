@@ -63,7 +63,8 @@ def table(precision: str) -> Table:
 
     def logarithm(a: Pair) -> Pair:
         room = a[0] - a[1]
-        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+        carried = math.log(a[0] / room) if room > 0 else math.inf  # the end that is farther off
+        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
 
     def exponential(a: Pair) -> Pair:
         value = math.exp(a[0])
@@ -79,6 +80,7 @@ def table(precision: str) -> Table:
         "mul": unless_exact(operator.mul, product),
         "div": unless_exact(operator.truediv, quotient),
         "pow": power,
+        "mod": lambda a, b: (a[0] % b[0], a[1]),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "log": logarithm,

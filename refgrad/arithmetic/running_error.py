@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import Format
 
 Array = np.ndarray
@@ -130,6 +132,8 @@ def _settle(value: Array, error: Array, model: Model) -> Bounded:
         value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
         maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
         error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
     return Bounded(value, error)
 
 
@@ -147,10 +151,14 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         if term.error is not None:
             error = error + term.error
     spread = magnitude + error
+    # the interpolation form may round where the sum itself does not
+    exactly = _exact_sum(terms, np.asarray(value), model) if interpolation is None else None
     if interpolation is not None:
         spread = spread + interpolation
-    settled = _settle(np.asarray(value), np.asarray(error + (model.charge * (len(terms) - 1)) * spread), model)
-    settled = settled._replace(sure=_exact_sum(terms, np.asarray(value), model))
+    error = error + (model.charge * (len(terms) - 1)) * spread
+    if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
+        error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
+    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -202,7 +210,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
-    error, reach, least = _partial_products(error, above, high, low, model)
+    error, reach, least = _partial_products(error, above, below, high, low, model)
+    if operations == 1:
+        error = np.where(_only_scales(above, below, value, model), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
@@ -210,7 +220,25 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = _exact_product(above, below, value, model)
+    value, error = _uncertain_nan(value, error, (*above, *below))
     return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least, sure=sure)
+
+
+def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
+    """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
+    if not np.isnan(value).any():
+        return value, error
+    open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
+    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
+    return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
+
+
+def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
+    """Where one of two exact factors is a power of two, and the result is a normal number or zero: nothing is rounded."""
+    known = [b.bound() == 0.0 for b in (*above, *below)]
+    powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
+    power = powers[1] if below else powers[0] | powers[1]
+    return known[0] & known[1] & power & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
@@ -223,7 +251,12 @@ def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
 
 
 def _partial_products(
-    error: Array, above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array], model: Model
+    error: Array,
+    above: Sequence[Bounded],
+    below: Sequence[Bounded],
+    high: Sequence[Array],
+    low: Sequence[Array],
+    model: Model,
 ) -> tuple[Array, Array | None, float]:
     """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
 
@@ -231,11 +264,11 @@ def _partial_products(
     """
     least = most = 1.0
     for factor, known in zip(high, above, strict=True):
-        least *= min(1.0, float(np.min(factor, initial=np.inf)), 1.0 if known.least is None else known.least)
-        most *= max(1.0, float(np.max(factor, initial=0.0)))
+        least *= min(1.0, _smallest(factor), 1.0 if known.least is None else known.least)
+        most *= max(1.0, _largest(factor))
     for factor in low:
-        least *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
-        most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+        least *= min(1.0, float(1.0 / np.float64(_largest(factor))))
+        most *= max(1.0, float(1.0 / np.float64(_smallest(factor))))
     if least >= model.smallest_normal and most <= model.largest:
         return error, None, least
     reach: Array = np.asarray(1.0)
@@ -244,7 +277,21 @@ def _partial_products(
     for factor in low:
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
+    if len(below) > 1:  # divisors may be multiplied first
+        divisor = _quotient([np.maximum(np.abs(b.value) + b.bound(), 1.0) for b in below], [])
+        error = np.where(divisor > model.largest, np.inf, error)
     return np.where(reach > model.largest, np.inf, error), reach, least
+
+
+def _smallest(magnitudes: Array) -> float:
+    """The smallest of them; NaN does not count, for the sake of those beside it."""
+    least = float(np.min(magnitudes, initial=np.inf))
+    return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
+
+
+def _largest(magnitudes: Array) -> float:
+    most = float(np.max(magnitudes, initial=0.0))
+    return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
 def sqrt(x: Bounded, model: Model) -> Bounded:
@@ -361,6 +408,20 @@ def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
     return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
 
 
+def cast(x: Bounded, name: str, rounding: str) -> Bounded:
+    """A value rounded onto the grid of a narrower dtype: by the endpoints, because rounding is monotone."""
+    value = dtypes.cast(x.value, name, rounding)
+    if x.error is None:
+        return Bounded(value)
+    high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
+    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def loosened(x: Bounded, bits: int) -> Bounded:
+    """A value that is known to so many bits only: a model of a rough operation."""
+    return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
+
+
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
     """A declared sum of many terms, in any order or by a balanced tree."""
     steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
@@ -376,3 +437,11 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def hull(values: Sequence[Bounded]) -> Bounded:
+    """The smallest interval that holds all of several values; NaN where one may be."""
+    high = np.max([v.value + v.bound() for v in values], axis=0)
+    low = np.min([v.value - v.bound() for v in values], axis=0)
+    middle = high / 2 + low / 2
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))

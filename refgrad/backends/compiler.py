@@ -60,14 +60,12 @@ def compile_object(source: KernelSource) -> bytes:
     import llvmlite.binding as llvm
     from numba import carray, cfunc, njit, types
 
-    real = getattr(types, str(source.dtype))
+    pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int64": types.int64, "float64": types.float64}
-    names[str(source.dtype)] = real
+    names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
     names["function"] = njit(error_model="numpy", fastmath=False)
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
-    signature = types.void(
-        *[types.intp] * source.integers, *[types.CPointer(real)] * len(source.arrays), *[types.float64] * source.scalars
-    )
+    signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
     text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))

@@ -38,7 +38,7 @@ def _makers() -> str:
 
 def key(source: KernelSource) -> str:
     """What a kernel is known by: its text, its types, and the versions and the processor that it was made for."""
-    parts = [source.text, str(source.dtype), *source.arrays, str(source.scalars), _makers()]
+    parts = [source.text, str(source.dtype), *source.arrays, *source.types, str(source.scalars), _makers()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

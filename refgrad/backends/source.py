@@ -43,13 +43,21 @@ TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign i
 
 @dataclass(frozen=True)
 class KernelSource:
-    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``."""
+    """A kernel's text and what it is called with: ``kernel(*integers, *array pointers, *scalars)``.
+
+    ``types`` are the element types of the arrays where they are not all of ``dtype``.
+    """
 
     text: str
     arrays: tuple[str, ...]
     scalars: int
     dtype: np.dtype
     integers: int = 1
+    types: tuple[str, ...] = ()
+
+    def element_types(self) -> tuple[str, ...]:
+        """The element type of each array."""
+        return self.types or (str(self.dtype),) * len(self.arrays)
 
 
 def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -42,7 +43,13 @@ class Adamax(Optimizer):
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
+    left_open = "division by zero where every gradient was zero"
     state = State(m=zeros_like_param, u=zeros_like_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """Without eps, no gradient at all is zero over zero."""
+        reason = "without eps an element that has seen no gradient becomes NaN"
+        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
 
     def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay and self.decay == "coupled":
@@ -80,6 +87,7 @@ class NAdam(Optimizer):
     decay: DecayKind = "coupled"
 
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
+    left_open = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:
@@ -124,8 +132,7 @@ class RAdam(Optimizer):
         str,
         Choice(
             momentum="before that, steps by the corrected first moment (the paper, torch, optax)",
-            still="before that, no step and no decay (the authors' code with degenerated_to_sgd=False)",
-            decay="before that, no step, but the decoupled decay (pytorch-optimizer)",
+            still="before that, no step and no decay (the authors' code by default, pytorch-optimizer)",
         ),
     ] = "momentum"
     eps_placement: EpsPlacement = "outside"
@@ -134,6 +141,7 @@ class RAdam(Optimizer):
     citation = Citation(
         "Liu et al. 2020", "On the Variance of the Adaptive Learning Rate and Beyond", "arXiv:1908.03265, Algorithm 2"
     )
+    left_open = "eps and decay; whether there are steps where the variance is not tractable (yes in Algorithm 2)"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -145,7 +153,6 @@ class RAdam(Optimizer):
         rho, rho_inf = average_lengths(self, t)
         tractable = {"paper": rho > 4, "torch": rho > 5, "author": rho >= 5}[self.threshold]
         if not tractable:
-            step = self.lr * m_hat if self.before == "momentum" else 0.0
-            return (1.0 * p if self.before == "still" else descend(self, p, step)), m, v
+            return (descend(self, p, self.lr * m_hat) if self.before == "momentum" else 1.0 * p), m, v
         r = rectification(rho, rho_inf)
         return descend(self, p, self.lr * r * over_root(self, m_hat, v, 1 - self.beta2**t)), m, v

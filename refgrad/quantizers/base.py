@@ -12,6 +12,9 @@ from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.errors import ArgumentError, nearest
 from refgrad.rule import Rule
 
+#: below this many elements a kernel is not worth the wait for the compiler
+WORTH_COMPILING = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
@@ -45,6 +48,15 @@ class Quantizer(Rule):
     kind = "quantizer"
     primary = "x"
     parts: ClassVar[tuple[str, ...]] = ("codes",)
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether it is meant for arrays without negative numbers."""
+        return False
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Numbers on which the rule's ties decide, under scales by which nothing is rounded; None where it has none."""
+        return None
 
     def takes(self) -> dict[str, str]:
         """``x``, the array that is quantized."""

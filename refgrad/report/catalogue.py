@@ -74,8 +74,9 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _slot(slot: Slot) -> str:
-    shape = "one float64 number a parameter" if slot.host else "an array like the parameter"
-    return f"{shape}, {slot.fill if isinstance(slot.fill, str) else f'{slot.fill:g}'} at first"
+    shape = "an array like the parameter" if slot.level == "element" else f"one number a {slot.level}"
+    fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
+    return f"{'one float64 number a parameter' if slot.host else shape}, {fill} at first"
 
 
 def _shown(value: object) -> str:

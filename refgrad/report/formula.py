@@ -61,6 +61,17 @@ def host_text(expr: Expr) -> str:
     return _host(expr, TEXT).text
 
 
+def expression(graph: Graph, node: Node) -> str:
+    """One node in plain text, in terms of the graph's inputs, its outputs, and the outputs corrected for their bias."""
+    new = {other.index: name for name, other in graph.outputs.items() if other.args}
+    names = {index: f"{name}'" for index, name in new.items()}
+    for other in graph.nodes:
+        corrected = _Formula._corrected(other, new)
+        if corrected is not None:
+            names[other.index] = TEXT.hat(corrected)
+    return _Formula(graph, TEXT, names=names).render(node).text
+
+
 @dataclass
 class _Formula:
     graph: Graph

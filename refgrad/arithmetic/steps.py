@@ -1,0 +1,191 @@
+"""Functions that rise in steps: rounding to an integer, to a format, to the nearest of a table.
+
+Each is a record that can be applied to arrays, and to one exact number. What it gives never falls as its argument rises,
+so that where an argument is known to within a bound the results at both ends of it are all that is admissible.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from refgrad.arithmetic import rounding, rounding_exact
+from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.errors import bad_argument
+from refgrad.rule import Choice
+
+TIES = Choice(
+    lower="the midpoint is exact; a tie goes to the lower code (argmin of the papers)",
+    upper="the midpoint is exact; a tie goes to the upper code",
+    even="the midpoint is exact; a tie goes to the even code",
+    bitsandbytes="the midpoint is rounded to float32; a tie with that goes to the even code (bitsandbytes on CUDA)",
+)
+
+
+class Step(Protocol):
+    """A step function; equal records are the same function."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Of each element, in the dtype of ``x``; NaN becomes what the record says."""
+
+    def exactly(self, x: Fraction) -> Fraction | float:
+        """Of one number, in exact arithmetic."""
+
+
+def step(x: Any, rule: Step) -> Any:
+    """A step function of an array or of any carrier."""
+    return x._apply("step", x, rule=rule) if isinstance(x, Carrier) else rule(np.asarray(x))
+
+
+@dataclass(frozen=True)
+class Integer:
+    """The nearest integer from ``low`` to ``high``; "even" sends a tie to the even one, "away" away from zero. NaN stays.
+
+    ``unit`` is a power of two of which multiples are taken in place of integers.
+    """
+
+    ties: str = "even"
+    low: float = -math.inf
+    high: float = math.inf
+    unit: float = 1.0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        kind = x.dtype.type
+        x = x / kind(self.unit)
+        if self.ties == "even":
+            whole = np.rint(x)
+        else:
+            whole = np.trunc(x)  # x - whole is exact, where floor(|x| + 0.5) would round
+            whole = np.where(np.isfinite(x), whole + np.copysign(np.abs(x - whole) >= 0.5, x), x).astype(x.dtype)
+        return np.minimum(np.maximum(whole, kind(self.low)), kind(self.high)) * kind(self.unit)
+
+    def exactly(self, x: Fraction) -> Fraction | float:
+        """Of one number, in exact arithmetic."""
+        x = x / Fraction(self.unit)
+        away = Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
+        whole = Fraction(round(x)) if self.ties == "even" else away
+        return (self.low if whole < self.low else self.high if whole > self.high else whole) * Fraction(self.unit)
+
+
+@dataclass(frozen=True)
+class ToFormat:
+    """The value in a small format. NaN stays, where the format has one."""
+
+    format: str
+    mode: str = "nearest_even"
+    overflow: str = "saturate"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        form = MINIFLOATS[self.format]
+        values = rounding.round_to_format(np.where(np.isnan(x), 0.0, x), form, self.mode, self.overflow)
+        return np.where(np.isnan(x), np.nan, values).astype(x.dtype)
+
+    def exactly(self, x: Fraction) -> Fraction | float:
+        """Of one number, in exact arithmetic."""
+        form = MINIFLOATS[self.format]
+        return rounding_exact.value_exactly(rounding_exact.round_exactly(x, form, self.mode, self.overflow), form)
+
+
+@dataclass(frozen=True)
+class SharedScale:
+    """The power of two that a block of OCP MX is divided by, from its largest magnitude; see `SCALE_RULES`.
+
+    It lies between 2**-127 and 2**127; zero gives 2**-127, NaN and infinity give NaN.
+    """
+
+    #: the largest number of the element format, and the power of two that it is at least
+    largest: float
+    largest_exponent: int
+    mantissa_bits: int
+    rule: str = "floor"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        significand, exponent = np.frexp(np.where(np.isfinite(x), x, 1.0))  # 0.5 <= significand < 1, or zero
+        exponent = exponent - 1 - self.largest_exponent
+        if self.rule == "ceil":
+            exponent = exponent + (significand > 0.5)
+        elif self.rule == "even":
+            exponent = exponent + (significand >= 1 - 2.0 ** -(self.mantissa_bits + 2))
+        elif self.rule == "rceil":
+            exponent = exponent + (significand > np.frexp(self.largest)[0])
+        scale = np.ldexp(1.0, np.where(x > 0, np.clip(exponent, -127, 127), -127))
+        return np.where(np.isfinite(x), scale, np.nan).astype(x.dtype)
+
+    def exactly(self, x: Fraction) -> Fraction:
+        """Of one number, in exact arithmetic: by trying the powers in turn."""
+        emax, power = self.largest_exponent, Fraction(2)
+        fits = {
+            "floor": lambda e: x < power ** (e + emax + 1),
+            "ceil": lambda e: x <= power ** (e + emax),
+            "even": lambda e: x < power ** (e + emax + 1) * (1 - power ** -(self.mantissa_bits + 2)),
+            "rceil": lambda e: x <= power**e * Fraction(self.largest),
+        }[self.rule]
+        return power ** next((e for e in range(-127, 127) if fits(e)), 127)
+
+
+SCALE_RULES = Choice(
+    floor="2**(floor(log2 amax) - emax): the specification's; the largest elements may saturate",
+    ceil="2**(ceil(log2 amax) - emax): nothing saturates",
+    even="floor, of amax rounded to the element's mantissa bits, half up",
+    rceil="the least power of two by which nothing saturates: 2**ceil(log2(amax / largest))",
+)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest of ascending float32 values, by a rule for ties. NaN becomes the value nearest to zero."""
+
+    values: tuple[float, ...]
+    ties: str = "lower"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.values, x.dtype)[self.rank(x)]
+
+    def rank(self, x: np.ndarray) -> np.ndarray:
+        """Which of the values it is, counted from 0."""
+        rank = np.searchsorted(self.thresholds(x.dtype), x, side="left")
+        return np.where(np.isnan(x), self.zero, rank)
+
+    @cached_property
+    def zero(self) -> int:
+        """The place of the value nearest to zero."""
+        return int(np.argmin(np.abs(self.values)))
+
+    def thresholds(self, dtype: Any) -> np.ndarray:
+        """For each two neighbours the largest number of a dtype that does not go to the upper one."""
+        dtype = np.dtype(dtype)
+        lower, upper = np.asarray(self.values[:-1]), np.asarray(self.values[1:])
+        middle = (lower + upper) / 2  # exact in float64, whose significands hold those of float32 at their distance
+        if self.ties == "bitsandbytes":
+            middle = ((lower + upper) * 0.5).astype(np.float32).astype(np.float64)
+        goes_up = self._tie_goes_up(np.arange(len(lower)))
+        low = middle.astype(dtype)
+        low = np.where(low.astype(np.float64) > middle, np.nextafter(low, dtype.type(-np.inf)), low)
+        at = low.astype(np.float64) == middle
+        return np.where(at & goes_up, np.nextafter(low, dtype.type(-np.inf)), low).astype(dtype)
+
+    def _tie_goes_up(self, lower: Any) -> Any:
+        """Whether a tie of a code with the next goes to that."""
+        if self.ties in ("lower", "upper"):
+            return lower >= 0 if self.ties == "upper" else lower < 0
+        return lower % 2 == 1
+
+    def exactly(self, x: Fraction) -> Fraction:
+        """Of one number, in exact arithmetic: by its distances from the two values around it."""
+        if self.ties == "bitsandbytes":
+            raise bad_argument("ties", self.ties, "a rule with exact midpoints")
+        values = [Fraction(v) for v in self.values]
+        upper = bisect_right(values, x)
+        if upper in (0, len(values)):
+            return values[max(upper - 1, 0)]
+        lower = bisect_left(values, values[upper - 1])
+        to_lower, to_upper = x - values[upper - 1], values[upper] - x
+        goes_up = to_upper < to_lower or (to_upper == to_lower and bool(self._tie_goes_up(lower)))
+        return values[upper if goes_up else upper - 1]

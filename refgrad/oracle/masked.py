@@ -1,0 +1,277 @@
+"""Judging a mask: the candidate's scores by their enclosure, then its mask given the scores.
+
+A mask is acceptable if some scores in the acceptance sets, and some order of equal ones, give it. That is decided without
+a search: the rule's own selection is run on the scores that favour the mask most (the highest that kept entries may have,
+the lowest that pruned ones may have), with kept entries first among equals. What it returns is the mask itself, or differs
+from it exactly where the mask is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.running_error import Model, exact
+from refgrad.candidates.masks import MaskCandidate, MaskSeen, resolve_mask
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import ArgumentError, CandidateError, bad_argument
+from refgrad.oracle import departures as known
+from refgrad.oracle import verdict as v
+from refgrad.oracle.environment import environment
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.mask_inputs import Arrays, MaskInputs, generate
+from refgrad.oracle.mask_shrink import smallest
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.request import Request
+from refgrad.oracle.verdict import Count, Counterexample, Fault, Finding, Verdict
+from refgrad.oracle.watch import Call, watched
+from refgrad.sparsity.base import Mask
+from refgrad.tracing import free_values, plan_for
+
+
+def judge(request: Request) -> Verdict:
+    """The verdict on a candidate that claims to be a mask."""
+    rule = request.rule
+    assert isinstance(rule, Mask)
+    if not isinstance(request.inputs, MaskInputs | None):
+        raise bad_argument("inputs", request.inputs, "a refgrad.oracle.mask_inputs.MaskInputs, or None")
+    inputs = request.inputs or generate(rule, request.dtype, request.seed)
+    run = _Run(resolve_mask(request.candidate, request.options), rule, inputs)
+    with watched(request.time_limit) as call:
+        for leaf in range(len(inputs.leaves)):
+            if not run.prune(leaf, call):
+                break
+    return _verdict(request, rule, run)
+
+
+@dataclass
+class _Run:
+    """What a candidate made of each leaf, and what it did wrong besides."""
+
+    subject: MaskCandidate
+    rule: Mask
+    inputs: MaskInputs
+    seen: list[MaskSeen | None] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def prune(self, leaf: int, call: Call) -> bool:
+        """Ask for the mask of one leaf; false if it makes no sense to go on."""
+        try:
+            self.seen.append(_ask(self.subject, self.rule, self.inputs.leaves[leaf], call))
+        except CandidateFault as fault:
+            self.seen.append(None)
+            self.faults.append(Fault(fault.kind, leaf + 1, f"{fault} (on {self.inputs.name(leaf)!r})"))
+            return fault.kind != "hung"
+        return True
+
+
+def _ask(subject: MaskCandidate, rule: Mask, arrays: Arrays, call: Call) -> MaskSeen:
+    """The candidate's mask as booleans; what it does wrong is raised as a `CandidateFault`."""
+    given = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+    seen = _answer(subject, rule, given, call)
+    for name, array in given.items():
+        if array.tobytes() != np.ascontiguousarray(arrays[name]).tobytes():
+            raise CandidateFault("mutated", f"{name} was changed")
+    mask, shape = np.asarray(seen.mask), arrays["w"].shape
+    if mask.shape != shape:
+        raise CandidateFault("shape", f"the mask has shape {mask.shape}; legal: {shape}, that of w")
+    if not np.all((mask == 0) | (mask == 1)):
+        raise CandidateFault("structure", "the mask has values besides 0 and 1")
+    scores = None if seen.scores is None else _like_units(np.asarray(seen.scores), rule, shape)
+    return MaskSeen(mask.astype(bool), scores)
+
+
+def _answer(subject: MaskCandidate, rule: Mask, given: Mapping[str, np.ndarray], call: Call) -> MaskSeen:
+    try:
+        return call(lambda: subject.prune(rule, given), subject.name)
+    except (CandidateFault, CandidateError):
+        raise
+    except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+        raise CandidateFault("raised", f"{type(error).__name__}: {error}") from error
+
+
+def _like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.ndarray:
+    """Scores shaped like the weights, or one a unit, arranged as the rule's own."""
+    if not dtypes.is_float(scores.dtype):
+        raise CandidateFault("dtype", f"the scores have dtype {scores.dtype}; legal: a float dtype")
+    if scores.shape == shape:
+        return rule.units(scores)
+    units = rule.units(np.empty(shape, bool))
+    if scores.size != units.shape[0]:
+        raise CandidateFault("shape", f"the scores have shape {scores.shape}; legal: {shape}, or one a unit")
+    return scores.reshape(-1, *[1] * (units.ndim - 1))
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """One leaf judged: the tensors with their statuses, and the scores that decided."""
+
+    tensors: Mapping[str, Judged]
+    count: tuple[int, int]
+    low: np.ndarray
+    high: np.ndarray
+
+
+def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy) -> _Leaf:
+    """The scores (if they were seen) and the mask of one leaf."""
+    given = rule.prepare(arrays["w"], {n: a for n, a in arrays.items() if n != "w"})
+    low, high, judged = _scores(rule, given, seen, model_for(policy, arrays["w"].dtype), policy)
+    # what fills up a ragged unit is no entry of the mask
+    favoured = _folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
+    best = rule.spread(rule.select(np.where(favoured, high, low), favoured), seen.mask.shape)
+    worst = rule.spread(rule.select(np.where(favoured, low, high), ~favoured), seen.mask.shape)
+    status = np.where(seen.mask != best, OUTSIDE, np.where(seen.mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
+    truth = best.astype(np.float64)
+    tensors = {**judged, "mask": Judged(status, truth, truth, truth)}
+    return _Leaf(tensors, (int(seen.mask.sum()), int(best.sum())), low, high)
+
+
+def _folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask of entries as one of units: a unit counts as kept if all of it is."""
+    axes = tuple(i for i, (whole, one) in enumerate(zip(mask.shape, shape, strict=True)) if one == 1 < whole)
+    return np.broadcast_to(mask.all(axis=axes, keepdims=True), shape)
+
+
+def _scores(
+    rule: Mask, given: Mapping[str, np.ndarray], seen: MaskSeen, model: Model, policy: Policy
+) -> tuple[np.ndarray, np.ndarray, dict[str, Judged]]:
+    """The lowest and highest score of each unit; those that were seen are judged, and are then exact."""
+    w = given["w"]
+    free = free_values(w.shape, {})
+    plan = plan_for(rule, w.ndim, free)
+    with np.errstate(all="ignore"):
+        scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
+        inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
+        sets = [b.sets["scores"] for b in Enclosure(plan.graph, model).branches(inputs, scalars, {})]
+        low = np.minimum.reduce([s.value - s.bound() for s in sets])
+        high = np.maximum.reduce([s.value + s.bound() for s in sets])
+        low, high = (
+            np.where(np.isnan(x) & ~np.isnan(sets[0].value), e, x) for x, e in ((low, -np.inf), (high, np.inf))
+        )
+        if seen.scores is None:
+            return low.astype(w.dtype), high.astype(w.dtype), {}
+        wide = seen.scores.astype(np.float64)
+        judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
+    least = min(judged, key=lambda j: int((j.status == OUTSIDE).sum()))
+    return seen.scores, seen.scores, {"scores": least}
+
+
+def _verdict(request: Request, rule: Mask, run: _Run) -> Verdict:
+    done = [(i, seen) for i, seen in enumerate(run.seen) if seen is not None]
+    leaves = {i: judge_leaf(rule, run.inputs.leaves[i], seen, request.policy) for i, seen in done}
+    counts = _counts(leaves.values())
+    faults = run.faults + [_count_fault(run, i, leaf) for i, leaf in leaves.items() if leaf.count[0] != leaf.count[1]]
+    first = next(_findings(run, leaves), None)
+    wrong = first is not None
+    judged = sum(c.inside + c.outside for c in counts.values())
+    least = _shrunk(request, rule, run, first) if wrong and request.shrink else None
+    return Verdict(
+        outcome=v.DIFFERS if wrong or faults else v.CONFORMS if judged else v.UNJUDGED,
+        candidate=run.subject.name,
+        rule=str(rule),
+        policy=request.policy.changed(),
+        mode="the scores, then the mask given the scores" if "scores" in counts else "the mask",
+        steps=len(done),
+        dtype=str(run.inputs.leaves[0]["w"].dtype),
+        seed=run.inputs.seed,
+        counts=counts,
+        first=first,
+        faults=tuple(faults),
+        departures=_departures(request, rule, run, done) if wrong else (),
+        counterexample=None if least is None else _counterexample(least),
+        reproduce=_reproduce(request, rule, run, least),
+        environment=environment(),
+    )
+
+
+def _counts(leaves: Any) -> dict[str, Count]:
+    counts: dict[str, Count] = {}
+    for leaf in leaves:
+        for name, judged in leaf.tensors.items():
+            found = np.bincount(judged.status.reshape(-1), minlength=3)
+            counts[name] = counts.get(name, Count()) + Count(*(int(found[s]) for s in (INSIDE, OUTSIDE, UNDECIDED)))
+    return counts
+
+
+def _count_fault(run: _Run, index: int, leaf: _Leaf) -> Fault:
+    size = run.inputs.leaves[index]["w"].size
+    message = f"{leaf.count[0]} of {size} entries are kept on {run.inputs.name(index)!r}; legal: {leaf.count[1]}"
+    return Fault("count", index + 1, message)
+
+
+def _findings(run: _Run, leaves: Mapping[int, _Leaf]) -> Any:
+    for index, leaf in leaves.items():
+        for name, judged in leaf.tensors.items():
+            outside = np.argwhere(judged.status == OUTSIDE)
+            if len(outside):
+                yield _finding(run, index, leaf, name, judged, tuple(int(i) for i in outside[0]))
+
+
+def _finding(run: _Run, index: int, leaf: _Leaf, name: str, judged: Judged, at: tuple[int, ...]) -> Finding:
+    arrays, seen = run.inputs.leaves[index], run.seen[index]
+    assert seen is not None
+    observed = seen.mask if name == "mask" or seen.scores is None else seen.scores
+    value, truth = float(observed[at]), float(judged.truth[at])
+    low, high = float(judged.low[at]), float(judged.high[at])
+    ulps = math.inf
+    if name == "scores" and math.isfinite(value) and math.isfinite(truth):
+        ulps = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), observed.dtype))
+    inputs = {
+        n: float(np.broadcast_to(a, arrays["w"].shape)[at]) for n, a in arrays.items() if len(at) == arrays["w"].ndim
+    }
+    dtype = "bool" if name == "mask" else str(observed.dtype)
+    return Finding(index + 1, name, run.inputs.name(index), at, dtype, value, truth, low, high, ulps, inputs)
+
+
+def _departures(
+    request: Request, rule: Mask, run: _Run, done: Sequence[tuple[int, MaskSeen]]
+) -> tuple[v.Departure, ...]:
+    def rejudge(changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
+        other = rule.replace(**changes)
+        if other.takes() != rule.takes():
+            return None
+        return _counts(judge_leaf(other, run.inputs.leaves[i], seen, policy) for i, seen in done)
+
+    return known.departures(rule, request.policy, rejudge)
+
+
+def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding | None) -> MaskInputs:
+    assert first is not None
+
+    def fails(arrays: Arrays) -> bool:
+        try:
+            with watched(request.time_limit) as call:
+                seen = _ask(run.subject, rule, arrays, call)
+            judged = judge_leaf(rule, arrays, seen, request.policy)
+        except (ArgumentError, CandidateFault):
+            return False
+        return any((j.status == OUTSIDE).any() for j in judged.tensors.values())
+
+    return MaskInputs([smallest(run.inputs.leaves[first.step - 1], fails)])
+
+
+def _counterexample(least: MaskInputs) -> Counterexample:
+    text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
+    arrays = least.leaves[0]
+    w = arrays["w"]
+    return Counterexample(str(w.dtype), w.shape, text(w), tuple(text(a) for n, a in arrays.items() if n != "w"))
+
+
+def _reproduce(request: Request, rule: Mask, run: _Run, least: MaskInputs | None) -> str:
+    """A line of Python that gives this verdict again."""
+    name = run.subject.name.partition("(")[0]
+    given = {"options": request.options, "policy": request.policy.changed()}
+    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    head = f"refgrad.verify({repr(name) if ':' in name else name}, refgrad.sparsity.{rule}"
+    dtype = str(run.inputs.leaves[0]["w"].dtype)
+    if least is not None and least.leaves[0]["w"].size <= 64:
+        arrays = {n: a.astype(np.float64).tolist() for n, a in least.leaves[0].items()}
+        text = ", ".join(f"{n}={a!r}" for n, a in arrays.items())
+        return f"{head}, inputs=refgrad.MaskInputs.of({text}, dtype={dtype!r}){extra})"
+    return f"{head}, dtype={dtype!r}, seed={run.inputs.seed}{extra})"

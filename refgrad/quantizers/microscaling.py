@@ -1,0 +1,180 @@
+"""Formats with a small floating-point scale for each short block: OCP MX, and NVFP4."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic import rounding
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.primitives import tree_max
+from refgrad.arithmetic.rounding import check_codes
+from refgrad.arithmetic.steps import SCALE_RULES, Integer, SharedScale, ToFormat, step
+from refgrad.quantizers.cast import codes_of
+from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.rule import Choice, Citation, Whole
+
+E8M0, E4M3, E2M1 = (MINIFLOATS[name] for name in ("float8_e8m0fnu", "float8_e4m3fn", "float4_e2m1fn"))
+
+
+class MX(RowQuantizer):
+    """OCP Microscaling: blocks along the last axis share a power of two; elements are small floats, or 8-bit fixed point.
+
+    Parts: ``scale``, one E8M0 code a block (uint8; 255 is NaN); ``codes``, shaped like ``x``, one an element: uint8, or
+    int8 in units of 1/64 for "int8". A block may be short at the end of the axis. Elements are x / scale rounded to
+    nearest, ties to even, and saturate. A block of zeros has scale 2**-127; zeros keep their sign. NaN or an infinity in a
+    block make its scale NaN, and with it every element.
+    Source: OCP Microscaling Formats (MX) Specification 1.0, 5.1 to 6.3; Rouhani et al. 2023, arXiv:2310.10537.
+    """
+
+    format: Annotated[
+        str,
+        Choice(
+            float8_e4m3fn="MXFP8 E4M3",
+            float8_e5m2="MXFP8 E5M2",
+            float6_e2m3fn="MXFP6 E2M3",
+            float6_e3m2fn="MXFP6 E3M2",
+            float4_e2m1fn="MXFP4",
+            int8="MXINT8: two's complement in units of 1/64",
+        ),
+    ] = "float8_e4m3fn"
+    scale_rule: Annotated[str, SCALE_RULES] = "floor"
+    block_size: Annotated[int, Whole(1)] = 32
+    int8_range: Annotated[
+        str,
+        Choice(
+            symmetric="from -127/64 to 127/64, as the specification recommends",
+            full="from -128/64 to 127/64",
+        ),
+    ] = "symmetric"
+
+    parts = ("scale", "codes")
+    citation = Citation(
+        "Rouhani et al. 2023", "Microscaling Data Formats for Deep Learning", "arXiv:2310.10537; OCP MX 1.0, 6.3"
+    )
+
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """Blocks along the last axis."""
+        return Layout.last_axis(shape, self.block_size)
+
+    def shared_scale(self) -> SharedScale:
+        """The rule from amax to scale."""
+        if self.format == "int8":
+            return SharedScale(127 / 64, 0, 6, self.scale_rule)
+        form = MINIFLOATS[self.format]
+        return SharedScale(form.largest, form.largest_exponent, form.mantissa_bits, self.scale_rule)
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The rule on rows; ``codes`` are the elements, before they are multiplied by the scale."""
+        x = given["x"]
+        scale = step(tree_max(np.abs(x), "row"), self.shared_scale())
+        if self.format == "int8":
+            lowest = -127 if self.int8_range == "symmetric" else -128
+            codes = step(x / scale, Integer("even", lowest, 127, unit=1 / 64))
+        else:
+            codes = step(x / scale, ToFormat(self.format))
+        return {"scale": scale, "codes": codes, "y": self.restore({"scale": scale, "codes": codes})}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """Element times scale."""
+        return parts["codes"] * parts["scale"]
+
+    def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
+        """Scales as E8M0 codes, elements as codes of their format; those of a block with a NaN scale are 0."""
+        if part == "scale":
+            return rounding.encode(values.reshape(-1), E8M0)
+        values = np.where(np.isnan(values), 0, values).astype(values.dtype)
+        if self.format == "int8":
+            return layout.joined((values * 64).astype(np.int8))
+        return layout.joined(codes_of(values, MINIFLOATS[self.format]))
+
+    def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """What codes stand for, in float32."""
+        if part == "scale":
+            return rounding.decode(kept, E8M0).reshape(-1, 1)
+        if self.format == "int8":
+            check_codes(kept.view(np.uint8) if kept.dtype == np.int8 else kept, 256)
+            return layout.cut(kept.astype(np.int8).astype(np.float32) / np.float32(64))
+        return layout.cut(rounding.decode(kept, MINIFLOATS[self.format]))
+
+
+class NVFP4(RowQuantizer):
+    """NVFP4: E2M1 elements, an E4M3 scale for each 16 along the last axis, and a float32 scale of the tensor.
+
+    t = amax / (448 * 6) of the tensor; s = E4M3(clip((amax / 6) / t, 2**-6, 448)) of a block; elements are x * ((1 / t) / s)
+    rounded to E2M1, ties to even, saturating at 6. Parts: ``tensor_scale`` (absent with one level, where t is 1), ``scale``
+    (E4M3 codes, uint8) and ``codes``, one an element, uint8. A tensor of zeros has tensor scale 1 and scales 2**-6. NaN
+    or an infinity in a tensor of two levels makes all of it NaN; with one level, its block.
+    Source: NVIDIA, "Introducing NVFP4", 2025; the arithmetic is that of torchao's nvfp4_quantize.
+    """
+
+    levels: Annotated[
+        str,
+        Choice(two="a float32 scale of the tensor, and one a block", one="a scale a block"),
+    ] = "two"
+    normalize: Annotated[
+        str,
+        Choice(
+            reciprocal="x times ((1 / t) / s), each operation rounded (torchao)",
+            divide="x / (s * t)",
+        ),
+    ] = "reciprocal"
+    block_size: Annotated[int, Whole(1)] = 16
+
+    citation = Citation(
+        "NVIDIA 2025", "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", "NVIDIA blog"
+    )
+
+    @property
+    def parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The scales and the codes."""
+        return ("tensor_scale", "scale", "codes") if self.levels == "two" else ("scale", "codes")
+
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """Blocks along the last axis."""
+        return Layout.last_axis(shape, self.block_size)
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The rule on rows; ``codes`` are the elements, before they are multiplied by the scales."""
+        x = given["x"]
+        amax = tree_max(np.abs(x), "row")
+        found: dict[str, Any] = {}
+        tensor: Any = 1.0
+        if self.levels == "two":
+            tensor = tree_max(amax) / (448.0 * 6.0)
+            tensor = np.where(tensor == 0, 1.0, tensor)
+            found["tensor_scale"] = tensor
+        scale = step(np.minimum(np.maximum(amax / 6.0 / tensor, 2.0**-6), 448.0), ToFormat(E4M3.name))
+        scaled = x / (scale * tensor) if self.normalize == "divide" else x * (1.0 / tensor / scale)
+        codes = step(scaled, ToFormat(E2M1.name))
+        found |= {"scale": scale, "codes": codes}
+        return {**found, "y": self.restore({"tensor_scale": tensor, **found})}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """Element times scale times the tensor's scale."""
+        y = parts["codes"] * parts["scale"]
+        return y * parts["tensor_scale"] if self.levels == "two" else y
+
+    def fitting(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """The tensor's scale may have any shape of one element."""
+        return (
+            kept.reshape(1, 1) if part == "tensor_scale" and np.size(kept) == 1 else super().fitting(part, kept, layout)
+        )
+
+    def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
+        """Codes of E4M3 and E2M1; elements of a block with a NaN scale are 0."""
+        if part == "tensor_scale":
+            return values.reshape(())
+        if part == "scale":
+            return rounding.encode(values.reshape(-1), E4M3)
+        return layout.joined(codes_of(np.where(np.isnan(values), 0, values).astype(values.dtype), E2M1))
+
+    def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """What codes stand for, in float32."""
+        if part == "tensor_scale":
+            return kept.reshape(1, 1)
+        if part == "scale":
+            return rounding.decode(kept, E4M3).reshape(-1, 1)
+        return layout.cut(rounding.decode(kept, E2M1))

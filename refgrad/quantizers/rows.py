@@ -1,0 +1,143 @@
+"""Quantizers whose elements share scales in groups: an array is seen as rows, one a group, padded with zeros.
+
+A rule's body is written once on those rows; the groups are blocks of the flat array, groups along its last axis, its
+channels, or all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.quantizers.base import Quantizer
+from refgrad.tracing import literal
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array is cut into groups: ``lead`` separate stretches, each cut into rows of ``width`` (the last one padded).
+
+    ``axis`` is moved to the front first, where it is not None.
+    """
+
+    shape: tuple[int, ...]
+    lead: int
+    length: int
+    width: int
+    axis: int | None = None
+
+    @classmethod
+    def flat(cls, shape: tuple[int, ...], width: int) -> Layout:
+        """Blocks of the flat array, in C order."""
+        return cls(shape, 1, math.prod(shape), width)
+
+    @classmethod
+    def last_axis(cls, shape: tuple[int, ...], width: int) -> Layout:
+        """Blocks along the last axis, none over the end of a row."""
+        length = shape[-1] if shape else 1
+        return cls(shape, math.prod(shape[:-1]), length, width)
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Layout:
+        """One group."""
+        return cls(shape, 1, math.prod(shape), max(math.prod(shape), 1))
+
+    @classmethod
+    def channels(cls, shape: tuple[int, ...], axis: int) -> Layout:
+        """One group an index of an axis."""
+        if not -len(shape) <= axis < len(shape):
+            raise bad_argument("axis", axis, f"an axis of an array of shape {shape}")
+        count = shape[axis]
+        length = math.prod(shape) // count if count else 0
+        return cls(shape, count, length, max(length, 1), axis)
+
+    @property
+    def per_lead(self) -> int:
+        """Rows a stretch."""
+        return -(-self.length // self.width)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.lead * self.per_lead
+
+    def cut(self, x: np.ndarray, fill: Any = 0) -> np.ndarray:
+        """The rows of an array; a short one is filled up."""
+        if self.axis is not None:
+            x = np.moveaxis(x, self.axis, 0)
+        stretches = np.ascontiguousarray(x).reshape(self.lead, self.length)
+        missing = self.per_lead * self.width - self.length
+        if missing:
+            stretches = np.pad(stretches, ((0, 0), (0, missing)), constant_values=fill)
+        return stretches.reshape(self.rows, self.width)
+
+    def joined(self, rows: np.ndarray) -> np.ndarray:
+        """The array that was cut."""
+        stretches = rows.reshape(self.lead, self.per_lead * self.width)[:, : self.length]
+        if self.axis is None:
+            return stretches.reshape(self.shape)
+        axis = self.axis % len(self.shape)
+        moved = (self.shape[axis], *self.shape[:axis], *self.shape[axis + 1 :])
+        return np.moveaxis(stretches.reshape(moved), 0, axis)
+
+
+class RowQuantizer(Quantizer):
+    """A quantizer whose body is elementwise on rows, with scales that are one a row.
+
+    A subclass writes `layout`; `body`, from ``x`` to the values of the parts and ``y``, what they stand for; and
+    `stored` and `values`, which turn a part's values into what is kept and back. Codes are kept in the shape of the
+    array, scales one a row.
+    """
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Parts that depend on more than the body says: a verdict takes them as they are seen."""
+        return ()
+
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """How an array of a shape is cut."""
+        raise NotImplementedError
+
+    def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
+        """What is kept of a part's values on rows."""
+        raise NotImplementedError
+
+    def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """The values on rows of what was kept."""
+        raise NotImplementedError
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """``y`` from the values of the parts, on rows."""
+        raise NotImplementedError
+
+    def body_parts(self) -> tuple[str, ...]:
+        """What the body gives besides ``y``; parts made of them afterwards are not among them."""
+        return self.parts
+
+    def given(self, x: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+        """What the body is handed: the rows of an array, and what is known of each besides."""
+        return {"x": layout.cut(x)}
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The body run on the rows."""
+        layout = self.layout(x.shape)
+        results = literal(self, self.given(x, layout), {})
+        return {part: self.stored(part, results[part], layout) for part in self.parts}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """`restore` run on the rows."""
+        layout = self.layout(shape)
+        rows = {part: self.values(part, self.fitting(part, arrays[part], layout), layout) for part in self.parts}
+        return layout.joined(np.broadcast_to(self.restore(rows), (layout.rows, layout.width)))
+
+    def fitting(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
+        """What was kept; `ArgumentError` if there is not one an element, or one a row."""
+        wanted = layout.shape if part == "codes" else (layout.rows,)
+        if np.shape(kept) != wanted:
+            raise ArgumentError(f"quantized[{part!r}] has shape {np.shape(kept)}; legal: {wanted}")
+        return kept

@@ -1,0 +1,63 @@
+"""Every mask and sparse method, by name."""
+
+from refgrad.sparsity import allocation, compressed, permutation, schedules
+from refgrad.sparsity.activations import RIA, Wanda, WandaNOfM
+from refgrad.sparsity.asp import ASP
+from refgrad.sparsity.dynamic import ACDC, SET, LotteryTicket, RigL, TopKAST
+from refgrad.sparsity.learned import STR, ContinuousSparsification, HardConcrete, Powerpropagation
+from refgrad.sparsity.magnitude import (
+    Block,
+    L1Filters,
+    L2Filters,
+    Magnitude,
+    NetworkSlimming,
+    NormalizedMagnitude,
+    RandomMask,
+)
+from refgrad.sparsity.n_of_m import SRSTE, NOfM
+from refgrad.sparsity.progressive import MDGF, SDGF
+from refgrad.sparsity.second_order import OBD, OBS, SparseGPT, WoodFisher
+from refgrad.sparsity.sensitivity import FORCE, SNIP, GraSP, Movement, SoftMovement, SynFlow
+from refgrad.sparsity.transposable import Transposable
+
+__all__ = [
+    "ACDC",
+    "ASP",
+    "FORCE",
+    "MDGF",
+    "OBD",
+    "OBS",
+    "RIA",
+    "SDGF",
+    "SET",
+    "SNIP",
+    "SRSTE",
+    "STR",
+    "Block",
+    "ContinuousSparsification",
+    "GraSP",
+    "HardConcrete",
+    "L1Filters",
+    "L2Filters",
+    "LotteryTicket",
+    "Magnitude",
+    "Movement",
+    "NOfM",
+    "NetworkSlimming",
+    "NormalizedMagnitude",
+    "Powerpropagation",
+    "RandomMask",
+    "RigL",
+    "SoftMovement",
+    "SparseGPT",
+    "SynFlow",
+    "TopKAST",
+    "Transposable",
+    "Wanda",
+    "WandaNOfM",
+    "WoodFisher",
+    "allocation",
+    "compressed",
+    "permutation",
+    "schedules",
+]

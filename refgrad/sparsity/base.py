@@ -1,0 +1,165 @@
+"""What every mask can do: score the entries as the paper says, and keep the best of them by integer work."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import as_array
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.rule import Choice, Range, Rule, Whole
+from refgrad.sparsity import counts
+from refgrad.sparsity.selection import NanRank, Ties, keys, top_k
+from refgrad.tracing import literal
+
+Sparsity = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
+
+
+class Mask(Rule):
+    """Which entries of an array are kept.
+
+    A subclass writes `scores` on what it takes (``w``, the weights, and whatever else its arguments name), in NumPy's
+    vocabulary; a pattern, such as `Unstructured` or `NOfM`, writes `select`. A mask is true where the entry is kept.
+    """
+
+    kind = "mask"
+    primary = "w"
+    #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
+    #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
+    inputs: ClassVar[Mapping[str, str]] = {}
+
+    ties: Ties = "low"
+    nan_rank: NanRank = "largest"
+
+    #: ``scores(w, ...)``: one number an entry, or a unit of entries; what is largest is kept
+    scores: ClassVar[Callable[..., Any]]
+
+    def takes(self) -> dict[str, str]:
+        """The arguments of `scores`."""
+        return dict.fromkeys(inspect.signature(self.scores).parameters, "element")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`scores` on values by name."""
+        return {"scores": self.scores(**{name: given[name] for name in self.takes()})}
+
+    def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
+        """Which are kept, as booleans like the scores; among equal scores those that ``prefer`` says go first."""
+        raise NotImplementedError
+
+    def units(self, x: np.ndarray) -> np.ndarray:
+        """An array as `scores` sees it: the first axis runs over the units where whole units are kept or pruned."""
+        return x
+
+    def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """From the units that are kept to the entries that are, as an array of the weights' shape."""
+        return np.broadcast_to(chosen, self.units(np.empty(shape, bool)).shape).reshape(shape).copy()
+
+    def example_shape(self) -> tuple[int, ...]:
+        """A shape of weights that shows all that the rule does."""
+        return (24, 32)
+
+    def prepare(self, w: Any, others: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The arrays that `scores` reads, checked, in the working dtype of ``w`` and arranged in units.
+
+        Raises:
+            ArgumentError: an array that is missing or not taken, of no float dtype, or that does not broadcast to ``w``.
+        """
+        w = as_array(w, "w")
+        wanted = self.takes()
+        others = {n: np.ones_like(w) for n, what in self.inputs.items() if what == "ones"} | dict(others)
+        for name in others:
+            if name not in wanted or name == "w":
+                raise ArgumentError(f"{type(self).__name__} takes no {name!r}; legal: {', '.join(wanted)}")
+        arrays = {}
+        for name in wanted:
+            if name != "w" and name not in others:
+                raise ArgumentError(f"{name} is missing; {type(self).__name__} takes {', '.join(wanted)}")
+            array = w if name == "w" else as_array(others[name], name)
+            try:
+                full = np.broadcast_to(array, w.shape)
+            except ValueError:
+                raise bad_argument(
+                    f"{name}.shape", array.shape, f"one that broadcasts to {w.shape}, that of w"
+                ) from None
+            arrays[name] = self.units(np.ascontiguousarray(full, dtype=dtypes.working(w.dtype)).reshape(w.shape))
+        return arrays
+
+    def score(self, w: Any, **others: Any) -> np.ndarray:
+        """`scores` on arrays, in the working dtype: one number a unit (shaped as `units` arranges them).
+
+        Args:
+            w: the weights, of any float dtype.
+            others: what else `scores` takes, by name; each broadcasts to the shape of ``w``.
+
+        Raises:
+            ArgumentError: what `prepare` says.
+        """
+        return literal(self, self.prepare(w, others), {})["scores"]
+
+    def mask(self, w: Any, **others: Any) -> np.ndarray:
+        """Which entries of ``w`` are kept: booleans of its shape. Arguments and errors are those of `score`."""
+        return self.spread(self.select(self.score(w, **others)), np.shape(w))
+
+    def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
+        """The masks of several tensors; ``others`` are sequences beside ``ws``."""
+        return [self.mask(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
+
+
+class Unstructured(Mask):
+    """Keeps the entries (or units) with the largest scores, as many as a sparsity says, wherever they are."""
+
+    sparsity: Sparsity = 0.5
+    rounding: counts.Rounding = "half_even"
+    counted: counts.Counted = "pruned"
+    at_least: Annotated[int, Whole(0)] = 0
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor (layerwise)",
+            row="one ranking a row w[i, ...] (an output)",
+            together="one ranking over all tensors that are handed to `masks` (global)",
+        ),
+    ] = "tensor"
+
+    def kept(self, size: int) -> int:
+        """How many of so many are kept."""
+        return counts.kept(size, self.sparsity, self.rounding, self.counted, self.at_least)
+
+    def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The largest of each ranking."""
+        by_row = self.granularity == "row" and scores.ndim > 0
+        shape = (scores.shape[0], math.prod(scores.shape[1:])) if by_row else (1, scores.size)
+        ranked = keys(scores, self.nan_rank).reshape(shape)
+        first = None if prefer is None else prefer.reshape(shape)
+        return top_k(ranked, self.kept(shape[1]), self.ties, first).reshape(scores.shape)
+
+    def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
+        """The masks of several tensors, by one ranking if the granularity is "together"."""
+        if self.granularity != "together" or not ws:
+            return super().masks(ws, **others)
+        scores = [self.score(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
+        chosen = self.select(np.concatenate([s.reshape(-1) for s in scores]))
+        pieces = np.split(chosen, np.cumsum([s.size for s in scores])[:-1])
+        return [self.spread(c.reshape(s.shape), np.shape(w)) for c, s, w in zip(pieces, scores, ws, strict=True)]
+
+
+class Structured(Unstructured):
+    """Keeps whole slices along an axis, such as the filters of a convolution."""
+
+    axis: Annotated[int, Whole(0, 7)] = 0
+
+    def units(self, x: np.ndarray) -> np.ndarray:
+        """The slices along the first axis."""
+        if self.axis >= x.ndim:
+            raise bad_argument("w.ndim", x.ndim, f"more than {self.axis}, the axis of {self}")
+        return np.moveaxis(x, self.axis, 0)
+
+    def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Every entry of a slice as the slice."""
+        whole = np.broadcast_to(chosen, (shape[self.axis], *shape[: self.axis], *shape[self.axis + 1 :]))
+        return np.moveaxis(whole, 0, self.axis).copy()

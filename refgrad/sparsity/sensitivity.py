@@ -1,0 +1,190 @@
+"""Masks by how much the loss feels a weight: gradients at the dense or the pruned network, given by the caller."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import exp, tree_sum
+from refgrad.rule import Choice, Citation, Real
+from refgrad.sparsity import schedules
+from refgrad.sparsity.base import Mask, Unstructured
+from refgrad.sparsity.learned import sigmoid_slope
+from refgrad.sparsity.selection import keys
+
+
+class SNIP(Unstructured):
+    """Connections by the magnitude of the loss's derivative with respect to a gate at 1.
+
+    Score: |w g|, over the sum of all (which leaves the order as it is); ``g`` is the gradient of one batch at the dense network.
+    One ranking over all layers (`masks`). Source: Lee et al. 2019, arXiv:1810.02340, equations 5 and 6.
+    """
+
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor",
+            together="one ranking over all tensors that are handed to `masks` (the paper)",
+        ),
+    ] = "together"
+    normalized: Annotated[
+        str,
+        Choice(
+            none="scores as they are: one ranking needs no normalization",
+            layer="scores over the sum of their layer's",
+        ),
+    ] = "none"
+
+    citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
+
+    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
+        saliency = abs(w * g)
+        return saliency / tree_sum(saliency) if self.normalized == "layer" else saliency
+
+
+class FORCE(Unstructured):
+    """SNIP's saliency at the network as it is pruned, so that pruned weights may come back.
+
+    Score: |w g|, ``w`` the dense initial weights and ``g`` the gradient at the masked ones. The density falls in several steps:
+    `density`. Source: de Jorge et al. 2021, arXiv:2006.09081, equations 5 to 7.
+    """
+
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor",
+            together="one ranking over all tensors that are handed to `masks` (the paper)",
+        ),
+    ] = "together"
+    schedule: Annotated[
+        str,
+        Choice(
+            exponential="density^(i / steps) (the paper)",
+            linear="1 - (i / steps) (1 - density)",
+        ),
+    ] = "exponential"
+
+    citation = Citation(
+        "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
+    )
+
+    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
+        return abs(w * g)
+
+    def density(self, i: int, steps: int) -> float:
+        """The density after step ``i`` of ``steps``, counted from 1."""
+        form = schedules.exponential_density if self.schedule == "exponential" else schedules.linear_density
+        return form(i, steps, 1.0 - self.sparsity)
+
+
+class GraSP(Unstructured):
+    """Weights without which the gradient flow would suffer.
+
+    The paper removes the largest of S = -w (H g), so that the score is w (H g), and the largest are kept; ``hg`` is the
+    product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
+    """
+
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor",
+            together="one ranking over all tensors that are handed to `masks` (the paper)",
+        ),
+    ] = "together"
+
+    citation = Citation(
+        "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
+    )
+
+    def scores(self, w: Any, hg: Any) -> Any:  # type: ignore[override]
+        return w * hg
+
+
+class SynFlow(Unstructured):
+    """Synaptic flow: no data, the network of magnitudes on an input of ones.
+
+    Score: |w dR/dw|, where R is the sum of the outputs of the network with |w| for w, and ``g`` its gradient. Repeated, the
+    density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
+    """
+
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor",
+            together="one ranking over all tensors that are handed to `masks` (the paper)",
+        ),
+    ] = "together"
+
+    citation = Citation(
+        "Tanaka et al. 2020",
+        "Pruning neural networks without any data by iteratively conserving synaptic flow",
+        "arXiv:2006.05467",
+    )
+
+    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
+        return abs(w * g)
+
+    def density(self, i: int, steps: int = 100) -> float:
+        """The density after step ``i`` of ``steps``, counted from 1."""
+        return schedules.exponential_density(i, steps, 1.0 - self.sparsity)
+
+
+class Movement(Unstructured):
+    """Weights that move away from zero: learned scores, the largest of which are kept, with their sign.
+
+    Forward: w_tilde = w mask. Backward: the gradient of ``w`` is g mask; that of the scores is g w, through the mask as if it
+    were the identity, pruned entries too. ``s`` are the scores. Source: Sanh et al. 2020, arXiv:2005.07683, section 4.
+    """
+
+    inputs = {"s": "signed"}
+
+    citation = Citation(
+        "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
+    )
+
+    def scores(self, w: Any, s: Any) -> Any:  # type: ignore[override]
+        return s
+
+    @staticmethod
+    def forward(w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The weights that the layer computes with."""
+        return np.where(mask, w, np.zeros_like(w))
+
+    @staticmethod
+    def backward(w: np.ndarray, mask: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The gradients of the weights and of the scores, from ``g``, that of the layer's weights."""
+        return np.where(mask, g, np.zeros_like(g)), g * w
+
+
+class SoftMovement(Mask):
+    """Movement pruning with a threshold: entries whose score's sigmoid exceeds it are kept, however many these are.
+
+    Score: 1 / (1 + exp(-s)), or s itself. The penalty strength mean(sigmoid(s)) is added to the loss: `penalty` is its gradient.
+    Forward and backward are those of `Movement`. Source: Sanh et al. 2020, arXiv:2005.07683, section 4 (soft movement pruning).
+    """
+
+    threshold: Real = 0.1
+    squashed: Annotated[
+        str,
+        Choice(
+            sigmoid="the sigmoid of the score is compared (the authors' code, sigmoied_threshold)",
+            plain="the score itself is compared (the paper's M = (S > tau))",
+        ),
+    ] = "sigmoid"
+
+    citation = Citation(
+        "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
+    )
+
+    def scores(self, w: Any, s: Any) -> Any:  # type: ignore[override]
+        return 1 / (1 + exp(-s)) if self.squashed == "sigmoid" else s
+
+    def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
+        """What exceeds the threshold; NaN as `nan_rank` says."""
+        limit = keys(np.asarray(self.threshold).astype(scores.dtype), self.nan_rank)
+        return keys(scores, self.nan_rank) > limit
+
+    def penalty(self, s: np.ndarray, strength: float) -> np.ndarray:
+        """The gradient of strength mean(sigmoid(s)) with respect to the scores, in float64."""
+        return strength * sigmoid_slope(s) / s.size

@@ -1,0 +1,73 @@
+"""The pytest plugin: a marker that turns a test into a verdict, and a fixture that gives verdicts.
+
+    @pytest.mark.refgrad(AdamW(lr=1e-3), steps=20)
+    def test_my_adamw():
+        return MyAdamW  # whatever refgrad.verify takes
+
+    def test_mine(refgrad_verify):
+        refgrad_verify(MyAdamW, AdamW(lr=1e-3))
+
+A verdict that does not conform is the test's report: no traceback of refgrad's inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+MARKER = "refgrad(rule, *, laws=False, **verify): the test returns a candidate, which is judged against the rule"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def refgrad_verify() -> Callable[..., Any]:
+    """`refgrad.verify` that fails the test unless the candidate conforms; ``laws=True`` checks the rule's laws too."""
+    return _verify
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Judge what a marked test returns."""
+    marker = pyfuncitem.get_closest_marker("refgrad")
+    if marker is None:
+        return None
+    if len(marker.args) != 1:
+        raise pytest.UsageError(
+            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
+        )
+    names = pyfuncitem._fixtureinfo.argnames
+    candidate = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    if candidate is None:
+        raise pytest.UsageError(f"{pyfuncitem.name} returned None; legal: a candidate, such as an optimizer's class")
+    _verify(candidate, marker.args[0], **marker.kwargs)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """A verdict or a broken law is shown as it is."""
+    from refgrad.errors import VerdictError
+
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, VerdictError) and report.failed:
+        report.longrepr = str(call.excinfo.value)
+    return report
+
+
+def _verify(candidate: Any, rule: Any, *, laws: bool = False, **keywords: Any) -> Any:
+    __tracebackhide__ = True
+    import refgrad
+
+    verdict = refgrad.verify(candidate, rule, **keywords).raise_if_wrong()
+    if laws:
+        from refgrad.testing import check_laws, raise_if_broken
+
+        shared = {n: v for n, v in keywords.items() if n in ("dtype", "seed", "policy", "options")}
+        raise_if_broken(check_laws(candidate, rule, **shared))
+    return verdict

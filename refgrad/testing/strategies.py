@@ -1,0 +1,48 @@
+"""Hypothesis strategies: numbers that arithmetic gets wrong, and problems for optimizers made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from refgrad.arithmetic import dtypes
+from refgrad.oracle.inputs import Inputs
+
+#: steps and elements of a generated problem
+STEPS, ELEMENTS = 3, 6
+
+
+def edges(dtype: Any) -> list[float]:
+    """Both zeros, the ends of the normal and subnormal range, ones, their neighbours, and half."""
+    facts = dtypes.format_of(dtype)
+    above, below = 1.0 + 2 * facts.unit_roundoff, 1.0 - facts.unit_roundoff
+    positive = [0.0, facts.smallest_subnormal, facts.smallest_normal, facts.largest, 1.0, above, below, 0.5, 2.0]
+    return [sign * x for x in positive for sign in (1.0, -1.0)]
+
+
+def numbers(dtype: Any = np.float32) -> st.SearchStrategy[float]:
+    """Finite numbers of a format, as float64: its edges, ordinary ones, and all magnitudes alike."""
+    facts = dtypes.format_of(dtype)
+    low, high = int(np.log2(facts.smallest_subnormal)), int(np.log2(facts.largest))
+    scaled = st.builds(lambda m, e: float(np.ldexp(m, e)), st.integers(-255, 255), st.integers(low, high - 8))
+    return st.one_of(st.sampled_from(edges(dtype)), st.integers(-8, 8).map(lambda k: k / 4), scaled)
+
+
+def moderate() -> st.SearchStrategy[float]:
+    """Numbers whose squares and their products are normal in every format: none is near an edge."""
+    return st.builds(lambda m, e: float(np.ldexp(m, e)), st.integers(-255, 255), st.integers(-9, -5))
+
+
+@st.composite
+def problems(draw: Any, dtype: Any = np.float32, element: Any = None, steps: int = STEPS) -> Inputs:
+    """A parameter and its gradients: one tensor of one axis; gradients repeat now and then."""
+    element = numbers(dtype) if element is None else element
+    size = draw(st.integers(1, ELEMENTS))
+    row = st.lists(element, min_size=size, max_size=size)
+    p, grads = draw(row), [draw(row)]
+    for _ in range(steps - 1):
+        grads.append(draw(st.one_of(row, st.just(grads[-1]), st.just([0.0] * size))))
+    array = lambda values: dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)  # noqa: E731
+    return Inputs([array(p)], [[array(g)] for g in grads], [""])

@@ -1,0 +1,137 @@
+"""The scores as the papers have them, in fifty digits, written here apart from the rules: candidates that must conform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import refgrad
+import refgrad.oracle.mask_inputs
+from refgrad import sparsity
+from refgrad.rule import rules
+from refgrad.sparsity.base import Mask
+
+Numbers = np.ndarray  # of mpmath numbers
+
+sqrt, absolute = np.frompyfunc(mpmath.sqrt, 1, 1), np.frompyfunc(abs, 1, 1)
+sigmoid = np.frompyfunc(lambda x: 1 / (1 + mpmath.exp(-x)), 1, 1)
+
+
+def each_row(function: Callable[[list[Any]], Any]) -> Callable[[Numbers], Numbers]:
+    """A function of each row, as a column."""
+    return lambda x: np.asarray([[function(list(row.ravel()))] for row in x], dtype=object)
+
+
+row_sum = each_row(mpmath.fsum)
+everything = lambda x: mpmath.fsum(list(x.ravel()))  # noqa: E731
+
+
+def blocks(w: Numbers, pool: Callable[[list[Any]], Any]) -> Numbers:
+    """A pooled number for each 4 x 4 block of a matrix, those at the edges ragged."""
+    return np.asarray(
+        [
+            pool(list(absolute(w[i : i + 4, j : j + 4]).ravel()))
+            for i in range(0, w.shape[0], 4)
+            for j in range(0, w.shape[1], 4)
+        ],
+        dtype=object,
+    )
+
+
+mean = lambda values: mpmath.fsum(values) / len(values)  # noqa: E731
+
+#: a rule, and its score from the paper; arguments are the rule's arrays by name
+SCORES: list[tuple[Mask, Callable[..., Numbers]]] = [
+    (sparsity.Magnitude(sparsity=0.3), lambda w: absolute(w)),
+    (sparsity.Magnitude(measure="square"), lambda w: w * w),
+    (sparsity.Magnitude(measure="signed", granularity="row"), lambda w: w),
+    (sparsity.NormalizedMagnitude(), lambda w: absolute(w) / (mpmath.sqrt(everything(w * w)) + mpmath.mpf(10) ** -8)),
+    (sparsity.RandomMask(), lambda w, u: u),
+    (sparsity.Block(), lambda w: blocks(w, mean)),
+    (sparsity.Block(pool="sum"), lambda w: blocks(w, mpmath.fsum)),
+    (sparsity.Block(pool="max"), lambda w: blocks(w, max)),
+    (sparsity.L1Filters(), lambda w: row_sum(absolute(w))),
+    (sparsity.L1Filters(axis=1), lambda w: row_sum(absolute(w.T))),
+    (sparsity.L2Filters(), lambda w: sqrt(row_sum(w * w))),
+    (sparsity.NetworkSlimming(), lambda w: absolute(w)),
+    (sparsity.NOfM(), lambda w: absolute(w)),
+    (sparsity.ASP(), lambda w: absolute(w)),
+    (sparsity.SRSTE(n=1, m=8), lambda w: absolute(w)),
+    (sparsity.MDGF(), lambda w: absolute(w)),
+    (sparsity.SDGF(), lambda w: absolute(w)),
+    (sparsity.Transposable(), lambda w: absolute(w)),
+    (sparsity.SNIP(), lambda w, g: absolute(w * g)),
+    (sparsity.SNIP(normalized="layer"), lambda w, g: absolute(w * g) / everything(absolute(w * g))),
+    (sparsity.FORCE(), lambda w, g: absolute(w * g)),
+    (sparsity.GraSP(), lambda w, hg: -(-w * hg)),
+    (sparsity.SynFlow(), lambda w, g: absolute(g * w)),
+    (sparsity.Movement(), lambda w, s: s),
+    (sparsity.SoftMovement(), lambda w, s: sigmoid(s)),
+    (sparsity.Wanda(), lambda w, a: absolute(w) * sqrt(a)),
+    (sparsity.WandaNOfM(), lambda w, a: absolute(w) * sqrt(a)),
+    (
+        sparsity.RIA(),
+        lambda w, a: (absolute(w) / row_sum(absolute(w.T)).T + absolute(w) / row_sum(absolute(w))) * sqrt(sqrt(a)),
+    ),
+    (sparsity.OBD(), lambda w, h: h * w * w / 2),
+    (sparsity.OBS(), lambda w, d: w * w / (2 * d)),
+    (sparsity.WoodFisher(), lambda w, d: w * w / (2 * d)),
+    (sparsity.WoodFisher(offset="code"), lambda w, d: w * w / (d + mpmath.mpf("1e-10")) + mpmath.mpf("1e-10")),
+    (sparsity.SparseGPT(), lambda w, u: w * w / u**2),
+]
+
+
+class FromPaper:
+    """A candidate whose scores are the truth, rounded once; its mask is the rule's, given these scores."""
+
+    name = "the paper"
+
+    def __init__(self, formula: Callable[..., Numbers]) -> None:
+        self.formula = formula
+
+    def prune(self, rule: Mask, arrays: Any) -> Any:
+        """Scores from the formula in fifty digits."""
+        from refgrad.candidates.masks import MaskSeen
+
+        shape = arrays["w"].shape
+        full = {n: np.broadcast_to(a, shape) for n, a in arrays.items()}
+        with mpmath.workdps(50):
+            exact = {
+                n: np.frompyfunc(lambda x: mpmath.mpf(float(x)), 1, 1)(a) for n, a in full.items() if n in rule.takes()
+            }
+            if rule.inputs.get("entries") == "ones":
+                exact.pop("entries")
+            scores = np.asarray(self.formula(**exact)).astype(np.float64).astype(arrays["w"].dtype)
+        units = rule.units(np.empty(shape, bool))
+        arranged = rule.units(scores) if scores.shape == shape else scores.reshape(-1, *[1] * (units.ndim - 1))
+        return MaskSeen(rule.spread(rule.select(arranged), shape), scores)
+
+
+@pytest.mark.parametrize(("rule", "formula"), SCORES, ids=[str(rule) for rule, _ in SCORES])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_papers_scores_conform(rule: Mask, formula: Callable[..., Numbers], dtype: str) -> None:
+    inputs = refgrad.oracle.mask_inputs.generate(rule, np.dtype(dtype), 3)
+    # what the paper says of NaN and infinities is nothing; zeros and equal numbers are in
+    chosen = [i for i, n in enumerate(inputs.names) if n in ("normal", "few magnitudes", "neighbours", "subnormals")]
+    given = refgrad.MaskInputs([inputs.leaves[i] for i in chosen], [inputs.names[i] for i in chosen], 3)
+    verdict = refgrad.verify(FromPaper(formula), rule, inputs=given, dtype=dtype).raise_if_wrong()
+    assert verdict.counts["scores"].inside > 0
+    assert verdict.counts["mask"].inside > 0
+
+
+def test_every_mask_is_here() -> None:
+    assert {type(rule).__name__ for rule, _ in SCORES} == set(rules(Mask))
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ in SCORES], ids=str)
+def test_every_rule_and_its_variants_conform_to_themselves(rule: Mask) -> None:
+    inputs = refgrad.oracle.mask_inputs.generate(rule, np.dtype("float32"), 4)
+    few = [i for i, name in enumerate(inputs.names) if name in ("few magnitudes", "NaN and infinities")]
+    for variant in (rule, *(changed for name, changed in rule.variants() if not name.startswith("scalars"))):
+        if variant.example_shape() == rule.example_shape():
+            given = refgrad.MaskInputs([inputs.leaves[i] for i in few])
+            refgrad.verify(variant, variant, inputs=given, shrink=False).raise_if_wrong()

@@ -22,7 +22,7 @@ class XNORWeights(Binarizer):
     gradient: Annotated[
         str,
         Choice(
-            paper="g (1/n + alpha 1{|w| <= 1}) (XNOR-Net, Algorithm 1)",
+            paper="g (1/n + alpha 1{|w| <= 1}) (XNOR-Net)",
             scaled="alpha g 1{|w| <= 1} (larq's MagnitudeAwareSign)",
             plain="g 1{|w| <= 1}, without alpha (Bi-Real Net's and ReActNet's code)",
         ),

@@ -26,7 +26,7 @@ class LSQ(Estimator):
 
     dx = g where -negative < x/scale < positive. dscale = G sum of g c, where c is rint(v) - v inside, with v = x/scale,
     -negative at or below it, positive at or above it; G = 1/sqrt(N positive), N being ``count``, or where that is 0 the
-    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3 and section 2.2.
+    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3, and its gradient scale.
     """
 
     negative: Codes = 8.0

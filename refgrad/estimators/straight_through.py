@@ -15,7 +15,7 @@ from refgrad.rule import Choice, Citation, Positive, Range, Whole
 class IdentitySTE(Binarizer):
     """The sign, with the gradient of the identity.
 
-    Source: Bengio et al. 2013, arXiv:1308.3432, section 4, for binarized weights as in Courbariaux et al. 2015.
+    Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
     citation = Citation(

@@ -243,6 +243,10 @@ class Rule:
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
 
+    def reads(self) -> frozenset[str]:
+        """The numbers that the rule's algorithm reads under its named behaviours."""
+        return frozenset(self.numbers())
+
     def inner_rules(self) -> dict[str, Rule]:
         """The hyperparameters that are rules."""
         return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}

@@ -152,7 +152,7 @@ class Search:
         rule = self.screen.stacks[0].rule
         self.claimed()
         if not self.explained:
-            zero = [n for n, v in rule.numbers().items() if v == 0.0]
+            zero = [n for n, v in rule.numbers().items() if v == 0.0 and n in rule.legal()]
             on = [
                 Change(f"{n} on", f"{n} is not zero", "value", {n: 1e-8 if n.startswith("eps") else 1e-2}) for n in zero
             ]

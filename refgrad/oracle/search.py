@@ -191,8 +191,10 @@ class Search:
         moved = [r for r in told if r.value != r.claimed]
         if not moved:
             return None
+        # a number that was only switched on is told by its value
+        told_of = NONE if base.rule and set(base.rule) <= {r.name for r in moved} and not base.mutations else base
         everywhere = dataclasses.replace(
-            base + _values(moved), rule={**base.rule, **{r.name: r.value for r in moved}}, recovered=tuple(told)
+            told_of + _values(moved), rule={**base.rule, **{r.name: r.value for r in moved}}, recovered=tuple(told)
         )
         after = self.screen.counts(everywhere)
         if after is not None and not any(c.outside for c in after.values()):

@@ -47,6 +47,21 @@ def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
     assert "Reproduce" in result.output
 
 
+def test_identify_names_what_it_is(run: Run) -> None:
+    result = run("identify", WRONG, "--as", "AdamW", "--steps", "3")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"IDENTIFIED: {WRONG} is AdamW(eps_placement='inside')\n")
+    data = json.loads(
+        run("identify", WRONG, "--as", "AdamW", "--steps", "3", "--json").stdout, parse_constant=pytest.fail
+    )
+    assert (data["outcome"], data["exit_code"]) == ("identified", 0)
+
+
+def test_identify_takes_hyperparameters_of_a_rule_alone(run: Run) -> None:
+    result = run("identify", WRONG, "lr=0.01")
+    assert result.exit_code == 64 or "without --as RULE" in str(result.exception)
+
+
 def test_verify_as_json_is_the_verdict(run: Run) -> None:
     result = run(
         "verify", WRONG, "--as", "AdamW", "--steps", "2", "--json", "--no-shrink", "--policy", "subnormals=either"

@@ -102,7 +102,9 @@ class _Problem:
         self.base: dict[str, float] = dict(self.numbers)
         self.segments = list(self._segments(self.rule))
         used = {n for s in self.segments for e in s.graph.scalars() for n in host.names_in(e)}
-        self.names = [n for n in self.numbers if n in used and self.numbers[n] != 0.0]
+        # a wrapper's inner numbers are no fields of its own, and stay as they are
+        own = self.rule.legal()
+        self.names = [n for n in self.numbers if n in used and n in own and self.numbers[n] != 0.0]
 
     def _segments(self, rule: Optimizer) -> Iterator[_Segment]:
         screen, policy = self.screen, self.change.policy_of(self.screen.policy)
@@ -225,7 +227,8 @@ def _fitted(problem: _Problem, start: Mapping[str, float]) -> tuple[_Problem, np
         if not largest < 1e4:
             return None
         try:
-            problem = problem.refined({**start, **problem.values(current)})
+            own = problem.rule.legal()
+            problem = problem.refined({n: v for n, v in {**start, **problem.values(current)}.items() if n in own})
         except ValueError:
             return None
         residuals = problem.residuals(problem.values(current))

@@ -152,7 +152,7 @@ class Search:
         rule = self.screen.stacks[0].rule
         self.claimed()
         if not self.explained:
-            zero = [n for n, v in rule.numbers().items() if v == 0.0]
+            zero = [n for n, v in rule.numbers().items() if v == 0.0 and n in rule.legal()]
             on = [
                 Change(f"{n} on", f"{n} is not zero", "value", {n: 1e-8 if n.startswith("eps") else 1e-2}) for n in zero
             ]
@@ -191,8 +191,10 @@ class Search:
         moved = [r for r in told if r.value != r.claimed]
         if not moved:
             return None
+        # a number that was only switched on is told by its value
+        told_of = NONE if base.rule and set(base.rule) <= {r.name for r in moved} and not base.mutations else base
         everywhere = dataclasses.replace(
-            base + _values(moved), rule={**base.rule, **{r.name: r.value for r in moved}}, recovered=tuple(told)
+            told_of + _values(moved), rule={**base.rule, **{r.name: r.value for r in moved}}, recovered=tuple(told)
         )
         after = self.screen.counts(everywhere)
         if after is not None and not any(c.outside for c in after.values()):

@@ -39,7 +39,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
 
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
-    found = named(MUTANTS[name])
+    found = named(MUTANTS[name], steps=6)
     assert found.outcome in (IDENTIFIED, AMBIGUOUS), str(found)
     assert found.best is not None
     assert found.best.title in [f"AdamW{end}" for end in ADAM[name]], str(found)
@@ -50,7 +50,7 @@ def test_a_mutant_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:
-    found = named(LEGAL[name])
+    found = named(LEGAL[name], steps=6)
     assert titles(found) == ["AdamW"], str(found)
 
 

@@ -34,9 +34,16 @@ def departures(rule: Rule, policy: Policy, rejudge: Rejudge, most: int = 5) -> t
     return tuple(departure for _, departure in found[:most])
 
 
-def searched(search: Search, judged: Callable[[Change], Counts], most: int = 3) -> tuple[Departure, ...]:
-    """The best of a search, mutants among them, judged on the whole run; none but the first if it explains the run."""
-    found: list[tuple[Change, Departure]] = []
+def searched(
+    search: Search, judged: Callable[[Change], Counts], usual: Iterable[Change] = (), most: int = 3
+) -> tuple[Departure, ...]:
+    """The best of a search, mutants among them, judged on the whole run; none but the first if it explains the run.
+
+    ``usual`` are changes so common that one which explains the run ends the search before it begins.
+    """
+    found = _scored(judged, usual)
+    if found and found[0][1].explains:
+        return (found[0][1],)
     for scored in search.run(deep=False).ranked[:most]:
         if scored.change.parts:
             found += _scored(judged, [scored.change])

@@ -20,6 +20,7 @@ import click
 
 from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range, Rule, Whole, find
 
@@ -254,9 +255,9 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
     from refgrad.report import catalogue, formula
 
     known = build_rule(rule, hyperparameters)
-    if not isinstance(known, Optimizer):
+    if not isinstance(known, Optimizer | Estimator):
         if source or latex:
-            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer")
+            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
         click.echo(catalogue.page(known, step))
         return
     if source is not None:

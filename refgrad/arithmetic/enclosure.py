@@ -37,6 +37,7 @@ OUTCOMES: Mapping[str, tuple[float, ...]] = {
     "sign": (-1.0, 0.0, 1.0),
     **dict.fromkeys(COMPARE, (0.0, 1.0)),
     **dict.fromkeys(ROUND, (-1.0, 1.0)),
+    "step": (-1.0, 1.0),
 }
 
 
@@ -249,28 +250,43 @@ class Enclosure:
             return self._sign(node, args[0], state)
         if node.op in ROUND:
             return self._round(node, args[0], state)
+        if node.op == "step":
+            return self._step(node, args[0], state)
         a, b = args
         result = COMPARE[node.op](a.value, b.value)
-        reach = a.bound() + b.bound()
+        reach = a.reach_of_decision() + b.reach_of_decision()
         ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
         return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
 
     def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
         result = np.sign(x.value)
-        ambiguous = (x.bound() > 0) & ~(np.abs(x.value) > x.bound()) & ~np.isnan(x.value)
+        reach = x.reach_of_decision()
+        ambiguous = (reach > 0) & ~(np.abs(x.value) > reach) & ~np.isnan(x.value)
 
         def outcome_array(outcome: float) -> np.ndarray:
-            reachable = {-1.0: x.value - x.bound() < 0, 1.0: x.value + x.bound() > 0}.get(outcome, True)
+            reachable = {-1.0: x.value - reach < 0, 1.0: x.value + reach > 0}.get(outcome, True)
             return np.where(reachable, outcome, result)
 
         return Bounded(self._take(node, result, ambiguous, state, outcome_array))
 
     def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
         """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-        whole = ROUND[node.op]
-        result, low, high = whole(x.value), whole(x.value - x.bound()), whole(x.value + x.bound())
+        whole, reach = ROUND[node.op], x.reach_of_decision()
+        result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
         value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
+
+    def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
+        """A step function: what it gives at the lower or at the upper end."""
+        function = node.attribute
+        result = function(x.value)
+        if x.error is None:
+            return Bounded(result)
+        low, high = function(x.value - x.error), function(x.value + x.error)
+        unknown = ~np.isfinite(x.error)
+        ambiguous = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
+        value = self._take(node, result, ambiguous, state, lambda outcome: low if outcome < 0 else high)
+        return Bounded(value, np.where(unknown, np.inf, 0.0))
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():

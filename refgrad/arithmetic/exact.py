@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -110,18 +111,31 @@ class Exact(Carrier):
         return self.values.ndim
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
-        return apply(op, args, attributes.get("over"))
+        return apply(op, args, attributes.get("rule", attributes.get("over")))
 
 
-def apply(op: str, args: Sequence[Any], over: str | None = None) -> Any:
-    """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too."""
+def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
+    """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too.
+
+    ``over`` is what a reduction runs over, or a step function.
+    """
     values = [_operand(a) for a in args]
+    if op == "step":
+        return Exact(np.frompyfunc(lambda x: _stepped(x, over), 1, 1)(values[0]))
     if op == "length":
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
         return Exact(_reduce(op, values[0], over))
     result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
     return Exact(result)
+
+
+def _stepped(x: mpmath.mpf, function: Any) -> mpmath.mpf:
+    """A step function of one number, by rationals."""
+    if not mpmath.isfinite(x):
+        return mpmath.nan
+    result = function.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)))
+    return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
 
 
 def _operand(value: Any) -> np.ndarray:

@@ -35,7 +35,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "sum").reshape(shape)
 
 
-def tree_max(x: Any, over: Over = "tensor") -> Any:
+def tree_max(x: Any, over: Over | str = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
@@ -43,7 +43,7 @@ def tree_max(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "max").reshape(shape)
 
 
-def length(x: Any, over: Over = "tensor") -> Any:
+def length(x: Any, over: Over | str = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a host scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)

@@ -46,25 +46,32 @@ def step(x: Any, rule: Step) -> Any:
 
 @dataclass(frozen=True)
 class Integer:
-    """The nearest integer from ``low`` to ``high``; "even" sends a tie to the even one, "away" away from zero. NaN stays."""
+    """The nearest integer from ``low`` to ``high``; "even" sends a tie to the even one, "away" away from zero. NaN stays.
+
+    ``unit`` is a power of two of which multiples are taken in place of integers.
+    """
 
     ties: str = "even"
     low: float = -math.inf
     high: float = math.inf
+    unit: float = 1.0
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        kind = x.dtype.type
+        x = x / kind(self.unit)
         if self.ties == "even":
             whole = np.rint(x)
         else:
             whole = np.trunc(x)  # x - whole is exact, where floor(|x| + 0.5) would round
             whole = np.where(np.isfinite(x), whole + np.copysign(np.abs(x - whole) >= 0.5, x), x).astype(x.dtype)
-        return np.minimum(np.maximum(whole, x.dtype.type(self.low)), x.dtype.type(self.high))
+        return np.minimum(np.maximum(whole, kind(self.low)), kind(self.high)) * kind(self.unit)
 
     def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""
+        x = x / Fraction(self.unit)
         away = Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
         whole = Fraction(round(x)) if self.ties == "even" else away
-        return self.low if whole < self.low else self.high if whole > self.high else whole
+        return (self.low if whole < self.low else self.high if whole > self.high else whole) * Fraction(self.unit)
 
 
 @dataclass(frozen=True)

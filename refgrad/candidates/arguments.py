@@ -73,7 +73,7 @@ def for_rule(
         if isinstance(value, str) or word in result.given:
             continue  # which named behaviour the candidate has is what is being judged
         if target is None:
-            if word in rule.numbers() and value != 0.0 and not (packed_in(word, named) or anything):
+            if word in rule.reads() and value != 0.0 and not (packed_in(word, named) or anything):
                 result.notes.append(_untold(word, rule, named, name, built_in))
         elif target not in options and target not in result.keywords:
             result.given.add(word)

@@ -25,14 +25,12 @@ def softmax_product(p: Any, v: Any) -> Any:
 class GumbelSoftmax(Estimator):
     """softmax((x + G)/tau) with Gumbel noise G = -log(e), e being exponential noise.
 
-    Source: Jang et al. 2017, arXiv:1611.01144, equation 2; Maddison et al. 2017. The noise is divided by the temperature too.
+    Source: Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017. The noise is divided by the temperature too.
     """
 
     tau: Positive = 1.0
 
-    citation = Citation(
-        "Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144, equation 2"
-    )
+    citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
     parameters = Parameters(e=Parameter("element", learned=False, legal=Range(0.0)))
 
     def forward(self, x: Any, e: Any) -> Any:  # type: ignore[override]
@@ -46,7 +44,7 @@ class ReinMax(Estimator):
     """A one-hot sample D of softmax(x) forward, second-order accurate gradient backward.
 
     dx = J(p1)(2 g) - J(p0)(g/2) with p0 = softmax(x), p1 = (softmax(x/tau) + D)/2 and J(p) v = p v - p sum(p v).
-    Source: Liu et al. 2023, arXiv:2304.08612, Algorithm 2.
+    Source: Liu et al. 2023, arXiv:2304.08612
     """
 
     tau: Positive = 1.0
@@ -69,14 +67,14 @@ class RotationTrick(Estimator):
     """The vector x turned and scaled onto its code q, a linear map whose coefficients are constants of the gradient.
 
     y = (|q|/|x|) R x with R = I - 2 w w^T + 2 v u^T, u = x/|x|, v = q/|q|, w = (u + v)/|u + v|; dx = (|q|/|x|) R^T g.
-    Source: Fifty et al. 2024, arXiv:2410.06424, section 4.2. A zero vector, or q opposite to x, gives NaN: the authors' code
+    Source: Fifty et al. 2024, arXiv:2410.06424 A zero vector, or q opposite to x, gives NaN: the authors' code
     adds 1e-6 to norms.
     """
 
     citation = Citation(
         "Fifty et al. 2024",
         "Restructuring Vector Quantization with the Rotation Trick",
-        "arXiv:2410.06424, section 4.2",
+        "arXiv:2410.06424",
     )
     parameters = Parameters(q=Parameter("element", learned=False))
 

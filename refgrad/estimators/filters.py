@@ -15,14 +15,14 @@ from refgrad.rule import Choice, Citation, Positive, Whole
 class XNORWeights(Binarizer):
     """alpha sign(w) with alpha the mean magnitude of the filter.
 
-    Source: Rastegari et al. 2016, arXiv:1603.05279, equations 6 and 11: dw = g (1/n + alpha 1{|w| <= 1}), n being the number of
+    Source: Rastegari et al. 2016, arXiv:1603.05279: dw = g (1/n + alpha 1{|w| <= 1}), n being the number of
     weights of the filter and the product elementwise.
     """
 
     gradient: Annotated[
         str,
         Choice(
-            paper="g (1/n + alpha 1{|w| <= 1}) (XNOR-Net, Algorithm 1)",
+            paper="g (1/n + alpha 1{|w| <= 1}) (XNOR-Net)",
             scaled="alpha g 1{|w| <= 1} (larq's MagnitudeAwareSign)",
             plain="g 1{|w| <= 1}, without alpha (Bi-Real Net's and ReActNet's code)",
         ),
@@ -31,7 +31,7 @@ class XNORWeights(Binarizer):
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
-        "arXiv:1603.05279, equations 6 and 11",
+        "arXiv:1603.05279",
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -51,7 +51,7 @@ class LibraPB(Binarizer):
     """Libra parameter binarization with the error decay estimator: sign(v) 2^s, v being the standardized filter.
 
     v = (w - mean)/std, std with n - 1; s = rint(log2(mean |v|)), a constant of the gradient, which goes through the
-    standardization. Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788, equations 4 to 11.
+    standardization. Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788
     """
 
     t: Positive = 0.1
@@ -60,7 +60,7 @@ class LibraPB(Binarizer):
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
-        "arXiv:1909.10788, equations 4 to 11",
+        "arXiv:1909.10788",
     )
 
     def _standardized(self, x: Any) -> tuple[Any, Any, Any]:
@@ -89,7 +89,7 @@ class DoReFaWeights(Binarizer):
 
     More than one bit: t = tanh(w), y = 2 rint(n (t/(2 max |t|) + 1/2))/n - 1, n = 2^bits - 1, and dw = g (1 - t^2)/max |t|, the
     maximum being a constant of the gradient (as larq; tensorpack's code differentiates it too). One bit: dw = g.
-    Source: Zhou et al. 2016, arXiv:1606.06160, equations 7 to 9.
+    Source: Zhou et al. 2016, arXiv:1606.06160
     """
 
     bits: Annotated[int, Whole(1, 16)] = 2
@@ -97,7 +97,7 @@ class DoReFaWeights(Binarizer):
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
-        "arXiv:1606.06160, equations 7 to 9",
+        "arXiv:1606.06160",
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]

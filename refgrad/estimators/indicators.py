@@ -54,7 +54,7 @@ def _errors(magnitude: float, square: float) -> QuantizationError:
 def estimating_error(z: np.ndarray, o: float) -> float:
     """ReSTE's distance of the estimator from the sign: the 2-norm of sign(z) |z|^(1/o) - sign(z), in float64.
 
-    Source: Wu et al. 2023, arXiv:2308.06689, equation 9.
+    Source: Wu et al. 2023, arXiv:2308.06689
     """
     size = np.abs(np.asarray(z, np.float64))
     return float(np.sqrt(np.sum(np.where(size > 0, power(size, 1 / o) - 1, 0.0) ** 2)))
@@ -63,6 +63,6 @@ def estimating_error(z: np.ndarray, o: float) -> float:
 def gradient_stability(gradient: Any) -> float:
     """ReSTE's indicator of stability: the variance of the gradient's magnitudes, with n - 1, in float64.
 
-    Source: Wu et al. 2023, arXiv:2308.06689, equation 10; n - 1 is the authors' code's.
+    Source: Wu et al. 2023, arXiv:2308.06689; n - 1 is the authors' code's.
     """
     return float(np.var(np.abs(np.asarray(gradient, np.float64)), ddof=1))

@@ -26,7 +26,7 @@ class LSQ(Estimator):
 
     dx = g where -negative < x/scale < positive. dscale = G sum of g c, where c is rint(v) - v inside, with v = x/scale,
     -negative at or below it, positive at or above it; G = 1/sqrt(N positive), N being ``count``, or where that is 0 the
-    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3 and section 2.2.
+    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3, and its gradient scale.
     """
 
     negative: Codes = 8.0
@@ -62,7 +62,7 @@ class LSQPlus(Estimator):
     """LSQ with a learned offset: y = rint(clip((x - offset)/scale, low, high)) scale + offset.
 
     dx = g inside; dscale = sum of g (rint(v) - v) inside and of g times the edge outside; doffset = sum of g outside.
-    Source: Bhalgat et al. 2020, arXiv:2004.09576, equations 3 to 7.
+    Source: Bhalgat et al. 2020, arXiv:2004.09576
     """
 
     low: Annotated[float, Range()] = 0.0
@@ -72,7 +72,7 @@ class LSQPlus(Estimator):
     citation = Citation(
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
-        "arXiv:2004.09576, equations 3 to 7",
+        "arXiv:2004.09576",
     )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE), offset=Parameter("granularity"))
 
@@ -127,7 +127,7 @@ class TQT(Estimator):
     """Trained thresholds: the scale is a power of two, s = 2^ceil(log2 t)/2^(bits - 1), by the learned ``log2_t``.
 
     y = s clip(rint(x/s), low, high). dx = g where low <= rint(x/s) <= high. dlog2_t = s ln(2) sum of g times rint(x/s) - x/s
-    inside, low below, high above. Source: Jain et al. 2020, arXiv:1903.08066, equations 4 to 8.
+    inside, low below, high above. Source: Jain et al. 2020, arXiv:1903.08066
     """
 
     bits: Annotated[int, Whole(2, 16)] = 8
@@ -135,7 +135,7 @@ class TQT(Estimator):
     citation = Citation(
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
-        "arXiv:1903.08066, equations 4 to 8",
+        "arXiv:1903.08066",
     )
     parameters = Parameters(log2_t=Parameter("tensor", legal=Range(-60.0, 60.0)))
 

@@ -11,7 +11,7 @@ def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tup
     """``(t, k)`` of IR-Net's error decay estimator at an epoch counted from 0.
 
     t = 10^(log10 t_min + epoch/epochs (log10 t_max - log10 t_min)), k = max(1/t, 1). Source: Qin et al. 2020,
-    arXiv:1909.10788, equation 10. One of the authors' scripts has t_min = 1e-3.
+    arXiv:1909.10788 One of the authors' scripts has t_min = 1e-3.
 
     >>> ede(200, 400)
     (1.0, 1.0)
@@ -24,7 +24,7 @@ def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tup
 def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> tuple[float, float]:
     """``(t, k)`` of RBNN for weights: as `ede` with its own first value; activations have max(t, 1) and 1.
 
-    Source: Lin et al. 2020, arXiv:2009.13055, equation 15, and the authors' code.
+    Source: Lin et al. 2020, arXiv:2009.13055, and the authors' code.
     """
     return ede(epoch, epochs, t_min, t_max)
 

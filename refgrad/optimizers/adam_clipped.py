@@ -31,6 +31,7 @@ class StableAdamW(Optimizer):
         ),
     ] = "shrunk"
 
+    scaling = "invariant"
     citation = Citation(
         "Wortsman et al. 2023",
         "Stable and low-precision training for large-scale vision-language models",
@@ -120,6 +121,7 @@ class AdamMini(Optimizer):
         ),
     ] = "row"
 
+    scaling = "invariant"
     citation = Citation(
         "Zhang et al. 2024", "Adam-mini: Use Fewer Learning Rates To Gain More", "arXiv:2406.16793, Algorithm 1"
     )

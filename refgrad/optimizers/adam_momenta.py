@@ -28,6 +28,7 @@ class QHAdam(Optimizer):
         Flag("m and v are kept bias-corrected, as averages with weights 1 + beta + beta**2 + ... (the authors' code)"),
     ] = False
 
+    scaling = "invariant"
     citation = Citation(
         "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
     )
@@ -94,6 +95,7 @@ class Adan(Optimizer):
         ),
     ] = "beta2"
 
+    scaling = "invariant"
     citation = Citation(
         "Xie et al. 2022",
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
@@ -139,6 +141,7 @@ class AdEMAMix(Optimizer):
     weight_decay: NonNegative = 0.0
     warmup: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
     )
@@ -219,6 +222,7 @@ class LaProp(Optimizer):
         ),
     ] = "outside"
 
+    scaling = "invariant"
     citation = Citation(
         "Ziyin et al. 2020",
         "LaProp: Separating Momentum and Adaptivity in Adam",
@@ -253,6 +257,7 @@ class Grams(Optimizer):
     eps: NonNegative = 1e-6
     weight_decay: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
     )
@@ -282,6 +287,7 @@ class OptimisticAdam(Optimizer):
     beta: NonNegative = 1.0
     nesterov: Annotated[bool, Flag("the direction is that of Nesterov's Adam (optax's default)")] = False
 
+    scaling = "invariant"
     citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
     state = State(m=zeros_like_param, v=zeros_like_param, last=zeros_like_param)
 

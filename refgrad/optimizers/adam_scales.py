@@ -33,6 +33,7 @@ class Yogi(Optimizer):
         ),
     ] = "none"
 
+    scaling = "invariant"
     citation = Citation(
         "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
     )
@@ -77,6 +78,7 @@ class ADOPT(Optimizer):
         ),
     ] = "nothing"
 
+    scaling = "invariant"
     citation = Citation(
         "Taniguchi et al. 2024",
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
@@ -156,6 +158,7 @@ class AdamaxW(Optimizer):
         ),
     ] = "none"
 
+    scaling = "invariant"
     citation = Citation(
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
@@ -194,6 +197,7 @@ class NAdamW(Optimizer):
         ),
     ] = "next_correction"
 
+    scaling = "invariant"
     citation = Citation(
         "Dozat 2016; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",

@@ -11,6 +11,7 @@ import numpy as np
 from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.host import names_in
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled
 from refgrad.rule import Rule, Slot
@@ -135,6 +136,12 @@ class Optimizer(Rule):
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
         hosts = hosts or {n: 1.0 for n, s in self.slots().items() if s.host}
         return plan_for(self, len(shape), free_values(shape, {"t": t, **hosts}))
+
+    def reads(self) -> frozenset[str]:
+        """The numbers that a later step on a matrix reads."""
+        graph = self.plan((4, 4), 10).graph
+        exprs = [*graph.scalars(), *graph.host_outputs.values(), *(expr for expr, _ in graph.guards)]
+        return frozenset(self.numbers()) & frozenset().union(*map(names_in, exprs))
 
     def _prepare(self, p: Any, g: Any, state: Mapping[str, Any], in_place: bool) -> list[Leaf]:
         """Every leaf with its arrays, checked; nothing has been written when this raises."""

@@ -42,6 +42,7 @@ class CautiousAdamW(Optimizer):
     least_share: NonNegative = 1e-3
     rescaling: Rescaling = "plus_one"
 
+    scaling = "invariant"
     citation = Citation(
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",
@@ -71,6 +72,7 @@ class CautiousLion(Optimizer):
     least_share: NonNegative = 1e-3
     rescaling: Rescaling = "plus_one"
 
+    scaling = "invariant"
     citation = Citation(
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",

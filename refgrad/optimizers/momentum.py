@@ -50,6 +50,7 @@ class SGDW(Optimizer):
         ),
     ] = "damped"
 
+    scaling = "linear"
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
     )
@@ -79,6 +80,7 @@ class QHM(Optimizer):
     nu: Fraction = 0.7
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Ma & Yarats 2019",
         "Quasi-hyperbolic momentum and Adam for deep learning",
@@ -106,6 +108,7 @@ class AggMo(Optimizer):
     beta3: Decay = 0.99
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
     )
@@ -131,6 +134,7 @@ class OptimisticGradient(Optimizer):
     alpha: NonNegative = 1.0
     beta: NonNegative = 1.0
 
+    scaling = "linear"
     citation = Citation(
         "Mokhtari et al. 2020",
         "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
@@ -164,6 +168,7 @@ class PID(Optimizer):
         ),
     ] = "kept"
 
+    scaling = "linear"
     citation = Citation(
         "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
     )
@@ -193,6 +198,7 @@ class AccSGD(Optimizer):
     small_const: Annotated[float, Range(0.0, 1.0)] = 0.7
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Kidambi et al. 2018",
         "On the insufficiency of existing momentum schemes for Stochastic Optimization",
@@ -226,6 +232,7 @@ class PNM(Optimizer):
     beta0: NonNegative = 1.0
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Xie et al. 2021",
         "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",

@@ -6,7 +6,7 @@ common is judged once. Only the judge on the whole run decides; the screen says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,19 @@ from refgrad.tracing import Plan, free_names, free_values, plan_for
 #: elements of each leaf that are looked at, where nothing else is said
 ELEMENTS = 64
 
+#: the edge that tensors are cut to where a rule reduces over them
+EDGE = 8
+
 Counts = Mapping[str, Count]
+
+
+def small_run(record: Record, again: Callable[[Inputs], Record]) -> Record:
+    """The run that hypotheses are tried on: where a rule reduces over tensors, a run of its own on small ones."""
+    if len(record.seen) < 2 or not Screen(record, Policy()).couples:
+        return record
+    inputs, cut = record.inputs, (slice(0, EDGE),) * 8
+    p = [a[cut[: a.ndim]] for a in inputs.p]
+    return again(Inputs(p, [[a[cut[: a.ndim]] for a in step] for step in inputs.g], inputs.names, inputs.seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +97,7 @@ class Screen:
     @cached_property
     def couples(self) -> bool:
         """Whether some rule reduces over a tensor, so that elements cannot be judged apart."""
-        return any(
+        return any(rule.scope == "tree" for rule in self.record.rules) or any(
             bool(plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.reductions())
             for rule, p in zip(self.record.rules, self.record.inputs.p, strict=True)
         )
@@ -110,7 +122,7 @@ class Screen:
             rules = [rule.replace(**change.rule) if change.rule else rule for rule in self.record.rules]
             if [r.slots().keys() for r in rules] != [r.slots().keys() for r in self.record.rules]:
                 return None
-            if not self.locked:
+            if not self.locked or any(rule.scope == "tree" for rule in rules):
                 return judge_record(self._part, self._part_rules(change), policy, change.plans).counts
             total: dict[str, Count] = {}
             for stack in self.stacks:

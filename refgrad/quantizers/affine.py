@@ -63,7 +63,7 @@ class Affine(RowQuantizer):
             lowest="-qmin; unsigned, 2**(b - 1)",
         ),
     ] = "highest"
-    zero_point: Annotated[
+    zero_point_added: Annotated[
         str,
         Choice(
             after="round(x / s) + z (the paper; ONNX; torch.fake_quantize)",
@@ -106,6 +106,18 @@ class Affine(RowQuantizer):
         """The dtype that codes are kept in."""
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
 
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Halves of the scale, which is 2**-4, with an odd zero point if it is free."""
+        if self.symmetric:
+            high = self._divisor()
+            low = -high
+        else:
+            zero = (self.lowest + self.highest) // 2 | 1
+            low, high = float(self.lowest - zero), float(self.highest - zero)
+        x = random.integers(int(2 * low), int(2 * high) + 1, shape) / 2.0
+        x[..., ::16], x[..., 1::16] = low, high
+        return x * 2.0**-4
+
     def takes(self) -> dict[str, str]:
         """``x``, and the interval where it is not from the least to the largest."""
         return {"x": "element"} | ({} if self.range == "min_max" else {"low": "row", "high": "row"})
@@ -132,18 +144,22 @@ class Affine(RowQuantizer):
     def parameters(self, low: Any, high: Any) -> tuple[Any, Any]:
         """Scale and zero point of an interval that holds zero."""
         if self.symmetric:
-            divisors = {
-                "highest": self.highest - self.middle,
-                "half": (self.highest - self.lowest) / 2,
-                "lowest": 2 ** (self.bits - 1),
-            }
-            scale = np.maximum(-low, high) / float(divisors[self.divisor])
+            scale = np.maximum(-low, high) / self._divisor()
             scale = np.where(scale == 0, 1.0, scale)
             return scale, 0.0 * scale + float(self.middle)
         scale = (high - low) / float(self.highest - self.lowest)
         scale = np.where(scale == 0, 1.0, scale)
         zero = float(self.lowest) - step(low / scale, Integer())
         return scale, np.minimum(np.maximum(zero, float(self.lowest)), float(self.highest))
+
+    def _divisor(self) -> float:
+        """What the largest magnitude of a symmetric interval is divided by."""
+        divisors = {
+            "highest": self.highest - self.middle,
+            "half": (self.highest - self.lowest) / 2,
+            "lowest": 2 ** (self.bits - 1),
+        }
+        return float(divisors[self.divisor])
 
     @property
     def middle(self) -> int:
@@ -153,7 +169,7 @@ class Affine(RowQuantizer):
     def codes(self, x: Any, scale: Any, zero: Any) -> Any:
         """Codes under given scales and zero points."""
         scaled = x / scale if self.normalize == "divide" else x * (1.0 / scale)
-        if self.zero_point == "before":
+        if self.zero_point_added == "before":
             return step(scaled + zero, Integer(self.ties, self.lowest, self.highest))
         whole = step(scaled, Integer(self.ties)) + zero
         return np.minimum(np.maximum(whole, float(self.lowest)), float(self.highest))
@@ -162,11 +178,10 @@ class Affine(RowQuantizer):
         """(q - z) s."""
         return (parts["codes"] - parts["zero_point"]) * parts["scale"]
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The body run on the rows, with the interval found before if it has to be."""
-        layout = self.layout(x.shape)
-        results = literal(self, self.given(x, layout), {})
-        return {part: self.stored(part, results[part], layout) for part in self.parts}
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Scale and zero point of an interval that is looked for: programs may find it by other sums."""
+        return () if self.range == "min_max" else ("scale", "zero_point")
 
     def given(self, x: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
         """The rows, and the interval of each where `range` has to look for one."""
@@ -244,8 +259,8 @@ class Affine(RowQuantizer):
             scaled = (
                 layout.cut(x) / scale if self.normalize == "divide" else layout.cut(x) * (1.0 / scale).astype(x.dtype)
             )
-            before = scaled + zero if self.zero_point == "before" else scaled
-            whole = step(before, Integer(self.ties)) + (0 if self.zero_point == "before" else zero)
+            before = scaled + zero if self.zero_point_added == "before" else scaled
+            whole = step(before, Integer(self.ties)) + (0 if self.zero_point_added == "before" else zero)
         return np.where(layout.joined((whole >= self.lowest) & (whole <= self.highest)), g, np.zeros_like(g))
 
     def _arguments(self, x: np.ndarray, scale: Any, zero_point: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

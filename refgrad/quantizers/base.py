@@ -49,6 +49,15 @@ class Quantizer(Rule):
     primary = "x"
     parts: ClassVar[tuple[str, ...]] = ("codes",)
 
+    @property
+    def nonnegative(self) -> bool:
+        """Whether it is meant for arrays without negative numbers."""
+        return False
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Numbers on which the rule's ties decide, under scales by which nothing is rounded; None where it has none."""
+        return None
+
     def takes(self) -> dict[str, str]:
         """``x``, the array that is quantized."""
         return {"x": "element"}

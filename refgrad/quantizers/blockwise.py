@@ -57,6 +57,18 @@ class Codebook(RowQuantizer):
         """The values, ascending."""
         raise NotImplementedError
 
+    @property
+    def nonnegative(self) -> bool:
+        """Whether the table has no negative value."""
+        return min(self.table()) >= 0
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Midpoints of the table where the largest magnitude is a power of two."""
+        values = np.asarray(self.table())
+        x = random.choice((values[1:] + values[:-1]) / 2, shape)
+        x[..., ::16] = values[-1]
+        return x * 4.0
+
     def code_numbers(self) -> np.ndarray:
         """The code of each value of the table."""
         return np.arange(len(self.table()), dtype=np.uint8)
@@ -73,6 +85,10 @@ class Codebook(RowQuantizer):
         values = np.full(int(numbers.max()) + 1, np.nan, np.float32)
         values[numbers] = self.table()
         return values
+
+    def body_parts(self) -> tuple[str, ...]:
+        """Absmax before it is nested, and codes."""
+        return ("absmax", "codes")
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks of the flat array."""

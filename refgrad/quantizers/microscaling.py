@@ -71,7 +71,8 @@ class MX(RowQuantizer):
         x = given["x"]
         scale = step(tree_max(np.abs(x), "row"), self.shared_scale())
         if self.format == "int8":
-            codes = step(x / scale * 64, Integer("even", -127 if self.int8_range == "symmetric" else -128, 127)) / 64
+            lowest = -127 if self.int8_range == "symmetric" else -128
+            codes = step(x / scale, Integer("even", lowest, 127, unit=1 / 64))
         else:
             codes = step(x / scale, ToFormat(self.format))
         return {"scale": scale, "codes": codes, "y": self.restore({"scale": scale, "codes": codes})}
@@ -173,7 +174,7 @@ class NVFP4(RowQuantizer):
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """What codes stand for, in float32."""
         if part == "tensor_scale":
-            return kept
+            return kept.reshape(1, 1)
         if part == "scale":
             return rounding.decode(kept, E4M3).reshape(-1, 1)
         return layout.cut(rounding.decode(kept, E2M1))

@@ -94,6 +94,11 @@ class RowQuantizer(Quantizer):
     array, scales one a row.
     """
 
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Parts that depend on more than the body says: a verdict takes them as they are seen."""
+        return ()
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of a shape is cut."""
         raise NotImplementedError
@@ -110,10 +115,18 @@ class RowQuantizer(Quantizer):
         """``y`` from the values of the parts, on rows."""
         raise NotImplementedError
 
+    def body_parts(self) -> tuple[str, ...]:
+        """What the body gives besides ``y``; parts made of them afterwards are not among them."""
+        return self.parts
+
+    def given(self, x: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+        """What the body is handed: the rows of an array, and what is known of each besides."""
+        return {"x": layout.cut(x)}
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The body run on the rows."""
         layout = self.layout(x.shape)
-        results = literal(self, {"x": layout.cut(x)}, {})
+        results = literal(self, self.given(x, layout), {})
         return {part: self.stored(part, results[part], layout) for part in self.parts}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

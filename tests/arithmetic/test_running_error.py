@@ -13,6 +13,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import Adam
 from refgrad.oracle.judge import model_for
 from refgrad.oracle.policy import Policy
+from refgrad.tracing import free_values
 
 MODEL = model_for(Policy(), np.dtype(np.float32))
 LARGEST = MODEL.largest
@@ -32,6 +33,15 @@ def test_a_number_is_judged_alike_whatever_stands_beside_it(beside: float) -> No
     assert large.bound()[0] == np.inf  # 1e60 on the way
 
 
+def test_divisors_may_overflow_before_they_divide() -> None:
+    """a / (b c), where b c overflows and the quotient does not."""
+    a, b = Bounded(np.asarray([1e10, 1e10])), Bounded(np.asarray([1e20, 1e18]))
+    with np.errstate(all="ignore"):
+        found = bounds.product(1, [a], [b, b], MODEL)
+    assert found.bound()[0] == np.inf
+    assert found.bound()[1] < 1e-31
+
+
 def test_a_sum_that_may_overflow_on_its_way_is_not_decided() -> None:
     terms = [Bounded(np.asarray([x, 1.0])) for x in (0.9 * LARGEST, 0.9 * LARGEST, -0.9 * LARGEST)]
     found = bounds.total([(1, t) for t in terms], None, MODEL)
@@ -46,8 +56,8 @@ def test_the_interpolation_form_may_overflow() -> None:
     plan = rule.plan((2,), 1)
     big = np.asarray([0.7 * LARGEST, 1.0])
     inputs = {"p": Bounded(np.zeros(2)), "g": Bounded(big), "m": Bounded(-big), "v": Bounded(np.zeros(2))}
-    free = {"t": 1.0, "tensor_length": 2.0, "row_length": 1.0}
-    scalars = [bounds.scalar(s, 0.0, MODEL) for s in plan.scalars(*(free[n] for n in plan.free))]
+    free = free_values((2,), dict.fromkeys(rule.hosts(), 1.0))
+    scalars = [bounds.scalar(s, 0.0, MODEL) for s in plan.scalars(*free)]
     with np.errstate(all="ignore"):
         (branch,) = Enclosure(plan.graph, MODEL).branches(inputs, scalars, {})
     assert branch.sets["m"].bound()[0] == np.inf
@@ -76,3 +86,12 @@ def test_what_may_have_overflowed_stays_open_in_an_extremum(choose: Any) -> None
         assert choose(maybe, one, model).bound()[0] == np.inf
         same = choose(surely, surely, MODEL)
     assert (same.value[0], same.bound()[0]) == (np.inf, 0.0)
+
+
+def test_a_centre_that_underflowed_is_not_exact() -> None:
+    """0.1 times the smallest subnormal number, a power of two, is zero in float64 and not in truth."""
+    model = model_for(Policy(), np.dtype(np.float64))
+    found = bounds.product(1, [Bounded(np.full(1, 0.1)), Bounded(np.full(1, 5e-324))], [], model)
+    assert found.value[0] == 0.0
+    assert found.bound()[0] > 0.0
+    assert found.sure is None or not np.any(found.sure)

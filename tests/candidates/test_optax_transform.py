@@ -83,3 +83,8 @@ def test_faults_and_errors() -> None:
     with pytest.raises(CandidateError, match=r"returned a float; legal: an optax\.GradientTransformation"):
         resolve(lambda learning_rate=1.0: learning_rate).start(AdamW(), one)
     assert resolve("optax:adamw", {"nesterov": True}).name == "optax:adamw(nesterov=True)"
+
+
+def test_a_hyperparameter_that_is_not_read_is_not_missed() -> None:
+    notes = refgrad.verify(optax.adamw, AdamW(), steps=1, shrink=False).notes
+    assert not any("peak_lr" in note for note in notes)

@@ -190,7 +190,7 @@ OPTAX: list[tuple[Any, Callable[[Any, Any], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "build"), OPTAX, ids=lambda x: str(x))
+@pytest.mark.parametrize(("rule", "build"), OPTAX, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_optax(rule: Any, build: Callable[[Any, Any], Any]) -> None:
     optax = pytest.importorskip("optax")
     candidate = build(optax, optax.adamw(0.1, weight_decay=0.1))

@@ -153,8 +153,7 @@ class Program:
         if node.op == "sum":
             return self.reduced(args[0], node.attribute)
         if node.op == "max":
-            axes = None if node.attribute == "tensor" else tuple(range(1, args[0].ndim))
-            return np.max(args[0], axis=axes, keepdims=True)
+            return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
         return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else PLAIN[node.op](*args)
 
     # sums
@@ -170,8 +169,9 @@ class Program:
         yield from self.distributed(self.factors(node, root).times(Factors(sign, ())))
 
     def distributed(self, product: Factors) -> Iterator[Factors]:
-        # a sum that is used once: nobody multiplies out a square, which would make it negative by a rounding
-        sums = [n for n in product.above if n.op in ("add", "sub") and self.uses[n.index] == 1]
+        # a sum that is used once: nobody multiplies out a square, which would make it negative by a rounding; and
+        # no difference, whose cancellation would be lost
+        sums = [n for n in product.above if n.op == "add" and self.uses[n.index] == 1]
         sums = [n for n in sums if n.index not in self.outputs]
         if not (self.style.rewrites and len(sums) == 1 and len(product.above) > 1 and self.coin()):
             yield product
@@ -286,7 +286,9 @@ class Program:
 
     def reduced(self, x: Array, over: str) -> Array:
         """A declared sum in a random order, each addition rounded to nearest: the bound counts one rounding each."""
-        rows = x.reshape(1, -1) if over == "tensor" else x.reshape(x.shape[0], -1)
+        axes = reduced_axes(over, x.ndim)
+        kept = tuple(1 if axis in axes else length for axis, length in enumerate(x.shape))
+        rows = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(int(np.prod(kept)), -1)
         rows = self.random.permuted(rows, axis=1).astype(np.float32)
         lanes = int(self.random.choice([d for d in range(1, rows.shape[1] + 1) if rows.shape[1] % d == 0]))
         lanes = max(lanes, rows.shape[1] // 256) if rows.shape[1] % max(rows.shape[1] // 256, 1) == 0 else lanes
@@ -297,7 +299,13 @@ class Program:
         while total.shape[1] > 1:
             half = total.shape[1] // 2
             total = np.concatenate([total[:, :half] + total[:, half : 2 * half], total[:, 2 * half :]], axis=1)
-        return total.astype(np.float64).reshape((-1,) + (1,) * (x.ndim - 1))
+        return total.astype(np.float64).reshape(kept)
+
+
+def reduced_axes(over: str, ndim: int) -> tuple[int, ...]:
+    """The axes that a reduction over the tensor, its rows or its columns removes."""
+    every = tuple(range(ndim))
+    return {"tensor": every, "row": every[1:], "column": every[:1]}[over]
 
 
 class Collected:
@@ -315,7 +323,8 @@ class Collected:
 
 
 ROUNDED: Mapping[str, Callable[..., Array]] = {
-    "sqrt": np.sqrt,
+    # what is negative by an underflow in an interpolation form counts as zero
+    "sqrt": lambda x: np.sqrt(np.where(x > -SMALLEST_NORMAL, np.maximum(x, 0.0), x)),
     "exp": np.exp,
     "log": np.log,
     "sin": np.sin,

@@ -41,13 +41,23 @@ def adversarial(random: np.random.Generator, dtype: Any, shape: tuple[int, ...],
     return np.choose(kind, [random.standard_normal(shape), whole, special]).astype(dtype)
 
 
-def inputs(steps: int = 10, seed: int = 0) -> Inputs:
-    """Two leaves of 2048 elements: rows of the families that `verify` generates, and of adversarial numbers."""
+def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
+    """Two leaves of 2048 elements: rows of the families that `verify` generates, and of adversarial numbers.
+
+    One leaf for a rule that couples its parameters; and where there is a norm, whose overflow is the whole tensor's, no
+    number whose square overflows.
+    """
+    top = 0.4 if rule.plan((1, 1), 1).graph.reductions() else 1.0
     base = generate(steps, "float32", seed)
     random = np.random.Generator(np.random.Philox(seed + 1))
 
     def leaves(arrays: Any) -> list[np.ndarray]:
         normal, scaled, edges = (a[:32, :32] for a in arrays)
-        return [np.concatenate([normal, scaled]), np.concatenate([edges, adversarial(random, np.float32, (32, 32))])]
+        return [
+            np.concatenate([normal, scaled]),
+            np.concatenate([edges, adversarial(random, np.float32, (32, 32), top)]),
+        ]
 
-    return Inputs(leaves(base.p), [leaves(g) for g in base.g], ["ordinary", "edges"], seed)
+    joined = (lambda arrays: [np.concatenate(arrays)]) if rule.scope == "tree" else list
+    names = ["both"] if rule.scope == "tree" else ["ordinary", "edges"]
+    return Inputs(joined(leaves(base.p)), [joined(leaves(g)) for g in base.g], names, seed)

@@ -82,4 +82,19 @@ REWRITTEN: dict[tuple[str, str, str], str] = {
         "c = self.beta1 * m + (1 - self.beta1) * g",
         "c = self.beta2 * m + (1 - self.beta2) * g",
     ): "(beta1=0.99)",
+    ("Adadelta", "np.sqrt(v + self.eps)", "np.sqrt(v)"): "with no eps",
+    (
+        "Lion",
+        "m = self.beta2 * m + (1 - self.beta2) * g",
+        "m = self.beta1 * m + (1 - self.beta1) * g",
+    ): "(beta2=0.9)",
+    ("Lion", "np.sign(c)", "c"): "with no sign of beta1 m + (1 - beta1) g",
+    ("Lion", "np.sign(c)", "np.where(c >= 0, 1.0, -1.0)"): "with the sign of zero as one",
+    ("AdaBelief", "d = g - m", "d = g"): "with g stands for g - m'",
+    ("LAMB", "np.sqrt(tree_sum(p * p))", "tree_sum(p * p)"): "with no root of sum(p^2)",
+    ("DiffGrad", "g_prev - g", "g_prev + g"): "with the other sign of g",
+    ("DiffGrad", "exp(-np.abs(g_prev - g))", "exp(g_prev - g)"): (
+        "with no minus of abs(g_prev - g) and no magnitude of g_prev - g"
+    ),
+    ("DiffGrad", "m, v, g\n", "m, v, m\n"): "with m' is stored as g_prev",
 }

@@ -122,7 +122,7 @@ def test_the_centre_is_off_by_no_more_than_its_own_error(rule: Optimizer) -> Non
 def attacked(rule: Optimizer, style: str) -> refgrad.Verdict:
     """The verdict on random programs, another for each block of elements and each step."""
     taken = STYLES[style]
-    return refgrad.verify(Attacker(taken), rule, policy=taken.policy, inputs=inputs(8), shrink=False)
+    return refgrad.verify(Attacker(taken), rule, policy=taken.policy, inputs=inputs(rule, 8), shrink=False)
 
 
 @pytest.mark.parametrize("rule", EXERCISED, ids=str)
@@ -146,5 +146,5 @@ def test_the_attack_is_one() -> None:
     """The negative control: with one rounding allowed in place of three, the same programs are rejected."""
     style = STYLES["thrice"]
     policy = {"roundings": 1, "scalar_roundings": 1}
-    verdict = refgrad.verify(Attacker(style), AdamW(), policy=policy, inputs=inputs(3), shrink=False)
+    verdict = refgrad.verify(Attacker(style), AdamW(), policy=policy, inputs=inputs(AdamW(), 3), shrink=False)
     assert all(count.outside > 0 for count in verdict.counts.values())

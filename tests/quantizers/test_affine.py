@@ -27,11 +27,11 @@ def half_grid(step: Any, reach: int = 300) -> np.ndarray:
 
 def by_hand(rule: Affine, x: float, scale: float, zero: int) -> int:
     """The code in exact arithmetic, where the quotient is a float32."""
-    target = Fraction(x) / Fraction(scale) + (zero if rule.zero_point == "before" else 0)
+    target = Fraction(x) / Fraction(scale) + (zero if rule.zero_point_added == "before" else 0)
     whole = (
         round(target) if rule.ties == "even" else math.floor(abs(target) + Fraction(1, 2)) * (-1 if target < 0 else 1)
     )
-    whole += 0 if rule.zero_point == "before" else zero
+    whole += 0 if rule.zero_point_added == "before" else zero
     return min(max(whole, rule.lowest), rule.highest)
 
 
@@ -42,7 +42,7 @@ def by_hand(rule: Affine, x: float, scale: float, zero: int) -> int:
 def test_codes_are_those_of_exact_arithmetic(bits: int, signed: bool, zero_point: str, ties: str) -> None:
     """A scale that is a power of two: ties are ties, and the sum with the zero point is exact."""
     for normalize, zero in itertools.product(("divide", "reciprocal"), (0, 1)):
-        rule = Affine(bits=bits, signed=signed, zero_point=zero_point, ties=ties, normalize=normalize)
+        rule = Affine(bits=bits, signed=signed, zero_point_added=zero_point, ties=ties, normalize=normalize)
         zero = min(zero, rule.highest)
         x = (np.arange(-600, 600) * 2.0**-4).astype(np.float32)
         codes = rule.quantize_with(x, 2.0**-3, zero)
@@ -56,7 +56,7 @@ def test_every_code_comes_back(bits: int, signed: bool, narrow: bool) -> None:
     if bits == 1 and narrow:
         return
     for normalize, zero_point in itertools.product(("divide", "reciprocal"), ("after", "before")):
-        rule = Affine(bits=bits, signed=signed, narrow=narrow, normalize=normalize, zero_point=zero_point)
+        rule = Affine(bits=bits, signed=signed, narrow=narrow, normalize=normalize, zero_point_added=zero_point)
         codes = np.arange(rule.lowest, rule.highest + 1).astype(rule.code_dtype)
         for zero in (rule.lowest, (rule.lowest + rule.highest) // 2, rule.highest):
             parts = {"scale": np.asarray([STEP]), "zero_point": np.asarray([zero]), "codes": codes}
@@ -136,8 +136,10 @@ def test_quantize_per_tensor_of_torch_adds_before_it_rounds(zero: int) -> None:
     torch = pytest.importorskip("torch")
     x = half_grid(2.0**-5)
     codes = torch.quantize_per_tensor(torch.from_numpy(x), 2.0**-5, zero, torch.qint8).int_repr().numpy()
-    assert np.array_equal(codes, Affine(zero_point="before", normalize="reciprocal").quantize_with(x, 2.0**-5, zero))
-    after = Affine(zero_point="after", normalize="reciprocal").quantize_with(x, 2.0**-5, zero)
+    assert np.array_equal(
+        codes, Affine(zero_point_added="before", normalize="reciprocal").quantize_with(x, 2.0**-5, zero)
+    )
+    after = Affine(zero_point_added="after", normalize="reciprocal").quantize_with(x, 2.0**-5, zero)
     assert np.array_equal(codes, after) == (zero % 2 == 0)
 
 

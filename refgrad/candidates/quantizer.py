@@ -1,0 +1,116 @@
+"""What can be checked as a quantizer: something that makes codes and scales of an array, and perhaps an array of those.
+
+A function ``f(x, **hyperparameters)`` on NumPy arrays that returns the rule's parts, as a dict by name or a tuple in the
+rule's order (one array is the last part); a pair of such a function and one that goes back, ``g(*parts)`` by name or in
+order; an object with methods ``quantize`` and ``dequantize``; or a quantizer of refgrad.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.resolve import describe, load
+from refgrad.errors import CandidateError
+from refgrad.quantizers.base import Quantized, Quantizer
+
+LEGAL = (
+    "a function f(x) that returns the rule's parts, a pair (quantize, dequantize) of functions, an object with these "
+    "methods, a quantizer of refgrad, or a string 'package.module:name'"
+)
+
+Parts = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class QuantizerCandidate:
+    """A candidate: its parts of an array, and the array of its parts if it has a way back."""
+
+    name: str
+    quantize: Callable[[Quantizer, np.ndarray], Parts]
+    dequantize: Callable[[Quantizer, Parts, np.ndarray], Any] | None = None
+
+
+def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
+    """The candidate that a thing is; `CandidateError` if it is nothing that can be checked as a quantizer."""
+    named = thing[0] if isinstance(thing, tuple) and len(thing) == 2 else thing
+    name = thing if isinstance(thing, str) else describe(named)
+    thing = load(thing) if isinstance(thing, str) else thing
+    if isinstance(thing, QuantizerCandidate):
+        return thing
+    shown = with_options(name, options)
+    if isinstance(thing, Quantizer) or (isinstance(thing, type) and issubclass(thing, Quantizer)):
+        return _reference(shown, thing, options)
+    forward, backward = _ways(thing)
+    if not callable(forward) or not (backward is None or callable(backward)):
+        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+    parameters = parameters_of(forward)
+    check_options(options, parameters, takes_anything(parameters), name)
+
+    def quantize(rule: Quantizer, x: np.ndarray) -> Parts:
+        return named_parts(forward(x, **{**_bound(forward, rule), **options}), rule, name)
+
+    def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
+        assert backward is not None
+        taken = [n for n in parameters_of(backward) if n in parts]
+        if taken:
+            return backward(**{n: parts[n] for n in taken}, **_bound(backward, rule))
+        return backward(*(parts[n] for n in rule.parts), **_bound(backward, rule))
+
+    return QuantizerCandidate(shown, quantize, None if backward is None else dequantize)
+
+
+def _ways(thing: Any) -> tuple[Any, Any]:
+    """The function to parts, and that back or None."""
+    if isinstance(thing, tuple):
+        return thing if len(thing) == 2 else (None, None)
+    if not isinstance(thing, type) and callable(getattr(thing, "quantize", None)):
+        return thing.quantize, getattr(thing, "dequantize", None)
+    return thing, None
+
+
+def _bound(function: Callable[..., Any], rule: Quantizer) -> dict[str, Any]:
+    """The rule's hyperparameters that a function takes by their names."""
+    parameters = parameters_of(function)
+    by_name = {n for n, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    return {n: value for n, value in rule.hyperparameters().items() if n in by_name and n not in rule.parts}
+
+
+def _reference(name: str, thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
+    if isinstance(thing, Quantizer):
+        if options:
+            raise CandidateError(f"{name} is a rule already; legal options: none, not {', '.join(options)}")
+        mine = thing
+    else:
+        mine = thing(**options)
+
+    def quantize(rule: Quantizer, x: np.ndarray) -> Parts:
+        return dict(mine.quantize(x).arrays)
+
+    def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
+        return mine.dequantize(Quantized(parts, x.shape, x.dtype))
+
+    return QuantizerCandidate(f"refgrad's {mine}", quantize, dequantize)
+
+
+def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
+    """What a function returned, by the names of the rule's parts."""
+    legal = f"a dict with {', '.join(rule.parts)}, a tuple of these, or {rule.parts[-1]} alone"
+    if isinstance(result, Mapping):
+        missing = [n for n in rule.parts[-1:] if n not in result]
+        if missing:
+            raise CandidateFault("structure", f"{name} returned no {missing[0]!r}; legal: {legal}")
+        return {n: np.asarray(result[n]) for n in (*rule.parts, "y") if n in result}
+    if isinstance(result, (tuple, list)):
+        if len(result) != len(rule.parts):
+            raise CandidateFault("structure", f"{name} returned {len(result)} values; legal: {legal}")
+        return {n: np.asarray(a) for n, a in zip(rule.parts, result, strict=True)}
+    if len(rule.parts) > 1:
+        raise CandidateFault("structure", f"{name} returned a {type(result).__name__}; legal: {legal}")
+    return {rule.parts[0]: np.asarray(result)}

@@ -1,0 +1,351 @@
+"""Judging a quantizer part by part: scales from the input, codes given the candidate's own scales, then what they stand for.
+
+A code is judged by the value that it stands for. Where the number that is rounded is known only to within its roundings,
+every value that some number in reach has is admissible, and each of them alone: never what lies between. A quantizer that
+is not written as a body on rows has no enclosure: its parts must be those of the rule to the bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
+from refgrad.errors import ArgumentError, CandidateError, bad_argument
+from refgrad.oracle import departures as known
+from refgrad.oracle import verdict as v
+from refgrad.oracle.cases import Cases
+from refgrad.oracle.environment import environment
+from refgrad.oracle.judge import INSIDE, OUTSIDE, Judged, compare, model_for, scalars_of
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.quantizer_inputs import generate
+from refgrad.oracle.request import Request
+from refgrad.oracle.trajectory import count, tightness
+from refgrad.oracle.verdict import Count, Counterexample, Fault, Finding, Verdict
+from refgrad.oracle.watch import watched
+from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.tracing import free_names, free_values, plan_for
+
+MODE = "part by part, each given those before it"
+
+
+def judge(request: Request) -> Verdict:
+    """The verdict on a candidate that claims to be a quantizer."""
+    rule = request.rule
+    assert isinstance(rule, Quantizer)
+    if not isinstance(request.inputs, Cases | None):
+        raise bad_argument("inputs", request.inputs, "refgrad.Cases with x, or None")
+    cases = request.inputs or generate(rule, request.dtype, request.seed)
+    claim = _Claim(resolve(request.candidate, request.options), rule, request)
+    return _verdict(claim, claim.drive(cases))
+
+
+@dataclass
+class _Record:
+    """The candidate's parts of each case, and ``y``, what it makes of them; what it did wrong besides."""
+
+    cases: Cases
+    seen: list[Parts] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Outcome:
+    counts: dict[str, Count] = field(default_factory=dict)
+    tightest: dict[str, float] = field(default_factory=dict)
+    first: Finding | None = None
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Who claims to be which rule, and how that is judged."""
+
+    subject: QuantizerCandidate
+    rule: Quantizer
+    request: Request
+
+    def drive(self, cases: Cases) -> _Record:
+        """Hand the candidate every case; what it raises, and a call that takes too long, become faults."""
+        record = _Record(cases)
+        with watched(self.request.time_limit) as call:
+            for number, arrays in enumerate(cases.arrays, 1):
+                try:
+                    record.seen.append(call(functools.partial(self._call, arrays["x"]), self.subject.name))
+                except CandidateFault as fault:
+                    record.faults.append(Fault(fault.kind, number, f"{fault} (on {cases.name(number - 1)!r})"))
+                    break
+                except CandidateError:
+                    raise
+                except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+                    record.faults.append(Fault("raised", number, f"{type(error).__name__}: {error}"))
+                    break
+        if record.seen and "y" not in record.seen[0]:
+            record.notes.append(f"{self.subject.name} has no way back, which is not judged")
+        if _unjudged(self.rule):
+            record.notes.append(f"{', '.join(_unjudged(self.rule))} are taken as they are: they depend on a search")
+        return record
+
+    def _call(self, x: np.ndarray) -> Parts:
+        given = x.copy()
+        parts = self.subject.quantize(self.rule, given)
+        if given.tobytes() != x.tobytes():
+            raise CandidateFault("mutated", f"{self.subject.name} changed its input")
+        parts = fitting(parts, self.rule, x)
+        if self.subject.dequantize is not None and set(self.rule.parts) <= set(parts):
+            handed = {n: a.copy() for n, a in parts.items() if n != "y"}
+            parts["y"] = np.asarray(self.subject.dequantize(self.rule, handed, x.copy()))
+        if "y" in parts and parts["y"].shape != x.shape:
+            raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
+        return parts
+
+    def judge(self, record: _Record, rule: Quantizer, policy: Policy) -> _Outcome:
+        """Every case, part by part."""
+        outcome = _Outcome()
+        for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
+            judged = judge_parts(rule, arrays["x"], seen, policy)
+            for name, (status, values) in judged.items():
+                outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)
+                closest = max(outcome.tightest.get(name, 0.0), tightness(status, values))
+                outcome.tightest[name] = closest
+                if outcome.first is None and (status.status == OUTSIDE).any():
+                    outcome.first = _finding(record.cases, number, name, status, values)
+        return outcome
+
+    def rejudge(self, record: _Record, changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
+        """The counts with some hyperparameters changed; None where the changed rule has other parts."""
+        rule = self.rule.replace(**changes)
+        if rule.parts != self.rule.parts or _unjudged(rule) != _unjudged(self.rule):
+            return None
+        if any(_shapes(rule, a["x"]) != _shapes(self.rule, a["x"]) for a in record.cases.arrays):
+            return None
+        try:
+            return self.judge(record, rule, policy).counts
+        except CandidateFault:
+            return None  # the changed rule has other codes
+
+    def fails(self, x: np.ndarray) -> bool:
+        """Whether something is outside on an array."""
+        try:
+            return self.judge(self.drive(Cases([{"x": x}], [""])), self.rule, self.request.policy).first is not None
+        except ArgumentError:
+            return False
+
+
+def fitting(parts: Parts, rule: Quantizer, x: np.ndarray) -> Parts:
+    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
+    shapes = _shapes(rule, x)
+    fitted = {}
+    for name, array in parts.items():
+        wanted = shapes.get(name, x.shape)
+        if array.size != int(np.prod(wanted)):
+            raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
+        fitted[name] = array.reshape(wanted)
+    return fitted
+
+
+def _unjudged(rule: Quantizer) -> tuple[str, ...]:
+    return rule.unjudged if isinstance(rule, RowQuantizer) else ()
+
+
+def _shapes(rule: Quantizer, x: np.ndarray) -> dict[str, tuple[int, ...]]:
+    """The shape of each part of an array."""
+    return {name: part.shape for name, part in rule.quantize(x).arrays.items()}
+
+
+Result = dict[str, tuple[Judged, np.ndarray]]
+
+
+def judge_parts(rule: Quantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
+    """Each part that was seen, and ``y``: its statuses, and the values that were judged."""
+    if isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}:
+        return _by_enclosure(rule, x, seen, policy)
+    return _to_the_bit(rule, x, seen, policy)
+
+
+def _to_the_bit(rule: Quantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
+    """Parts equal to those of the rule; ``y`` of the candidate's own parts, rounded once."""
+    truth = rule.quantize(x).arrays
+    found: Result = {}
+    for name in [n for n in rule.parts if n in seen]:
+        found[name] = (_equal(seen[name], truth[name]), seen[name].astype(np.float64))
+    if "y" in seen and set(rule.parts) <= set(seen):
+        y = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
+        found["y"] = (_equal(seen["y"], y), seen["y"].astype(np.float64))
+    return found
+
+
+def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
+    values, truth = values.astype(np.float64), truth.astype(np.float64)
+    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
+    return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)
+
+
+def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
+    layout = rule.layout(x.shape)
+    if not x.size:
+        return {}
+    model = model_for(policy, x.dtype)
+    with np.errstate(all="ignore"):
+        rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
+        free = free_values(rows["x"].shape, {})
+        plan = plan_for(rule, 2, free)
+        values = _values(rule, seen, layout)
+        inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
+        scalars = [
+            _literal(s, model)
+            for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
+        ]
+        observed = {n: exact(a, model) for n, a in values.items() if n != "y"}
+        judged: dict[str, Judged] = {}
+        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
+            new = {}
+            for name, array in values.items():
+                dtype = x.dtype if name == "y" else rows["x"].dtype
+                new[name] = compare(branch.sets[name], array, dtype, policy)
+            judged = {n: either(judged.get(n), j) for n, j in new.items()}
+    return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
+
+
+def either(one: Judged | None, other: Judged) -> Judged:
+    """What either branch accepts; a part depends on no decision but its own, because those before it were observed."""
+    if one is None:
+        return other
+    better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return Judged(*(np.where(better, b, a) for a, b in pairs))
+
+
+def _literal(value: Bounded, model: Model) -> Bounded:
+    """A number of the rule's text that the working format holds is not rounded."""
+    significand = np.frexp(value.value)[0] / model.unit_roundoff
+    return Bounded(value.value) if significand == np.rint(significand) else value
+
+
+def _values(rule: RowQuantizer, seen: Parts, layout: Layout) -> dict[str, np.ndarray]:
+    """What the parts stand for, on rows, in float64."""
+    found = {}
+    for name in [n for n in rule.parts if n in seen]:
+        try:
+            found[name] = rule.values(name, seen[name], layout).astype(np.float64)
+        except ArgumentError as error:
+            raise CandidateFault("structure", str(error)) from None
+    if "y" in seen and set(rule.parts) <= set(seen):
+        found["y"] = layout.cut(seen["y"].astype(np.float64))
+    return found
+
+
+def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judged, np.ndarray]:
+    """Elements in the shape of the array, without what rows were filled up with; scales one a row."""
+    shape = (layout.rows, layout.width)
+    one = [judged.status, judged.truth, judged.low, judged.high, values]
+    if values.shape == shape and layout.width > 1:
+        arranged = [layout.joined(np.broadcast_to(a, shape)) for a in one]
+    elif values.shape == shape:
+        arranged = [np.broadcast_to(a, shape).reshape(-1) for a in one]
+    else:
+        arranged = [np.broadcast_to(a, values.shape).reshape(-1) for a in one]
+    return Judged(*arranged[:4]), arranged[4]
+
+
+def _finding(cases: Cases, number: int, name: str, judged: Judged, values: np.ndarray) -> Finding:
+    index = tuple(int(i) for i in np.argwhere(judged.status == OUTSIDE)[0])
+    x = cases.arrays[number - 1]["x"]
+    value, truth = float(values[index]), float(judged.truth[index])
+    with np.errstate(all="ignore"):
+        distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtypes.working(x.dtype)))
+    inputs = {"x": float(x[index])} if values.shape == x.shape else {}
+    return Finding(
+        number,
+        name,
+        cases.name(number - 1),
+        index,
+        str(x.dtype),
+        value,
+        truth,
+        float(judged.low[index]),
+        float(judged.high[index]),
+        float(distance) if np.isfinite(distance) else float("inf"),
+        inputs,
+    )
+
+
+def _verdict(claim: _Claim, record: _Record) -> Verdict:
+    request, policy = claim.request, claim.request.policy
+    try:
+        outcome = claim.judge(record, claim.rule, policy)
+    except CandidateFault as fault:
+        record.faults.append(Fault(fault.kind, 1, str(fault)))
+        outcome = _Outcome()
+    wrong = outcome.first is not None
+    judged = sum(c.inside + c.outside for c in outcome.counts.values())
+    least = None
+    if outcome.first is not None and request.shrink:
+        least = _smallest(claim, record.cases.arrays[outcome.first.step - 1]["x"])
+    return Verdict(
+        outcome=v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED,
+        candidate=claim.subject.name,
+        rule=str(claim.rule),
+        policy=policy.changed(),
+        mode=MODE,
+        steps=len(record.seen),
+        dtype=str(record.cases.arrays[0]["x"].dtype),
+        seed=record.cases.seed,
+        counts=outcome.counts,
+        first=outcome.first,
+        faults=tuple(record.faults),
+        departures=known.departures(claim.rule, policy, lambda c, p: claim.rejudge(record, c, p)) if wrong else (),
+        counterexample=None if least is None else _counterexample(least),
+        reproduce=_reproduce(claim, record.cases, least),
+        tightest=outcome.tightest,
+        environment=environment(),
+        notes=tuple(record.notes),
+    )
+
+
+def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
+    """A flat array that still fails: halves of it, then what fails with the numbers that scales are made of."""
+    best = x
+    while best.size > 1:
+        flat = best.reshape(-1)
+        half = flat.size // 2
+        smaller = next((part for part in (flat[:half], flat[half:]) if claim.fails(part.copy())), None)
+        if smaller is None:
+            break
+        best = smaller.copy()
+    first = claim.judge(claim.drive(Cases([{"x": best}], [""])), claim.rule, claim.request.policy).first
+    if first is not None and "x" in first.inputs:
+        flat = best.reshape(-1)
+        at = int(np.ravel_multi_index(first.index, best.shape))
+        for ends in ((int(np.abs(flat).argmax()),), (int(flat.argmin()), int(flat.argmax()))):
+            few = flat[[*ends, at]].copy()
+            if few.size < best.size and claim.fails(few):
+                return few
+    return best
+
+
+def _counterexample(x: np.ndarray) -> Counterexample:
+    text = tuple(float(value).hex() for value in x.astype(np.float64).ravel()[:64])
+    return Counterexample(str(x.dtype), x.shape, arrays={"x": text})
+
+
+def _reproduce(claim: _Claim, cases: Cases, least: np.ndarray | None) -> str:
+    """A line of Python that gives this verdict again."""
+    name = claim.subject.name
+    target = repr(name.partition("(")[0]) if ":" in name else name
+    given = {"options": claim.request.options, "policy": claim.request.policy.changed()}
+    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    head = f"refgrad.verify({target}, refgrad.quantizers.{claim.rule}"
+    if least is not None and least.size <= 64:
+        numbers = [float(value).hex() for value in least.astype(np.float64).ravel()]
+        return f"{head}, inputs=refgrad.Cases.of({str(least.dtype)!r}, x={numbers!r}){extra})"
+    return f"{head}, dtype={str(cases.arrays[0]['x'].dtype)!r}, seed={cases.seed}{extra})"

@@ -251,8 +251,24 @@ class Rule:
         """The hyperparameters that are rules."""
         return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 
+    def range_of(self, name: str) -> Range | Whole | Choice | Flag | Nested:
+        """The legal values of a hyperparameter, which may be a nested rule's, as in `numbers`."""
+        owner, own = self._owner(name)
+        return owner.legal()[own]
+
+    def _owner(self, name: str) -> tuple[Rule, str]:
+        """The rule that has a hyperparameter, and what it calls it."""
+        for field, rule in self.inner_rules().items():
+            if name not in self.legal() and name.startswith(f"{field}_"):
+                return rule._owner(name.removeprefix(f"{field}_"))
+        return self, name
+
     def replace(self, **changes: Any) -> typing.Self:
-        """The same rule with other hyperparameters."""
+        """The same rule with other hyperparameters; a nested rule's are known as in `numbers`."""
+        for field, rule in self.inner_rules().items():
+            inner = {n: changes.pop(n) for n in list(changes) if n not in self.legal() and n.startswith(f"{field}_")}
+            if inner:
+                changes[field] = rule.replace(**{n.removeprefix(f"{field}_"): v for n, v in inner.items()})
         unknown = set(changes) - set(self.legal())
         if unknown:
             word = sorted(unknown)[0]

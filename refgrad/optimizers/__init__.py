@@ -41,7 +41,7 @@ from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
-from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
+from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -147,7 +147,7 @@ __all__ = [
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
-    "SignSGD",
+    "SignDescent",
     "Signum",
     "SimplifiedAdEMAMix",
     "SpikedRate",

@@ -11,7 +11,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Range, Slot, State, zeros_like_param
 
 
-class SignSGD(Optimizer):
+class SignDescent(Optimizer):
     """A step by the sign of the gradient; weight decay is decoupled.
 
     Source: Bernstein et al. 2018, arXiv:1802.04434, Algorithm 1. NaN propagates (torch's sign of NaN is 0).

@@ -130,7 +130,7 @@ FACTORS: Mapping[str, float] = {"twice": 2.0, "ten times": 10.0, "half": 0.5, "a
 def factors(rule: Rule) -> Iterator[Change]:
     """Each hyperparameter off by a factor or squared; of a decay, its distance from one."""
     for name, value in rule.numbers().items():
-        legal = rule.legal().get(name)  # a wrapper's inner numbers are no fields of its own
+        legal = rule.range_of(name)
         if not isinstance(legal, Range) or value == 0.0:
             continue
         decay = legal.high == 1.0 and value > 0.5

@@ -128,8 +128,8 @@ def judge_outputs(
     policy: Policy,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
-    shapes = (a.shape for n, a in after.items() if n not in enclosure.graph.small)
-    shape = next(shapes, next(iter(after.values())).shape)
+    whole = np.broadcast_shapes(*(np.shape(b.value) for b in before.values()))
+    shape = next((a.shape for n, a in after.items() if n not in enclosure.graph.small), whole)
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}

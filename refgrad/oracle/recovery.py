@@ -167,7 +167,7 @@ class _Problem:
         return {n: self._value(n, float(size)) for n, size in zip(self.names, sizes, strict=True)}
 
     def _lacks(self, name: str) -> bool:
-        legal = self.rule.legal()[name]
+        legal = self.rule.range_of(name)
         return isinstance(legal, Range) and legal.high == 1.0 and self.numbers[name] > 0.5
 
     def _size(self, name: str, value: float) -> float:

@@ -60,7 +60,7 @@ OPTAX: Mapping[str, str] = {
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
     "sgd": "SGD",
-    "sign_sgd": "SignSGD",
+    "sign_sgd": "SignDescent",
     "signum": "Signum",
     "sm3": "SM3",
     "yogi": "Yogi",

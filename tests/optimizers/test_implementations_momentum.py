@@ -15,7 +15,7 @@ YOGI = {"correction": "adam", "initial_m": 1e-6, "initial_v": 1e-6}
 #: where it is installed: (target, rule, options); XLA on a CPU flushes subnormals, and optax keeps its scalars in float32
 OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
     ("optax:rprop", o.Rprop(lr=0.01, reversal="delayed", **F32), {}),
-    ("optax:sign_sgd", o.SignSGD(**F32), {}),
+    ("optax:sign_sgd", o.SignDescent(**F32), {}),
     ("optax:signum", o.Signum(**F32), {}),
     ("optax:optimistic_gradient_descent", o.OptimisticGradient(alpha=0.7, beta=0.3, **F32), {}),
     ("optax:yogi", o.Yogi(**YOGI, **F32), {}),

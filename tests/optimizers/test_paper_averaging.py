@@ -51,12 +51,12 @@ def cocob(w: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
 
 
 def madgrad(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, pad: Any = 0) -> np.ndarray:
-    """The exponent is the float nearest to a third, which is what the rule states."""
+    """The paper, with the authors' pad on the step size."""
     g = g + h.weight_decay * x
     weight = (h.lr + pad) * mpmath.sqrt(t)
     s["s"] = s["s"] + weight * g
     s["square"] = s["square"] + weight * g**2
-    third = np.frompyfunc(lambda a: a ** mpf(1 / 3) if a else mpf(0), 1, 1)
+    third = np.frompyfunc(lambda a: mpmath.cbrt(a), 1, 1)
     z = s["start"] - s["s"] / (third(s["square"]) + h.eps)
     return h.momentum * x + (1 - h.momentum) * z
 

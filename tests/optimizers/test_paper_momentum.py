@@ -286,7 +286,7 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.PNM(weight_decay=0.1, beta0=0.7), pnm),
     (o.AdaMod(weight_decay=0.1, beta3=0.9), adamod),
     (o.AdaMod(sizes="corrected"), adamod_authors),
-    (o.SignSGD(weight_decay=0.1), sign_sgd),
+    (o.SignDescent(weight_decay=0.1), sign_sgd),
     (o.Signum(weight_decay=0.1), signum),
     (o.Tiger(), signum),
     (o.Rprop(), rprop),

@@ -141,6 +141,14 @@ def test_what_is_refused() -> None:
         o.Lookahead(k=0)
 
 
+def test_numbers_of_the_inner_rule_are_replaced_by_name() -> None:
+    rule = o.Lookahead(inner=o.ClipByValue(inner=o.SGD(lr=0.5)))
+    assert rule.replace(inner_inner_lr=0.25, k=3.0) == o.Lookahead(inner=o.ClipByValue(inner=o.SGD(lr=0.25)), k=3.0)
+    assert str(rule.range_of("inner_inner_lr")) == "[0, inf)"
+    with pytest.raises(ArgumentError, match="SGD has no 'ls'"):
+        rule.replace(inner_inner_ls=1.0)
+
+
 def test_names() -> None:
     assert str(o.Lookahead(inner=o.SGD(lr=0.5))) == "Lookahead(inner=SGD(lr=0.5))"
     assert hash(o.Lookahead()) == hash(o.Lookahead(inner=o.AdamW()))

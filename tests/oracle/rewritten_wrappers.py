@@ -10,7 +10,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.NormalizedGradient(), "g / norm(g)", "g / (norm(g) * norm(g))"),
     (o.NonNegative(), "np.maximum(step(p, g), 0.0)", "np.abs(step(p, g))"),
     (o.Lookahead(k=2.0), "self.alpha * (p - slow)", "(1 - self.alpha / 2) * (p - slow)"),
-    (o.Lookahead(k=2.0), "            p = slow\n", "            p = 1.0 * p\n"),
+    (o.Lookahead(k=2.0), "        p = slow\n", "        p = 1.0 * p\n"),
     (o.AveragedWeights(), "p = step(p, g)\n", "q, p = p, step(p, g)\n    p, q = q, p\n"),
     (o.ClipByValue(bound=0.5), "np.clip(g, -self.bound, self.bound)", "np.clip(g, -self.bound, 2 * self.bound)"),
     (o.ClipByNorm(), "scaled(g, self)", "scaled(g, self) * 0.5"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -192,7 +191,7 @@ ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule:
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""
 
@@ -211,7 +210,8 @@ class Rule:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True, kw_only=True)(cls)
+        # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
+        dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
             REGISTRY[cls.__name__] = cls
 
@@ -293,6 +293,19 @@ class Rule:
             object.__setattr__(self, "_slots", known)
         return known
 
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._values() == self._values()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        values = zip(dataclasses.fields(self), self._values(), strict=True)
+        return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
+
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
         return f"{type(self).__name__}({', '.join(f'{n}={v if isinstance(v, Rule) else repr(v)}' for n, v in changed.items())})"
@@ -310,15 +323,16 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def find(name: str) -> type[Rule]:
     """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
+    for room in ROOMS:
+        importlib.import_module(f"refgrad.{room}")
+        if name in REGISTRY:
+            return REGISTRY[name]
     known = rules()
-    if name in known:
-        return known[name]
     raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
 
 
 def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
     """Every rule by name, or those that are of a base class, such as `Optimizer`."""
     for room in ROOMS:
-        if importlib.util.find_spec(f"refgrad.{room}") is not None:
-            importlib.import_module(f"refgrad.{room}")
+        importlib.import_module(f"refgrad.{room}")
     return {name: cls for name, cls in sorted(REGISTRY.items()) if base is None or issubclass(cls, base)}

@@ -142,6 +142,23 @@ def test_list_has_a_line_for_every_rule(run: Run) -> None:
     assert any("arXiv:1711.05101" in line for line in lines)
 
 
+@pytest.mark.parametrize("command", [[], ["verify"], ["identify"]], ids=" ".join)
+def test_help_shows_examples(run: Run, command: list[str]) -> None:
+    shown = run(*command, "--help").output
+    assert "Examples:\n" in shown
+    assert "refgrad verify torch.optim:AdamW --as AdamW" in shown
+
+
+def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
+    target = tmp_path / "mine.py"
+    target.write_text("def step(p, g, lr):\n    return p - p.dtype.type(lr) * abs(g)\n")
+    result = run("verify", f"{target}:step", "--as", "SGD", "--laws", "--no-shrink", "--json")
+    laws = {report["law"]: report["outcome"] for report in json.loads(result.stdout)["laws"]}
+    assert result.exit_code == 1
+    assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
+
+
 def test_show_has_all_that_a_rule_is(run: Run) -> None:
     shown = run("show", "AdamW", "lr=0.5").output
     assert shown.startswith("AdamW(lr=0.5)\n  Loshchilov & Hutter 2019")

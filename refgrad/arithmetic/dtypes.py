@@ -114,3 +114,11 @@ def shortest(value: float, dtype: Any) -> str:
     grid = dtype if float(round_to(np.asarray(value), dtype)) == value else np.float64
     texts = (f"{value:.{digits}g}" for digits in range(1, 18))
     return next(text for text in texts if float(round_to(np.asarray(float(text)), grid)) == value)
+
+
+def finite(x: Any, name: str) -> np.ndarray:
+    """An array in float64; `ArgumentError` if one of its numbers is NaN or infinite."""
+    x = np.asarray(x, np.float64)
+    if not np.isfinite(x).all():
+        raise ArgumentError(f"{name} holds NaN or infinities; legal: finite numbers")
+    return x

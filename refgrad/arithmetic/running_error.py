@@ -199,7 +199,8 @@ def _exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Ar
         power = (np.abs(mantissa) == 0.5) & (np.abs(exponent) < 64)
         known = known & (power | (index < len(above)))
         others = others + ~power
-    return known & (others <= 1) & is_working(value, model)
+    # a centre of zero may have underflowed itself; the product of an exact zero is seen to by itself
+    return known & (others <= 1) & is_working(value, model) & (value != 0.0)
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
@@ -234,11 +235,14 @@ def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tu
 
 
 def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
-    """Where one of two exact factors is a power of two, and the result is a normal number or zero: nothing is rounded."""
+    """Where one of two exact factors is a power of two, and the result is a normal number: nothing is rounded.
+
+    A result of zero may have underflowed in float64 itself; that of an exact zero is seen to by the caller.
+    """
     known = [b.bound() == 0.0 for b in (*above, *below)]
     powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
     power = powers[1] if below else powers[0] | powers[1]
-    return known[0] & known[1] & power & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
+    return known[0] & known[1] & power & (np.abs(value) >= model.smallest_normal)
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:

@@ -5,7 +5,7 @@ from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
 from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
 from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, OptimisticAdam, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
-from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, NAdamW, Yogi
+from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, AdaMod, NAdamW, Yogi
 from refgrad.optimizers.adaptive_batch import (
     AdAdaGrad,
     AdAdaGradNorm,
@@ -32,7 +32,7 @@ from refgrad.optimizers.logistic import (
     NormalizedLogisticDescent,
     Perceptron,
 )
-from refgrad.optimizers.momentum import PID, QHM, SGDW, AggMo, OptimisticGradient
+from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
 from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
 from refgrad.optimizers.private import Diff2Difference, Diff2Restart
@@ -66,6 +66,7 @@ __all__ = [
     "MADGRAD",
     "MARS",
     "PID",
+    "PNM",
     "QHM",
     "RM3",
     "SGD",
@@ -74,11 +75,13 @@ __all__ = [
     "SM3",
     "ACProp",
     "AMSGrad",
+    "AccSGD",
     "AdAdaGrad",
     "AdAdaGradNorm",
     "AdEMAMix",
     "AdaBelief",
     "AdaGradNorm",
+    "AdaMod",
     "Adadelta",
     "Adafactor",
     "Adagrad",

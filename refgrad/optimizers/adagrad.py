@@ -32,6 +32,7 @@ class Adagrad(Optimizer):
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation("Duchi et al. 2011", "Adaptive Subgradient Methods for Online Learning", "JMLR 12, Figure 1")
     left_open = "the start of the sum; a decay of lr and of the parameter"
     state = State(s=Slot(fill="initial_accumulator_value"))

@@ -31,6 +31,7 @@ class StableAdamW(Optimizer):
         ),
     ] = "shrunk"
 
+    scaling = "invariant"
     citation = Citation(
         "Wortsman et al. 2023",
         "Stable and low-precision training for large-scale vision-language models",
@@ -62,6 +63,7 @@ class MARS(Optimizer):
     gamma: NonNegative = 0.025
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
+    hidden_eps: NonNegative = 1e-15
     first_change: Annotated[
         str,
         Choice(
@@ -73,7 +75,7 @@ class MARS(Optimizer):
         str,
         Choice(
             outside="eps is added to the root of the corrected second moment (the paper)",
-            hidden="1e-15 is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
         ),
     ] = "outside"
 
@@ -93,7 +95,7 @@ class MARS(Optimizer):
         v = self.beta2 * v + (1 - self.beta2) * c * c
         m_hat = m / (1 - self.beta1**t)
         if self.eps_placement == "hidden":
-            direction = m_hat * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + 1e-15) + self.eps)
+            direction = m_hat * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + self.hidden_eps) + self.eps)
         else:
             direction = m_hat / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
         return p - self.lr * (direction + self.weight_decay * p), m, v, g
@@ -119,6 +121,7 @@ class AdamMini(Optimizer):
         ),
     ] = "row"
 
+    scaling = "invariant"
     citation = Citation(
         "Zhang et al. 2024", "Adam-mini: Use Fewer Learning Rates To Gain More", "arXiv:2406.16793, Algorithm 1"
     )

@@ -28,6 +28,7 @@ class QHAdam(Optimizer):
         Flag("m and v are kept bias-corrected, as averages with weights 1 + beta + beta**2 + ... (the authors' code)"),
     ] = False
 
+    scaling = "invariant"
     citation = Citation(
         "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
     )
@@ -94,6 +95,7 @@ class Adan(Optimizer):
         ),
     ] = "beta2"
 
+    scaling = "invariant"
     citation = Citation(
         "Xie et al. 2022",
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
@@ -139,6 +141,7 @@ class AdEMAMix(Optimizer):
     weight_decay: NonNegative = 0.0
     warmup: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
     )
@@ -203,6 +206,7 @@ class LaProp(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-15
     weight_decay: NonNegative = 0.0
+    hidden_eps: NonNegative = 1e-15
     averaged: Annotated[
         str,
         Choice(
@@ -214,10 +218,11 @@ class LaProp(Optimizer):
         str,
         Choice(
             outside="eps is added to the root of the corrected second moment (the paper)",
-            hidden="1e-15 is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
         ),
     ] = "outside"
 
+    scaling = "invariant"
     citation = Citation(
         "Ziyin et al. 2020",
         "LaProp: Separating Momentum and Adaptivity in Adam",
@@ -228,7 +233,7 @@ class LaProp(Optimizer):
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
         if self.eps_placement == "hidden":
-            direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + 1e-15) + self.eps)
+            direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + self.hidden_eps) + self.eps)
         else:
             direction = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
         if self.averaged == "steps":
@@ -252,6 +257,7 @@ class Grams(Optimizer):
     eps: NonNegative = 1e-6
     weight_decay: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
     )
@@ -281,6 +287,7 @@ class OptimisticAdam(Optimizer):
     beta: NonNegative = 1.0
     nesterov: Annotated[bool, Flag("the direction is that of Nesterov's Adam (optax's default)")] = False
 
+    scaling = "invariant"
     citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
     state = State(m=zeros_like_param, v=zeros_like_param, last=zeros_like_param)
 

@@ -40,6 +40,7 @@ class Adamax(Optimizer):
     ] = "none"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
@@ -86,6 +87,7 @@ class NAdam(Optimizer):
     eps_placement: EpsPlacement = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
     left_open = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))

@@ -33,6 +33,7 @@ class Yogi(Optimizer):
         ),
     ] = "none"
 
+    scaling = "invariant"
     citation = Citation(
         "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
     )
@@ -77,6 +78,7 @@ class ADOPT(Optimizer):
         ),
     ] = "nothing"
 
+    scaling = "invariant"
     citation = Citation(
         "Taniguchi et al. 2024",
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
@@ -156,6 +158,7 @@ class AdamaxW(Optimizer):
         ),
     ] = "none"
 
+    scaling = "invariant"
     citation = Citation(
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
@@ -194,6 +197,7 @@ class NAdamW(Optimizer):
         ),
     ] = "next_correction"
 
+    scaling = "invariant"
     citation = Citation(
         "Dozat 2016; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
@@ -208,3 +212,43 @@ class NAdamW(Optimizer):
         m_hat = self.beta1 * m / ahead + (1 - self.beta1) * g / (1 - self.beta1**t)
         v_hat = v / (1 - self.beta2**t)
         return p - self.lr * (m_hat / (np.sqrt(v_hat) + self.eps) + self.weight_decay * p), m, v
+
+
+class AdaMod(Optimizer):
+    """Adam whose step sizes are bounded from above by their own exponential average.
+
+    Source: Ding et al. 2019, arXiv:1910.12249, Algorithm 1; weight decay is decoupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    beta3: Decay = 0.9999
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+    sizes: Annotated[
+        str,
+        Choice(
+            plain="the averaged sizes are lr over the root of the corrected second moment plus eps (the paper)",
+            corrected="both bias corrections are in the averaged sizes, and eps beside the uncorrected root (the authors' code)",
+        ),
+    ] = "plain"
+
+    citation = Citation(
+        "Ding et al. 2019",
+        "An Adaptive and Momental Bound Method for Stochastic Learning",
+        "arXiv:1910.12249, Algorithm 1",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param, size=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, size: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.sizes == "plain":
+            eta = self.lr / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
+            m_hat = m / (1 - self.beta1**t)
+        else:
+            eta = self.lr * np.sqrt(1 - self.beta2**t) / (1 - self.beta1**t) / (np.sqrt(v) + self.eps)
+            m_hat = m
+        size = self.beta3 * size + (1 - self.beta3) * eta
+        return p - np.minimum(eta, size) * m_hat - self.lr * self.weight_decay * p, m, v, size

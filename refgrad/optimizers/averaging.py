@@ -39,6 +39,7 @@ class ASGD(Optimizer):
     t0: NonNegative = 1e6
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Polyak & Juditsky 1992; Bottou 2012",
         "Acceleration of stochastic approximation by averaging",
@@ -88,6 +89,7 @@ class ScheduleFreeSGD(Optimizer):
     r: Real = 0.0
     weight_lr_power: Real = 2.0
 
+    scaling = "linear"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
     state = State(z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
 
@@ -118,6 +120,7 @@ class ScheduleFreeAdamW(Optimizer):
     r: Real = 0.0
     weight_lr_power: Real = 2.0
 
+    scaling = "invariant"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
     state = State(v=zeros_like_param, z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
 

@@ -52,6 +52,7 @@ class AdaBelief(Optimizer):
     amsgrad: Annotated[bool, Flag("the largest s so far scales the step, except a rectified one")] = False
     decay: DecayKind = "before"
 
+    scaling = "invariant"
     citation = Citation("Zhuang et al. 2020", "AdaBelief Optimizer", "arXiv:2010.07468, Algorithm 2")
     left_open = (
         "the versions of the paper differ in where eps is added: its author calls the main text of the last "

@@ -14,7 +14,7 @@ Rescaling = Annotated[
     str,
     Choice(
         plus_one="the steps that are taken are multiplied by n over one more than their number (the authors' code)",
-        at_least="by n over their number, which counts as no less than a thousandth of n (timm)",
+        at_least="by n over their number, which counts as no less than least_share of n (timm: a thousandth)",
     ),
 ]
 
@@ -25,7 +25,7 @@ def cautious(direction: Any, g: Any, rule: Any) -> Any:
     count = tree_sum(agrees)
     if rule.rescaling == "plus_one":
         return direction * agrees * (length(g) / (count + 1))
-    return direction * agrees * (1 / np.maximum(count / length(g), 1e-3))
+    return direction * agrees * (1 / np.maximum(count / length(g), rule.least_share))
 
 
 class CautiousAdamW(Optimizer):
@@ -39,8 +39,10 @@ class CautiousAdamW(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-2
+    least_share: NonNegative = 1e-3
     rescaling: Rescaling = "plus_one"
 
+    scaling = "invariant"
     citation = Citation(
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",
@@ -67,8 +69,10 @@ class CautiousLion(Optimizer):
     beta1: Decay = 0.9
     beta2: Decay = 0.99
     weight_decay: NonNegative = 0.0
+    least_share: NonNegative = 1e-3
     rescaling: Rescaling = "plus_one"
 
+    scaling = "invariant"
     citation = Citation(
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",

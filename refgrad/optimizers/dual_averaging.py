@@ -58,7 +58,8 @@ class MADGRAD(Optimizer):
         weight = (self.lr + self.eps if self.weights == "padded" else 1.0 * self.lr) * np.sqrt(t)
         square = square + weight * g * g
         s = s + weight * g
-        z = start - s / (power(square, 1 / 3) + self.eps)
+        third = t / (3 * t)  # a host scalar, in the precision of the rule's scalars
+        z = start - s / (power(square, third) + self.eps)
         new = self.momentum * p + (1 - self.momentum) * z
         if self.applied == "by_difference":
             new = p + (new - p)

@@ -31,6 +31,7 @@ class EXAdam(Optimizer):
     ] = "second"
     decay: DecayKind = "before"
 
+    scaling = "invariant"
     citation = Citation("Adly 2024", "EXAdam: The Power of Adaptive Cross-Moments", "arXiv:2412.20302, Algorithm 1")
     left_open = "weight decay; the base of the first version's logarithm is that of the author's code"
     state = State(m=zeros_like_param, v=zeros_like_param)

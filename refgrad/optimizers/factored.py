@@ -117,6 +117,7 @@ class CAME(Optimizer):
     eps2: NonNegative = 1e-16
     weight_decay: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Luo et al. 2023",
         "CAME: Confidence-guided Adaptive Memory Efficient Optimization",
@@ -156,6 +157,7 @@ class SM3(Optimizer):
     momentum: Decay = 0.9
     eps: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Anil et al. 2019", "Memory-Efficient Adaptive Optimization", "arXiv:1901.11150, Algorithm SM3-II"
     )

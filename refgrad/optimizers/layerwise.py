@@ -66,6 +66,7 @@ class LAMB(Optimizer):
     ] = "inside"
     grad_averaging: Annotated[bool, Flag("the gradient enters the first moment with 1 - beta1, not with 1")] = True
 
+    scaling = "invariant"
     citation = Citation(
         "You et al. 2020",
         "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
@@ -160,6 +161,7 @@ class AdamP(_Projected):
     nesterov: Annotated[bool, Flag("the step looks ahead: beta1 * m + (1 - beta1) * g takes m's place")] = False
     eps_placement: EpsPlacement = "outside"
 
+    scaling = "invariant"
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
     )
@@ -195,6 +197,7 @@ class SGDP(_Projected):
         ),
     ] = "whole"
 
+    scaling = "linear"
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
     )

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
+
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, State, zeros_like_param
+from refgrad.rule import (
+    Choice,
+    Citation,
+    Decay,
+    Flag,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    State,
+    copy_of_param,
+    zeros_like_param,
+)
 
 
 class SGDW(Optimizer):
@@ -35,6 +50,7 @@ class SGDW(Optimizer):
         ),
     ] = "damped"
 
+    scaling = "linear"
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
     )
@@ -64,6 +80,7 @@ class QHM(Optimizer):
     nu: Fraction = 0.7
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Ma & Yarats 2019",
         "Quasi-hyperbolic momentum and Adam for deep learning",
@@ -91,6 +108,7 @@ class AggMo(Optimizer):
     beta3: Decay = 0.99
     weight_decay: NonNegative = 0.0
 
+    scaling = "linear"
     citation = Citation(
         "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
     )
@@ -116,6 +134,7 @@ class OptimisticGradient(Optimizer):
     alpha: NonNegative = 1.0
     beta: NonNegative = 1.0
 
+    scaling = "linear"
     citation = Citation(
         "Mokhtari et al. 2020",
         "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
@@ -149,6 +168,7 @@ class PID(Optimizer):
         ),
     ] = "kept"
 
+    scaling = "linear"
     citation = Citation(
         "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
     )
@@ -163,3 +183,72 @@ class PID(Optimizer):
         d_buffer = self.momentum * d_buffer + (1 - self.momentum) * (g - g_prev)
         kept = 0.0 * g if t == 1 and self.first_gradient == "lost" else g
         return p - self.lr * (g + self.integral * i_buffer + self.derivative * d_buffer), i_buffer, d_buffer, kept
+
+
+class AccSGD(Optimizer):
+    """Gradient descent coupled with a second point that takes long steps and is averaged.
+
+    ``kappa`` is how much longer those steps are, ``xi`` the statistical advantage. Source: Kidambi et al. 2018,
+    arXiv:1803.05591, Algorithm 1; weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    kappa: Annotated[float, Range(1.0, open_low=False)] = 1000.0
+    xi: Positive = 10.0
+    small_const: Annotated[float, Range(0.0, 1.0)] = 0.7
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Kidambi et al. 2018",
+        "On the insufficiency of existing momentum schemes for Stochastic Optimization",
+        "arXiv:1803.05591, Algorithm 1",
+    )
+    state = State(far=copy_of_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        reason = "the average of a point with itself is rounded"
+        return {"still": reason, "no rate": reason}
+
+    def update(self, p: Any, g: Any, far: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        beta = self.small_const**2 * self.xi / self.kappa
+        far = (1 - beta) * far + beta * (p - self.kappa * self.lr / self.small_const * g)
+        zeta = self.small_const / (self.small_const + beta)
+        return zeta * (p - self.lr * g) + (1 - zeta) * far, far
+
+
+class PNM(Optimizer):
+    """A difference of two momenta, of the odd and of the even steps, of which one is positive and the other negative.
+
+    Source: Xie et al. 2021, arXiv:2103.17182, Algorithm 1 (positive-negative momentum); weight decay is coupled. NaN
+    propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta0: NonNegative = 1.0
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Xie et al. 2021",
+        "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",
+        "arXiv:2103.17182, Algorithm 1",
+    )
+    state = State(odd=zeros_like_param, even=zeros_like_param)
+
+    def update(self, p: Any, g: Any, odd: Any, even: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        decay = self.beta1**2
+        if t % 2 == 1:
+            odd = decay * odd + (1 - decay) * g
+            step = (1 + self.beta0) * odd - self.beta0 * even
+        else:
+            even = decay * even + (1 - decay) * g
+            step = (1 + self.beta0) * even - self.beta0 * odd
+        noise = np.sqrt((1 + self.beta0) ** 2 + self.beta0**2)
+        return p - self.lr / noise * step, odd, even

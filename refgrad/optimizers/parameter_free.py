@@ -29,6 +29,7 @@ class DoG(Optimizer):
     weight_decay: NonNegative = 0.0
 
     scope = "tree"
+    scaling = "invariant"
     citation = Citation(
         "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
     )

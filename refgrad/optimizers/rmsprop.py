@@ -54,6 +54,7 @@ class RMSprop(Optimizer):
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation(
         "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
     )

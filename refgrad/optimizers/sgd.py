@@ -39,6 +39,7 @@ class SGD(Optimizer):
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "linear"
     citation = Citation(
         "Polyak 1964; Sutskever et al. 2013",
         "On the importance of initialization and momentum in deep learning",

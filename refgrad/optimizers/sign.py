@@ -32,6 +32,7 @@ class Lion(Optimizer):
     ] = "sign"
     decay: AnyDecayKind = "before"
 
+    scaling = "invariant"
     citation = Citation(
         "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
     )

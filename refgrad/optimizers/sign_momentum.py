@@ -20,6 +20,7 @@ class SignSGD(Optimizer):
     lr: NonNegative = 1e-3
     weight_decay: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
@@ -40,6 +41,7 @@ class Signum(Optimizer):
     beta: Decay = 0.9
     weight_decay: NonNegative = 0.0
 
+    scaling = "invariant"
     citation = Citation(
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
@@ -63,6 +65,7 @@ class Tiger(Optimizer):
     beta: Decay = 0.965
     weight_decay: NonNegative = 1e-2
 
+    scaling = "invariant"
     citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
     state = State(m=zeros_like_param)
 
@@ -91,6 +94,7 @@ class Rprop(Optimizer):
         ),
     ] = "backtrack"
 
+    scaling = "invariant"
     citation = Citation(
         "Riedmiller & Braun 1993",
         "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm",

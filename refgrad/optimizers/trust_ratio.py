@@ -126,6 +126,7 @@ class NovoGrad(Optimizer):
         bool, Flag("all but the first gradient enter the momentum times 1 - beta1 (pytorch-optimizer's grad_averaging)")
     ] = False
 
+    scaling = "invariant"
     citation = Citation(
         "Ginsburg et al. 2019",
         "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep Networks",

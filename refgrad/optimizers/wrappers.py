@@ -11,6 +11,7 @@ from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Fraction, Positive, Range, State, copy_of_param
+from refgrad.rule import NonNegative as NonNegativeNumber
 
 
 class Lookahead(Wrapper):
@@ -84,16 +85,16 @@ Division = Annotated[
     str,
     Choice(
         exact="a norm above the bound becomes the bound (the paper, optax, Keras)",
-        padded="the gradient is multiplied by the bound over the norm plus 1e-6, if that is below one (torch)",
+        padded="the gradient is multiplied by the bound over the norm plus padding, if that is below one (torch: 1e-6)",
     ),
 ]
 
 
-def scaled(g: Any, bound: Any, division: str) -> Any:
-    """A gradient with a norm of at most a bound."""
-    if division == "padded":
-        return g * np.minimum(bound / (norm(g) + 1e-6), 1.0)
-    return g * np.where(norm(g) > bound, bound / norm(g), 1.0)
+def scaled(g: Any, rule: Any) -> Any:
+    """A gradient with a norm of at most the rule's bound."""
+    if rule.division == "padded":
+        return g * np.minimum(rule.max_norm / (norm(g) + rule.padding), 1.0)
+    return g * np.where(norm(g) > rule.max_norm, rule.max_norm / norm(g), 1.0)
 
 
 class ClipByNorm(Wrapper):
@@ -103,6 +104,7 @@ class ClipByNorm(Wrapper):
     """
 
     max_norm: Positive = 1.0
+    padding: NonNegativeNumber = 1e-6
     division: Division = "exact"
 
     citation = Citation(
@@ -110,7 +112,7 @@ class ClipByNorm(Wrapper):
     )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        return (step(p, scaled(g, self.max_norm, self.division)),)
+        return (step(p, scaled(g, self)),)
 
 
 class ClipByGlobalNorm(Wrapper):
@@ -120,6 +122,7 @@ class ClipByGlobalNorm(Wrapper):
     """
 
     max_norm: Positive = 1.0
+    padding: NonNegativeNumber = 1e-6
     division: Division = "exact"
 
     couples = True
@@ -128,7 +131,7 @@ class ClipByGlobalNorm(Wrapper):
     )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        return (step(p, scaled(g, self.max_norm, self.division)),)
+        return (step(p, scaled(g, self)),)
 
 
 class AdaptiveClip(Wrapper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from refgrad.candidates.protocol import Candidate
@@ -20,7 +21,7 @@ from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.sameness import same
-from refgrad.oracle.screen import Screen
+from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Scored, Search
 from refgrad.oracle.trajectory import judge_record
 from refgrad.oracle.verify import as_dtype
@@ -33,8 +34,6 @@ from refgrad.tracing import free_values
 NAMED, DEEP, JUDGED, NEAREST = 12, 3, 6, 3
 #: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
 FINE = 2048
-#: the edge that parameters of rules with reductions are cut to for the screen
-EDGE = 8
 
 
 def identify(
@@ -156,27 +155,14 @@ def _trials(
         except (ArgumentError, CandidateError) as error:
             refused.append(error)
             continue
-        search = Search(Screen(_screened(subject, claim, record, limit), policy))
+        looked_at = small_run(record, partial(_driven, subject, claim, limit=limit))
+        search = Search(Screen(looked_at, policy))
         found.append(_Trial(claim, record, policy, search))
     if not found:
         raise refused[0]
     locked = [t for t in found if t.search.screen.locked and any(not s.host for s in t.rule.slots().values())]
     stateless = [t for t in found if not t.rule.slots()]
     return [*locked, *stateless] if locked else found
-
-
-def _screened(subject: Candidate, claim: Optimizer, record: Record, limit: float) -> Record:
-    """The run that hypotheses are tried on: where a rule reduces over tensors, a run of its own on small ones."""
-    if len(record.seen) < 2 or not Screen(record, Policy()).couples:
-        return record
-    cut = tuple(slice(0, EDGE) for _ in range(8))
-    small = Inputs(
-        [p[cut[: p.ndim]] for p in record.inputs.p],
-        [[g[cut[: g.ndim]] for g in step] for step in record.inputs.g],
-        record.inputs.names,
-        record.inputs.seed,
-    )
-    return _driven(subject, claim, small, limit)
 
 
 def _driven(subject: Candidate, claim: Optimizer, inputs: Inputs, limit: float) -> Record:

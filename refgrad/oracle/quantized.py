@@ -212,11 +212,11 @@ def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy
             for name, array in values.items():
                 dtype = x.dtype if name == "y" else rows["x"].dtype
                 new[name] = compare(branch.sets[name], array, dtype, policy)
-            judged = {n: _either(judged.get(n), j) for n, j in new.items()}
+            judged = {n: either(judged.get(n), j) for n, j in new.items()}
     return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
 
 
-def _either(one: Judged | None, other: Judged) -> Judged:
+def either(one: Judged | None, other: Judged) -> Judged:
     """What either branch accepts; a part depends on no decision but its own, because those before it were observed."""
     if one is None:
         return other

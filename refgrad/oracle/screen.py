@@ -6,7 +6,7 @@ common is judged once. Only the judge on the whole run decides; the screen says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,19 @@ from refgrad.tracing import Plan, free_names, free_values, plan_for
 #: elements of each leaf that are looked at, where nothing else is said
 ELEMENTS = 64
 
+#: the edge that tensors are cut to where a rule reduces over them
+EDGE = 8
+
 Counts = Mapping[str, Count]
+
+
+def small_run(record: Record, again: Callable[[Inputs], Record]) -> Record:
+    """The run that hypotheses are tried on: where a rule reduces over tensors, a run of its own on small ones."""
+    if len(record.seen) < 2 or not Screen(record, Policy()).couples:
+        return record
+    inputs, cut = record.inputs, (slice(0, EDGE),) * 8
+    p = [a[cut[: a.ndim]] for a in inputs.p]
+    return again(Inputs(p, [[a[cut[: a.ndim]] for a in step] for step in inputs.g], inputs.names, inputs.seed))
 
 
 @dataclass(frozen=True, eq=False)

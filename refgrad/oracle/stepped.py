@@ -22,7 +22,7 @@ from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
-from refgrad.oracle.screen import Screen
+from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
@@ -109,7 +109,7 @@ def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
         rules = [rule.replace(**change.rule) for rule in record.rules]
         return judge_record(record, rules, change.policy_of(claim.policy), change.plans).counts
 
-    return known.searched(Search(Screen(record, claim.policy)), judged)
+    return known.searched(Search(Screen(small_run(record, claim.drive), claim.policy)), judged)
 
 
 def _counterexample(least: Inputs) -> Counterexample:

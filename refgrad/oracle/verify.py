@@ -49,7 +49,8 @@ def verify(
         dtype: the dtype of the parameters.
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
-        inputs: your own in place of generated ones: `Inputs` for an optimizer.
+        inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
+            docs/sparsity.md for what can be judged as one).
         options: extra keyword arguments for the candidate's constructor.
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.

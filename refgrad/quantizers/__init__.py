@@ -23,6 +23,7 @@ from refgrad.quantizers.gguf import (
 )
 from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
 from refgrad.quantizers.microscaling import MX, NVFP4
+from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
@@ -39,6 +40,7 @@ __all__ = [
     "INQ",
     "IQ4_NL",
     "MX",
+    "N2UQ",
     "NF4",
     "NVFP4",
     "Q2_K",
@@ -65,6 +67,7 @@ __all__ = [
     "Cast",
     "KMeans",
     "LogQuantizer",
+    "N2UQWeights",
     "OneBit",
     "OptimalCodebook",
     "PowerSGD",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.dtypes import as_array, finite
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.rule import Citation, NonNegative, Positive, Whole
@@ -37,7 +37,7 @@ class AdaRound(Quantizer):
 
     def start(self, w: np.ndarray) -> np.ndarray:
         """The V at which h(V) is the fraction of w / s, so that w' is w where it is not clipped."""
-        steps = finite(w) / self.scale
+        steps = finite(w, "w") / self.scale
         fraction = steps - np.floor(steps)
         return -np.log((ZETA - GAMMA) / (fraction - GAMMA) - 1)
 
@@ -47,7 +47,7 @@ class AdaRound(Quantizer):
 
     def soft(self, w: np.ndarray, v: np.ndarray) -> np.ndarray:
         """w', the weights between the points of the grid."""
-        return self.scale * np.clip(np.floor(finite(w) / self.scale) + self.share(v), *self.limits)
+        return self.scale * np.clip(np.floor(finite(w, "w") / self.scale) + self.share(v), *self.limits)
 
     def objective(self, w: np.ndarray, v: np.ndarray, x: np.ndarray, beta: float) -> float:
         """What V minimizes, for inputs x, tokens by inputs."""
@@ -57,7 +57,7 @@ class AdaRound(Quantizer):
     def gradient(self, w: np.ndarray, v: np.ndarray, x: np.ndarray, beta: float) -> np.ndarray:
         """The derivative of `objective` by V; 0 where h or the codes are clipped."""
         x, h, s = np.asarray(x, np.float64), self.share(v), sigmoid(v)
-        raw, code = s * (ZETA - GAMMA) + GAMMA, np.floor(finite(w) / self.scale) + h
+        raw, code = s * (ZETA - GAMMA) + GAMMA, np.floor(finite(w, "w") / self.scale) + h
         slope = np.where((raw > 0) & (raw < 1), s * (1 - s) * (ZETA - GAMMA), 0.0)
         inside = (code > self.limits[0]) & (code < self.limits[1])
         output = -2 * self.scale * ((w - self.soft(w, v)) @ x.T @ x) * inside
@@ -84,12 +84,12 @@ class AdaRound(Quantizer):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Codes from the start: up where the fraction is at least one half."""
-        steps = finite(x) / self.scale
+        steps = finite(x, "x") / self.scale
         return {"codes": self.hard(x, steps - np.floor(steps))}
 
     def hard(self, w: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Codes: up where the share is at least one half."""
-        return np.clip(np.floor(finite(w) / self.scale) + (share >= 0.5), *self.limits).astype(np.int8)
+        return np.clip(np.floor(finite(w, "w") / self.scale) + (share >= 0.5), *self.limits).astype(np.int8)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Codes times the scale."""
@@ -100,11 +100,3 @@ def sigmoid(v: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-v)) in float64, without overflow."""
     e = np.exp(-np.abs(np.asarray(v, np.float64)))
     return np.where(np.asarray(v) >= 0, 1 / (1 + e), e / (1 + e))
-
-
-def finite(w: np.ndarray) -> np.ndarray:
-    """Weights in float64; `ArgumentError` if one is NaN or infinite."""
-    w = np.asarray(w, np.float64)
-    if not np.isfinite(w).all():
-        raise bad_argument("w", "not finite", "finite weights")
-    return w

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
 
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.arithmetic.dtypes import finite
+from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Choice, Citation, Whole
 
@@ -88,25 +89,30 @@ def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
     cost = np.asarray([0.0, *(spread(np.asarray([0]), i)[0] for i in range(1, count + 1))])
     choices = [np.zeros(count + 1, np.int64)]
     for layer in range(1, clusters):
-        new, chosen = np.full(count + 1, np.inf), np.zeros(count + 1, np.int64)
-        pending = [(layer + 1, count, layer, count - 1)]
-        while pending:
-            low, high, first, last = pending.pop()
-            if low > high:
-                continue
-            middle = (low + high) // 2
-            starts = np.arange(first, min(last, middle - 1) + 1)
-            totals = cost[starts] + spread(starts, middle)
-            best = int(np.argmin(totals))
-            new[middle], chosen[middle] = totals[best], starts[best]
-            pending += [(low, middle - 1, first, starts[best]), (middle + 1, high, starts[best], last)]
-        cost = new
+        cost, chosen = _one_more(cost, spread, layer)
         choices.append(chosen)
     begins, end = [], count
     for chosen in reversed(choices):
         begins.append(int(chosen[end]))
         end = begins[-1]
     return np.asarray(begins[::-1])
+
+
+def _one_more(cost: np.ndarray, spread: Callable[..., np.ndarray], layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far."""
+    new, chosen = np.full(len(cost), np.inf), np.zeros(len(cost), np.int64)
+    pending = [(layer + 1, len(cost) - 1, layer, len(cost) - 2)]
+    while pending:
+        low, high, first, last = pending.pop()
+        if low > high:
+            continue
+        middle = (low + high) // 2
+        starts = np.arange(first, min(last, middle - 1) + 1)
+        totals = cost[starts] + spread(starts, middle)
+        best = int(np.argmin(totals))
+        new[middle], chosen[middle] = totals[best], starts[best]
+        pending += [(low, middle - 1, first, starts[best]), (middle + 1, high, starts[best], last)]
+    return new, chosen
 
 
 class Codebook(Quantizer):
@@ -125,7 +131,7 @@ class Codebook(Quantizer):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The codebook, and the nearest value's number; `ArgumentError` if an element is not finite."""
-        values = finite(x).reshape(-1)
+        values = finite(x, "x").reshape(-1)
         if not values.size:
             return {"codebook": np.zeros(0, x.dtype), "codes": np.zeros(x.shape, np.uint8)}
         codebook = np.sort(self.centres(values).astype(x.dtype))
@@ -204,7 +210,7 @@ class ProductQuantizer(Quantizer):
             legal = f"(vectors, axes), at least one of each, axes a multiple of {self.subspaces}"
             raise bad_argument("x.shape", x.shape, legal)
         codebooks, codes = [], []
-        for part in np.split(finite(x), self.subspaces, axis=1):
+        for part in np.split(finite(x, "x"), self.subspaces, axis=1):
             places = np.rint(np.linspace(0, len(part) - 1, self.clusters)).astype(np.int64)
             codebooks.append(lloyd(part, part[places], self.iterations)[0].astype(x.dtype))
             codes.append(nearest_centre(part, codebooks[-1].astype(np.float64)))
@@ -220,10 +226,3 @@ class ProductQuantizer(Quantizer):
         parts = np.asarray(query, np.float64).reshape(self.subspaces, 1, -1)
         table = ((parts - arrays["codebooks"].astype(np.float64)) ** 2).sum(axis=2)
         return table[np.arange(self.subspaces)[None], arrays["codes"]].sum(axis=1)
-
-
-def finite(x: np.ndarray) -> np.ndarray:
-    """An array in float64; `ArgumentError` if an element is NaN or infinite, which have no nearest centre."""
-    if not np.isfinite(x).all():
-        raise ArgumentError("x holds NaN or infinities; legal: finite numbers")
-    return x.astype(np.float64)

@@ -15,7 +15,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.rule import Choice, Citation, NonNegative, Range, Whole
 
@@ -53,7 +53,7 @@ class Random(Quantizer):
         if uniform.shape != x.shape:
             raise bad_argument("uniform.shape", uniform.shape, f"{x.shape}, the shape of x")
         if not ((uniform >= 0) & (uniform < 1)).all():
-            raise bad_argument("uniform", "outside", "numbers in [0, 1)")
+            raise ArgumentError("uniform holds numbers outside [0, 1); legal: 0 <= uniform < 1")
         with np.errstate(all="ignore"):
             return Quantized(self.draw(x.astype(working(x.dtype)), uniform), x.shape, x.dtype)
 

@@ -78,6 +78,14 @@ class FewValues(RowQuantizer):
         """Codes as float32, which is exact."""
         return kept.reshape(-1, 1) if part == "scale" else layout.cut(kept.astype(np.float32))
 
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """`restore` run on the rows, with codes in the dtype of the scale as when they were made."""
+        codes = np.asarray(arrays["codes"]).astype(arrays["scale"].dtype)
+        layout = self.layout(shape)
+        parts = {"scale": self.fitting("scale", arrays["scale"], layout).reshape(-1, 1)}
+        rows = self.restore({**parts, "codes": layout.cut(self.fitting("codes", codes, layout))})
+        return layout.joined(np.broadcast_to(rows, (layout.rows, layout.width)))
+
 
 def mean(x: Any) -> Any:
     """The mean of each row, by `tree_sum`."""

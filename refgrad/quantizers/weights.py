@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.dtypes import as_array, finite
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.ternary import Quotient, divided_by
@@ -152,8 +152,10 @@ class GPTQ(RoundToNearest):
         """
         x = matrix(as_array(x, "x"))
         h = np.eye(x.shape[1]) if hessian is None else np.array(hessian, np.float64)
-        if h.shape != (x.shape[1],) * 2 or not np.isfinite(h).all() or not np.array_equal(h, h.T):
-            raise bad_argument("hessian.shape", h.shape, f"finite, symmetric, {x.shape[1]} by {x.shape[1]}")
+        if h.shape != (x.shape[1],) * 2:
+            raise bad_argument("hessian.shape", h.shape, f"{(x.shape[1],) * 2}, inputs by inputs")
+        if not np.isfinite(h).all() or not np.array_equal(h, h.T):
+            raise ArgumentError("hessian is not finite and symmetric; legal: a finite matrix equal to its transpose")
         with np.errstate(all="ignore"):
             return Quantized(self.compensated(x.astype(np.float64), h), x.shape, x.dtype)
 
@@ -225,8 +227,9 @@ class AWQ(RoundToNearest):
         if activations is None:
             return super().quantize(x)
         w, tokens = matrix(as_array(x, "x")).astype(np.float64), np.asarray(activations, np.float64)
-        if tokens.ndim != 2 or tokens.shape[1] != w.shape[1] or not len(tokens) or not np.isfinite(tokens).all():
-            raise bad_argument("activations.shape", tokens.shape, f"finite, (tokens, {w.shape[1]}), at least one token")
+        if tokens.ndim != 2 or tokens.shape[1] != w.shape[1] or not len(tokens):
+            raise bad_argument("activations.shape", tokens.shape, f"(tokens, {w.shape[1]}), at least one token")
+        finite(tokens, "activations")
         with np.errstate(all="ignore"):
             return Quantized(self.searched(w, tokens), x.shape, x.dtype)
 

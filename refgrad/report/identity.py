@@ -49,7 +49,7 @@ def _headline(found: Identification) -> Iterator[Section]:
     if best is not None:
         lines = [reason(found)]
         if best.sentence:
-            lines.insert(0, f"{best.sentence[0].upper()}{best.sentence[1:].rstrip('.')}.")
+            lines.insert(0, best.sentence.rstrip("."))
         yield Section("Why", tuple(lines), tone=PLAIN)
 
 

@@ -86,3 +86,12 @@ def test_what_may_have_overflowed_stays_open_in_an_extremum(choose: Any) -> None
         assert choose(maybe, one, model).bound()[0] == np.inf
         same = choose(surely, surely, MODEL)
     assert (same.value[0], same.bound()[0]) == (np.inf, 0.0)
+
+
+def test_a_centre_that_underflowed_is_not_exact() -> None:
+    """0.1 times the smallest subnormal number, a power of two, is zero in float64 and not in truth."""
+    model = model_for(Policy(), np.dtype(np.float64))
+    found = bounds.product(1, [Bounded(np.full(1, 0.1)), Bounded(np.full(1, 5e-324))], [], model)
+    assert found.value[0] == 0.0
+    assert found.bound()[0] > 0.0
+    assert found.sure is None or not np.any(found.sure)

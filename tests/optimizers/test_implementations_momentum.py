@@ -45,6 +45,11 @@ TORCH: list[tuple[str, Any, dict[str, Any]]] = [
 ]
 
 PYTORCH_OPTIMIZER: list[tuple[str, Any, dict[str, Any]]] = [
+    ("AccSGD", o.AccSGD(), {}),
+    ("AdaMod", o.AdaMod(sizes="corrected", weight_decay=0.1), {}),
+    ("AccSGD", o.AccSGD(), {}),
+    ("PNM", o.PNM(), {}),
+    ("AdaMod", o.AdaMod(sizes="corrected", weight_decay=0.1), {}),
     ("SGDW", o.SGDW(decay="scaled", first_step="undamped"), {}),
     ("QHM", o.QHM(lr=0.1), {}),
     ("AggMo", o.AggMo(), {"betas": (0.0, 0.9, 0.99)}),

@@ -244,6 +244,35 @@ def optimistic_adam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return p - h.lr * h.alpha * step - h.lr * h.beta * (step - before)
 
 
+def acc_sgd(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = g + h.weight_decay * p
+    alpha = 1 - h.small_const**2 * h.xi / h.kappa
+    s["far"] = alpha * s["far"] + (1 - alpha) * (p - h.kappa * h.lr / h.small_const * g)
+    return (h.small_const * (p - h.lr * g) + (1 - alpha) * s["far"]) / (h.small_const + (1 - alpha))
+
+
+def pnm(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = g + h.weight_decay * p
+    new, old = ("odd", "even") if t % 2 else ("even", "odd")
+    s[new] = h.beta1**2 * s[new] + (1 - h.beta1**2) * g
+    step = (1 + h.beta0) * s[new] - h.beta0 * s[old]
+    return p - h.lr * step / mpmath.sqrt((1 + h.beta0) ** 2 + h.beta0**2)
+
+
+def adamod(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    m, eta = s["m"] / (1 - h.beta1**t), h.lr / (mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps)
+    s["size"] = h.beta3 * s["size"] + (1 - h.beta3) * eta
+    return p - min(eta, s["size"]) * m - h.lr * h.weight_decay * p
+
+
+def adamod_authors(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    eta = h.lr * mpmath.sqrt(1 - h.beta2**t) / (1 - h.beta1**t) / (mpmath.sqrt(s["v"]) + h.eps)
+    s["size"] = h.beta3 * s["size"] + (1 - h.beta3) * eta
+    return p - min(eta, s["size"]) * s["m"]
+
+
 PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.SGDW(dampening=0.3), sgdw),
     (o.SGDW(dampening=0.3, nesterov=True, decay="scaled", first_step="undamped"), sgdw_scaled),
@@ -253,6 +282,10 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.OptimisticGradient(alpha=0.7, beta=0.3), optimistic),
     (o.PID(weight_decay=0.1, dampening=0.3), pid),
     (o.PID(first_gradient="lost"), pid_lost),
+    (o.AccSGD(weight_decay=0.1, kappa=10.0), acc_sgd),
+    (o.PNM(weight_decay=0.1, beta0=0.7), pnm),
+    (o.AdaMod(weight_decay=0.1, beta3=0.9), adamod),
+    (o.AdaMod(sizes="corrected"), adamod_authors),
     (o.SignSGD(weight_decay=0.1), sign_sgd),
     (o.Signum(weight_decay=0.1), signum),
     (o.Tiger(), signum),

@@ -83,7 +83,7 @@ def survivors(rule: Optimizer, found: list[Mutation]) -> Iterator[Survivor]:
                     break
             else:
                 yield Survivor(mutation, max(outcome.tightest.values()))
-        except ArithmeticError:
+        except (ArithmeticError, ValueError):
             continue  # it cannot be run with these hyperparameters
 
 

@@ -9,6 +9,12 @@ from refgrad import optimizers as o
 DECAYED = {"weight_decay": 0.1}
 
 MUTANTS: list[tuple[Any, ...]] = [
+    (o.AccSGD(), "self.kappa * self.lr / self.small_const * g", "self.kappa * self.lr * g"),
+    (o.AccSGD(), "zeta * (p - self.lr * g) + (1 - zeta) * far", "(1 - zeta) * (p - self.lr * g) + zeta * far"),
+    (o.PNM(), "t % 2 == 1", "t % 2 == 0"),
+    (o.PNM(), "decay = self.beta1**2", "decay = 1.0 * self.beta1"),
+    (o.AdaMod(), "np.minimum(eta, size)", "eta"),
+    (o.AdaMod(), "(1 - self.beta3) * eta", "eta"),
     (o.OptimisticAdam(), "self.beta * last", "self.beta * direction"),
     (o.OptimisticAdam(nesterov=True), "self.beta1 ** (t + 1)", "self.beta1 ** t"),
     (o.SGDW(), "self.lr * step - self.weight_decay * p", "self.lr * step - self.lr * self.weight_decay * p"),
@@ -68,6 +74,9 @@ MUTANTS: list[tuple[Any, ...]] = [
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
+    (o.AccSGD(), "(1 - beta) * far + beta * (p -", "far - beta * far + beta * (p -"),
+    (o.PNM(), "self.lr / noise * step", "step * (self.lr / noise)"),
+    (o.AdaMod(), "np.minimum(eta, size) * m_hat", "m_hat * np.minimum(size, eta)"),
     (
         o.OptimisticAdam(),
         "(self.alpha + self.beta) * direction - self.beta * last",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.quantizers import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
-from refgrad.quantizers.ternary import xnor_activation_scale
+from refgrad.quantizers.ternary import FewValues, xnor_activation_scale
+from refgrad.tracing import free_values, literal, plan_for
 
 U = Fraction(1, 2**24)
 numbers = st.one_of(
@@ -149,15 +150,13 @@ def test_half_the_mean_is_a_tie_that_goes_to_zero() -> None:
     assert codes.tolist() == [0, 0, 1, 1]
 
 
-RULES = [
-    BWN(),
-    TWN(),
-    TTQ(),
+BITNET = [
     BitNetWeights(),
     BitNetWeights(floor="clamped"),
     BitNetActivations(),
     BitNetActivations(quotient="reciprocal"),
 ]
+RULES = [BWN(), TWN(), TTQ(), *BITNET]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -182,3 +181,14 @@ def test_codes_do_not_change_with_scale(rule: object, x: np.ndarray) -> None:
     assert np.array_equal(one.codes, other.codes)
     if "scale" in one.arrays:
         assert np.array_equal(one["scale"] * np.float32(8), other["scale"])
+
+
+@pytest.mark.parametrize("rule", [BWN(), TWN(), *BITNET], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_decoded_is_the_y_of_the_body(rule: FewValues, dtype: type) -> None:
+    x = np.random.default_rng(4).standard_normal((6, 10)).astype(dtype)
+    layout = rule.layout(x.shape)
+    body = literal(rule, {"x": layout.cut(x)}, {})
+    assert np.array_equal(layout.joined(body["y"]), rule.round_trip(x))
+    plan = plan_for(rule, 2, free_values(layout.cut(x).shape, {}))
+    assert set(plan.graph.outputs) == {"scale", "codes", "y"}

@@ -1,0 +1,118 @@
+"""Quantizers against others on the same array, interleaved in one run: `python -m tests.benchmarks.quantizers`.
+
+Medians of nine rounds at 4194304 elements; a ratio above one says how many times faster this package is. What is not
+installed is left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.backends import crew
+from refgrad.quantizers import NF4, Blockwise
+
+SIZE, ROUNDS = 1 << 22, 9
+Call = Callable[[], Any]
+
+
+def medians(calls: dict[str, Call]) -> dict[str, float]:
+    """The median time of each call in milliseconds, the calls taking turns."""
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def casts(x: np.ndarray) -> dict[str, dict[str, Call]]:
+    """float32 to each format, by one thread as ml_dtypes does it."""
+    from refgrad.backends import rounding_kernels
+
+    found = {}
+    for name, form in MINIFLOATS.items():
+        dtype = np.dtype(getattr(ml_dtypes, name, name))
+        given = np.abs(x) if name == "float8_e8m0fnu" else x
+        found[f"cast to {name}"] = {
+            "refgrad": lambda given=given, form=form: rounding_kernels.encode(
+                given, form, "nearest_even", "overflow", count=1
+            ),
+            "ml_dtypes": lambda given=given, dtype=dtype: given.astype(dtype),
+        }
+    return found
+
+
+def blocks(x: np.ndarray) -> dict[str, dict[str, Call]]:
+    """Block-wise 8 bits and NF4, and back."""
+    rule, nf4 = Blockwise(map="bitsandbytes", block_size=256), NF4()
+    kept, kept4 = rule.quantize(x), nf4.quantize(x)
+    found: dict[str, dict[str, Call]] = {
+        "quantize, 8 bits": {"refgrad": lambda: rule.quantize(x)},
+        "dequantize, 8 bits": {"refgrad": lambda: rule.dequantize(kept)},
+        "quantize, NF4": {"refgrad": lambda: nf4.quantize(x)},
+        "dequantize, NF4": {"refgrad": lambda: nf4.dequantize(kept4)},
+    }
+    if importlib.util.find_spec("torch"):
+        _torch(found, x, rule)
+    if importlib.util.find_spec("bitsandbytes"):
+        _bitsandbytes(found, x)
+    return found
+
+
+def _torch(found: dict[str, dict[str, Call]], x: np.ndarray, rule: Blockwise) -> None:
+    """The plain way in torch: absmax, division, a binary search in the midpoints."""
+    import torch
+
+    torch.set_num_threads(crew.available())
+    table = torch.tensor(rule.table())
+    middles = (table[1:] + table[:-1]) / 2
+    t = torch.from_numpy(x).reshape(-1, 256)
+
+    def quantize() -> Any:
+        absmax = t.abs().amax(1, keepdim=True)
+        return torch.bucketize(t / absmax, middles, out_int32=True).to(torch.uint8), absmax
+
+    codes, absmax = quantize()
+    found["quantize, 8 bits"]["torch"] = quantize
+    found["dequantize, 8 bits"]["torch"] = lambda: table[codes.int()] * absmax
+
+
+def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
+    import torch
+    from bitsandbytes import functional
+
+    t, table = torch.from_numpy(x), functional.create_dynamic_map(True)
+    codes, state = functional.quantize_blockwise(t, code=table, blocksize=256)
+    codes4, state4 = functional.quantize_4bit(t, blocksize=64, quant_type="nf4")
+    found["quantize, 8 bits"]["bitsandbytes"] = lambda: functional.quantize_blockwise(t, code=table, blocksize=256)
+    found["dequantize, 8 bits"]["bitsandbytes"] = lambda: functional.dequantize_blockwise(codes, state)
+    found["quantize, NF4"]["bitsandbytes"] = lambda: functional.quantize_4bit(t, blocksize=64, quant_type="nf4")
+    found["dequantize, NF4"]["bitsandbytes"] = lambda: functional.dequantize_4bit(codes4, state4)
+
+
+def main() -> None:
+    """Print a table."""
+    x = np.random.default_rng(0).standard_normal(SIZE).astype(np.float32)
+    print(f"{SIZE} elements, medians of {ROUNDS}, {crew.available()} of {os.cpu_count()} processors, milliseconds\n")
+    print("| what | refgrad | other | time | ratio |\n|---|---|---|---|---|")
+    for what, calls in {**blocks(x), **casts(x)}.items():
+        times = medians(calls)
+        for other in [n for n in times if n != "refgrad"]:
+            ratio = times[other] / times["refgrad"]
+            print(f"| {what} | {times['refgrad']:.1f} | {other} | {times[other]:.1f} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.shrink import simpler
@@ -44,7 +45,17 @@ def _smaller(case: Cases, index: tuple[int, ...], rule: Estimator) -> Iterator[C
         return
     for name, array in arrays.items():
         for simple in simpler(array):
-            yield Cases([{**arrays, name: simple}], [""])
+            if _is_legal({**arrays, name: simple}, rule):
+                yield Cases([{**arrays, name: simple}], [""])
+
+
+def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:
+    """Whether the rule takes these arrays: a scale of zero is simple, but no scale."""
+    try:
+        rule.prepared(arrays)
+    except ArgumentError:
+        return False
+    return True
 
 
 def _cut(arrays: dict[str, np.ndarray], levels: dict[str, str], at: tuple[slice, ...]) -> Cases:

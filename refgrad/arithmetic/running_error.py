@@ -191,7 +191,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     if exactly is not None:
         error = np.where(exactly, 0.0, error)
     if operations == 1:
-        error = np.where(_only_scales(above, below, value, model), 0.0, error)
+        error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from refgrad import estimators, optimizers, quantizers, sparsity
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
+    from refgrad import estimators, optimizers, quantizers, sparsity
     from refgrad.oracle.cases import Cases
+    from refgrad.oracle.identification import Identification
+    from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
@@ -22,19 +24,25 @@ __all__ = [
     "ArgumentError",
     "CandidateError",
     "Cases",
+    "Identification",
     "Inputs",
     "MaskInputs",
     "Policy",
     "RefgradError",
     "Verdict",
     "estimators",
+    "identify",
     "optimizers",
     "quantizers",
     "sparsity",
     "verify",
 ]
 
+#: packages that are imported when they are first asked for
+_PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
+    "identify": "refgrad.oracle.identify",
+    "Identification": "refgrad.oracle.identification",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",
@@ -45,10 +53,12 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"refgrad.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'refgrad' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER])
+    return sorted([*globals(), *_PACKAGES, *_LATER])

@@ -1,7 +1,8 @@
-"""The command ``refgrad``: verify, list, show, demo.
+"""The command ``refgrad``: verify, identify, list, show, demo.
 
-Exit codes: 0 conforms, 1 does not conform, 2 could not be judged (a candidate that cannot be found or built is one of
-these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are imported when first needed.
+Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
+be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are
+imported when first needed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import click
 
 from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range, Rule, Whole, find
 
@@ -30,12 +32,14 @@ Examples:
   refgrad verify torch.optim:AdamW --as AdamW
   refgrad verify torch.optim:AdamW --as AdamW lr=0.01 --set fused=true --steps 20
   refgrad verify optax:adamw --as AdamW scalars=float32 --json
+  refgrad identify my_optimizer.py:step
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
   refgrad verify torch.optim:AdamW --as AdamW --laws
   refgrad show AdamW
 
 \b
-Exit codes: 0 conforms, 1 does not conform, 2 could not be judged,
+Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
+2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed.
 """
 
@@ -90,6 +94,13 @@ def main() -> None:
 @click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
 )
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="SLOT=NAME",
+    help="What the target's state calls a slot, as m=my_buffer.",
+)
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
 @click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
@@ -111,6 +122,7 @@ def verify(
     rule: str,
     hyperparameters: tuple[str, ...],
     options: tuple[str, ...],
+    states: tuple[str, ...],
     steps: int,
     dtype: str,
     seed: int,
@@ -124,6 +136,7 @@ def verify(
     claim = build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
+    stated = pairs(states, "--state", str)
     import refgrad
 
     verdict = refgrad.verify(
@@ -134,6 +147,7 @@ def verify(
         seed=seed,
         policy=declared,
         options=given,
+        state_names=stated,
         shrink=not no_shrink,
         time_limit=time_limit,
     )
@@ -166,6 +180,61 @@ def _with_laws(verdict: Any, reports: Any) -> str:
     return json.dumps({**verdict.to_dict(), "laws": [asdict(r) for r in reports]}, indent=2, allow_nan=False)
 
 
+@main.command(epilog=EPILOG)
+@click.argument("target")
+@click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
+@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+@click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
+)
+@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+@click.option(
+    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one step may take before it has the fault `hung`; inf for no limit.",
+)
+def identify(
+    target: str,
+    rule: str | None,
+    hyperparameters: tuple[str, ...],
+    options: tuple[str, ...],
+    steps: int,
+    dtype: str,
+    seed: int,
+    policy: tuple[str, ...],
+    as_json: bool,
+    time_limit: float,
+) -> int:
+    """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
+    if rule is None and hyperparameters:
+        raise ArgumentError(f"{hyperparameters[0]!r} is given without --as RULE; legal: hyperparameters of a rule")
+    claim = None if rule is None else build_rule(rule, hyperparameters)
+    declared = pairs(policy, "--policy", literal)
+    given = pairs(options, "--set", literal)
+    import refgrad
+
+    found = refgrad.identify(
+        target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
+    )
+    if as_json:
+        click.echo(found.to_json(indent=2))
+    elif sys.stdout.isatty():
+        from refgrad.report import identity, terminal
+
+        terminal.show_sections(identity.sections(found))
+    else:
+        click.echo(str(found))
+    return found.exit_code
+
+
 @main.command(name="list")
 def list_() -> None:
     """All rules, with their sources."""
@@ -186,9 +255,9 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
     from refgrad.report import catalogue, formula
 
     known = build_rule(rule, hyperparameters)
-    if not isinstance(known, Optimizer):
+    if not isinstance(known, Optimizer | Estimator):
         if source or latex:
-            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer")
+            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
         click.echo(catalogue.page(known, step))
         return
     if source is not None:

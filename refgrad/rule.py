@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -97,6 +96,19 @@ class Flag:
         return value
 
 
+class Nested:
+    """Another rule, which the rule wraps."""
+
+    def __str__(self) -> str:
+        return "a rule"
+
+    def check(self, name: str, value: object) -> Rule:
+        """The value; `ArgumentError` if it is no rule."""
+        if not isinstance(value, Rule):
+            raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
+        return value
+
+
 Positive = Annotated[float, Range(0.0)]
 NonNegative = Annotated[float, Range(0.0, open_low=False)]
 Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
@@ -128,16 +140,27 @@ class Citation:
 class Slot:
     """One array of state, shaped like the parameter.
 
-    ``fill`` is its first value, or the name of the hyperparameter that gives it; a slot with ``when`` exists only
-    if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a parameter, kept on the host.
+    ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
+    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
+    parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
+    also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
     when: str | None = None
     host: bool = False
+    level: str = "element"
+
+    def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
+        """The array's shape for a parameter of a shape."""
+        if self.level == "element" or not p:
+            return p
+        return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
 
 
 zeros_like_param = Slot()
+copy_of_param = Slot(fill="p")
 
 
 def host_number(fill: float) -> Slot:
@@ -168,13 +191,15 @@ ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule:
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""
 
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: what the source leaves open, and what is the default here; shown in docs/rules.md
+    left_open: ClassVar[str] = ""
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -185,7 +210,8 @@ class Rule:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True, kw_only=True)(cls)
+        # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
+        dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
             REGISTRY[cls.__name__] = cls
 
@@ -194,7 +220,7 @@ class Rule:
             object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
 
     @classmethod
-    def legal(cls) -> dict[str, Range | Whole | Choice | Flag]:
+    def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:
         """Each hyperparameter's legal values, in order of declaration."""
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
@@ -211,8 +237,15 @@ class Rule:
         return {name: getattr(self, name) for name in self.legal()}
 
     def numbers(self) -> dict[str, float]:
-        """The hyperparameters that are numbers; the others choose what the body does."""
-        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
+        found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
+        for field, rule in self.inner_rules().items():
+            found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
+        return found
+
+    def inner_rules(self) -> dict[str, Rule]:
+        """The hyperparameters that are rules."""
+        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 
     def replace(self, **changes: Any) -> typing.Self:
         """The same rule with other hyperparameters."""
@@ -240,7 +273,7 @@ class Rule:
         raise NotImplementedError
 
     def gives(self) -> Mapping[str, str]:
-        """The results of `body` that are not shaped like the primary array: name -> "row" or "tensor"."""
+        """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
     def hosts(self) -> tuple[str, ...]:
@@ -255,13 +288,27 @@ class Rule:
         """The state slots that exist under these hyperparameters."""
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
         if known is None:
-            known = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+            known = {n: dataclasses.replace(s, level=getattr(self, s.level, s.level)) for n, s in present.items()}
             object.__setattr__(self, "_slots", known)
         return known
 
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._values() == self._values()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        values = zip(dataclasses.fields(self), self._values(), strict=True)
+        return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
+
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+        return f"{type(self).__name__}({', '.join(f'{n}={v if isinstance(v, Rule) else repr(v)}' for n, v in changed.items())})"
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
@@ -276,15 +323,16 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def find(name: str) -> type[Rule]:
     """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
+    for room in ROOMS:
+        importlib.import_module(f"refgrad.{room}")
+        if name in REGISTRY:
+            return REGISTRY[name]
     known = rules()
-    if name in known:
-        return known[name]
     raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
 
 
 def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
     """Every rule by name, or those that are of a base class, such as `Optimizer`."""
     for room in ROOMS:
-        if importlib.util.find_spec(f"refgrad.{room}") is not None:
-            importlib.import_module(f"refgrad.{room}")
+        importlib.import_module(f"refgrad.{room}")
     return {name: cls for name, cls in sorted(REGISTRY.items()) if base is None or issubclass(cls, base)}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refgrad.arithmetic import host
-from refgrad.arithmetic.graph import Builder, Graph, Tracer
+from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
+from refgrad.errors import TraceError
 
 if TYPE_CHECKING:
     from refgrad.rule import Rule
@@ -52,10 +53,10 @@ class Plan:
     def holds(self) -> Callable[..., bool]:
         """``holds(*free)``: whether the branches on host scalars go the way that was traced."""
         guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & host.names_in(expr)]
-        values = self._function([expr for expr, _ in guards])
-        wanted = tuple(taken for _, taken in guards)
         if not guards:
             return lambda *free: True
+        values = self._function([expr for expr, _ in guards])
+        wanted = tuple(taken for _, taken in guards)
         return lambda *free: tuple(map(bool, values(*free))) == wanted
 
     def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
@@ -71,10 +72,12 @@ class Plan:
         return tuple(host.evaluate(e, names, self.table, memo) for e in exprs)
 
 
-def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
-    """The rule with its numeric hyperparameters handed as host scalars of a scope."""
+def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
+    """The rule with its numeric hyperparameters, and those of nested rules, handed as host scalars of a scope."""
     copy = object.__new__(type(rule))
-    values = rule.hyperparameters() | {n: scope.named(n, v) for n, v in rule.numbers().items()}
+    own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
+    values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
+    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
     for name, value in values.items():
         object.__setattr__(copy, name, value)
     return copy
@@ -82,12 +85,12 @@ def with_hosts(rule: Rule, scope: host.Scope) -> Rule:
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
     """The names besides the hyperparameters, in the order that a plan's functions take them."""
-    return (*rule.hosts(), "tensor_length") + (("row_length",) if ndim else ())
+    return (*rule.hosts(), "tensor_length") + (("row_length", "column_length") if ndim else ())
 
 
 def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
     """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
-    lengths = (float(math.prod(shape)), float(math.prod(shape[1:]))) if shape else (1.0,)
+    lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
     return (*map(float, hosts.values()), *lengths)
 
 
@@ -98,7 +101,8 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
     """
     scope = host.Scope(host.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
-    given: dict[str, Any] = {name: builder.input(name, level) for name, level in rule.takes().items()}
+    takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), "element")  # without axes all levels are one number
+    given: dict[str, Any] = {name: builder.input(name, level) for name, level in takes.items()}
     given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
     results = with_hosts(rule, scope).body(given)
     if wanted is not None:
@@ -106,6 +110,12 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     small = {n: level for n, level in rule.gives().items() if n in outputs}
     host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
+    for name, node in outputs.items():
+        level = small.get(name, "element")
+        if ndim and joint_level([level, node.level]) != level:
+            raise TraceError(f"{type(rule).__name__}'s {name} is one number a {level}, but is given one a {node.level}")
+    if not ndim:
+        small = {}
     graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), small)
     return Plan(rule, graph, free_names(rule, ndim))
 
@@ -119,6 +129,11 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
             return plan
     known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted))
     return known[-1]
+
+
+def known_plans(rule: Rule, ndim: int) -> list[Plan]:
+    """The plans of a rule that were asked for so far."""
+    return list(rule.__dict__.get("_plans", {}).get(ndim, []))
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:

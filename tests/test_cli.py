@@ -73,7 +73,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(refgrad, "verify", verify, raising=False)
     words = "verify a:b --as AdamW beta1=0.5 scalars=float32 --set fused=true --set name=x --policy roundings=5"
-    result = run(*words.split(), "--dtype", "float64", "--no-shrink")
+    result = run(*words.split(), "--state", "m=my_buffer", "--dtype", "float64", "--no-shrink")
     assert (result.exit_code, result.output) == (2, "shown\n")
     assert called == {
         "target": "a:b",
@@ -83,6 +83,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         "seed": 0,
         "policy": {"roundings": 5},
         "options": {"fused": True, "name": "x"},
+        "state_names": {"m": "my_buffer"},
         "shrink": False,
         "time_limit": 60.0,
     }
@@ -115,6 +116,9 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify nowhere_at_all:b --as AdamW", 2, "there is no module 'nowhere_at_all'"),
         (f"verify {ADAMW}_ --as AdamW", 2, "did you mean 'adamw'?"),
         (f"verify {ADAMW} --as AdamW --set fusd=true", 2, "takes no option 'fusd'"),
+        (f"verify {ADAMW} --as AdamW --state m", 64, "--state is 'm'; legal: name=value"),
+        (f"verify {ADAMW} --as AdamW --state q=m", 64, "AdamW() has no state 'q'; legal: m, v"),
+        (f"verify {ADAMW} --as AdamW --state m=momentum", 2, "has no such state"),
     ],
 )
 def test_errors_name_what_is_legal(run: Run, words: str, code: int, message: str) -> None:
@@ -136,6 +140,23 @@ def test_list_has_a_line_for_every_rule(run: Run) -> None:
     lines = run("list").output.splitlines()
     assert sorted(line.split()[1] for line in lines) == list(rules())
     assert any("arXiv:1711.05101" in line for line in lines)
+
+
+@pytest.mark.parametrize("command", [[], ["verify"], ["identify"]], ids=" ".join)
+def test_help_shows_examples(run: Run, command: list[str]) -> None:
+    shown = run(*command, "--help").output
+    assert "Examples:\n" in shown
+    assert "refgrad verify torch.optim:AdamW --as AdamW" in shown
+
+
+def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
+    target = tmp_path / "mine.py"
+    target.write_text("def step(p, g, lr):\n    return p - p.dtype.type(lr) * abs(g)\n")
+    result = run("verify", f"{target}:step", "--as", "SGD", "--laws", "--no-shrink", "--json")
+    laws = {report["law"]: report["outcome"] for report in json.loads(result.stdout)["laws"]}
+    assert result.exit_code == 1
+    assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
 
 
 def test_show_has_all_that_a_rule_is(run: Run) -> None:

@@ -29,6 +29,8 @@ def format_of(dtype: Any) -> Format:
     """The facts of a float dtype, those of ml_dtypes included; `ArgumentError` for any other."""
     dtype = np.dtype(dtype)
     try:
+        if dtype.kind == "c":
+            raise TypeError  # a complex dtype has the facts of its parts, but is no float dtype
         info = ml_dtypes.finfo(dtype)
     except (ValueError, TypeError):
         raise bad_argument(
@@ -79,6 +81,16 @@ def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:
         return _odd_float32(values).astype(dtype).astype(np.float64)
 
 
+def cast(values: np.ndarray, name: str, rounding: str) -> np.ndarray:
+    """Float64 values rounded onto the grid of a dtype by name, "nearest" or "truncated", and back as float64."""
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    near = round_to(np.asarray(values, dtype=np.float64), dtype)
+    if rounding == "nearest":
+        return near
+    beyond = np.abs(near) > np.abs(values)
+    return np.where(beyond, np.nextafter(near.astype(dtype), np.asarray(0, dtype)).astype(np.float64), near)
+
+
 def _odd_float32(values: np.ndarray) -> np.ndarray:
     near = values.astype(np.float32)
     toward_zero = np.where(np.abs(near.astype(np.float64)) > np.abs(values), np.nextafter(near, np.float32(0)), near)
@@ -93,3 +105,20 @@ def ulp(values: np.ndarray, dtype: Any) -> np.ndarray:
     magnitude = np.clip(np.abs(values), facts.smallest_normal, facts.largest)
     _, exponent = np.frexp(magnitude)
     return np.ldexp(2.0 * facts.unit_roundoff, exponent - 1)
+
+
+def shortest(value: float, dtype: Any) -> str:
+    """The decimal with the fewest digits that reads back to a number in a dtype; if it is not of its grid, in float64."""
+    if not np.isfinite(value):
+        return str(value)
+    grid = dtype if float(round_to(np.asarray(value), dtype)) == value else np.float64
+    texts = (f"{value:.{digits}g}" for digits in range(1, 18))
+    return next(text for text in texts if float(round_to(np.asarray(float(text)), grid)) == value)
+
+
+def finite(x: Any, name: str) -> np.ndarray:
+    """An array in float64; `ArgumentError` if one of its numbers is NaN or infinite."""
+    x = np.asarray(x, np.float64)
+    if not np.isfinite(x).all():
+        raise ArgumentError(f"{name} holds NaN or infinities; legal: finite numbers")
+    return x

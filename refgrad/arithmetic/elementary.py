@@ -85,7 +85,7 @@ def _reduce_by_ln2(x: Any, ops: Any) -> tuple[Any, Any]:
 
 
 def exp(x: Any, ops: Any) -> Any:
-    """e**x within one unit in the last place: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
+    """e**x within 1.25 units in the last place: argument reduction by ln 2, then a Taylor polynomial by Horner's rule."""
     bounded = ops.where(x < EXP_LOW, EXP_LOW, x)
     bounded = ops.where(bounded > EXP_HIGH, EXP_HIGH, bounded)
     k, r = _reduce_by_ln2(bounded, ops)
@@ -131,6 +131,13 @@ def power(x: Any, exponent: Any, ops: Any) -> Any:
     """
     result = exp(exponent * log(x, ops), ops)
     return ops.where(exponent == 0.0, 1.0, result)
+
+
+def power_of_two(k: Any, ops: Any) -> Any:
+    """2**k for a whole number k, exactly as far as the format reaches."""
+    bounded = ops.where(k < -1100.0, -1100.0, k)
+    bounded = ops.where(bounded > 1100.0, 1100.0, bounded)
+    return ops.where(k == k, ops.scale(ops.constant(bounded, 1.0), bounded), k)
 
 
 # ---------------------------------------------------------------------------------------------------- sine and cosine
@@ -346,6 +353,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "tanh": (tanh, tanh),
     "log": (log, log),
     "power": (power, power),
+    "power_of_two": (power_of_two, power_of_two),
     "sin": (sin, sin_of_float32),
     "cos": (cos, cos_of_float32),
 }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
@@ -61,6 +61,8 @@ class _State:
     values: dict[int, Any] = field(default_factory=dict)
     ambiguous: np.ndarray | None = None
     open: Node | None = None
+    #: by reduction: what its operand may be under every way through the decisions of its elements
+    hulls: Mapping[int, Bounded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,8 @@ class Enclosure:
 
     graph: Graph
     model: Model
+    #: leading axes along which tensors are stacked, to be judged at once; a decision of one tensor is its own then
+    batch: int = 0
 
     @cached_property
     def groups(self) -> dict[int, Sum | Product]:
@@ -92,16 +96,43 @@ class Enclosure:
             scalars: the graph's host scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
         """
+        hulls: dict[int, Bounded] = {}
+        for _ in self._mixed:  # each time around, one more of them has operands that are settled
+            runs = [state.values for state, _ in self._explored(inputs, scalars, observed, hulls)]
+            if len(runs) == 1:
+                break
+            hulls = {n.index: bounds.hull([values[n.args[0].index] for values in runs]) for n in self._mixed}
+        levels = {n.index: n.level for n in self.graph.nodes}
+        for state, sets in self._explored(inputs, scalars, observed, hulls):
+            tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
+            shared = tuple((i, state.forced[i]) for i in tensors)
+            yield Branch(sets, state.ambiguous, shared)
+
+    @cached_property
+    def _mixed(self) -> tuple[Node, ...]:
+        """Reductions of elements that were decided one by one: of a sum, some may have gone one way and some another."""
+
+        def decided(node: Node) -> bool:
+            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for n in walk(node.args[0]))
+
+        return tuple(node for node in self.graph.reductions() if decided(node))
+
+    def _explored(
+        self,
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        hulls: Mapping[int, Bounded],
+    ) -> Iterator[tuple[_State, dict[str, Bounded]]]:
+        """Every way through the decisions, with what it leads to."""
         pending: list[dict[int, float]] = [{}]
         produced = 0
         while pending and produced < MOST_BRANCHES:
-            state = _State(pending.pop())
+            state = _State(pending.pop(), hulls=hulls)
             sets = self._evaluate(state, inputs, scalars, observed)
             if state.open is None:
                 produced += 1
-                levels = {n.index: n.level for n in self.graph.nodes}
-                shared = tuple((i, o) for i, o in state.forced.items() if levels[i] == "tensor")
-                yield Branch(sets, state.ambiguous, shared)
+                yield state, sets
                 continue
             for outcome in OUTCOMES[state.open.op]:
                 pending.append({**state.forced, state.open.index: outcome})
@@ -165,21 +196,29 @@ class Enclosure:
         if node.op == "where":
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
-            return self._reduce(node, args[0])
+            return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op in _NARROWED:
+            return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
 
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
-        """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient."""
+        """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
+
+        A host scalar may be an array of one value a step, where several steps are judged at once.
+        """
         found = None
         terms = [self._coefficient(term, values) for _, term in grouped.terms]
         for i, first in enumerate(terms):
             for second in terms[i + 1 :]:
-                if first and second and abs(first[0] + second[0] - 1.0) < 1e-12 and first[0] > 0 < second[0]:
-                    extra = min(first[0], second[0]) * 2.0 * (first[1] + second[1])
+                if first and second and _complementary(first[0], second[0]):
+                    extent = first[1] + second[1]
+                    # the difference b - a may overflow where the sum does not
+                    extent = np.where(extent > self.model.largest, np.inf, extent)
+                    extra = np.minimum(first[0], second[0]) * 2.0 * extent
                     found = extra if found is None else found + extra
         return found
 
-    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[float, np.ndarray] | None:
+    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[Any, np.ndarray] | None:
         """A term as (host coefficient, magnitude of the rest); None if it has no host coefficient."""
         grouped = self.groups.get(term.index)
         if not isinstance(grouped, Product) or term.index in self._outputs:
@@ -188,7 +227,9 @@ class Enclosure:
         rest = [n for n in grouped.numerators if n.op != "scalar"]
         if not hosts or not rest or grouped.denominators:
             return None
-        coefficient = float(np.prod([values[n.index].value for n in hosts]))
+        coefficient: Any = 1.0
+        for node in hosts:
+            coefficient = coefficient * values[node.index].value
         magnitude: Any = 1.0
         for node in rest:
             value = values[node.index]
@@ -197,7 +238,7 @@ class Enclosure:
 
     def _reduce(self, node: Node, x: Bounded) -> Bounded:
         shape = np.shape(x.value)
-        every = tuple(range(len(shape)))
+        every = tuple(range(self.batch, len(shape)))
         axes = {"tensor": every, "row": every[1:], "column": every[:1]}[node.attribute]
         if node.op == "max":
             return bounds.largest(x, axes, self.model)
@@ -213,24 +254,25 @@ class Enclosure:
             return self._step(node, args[0], state)
         a, b = args
         result = COMPARE[node.op](a.value, b.value)
-        reach = a.bound() + b.bound()
+        reach = a.reach_of_decision() + b.reach_of_decision()
         ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
         return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
 
     def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
         result = np.sign(x.value)
-        ambiguous = (x.bound() > 0) & ~(np.abs(x.value) > x.bound()) & ~np.isnan(x.value)
+        reach = x.reach_of_decision()
+        ambiguous = (reach > 0) & ~(np.abs(x.value) > reach) & ~np.isnan(x.value)
 
         def outcome_array(outcome: float) -> np.ndarray:
-            reachable = {-1.0: x.value - x.bound() < 0, 1.0: x.value + x.bound() > 0}.get(outcome, True)
+            reachable = {-1.0: x.value - reach < 0, 1.0: x.value + reach > 0}.get(outcome, True)
             return np.where(reachable, outcome, result)
 
         return Bounded(self._take(node, result, ambiguous, state, outcome_array))
 
     def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
         """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-        whole = ROUND[node.op]
-        result, low, high = whole(x.value), whole(x.value - x.bound()), whole(x.value + x.bound())
+        whole, reach = ROUND[node.op], x.reach_of_decision()
+        result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
         value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 
@@ -256,6 +298,14 @@ class Enclosure:
         return np.where(ambiguous, make(state.forced[node.index]), result)
 
 
+def _complementary(a: Any, b: Any) -> bool:
+    """Whether two coefficients are positive and add up to one, at every step."""
+    return bool(np.all(np.abs(a + b - 1.0) < 1e-12) and np.all(a > 0) and np.all(b > 0))
+
+
+#: operations that only rewritten graphs have: a rounding onto another grid, and a model of a rough operation
+_NARROWED: Mapping[str, Any] = {"cast": bounds.cast, "loose": bounds.loosened}
+
 _SMOOTH: Mapping[str, Any] = {
     "sqrt": bounds.sqrt,
     "exp": bounds.exp,
@@ -264,6 +314,7 @@ _SMOOTH: Mapping[str, Any] = {
     "tanh": bounds.tanh,
     "log": bounds.log,
     "power": bounds.power,
+    "power_of_two": bounds.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

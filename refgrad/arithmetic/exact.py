@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic import host
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.primitives import reduced_shape
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -26,6 +27,17 @@ def _smaller(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else min(a, b)
 
 
+def _quotient(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    """As IEEE 754 has it where the divisor is zero: NaN of 0/0, else an infinity (of a zero without a sign)."""
+    if b != 0:
+        return a / b
+    return mpmath.nan if a == 0 or mpmath.isnan(a) else mpmath.inf * mpmath.sign(a)
+
+
+def _root(a: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.nan if a < 0 else mpmath.sqrt(a)
+
+
 def _power(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     if a == 0:
         return mpmath.mpf(0) if b > 0 else mpmath.inf
@@ -37,10 +49,10 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
+    "div": _quotient,
     "neg": lambda a: -a,
     "abs": abs,
-    "sqrt": mpmath.sqrt,
+    "sqrt": _root,
     "square": lambda a: a * a,
     "exp": mpmath.exp,
     "sin": mpmath.sin,
@@ -48,6 +60,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": mpmath.tanh,
     "log": lambda a: -mpmath.inf if a == 0 else mpmath.log(a) if a > 0 else mpmath.nan,
     "power": lambda a, b: mpmath.mpf(1) if b == 0 else _power(a, b),
+    "power_of_two": lambda k: mpmath.power(2, k),
     "rint": mpmath.nint,
     "floor": mpmath.floor,
     "ceil": mpmath.ceil,
@@ -71,9 +84,9 @@ TABLE: host.Table = {
     **host.FLOAT64,
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
+    "exp": mpmath.exp,
     "pow": mpmath.power,
     "log": mpmath.log,
-    "exp": mpmath.exp,
     "tanh": mpmath.tanh,
 }
 
@@ -133,21 +146,25 @@ def _operand(value: Any) -> np.ndarray:
 
 
 def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
-    if over == "column":
-        return values.reshape(values.shape[0], -1).T
-    return values.reshape(1, -1) if over == "tensor" else values.reshape(values.shape[0], -1)
+    if over == "tensor":
+        return values.reshape(1, -1)
+    rows = values.reshape(values.shape[0], -1)
+    return rows if over == "row" else rows.T
 
 
 def _reduce(op: str, values: np.ndarray, over: str | None) -> np.ndarray:
     rows = _rows(values, over)
     fold = mpmath.fsum if op == "sum" else (lambda row: max(row, default=-mpmath.inf))
-    ones = (1,) * values.ndim
-    shape = {"tensor": ones, "row": values.shape[:1] + ones[1:], "column": ones[:1] + values.shape[1:]}[str(over)]
+    shape = reduced_shape(values.shape, over)
     return np.asarray([fold(list(row)) for row in rows], dtype=object).reshape(shape)
 
 
 def evaluate(
-    graph: Graph, arrays: Mapping[str, np.ndarray], names: Mapping[str, float], digits: int = 50
+    graph: Graph,
+    arrays: Mapping[str, np.ndarray],
+    names: Mapping[str, float],
+    digits: int = 50,
+    observed: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """The truth of a traced step.
 
@@ -156,6 +173,7 @@ def evaluate(
         arrays: ``p``, ``g`` and the array slots as floats, taken exactly.
         names: the values of all host names (hyperparameters, ``t``, host slots, lengths), taken exactly.
         digits: decimal digits of the arithmetic.
+        observed: outputs that were seen: what depends on them goes on from these, taken exactly.
 
     Returns:
         Object arrays of mpmath numbers for each output, and mpmath numbers for host slots.
@@ -164,6 +182,7 @@ def evaluate(
         exact_names = {n: mpmath.mpf(v) for n, v in names.items()}
         memo: dict[host.Expr, Any] = {}
         values: dict[int, Any] = {}
+        outputs: dict[str, Any] = {}
         for node in graph.nodes:
             if node.op == "input":
                 values[node.index] = Exact.of(arrays[node.attribute])
@@ -171,6 +190,9 @@ def evaluate(
                 values[node.index] = Exact(host.evaluate(node.attribute, exact_names, TABLE, memo))
             else:
                 values[node.index] = apply(node.op, [values[a.index] for a in node.args], node.attribute)
-        outputs: dict[str, Any] = {name: values[node.index].values for name, node in graph.outputs.items()}
+            for name in (n for n, output in graph.outputs.items() if output is node):
+                outputs[name] = values[node.index].values
+                if observed is not None and name in observed and node.op != "input":
+                    values[node.index] = Exact.of(observed[name])
         hosts = {n: host.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.host_outputs.items()}
     return {**outputs, **hosts}

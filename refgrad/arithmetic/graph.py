@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,8 @@ from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.host import Expr, Host, Scope, name
 from refgrad.errors import TraceError
 
-#: how an operation's value is shaped: one number a tensor, one a row, or one an element
-LEVELS = ("scalar", "tensor", "row", "element")
+#: how an operation's value is shaped: one number a tensor, one a column, one a row, or one an element
+LEVELS = ("scalar", "tensor", "column", "row", "element")
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
 REDUCTIONS = frozenset({"sum", "max"})
 
@@ -90,6 +90,11 @@ class Graph:
         return counts
 
 
+def joint_level(levels: Sequence[str]) -> str:
+    """The level of what is computed from values of these levels: of rows and columns, one number an element."""
+    return "element" if {"row", "column"} <= set(levels) else max(levels, key=LEVELS.index)
+
+
 @dataclass
 class Builder:
     """Collects nodes; equal operations on equal operands become one node."""
@@ -103,7 +108,7 @@ class Builder:
         """The node of an operation, new or already there."""
         key = (op, tuple(a.index for a in args), attribute)
         if key not in self._known:
-            widest = level or max((a.level for a in args), key=LEVELS.index)
+            widest = level or joint_level([a.level for a in args])
             self._known[key] = Node(len(self.nodes), op, args, attribute, widest)
             self.nodes.append(self._known[key])
         return self._known[key]
@@ -153,9 +158,9 @@ class Tracer(Carrier):
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
-        # a number a column is one an element as far as levels go: no kernel reduces columns
-        level = "element" if over == "column" else over
-        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), level), self.builder)
+        if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
+            raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
+        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), over), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -34,6 +34,7 @@ FLOAT64: Table = {
     "mul": operator.mul,
     "div": operator.truediv,
     "pow": operator.pow,
+    "mod": operator.mod,
     "neg": operator.neg,
     "sqrt": math.sqrt,
     "log": math.log,
@@ -104,7 +105,7 @@ def names_in(expr: Expr) -> frozenset[str]:
     return frozenset().union(*(names_in(a) for a in expr.args))
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%"}
 _INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
 
 
@@ -153,6 +154,7 @@ UFUNCS: Mapping[np.ufunc, str] = {
     np.true_divide: "div",
     np.power: "pow",
     np.float_power: "pow",
+    np.remainder: "mod",
     np.negative: "neg",
     np.sqrt: "sqrt",
     np.log: "log",
@@ -202,9 +204,9 @@ class Host:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(not issubclass(t, (Host, np.ndarray, np.generic)) for t in types):
             return NotImplemented  # a tracer or another carrier takes over
-        if function is not np.where or kwargs:
-            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, {_known()}")
-        return np.where(*(float(a.value) if isinstance(a, Host) else a for a in args))
+        if function not in (np.where, np.clip) or kwargs:
+            raise TraceError(f"numpy.{function.__name__} does not take host scalars; known: where, clip, {_known()}")
+        return function(*(float(a.value) if isinstance(a, Host) else a for a in args))
 
     def __bool__(self) -> bool:
         """A branch on a host scalar is taken now, and remembered as a guard of what was traced."""
@@ -241,7 +243,7 @@ def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward, reflected
 
 
-for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow")]:
+for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("mod", "mod")]:
     _forward, _reflected = _binary(_op)
     setattr(Host, f"__{_name}__", _forward)
     setattr(Host, f"__r{_name}__", _reflected)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from refgrad.arithmetic.host import COMPARISONS, FLOAT64, Table
 
@@ -22,11 +26,29 @@ def table(precision: str) -> Table:
     def charged(value: float, carried: float, magnitude: float, roundings: float = _ROUNDINGS) -> Pair:
         return value, carried + roundings * u * (magnitude + carried)
 
+    def unless_exact(
+        operation: Callable[[Any, Any], Any], bounded: Callable[[Pair, Pair], Pair]
+    ) -> Callable[..., Pair]:
+        """The operation, without error where known operands give a number of the precision."""
+
+        def apply(a: Pair, b: Pair) -> Pair:
+            value, error = bounded(a, b)
+            if a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value))):
+                kept = precision == "float64" or float(np.float32(value)) == value
+                if kept and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value):
+                    return value, 0.0
+            return value, error
+
+        return apply
+
     def power(a: Pair, b: Pair) -> Pair:
         value = a[0] ** b[0]
         relative = abs(b[0]) * a[1] / abs(a[0]) if a[0] else 0.0
         exponent = abs(math.log(abs(a[0]))) * b[1] if a[0] else 0.0
         return charged(value, abs(value) * (relative + exponent), abs(value), _POWER)
+
+    def product(a: Pair, b: Pair) -> Pair:
+        return charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0]))
 
     def quotient(a: Pair, b: Pair) -> Pair:
         value = a[0] / b[0]
@@ -41,7 +63,8 @@ def table(precision: str) -> Table:
 
     def logarithm(a: Pair) -> Pair:
         room = a[0] - a[1]
-        return charged(math.log(a[0]), a[1] / room if room > 0 else math.inf, abs(math.log(a[0])), _POWER)
+        carried = math.log(a[0] / room) if room > 0 else math.inf  # the end that is farther off
+        return charged(math.log(a[0]), carried, abs(math.log(a[0])), _POWER)
 
     def exponential(a: Pair) -> Pair:
         value = math.exp(a[0])
@@ -52,11 +75,12 @@ def table(precision: str) -> Table:
 
     operations: dict[str, Callable[..., Any]] = {
         "const": lambda value: (float(value), leaf * abs(float(value))),
-        "add": lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
-        "sub": lambda a, b: charged(a[0] - b[0], a[1] + b[1], abs(a[0]) + abs(b[0])),
-        "mul": lambda a, b: charged(a[0] * b[0], abs(a[0]) * b[1] + abs(b[0]) * a[1] + a[1] * b[1], abs(a[0] * b[0])),
-        "div": quotient,
+        "add": unless_exact(operator.add, lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0]))),
+        "sub": unless_exact(operator.sub, lambda a, b: charged(a[0] - b[0], a[1] + b[1], abs(a[0]) + abs(b[0]))),
+        "mul": unless_exact(operator.mul, product),
+        "div": unless_exact(operator.truediv, quotient),
         "pow": power,
+        "mod": lambda a, b: (a[0] % b[0], a[1]),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "log": logarithm,

@@ -7,7 +7,7 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,12 @@ from refgrad.errors import bad_argument
 #: terms that one leaf of the summation tree takes
 BLOCK = 1024
 
-Over = Literal["tensor", "row", "column"]
+#: what a reduction runs over: "tensor", "row" or "column"
+Over = str
 
 
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
-    """The sum of all elements, of each row ``x[i, ...]``, or of each column ``x[:, j, ...]``; broadcasts against ``x``.
-
-    Columns are for what NumPy and enclosures run: no kernel sums them.
+    """The sum of all elements, of each row ``x[i, ...]`` or column ``x[:, ...]``, as an array that broadcasts against ``x``.
 
     The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
     upper half to the lower half, the split being the largest power of two below the length, until one is left.
@@ -36,7 +35,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "sum").reshape(shape)
 
 
-def tree_max(x: Any, over: Over = "tensor") -> Any:
+def tree_max(x: Any, over: Over | str = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
@@ -44,7 +43,7 @@ def tree_max(x: Any, over: Over = "tensor") -> Any:
     return _tree(rows, "max").reshape(shape)
 
 
-def length(x: Any, over: Over = "tensor") -> Any:
+def length(x: Any, over: Over | str = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a host scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
@@ -55,7 +54,7 @@ def length(x: Any, over: Over = "tensor") -> Any:
 def exp(x: Any) -> Any:
     """e**x in float64 by a fixed sequence of operations, rounded once to the dtype of ``x``; the same bits everywhere.
 
-    The float64 result is within one unit in the last place; the float32 result is the correctly rounded one unless
+    The float64 result is within 1.25 units in the last place; the float32 result is the correctly rounded one unless
     e**x lies within 2**-28 units of a rounding boundary.
     """
     return _elementary("exp", x)
@@ -92,6 +91,11 @@ def power(x: Any, exponent: Any) -> Any:
     return _elementary("power", x, exponent)
 
 
+def power_of_two(k: Any) -> Any:
+    """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
+    return _elementary("power_of_two", k)
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)
@@ -104,16 +108,23 @@ def _elementary(op: str, x: Any, *numbers: Any) -> Any:
         return result.reshape(x.shape).astype(x.dtype)
 
 
+def reduced_shape(shape: tuple[int, ...], over: str | None) -> tuple[int, ...]:
+    """The shape of a reduction's result, which broadcasts against what was reduced."""
+    if over == "tensor":
+        return (1,) * len(shape)
+    return (shape[0], *(1,) * len(shape[1:])) if over == "row" else (1, *shape[1:])
+
+
 def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
+    """What is reduced, as rows, and the result's shape."""
     if over == "tensor":
         return x.reshape(1, -1), (1,) * x.ndim
     if over not in ("row", "column"):
         raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
         raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
-    if over == "column":
-        return np.ascontiguousarray(x.reshape(x.shape[0], math.prod(x.shape[1:])).T), (1, *x.shape[1:])
-    return x.reshape(x.shape[0], int(np.prod(x.shape[1:]))), (x.shape[0],) + (1,) * (x.ndim - 1)
+    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    return rows if over == "row" else np.ascontiguousarray(rows.T), reduced_shape(x.shape, over)
 
 
 def _tree(rows: np.ndarray, op: str) -> np.ndarray:

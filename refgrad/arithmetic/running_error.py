@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import Format
 
 Array = np.ndarray
@@ -30,13 +32,27 @@ class Bounded(NamedTuple):
     """A centre and a bound, both float64 and broadcasting against each other; an exact value has the bound None.
 
     ``reach`` is the product of those factors (or reciprocal divisors) that exceed one, and ``least`` a lower bound on
-    every partial product: what a product needs to know of a sum of products that it may be distributed over.
+    every partial product: what a product needs to know of a sum of products that it may be distributed over. ``sure`` is
+    where every program that computes this very number gives the centre: what a decision needs to know of it. (The bound
+    may yet be larger, for programs that never compute it because they distribute a product over it.)
     """
 
     value: Array
     error: Array | None = None
     reach: Array | None = None
     least: float | None = None
+    sure: Array | None = None
+
+    def known(self) -> Array:
+        """Where the number is the centre itself."""
+        if self.error is None:
+            return np.ones(np.shape(self.value), bool)
+        known = self.error == 0.0
+        return known if self.sure is None else known | self.sure
+
+    def reach_of_decision(self) -> Array:
+        """The bound that a decision on this number must reckon with."""
+        return self.bound() if self.sure is None else np.where(self.sure, 0.0, self.bound())
 
     def bound(self) -> Array:
         """The bound as an array."""
@@ -116,6 +132,8 @@ def _settle(value: Array, error: Array, model: Model) -> Bounded:
         value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
         maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
         error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
     return Bounded(value, error)
 
 
@@ -133,13 +151,14 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         if term.error is not None:
             error = error + term.error
     spread = magnitude + error
-    exactly = _exact_sum(terms, np.asarray(value), model)
+    # the interpolation form may round where the sum itself does not
+    exactly = _exact_sum(terms, np.asarray(value), model) if interpolation is None else None
     if interpolation is not None:
         spread = spread + interpolation
-    rounded = (model.charge * (len(terms) - 1)) * spread
-    if exactly is not None:
-        rounded = np.where(exactly, 0.0, rounded)
-    settled = _settle(np.asarray(value), np.asarray(error + rounded), model)
+    error = error + (model.charge * (len(terms) - 1)) * spread
+    if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
+        error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
+    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -155,27 +174,33 @@ def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model)
     if len(terms) != 2 or model.flushes:
         return None
     (sign, a), (other, b) = terms
-    if not (a.error is None or np.any(a.error == 0.0)) or not (b.error is None or np.any(b.error == 0.0)):
+    both = a.known() & b.known()
+    if not both.any():
         return None
     first, second = sign * a.value, other * b.value
     rest = value - first
     lost = (first - (value - rest)) + (second - rest)
-    return (a.bound() == 0.0) & (b.bound() == 0.0) & (lost == 0.0) & is_working(value, model)
+    return both & (lost == 0.0) & is_working(value, model)
 
 
 def _exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array | None:
     """Where all factors but one are known powers of two, so that only exponents change, in any order."""
     factors = [*above, *below]
-    if model.flushes or not all(f.error is None or np.any(f.error == 0.0) for f in factors):
+    if model.flushes:
         return None
     known: Array = np.asarray(True)
+    for factor in factors:
+        known = known & factor.known()
+    if not known.any():
+        return None
     others: Array = np.asarray(0)
     for index, factor in enumerate(factors):
         mantissa, exponent = np.frexp(factor.value)
         power = (np.abs(mantissa) == 0.5) & (np.abs(exponent) < 64)
-        known = known & (factor.bound() == 0.0) & (power | (index < len(above)))
+        known = known & (power | (index < len(above)))
         others = others + ~power
-    return known & (others <= 1) & is_working(value, model)
+    # a centre of zero may have underflowed itself; the product of an exact zero is seen to by itself
+    return known & (others <= 1) & is_working(value, model) & (value != 0.0)
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
@@ -186,10 +211,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
-    exactly = _exact_product(above, below, value, model)
-    error, reach, least = _partial_products(error, above, high, low, model)
-    if exactly is not None:
-        error = np.where(exactly, 0.0, error)
+    error, reach, least = _partial_products(error, above, below, high, low, model)
     if operations == 1:
         error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
     for b in above:
@@ -198,15 +220,29 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
-    return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least)
+    sure = _exact_product(above, below, value, model)
+    value, error = _uncertain_nan(value, error, (*above, *below))
+    return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least, sure=sure)
+
+
+def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
+    """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
+    if not np.isnan(value).any():
+        return value, error
+    open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
+    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
+    return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
 
 
 def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
-    """Where one of two exact factors is a power of two, and the result is a normal number or zero: nothing is rounded."""
+    """Where one of two exact factors is a power of two, and the result is a normal number: nothing is rounded.
+
+    A result of zero may have underflowed in float64 itself; that of an exact zero is seen to by the caller.
+    """
     known = [b.bound() == 0.0 for b in (*above, *below)]
     powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
     power = powers[1] if below else powers[0] | powers[1]
-    return known[0] & known[1] & power & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
+    return known[0] & known[1] & power & (np.abs(value) >= model.smallest_normal)
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
@@ -219,7 +255,12 @@ def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
 
 
 def _partial_products(
-    error: Array, above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array], model: Model
+    error: Array,
+    above: Sequence[Bounded],
+    below: Sequence[Bounded],
+    high: Sequence[Array],
+    low: Sequence[Array],
+    model: Model,
 ) -> tuple[Array, Array | None, float]:
     """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
 
@@ -227,11 +268,11 @@ def _partial_products(
     """
     least = most = 1.0
     for factor, known in zip(high, above, strict=True):
-        least *= min(1.0, float(np.min(factor, initial=np.inf)), 1.0 if known.least is None else known.least)
-        most *= max(1.0, float(np.max(factor, initial=0.0)))
+        least *= min(1.0, _smallest(factor), 1.0 if known.least is None else known.least)
+        most *= max(1.0, _largest(factor))
     for factor in low:
-        least *= min(1.0, float(1.0 / np.max(factor, initial=0.0)))
-        most *= max(1.0, float(1.0 / np.min(factor, initial=np.inf)))
+        least *= min(1.0, float(1.0 / np.float64(_largest(factor))))
+        most *= max(1.0, float(1.0 / np.float64(_smallest(factor))))
     if least >= model.smallest_normal and most <= model.largest:
         return error, None, least
     reach: Array = np.asarray(1.0)
@@ -240,7 +281,21 @@ def _partial_products(
     for factor in low:
         reach = reach * np.maximum(1.0 / factor, 1.0)
     error = error + (model.underflow * (len(high) + len(low))) * reach
+    if len(below) > 1:  # divisors may be multiplied first
+        divisor = _quotient([np.maximum(np.abs(b.value) + b.bound(), 1.0) for b in below], [])
+        error = np.where(divisor > model.largest, np.inf, error)
     return np.where(reach > model.largest, np.inf, error), reach, least
+
+
+def _smallest(magnitudes: Array) -> float:
+    """The smallest of them; NaN does not count, for the sake of those beside it."""
+    least = float(np.min(magnitudes, initial=np.inf))
+    return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
+
+
+def _largest(magnitudes: Array) -> float:
+    most = float(np.max(magnitudes, initial=0.0))
+    return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
 def sqrt(x: Bounded, model: Model) -> Bounded:
@@ -313,14 +368,20 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
 
 
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
+
+
 def absolute(x: Bounded, model: Model) -> Bounded:
     """The magnitude: errors pass through."""
-    return Bounded(np.abs(x.value), x.error)
+    return Bounded(np.abs(x.value), x.error, sure=x.sure)
 
 
 def negative(x: Bounded, model: Model) -> Bounded:
     """The negative: errors pass through."""
-    return Bounded(-x.value, x.error)
+    return Bounded(-x.value, x.error, sure=x.sure)
 
 
 def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bounded, Model], Bounded]:
@@ -330,7 +391,8 @@ def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bou
             return Bounded(value)
         high = choose(a.value + a.bound(), b.value + b.bound())
         low = choose(a.value - a.bound(), b.value - b.bound())
-        return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+        sure = None if a.sure is None and b.sure is None else a.known() & b.known()
+        return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
 
     return extremum
 
@@ -346,7 +408,22 @@ def _nan_to_zero(error: Array) -> Array:
 
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
     """One of two values by a decided condition."""
-    return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()))
+    sure = None if a.sure is None and b.sure is None else np.where(condition, a.known(), b.known())
+    return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
+
+
+def cast(x: Bounded, name: str, rounding: str) -> Bounded:
+    """A value rounded onto the grid of a narrower dtype: by the endpoints, because rounding is monotone."""
+    value = dtypes.cast(x.value, name, rounding)
+    if x.error is None:
+        return Bounded(value)
+    high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
+    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def loosened(x: Bounded, bits: int) -> Bounded:
+    """A value that is known to so many bits only: a model of a rough operation."""
+    return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
@@ -364,3 +441,11 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def hull(values: Sequence[Bounded]) -> Bounded:
+    """The smallest interval that holds all of several values; NaN where one may be."""
+    high = np.max([v.value + v.bound() for v in values], axis=0)
+    low = np.min([v.value - v.bound() for v in values], axis=0)
+    middle = high / 2 + low / 2
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))

@@ -58,11 +58,12 @@ def target() -> str:
 def compile_object(source: KernelSource) -> bytes:
     """Machine code of a kernel, under the symbol `ENTRY`: IEEE operations, nothing reordered or contracted."""
     import llvmlite.binding as llvm
-    from numba import carray, cfunc, types
+    from numba import carray, cfunc, njit, types
 
     pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int64": types.int64, "float64": types.float64}
     names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
+    names["function"] = njit(error_model="numpy", fastmath=False)
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])

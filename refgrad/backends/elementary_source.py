@@ -15,12 +15,31 @@ WHOLE = {"float32": 2.0**23, "float64": 2.0**52}
 TO_INTEGER = 1.5 * 2.0**52
 
 
-def lines(op: str, result: str, operands: list[str], dtype: np.dtype) -> list[str]:
-    """The lines that compute a function of float64 arithmetic and round it to a working dtype."""
-    writer = Writer(result)
+#: the functions whose reduction of a large argument is a branch, which keeps a loop from being vectorized
+BRANCHING = frozenset({"sin", "cos"})
+
+
+def lines(op: str, result: str, operands: list[str], dtype: np.dtype, near: bool = False) -> list[str]:
+    """The lines that compute a function of float64 arithmetic and round it to a working dtype.
+
+    ``near`` says that no argument of `BRANCHING` functions is as large as `elementary.FAR`.
+    """
+    writer = Writer(result, near)
     wide = [writer.new(f"float64({x})") for x in operands]
     value = elementary.function(op, dtype)(*wide, writer)
     return [*writer.lines, f"{result} = {dtype}({value})"]
+
+
+def function_name(op: str) -> str:
+    """What a kernel calls a function that it defines."""
+    return f"elementary_{op}"
+
+
+def definition(op: str, dtype: np.dtype) -> list[str]:
+    """A function of its own, compiled once however often the kernel calls it."""
+    operands = ["a", "b"][: 2 if op == "power" else 1]
+    body = [*lines(op, "value", operands, dtype), "return value"]
+    return ["@function", f"def {function_name(op)}({', '.join(operands)}):", *("    " + line for line in body)]
 
 
 def rounding(op: str, result: str, x: str, dtype: np.dtype) -> list[str]:
@@ -81,8 +100,9 @@ def shown(value: Any) -> str:
 class Writer:
     """Collects the lines; it is also the ``ops`` of `elementary`."""
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix, self.lines, self._count, self._depth = prefix, list[str](), 0, 0
+    def __init__(self, prefix: str, near: bool = False) -> None:
+        self.prefix, self.near, self.lines = prefix, near, list[str]()
+        self._count, self._depth = 0, 0
 
     def new(self, expression: str) -> Text:
         """A new variable that holds an expression."""
@@ -135,7 +155,9 @@ class Writer:
         return tuple(held)
 
     def far(self, x: Text, near: tuple[Any, ...], compute: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
-        """A branch for arguments that are not small."""
+        """A branch for arguments that are not small, if there may be any."""
+        if self.near:
+            return near
         held = [self.new(shown(value)) for value in near]
         self._write(f"if not (abs({x}) < {elementary.FAR!r}):")
         self._depth += 1

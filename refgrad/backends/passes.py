@@ -38,8 +38,8 @@ def is_element(node: Node) -> bool:
 
 
 def is_small(node: Node) -> bool:
-    """Whether a node is one number a row or a tensor."""
-    return node.level in ("row", "tensor") or (node.level == "scalar" and bool(node.args))
+    """Whether a node is one number a row, a column or a tensor."""
+    return node.level in ("row", "column", "tensor") or (node.level == "scalar" and bool(node.args))
 
 
 def sweeps(node: Node) -> bool:
@@ -53,7 +53,7 @@ def passes(graph: Graph) -> tuple[Pass, ...]:
     result: list[Pass] = []
     done: set[int] = set()
     for number in range(max(stage.values()) + 1):
-        for over in ("row", "tensor"):
+        for over in ("row", "column", "tensor"):
             reductions = [n for n in graph.nodes if sweeps(n) and n.attribute == over and stage[n.index] == number]
             if reductions:
                 result.append(_pass([n.args[0] for n in reductions], tuple(reductions), done))

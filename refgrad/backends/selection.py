@@ -41,3 +41,23 @@ def n_of_m(
     chunks = [kernel.pack(size, at + start * width, to + start * m) for start, size in crew.split(w.size // m, count)]
     crew.run(kernel, chunks, (w, mask))
     return mask
+
+
+def compress(w: np.ndarray, ties: str, nan: str, count: int | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+    """The values and the row-major metadata of the 2:4 mask of a matrix of 16-bit floats; None if no kernel does it.
+
+    Arguments are those of `n_of_m`.
+    """
+    fits = w.ndim == 2 and w.shape[1] % 16 == 0 and w.flags.c_contiguous and w.flags.aligned
+    if not fits or w.dtype.itemsize != 2 or not sources.supported(w.dtype, 4, ties):
+        return None
+    kernel = kernels.get(sources.compress_source(w.dtype, ties, nan))
+    values = np.empty((w.shape[0], w.shape[1] // 2), w.dtype)
+    metadata = np.empty((w.shape[0], w.shape[1] // 16), np.int16)
+    if w.size:
+        count = crew.worth(w.size) if count is None else count
+        at = (w.ctypes.data, values.ctypes.data, metadata.ctypes.data)
+        parts = crew.split(metadata.size, count)
+        chunks = [kernel.pack(n, at[0] + 32 * i, at[1] + 16 * i, at[2] + 2 * i) for i, n in parts]
+        crew.run(kernel, chunks, (w, values, metadata))
+    return values, metadata

@@ -70,3 +70,32 @@ def _store(m: int, width: int) -> list[str]:
         return [f"mask[group, {i}] = k{i}" for i in range(m)]
     words = [[f"(uint32(k{start + i}) << uint32({8 * i}))" for i in range(4)] for start in range(0, m, 4)]
     return [f"mask[group, {i}] = uint32({' | '.join(parts)})" for i, parts in enumerate(words)]
+
+
+def compress_source(dtype: np.dtype, ties: str, nan: str) -> KernelSource:
+    """``kernel(words, w, values, metadata)``: 2:4 masks of 16-bit numbers by magnitude, made and applied in one pass.
+
+    Four groups make a word of metadata; of each group the two kept values are stored, and their indices as four bits.
+    """
+    lines = ["word = int64(0)"]
+    for part in range(4):
+        read = [line.replace("group,", f"group, {4 * part} +") for line in keys(dtype, 4, nan)]
+        lines += [*read, *kept(2, 4, ties, "int16")]
+        lines += [
+            "first = int64(0) if k0 else (int64(1) if k1 else int64(2))",
+            "second = int64(3) if k3 else (int64(2) if k2 else int64(1))",
+            f"values[group, {2 * part}] = w[group, {4 * part} + first]",
+            f"values[group, {2 * part + 1}] = w[group, {4 * part} + second]",
+            f"word |= (first | (second << 2)) << {4 * part}",
+        ]
+    text = [
+        f"# 2 of every 4 by magnitude, compressed, ties {ties}, NaN {nan}, {dtype}",
+        "def kernel(groups, w_at, values_at, metadata_at):",
+        "    w = carray(w_at, (groups, 16))",
+        "    values = carray(values_at, (groups, 8))",
+        "    metadata = carray(metadata_at, (groups,))",
+        "    for group in range(groups):",
+        *indented([*lines, "metadata[group] = int16(word)"], 2),
+    ]
+    bits = ("int16",) * 3
+    return KernelSource("\n".join([*text, ""]), ("w", "values", "metadata"), 0, np.dtype("int16"), types=bits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refgrad.arithmetic import elementary
-from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.backends import elementary_source
 
 INFIX = {
@@ -66,13 +66,47 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
     arrays = tuple(dict.fromkeys([*graph.inputs(), *stored]))
     scalars = [node for node in graph.nodes if node.op == "scalar"]
     names = [*(a + "_at" for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
-    lines = [f"# {title}", f"def kernel({', '.join(['n', *names])}):"]
+    lines = [f"# {title}", *functions(graph.nodes, dtype), f"def kernel({', '.join(['n', *names])}):"]
     lines += [f"    {name} = carray({name}_at, (n,))" for name in arrays]
     lines += indented(prologue(scalars, dtype), 1)
-    lines += ["    for i in range(n):"]
-    lines += indented([line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)], 2)
-    lines += [f"        {name}[i] = x{node.index}" for name, node in stored.items()]
+    lines += indented(_loops(graph, stored, dtype), 1)
     return KernelSource("\n".join([*lines, ""]), arrays, len(scalars), dtype)
+
+
+#: elements that are looked through for large arguments before they are computed
+LOOKED_THROUGH = 1024
+
+
+def _loops(graph: Graph, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+    """One loop over the elements; in blocks, of which those without a large argument get a loop without branches."""
+    ending = [f"{name}[i] = x{node.index}" for name, node in stored.items()]
+    body = [line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)] + ending
+    branching = [n for n in graph.nodes if n.op in elementary_source.BRANCHING] if dtype == np.float32 else []
+    ahead = list({a.index: a for n in branching for arg in n.args for a in walk(arg) if a.op != "scalar"}.values())
+    if not branching or any(n.op in elementary_source.BRANCHING for n in ahead):
+        return ["for i in range(n):", *indented(body, 1)]
+    arguments = dict.fromkeys(n.args[0].index for n in branching)
+    look = [line for node in ahead for line in element(node, dtype)]
+    look += [f"far += 0 if abs(x{i}) < {dtype}({elementary.FAR!r}) else 1" for i in arguments]
+    near = [line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype, near=True)] + ending
+    return [
+        f"for start in range(0, n, {LOOKED_THROUGH}):",
+        *indented([f"stop, far = min(start + {LOOKED_THROUGH}, n), 0", "for i in range(start, stop):"], 1),
+        *indented(look, 2),
+        *indented(["if far == 0:", "    for i in range(start, stop):"], 1),
+        *indented(near, 3),
+        *indented(["else:", "    for i in range(start, stop):"], 1),
+        *indented(body, 3),
+    ]
+
+
+def functions(nodes: Sequence[Node], dtype: np.dtype) -> list[str]:
+    """The elementary functions that nodes call: in float64 they are long, and stand once for all calls.
+
+    In float32 they are short, and written out where they are called, so that loops are vectorized.
+    """
+    called = dict.fromkeys(n.op for n in nodes if n.op in elementary.FUNCTIONS) if dtype == np.float64 else {}
+    return [line for op in called for line in elementary_source.definition(op, dtype)]
 
 
 def outputs(graph: Graph) -> dict[str, Node]:
@@ -90,13 +124,15 @@ def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
     return lines + [f"x{node.index} = {dtype}(scalar{i})" for i, node in enumerate(scalars)]
 
 
-def element(node: Node, dtype: np.dtype) -> list[str]:
-    """The lines that compute a node for element ``i``."""
+def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
+    """The lines that compute a node for element ``i``; ``near`` as in `elementary_source.lines`."""
     if node.op == "input":
         return [f"x{node.index} = {node.attribute}[i]"]
     names = [f"x{a.index}" for a in node.args]
     if node.op in elementary.FUNCTIONS:
-        return elementary_source.lines(node.op, f"x{node.index}", names, dtype)
+        if dtype == np.float64:
+            return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
+        return elementary_source.lines(node.op, f"x{node.index}", names, dtype, near)
     if node.op in ("rint", "floor", "ceil"):
         return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
     return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]

@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import elementary, primitives
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import Node
-from refgrad.backends import crew, kernels
+from refgrad.backends import crew, kernels, numpy_backend
 from refgrad.backends.staged_source import PassSource, pass_sources
 from refgrad.tracing import Plan
 
@@ -37,6 +37,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
     p = arrays[plan.rule.primary]
     if not p.size:
+        numpy_backend.run(plan, free, arrays)
         return
     scalars = plan.scalars(*free)
     values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
@@ -55,13 +56,13 @@ def _scalars(plan: Plan) -> list[Node]:
 
 
 def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Values) -> None:
-    """Compute what is one number a row or a tensor: rows as vectors, the tensor's as vectors of one."""
+    """Compute what is one number a row, a column or a tensor: the first two as vectors, the tensor's as vectors of one."""
     for node in nodes:
         operands = [values[a.index] for a in node.args]
         if node.op == "input":
             values[node.index] = arrays[node.attribute].reshape(-1)
         elif node.op in WHOLE:
-            whole = node.attribute == "tensor" and node.args[0].level == "row"
+            whole = node.attribute == "tensor" and node.args[0].level in ("row", "column")
             values[node.index] = WHOLE[node.op](operands[0]) if whole else operands[0]
         else:
             values[node.index] = FUNCTIONS[node.op](*operands)
@@ -86,6 +87,9 @@ def _sweep(
         chunks = crew.split(n, count)
         crew.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
         return
+    if sweep.over == "column":
+        _columns(piece, (n, row_length), given, taken, values, count)
+        return
     rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
     blocks = rows * -(-length // primitives.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
@@ -99,3 +103,18 @@ def _sweep(
     crew.run(kernel, packed, (given, partial, buffers))
     for node, sums in zip(sweep.reductions, partial, strict=True):
         values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)
+
+
+def _columns(
+    piece: PassSource, lengths: tuple[int, int], given: list[np.ndarray], taken: list[float], values: Values, count: int
+) -> None:
+    """A pass whose reductions run over columns: a kernel computes the elements, NumPy folds them."""
+    n, row_length = lengths
+    kernel, reductions = kernels.get(piece.source), piece.sweep.reductions
+    operands = [np.empty((n // row_length, row_length), piece.source.dtype) for _ in reductions]
+    at = [a.ctypes.data for a in (*given, *operands)]
+
+    chunks = crew.split(n, count)
+    crew.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands))
+    for node, operand in zip(reductions, operands, strict=True):
+        values[node.index] = WHOLE[node.op](operand, "column").reshape(-1)

@@ -13,7 +13,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.primitives import BLOCK
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import TEMPLATES, KernelSource, element, indented, outputs, prologue
+from refgrad.backends.source import TEMPLATES, KernelSource, element, functions, indented, outputs, prologue
 
 FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
 
@@ -42,17 +42,30 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
     used |= {n.args[0].index for n in sweep.reductions}
     scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]
     small = [f"s{n.index}" for n in sweep.small]
-    folded = ["buffer", *(f"r{n.index}" for n in sweep.reductions)] if sweep.reductions else []
+    folded = [f"r{n.index}" for n in sweep.reductions]
+    if folded and sweep.over != "column":
+        folded.insert(0, "buffer")
     pointers = (*arrays, *small, *folded)
     names = [*(a + "_at" for a in pointers), *(f"scalar{i}" for i in range(len(scalars)))]
-    text = [f"# {title}", f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):"]
+    text = [
+        f"# {title}",
+        *functions(sweep.nodes, dtype),
+        f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):",
+    ]
     text += [f"    {name} = carray({name}_at, (n,))" for name in pointers]
     text += indented(prologue(scalars, dtype), 1)
-    text += indented([_small(n, "0") for n in sweep.small if n.level != "row"], 1)
-    text += indented(_blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype), 1)
+    text += indented([_small(n, "0") for n in sweep.small if n.level not in ("row", "column")], 1)
+    text += indented(_body(sweep, stored, dtype), 1)
     order = [n for n in graph.nodes if n.op == "scalar"]
     source = KernelSource("\n".join([*text, ""]), pointers, len(scalars), dtype, integers=4)
     return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
+
+
+def _body(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+    if sweep.over == "column":  # columns are folded elsewhere, from their elements
+        ending = [f"r{n.index}[i] = x{n.args[0].index}" for n in sweep.reductions]
+        return _elements(sweep, ending, "first", "last", dtype)
+    return _blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype)
 
 
 def _small(node: Node, at: str) -> str:
@@ -67,9 +80,10 @@ def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
 
 def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:
     """The loop over elements; by rows where a number of the row is read."""
-    body = [line for node in sweep.nodes for line in element(node, dtype)] + ending
+    columns = [_small(n, "i - row * row_length") for n in sweep.small if n.level == "column"]
+    body = columns + [line for node in sweep.nodes for line in element(node, dtype)] + ending
     rows = [_small(n, "row") for n in sweep.small if n.level == "row"]
-    if not rows:
+    if not rows and not columns:
         return [f"for i in range({start}, {stop}):", *indented(body, 1)]
     return [
         f"start = {start}",

@@ -75,17 +75,39 @@ def describe_pair(thing: Any) -> str:
 def framework_of(thing: Any) -> str | None:
     """The framework that a callable belongs to: that of its type, or of what its module has imported."""
     kinds = inspect.getmro(thing if isinstance(thing, type) else type(thing))
-    roots = {c.__module__.partition(".")[0] for c in kinds} & {"torch", "jax", "jaxlib"}
+    roots = {c.__module__.partition(".")[0] for c in kinds} & {"torch", "jax", "jaxlib"}  # of its type first
     if not callable(thing):
         return None
     if not roots:
-        spoken = getattr(inspect.unwrap(thing), "__globals__", {}).values()
-        roots = {getattr(v, "__name__", "").partition(".")[0] for v in spoken if inspect.ismodule(v)}
-        roots |= {getattr(v, "__module__", "").partition(".")[0] for v in spoken if isinstance(v, type)}
+        roots = {root for value in _spoken(inspect.unwrap(thing)) for root in _roots(value)}
     for name, framework in (("torch", "torch"), ("jax", "jax"), ("jaxlib", "jax")):
         if name in roots and framework in sys.modules:
             return framework
+    if inspect.isroutine(thing):  # it names no framework: methods of its argument may be all that it calls
+        return next((f for f in ("torch", "jax") if f in sys.modules), None)
     return None
+
+
+def _spoken(function: Any) -> list[Any]:
+    """What a function refers to: the globals and the enclosing variables that its code names."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    codes = [code]
+    for each in codes:
+        codes.extend(c for c in each.co_consts if inspect.iscode(c))
+    names = {name for each in codes for name in each.co_names}
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [v for n, v in function.__globals__.items() if n in names] + cells
+
+
+def _roots(value: Any) -> set[str]:
+    """The packages that a value comes from."""
+    if inspect.ismodule(value):
+        return {value.__name__.partition(".")[0]}
+    kinds = inspect.getmro(value if isinstance(value, type) else type(value))
+    modules = [getattr(value, "__module__", None), *(c.__module__ for c in kinds)]
+    return {m.partition(".")[0] for m in modules if isinstance(m, str)}
 
 
 def pair_of(thing: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
@@ -246,7 +268,7 @@ class Reference:
         backend = str(self.options.get("backend", "auto"))
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            given = {n: a for n, a in arrays.items() if n in mine.takes()}
+            given: dict[str, Any] = {n: a for n, a in arrays.items() if n in mine.takes()}
             with stepping(self.name):
                 return mine.both(given.pop("cotangent"), given.pop("x"), backend=backend, **given)
 

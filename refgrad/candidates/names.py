@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from types import MappingProxyType
+
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -12,7 +14,7 @@ HYPERPARAMETERS: Names = MappingProxyType(
     {
         "lr": ("learning_rate", "step_size"),
         "beta": ("momentum", "b1", "beta1", "decay"),
-        "beta1": ("b1", "beta_1"),
+        "beta1": ("b1", "beta_1", "momentum"),
         "beta2": ("b2", "beta_2"),
         "beta3": ("b3", "beta_3"),
         "eps": ("epsilon",),
@@ -23,6 +25,12 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "momentum": ("mu", "beta", "decay"),
         "initial_accumulator": ("initial_accumulator_value",),
         "initial_accumulator_value": ("initial_accumulator",),
+        "initial_m": ("initial_accumulator_value", "initial_accumulator"),
+        "initial_v": ("initial_accumulator_value", "initial_accumulator"),
+        "averaging": ("grad_averaging",),
+        "clip_threshold": ("clipping_threshold", "d"),
+        "d0": ("estim_lr0",),
+        "d_coef": ("estim_lr_coef",),
         "trust": ("trust_coefficient",),
         "trust_coefficient": ("trust", "eeta"),
         "eta_minus": ("eta_neg",),
@@ -44,19 +52,40 @@ PACKED: Names = MappingProxyType(
 #: state slot -> names that torch's and optax's state and plain functions give it, besides its own
 SLOTS: Names = MappingProxyType(
     {
-        "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer"),
-        "v": ("exp_avg_sq", "nu", "square_avg", "e_g", "sum_of_squares"),
+        "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer", "moments"),
+        "v": ("exp_avg_sq", "nu", "square_avg", "e_g", "sum_of_squares", "grads_ema", "vmean"),
+        "weight1": ("beta1_weight",),
+        "weight2": ("beta2_weight",),
+        "momentum_sum": ("momentum_buffer",),
+        "far": ("momentum_buffer",),
+        "odd": ("pos_momentum",),
+        "even": ("neg_momentum",),
+        "size": ("exp_avg_lr",),
+        "average": ("ax",),
+        "start": ("init_particles", "params0", "p0", "x0"),
+        "d": ("estim_lr",),
+        "numerator": ("numerator_weighted", "d_numerator"),
+        "largest": ("scale",),
+        "reward": (),
+        "theta": ("cumulative_gradients",),
+        "m_slow": ("exp_avg_slow", "m2"),
+        "m_diff": ("exp_avg_diff", "v"),
+        "square": ("exp_avg_sq", "n", "grad_sum_sq"),
+        "v_row": ("row_var", "exp_avg_sq_row"),
+        "v_column": ("col_var", "exp_avg_sq_col", "v_col"),
+        "s_row": ("exp_avg_res_row", "accumulator_0"),
+        "s_column": ("exp_avg_res_col", "accumulator_1"),
         "v_max": ("max_exp_avg_sq", "nu_max"),
         "v_hat": ("max_exp_avg_sq", "nu_max"),
         "u": ("exp_inf", "acc_delta", "e_x", "nu"),
-        "s": ("exp_avg_var", "nu", "sum", "sum_of_squares"),
+        "s": ("grad_sum", "exp_avg_var", "nu", "sum", "sum_of_squares"),
         "b": ("momentum_buffer", "trace"),
         "buf": ("momentum_buffer", "trace"),
         "buffer": ("momentum_buffer", "trace"),
         "momentum": ("momentum_buffer", "trace"),
         "velocity": ("momentum_buffer", "trace"),
         "accumulator": ("sum", "sum_of_squares"),
-        "total": ("sum", "sum_of_squares"),
+        "total": ("sum", "sum_of_squares", "subgradients"),
         "g_sum": ("sum", "sum_of_squares"),
         "sum": ("sum_of_squares",),
         "g_avg": ("grad_avg", "mu"),
@@ -66,7 +95,7 @@ SLOTS: Names = MappingProxyType(
         "e_g": ("square_avg",),
         "e_x": ("acc_delta",),
         "mu_product": (),
-        "g_prev": ("prev", "previous_grad", "prev_grad"),
+        "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
     }
@@ -79,3 +108,43 @@ PARAMETER, GRADIENT, STEP = ("p", "param", "params", "parameter"), ("g", "grad",
 def known_as(word: str, table: Names, present: Container[str]) -> str | None:
     """The first of a hyperparameter's or slot's names that is present; its own name before all others."""
     return next((name for name in (word, *table.get(word, ())) if name in present), None)
+
+
+def slot_names(
+    slots: Iterable[str], stated: Mapping[str, str], present: Iterable[str], candidate: str
+) -> dict[str, str]:
+    """Slot -> the name that it is kept under, of the slots that are found.
+
+    A name that the user stated counts before the tables, and stands for no other slot.
+
+    Raises:
+        CandidateError: a stated name is not among those present.
+    """
+    names = set(present)
+    for slot, name in stated.items():
+        if name not in names:
+            legal = ", ".join(sorted(names)) or "nothing by name"
+            raise CandidateError(
+                f"state_names[{slot!r}] is {name!r}, but {candidate} has no such state{nearest(name, names)}; it has: {legal}"
+            )
+    free = names - set(stated.values())
+    found = {slot: stated.get(slot) or known_as(slot, SLOTS, free) for slot in slots}
+    return {slot: name for slot, name in found.items() if name is not None}
+
+
+def check_stated(stated: object, slots: Iterable[str], rule: str) -> dict[str, str]:
+    """State names as the user gave them; `ArgumentError` for a slot that the rule does not have."""
+    if stated is None:
+        return {}
+    if not isinstance(stated, Mapping) or not all(isinstance(n, str) for pair in stated.items() for n in pair):
+        raise bad_argument("state_names", stated, "a dict from slots of the rule to names in the candidate's state")
+    known = list(slots)
+    for slot in stated:
+        if slot not in known:
+            legal = ", ".join(known) or "none"
+            raise ArgumentError(f"{rule} has no state {slot!r}{nearest(slot, known)}; legal: {legal}")
+    names = list(stated.values())
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise bad_argument("state_names", dict(stated), f"each name once, not {twice!r} for two slots")
+    return dict(stated)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
-from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PARAMETER, SLOTS, STEP, known_as
+from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PARAMETER, STEP, known_as, slot_names
 from refgrad.candidates.protocol import CandidateFault, Observation, Value
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
@@ -28,10 +28,12 @@ class NumpyFunction:
     name: str
     function: Callable[..., Any]
     options: Mapping[str, Any]
+    #: slot -> the argument that takes it, where the user says so
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> FunctionRun:
         """The function with the rule's own state before the first step."""
-        binding = bind(self.function, rule, self.options, self.name)
+        binding = bind(self.function, rule, self.options, self.name, self.stated)
         arrays = [np.array(p, order="C", copy=True) for p in params]
         with building(self.name):
             initial = rule.init(arrays)
@@ -58,7 +60,9 @@ def looks_like_update(function: Callable[..., Any]) -> bool:
     return any(n in names for n in PARAMETER) and any(n in names for n in GRADIENT)
 
 
-def bind(function: Callable[..., Any], rule: Optimizer, options: Mapping[str, Any], name: str) -> Binding:
+def bind(
+    function: Callable[..., Any], rule: Optimizer, options: Mapping[str, Any], name: str, stated: Mapping[str, str]
+) -> Binding:
     """Match a function's arguments with the rule by name; `CandidateError` for one that stands for nothing."""
     parameters = parameters_of(function)
     p, g, t = (next((n for n in names if n in parameters), None) for names in (PARAMETER, GRADIENT, STEP))
@@ -67,8 +71,7 @@ def bind(function: Callable[..., Any], rule: Optimizer, options: Mapping[str, An
     check_options(options, parameters, takes_anything(parameters), name)
     # each argument stands for one thing: options are named by the user, slots come before hyperparameters
     free = {n: q for n, q in parameters.items() if n not in (p, g, t, *options)}
-    by_slot = {s: known_as(s, SLOTS, free) for s in rule.slots()}
-    by_argument = {argument: slot for slot, argument in by_slot.items() if argument is not None}
+    by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
     constants: dict[str, Any] = dict(options)
     for word, value in rule.hyperparameters().items():

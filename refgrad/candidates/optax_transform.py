@@ -18,7 +18,7 @@ import optax
 
 from refgrad.candidates.arguments import for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import SLOTS, known_as
+from refgrad.candidates.names import slot_names
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
@@ -43,13 +43,15 @@ class OptaxTransform:
     build: Build
     #: transformations are pure, so runs of one rule share theirs, and what is compiled for a shape is compiled once
     built: dict[Optimizer, Built] = field(default_factory=dict)
+    #: slot -> its field in the state, where the user says so
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> OptaxRun:
         """The transformation's state for a list of parameters."""
         with building(self.name):
             if rule not in self.built:
                 self.built[rule] = self._compiled(rule)
-            return OptaxRun(self.name, self.built[rule], params, rule)
+            return OptaxRun(self.name, self.built[rule], params, rule, self.stated)
 
     def _compiled(self, rule: Optimizer) -> Built:
         transform, notes = self.build(rule)
@@ -86,9 +88,13 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
 class OptaxRun:
     """A transformation with its state and its parameters, a list of JAX arrays."""
 
-    def __init__(self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer) -> None:
+    def __init__(
+        self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]
+    ) -> None:
         self._name, self._advance, self.notes = name, built.advance, built.notes
+        self._stated = stated
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
             self._params = [_copied(p) for p in params]
@@ -105,10 +111,9 @@ class OptaxRun:
         count = len(self._params)
         found: list[dict[str, Value]] = [{} for _ in range(count)]
         fields = _fields(self._state)
-        for slot, host in self._hosts.items():
-            name = known_as(slot, SLOTS, fields)
-            values = [] if name is None else jax.tree.leaves(fields[name])
-            if host and len(values) == 1:
+        for slot, name in slot_names(self._hosts, self._stated, fields, self._name).items():
+            host, values = self._hosts[slot], jax.tree.leaves(fields[name])
+            if len(values) == 1 and (host or slot in self._shared):
                 values = values * count
             if len(values) == count:
                 for leaf, value in zip(found, values, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -27,12 +28,13 @@ LEGAL = (
 )
 
 
-def resolve(thing: Any, options: Options | None = None) -> Candidate:
+def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str] | None = None) -> Candidate:
     """The candidate that a thing is.
 
     Args:
         thing: see docs/candidates.md; a string names it, as ``package.module:name`` or ``path/to/file.py:name``.
         options: extra keyword arguments for the thing's own constructor or function.
+        stated: slot -> the name that it has in the candidate's state, where the tables do not tell.
 
     Raises:
         CandidateError: the thing cannot be found, or is nothing that can be checked.
@@ -43,9 +45,15 @@ def resolve(thing: Any, options: Options | None = None) -> Candidate:
     for adapter in (_ready, _refgrad, _torch, _optax, _function):
         candidate = adapter(thing, name, options)
         if candidate is not None:
-            return candidate
+            return _with_stated(candidate, stated) if stated else candidate
     takes = f" with arguments ({', '.join(parameters_of(thing))})" if callable(thing) else ""
     raise CandidateError(f"{name} is a {type(thing).__name__}{takes}; legal: {LEGAL}")
+
+
+def _with_stated(candidate: Any, stated: Mapping[str, str]) -> Candidate:
+    if "stated" not in getattr(candidate, "__dataclass_fields__", {}):
+        raise CandidateError(f"{candidate.name} tells its state by the rule's own names; legal state_names: none")
+    return dataclasses.replace(candidate, stated=dict(stated))
 
 
 def describe(thing: Any) -> str:

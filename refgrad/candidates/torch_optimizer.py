@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -17,7 +17,7 @@ import torch
 
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS, known_as
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, known_as, slot_names
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
@@ -34,6 +34,8 @@ class TorchOptimizer:
 
     name: str
     build: Build
+    #: slot -> its key in the optimizer's state, where the user says so
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> TorchRun:
         """The optimizer over tensors that hold copies of the parameters."""
@@ -42,7 +44,7 @@ class TorchOptimizer:
             optimizer, told = self.build(rule, tensors)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise CandidateError(f"{self.name} returned a {type(optimizer).__name__}; legal: a torch.optim.Optimizer")
-        return TorchRun(self.name, optimizer, tensors, rule, told)
+        return TorchRun(self.name, optimizer, tensors, rule, told, self.stated)
 
 
 def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
@@ -92,10 +94,18 @@ class TorchRun:
     """A torch optimizer with its parameters."""
 
     def __init__(
-        self, name: str, optimizer: torch.optim.Optimizer, tensors: Tensors, rule: Optimizer, told: Arguments
+        self,
+        name: str,
+        optimizer: torch.optim.Optimizer,
+        tensors: Tensors,
+        rule: Optimizer,
+        told: Arguments,
+        stated: Mapping[str, str],
     ) -> None:
         self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
+        self._stated = stated
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.host or kind.level == "tensor"}
         self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
         self.notes: list[str] = list(told.notes)
         for leaf in range(len(tensors)):
@@ -135,16 +145,28 @@ class TorchRun:
         if text not in self.notes:
             self.notes.append(text)
 
+    def _places(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Slot -> its key, and where it is: one number of all parameters may be kept with their group."""
+        stated = self._stated if state else {}  # torch makes the state in the first step
+        elsewhere = {s: n for s, n in stated.items() if s in self._shared and n not in state}
+        own = {s: n for s, n in stated.items() if s not in elsewhere}
+        slots = [s for s in self._hosts if s not in elsewhere]
+        found = {s: (n, state) for s, n in slot_names(slots, own, state, self._name).items()}
+        rest = [s for s in self._shared if s not in found]
+        return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
+
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
         state = self._optimizer.state.get(tensor, {})
+        _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
-        for slot, host in self._hosts.items():
-            key = known_as(slot, SLOTS, state)
-            value = None if key is None else state[key]
-            if host and isinstance(value, (int, float, torch.Tensor)):
-                found[slot] = to_array(value) if isinstance(value, torch.Tensor) else float(value)
+        for slot, (key, where) in self._places(state, group).items():
+            host, value = self._hosts[slot], where[key]
+            if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
+                found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
             elif not host and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
+            elif slot in self._shared and isinstance(value, float):
+                found[slot] = np.asarray(value)
         return found
 
 

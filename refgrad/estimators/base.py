@@ -170,13 +170,18 @@ class Estimator(Rule):
         self, wanted: tuple[str, ...], given: Mapping[str, Any], backend: str, threads: int | None
     ) -> dict[str, np.ndarray]:
         arrays = self.prepared(given)
+        if arrays["x"].ndim == 0:  # a row of one
+            rows = self._run(wanted, {n: a.reshape(1) for n, a in arrays.items()}, backend, threads)
+            return {n: a.reshape(()) for n, a in rows.items()}
         x, levels = arrays["x"], self.gives()
+        if not x.size:  # a sum over nothing is zero
+            return {n: np.zeros(level_shape(levels.get(n, "element"), x.shape), x.dtype) for n in wanted}
         dtype = dtypes.working(x.dtype)
         ready = {n: np.ascontiguousarray(a, dtype).reshape(a.shape) for n, a in arrays.items()}
         ready.setdefault("cotangent", ready["x"])  # which is not looked at
         results = {n: np.empty(level_shape(levels.get(n, "element"), x.shape), dtype) for n in wanted}
         free = free_values(x.shape, {})
-        run = backends.runner(backend if x.size else "numpy")
+        run = backends.runner(backend)
         run(plan_for(self, x.ndim, free, wanted), free, {**ready, **results}, threads)
         with np.errstate(over="ignore", under="ignore"):
             return {n: r.astype(x.dtype, copy=False) for n, r in results.items()}

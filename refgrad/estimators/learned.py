@@ -6,11 +6,12 @@ Codes run from ``-negative`` to ``positive``; ``granularity`` says whether a par
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.arithmetic.primitives import length, power_of_two, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import passes
 from refgrad.rule import Choice, Citation, Positive, Range, Whole
@@ -25,7 +26,7 @@ class LSQ(Estimator):
 
     dx = g where -negative < x/scale < positive. dscale = G sum of g c, where c is rint(v) - v inside, with v = x/scale,
     -negative at or below it, positive at or above it; G = 1/sqrt(N positive), N being ``count``, or where that is 0 the
-    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3 and section 2.2.
+    numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3, and its gradient scale.
     """
 
     negative: Codes = 8.0
@@ -61,7 +62,7 @@ class LSQPlus(Estimator):
     """LSQ with a learned offset: y = rint(clip((x - offset)/scale, low, high)) scale + offset.
 
     dx = g inside; dscale = sum of g (rint(v) - v) inside and of g times the edge outside; doffset = sum of g outside.
-    Source: Bhalgat et al. 2020, arXiv:2004.09576, equations 3 to 7.
+    Source: Bhalgat et al. 2020, arXiv:2004.09576
     """
 
     low: Annotated[float, Range()] = 0.0
@@ -71,7 +72,7 @@ class LSQPlus(Estimator):
     citation = Citation(
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
-        "arXiv:2004.09576, equations 3 to 7",
+        "arXiv:2004.09576",
     )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE), offset=Parameter("granularity"))
 
@@ -120,3 +121,32 @@ class PACT(Estimator):
         positive = x >= 0 if self.at_zero == "passed" else x > 0
         x_grad = passes(cotangent, positive & (x < alpha))
         return x_grad, tree_sum(passes(cotangent, x >= alpha))
+
+
+class TQT(Estimator):
+    """Trained thresholds: the scale is a power of two, s = 2^ceil(log2 t)/2^(bits - 1), by the learned ``log2_t``.
+
+    y = s clip(rint(x/s), low, high). dx = g where low <= rint(x/s) <= high. dlog2_t = s ln(2) sum of g times rint(x/s) - x/s
+    inside, low below, high above. Source: Jain et al. 2020, arXiv:1903.08066
+    """
+
+    bits: Annotated[int, Whole(2, 16)] = 8
+
+    citation = Citation(
+        "Jain et al. 2020",
+        "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
+        "arXiv:1903.08066",
+    )
+    parameters = Parameters(log2_t=Parameter("tensor", legal=Range(-60.0, 60.0)))
+
+    def forward(self, x: Any, log2_t: Any) -> Any:  # type: ignore[override]
+        low, high = -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1
+        s = power_of_two(np.ceil(log2_t) - (self.bits - 1))
+        return np.minimum(np.maximum(np.rint(x / s), low), high) * s
+
+    def backward(self, cotangent: Any, x: Any, log2_t: Any) -> Any:  # type: ignore[override]
+        low, high = -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1
+        s = power_of_two(np.ceil(log2_t) - (self.bits - 1))
+        r = np.rint(x / s)
+        c = np.where(r < low, low, np.where(r > high, high, r - x / s))
+        return passes(cotangent, (r >= low) & (r <= high)), s * math.log(2.0) * tree_sum(cotangent * c)

@@ -51,7 +51,7 @@ class SoftSign(Spike):
 class ArcTan(Spike):
     """(a/2) / (1 + (pi a x/2)^2), the derivative of arctan(pi a x/2)/pi; of integral one.
 
-    Source: Fang et al. 2021, arXiv:2007.05785, equation 20.
+    Source: Fang et al. 2021, arXiv:2007.05785
     """
 
     alpha: Positive = 2.0
@@ -75,8 +75,8 @@ class SigmoidSpike(Spike):
     citation = NEFTCI
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        e = exp(-np.abs(self.alpha * x))  # the product is even in x, and this does not overflow
-        return cotangent * (self.alpha * (e / ((1 + e) * (1 + e))))
+        s = 1 / (1 + exp(-(self.alpha * x)))
+        return cotangent * (self.alpha * (s * (1 - s)))
 
 
 class Triangular(Spike):
@@ -124,7 +124,7 @@ class GaussianSpike(Spike):
 
 
 class Rectangular(Spike):
-    """1/width within half a width of the threshold, of integral one. Source: Wu et al. 2018, arXiv:1706.02609, equation 27."""
+    """1/width within half a width of the threshold, of integral one. Source: Wu et al. 2018, arXiv:1706.02609"""
 
     width: Positive = 1.0
     edge: Annotated[
@@ -138,7 +138,7 @@ class Rectangular(Spike):
     citation = Citation(
         "Wu et al. 2018",
         "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
-        "arXiv:1706.02609, equation 27",
+        "arXiv:1706.02609",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -149,7 +149,7 @@ class Rectangular(Spike):
 class MultiGaussian(Spike):
     """gamma ((1 + h) N(x; 0, s) - h N(x; s, 6s) - h N(x; -s, 6s)), N(x; m, s) being the normal density.
 
-    Source: Yin, Corradi and Bohte 2021, arXiv:2103.12593, equation 12; the scale of the outer ones is ``wide`` s.
+    Source: Yin, Corradi and Bohte 2021, arXiv:2103.12593; the scale of the outer ones is ``wide`` s.
     """
 
     gamma: Positive = 0.5
@@ -160,7 +160,7 @@ class MultiGaussian(Spike):
     citation = Citation(
         "Yin, Corradi and Bohte 2021",
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
-        "arXiv:2103.12593, equation 12",
+        "arXiv:2103.12593",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]

@@ -15,7 +15,7 @@ from refgrad.rule import Choice, Citation, Positive, Range, Whole
 class IdentitySTE(Binarizer):
     """The sign, with the gradient of the identity.
 
-    Source: Bengio et al. 2013, arXiv:1308.3432, section 4, for binarized weights as in Courbariaux et al. 2015.
+    Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
     citation = Citation(
@@ -92,7 +92,7 @@ class RoundingSTE(Estimator):
     """Uniform affine fake quantization: the gradient passes where the code is not saturated.
 
     q = rint(x / scale) + zero_point; y = (clip(q, low, high) - zero_point) scale; the window holds q before it is clipped,
-    so that it is half a step wider than the grid. Source: Jacob et al. 2018, arXiv:1712.05877, equations 12 and
+    so that it is half a step wider than the grid. Source: Jacob et al. 2018, arXiv:1712.05877 and
     torch.fake_quantize_per_tensor_affine.
     """
 
@@ -112,7 +112,7 @@ class RoundingSTE(Estimator):
     citation = Citation(
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
-        "arXiv:1712.05877, equation 12",
+        "arXiv:1712.05877",
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -131,7 +131,7 @@ class RoundingSTE(Estimator):
 class RSign(Estimator):
     """ReActNet's sign with a learned shift a channel: +1 where x > shift, else -1, with ApproxSign's gradient.
 
-    Source: Liu et al. 2020, arXiv:2003.03488, equation 2. The authors' code adds a bias (minus the shift) and takes torch's
+    Source: Liu et al. 2020, arXiv:2003.03488 The authors' code adds a bias (minus the shift) and takes torch's
     sign, which is 0 at the threshold. Channels are rows ``x[i, ...]``.
     """
 
@@ -141,7 +141,7 @@ class RSign(Estimator):
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
-        "arXiv:2003.03488, equation 2",
+        "arXiv:2003.03488",
     )
     parameters = Parameters(shift=Parameter("row"))
 
@@ -157,13 +157,13 @@ class RSign(Estimator):
 class RPReLU(Estimator):
     """ReActNet's activation: x - shift + rise where x > shift, else slope (x - shift) + rise, learned a channel.
 
-    Source: Liu et al. 2020, arXiv:2003.03488, equation 4. Channels are rows ``x[i, ...]``.
+    Source: Liu et al. 2020, arXiv:2003.03488 Channels are rows ``x[i, ...]``.
     """
 
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
-        "arXiv:2003.03488, equation 4",
+        "arXiv:2003.03488",
     )
     parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
 
@@ -182,7 +182,7 @@ class RPReLU(Estimator):
 class DoReFaActivation(Estimator):
     """Activations clipped to [0, 1] and rounded to ``bits`` bits, with the gradient of the clip.
 
-    Source: Zhou et al. 2016, arXiv:1606.06160, equations 5, 6 and 9; the clip's gradient passes at both edges.
+    Source: Zhou et al. 2016, arXiv:1606.06160; the clip's gradient passes at both edges.
     """
 
     bits: Annotated[int, Whole(1, 16)] = 2
@@ -190,7 +190,7 @@ class DoReFaActivation(Estimator):
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
-        "arXiv:1606.06160, equations 5 and 9",
+        "arXiv:1606.06160",
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -204,7 +204,7 @@ class DoReFaActivation(Estimator):
 class EWGS(Estimator):
     """Rounding of numbers in [0, 1] to ``levels`` levels, with the gradient scaled element by element.
 
-    dx = g (1 + delta sign(g) (x - x_q)). Source: Lee et al. 2021, arXiv:2104.00903, equation 4; ``delta`` 0 is the
+    dx = g (1 + delta sign(g) (x - x_q)). Source: Lee et al. 2021, arXiv:2104.00903; ``delta`` 0 is the
     straight-through estimator. The sign of a zero cotangent is zero, which the product makes irrelevant.
     """
 
@@ -214,7 +214,7 @@ class EWGS(Estimator):
     citation = Citation(
         "Lee et al. 2021",
         "Network Quantization with Element-wise Gradient Scaling",
-        "arXiv:2104.00903, equation 4",
+        "arXiv:2104.00903",
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -223,3 +223,32 @@ class EWGS(Estimator):
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (1 + self.delta * np.sign(cotangent) * (x - self.forward(x)))
+
+
+class WAGE(Estimator):
+    """Rounding to multiples of 2^(1 - bits) within 1 - 2^(1 - bits); the gradient passes where it did not clip.
+
+    Source: Wu et al. 2018, arXiv:1802.04680, for activations; weights have the gradient of the identity.
+    """
+
+    bits: Annotated[int, Whole(2, 16)] = 8
+    window: Annotated[
+        str,
+        Choice(
+            clipped="the gradient passes where x is not clipped (activations)",
+            identity="the gradient passes everywhere (weights)",
+        ),
+    ] = "clipped"
+
+    citation = Citation(
+        "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
+    )
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        steps = 2.0 ** (self.bits - 1)
+        clipped = np.minimum(np.maximum(x, -1 + 1 / steps), 1 - 1 / steps)
+        return np.rint(clipped * steps) / steps
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        edge = 1 - 2.0 ** (1 - self.bits)
+        return cotangent if self.window == "identity" else passes(cotangent, np.abs(x) <= edge)

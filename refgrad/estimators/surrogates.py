@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import cos, exp, power, sin, tanh
+from refgrad.estimators.base import Estimator
 from refgrad.estimators.policies import Binarizer, SignAtZero, SignOfNan, passes, signed
 from refgrad.rule import Choice, Citation, Positive, Range, Whole
 
@@ -15,13 +16,13 @@ from refgrad.rule import Choice, Citation, Positive, Range, Whole
 class ApproxSign(Binarizer):
     """The sign, with the gradient of a piecewise quadratic: 2 - 2|x| where |x| < 1, else zero.
 
-    Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278, equation 5. The authors' code takes torch's sign, 0 at 0.
+    Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278 The authors' code takes torch's sign, 0 at 0.
     """
 
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
-        "arXiv:1808.00278, equation 5",
+        "arXiv:1808.00278",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -31,12 +32,12 @@ class ApproxSign(Binarizer):
 class SwishSign(Binarizer):
     """The sign, with the derivative of a sign made of Swish: b (2 - b x tanh(b x/2)) / (1 + cosh(b x)).
 
-    Source: Darabi et al. 2018 (BNN+), arXiv:1812.11800, equation 6. It is negative beyond |b x| = 2.3994.
+    Source: Darabi et al. 2018 (BNN+), arXiv:1812.11800 It is negative beyond |b x| = 2.3994.
     """
 
     beta: Positive = 5.0
 
-    citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800, equation 6")
+    citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         z = self.beta * x
@@ -47,7 +48,7 @@ class SwishSign(Binarizer):
 class EDE(Binarizer):
     """Error decay estimator: the sign, with the derivative of k tanh(t x), which is k t (1 - tanh^2(t x)).
 
-    Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788, equations 9 to 11. `refgrad.estimators.schedules.ede` gives t and k
+    Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788 `refgrad.estimators.schedules.ede` gives t and k
     by the epoch.
     """
 
@@ -57,7 +58,7 @@ class EDE(Binarizer):
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
-        "arXiv:1909.10788, equations 9 to 11",
+        "arXiv:1909.10788",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -68,13 +69,13 @@ class EDE(Binarizer):
 class RBNN(Binarizer):
     """Rotated binary network: the sign, with the factor k max(0, sqrt(2) t - t^2 |x|), the derivative of a polynomial.
 
-    Source: Lin et al. 2020, arXiv:2009.13055, equation 14. `refgrad.estimators.schedules.rbnn` gives t and k by the epoch.
+    Source: Lin et al. 2020, arXiv:2009.13055 `refgrad.estimators.schedules.rbnn` gives t and k by the epoch.
     """
 
     t: Positive = 0.1
     k: Positive = 10.0
 
-    citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055, equation 14")
+    citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (self.k * np.maximum(0.0, math.sqrt(2.0) * self.t - self.t**2 * np.abs(x)))
@@ -83,7 +84,7 @@ class RBNN(Binarizer):
 class FDA(Binarizer):
     """Frequency domain approximation: the sign, with the derivative of n + 1 sine terms of a square wave.
 
-    s'(x) = (4 w/pi) sum over i = 0..n of cos((2i + 1) w x). Source: Xu et al. 2021, arXiv:2103.00841, equations 6 and 7;
+    s'(x) = (4 w/pi) sum over i = 0..n of cos((2i + 1) w x). Source: Xu et al. 2021, arXiv:2103.00841;
     the noise adaptation module is not part of it. Beyond |x| = pi/w the factor is periodic, not zero.
     """
 
@@ -93,7 +94,7 @@ class FDA(Binarizer):
     citation = Citation(
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
-        "arXiv:2103.00841, equations 6 and 7",
+        "arXiv:2103.00841",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -107,8 +108,8 @@ class BiPer(Binarizer):
     """Binary periodic function: the sign of a sine (a square wave) forward, the cosine of the sine's derivative backward.
 
     Stage "real" gives y = sin(frequency x) itself, stage "binary" its sign; in both dx = g frequency cos(frequency x).
-    Source: Vargas et al. 2024, arXiv:2404.01278, equations 5 to 8. At multiples of pi/frequency the authors' code has
-    torch's sign of zero, 0. `refgrad.estimators.biper` has the quantization error as a function of the frequency.
+    Source: Vargas et al. 2024, arXiv:2404.01278 At multiples of pi/frequency the authors' code has
+    torch's sign of zero, 0. `refgrad.estimators.indicators` has its quantization error by the frequency.
     """
 
     frequency: Positive = 20.0
@@ -138,7 +139,7 @@ class ReSTE(Binarizer):
     """Rectified straight-through estimator: the sign, with the derivative of sign(x) |x|^(1/o).
 
     The factor is |x|^((1 - o)/o)/o up to ``t``; up to ``m`` it is the secant slope m^(1/o)/m instead; beyond ``t`` zero.
-    Source: Wu et al. 2023, arXiv:2308.06689, equations 6 to 8; t = 1.5 and m = 0.1 are the authors'. The edge of both
+    Source: Wu et al. 2023, arXiv:2308.06689; t = 1.5 and m = 0.1 are the authors'. The edge of both
     thresholds belongs to the inner side. `refgrad.estimators.schedules.reste` gives o by the epoch.
     """
 
@@ -149,7 +150,7 @@ class ReSTE(Binarizer):
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
-        "arXiv:2308.06689, equations 6 to 8",
+        "arXiv:2308.06689",
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -157,3 +158,44 @@ class ReSTE(Binarizer):
         slope = power(size, (1 - self.o) / self.o) / self.o
         plateau = self.m ** (1 / self.o) / self.m
         return cotangent * np.where(size <= self.m, plateau, np.where(size <= self.t, slope, 0.0))
+
+
+class DSQ(Estimator):
+    """Differentiable soft quantization: uniform levels forward, the derivative of a tanh staircase backward.
+
+    In each of the 2^bits - 1 intervals of width D, phi = s tanh(k (x - m)) about its middle m, with s = 1/(1 - alpha) and
+    k = ln(2/alpha - 1)/D; forward the sign of phi, backward D/2 s k (1 - tanh^2); zero outside [low, high]. The learning
+    of alpha, low and high is not part of it. Source: Gong et al. 2019, arXiv:1908.05033
+    """
+
+    low: Annotated[float, Range()] = -1.0
+    high: Annotated[float, Range()] = 1.0
+    alpha: Annotated[float, Range(0.0, 1.0)] = 0.2
+    bits: Annotated[int, Whole(1, 8)] = 2
+
+    citation = Citation(
+        "Gong et al. 2019",
+        "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
+        "arXiv:1908.05033",
+    )
+
+    def _interval(self, x: Any) -> tuple[Any, Any]:
+        """The number of the interval that holds x, the last one closed, and the width of all."""
+        intervals = 2.0**self.bits - 1
+        width = (self.high - self.low) / intervals
+        i = np.minimum(np.maximum(np.floor((x - self.low) / width), 0.0), intervals - 1)
+        return i, width
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x)
+        m = self.low + (i + 0.5) * width
+        level = self.low + width * np.where(x >= m, i + 1, i)
+        return np.where(x < self.low, self.low, np.where(x > self.high, self.high, level))
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x)
+        m = self.low + (i + 0.5) * width
+        k = np.log(2 / self.alpha - 1) / width
+        t = tanh(k * (x - m))
+        slope = width / 2 * (k / (1 - self.alpha)) * (1 - t * t)
+        return passes(cotangent * slope, (x >= self.low) & (x <= self.high))

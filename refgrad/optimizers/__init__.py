@@ -2,28 +2,160 @@
 
 from refgrad.optimizers.adagrad import Adadelta, Adagrad
 from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
+from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
+from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, OptimisticAdam, QHAdam, SimplifiedAdEMAMix
 from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
+from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, AdaMod, NAdamW, Yogi
+from refgrad.optimizers.adaptive_batch import (
+    AdAdaGrad,
+    AdAdaGradNorm,
+    AdaGradNorm,
+    AugmentedInnerProductTest,
+    CoordinateTest,
+    InnerProductTest,
+    NormTest,
+)
+from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
+from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
+from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
+from refgrad.optimizers.dual_averaging import MADGRAD
+from refgrad.optimizers.exadam import EXAdam
+from refgrad.optimizers.factored import CAME, SM3, Adafactor
+from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
+from refgrad.optimizers.logistic import (
+    BatchPerceptron,
+    LogisticDescent,
+    NormalizedBatchPerceptron,
+    NormalizedLogisticDescent,
+    Perceptron,
+)
+from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
+from refgrad.optimizers.pixelwise import PixelwiseClip
+from refgrad.optimizers.private import Diff2Difference, Diff2Restart
+from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
 from refgrad.optimizers.rmsprop import RMSprop
+from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
+from refgrad.optimizers.sign_momentum import Rprop, SignSGD, Signum, Tiger
+from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
+from refgrad.optimizers.wrappers import (
+    AdaptiveClip,
+    AveragedWeights,
+    Centralize,
+    ClipByGlobalNorm,
+    ClipByNorm,
+    ClipByValue,
+    Lookahead,
+    NonNegative,
+    NormalizedGradient,
+)
 
 __all__ = [
+    "ADOPT",
+    "ASGD",
+    "CAME",
+    "COCOB",
     "LAMB",
+    "LARS",
+    "M3",
+    "MADGRAD",
+    "MARS",
+    "PID",
+    "PNM",
+    "QHM",
+    "RM3",
     "SGD",
     "SGDP",
+    "SGDW",
+    "SM3",
+    "ACProp",
     "AMSGrad",
+    "AccSGD",
+    "AdAdaGrad",
+    "AdAdaGradNorm",
+    "AdEMAMix",
     "AdaBelief",
+    "AdaGradNorm",
+    "AdaMod",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
+    "AdamMini",
     "AdamP",
     "AdamW",
     "Adamax",
+    "AdamaxW",
+    "Adan",
+    "AdaptiveClip",
+    "AggMo",
+    "AugmentedInnerProductTest",
+    "AveragedWeights",
+    "BatchPerceptron",
+    "BatchScaledRate",
+    "CautiousAdamW",
+    "CautiousLion",
+    "Centralize",
+    "ClipByGlobalNorm",
+    "ClipByNorm",
+    "ClipByValue",
+    "Coherence",
+    "CoordinateTest",
+    "DAdaptAdam",
+    "Diff2Difference",
+    "Diff2Restart",
     "DiffGrad",
+    "DoG",
+    "DoWG",
+    "EXAdam",
+    "Fromage",
+    "GhostBatchNorm",
+    "GhostBatchNormGradient",
+    "Grams",
+    "InnerProductTest",
+    "LaProp",
     "Lion",
+    "LogisticDescent",
+    "Lookahead",
+    "MoNNA",
     "NAdam",
+    "NAdamW",
+    "NearestNeighborAverage",
+    "NonNegative",
+    "NormTest",
+    "NormalizedBatchPerceptron",
+    "NormalizedGradient",
+    "NormalizedLogisticDescent",
+    "NovoGrad",
+    "OptimisticAdam",
+    "OptimisticGradient",
+    "ParameterScaledRate",
+    "Perceptron",
+    "PixelwiseClip",
+    "Prodigy",
+    "QHAdam",
+    "QKLayerNorm",
     "RAdam",
     "RMSprop",
+    "RateSensitivity",
+    "RegimeAdaptation",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SignSGD",
+    "Signum",
+    "SimplifiedAdEMAMix",
+    "SpikedRate",
+    "StableAdamW",
+    "Tiger",
+    "TrActConvolution",
+    "TrActLinear",
+    "WinsorizedMean",
+    "Yogi",
+    "ZLoss",
 ]

@@ -32,7 +32,9 @@ class Adagrad(Optimizer):
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation("Duchi et al. 2011", "Adaptive Subgradient Methods for Online Learning", "JMLR 12, Figure 1")
+    left_open = "the start of the sum; a decay of lr and of the parameter"
     state = State(s=Slot(fill="initial_accumulator_value"))
 
     def update(self, p: Any, g: Any, s: Any, t: Any) -> tuple[Any, ...]:
@@ -42,10 +44,9 @@ class Adagrad(Optimizer):
         s = s + g * g
         if self.eps_placement == "outside":
             return descend(self, p, lr * g / (np.sqrt(s) + self.eps)), s
-        step = lr * g / np.sqrt(s + self.eps)
-        if self.eps_placement == "inside_or_still":
-            step = np.where(s > 0, step, 0.0)
-        return descend(self, p, step), s
+        if self.eps_placement == "inside":
+            return descend(self, p, lr * g / np.sqrt(s + self.eps)), s
+        return descend(self, p, lr * g * np.where(s > 0, 1 / np.sqrt(s + self.eps), 0.0)), s
 
 
 class Adadelta(Optimizer):
@@ -61,6 +62,7 @@ class Adadelta(Optimizer):
     decay: DecayKind = "coupled"
 
     citation = Citation("Zeiler 2012", "ADADELTA: An Adaptive Learning Rate Method", "arXiv:1212.5701, Algorithm 1")
+    left_open = "a learning rate: it multiplies the step, after the step has entered its average"
     state = State(v=zeros_like_param, u=zeros_like_param)
 
     def update(self, p: Any, g: Any, v: Any, u: Any, t: Any) -> tuple[Any, ...]:

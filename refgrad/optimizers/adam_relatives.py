@@ -40,9 +40,11 @@ class Adamax(Optimizer):
     ] = "none"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
+    left_open = "division by zero where every gradient was zero"
     state = State(m=zeros_like_param, u=zeros_like_param)
 
     def exempt(self) -> Mapping[str, str]:
@@ -85,7 +87,9 @@ class NAdam(Optimizer):
     eps_placement: EpsPlacement = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
+    left_open = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:
@@ -130,8 +134,7 @@ class RAdam(Optimizer):
         str,
         Choice(
             momentum="before that, steps by the corrected first moment (the paper, torch, optax)",
-            still="before that, no step and no decay (the authors' code with degenerated_to_sgd=False)",
-            decay="before that, no step, but the decoupled decay (pytorch-optimizer)",
+            still="before that, no step and no decay (the authors' code by default, pytorch-optimizer)",
         ),
     ] = "momentum"
     eps_placement: EpsPlacement = "outside"
@@ -140,6 +143,7 @@ class RAdam(Optimizer):
     citation = Citation(
         "Liu et al. 2020", "On the Variance of the Adaptive Learning Rate and Beyond", "arXiv:1908.03265, Algorithm 2"
     )
+    left_open = "eps and decay; whether there are steps where the variance is not tractable (yes in Algorithm 2)"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -151,7 +155,6 @@ class RAdam(Optimizer):
         rho, rho_inf = average_lengths(self, t)
         tractable = {"paper": rho > 4, "torch": rho > 5, "author": rho >= 5}[self.threshold]
         if not tractable:
-            step = self.lr * m_hat if self.before == "momentum" else 0.0
-            return (1.0 * p if self.before == "still" else descend(self, p, step)), m, v
+            return (descend(self, p, self.lr * m_hat) if self.before == "momentum" else 1.0 * p), m, v
         r = rectification(rho, rho_inf)
         return descend(self, p, self.lr * r * over_root(self, m_hat, v, 1 - self.beta2**t)), m, v

@@ -12,6 +12,7 @@ from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.optimizers import coupled
 from refgrad.rule import Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
 
@@ -26,6 +27,8 @@ class Optimizer(Rule):
         raise NotImplementedError
 
     kind = "optimizer"
+    #: "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector
+    scope: ClassVar[str] = "leaf"
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -36,7 +39,11 @@ class Optimizer(Rule):
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""
-        return dict.fromkeys(("p", "g", *(n for n, s in self.slots().items() if not s.host)), "element")
+        return {"p": "element", "g": "element"} | {n: s.level for n, s in self.slots().items() if not s.host}
+
+    def gives(self) -> dict[str, str]:
+        """The slots that are one number a row, a column or a tensor."""
+        return {n: level for n, level in self.takes().items() if level != "element"}
 
     def hosts(self) -> tuple[str, ...]:
         """``t``, the step counted from 1, and the slots that are numbers."""
@@ -68,10 +75,15 @@ class Optimizer(Rule):
         arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         state: OptimizerState = {"t": 0}
         for name, slot in self.slots().items():
-            fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
-            new = [float(fill) if slot.host else np.full(a.shape, fill, state_dtype or a.dtype) for a in arrays]
-            state[name] = trees.rebuild(p, new)
+            state[name] = trees.rebuild(p, [self._first(slot, a, state_dtype or a.dtype) for a in arrays])
         return state
+
+    def _first(self, slot: Slot, p: np.ndarray, dtype: Any) -> Any:
+        """A slot's value before the first step."""
+        if slot.fill == "p":
+            return np.array(p, dtype=dtype, order="C")
+        fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
+        return float(fill) if slot.host else np.full(slot.shape(p.shape), fill, dtype)
 
     def step(
         self, p: Any, g: Any, state: Mapping[str, Any], *, backend: str = "auto", threads: int | None = None
@@ -152,10 +164,11 @@ class Optimizer(Rule):
             if slot.host:
                 hosts[name] = float(value)
                 continue
-            if type(value) is not np.ndarray or value.shape != p.shape or value.dtype is not p.dtype:
+            shape = slot.shape(p.shape)
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype is not p.dtype:
                 label = f"g{path}" if name == "g" else f"state[{name!r}]{path}"
                 value = as_array(value, label)
-                check_fits(p, value, label)
+                check_fits(p, value, label, slot)
             arrays[name] = value
         if in_place:
             check_writeable(arrays, path)
@@ -164,6 +177,14 @@ class Optimizer(Rule):
     def _run(self, work: list[Leaf], t: int, backend: str, threads: int | None) -> None:
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
+        if self.scope == "tree" and len(work) > 1:
+            leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
+            all_of_them = Leaf(coupled.join(leaves, whole), work[0].hosts)
+            self._run([all_of_them], t, backend, threads)
+            coupled.cut(all_of_them.arrays, leaves, whole)
+            for leaf in work:
+                leaf.hosts = dict(all_of_them.hosts)
+            return
         for leaf in work:
             free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)
@@ -195,7 +216,7 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         return None
     arrays = {"p": p, "g": g}
     for name, slot in slots.items():
-        if slot.host or name not in state:
+        if slot.host or slot.level != "element" or name not in state:
             return None
         arrays[name] = state[name]
     shape, dtype = p.shape, p.dtype
@@ -221,10 +242,14 @@ class Leaf:
         return Leaf(arrays, dict(self.hosts))
 
 
-def check_fits(p: np.ndarray, array: np.ndarray, name: str) -> None:
-    """`ArgumentError` unless an array has the parameter's shape and a dtype that its working precision holds."""
-    if array.shape != p.shape:
-        raise bad_argument(f"{name}.shape", array.shape, f"{p.shape}, the shape of its parameter")
+def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
+    """`ArgumentError` unless an array has its slot's shape and a dtype that the working precision holds."""
+    shape = slot.shape(p.shape)
+    if array.shape != shape:
+        what = (
+            "the shape of its parameter" if slot.level == "element" else f"one number a {slot.level} of its parameter"
+        )
+        raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
     if array.dtype == np.float64 and p.dtype != np.float64:
         legal = f"float32 or narrower, because the parameter is {p.dtype}"
         raise bad_argument(f"{name}.dtype", "float64", legal)

@@ -46,13 +46,18 @@ class AdaBelief(Optimizer):
             none="there is no rectification (the paper, optax)",
             author="RAdam's, where the length is at least 5; before, corrected momentum steps (authors' default, timm)",
             still="the same, but before no step (the authors' package with degenerated_to_sgd=False)",
-            torch_optimizer="where the length exceeds 4, without bias correction of s; before, steps by the raw momentum",
+            torch_optimizer="the whole step, where the length exceeds 4; before, steps by the raw momentum",
         ),
     ] = "none"
     amsgrad: Annotated[bool, Flag("the largest s so far scales the step, except a rectified one")] = False
     decay: DecayKind = "before"
 
+    scaling = "invariant"
     citation = Citation("Zhuang et al. 2020", "AdaBelief Optimizer", "arXiv:2010.07468, Algorithm 2")
+    left_open = (
+        "the versions of the paper differ in where eps is added: its author calls the main text of the last "
+        "one right (issues 23, 32 and 61 of the authors' repository), as the default has it"
+    )
     state = State(m=zeros_like_param, s=zeros_like_param, s_max=Slot(when="amsgrad"))
 
     def update(self, p: Any, g: Any, m: Any, s: Any, s_max: Any, t: Any) -> tuple[Any, ...]:
@@ -63,10 +68,9 @@ class AdaBelief(Optimizer):
         s = self.beta2 * s + (1 - self.beta2) * d * d
         s, s_max, scale = self._with_eps(s, s_max)
         m_hat = m / (1 - self.beta1**t)
-        if self.rectify == "none":
-            step = m_hat / (np.sqrt(scale / (1 - self.beta2**t)) + self.eps)
-        else:
-            step = self._rectified(m, m_hat, s, t)
+        step = m_hat / (np.sqrt(scale / (1 - self.beta2**t)) + self.eps)
+        if self.rectify != "none":
+            step = self._rectified(step, m, s, t)
         return descend(self, p, self.lr * step), m, s, s_max
 
     def _with_eps(self, s: Any, s_max: Any) -> tuple[Any, Any, Any]:
@@ -79,13 +83,13 @@ class AdaBelief(Optimizer):
         scale = s_max if self.amsgrad else s
         return s, s_max, scale + self.eps if self.eps_placement == "correction" else scale
 
-    def _rectified(self, m: Any, m_hat: Any, s: Any, t: Any) -> Any:
+    def _rectified(self, step: Any, m: Any, s: Any, t: Any) -> Any:
         rho, rho_inf = average_lengths(self, t)
         if self.rectify == "torch_optimizer":
-            return rectification(rho, rho_inf) * m_hat / (np.sqrt(s) + self.eps) if rho > 4 else m
+            return rectification(rho, rho_inf) * step if rho > 4 else m
+        m_hat = m / (1 - self.beta1**t)
         if rho >= 5:
-            r = rectification(rho, rho_inf) * np.sqrt(1 - self.beta2**t)
-            return r * m_hat / (np.sqrt(s) + self.eps)
+            return rectification(rho, rho_inf) * np.sqrt(1 - self.beta2**t) * m_hat / (np.sqrt(s) + self.eps)
         return m_hat if self.rectify == "author" else 0.0
 
 
@@ -116,6 +120,7 @@ class DiffGrad(Optimizer):
     citation = Citation(
         "Dubey et al. 2020", "diffGrad: An Optimization Method for Convolutional Neural Networks", "arXiv:1909.11015"
     )
+    left_open = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, g_prev=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:

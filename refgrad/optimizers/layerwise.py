@@ -66,11 +66,13 @@ class LAMB(Optimizer):
     ] = "inside"
     grad_averaging: Annotated[bool, Flag("the gradient enters the first moment with 1 - beta1, not with 1")] = True
 
+    scaling = "invariant"
     citation = Citation(
         "You et al. 2020",
         "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
         "arXiv:1904.00962, Algorithm 2",
     )
+    left_open = "phi; a norm of zero, where the ratio is one here; versions of the paper differ in bias correction"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -158,30 +160,21 @@ class AdamP(_Projected):
     weight_decay: NonNegative = 0.0
     nesterov: Annotated[bool, Flag("the step looks ahead: beta1 * m + (1 - beta1) * g takes m's place")] = False
     eps_placement: EpsPlacement = "outside"
-    decay: Annotated[
-        str,
-        Choice(
-            before="the parameter before the step decays, by lr times weight_decay (the authors' package)",
-            coupled="weight_decay times the parameter is added to the gradient (an option of pytorch-optimizer)",
-        ),
-    ] = "before"
 
+    scaling = "invariant"
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
     )
+    left_open = "what one weight vector w of a tensor is: a row here"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
-        if self.weight_decay and self.decay == "coupled":
-            g = g + self.weight_decay * p
         m = self.beta1 * m + (1 - self.beta1) * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
         ahead = self.beta1 * m + (1 - self.beta1) * g if self.nesterov else m
         u = over_root(self, ahead / (1 - self.beta1**t), v, 1 - self.beta2**t)
         step, decaying = self._tangential(p, g, u)
-        if self.decay == "before":
-            step = step + self.weight_decay * decaying
-        return p - self.lr * step, m, v
+        return p - self.lr * (step + self.weight_decay * decaying), m, v
 
 
 class SGDP(_Projected):
@@ -204,9 +197,11 @@ class SGDP(_Projected):
         ),
     ] = "whole"
 
+    scaling = "linear"
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
     )
+    left_open = "what one weight vector w of a tensor is: a row here; dampening"
     state = State(buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:

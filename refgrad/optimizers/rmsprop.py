@@ -47,15 +47,18 @@ class RMSprop(Optimizer):
     lr_placement: Annotated[
         str,
         Choice(
-            outside="lr multiplies the momentum's buffer (torch, optax)",
+            outside="lr multiplies the momentum's buffer (torch)",
             buffer="lr multiplies what enters the buffer, so that a change of lr acts late (Keras, TensorFlow, timm)",
+            velocity="the same, but the buffer has the sign of what is added to the parameter (optax)",
         ),
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "invariant"
     citation = Citation(
         "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
     )
+    left_open = "eps, momentum and decay: the lecture has none; a centred variance below zero"
     state = State(v=Slot(fill="initial_scale"), g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, v: Any, g_avg: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
@@ -77,9 +80,10 @@ class RMSprop(Optimizer):
 
     def _descend(self, p: Any, step: Any, v: Any, g_avg: Any, buffer: Any) -> tuple[Any, ...]:
         """The step through the momentum's buffer, if there is one."""
-        inside = self.momentum and self.lr_placement == "buffer"
-        step = self.lr * step if inside else step
+        rates = {"outside": (1, self.lr), "buffer": (self.lr, 1), "velocity": (-self.lr, -1)}
+        entering, leaving = rates[self.lr_placement] if self.momentum else (1, self.lr)
         if self.momentum:
+            step = entering * step
             buffer = self.momentum * buffer + step
             step = self.momentum * buffer + step if self.nesterov else buffer
-        return descend(self, p, step if inside else self.lr * step), v, g_avg, buffer
+        return descend(self, p, leaving * step), v, g_avg, buffer

@@ -33,27 +33,33 @@ class SGD(Optimizer):
         str,
         Choice(
             outside="lr multiplies the buffer (torch, optax)",
-            buffer="lr multiplies what enters the buffer, so that a change of lr acts late (the paper, Keras)",
+            velocity="lr multiplies what enters the buffer, which is added to the parameter: a change of lr acts late "
+            "(Sutskever et al., Keras)",
         ),
     ] = "outside"
     decay: DecayKind = "coupled"
 
+    scaling = "linear"
     citation = Citation(
         "Polyak 1964; Sutskever et al. 2013",
         "On the importance of initialization and momentum in deep learning",
         "ICML 2013",
+    )
+    left_open = (
+        "dampening and decay are not in the source; whether the first gradient is damped; Sutskever et al. "
+        "have lr inside the velocity, which is the same as long as lr is constant"
     )
     state = State(buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay and self.decay == "coupled":
             g = g + self.weight_decay * p
-        inside = self.momentum and self.lr_placement == "buffer"
-        g = self.lr * g if inside else g
+        inside = self.momentum and self.lr_placement == "velocity"
+        g = -self.lr * g if inside else g
         if self.momentum:
             if t == 1 and self.first_step == "undamped":
                 buffer = 1.0 * g
             else:
                 buffer = self.momentum * buffer + (1 - self.dampening) * g
             g = g + self.momentum * buffer if self.nesterov else buffer
-        return descend(self, p, g if inside else self.lr * g), buffer
+        return descend(self, p, -g if inside else self.lr * g), buffer

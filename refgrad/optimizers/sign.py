@@ -32,9 +32,11 @@ class Lion(Optimizer):
     ] = "sign"
     decay: AnyDecayKind = "before"
 
+    scaling = "invariant"
     citation = Citation(
         "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
     )
+    left_open = "the sign of NaN: NaN here, 0 in torch"
     state = State(m=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]

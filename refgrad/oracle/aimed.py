@@ -17,6 +17,7 @@ from refgrad.backends.staged_backend import FUNCTIONS
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.cases import Cases
+from refgrad.rule import Range
 from refgrad.tracing import Plan, free_values
 
 SHAPE = (16, 256)
@@ -35,7 +36,7 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     arrays = []
     for name in names:
         parameters = {n: _parameter(rule, n, level, random, name) for n, level in rule.levels().items()}
-        parameters = {n: _cast(a, dtype, facts) for n, a in parameters.items()}
+        parameters = {n: _legal(_cast(a, dtype, facts), rule.parameters[n].legal) for n, a in parameters.items()}
         x = _cast(families[name](rule, parameters, random, facts), dtype, facts)
         arrays.append({"x": x, "cotangent": _cast(_cotangent(random), dtype, facts), **parameters})
     return Cases(arrays, names, seed)
@@ -59,6 +60,13 @@ def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generat
         inside = (values > legal.low) & (values < legal.high)
         values = np.where(inside, values, high / 2)
     return values
+
+
+def _legal(values: np.ndarray, legal: Range) -> np.ndarray:
+    """A number that rounding has made illegal becomes a half."""
+    wide = values.astype(np.float64)
+    inside = ((wide > legal.low) | (wide == legal.low) & (not legal.open_low)) & (wide < legal.high)
+    return np.where(inside, values, values.dtype.type(0.5))
 
 
 def _cotangent(random: np.random.Generator) -> np.ndarray:

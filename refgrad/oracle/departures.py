@@ -2,76 +2,62 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from refgrad.errors import ArgumentError
-from refgrad.oracle.policy import CHOICES, Policy
+from refgrad.oracle.changes import Change, named, policies
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.search import Search
 from refgrad.oracle.verdict import Count, Departure
-from refgrad.rule import Choice, Flag, Rule
+from refgrad.rule import Rule
 
 #: the same observations judged with some hyperparameters changed, under a policy; None where they cannot be
 Rejudge = Callable[[Mapping[str, Any], Policy], "Mapping[str, Count] | None"]
 
-
-@dataclass(frozen=True)
-class _Change:
-    """One departure: fields of the rules, or of the policy, that take another value."""
-
-    name: str
-    sentence: str
-    rule: Mapping[str, Any]
-    policy: Mapping[str, Any]
-
-    def __add__(self, other: _Change) -> _Change:
-        sentence = f"{self.sentence}, and {other.sentence}"
-        return _Change(
-            f"{self.name}, {other.name}", sentence, {**self.rule, **other.rule}, {**self.policy, **other.policy}
-        )
+Counts = Mapping[str, Count]
 
 
 def departures(rule: Rule, policy: Policy, rejudge: Rejudge, most: int = 5) -> tuple[Departure, ...]:
     """The run judged again under each single departure, and under pairs of the best if none explains it alone."""
-    singles = _scored(rejudge, policy, _changes(rule, policy))
+
+    def judged(change: Change) -> Counts | None:
+        return rejudge(change.rule, change.policy_of(policy))
+
+    singles = _scored(judged, [*named(rule), *policies(policy)])
     found = singles
     if singles and not singles[0][1].explains:
         best = [change for change, _ in singles[:4]]
-        pairs = [
-            a + b
-            for a, b in itertools.combinations(best, 2)
-            if not (set(a.rule) & set(b.rule) or set(a.policy) & set(b.policy))
-        ]
-        found = sorted(singles + _scored(rejudge, policy, pairs), key=lambda pair: pair[1].outside)
+        pairs = [a + b for a, b in itertools.combinations(best, 2) if not a.clashes(b)]
+        found = _sorted(singles + _scored(judged, pairs))
     return tuple(departure for _, departure in found[:most])
 
 
-def _scored(rejudge: Rejudge, policy: Policy, changes: Iterable[_Change]) -> list[tuple[_Change, Departure]]:
+def searched(search: Search, judged: Callable[[Change], Counts], most: int = 3) -> tuple[Departure, ...]:
+    """The best of a search, mutants among them, judged on the whole run; none but the first if it explains the run."""
+    found: list[tuple[Change, Departure]] = []
+    for scored in search.run(deep=False).ranked[:most]:
+        if scored.change.parts:
+            found += _scored(judged, [scored.change])
+            if found and found[-1][1].explains:
+                break
+    return tuple(departure for _, departure in _sorted(found))
+
+
+def _scored(judged: Callable[[Change], Counts | None], changes: Iterable[Change]) -> list[tuple[Change, Departure]]:
     scored = []
     for change in changes:
         try:
-            counts = rejudge(change.rule, dataclasses.replace(policy, **change.policy))
+            counts = judged(change)
         except (ArgumentError, ArithmeticError):
             continue  # the departure is not defined for these hyperparameters
         if counts is None:
             continue
         outside, total = sum(c.outside for c in counts.values()), sum(c.total for c in counts.values())
         scored.append((change, Departure(change.name, change.sentence, outside, total)))
+    return _sorted(scored)
+
+
+def _sorted(scored: list[tuple[Change, Departure]]) -> list[tuple[Change, Departure]]:
     return sorted(scored, key=lambda pair: pair[1].outside)
-
-
-def _changes(rule: Rule, policy: Policy) -> Iterator[_Change]:
-    for name, legal in rule.legal().items():
-        if isinstance(legal, Choice):
-            for value, sentence in legal.sentences.items():
-                if value != getattr(rule, name):
-                    yield _Change(f"{name}={value}", sentence, {name: value}, {})
-        elif isinstance(legal, Flag):
-            flag = not getattr(rule, name)
-            yield _Change(f"{name}={flag}", legal.sentence if flag else f"not: {legal.sentence}", {name: flag}, {})
-    for field, choice in CHOICES.items():
-        for value, sentence in choice.sentences.items():
-            if value != getattr(policy, field):
-                yield _Change(f"policy {field}={value}", sentence, {}, {field: value})

@@ -15,6 +15,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.verdict import Fault
 from refgrad.oracle.watch import Call, watched
+from refgrad.rule import Slot
 
 #: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
 PROBED_STEPS = 2
@@ -105,9 +106,17 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
             record.faults.append(Fault("dtype", step, f"p {name} has dtype {new.dtype}; legal: {old.dtype}"))
         slots = record.rules[leaf].slots()
         for slot, value in after.state[leaf].items():
-            if slot in slots and not slots[slot].host and np.shape(value) != old.shape:
-                message = f"{slot} {name} has shape {np.shape(value)}; legal: {old.shape}, that of its parameter"
+            if slot in slots and not slots[slot].host and not fits(np.shape(value), slots[slot], old.shape):
+                legal = slots[slot].shape(old.shape)
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, one number a {slots[slot].level}"
                 record.faults.append(Fault("shape", step, message))
+
+
+def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
+    """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
+    legal = slot.shape(p)
+    free = slot.level != "element" or len(shape) == 1
+    return shape == legal or (free and math.prod(shape) == math.prod(legal))
 
 
 def _same(first: Observation, second: Observation) -> bool:

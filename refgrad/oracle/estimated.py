@@ -37,6 +37,9 @@ def judge(request: Request) -> Verdict:
         raise bad_argument("inputs", request.inputs, "refgrad.Cases, or None")
     given = request.inputs
     if given is not None:
+        for arrays in given.arrays:
+            if "cotangent" not in arrays or "x" not in arrays:
+                raise ArgumentError(f"{type(rule).__name__} needs 'cotangent' and 'x'; legal: arrays of one shape")
         given = Cases([rule.prepared(arrays) for arrays in given.arrays], given.names, given.seed)
     claim = _Claim(resolve(request.candidate, request.options), rule, request)
     cases = given if given is not None else generate(rule, request.steps, request.dtype, request.seed)
@@ -98,7 +101,7 @@ class _Claim:
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
             x = arrays["x"]
             free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-            judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy)
+            judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
             for name in [n for n in rule.results() if n in judged]:
                 status = judged[name]
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)

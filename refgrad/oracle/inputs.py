@@ -10,6 +10,9 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import decisions
+from refgrad.tracing import free_values, plan_for
 
 SHAPE = (64, 64)
 
@@ -58,8 +61,11 @@ def numbers(values: Any, dtype: Any) -> np.ndarray:
     return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
 
 
-def generate(steps: int, dtype: Any, seed: int) -> Inputs:
-    """Three leaves of 4096 elements: ordinary numbers, numbers over many magnitudes, and the edges of the format."""
+def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -> Inputs:
+    """Three leaves of 4096 elements: ordinary numbers, numbers over many magnitudes, and the edges of the format.
+
+    With a rule, some gradients of the first two leaves are aimed at its decisions (see `refgrad.oracle.decisions`).
+    """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise bad_argument("steps", steps, "a whole number from 1")
     facts = dtypes.format_of(dtype)
@@ -79,7 +85,26 @@ def generate(steps: int, dtype: Any, seed: int) -> Inputs:
                 _relate(random, fresh[leaf], previous)
         grads.append(fresh)
     cast = lambda values: dtypes.round_to(np.clip(values, -facts.largest, facts.largest), dtype).astype(dtype)  # noqa: E731
-    return Inputs([cast(a) for a in p], [[cast(a) for a in each] for each in grads], list(families), seed)
+    made = Inputs([cast(a) for a in p], [[cast(a) for a in each] for each in grads], list(families), seed)
+    return made if rule is None else _aimed(made, rule, np.random.Generator(np.random.Philox([seed, 1])))
+
+
+def _aimed(inputs: Inputs, rule: Optimizer, random: np.random.Generator) -> Inputs:
+    """The same with gradients aimed at decisions, from the states that the rule itself goes through."""
+    shape = inputs.p[0].shape
+    if not any(decisions.decisions(rule.plan(shape, t)) for t in range(1, len(inputs.g) + 1)):
+        return inputs
+    grads = [list(each) for each in inputs.g]
+    for leaf in range(2):
+        p, state = inputs.p[leaf], rule.init(inputs.p[leaf])
+        for t, each in enumerate(grads, 1):
+            hosts = {"t": float(t), **{n: float(state[n]) for n, slot in rule.slots().items() if slot.host}}
+            free = free_values(p.shape, hosts)
+            plan = plan_for(rule, p.ndim, free)
+            arrays = {"p": p, "g": each[leaf], **{n: state[n] for n, slot in rule.slots().items() if not slot.host}}
+            each[leaf] = decisions.aim(plan, free, arrays, t, random)
+            p, state = rule.step(p, each[leaf], state, backend="numpy")
+    return Inputs(inputs.p, grads, inputs.names, inputs.seed)
 
 
 def _scaled(random: np.random.Generator, facts: dtypes.Format) -> np.ndarray:

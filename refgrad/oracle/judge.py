@@ -57,9 +57,10 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     enclosure = Enclosure(step.plan.graph, model)
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
-        if step.plan.graph.reductions() or step.after["p"].size <= CHUNK:
-            return _judge(enclosure, step.before, scalars, step.after, policy, dtype)
-        return _judge_in_chunks(enclosure, step, scalars, policy, dtype)
+        graph = step.plan.graph
+        if graph.small or graph.reductions() or step.after["p"].size <= CHUNK:
+            return judge_outputs(enclosure, step.before, scalars, step.after, policy)
+        return _judge_in_chunks(enclosure, step, scalars, policy)
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
@@ -87,7 +88,7 @@ def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> di
 
 
 def _judge_in_chunks(
-    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy, dtype: np.dtype
+    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     shape, size = step.after["p"].shape, step.after["p"].size
     before = {n: _part(b, slice(None)) for n, b in step.before.items()}
@@ -96,7 +97,7 @@ def _judge_in_chunks(
     for start in range(0, size, CHUNK):
         cut = slice(start, start + CHUNK)
         inputs = {n: _part(b, cut) for n, b in before.items()}
-        parts.append(_judge(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy, dtype))
+        parts.append(judge_outputs(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy))
     judged = {
         n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
         for n in parts[0][0]
@@ -119,19 +120,20 @@ def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
 _FIELDS = ("status", "truth", "low", "high")
 
 
-def _judge(
+def judge_outputs(
     enclosure: Enclosure,
     before: Mapping[str, Bounded],
     scalars: list[Bounded],
     after: Mapping[str, np.ndarray],
     policy: Policy,
-    dtype: np.dtype,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
+    shapes = (a.shape for n, a in after.items() if n not in enclosure.graph.small)
+    shape = next(shapes, next(iter(after.values())).shape)
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide if n != "p"}
-    observed["p"] = conditioned(wide["p"], dtype, model)
+    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide}
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
@@ -141,7 +143,9 @@ def _judge(
         groups[branch.shared] = union(groups.get(branch.shared), judged)
         for n in branch.sets:
             if n not in wide:
-                carried[n] = _hull(carried.get(n), branch.sets[n], after["p"].shape)
+                small = n in enclosure.graph.small
+                extent = np.shape(branch.sets[n].value) if small else shape
+                carried[n] = _hull(carried.get(n), branch.sets[n], extent)
     best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.values()))
     return best, carried
 
@@ -192,7 +196,8 @@ def undecide(judged: Judged, branch: Branch) -> Judged:
     """Elements that another decision may change are undecided rather than inside."""
     if branch.ambiguous is None:
         return judged
-    status = np.where(branch.ambiguous & (judged.status == INSIDE), UNDECIDED, judged.status)
+    ambiguous = _within(branch.ambiguous, judged.status.shape)
+    status = np.where(ambiguous & (judged.status == INSIDE), UNDECIDED, judged.status)
     return Judged(status, judged.truth, judged.low, judged.high)
 
 
@@ -201,8 +206,15 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
     if known is None:
         return new
     worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
-    better = sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse
-    return {n: Judged(*(np.where(better, getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
+    fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
+    better = {n: _within(fewer, new[n].status.shape) for n in new}
+    return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
+
+
+def _within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Marks of elements as those of an output that is one number a row, a column or a tensor: any of its elements'."""
+    axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
+    return np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
 
 
 def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:

@@ -17,7 +17,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.running_error import exact
+from refgrad.arithmetic.running_error import Model, exact
 from refgrad.candidates.masks import MaskCandidate, MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
@@ -121,7 +121,7 @@ class _Leaf:
 def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy) -> _Leaf:
     """The scores (if they were seen) and the mask of one leaf."""
     given = rule.prepare(arrays["w"], {n: a for n, a in arrays.items() if n != "w"})
-    low, high, judged = _scores(rule, given, seen, policy)
+    low, high, judged = _scores(rule, given, seen, model_for(policy, arrays["w"].dtype), policy)
     # what fills up a ragged unit is no entry of the mask
     favoured = _folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
     best = rule.spread(rule.select(np.where(favoured, high, low), favoured), seen.mask.shape)
@@ -139,13 +139,12 @@ def _folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _scores(
-    rule: Mask, given: Mapping[str, np.ndarray], seen: MaskSeen, policy: Policy
+    rule: Mask, given: Mapping[str, np.ndarray], seen: MaskSeen, model: Model, policy: Policy
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Judged]]:
     """The lowest and highest score of each unit; those that were seen are judged, and are then exact."""
     w = given["w"]
     free = free_values(w.shape, {})
     plan = plan_for(rule, w.ndim, free)
-    model = model_for(policy, w.dtype)
     with np.errstate(all="ignore"):
         scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}

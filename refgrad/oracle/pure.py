@@ -38,6 +38,7 @@ def judge_case(
     arrays: Mapping[str, np.ndarray],
     seen: Mapping[str, np.ndarray],
     policy: Policy,
+    products: frozenset[str] = frozenset(),
 ) -> dict[str, Judged]:
     """Every output that was seen, judged.
 
@@ -47,6 +48,8 @@ def judge_case(
         arrays: the inputs by name, as the candidate was given them.
         seen: the candidate's outputs by name, of the shapes that the rule gives them.
         policy: what counts as correct.
+        products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
+            chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
     """
     primary = arrays[plan.rule.primary]
     model = model_for(policy, primary.dtype)
@@ -57,7 +60,7 @@ def judge_case(
         terms = _terms(late)
         early = {n: node for n, node in wanted.items() if n not in late}
         first = plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {})
-        group = _elements(plan, first, free, inputs, seen, policy, model, primary.shape)
+        group = _elements(plan, first, free, inputs, seen, policy, model, primary.shape, products)
         if not late:
             return group.judged
         second = plan.graph.cut(late, {i: _term(i) for i in terms})
@@ -91,6 +94,7 @@ def _elements(
     policy: Policy,
     model: Model,
     shape: tuple[int, ...],
+    products: frozenset[str],
 ) -> _Group:
     """The elementwise outputs judged, and bounds on the terms of sums."""
     enclosure = Enclosure(graph, model)
@@ -100,6 +104,8 @@ def _elements(
         agree = np.ones(shape, bool)
         for name, acceptable in branch.sets.items():
             if name in seen:
+                if name in products:
+                    acceptable = _multiplied(acceptable, model)
                 result = compare(acceptable, seen[name].astype(np.float64), seen[name].dtype, policy)
                 agree &= result.status != OUTSIDE
                 judged[name] = result
@@ -119,6 +125,12 @@ def _elements(
         status = np.where(best.open[n] & (known.status == INSIDE), UNDECIDED, known.status)
         best.judged[n] = replace(known, status=status)
     return best
+
+
+def _multiplied(acceptable: Bounded, model: Model) -> Bounded:
+    """The roundings of one operation, where there are none."""
+    least = model.charge * np.abs(np.where(np.isfinite(acceptable.value), acceptable.value, 0.0))
+    return Bounded(acceptable.value, np.maximum(acceptable.bound(), least))
 
 
 def _widen(

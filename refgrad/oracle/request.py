@@ -24,5 +24,6 @@ class Request:
     policy: Policy
     inputs: Any
     options: Mapping[str, Any]
+    state_names: Any
     shrink: bool
     time_limit: float

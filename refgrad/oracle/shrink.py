@@ -33,7 +33,7 @@ def shrink(inputs: Inputs, leaf: int, step: int, index: tuple[int, ...], fails: 
 def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:
     p, grads = inputs.p[0], [g[0] for g in inputs.g]
     if p.size > 1:
-        if len(index) == p.ndim:
+        if len(index) == p.ndim and all(i < n for i, n in zip(index, p.shape, strict=True)):
             yield _inputs(p[index].reshape((1,) * p.ndim), [g[index].reshape((1,) * p.ndim) for g in grads])
         for axis, length in enumerate(p.shape):
             if length > 1:

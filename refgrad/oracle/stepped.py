@@ -8,20 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
+from refgrad.oracle.changes import Change
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
+from refgrad.oracle.screen import Screen, small_run
+from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
+
+#: a smallest failing input of no more elements is written out in the line that reproduces it
+SHOWN = 16
 
 
 def judge(request: Request) -> Verdict:
@@ -30,10 +38,13 @@ def judge(request: Request) -> Verdict:
     assert isinstance(rule, Optimizer)
     if not isinstance(request.inputs, Inputs | None):
         raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
-    subject = resolve(request.candidate, request.options)
-    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit)
-    generated = request.inputs if request.inputs is not None else generate(request.steps, request.dtype, request.seed)
-    return _verdict(claim, claim.drive(generated), request.shrink)
+    stated = check_stated(request.state_names, rule.slots(), str(rule))
+    subject = resolve(request.candidate, request.options, stated)
+    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
+    inputs = request.inputs
+    if inputs is None:
+        inputs = generate(request.steps, request.dtype, request.seed, rule)
+    return _verdict(claim, claim.drive(inputs), request.shrink)
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,11 @@ class _Claim:
     policy: Policy
     options: Mapping[str, Any]
     time_limit: float
+    stated: Mapping[str, str]
 
     def drive(self, inputs: Inputs) -> Record:
-        return drive(self.subject, self.rule, inputs, self.time_limit)
+        record = drive(self.subject, self.rule, inputs, self.time_limit)
+        return joined(record, self.rule) if self.rule.scope == "tree" else record
 
     def judge(self, record: Record) -> Outcome:
         return judge_record(record, record.rules, self.policy)
@@ -90,13 +103,13 @@ def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
 
 
 def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
-    def rejudge(changes: Mapping[str, Any], policy: Policy) -> Mapping[str, v.Count] | None:
-        rules = [rule.replace(**changes) for rule in record.rules]
-        if rules[0].slots().keys() != record.rules[0].slots().keys():
-            return None
-        return judge_record(record, rules, policy).counts
+    """What the run is instead, as far as a search that looks at a few elements finds it."""
 
-    return known.departures(record.rules[0], claim.policy, rejudge)
+    def judged(change: Change) -> Mapping[str, v.Count]:
+        rules = [rule.replace(**change.rule) for rule in record.rules]
+        return judge_record(record, rules, change.policy_of(claim.policy), change.plans).counts
+
+    return known.searched(Search(Screen(small_run(record, claim.drive), claim.policy)), judged)
 
 
 def _counterexample(least: Inputs) -> Counterexample:
@@ -109,10 +122,10 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     """A line of Python that gives this verdict again."""
     name = claim.subject.name
     target = repr(name.partition("(")[0]) if ":" in name else name
-    given = {"options": claim.options, "policy": claim.policy.changed()}
+    given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
-    if least is not None and np.prod(least.shape) == 1:
-        grads = [list(g) for g in least.g]
-        return f"{head}, inputs=refgrad.Inputs.of({list(least.p)!r}, {grads!r}, {least.dtype!r}){extra})"
+    if least is not None and np.prod(least.shape) <= SHOWN:
+        p, *grads = (np.asarray(each, object).reshape(least.shape).tolist() for each in (least.p, *least.g))
+        return f"{head}, inputs=refgrad.Inputs.of({p!r}, {grads!r}, {least.dtype!r}){extra})"
     return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"

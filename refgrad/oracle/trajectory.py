@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,11 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
-from refgrad.oracle.drive import Record
+from refgrad.oracle.drive import Record, fits
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
-from refgrad.tracing import free_names, free_values, plan_for
+from refgrad.tracing import Plan, free_names, free_values, plan_for
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Outcome:
     failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
 
 
-def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outcome:
+#: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
+Plans = Callable[[Optimizer, int, tuple[float, ...]], Plan]
+
+
+def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for) -> Outcome:
     """Every completed step of every leaf, in order of steps."""
     counts: dict[str, Count] = {}
     tightest: dict[str, float] = {}
     first: Finding | None = None
     failing: tuple[int, int, tuple[int, ...]] | None = None
     locked = True
-    leaves = [_Leaf(record, leaf, rules[leaf], policy) for leaf in range(len(rules))]
+    leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
     for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
@@ -53,16 +57,22 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy) -> Outc
 class _Leaf:
     """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
 
-    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy) -> None:
-        self.record, self.index, self.rule, self.policy = record, index, rule, policy
+    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy, plans: Plans) -> None:
+        self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
         self.locked = True
         self.carried: dict[str, Bounded] = {}
         self.initial: Mapping[str, Any] = rule.init(record.inputs.p[index])
 
     def state(self, t: int) -> Mapping[str, Any]:
-        """The slots that were read after step ``t``."""
-        return {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+        """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
+        shape = self.record.inputs.p[self.index].shape
+        seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+        return {
+            n: v if self.slots[n].host else np.reshape(v, self.slots[n].shape(shape))
+            for n, v in seen.items()
+            if self.slots[n].host or fits(np.shape(v), self.slots[n], shape)
+        }
 
     def values(self, name: str, t: int) -> np.ndarray:
         """What was observed of a tensor after step ``t``."""
@@ -88,7 +98,9 @@ class _Leaf:
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
             want = np.asarray(self.initial[name], dtype=np.float64)
-            status = np.where(np.asarray(value, dtype=np.float64) == want, judge.INSIDE, judge.OUTSIDE)
+            # kept in a wider dtype, it is right if it rounds to the right one
+            rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
+            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
     def _step(self, t: int) -> Step:
@@ -106,7 +118,7 @@ class _Leaf:
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
         free = free_values(p.shape, {"t": t, **hosts})
-        plan = plan_for(self.rule, p.ndim, free)
+        plan = self.plans(self.rule, p.ndim, free)
         self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
         after["p"] = self.record.seen[t].params[self.index]

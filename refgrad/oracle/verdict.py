@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
 
 SCHEMA = "refgrad-verdict-1"
@@ -163,8 +164,12 @@ class Verdict:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as plain data; every float also as a hex float, infinities and NaN as strings."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **_plain(asdict(self))}
+        """The verdict as plain data; every float also as a hex float, infinities and NaN as strings.
+
+        A finding's floats have besides the shortest decimal that reads back in the tensor's dtype.
+        """
+        found = self.first and {"first": plain(asdict(self.first), self.first.dtype)}
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self)), **(found or {})}
 
     def to_json(self, **options: Any) -> str:
         """The verdict as strict JSON."""
@@ -176,11 +181,13 @@ class Verdict:
         return render(self)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any, dtype: str | None = None) -> Any:
+    """A record's fields as what JSON holds; with a dtype, floats also as its shortest decimals."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v, dtype) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v, dtype) for v in value]
     if isinstance(value, float):
-        return {"value": value if math.isfinite(value) else str(value), "hex": value.hex()}
+        number = {"value": value if math.isfinite(value) else str(value), "hex": value.hex()}
+        return number if dtype is None else {**number, "decimal": shortest(value, dtype)}
     return value

@@ -35,6 +35,7 @@ def verify(
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
+    state_names: Mapping[str, str] | None = None,
     shrink: bool = True,
     time_limit: float = TIME_LIMIT,
 ) -> Verdict:
@@ -48,8 +49,11 @@ def verify(
         dtype: the dtype of the parameters.
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
-        inputs: your own in place of generated ones: `Inputs` for an optimizer.
+        inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
+            docs/sparsity.md for what can be judged as one).
         options: extra keyword arguments for the candidate's constructor.
+        state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
+            names do not tell.
         shrink: look for the smallest failing input.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
@@ -64,24 +68,26 @@ def verify(
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
     if not isinstance(rule, Rule) or rule.kind not in JUDGES:
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
-    if not dtypes.is_float(_dtype(dtype)):
+    if not dtypes.is_float(as_dtype(dtype)):
         raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
     request = Request(
         candidate=candidate,
         rule=rule,
         steps=steps,
-        dtype=_dtype(dtype),
+        dtype=as_dtype(dtype),
         seed=seed,
         policy=Policy.of(policy),
         inputs=inputs,
         options=dict(options or {}),
+        state_names=state_names,
         shrink=shrink,
         time_limit=check_time_limit(time_limit),
     )
     return importlib.import_module(JUDGES[rule.kind]).judge(request)
 
 
-def _dtype(value: Any) -> np.dtype:
+def as_dtype(value: Any) -> np.dtype:
+    """A float dtype by name; `ArgumentError` for anything else."""
     import ml_dtypes
 
     try:

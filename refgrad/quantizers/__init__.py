@@ -1,9 +1,87 @@
 """Every quantizer, by name."""
 
+from refgrad.quantizers.adaround import AdaRound
 from refgrad.quantizers.affine import Affine
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.blockwise import AF4, FP4, NF4, Blockwise
 from refgrad.quantizers.cast import Cast
+from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
+from refgrad.quantizers.gguf import (
+    IQ4_NL,
+    Q2_K,
+    Q3_K,
+    Q4_0,
+    Q4_1,
+    Q4_K,
+    Q5_0,
+    Q5_1,
+    Q5_K,
+    Q6_K,
+    Q8_0,
+    TQ1_0,
+    TQ2_0,
+)
+from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
 from refgrad.quantizers.microscaling import MX, NVFP4
+from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
+from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
+from refgrad.quantizers.powersgd import PowerSGD
+from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
+from refgrad.quantizers.transforms import hadamard, smooth_scales
+from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
 
-__all__ = ["AF4", "FP4", "MX", "NF4", "NVFP4", "Affine", "Blockwise", "Cast", "Quantized", "Quantizer"]
+__all__ = [
+    "AF4",
+    "AWQ",
+    "BWN",
+    "FP4",
+    "GPTQ",
+    "HQQ",
+    "INQ",
+    "IQ4_NL",
+    "MX",
+    "N2UQ",
+    "NF4",
+    "NVFP4",
+    "Q2_K",
+    "Q3_K",
+    "Q4_0",
+    "Q4_1",
+    "Q4_K",
+    "Q5_0",
+    "Q5_1",
+    "Q5_K",
+    "Q6_K",
+    "Q8_0",
+    "QSGD",
+    "TQ1_0",
+    "TQ2_0",
+    "TTQ",
+    "TWN",
+    "APoT",
+    "AdaRound",
+    "Affine",
+    "BitNetActivations",
+    "BitNetWeights",
+    "Blockwise",
+    "Cast",
+    "KMeans",
+    "LogQuantizer",
+    "N2UQWeights",
+    "OneBit",
+    "OptimalCodebook",
+    "PowerSGD",
+    "ProductQuantizer",
+    "Quantized",
+    "Quantizer",
+    "RandomK",
+    "RoundToNearest",
+    "SignSGD",
+    "TernGrad",
+    "TopK",
+    "error_feedback",
+    "hadamard",
+    "hessian",
+    "majority_vote",
+    "smooth_scales",
+]

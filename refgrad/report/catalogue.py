@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 
 from refgrad.arithmetic.host import names_in
+from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.report import formula
 from refgrad.rule import Choice, Flag, Rule, Slot, rules
@@ -28,6 +29,9 @@ def page(rule: Rule, step: int) -> str:
     if isinstance(rule, Optimizer):
         parts.append((f"Update at step {step}", update(rule, step)))
         parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
+    if isinstance(rule, Estimator):
+        parts.append(("Value and gradients", update(rule, step)))
+        parts.append(("Parameters", _columns(_parameters(rule)) or ["none"]))
     parts += [
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
@@ -35,7 +39,17 @@ def page(rule: Rule, step: int) -> str:
     return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
 
 
-def update(rule: Optimizer, step: int) -> list[str]:
+def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
+    """Each parameter with its level, its legal numbers, and whether it is learned."""
+    levels = rule.levels()
+    given = [
+        (n, p, f"one number a {levels[n]}" if levels[n] != "element" else "an array like x")
+        for n, p in rule.parameters.items()
+    ]
+    return [(n, f"{shape} in {p.legal}", "learned" if p.learned else "given, such as noise") for n, p, shape in given]
+
+
+def update(rule: Optimizer | Estimator, step: int) -> list[str]:
     """The update as formulas, and the conditions on ``t`` under which they hold."""
     plan = rule.plan(SHAPE, step)
     free = {name for name in plan.free if not name.endswith("_length")}
@@ -60,8 +74,9 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _slot(slot: Slot) -> str:
-    shape = "one float64 number a parameter" if slot.host else "an array like the parameter"
-    return f"{shape}, {slot.fill if isinstance(slot.fill, str) else f'{slot.fill:g}'} at first"
+    shape = "an array like the parameter" if slot.level == "element" else f"one number a {slot.level}"
+    fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
+    return f"{'one float64 number a parameter' if slot.host else shape}, {fill} at first"
 
 
 def _shown(value: object) -> str:

@@ -47,12 +47,12 @@ class Notation:
 
 def text_lines(plan: Plan) -> list[str]:
     """The update in plain text, one assignment a line, in an order in which it can be computed."""
-    return [f"{left} = {right}" for left, right in _Formula(plan.graph, TEXT).assignments()]
+    return [f"{left} = {right}" for left, right in _Formula(plan.graph, TEXT, plan.rule.kind).assignments()]
 
 
 def latex(plan: Plan) -> str:
     """The update as one LaTeX ``aligned`` block."""
-    lines = [f"{left} &= {right}" for left, right in _Formula(plan.graph, LATEX).assignments()]
+    lines = [f"{left} &= {right}" for left, right in _Formula(plan.graph, LATEX, plan.rule.kind).assignments()]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
@@ -61,10 +61,23 @@ def host_text(expr: Expr) -> str:
     return _host(expr, TEXT).text
 
 
+def expression(graph: Graph, node: Node) -> str:
+    """One node in plain text, in terms of the graph's inputs, its outputs, and the outputs corrected for their bias."""
+    new = {other.index: name for name, other in graph.outputs.items() if other.args}
+    names = {index: f"{name}'" for index, name in new.items()}
+    for other in graph.nodes:
+        corrected = _Formula._corrected(other, new)
+        if corrected is not None:
+            names[other.index] = TEXT.hat(corrected)
+    return _Formula(graph, TEXT, names=names).render(node).text
+
+
 @dataclass
 class _Formula:
     graph: Graph
     notation: Notation
+    #: the rule's kind: an optimizer's results are the next values of what it was handed, and are primed
+    kind: str = "optimizer"
     names: dict[int, str] = field(default_factory=dict)
 
     def assignments(self) -> Iterator[tuple[str, str]]:
@@ -74,7 +87,7 @@ class _Formula:
         for node in self._named(set(new)):
             right = self.render(node).text
             if node.index in new:
-                left = f"{self.notation.name(new[node.index])}'"
+                left = self._result(new[node.index])
             else:
                 corrected = self._corrected(node, new)
                 left = self.notation.hat(corrected) if corrected else self.notation.name(next(letters))
@@ -83,9 +96,13 @@ class _Formula:
         for name, node in self.graph.outputs.items():
             # an output that is another one as well, or an input as it was
             if node.index not in new or new[node.index] != name:
-                yield f"{self.notation.name(name)}'", self.render(node).text
+                yield self._result(name), self.render(node).text
         for name, expr in self.graph.host_outputs.items():
-            yield f"{self.notation.name(name)}'", _host(expr, self.notation).text
+            yield self._result(name), _host(expr, self.notation).text
+
+    def _result(self, name: str) -> str:
+        """What a result is called."""
+        return self.notation.name(name) + ("'" if self.kind == "optimizer" else "")
 
     @staticmethod
     def _corrected(node: Node, new: Mapping[int, str]) -> str | None:

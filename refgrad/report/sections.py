@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refgrad.arithmetic.dtypes import shortest
 from refgrad.oracle.verdict import CASES, CONFORMS, DIFFERS, Departure, Finding, Verdict
 
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
@@ -56,9 +57,10 @@ def explanation(verdict: Verdict) -> str:
     return verdict.faults[0].message if verdict.faults else ""
 
 
-def number(value: float) -> str:
-    """A float as the shortest decimal that reads back, and its hex form where that says more."""
-    return repr(value) if not math.isfinite(value) or value == 0.0 else f"{value!r} ({short_hex(value)})"
+def number(value: float, dtype: str) -> str:
+    """A float as the shortest decimal that reads back in its dtype, and its hex form where that says more."""
+    decimal = shortest(value, dtype)
+    return decimal if not math.isfinite(value) or value == 0.0 else f"{decimal} ({short_hex(value)})"
 
 
 def short_hex(value: float) -> str:
@@ -114,16 +116,17 @@ def _finding(found: Finding, turn: str) -> Iterator[tuple[str, str]]:
     whose = " of parameter" if turn == "step" else " of inputs"
     place = f"{found.tensor}{index}" + (f"{whose} {found.leaf}" if found.leaf else "")
     yield "where", f"{turn} {found.step}, {place}, {found.dtype}"
-    yield "value", number(found.value)
-    yield "truth", number(found.truth)
-    yield "legal", f"[{found.low!r}, {found.high!r}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
+    yield "value", number(found.value, found.dtype)
+    yield "truth", number(found.truth, found.dtype)
+    yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
     yield "off by", f"{found.ulps:.6g} ulps of the truth"
-    yield "inputs", ", ".join(f"{name} = {_input(name, value)}" for name, value in found.inputs.items())
+    yield "inputs", ", ".join(f"{name} = {_input(name, value, found.dtype)}" for name, value in found.inputs.items())
 
 
-def _input(name: str, value: float) -> str:
+def _input(name: str, value: float, dtype: str) -> str:
     """The step count as a whole number; all else to be read, and in hex to be used."""
-    return f"{value:g}" if name == "t" or value == 0.0 else f"{value:.6g} ({short_hex(value)})"
+    return f"{value:g}" if name == "t" else number(value, dtype)
 
 
 def _explanation(verdict: Verdict) -> Iterator[Section]:

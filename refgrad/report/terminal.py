@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -18,11 +19,16 @@ STYLES = {GOOD: "bold green", BAD: "bold red", UNSURE: "bold yellow", PLAIN: "bo
 
 def show(verdict: Verdict, console: Console | None = None) -> None:
     """Print a verdict; a console that is not a terminal (a file, a pipe) gets `refgrad.report.text`, unwrapped."""
+    show_sections(sections(verdict), console)
+
+
+def show_sections(parts: Sequence[Section], console: Console | None = None) -> None:
+    """Print sections, as `show` does."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
-        console.file.write(text.render(verdict) + "\n")
+        console.file.write(text.render_sections(parts) + "\n")
         return
-    console.print(Group(*(_section(section) for section in sections(verdict))))
+    console.print(Group(*(_section(section) for section in parts)))
 
 
 def show_table(table: Table, console: Console | None = None) -> None:

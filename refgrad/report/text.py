@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from refgrad.oracle.verdict import Verdict
 from refgrad.report.sections import Section, Table, sections
@@ -10,7 +10,12 @@ from refgrad.report.sections import Section, Table, sections
 
 def render(verdict: Verdict) -> str:
     """The verdict's sections, one below the other; the first line says the outcome, the candidate and the rule."""
-    return "\n".join(line for section in sections(verdict) for line in _lines(section))
+    return render_sections(sections(verdict))
+
+
+def render_sections(parts: Iterable[Section]) -> str:
+    """Sections, one below the other."""
+    return "\n".join(line for section in parts for line in _lines(section))
 
 
 def render_table(table: Table) -> list[str]:

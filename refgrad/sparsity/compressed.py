@@ -15,6 +15,7 @@ import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice
+from refgrad.sparsity.n_of_m import NOfM
 
 #: how metadata words lie in memory
 LAYOUT = Choice(
@@ -77,6 +78,31 @@ def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compresse
     values = np.take_along_axis(w.reshape(w.shape[0], -1, group), picked.astype(np.intp), axis=2).reshape(
         w.shape[0], -1
     )
+    return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
+
+
+def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads: int | None = None) -> Compressed:
+    """A matrix of 16-bit floats pruned to 2:4 by magnitude and compressed, in one pass where a kernel can do it.
+
+    Args:
+        w: a matrix of a float dtype, its columns a multiple of 16.
+        rule: a 2:4 rule along the rows; its tie and NaN rules hold.
+        layout: a member of `LAYOUT`.
+        threads: how many threads a kernel may use.
+
+    Raises:
+        ArgumentError: a rule that is not 2:4 by magnitude along the last axis, or what `compress` raises.
+    """
+    from refgrad.backends import selection
+
+    rule = rule or NOfM()
+    if (rule.kept(), rule.m, rule.along, rule.measure) != (2, 4, "last", "magnitude"):
+        raise bad_argument("rule", str(rule), "2:4 by magnitude along the last axis")
+    LAYOUT.check("layout", layout)
+    fast = selection.compress(w, rule.ties, rule.nan_rank, threads)
+    if fast is None:
+        return compress(w, rule.mask(w), layout)
+    values, metadata = fast
     return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
 
 

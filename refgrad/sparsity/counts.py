@@ -16,13 +16,13 @@ from refgrad.rule import Choice
 Rounding = Annotated[
     str,
     Choice(
-        half_even="to the nearest whole number, halves to the even one (Python's and torch's round)",
-        floor="down (a cast to int)",
-        ceil="up",
-        floor_plus_one="down, and one more: the entry at the threshold's index goes too (wanda's magnitude, sparsegpt)",
-        half_even_plus_one="to the nearest, and one more (google-research lottery-ticket-hypothesis)",
-        ceil_plus_one="up, and one more (open_lth)",
-        floor_minus_one="down, and one fewer (GraSP's own code)",
+        half_even="the count is rounded to the nearest whole number, halves to the even one (Python's and torch's round)",
+        floor="the count is rounded down (a cast to int)",
+        ceil="the count is rounded up",
+        floor_plus_one="the count is rounded down, and one more (wanda's magnitude, sparsegpt: the threshold goes too)",
+        half_even_plus_one="the count is rounded to the nearest, and one more (google-research lottery-ticket-hypothesis)",
+        ceil_plus_one="the count is rounded up, and one more (open_lth)",
+        floor_minus_one="the count is rounded down, and one fewer (GraSP's own code)",
     ),
 ]
 

@@ -13,7 +13,7 @@ import numpy as np
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Fraction, NonNegative, Rule, Whole
 from refgrad.sparsity import counts
-from refgrad.sparsity.selection import Ties, keys, top_k
+from refgrad.sparsity.selection import Order, keys, top_k
 
 
 class Moved(NamedTuple):
@@ -26,19 +26,17 @@ class Moved(NamedTuple):
 class Dynamic(Rule):
     """A rule that replaces part of a mask's connections by others, so that their number stays."""
 
-    kind = "dynamic mask"
+    kind = "mask-update"
     primary = "w"
 
-    ties: Ties = "low"
+    ties: Order = "low"
 
     def drop(self, w: np.ndarray, mask: np.ndarray, k: int) -> np.ndarray:
         """The mask without its ``k`` connections of the smallest magnitude."""
         active = int(np.count_nonzero(mask))
+        if not 0 <= k <= active:
+            raise bad_argument("k", k, f"a whole number from 0 to the {active} connections that there are")
         return best(np.abs(w), mask, active - k, self.ties)
-
-    def _check(self, k: int, mask: np.ndarray) -> None:
-        if not 0 <= k <= np.count_nonzero(mask):
-            raise bad_argument("k", k, f"a whole number from 0 to the {np.count_nonzero(mask)} connections there are")
 
 
 def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low") -> np.ndarray:
@@ -151,12 +149,12 @@ class TopKAST(Rule):
     Source: Jayakumar et al. 2020, arXiv:2106.03517, sections 2.1 and 2.3 (the penalty read as there recalled; see the docs).
     """
 
-    kind = "dynamic mask"
+    kind = "mask-update"
     primary = "w"
     forward_density: Fraction = 0.1
     backward_density: Fraction = 0.2
     rounding: counts.Rounding = "half_even"
-    ties: Ties = "low"
+    ties: Order = "low"
 
     citation = Citation(
         "Jayakumar et al. 2020", "Top-KAST: Top-K Always Sparse Training", "arXiv:2106.03517, section 2"
@@ -194,7 +192,7 @@ class ACDC(Rule):
     Source: Peste et al. 2021, arXiv:2106.12379, section 3, with the schedule of its ResNet-50 runs as defaults.
     """
 
-    kind = "dynamic mask"
+    kind = "mask-update"
     primary = "w"
     warmup: Annotated[int, Whole(0)] = 10
     phase: Annotated[int, Whole(1)] = 5
@@ -226,11 +224,11 @@ class LotteryTicket(Rule):
     k: Frankle et al. 2020, arXiv:1903.01611.
     """
 
-    kind = "dynamic mask"
+    kind = "mask-update"
     primary = "w"
     rate: Fraction = 0.2
     rounding: counts.Rounding = "half_even"
-    ties: Ties = "low"
+    ties: Order = "low"
 
     citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
 

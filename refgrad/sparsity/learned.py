@@ -18,10 +18,15 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1.0 / (1.0 + small), small / (1.0 + small))
 
 
+def sigmoid_slope(x: np.ndarray) -> np.ndarray:
+    """The derivative of `sigmoid`: sigmoid(x) sigmoid(-x), which loses nothing where the sigmoid is near 1."""
+    return sigmoid(x) * sigmoid(-np.asarray(x))
+
+
 class Parametrization(Rule):
     """A function from trained parameters to the weights that a layer computes with, and its gradient. In float64."""
 
-    kind = "sparse parametrization"
+    kind = "parametrization"
     primary = "w"
 
 
@@ -45,7 +50,7 @@ class STR(Parametrization):
         """The gradients of ``w`` and of ``s``."""
         gate = float(sigmoid(np.asarray(s)))
         alive = np.abs(w) > gate
-        return np.where(alive, g, 0.0), -gate * (1.0 - gate) * float(np.sum(g * np.sign(w) * alive))
+        return np.where(alive, g, 0.0), -float(sigmoid_slope(np.asarray(s))) * float(np.sum(g * np.sign(w) * alive))
 
 
 class Powerpropagation(Parametrization):
@@ -115,8 +120,7 @@ class ContinuousSparsification(Parametrization):
         self, w: np.ndarray, s: np.ndarray, beta: float, g: np.ndarray, strength: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """The gradients of ``w`` and ``s``, with that of strength times the sum of gates."""
-        raw = sigmoid(beta * s)
-        slope = beta * raw * (1.0 - raw) / float(sigmoid(np.asarray(self.initial)))
+        slope = beta * sigmoid_slope(beta * s) / float(sigmoid(np.asarray(self.initial)))
         return g * self.gate(s, beta), (g * w + strength) * slope
 
     @staticmethod
@@ -147,8 +151,8 @@ class HardConcrete(Parametrization):
     )
 
     def _stretched(self, log_alpha: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        concrete = sigmoid((np.log(u) - np.log1p(-u) + log_alpha) / self.beta)
-        return concrete, concrete * (self.zeta - self.gamma) + self.gamma
+        logits = (np.log(u) - np.log1p(-u) + log_alpha) / self.beta
+        return logits, sigmoid(logits) * (self.zeta - self.gamma) + self.gamma
 
     def sample(self, log_alpha: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The gates for uniform numbers in (0, 1)."""
@@ -156,9 +160,9 @@ class HardConcrete(Parametrization):
 
     def backward(self, log_alpha: np.ndarray, u: np.ndarray, g: np.ndarray) -> np.ndarray:
         """The gradient of log_alpha from ``g``, that of the gates."""
-        concrete, stretched = self._stretched(log_alpha, u)
+        logits, stretched = self._stretched(log_alpha, u)
         inside = (stretched > 0.0) & (stretched < 1.0)
-        return np.where(inside, g * concrete * (1.0 - concrete) * (self.zeta - self.gamma) / self.beta, 0.0)
+        return np.where(inside, g * sigmoid_slope(logits) * (self.zeta - self.gamma) / self.beta, 0.0)
 
     def probability(self, log_alpha: np.ndarray) -> np.ndarray:
         """That a gate is not zero."""

@@ -21,6 +21,15 @@ Ties = Annotated[
     ),
 ]
 
+#: `Ties` where counts must stand
+Order = Annotated[
+    str,
+    Choice(
+        low="of equal scores those with lower indices are kept",
+        high="of equal scores those with higher indices are kept",
+    ),
+]
+
 NanRank = Annotated[
     str,
     Choice(

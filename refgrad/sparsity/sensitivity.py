@@ -10,6 +10,7 @@ from refgrad.arithmetic.primitives import exp, tree_sum
 from refgrad.rule import Choice, Citation, Real
 from refgrad.sparsity import schedules
 from refgrad.sparsity.base import Mask, Unstructured
+from refgrad.sparsity.learned import sigmoid_slope
 from refgrad.sparsity.selection import keys
 
 
@@ -186,5 +187,4 @@ class SoftMovement(Mask):
 
     def penalty(self, s: np.ndarray, strength: float) -> np.ndarray:
         """The gradient of strength mean(sigmoid(s)) with respect to the scores, in float64."""
-        gate = 1.0 / (1.0 + np.exp(-s.astype(np.float64)))
-        return strength * gate * (1.0 - gate) / s.size
+        return strength * sigmoid_slope(s) / s.size

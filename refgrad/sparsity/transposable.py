@@ -22,8 +22,10 @@ LARGEST_TILE = 4
 class Transposable(Mask):
     """A mask whose transpose is an N:M mask too, so that it serves the backward pass as well.
 
-    Score: |w|. "exact": the doubly balanced pattern of the largest sum; "greedy": entries in falling order, each kept as
-    long as its row and its column have room, which may keep fewer than n in a row, and at least half of the best sum.
+    Score: |w|. "exact": of the patterns with n entries in each row and column of a tile that of the largest sum. "at_most": of
+    those with no more than n; where n cannot be reached in every row, it may keep more weight than any balanced pattern does.
+    "greedy": entries in falling order, each kept as long as its row and its column have room; it keeps at least half of what
+    "at_most" keeps, and may keep more than "exact" does.
     Shapes: w is a matrix, both sides multiples of m. Source: Hubara et al. 2021, arXiv:2102.08124, section 4 (exact);
     the greedy one is that of torch and xFormers (there on signed values by default: `measure`).
     """
@@ -34,6 +36,7 @@ class Transposable(Mask):
         str,
         Choice(
             exact="the best of all patterns with n entries in each row and column of a tile (m up to 4)",
+            at_most="the best of all patterns with at most n entries in each row and column of a tile (m up to 4)",
             greedy="entries in falling order, each kept if its row and its column have fewer than n yet",
         ),
     ] = "exact"
@@ -49,10 +52,8 @@ class Transposable(Mask):
         super().__post_init__()
         if self.n > self.m:
             raise bad_argument("Transposable.n", self.n, f"a whole number from 1 to m={self.m}")
-        if self.method == "exact" and self.m > LARGEST_TILE:
-            raise bad_argument(
-                "Transposable.m", self.m, f"up to {LARGEST_TILE} for the exact method, or method='greedy'"
-            )
+        if self.method != "greedy" and self.m > LARGEST_TILE:
+            raise bad_argument("Transposable.m", self.m, f"up to {LARGEST_TILE}, or method='greedy'")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return measured(w, self.measure)
@@ -68,7 +69,7 @@ class Transposable(Mask):
         """
         tiles = self._tiles(scores)
         first = None if prefer is None else self._tiles(prefer)
-        chosen = self._best(tiles, first) if self.method == "exact" else self._greedy(tiles, first)
+        chosen = self._greedy(tiles, first) if self.method == "greedy" else self._best(tiles, first)
         down, across = scores.shape[0] // self.m, scores.shape[1] // self.m
         return chosen.reshape(down, across, self.m, self.m).swapaxes(1, 2).reshape(scores.shape)
 
@@ -80,7 +81,7 @@ class Transposable(Mask):
         return array.reshape(down, self.m, across, self.m).swapaxes(1, 2).reshape(-1, self.m * self.m)
 
     def _best(self, tiles: np.ndarray, first: np.ndarray | None) -> np.ndarray:
-        listed = patterns(self.n, self.m)
+        listed = patterns(self.n, self.m, self.method)
         worst = -np.inf if self.nan_rank == "smallest" else np.inf
         wide = np.where(np.isnan(tiles), worst, tiles).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -116,10 +117,20 @@ class Transposable(Mask):
 
 
 @cache
-def patterns(n: int, m: int) -> np.ndarray:
-    """Every m by m pattern with n entries in each row and column, flattened, in lexicographic order of the rows' entries."""
-    rows = [np.isin(np.arange(m), kept) for kept in combinations(range(m), n)]
-    found = [np.stack(choice) for choice in product(rows, repeat=m)]
-    balanced = np.asarray([p.reshape(-1) for p in found if (p.sum(axis=0) == n).all()])
+def patterns(n: int, m: int, method: str = "exact") -> np.ndarray:
+    """The m by m patterns that a method chooses from, flattened, in lexicographic order of the rows' entries.
+
+    With "exact" n entries in each row and column; with "at_most" no more than n, and none that could take another entry.
+    """
+    fewest = n if method == "exact" else 0
+    rows = [np.isin(np.arange(m), kept) for k in range(n, fewest - 1, -1) for kept in combinations(range(m), k)]
+    found = np.asarray([np.stack(choice) for choice in product(rows, repeat=m)])
+    across, down = found.sum(axis=1), found.sum(axis=2)
+    # room is left where an empty entry has room in its row and its column
+    room = ~found & (across < n)[:, None, :] & (down < n)[:, :, None]
+    legal = (across <= n).all(axis=1) & ~room.any(axis=(1, 2))
+    if method == "exact":
+        legal &= (across == n).all(axis=1)
+    balanced = found[legal].reshape(-1, m * m)
     balanced.flags.writeable = False
     return balanced

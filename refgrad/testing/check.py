@@ -155,7 +155,7 @@ def _silent(law: Law, rule: Optimizer, told: bool) -> str:
     changed = {n: v for n, v in law.hyperparameters.items() if n in rule.legal() and getattr(rule, n) != v}
     if changed and not told:
         return f"the candidate cannot be told {', '.join(f'{n}={v:g}' for n, v in changed.items())}"
-    return law.subject(rule).exempt().get(law.name, "")
+    return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
 
 
 def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> tuple[Inputs, str] | None:

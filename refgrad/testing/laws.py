@@ -45,13 +45,15 @@ class Law:
 
     def subject(self, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters that the law is about, as far as it has them."""
-        return rule.replace(**{n: v for n, v in self.hyperparameters.items() if n in rule.legal()})
+        wanted: dict[str, Any] = {n: v for n, v in self.hyperparameters.items() if n in rule.legal()}
+        wanted |= {n: self.subject(inner) for n, inner in rule.inner_rules().items() if isinstance(inner, Optimizer)}
+        return rule.replace(**wanted)
 
 
 def is_local(rule: Optimizer) -> bool:
     """Whether the elements of a tensor do not see each other, by the rule's own graph."""
     graph = rule.plan((4, 4), 3).graph
-    couples = any(node.level in ("row", "tensor") for node in graph.nodes)
+    couples = any(node.level in ("row", "column", "tensor") for node in graph.nodes)
     return not couples and not any(name.endswith("_length") for e in graph.scalars() for name in names_in(e))
 
 

@@ -205,3 +205,55 @@ def test_torchs_own_names() -> None:
     assert resolve(torch.optim.AdamW).name == "torch.optim.AdamW"
     assert resolve(torch.optim.AdamW, {"fused": True}).name == "torch.optim.AdamW(fused=True)"
     assert resolve(groups()).name == "torch.optim.AdamW instance"
+
+
+def test_groups_are_judged_by_their_own_hyperparameters() -> None:
+    """Three groups that differ in lr, betas, eps and decay; parameter i goes to group i."""
+    leaves = [torch.zeros(2) for _ in range(3)]
+    differ = [
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"betas": (0.5, 0.9), "eps": 1e-3},
+        {"lr": 1e-5, "weight_decay": 0.5},
+    ]
+    mine = torch.optim.AdamW([{"params": [p], **fields} for p, fields in zip(leaves, differ, strict=True)])
+    verdict = refgrad.verify(mine, AdamW(), steps=5)
+    assert verdict.conforms, str(verdict)
+    assert "beta1=0.5 is taken from param_groups[1]" in verdict.notes
+    assert "weight_decay=0.5 is taken from param_groups[2]" in verdict.notes
+    # one rule for all three would not do
+    for fields in ({"lr": 0.1}, {"beta1": 0.5, "beta2": 0.9}, {"weight_decay": 0.5}):
+        assert not refgrad.verify(mine, AdamW(**fields), steps=2, shrink=False).conforms
+
+
+def test_a_group_that_ignores_its_own_lr_is_found_out() -> None:
+    class FirstLr(torch.optim.AdamW):  # type: ignore[name-defined, misc]
+        """Steps every group with the first one's lr."""
+
+        def step(self, closure: Any = None) -> Any:
+            kept = [group["lr"] for group in self.param_groups]
+            for group in self.param_groups:
+                group["lr"] = kept[0]
+            super().step(closure)
+            for group, lr in zip(self.param_groups, kept, strict=True):
+                group["lr"] = lr
+
+    leaves = [torch.zeros(2), torch.zeros(2)]
+    mine = FirstLr([{"params": leaves[:1], "lr": 0.1}, {"params": leaves[1:], "lr": 0.2}])
+    verdict = refgrad.verify(mine, AdamW(), steps=2, shrink=False)
+    assert verdict.first is not None
+    assert (verdict.first.step, verdict.first.tensor, verdict.first.leaf) == (1, "p", "scaled")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("options", "precision"), [*zip(FORMS, ["storage", "storage", "wide"], strict=True)], ids=str)
+def test_narrow_dtypes_and_how_torch_rounds_them(options: dict[str, Any], precision: str, dtype: str) -> None:
+    """The for-loop and foreach forms round every operation to the dtype; the fused form computes in float32."""
+    judged = {"options": options, "dtype": dtype, "steps": 4, "shrink": False}
+    assert refgrad.verify(torch.optim.AdamW, AdamW(), policy={"precision": precision}, **judged).conforms
+    plain = refgrad.verify(torch.optim.AdamW, AdamW(), **judged)
+    if precision == "wide":
+        assert plain.conforms
+    else:
+        assert not plain.conforms
+        assert plain.explanation is not None
+        assert plain.explanation.name == "policy precision=storage"

@@ -13,9 +13,19 @@ from hypothesis.extra import numpy as hnp
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 
-COUPLED = {"LAMB", "AdamP"}
-RULES = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
-ELEMENTWISE = [rule for rule in RULES if type(rule).__name__ not in COUPLED]
+#: faults of other packages, kept as variants: the same amount is taken from every entry, whatever its sign; the least and
+#: the largest of three are taken from their sum one after the other, which rounds otherwise where all signs are changed
+LAWLESS = {"SGDW(decay='constant')", "RM3(median='difference')"}
+ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
+RULES = [rule for rule in ALL if str(rule) not in LAWLESS]
+ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.reductions()]
+
+
+def by_class(chosen: list[Any]) -> list[Any]:
+    """The rules class by class, each class with its variants: of these Hypothesis draws one."""
+    names = dict.fromkeys(type(rule).__name__ for rule in chosen)
+    return [pytest.param([r for r in chosen if type(r).__name__ == name], id=name) for name in names]
+
 
 numbers = st.one_of(
     st.floats(width=32, allow_nan=False, allow_infinity=False),
@@ -37,23 +47,32 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.all((a == b) | (np.isnan(a) & np.isnan(b))))
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-@settings(max_examples=25, deadline=None)
-@given(p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
-def test_sign_symmetry(rule: Any, p: np.ndarray, grads: np.ndarray) -> None:
+@pytest.mark.parametrize("known", by_class(RULES))
+@settings(max_examples=50, deadline=None)
+@given(data=st.data(), p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
+def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, grads: np.ndarray) -> None:
+    rule = data.draw(st.sampled_from(known))
     assert same(walk(rule, p, grads)[0], -walk(rule, -p, -grads)[0])
 
 
-@pytest.mark.parametrize("rule", ELEMENTWISE, ids=str)
-@settings(max_examples=25, deadline=None)
-@given(p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients, order=st.permutations(range(5)))
-def test_elements_do_not_see_each_other(rule: Any, p: np.ndarray, grads: np.ndarray, order: list[int]) -> None:
+@pytest.mark.parametrize("known", by_class(ELEMENTWISE))
+@settings(max_examples=50, deadline=None)
+@given(
+    data=st.data(),
+    p=hnp.arrays(np.float32, 5, elements=numbers),
+    grads=gradients,
+    order=st.permutations(range(5)),
+)
+def test_elements_do_not_see_each_other(
+    known: list[Any], data: st.DataObject, p: np.ndarray, grads: np.ndarray, order: list[int]
+) -> None:
+    rule = data.draw(st.sampled_from(known))
     assert same(walk(rule, p, grads)[0][order], walk(rule, p[order], grads[:, order])[0])
 
 
 @pytest.mark.parametrize("rule", ELEMENTWISE, ids=str)
 def test_nan_stays_where_it_is(rule: Any) -> None:
-    p, grads = np.ones(4, np.float32), np.ones((3, 4), np.float32)
+    p, grads = np.ones(4, np.float32), np.ones((8, 4), np.float32)  # some rules wait for their first step
     clean = walk(rule, p, grads)[0]
     grads[0, 1] = np.nan
     poisoned = walk(rule, p, grads)[0]
@@ -65,11 +84,11 @@ def test_nan_stays_where_it_is(rule: Any) -> None:
 def test_without_gradient_only_decay_moves(rule: Any) -> None:
     p = np.float32([1.0, -2.0, 0.5])
     moved = walk(rule, p, np.zeros((4, 3), np.float32))[0]
-    decays = getattr(rule, "weight_decay", 0.0) > 0
+    decays = any(value > 0 for name, value in rule.numbers().items() if name.endswith(("weight_decay", "lambd")))
     assert np.all(np.abs(moved) < np.abs(p)) if decays else same(moved, p)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("rule", [r for r in RULES if "lr" in r.legal()], ids=str)
 def test_out_of_range_is_refused(rule: Any) -> None:
-    with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in \[0, inf\)"):
+    with pytest.raises(ValueError, match=r"lr is -1.0; legal: a number in [\[(]0, inf\)"):
         rule.replace(lr=-1.0)

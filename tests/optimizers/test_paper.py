@@ -191,7 +191,7 @@ class Hyperparameters:
     """The rule's hyperparameters, each number the exact value of its float64."""
 
     def __init__(self, rule: Any) -> None:
-        for name, value in rule.hyperparameters().items():
+        for name, value in {**rule.hyperparameters(), **rule.numbers()}.items():
             setattr(self, name, mpf(value) if name in rule.numbers() else value)
 
 

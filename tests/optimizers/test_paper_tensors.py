@@ -10,7 +10,7 @@ import pytest
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
-from refgrad.optimizers import LAMB, SGDP, AdamP
+from refgrad.optimizers import LAMB, SGDP, AdaGradNorm, AdamP
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 from tests.optimizers.test_paper_variants import denominator
@@ -87,15 +87,12 @@ def projected(p: Rows, g: Rows, u: Rows, h: Any) -> tuple[Rows, list[Any]]:
 
 
 def adamp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
-    if h.decay == "coupled":
-        g = each(lambda a, b: a + h.weight_decay * b, g, p)
     moments(g, s, h)
     ahead = each(lambda m, a: h.beta1 * m + (1 - h.beta1) * a, s["m"], g) if h.nesterov else s["m"]
     u = each(lambda m, v: m / (1 - h.beta1**t) / denominator(v, h, 1 - h.beta2**t), ahead, s["v"])
     steps, shares = projected(p, g, u, h)
-    lam = 0 if h.decay == "coupled" else h.weight_decay
     return [
-        [(1 - h.lr * lam * share) * b - h.lr * a for a, b in zip(*rows, strict=True)]
+        [(1 - h.lr * h.weight_decay * share) * b - h.lr * a for a, b in zip(*rows, strict=True)]
         for share, *rows in zip(shares, steps, p, strict=True)
     ]
 
@@ -110,6 +107,11 @@ def sgdp(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
         [(1 - h.lr * h.weight_decay * share / (1 - h.momentum)) * b - h.lr * a for a, b in zip(*rows, strict=True)]
         for share, *rows in zip(shares, steps, p, strict=True)
     ]
+
+
+def adagrad_norm(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
+    s["s"] = [[s["s"][0][0] + dot(flat(g), flat(g))]]
+    return each(lambda a, b: b - h.lr * a / mpmath.sqrt(s["s"][0][0]), g, p)
 
 
 def orthogonal(p: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -137,6 +139,7 @@ BASES = [
     (AdamP(weight_decay=0.1, test="author"), adamp),
     (SGDP(weight_decay=0.1, momentum=0.9, dampening=0.3), sgdp),
     (SGDP(momentum=0.9, nesterov=True, test="author"), sgdp),
+    (AdaGradNorm(), adagrad_norm),
 ]
 
 

@@ -115,7 +115,7 @@ def radam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
         return moved(p, h.lr * factor(t, h) * m_hat / denominator(s["v"], h, 1 - h.beta2**t), h)
     if h.before == "still":
         return p
-    return moved(p, h.lr * m_hat if h.before == "momentum" else 0, h)
+    return moved(p, h.lr * m_hat, h)
 
 
 def adamax(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
@@ -152,19 +152,20 @@ def rmsprop(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
         s["g_avg"] = average(s["g_avg"], g, h.alpha)
         variance -= (s["g_avg"] / bias) ** 2
     step = g / (mpmath.sqrt(variance) + h.eps if h.eps_placement == "outside" else mpmath.sqrt(variance + h.eps))
-    enters = h.lr * step if h.lr_placement == "buffer" else step
-    s["buffer"] = h.momentum * s["buffer"] + enters
-    leaves = enters + h.momentum * s["buffer"] if h.nesterov else s["buffer"]
-    return moved(p, leaves if h.lr_placement == "buffer" else h.lr * leaves, h)
+    entering = {"outside": mpf(1), "buffer": h.lr, "velocity": -h.lr}[h.lr_placement]
+    s["buffer"] = h.momentum * s["buffer"] + entering * step
+    leaving = entering * step + h.momentum * s["buffer"] if h.nesterov else s["buffer"]
+    return moved(p, leaving / entering * h.lr, h)
 
 
 def sgd(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     g = l2(p, g, h)
-    enters = h.lr * g if h.lr_placement == "buffer" else g
+    inside = h.lr_placement == "velocity"
+    enters = -h.lr * g if inside else g
     damped = enters if h.first_step == "undamped" and t == 1 else (1 - h.dampening) * enters
     s["buffer"] = h.momentum * s["buffer"] + damped
     leaves = enters + h.momentum * s["buffer"] if h.nesterov else s["buffer"]
-    return moved(p, leaves if h.lr_placement == "buffer" else h.lr * leaves, h)
+    return moved(p, -leaves if inside else h.lr * leaves, h)
 
 
 def lion(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
@@ -186,13 +187,14 @@ def adabelief(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     scale += h.eps if h.eps_placement == "correction" else 0
     first, second = 1 - h.beta1**t, 1 - h.beta2**t
     n, _ = lengths(t, h)
+    plain = s["m"] / first / (mpmath.sqrt(scale / second) + h.eps)
     if h.rectify == "none":
-        return moved(p, h.lr * s["m"] / first / (mpmath.sqrt(scale / second) + h.eps), h)
-    rectified = s["m"] / first / (mpmath.sqrt(s["s"]) + h.eps)
+        return moved(p, h.lr * plain, h)
     if h.rectify == "torch_optimizer":
-        return moved(p, h.lr * (factor(t, h) * rectified if n > 4 else s["m"]), h)
+        return moved(p, h.lr * (factor(t, h) * plain if n > 4 else s["m"]), h)
     if n >= 5:
-        return moved(p, h.lr * factor(t, h) * mpmath.sqrt(second) * rectified, h)
+        whole = factor(t, h) * mpmath.sqrt(second) / first
+        return moved(p, h.lr * whole * s["m"] / (mpmath.sqrt(s["s"]) + h.eps), h)
     return moved(p, h.lr * s["m"] / first if h.rectify == "author" else 0, h)
 
 
@@ -205,12 +207,29 @@ def diffgrad(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return moved(p, h.lr * friction * s["m"] / (1 - h.beta1**t) / denominator(s["v"], h, 1 - h.beta2**t), h)
 
 
+def exadam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = l2(p, g, h)
+    moments(g, s, h)
+    first, second = 1 - h.beta1**t, 1 - h.beta2**t
+    gain = 1 + h.beta2**t * s["v"] / (s["v"] + h.eps)
+    damp = 1 + h.beta1**t * s["m"] ** 2 / (s["m"] ** 2 + h.eps)
+    rate = h.lr * mpmath.log(2 * (t + 1)) / 2 if h.version == "first" else h.lr
+    return moved(p, rate * gain * (s["m"] + g) / first / (mpmath.sqrt(damp * s["v"] / second) + h.eps), h)
+
+
+def rm3(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    g = g + h.weight_decay * p
+    three = sorted([g, s["previous"], s["before"]])
+    s["previous"], s["before"] = g, s["previous"]
+    return p - h.lr * three[1] if t > 2 else p
+
+
 DECAYED = {"weight_decay": 0.1}
 ROOTED = {**DECAYED, "eps_root": 1e-9}
 
 BASES: list[tuple[Any, Callable[..., Any]]] = [
     (o.SGD(momentum=0.9, dampening=0.3, **DECAYED), sgd),
-    (o.SGD(momentum=0.9, nesterov=True, lr_placement="buffer"), sgd),
+    (o.SGD(momentum=0.9, nesterov=True, lr_placement="velocity"), sgd),
     (o.Adam(**ROOTED), adam),
     (o.AdamW(peak_lr=0.03, **ROOTED), adamw),
     (o.AMSGrad(**ROOTED), amsgrad),
@@ -219,7 +238,7 @@ BASES: list[tuple[Any, Callable[..., Any]]] = [
     (o.NAdam(**ROOTED), nadam),
     (o.NAdam(schedule="constant"), nadam),
     (o.RAdam(**ROOTED), radam),
-    (o.RAdam(decay="before", before="decay", **DECAYED), radam),
+    (o.RAdam(decay="before", before="still", **DECAYED), radam),
     (o.Adamax(**DECAYED), adamax),
     (o.Adagrad(lr_decay=0.1, **DECAYED), adagrad),
     (o.Adadelta(**DECAYED), adadelta),
@@ -229,6 +248,8 @@ BASES: list[tuple[Any, Callable[..., Any]]] = [
     (o.AdaBelief(**DECAYED, eps=1e-8), adabelief),
     (o.AdaBelief(amsgrad=True, eps=1e-8), adabelief),
     (o.DiffGrad(**ROOTED), diffgrad),
+    (o.EXAdam(**DECAYED), exadam),
+    (o.RM3(**DECAYED), rm3),
 ]
 GRADIENTS = (0.5, -3e-5, 1e3, 0.0, -2.0, 0.125, 1.5e-3)
 

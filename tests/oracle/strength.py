@@ -1,18 +1,23 @@
 """Legal programs accepted and mutants rejected, beside the usual comparisons: ``python -m tests.oracle.strength``.
 
-The usual comparisons see what their users see: the candidate's p, m and v after each step, against a float32 reference run
-from the same state.
+``python -m tests.oracle.strength rules`` prints instead, for every rule, how far random programs go towards the edge of
+its sets. The usual comparisons see what their users see: the candidate's p, m and v after each step, against a float32
+reference run from the same state.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
+import refgrad
 from refgrad.optimizers import AdamW
 from refgrad.oracle.inputs import generate
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
+from tests.oracle.attack import STYLES, Attacker
+from tests.oracle.cases import exercised, inputs, shipped
 from tests.oracle.test_adam_cases import judged
 
 Close = Callable[[np.ndarray, np.ndarray], bool]
@@ -53,11 +58,11 @@ def _raises(check: Callable[..., object]) -> Close:
 
 def accepted(program: Program, close: Close, families: slice) -> bool:
     """Whether a comparison finds no difference in ten steps, each from the candidate's own state."""
-    inputs, rule = generate(10, "float32", 0), AdamW()
-    for leaf in range(len(inputs.p))[families]:
-        p = inputs.p[leaf]
+    taken, rule = generate(10, "float32", 0), AdamW()
+    for leaf in range(len(taken.p))[families]:
+        p = taken.p[leaf]
         m, v = np.zeros_like(p), np.zeros_like(p)
-        for t, g in enumerate(inputs.g, 1):
+        for t, g in enumerate(taken.g, 1):
             want, state = rule.step(p, g[leaf], {"t": t - 1, "m": m, "v": v}, backend="numpy")
             with np.errstate(all="ignore"):
                 p, m, v = program(p, g[leaf], m, v, t)
@@ -66,8 +71,29 @@ def accepted(program: Program, close: Close, families: slice) -> bool:
     return True
 
 
+def by_rule() -> None:
+    """Print how far the programs of `tests.oracle.attack` go, in shares of the half-width of the sets."""
+    print("| rule | p | its state | values judged | outside |\n|---|---|---|---|---|")
+    for rule in map(exercised, shipped()):
+        style = STYLES["thrice"]
+        verdict = refgrad.verify(Attacker(style), rule, policy=style.policy, inputs=inputs(rule, 8), shrink=False)
+        state = [share for name, share in verdict.tightest.items() if name != "p"]
+        total = verdict.total
+        cells = (
+            rule,
+            f"{verdict.tightest['p']:.2f}",
+            f"{max(state):.2f}" if state else "-",
+            total.total,
+            total.outside,
+        )
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main() -> None:
     """Print the table."""
+    if sys.argv[1:] == ["rules"]:
+        by_rule()
+        return
     print(f"| judge | legal accepted, of {len(LEGAL)} | mutants rejected, of {len(MUTANTS)} |\n|---|---|---|")
     legal = sum(judged(p, shrink=False).conforms for p in LEGAL.values())
     wrong = sum(not judged(p, shrink=False).conforms for p in MUTANTS.values())

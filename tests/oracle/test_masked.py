@@ -204,7 +204,7 @@ def test_every_mask_of_a_small_case_by_brute_force() -> None:
     masks = [np.isin(np.arange(4), kept) for kept in combinations(range(4), 2)]
     for values in product([0.0, 1.0, 2.0], repeat=4):
         if list(values[:2]) > list(values[2:]):
-            continue  # groups are treated alike from either end
+            continue  # the same group with its halves swapped is there
         w = np.asarray([values], np.float32)
         best = max(sum(Fraction(v) for v, keep in zip(values, mask, strict=True) if keep) for mask in masks)
         for mask in (np.asarray(bits) for bits in product([False, True], repeat=4)):

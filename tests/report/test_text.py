@@ -5,6 +5,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import pytest
 
 from refgrad.oracle.verdict import Verdict
@@ -94,12 +96,28 @@ def test_json_is_strict_and_keeps_every_bit(poisoned: Verdict) -> None:
     data = strict(poisoned.to_json())
     assert data["outcome"] == "does not conform"
     assert data["exit_code"] == 1
-    assert data["first"]["value"] == {"value": "nan", "hex": "nan"}
-    assert data["first"]["low"] == {"value": "-inf", "hex": "-inf"}
+    assert data["first"]["value"] == {"value": "nan", "hex": "nan", "decimal": "nan"}
+    assert data["first"]["low"] == {"value": "-inf", "hex": "-inf", "decimal": "-inf"}
     assert float.fromhex(data["first"]["inputs"]["v"]["hex"]) == 0.75
     assert math.copysign(1.0, float.fromhex(data["first"]["inputs"]["g"]["hex"])) == -1.0
     assert data["counts"]["p"] == {"inside": 2477, "outside": 9811, "undecided": 0}
     assert data["counterexample"]["g"] == [["0x1.99999a0000000p-4"]]
+
+
+def test_a_findings_numbers_are_short_in_its_dtype_and_exact_besides(wrong: Verdict) -> None:
+    assert wrong.first is not None
+    near = float(np.float32(0.1))
+    first = replace(wrong.first, value=near, truth=0.1, inputs={"g": float(np.float32(1e-7)), "t": 2.0})
+    verdict = replace(wrong, first=first)
+    shown = text.render(verdict)
+    assert "  value   0.1 (0x1.99999ap-4)\n" in shown
+    assert "  truth   0.1 (0x1.999999999999ap-4)\n" in shown
+    assert "  inputs  g = 1e-07 (0x1.ad7f2ap-24), t = 2\n" in shown
+    data = verdict.to_dict()["first"]
+    assert data["value"] == {"value": near, "hex": near.hex(), "decimal": "0.1"}
+    assert data["inputs"]["g"]["decimal"] == "1e-07"
+    half = replace(verdict, first=replace(first, value=float(ml_dtypes.bfloat16(0.1)), dtype="bfloat16"))
+    assert half.to_dict()["first"]["value"]["decimal"] == "0.1"
 
 
 def test_values_of_a_wrong_class_are_shown(poisoned: Verdict) -> None:

@@ -18,7 +18,20 @@ from unittest import mock
 import numpy as np
 
 import refgrad
-from refgrad.sparsity import ASP, MDGF, SRSTE, Block, Magnitude, NOfM, SparseGPT, Wanda, WandaNOfM
+from refgrad.sparsity import (
+    ASP,
+    MDGF,
+    SRSTE,
+    Block,
+    Magnitude,
+    Movement,
+    NOfM,
+    SoftMovement,
+    SparseGPT,
+    Wanda,
+    WandaNOfM,
+)
+from refgrad.sparsity.allocation import lamp
 from refgrad.sparsity.base import Mask
 
 Case = tuple[str, Callable[..., Any], Mask]
@@ -206,11 +219,80 @@ def jaxpruner(folder: Path) -> Iterator[Case]:
     yield "jaxpruner Block (2, 3), ragged", block, Block(height=2, width=3, sparsity=0.5)
 
 
+def movement(folder: Path) -> Iterator[Case]:
+    """The binarizers of scores."""
+    import torch
+
+    code = load(folder / "block_movement_pruning/emmental/modules/binarizer.py")
+
+    def top(w: torch.Tensor, s: torch.Tensor, sparsity: float) -> torch.Tensor:
+        return code.TopKBinarizer.apply(s, 1.0 - sparsity)
+
+    def transposed(w: torch.Tensor, s: torch.Tensor, sparsity: float) -> torch.Tensor:
+        return code.TopKBinarizer.apply(s.t().contiguous().t(), 1.0 - sparsity)
+
+    def soft(w: torch.Tensor, s: torch.Tensor, threshold: float) -> torch.Tensor:
+        return code.ThresholdBinarizer.apply(s, threshold, True)
+
+    yield "movement TopKBinarizer", top, Movement(sparsity=0.3, counted="kept", rounding="floor")
+    yield "movement TopKBinarizer, not contiguous", transposed, Movement(sparsity=0.3, counted="kept", rounding="floor")
+    yield "movement ThresholdBinarizer", soft, SoftMovement(threshold=0.4)
+
+
+def training_difference(folder: Path) -> str:
+    """The forward and backward passes of N:M training: bits that differ between the authors' functions and the rules."""
+    import torch
+
+    random = np.random.default_rng(0)
+    w, g = (random.standard_normal((16, 32)).astype(np.float32) for _ in range(2))
+    found = []
+    if (folder / "NM-sparsity").is_dir():
+        stub = types.SimpleNamespace(container_abcs=None)
+        code = load(folder / "NM-sparsity/devkit/sparse_ops/sparse_ops.py", **{"torch._six": stub})
+        found.append((SRSTE(), code.Sparse, (2, 4), ()))
+    if (folder / "progressive_gradient_flow_nm_sparsity").is_dir():
+        code = load(folder / "progressive_gradient_flow_nm_sparsity/timm/sparse_pruning/sparse_functions.py")
+        found.append((MDGF(decay="linear", rate=0.0625), code.LinearDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
+        found.append((MDGF(rate=0.0625), code.ExponentialDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
+    lines = []
+    for rule, function, arguments, step in found:
+        leaf = torch.from_numpy(w.copy()).requires_grad_()
+        out = function.apply(leaf, *arguments)
+        out.backward(torch.from_numpy(g))
+        mask = rule.mask(w)
+        forward = int((out.detach().numpy() != rule.forward(w, mask, *step)).sum())
+        given = (w, mask, g, *step)
+        backward = int((leaf.grad.numpy() != rule.backward(*given)).sum())
+        lines.append(f"{rule}: {forward} of {w.size} values and {backward} gradients differ")
+    return "; ".join(lines)
+
+
+def lamp_difference(folder: Path) -> str:
+    """How many weights a layer the authors' LAMP keeps, beside ours, and their largest score, which is exactly 1 in the paper."""
+    import torch
+
+    stub = types.ModuleType("tools.utils")
+    stub.get_weights = stub.get_modules = list  # type: ignore[attr-defined]
+    code = load(folder / "tools/pruners.py", **{"tools": types.ModuleType("tools"), "tools.utils": stub})
+    random = np.random.default_rng(0)
+    ws = [
+        random.standard_normal(s).astype(np.float32) * k for s, k in (((64, 128), 1), ((256, 800), 0.1), ((10, 256), 4))
+    ]
+    layers = [types.SimpleNamespace(weight_mask=torch.ones(w.shape)) for w in ws]
+    code.get_weights = lambda _: [torch.from_numpy(w) for w in ws]
+    code.get_modules = lambda _: layers
+    theirs = [round((1 - float(a)) * w.size) for a, w in zip(code._compute_lamp_amounts(None, 0.9), ws, strict=True)]
+    ours = [round((1 - a) * w.size) for a, w in zip(lamp(ws, 0.9), ws, strict=True)]
+    largest = [float(code._normalize_scores(torch.from_numpy(w) ** 2).max()) for w in ws]
+    return f"LAMP keeps {theirs} in float32, {ours} here; largest scores in float32: {largest}"
+
+
 CHECKOUTS = {
     "NM-sparsity": nm_sparsity,
     "progressive_gradient_flow_nm_sparsity": progressive,
     "wanda": wanda,
     "apex": apex,
+    "block_movement_pruning": movement,
     "jaxpruner": jaxpruner,
 }
 
@@ -229,6 +311,9 @@ def main() -> None:
             why = verdict.explanation.name if verdict.explanation else "; ".join(f.message for f in verdict.faults[:1])
             total = verdict.total
             print(f"| {label} | {rule} | {verdict.outcome} | {total.outside} of {total.total} | {why} |")
+    print(training_difference(Path(sys.argv[1])))
+    if (Path(sys.argv[1]) / "layer-adaptive-sparsity").is_dir():
+        print(lamp_difference(Path(sys.argv[1]) / "layer-adaptive-sparsity"))
     if (Path(sys.argv[1]) / "sparsegpt").is_dir():
         print(sparsegpt_difference(Path(sys.argv[1]) / "sparsegpt"))
 

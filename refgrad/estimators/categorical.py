@@ -1,0 +1,95 @@
+"""Estimators of categories and of vectors: each row ``x[i, ...]`` is one distribution, or one vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import exp, log, tree_max, tree_sum
+from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.rule import Citation, Positive, Range
+
+
+def softmax(x: Any) -> Any:
+    """Of each row, by its largest number so that nothing overflows."""
+    e = exp(x - tree_max(x, over="row"))
+    return e / tree_sum(e, over="row")
+
+
+def softmax_product(p: Any, v: Any) -> Any:
+    """The Jacobian of softmax at its value p, times v: p v - p sum(p v)."""
+    return p * v - p * tree_sum(p * v, over="row")
+
+
+class GumbelSoftmax(Estimator):
+    """softmax((x + G)/tau) with Gumbel noise G = -log(e), e being exponential noise.
+
+    Source: Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017. The noise is divided by the temperature too.
+    """
+
+    tau: Positive = 1.0
+
+    citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
+    parameters = Parameters(e=Parameter("element", learned=False, legal=Range(0.0)))
+
+    def forward(self, x: Any, e: Any) -> Any:  # type: ignore[override]
+        return softmax((x - log(e)) / self.tau)
+
+    def backward(self, cotangent: Any, x: Any, e: Any) -> Any:  # type: ignore[override]
+        return softmax_product(self.forward(x, e), cotangent) / self.tau
+
+
+class ReinMax(Estimator):
+    """A one-hot sample D of softmax(x) forward, second-order accurate gradient backward.
+
+    dx = J(p1)(2 g) - J(p0)(g/2) with p0 = softmax(x), p1 = (softmax(x/tau) + D)/2 and J(p) v = p v - p sum(p v).
+    Source: Liu et al. 2023, arXiv:2304.08612
+    """
+
+    tau: Positive = 1.0
+
+    citation = Citation(
+        "Liu et al. 2023", "Bridging Discrete and Backpropagation: Straight-Through and Beyond", "arXiv:2304.08612"
+    )
+    parameters = Parameters(sample=Parameter("element", learned=False, legal=Range(0.0, 1.0, False, False)))
+
+    def forward(self, x: Any, sample: Any) -> Any:  # type: ignore[override]
+        return sample
+
+    def backward(self, cotangent: Any, x: Any, sample: Any) -> Any:  # type: ignore[override]
+        p0 = softmax(x)
+        p1 = (softmax(x / self.tau) + sample) / 2
+        return softmax_product(p1, 2 * cotangent) - softmax_product(p0, cotangent / 2)
+
+
+class RotationTrick(Estimator):
+    """The vector x turned and scaled onto its code q, a linear map whose coefficients are constants of the gradient.
+
+    y = (|q|/|x|) R x with R = I - 2 w w^T + 2 v u^T, u = x/|x|, v = q/|q|, w = (u + v)/|u + v|; dx = (|q|/|x|) R^T g.
+    Source: Fifty et al. 2024, arXiv:2410.06424 A zero vector, or q opposite to x, gives NaN: the authors' code
+    adds 1e-6 to norms.
+    """
+
+    citation = Citation(
+        "Fifty et al. 2024",
+        "Restructuring Vector Quantization with the Rotation Trick",
+        "arXiv:2410.06424",
+    )
+    parameters = Parameters(q=Parameter("element", learned=False))
+
+    @staticmethod
+    def _frame(x: Any, q: Any) -> tuple[Any, Any, Any, Any]:
+        x_norm, q_norm = np.sqrt(tree_sum(x * x, over="row")), np.sqrt(tree_sum(q * q, over="row"))
+        u, v = x / x_norm, q / q_norm
+        middle = u + v
+        return u, v, middle / np.sqrt(tree_sum(middle * middle, over="row")), q_norm / x_norm
+
+    def forward(self, x: Any, q: Any) -> Any:  # type: ignore[override]
+        u, v, w, ratio = self._frame(x, q)
+        return ratio * (x - 2 * w * tree_sum(w * x, over="row") + 2 * v * tree_sum(u * x, over="row"))
+
+    def backward(self, cotangent: Any, x: Any, q: Any) -> Any:  # type: ignore[override]
+        u, v, w, ratio = self._frame(x, q)
+        g = cotangent
+        return ratio * (g - 2 * w * tree_sum(w * g, over="row") + 2 * u * tree_sum(v * g, over="row"))

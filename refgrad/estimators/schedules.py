@@ -1,0 +1,46 @@
+"""How estimators' numbers move with the epoch: pure functions, as the papers and their authors' code have them."""
+
+from __future__ import annotations
+
+import math
+
+from refgrad.errors import bad_argument
+
+
+def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tuple[float, float]:
+    """``(t, k)`` of IR-Net's error decay estimator at an epoch counted from 0.
+
+    t = 10^(log10 t_min + epoch/epochs (log10 t_max - log10 t_min)), k = max(1/t, 1). Source: Qin et al. 2020,
+    arXiv:1909.10788 One of the authors' scripts has t_min = 1e-3.
+
+    >>> ede(200, 400)
+    (1.0, 1.0)
+    """
+    _check(epoch, epochs)
+    t = 10.0 ** (math.log10(t_min) + epoch / epochs * (math.log10(t_max) - math.log10(t_min)))
+    return t, max(1.0 / t, 1.0)
+
+
+def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> tuple[float, float]:
+    """``(t, k)`` of RBNN for weights: as `ede` with its own first value; activations have max(t, 1) and 1.
+
+    Source: Lin et al. 2020, arXiv:2009.13055, and the authors' code.
+    """
+    return ede(epoch, epochs, t_min, t_max)
+
+
+def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
+    """``o`` of ReSTE at an epoch counted from 0: 1 + (1 - cos(pi/2 epoch/epochs)) (o_end - 1).
+
+    Source: the authors' code of Wu et al. 2023, arXiv:2308.06689. ``o_end`` itself is never reached.
+
+    >>> round(reste(500, 1000), 7)
+    1.5857864
+    """
+    _check(epoch, epochs)
+    return 1.0 + (1.0 - math.cos(math.pi / 2 * epoch / epochs)) * (o_end - 1.0)
+
+
+def _check(epoch: int, epochs: int) -> None:
+    if not 0 <= epoch < epochs:
+        raise bad_argument("epoch", epoch, f"a number from 0, below epochs, which is {epochs}")

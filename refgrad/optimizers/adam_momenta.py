@@ -1,0 +1,304 @@
+"""Adam with other numerators: quasi-hyperbolic, two averages, Nesterov by differences, the order of scaling and averaging."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
+
+
+class QHAdam(Optimizer):
+    """Adam whose moments are each mixed with the current gradient and its square.
+
+    Source: Ma & Yarats 2019, arXiv:1810.06801, section 4; weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    nu1: Fraction = 0.7
+    nu2: Fraction = 1.0
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+    corrected_state: Annotated[
+        bool,
+        Flag("m and v are kept bias-corrected, as averages with weights 1 + beta + beta**2 + ... (the authors' code)"),
+    ] = False
+
+    scaling = "invariant"
+    citation = Citation(
+        "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
+    )
+    state = State(
+        m=zeros_like_param,
+        v=zeros_like_param,
+        weight1=Slot(when="corrected_state", host=True),
+        weight2=Slot(when="corrected_state", host=True),
+    )
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, weight1: Any, weight2: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if self.corrected_state:
+            weight1 = 1 + self.beta1 * weight1
+            weight2 = 1 + self.beta2 * weight2
+            m = (1 - 1 / weight1) * m + 1 / weight1 * g
+            v = (1 - 1 / weight2) * v + 1 / weight2 * g * g
+            m_hat, v_hat = m, v
+        else:
+            m = self.beta1 * m + (1 - self.beta1) * g
+            v = self.beta2 * v + (1 - self.beta2) * g * g
+            m_hat = m / (1 - self.beta1**t)
+            v_hat = v / (1 - self.beta2**t)
+        above = (1 - self.nu1) * g + self.nu1 * m_hat
+        below = np.sqrt((1 - self.nu2) * g * g + self.nu2 * v_hat) + self.eps
+        return p - self.lr * above / below, m, v, weight1, weight2
+
+
+class Adan(Optimizer):
+    """Nesterov momentum by differences of gradients, scaled by the second moment of the looked-ahead gradient.
+
+    ``m``, ``m_diff`` and ``square`` (the paper's m, v and n) average the gradient, its change, and the square of the looked-ahead
+    gradient. The decays are one less the paper's, as in the authors' code.
+
+    Source: Xie et al. 2022, arXiv:2208.06677, Algorithm 1. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.98
+    beta2: Decay = 0.92
+    beta3: Decay = 0.99
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+    start: Annotated[
+        str,
+        Choice(
+            gradient="the first gradient and its square are the first averages (the paper)",
+            corrected="the averages start at zero and are bias-corrected (the authors' code, optax)",
+        ),
+    ] = "gradient"
+    decay: Annotated[
+        str,
+        Choice(
+            proximal="the parameter is divided by 1 + lr weight_decay after the step (the paper)",
+            before="the parameter before the step decays, by lr times weight_decay (the authors' no_prox, optax)",
+        ),
+    ] = "proximal"
+    difference: Annotated[
+        str,
+        Choice(
+            beta2="the change of the gradient counts beta2 times (the paper)",
+            one_minus_beta2="it counts 1 - beta2 times, as if beta2 were the paper's (optax 0.2.8: a fault)",
+        ),
+    ] = "beta2"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Xie et al. 2022",
+        "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
+        "arXiv:2208.06677, Algorithm 1",
+    )
+    state = State(m=zeros_like_param, m_diff=zeros_like_param, square=zeros_like_param, g_last=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, m_diff: Any, square: Any, g_last: Any, t: Any) -> tuple[Any, ...]:
+        change = 0.0 * g if t == 1 else g - g_last
+        share = self.beta2 if self.difference == "beta2" else 1 - self.beta2
+        ahead = g + share * change
+        if t == 1 and self.start == "gradient":
+            m, m_diff, square = 1.0 * g, change, ahead * ahead
+        else:
+            m = self.beta1 * m + (1 - self.beta1) * g
+            m_diff = self.beta2 * m_diff + (1 - self.beta2) * change
+            square = self.beta3 * square + (1 - self.beta3) * ahead * ahead
+        if self.start == "gradient":
+            step = (m + share * m_diff) / (np.sqrt(square) + self.eps)
+        else:
+            m_hat = m / (1 - self.beta1**t)
+            v_hat = m_diff / (1 - self.beta2**t)
+            n_hat = square / (1 - self.beta3**t)
+            step = (m_hat + share * v_hat) / (np.sqrt(n_hat) + self.eps)
+        if self.decay == "proximal":
+            return (p - self.lr * step) / (1 + self.lr * self.weight_decay), m, m_diff, square, g
+        return p - self.lr * (step + self.weight_decay * p), m, m_diff, square, g
+
+
+class AdEMAMix(Optimizer):
+    """AdamW with a second, slow average of gradients, which is not bias-corrected.
+
+    Over the first ``warmup`` steps, if any, the slow average's weight grows to ``alpha`` and its decay, by its half-life, to
+    ``beta3``. Source: Pagliardini et al. 2024, arXiv:2409.03137, Algorithm 1. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    beta3: Decay = 0.9999
+    alpha: NonNegative = 5.0
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+    warmup: NonNegative = 0.0
+
+    scaling = "invariant"
+    citation = Citation(
+        "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
+    )
+    state = State(m=zeros_like_param, m_slow=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, m_slow: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        alpha, beta3 = self._schedules(t)
+        m = self.beta1 * m + (1 - self.beta1) * g
+        m_slow = beta3 * m_slow + (1 - beta3) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        m_hat = m / (1 - self.beta1**t)
+        v_hat = v / (1 - self.beta2**t)
+        step = (m_hat + alpha * m_slow) / (np.sqrt(v_hat) + self.eps)
+        return p - self.lr * (step + self.weight_decay * p), m, m_slow, v
+
+    def _schedules(self, t: Any) -> tuple[Any, Any]:
+        """The slow average's weight and decay at step ``t``: linear, and linear in the decay's half-life."""
+        if not self.warmup or t >= self.warmup:
+            return self.alpha, self.beta3
+        part = t / self.warmup
+        fast, slow = np.log(self.beta1), np.log(self.beta3)
+        return part * self.alpha, np.exp(fast * slow / ((1 - part) * slow + part * fast))
+
+
+class SimplifiedAdEMAMix(Optimizer):
+    """Adam with a momentum that sums, not averages, and the current gradient added to it.
+
+    Source: Morwani et al. 2025, arXiv:2502.02431, section 4. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.99
+    beta2: Decay = 0.95
+    alpha: NonNegative = 0.0
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+
+    citation = Citation(
+        "Morwani et al. 2025",
+        "Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants",
+        "arXiv:2502.02431, section 4",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        v_hat = v / (1 - self.beta2**t)
+        step = (m + self.alpha * g) / (np.sqrt(v_hat) + self.eps)
+        return p - self.lr * (step + self.weight_decay * p), m, v
+
+
+class LaProp(Optimizer):
+    """Adam with the gradient scaled first and averaged then.
+
+    Source: Ziyin et al. 2020, arXiv:2002.04839, Algorithm 1, with the step size inside the average as in the authors' code.
+    Weight decay is decoupled, after the step. NaN propagates.
+    """
+
+    lr: NonNegative = 4e-4
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-15
+    weight_decay: NonNegative = 0.0
+    hidden_eps: NonNegative = 1e-15
+    averaged: Annotated[
+        str,
+        Choice(
+            steps="the average is of whole steps, lr included (the authors' code, pytorch-optimizer, timm)",
+            directions="the average is of scaled gradients, and lr multiplies it: the same steps while lr is constant",
+        ),
+    ] = "steps"
+    eps_placement: Annotated[
+        str,
+        Choice(
+            outside="eps is added to the root of the corrected second moment (the paper)",
+            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+        ),
+    ] = "outside"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Ziyin et al. 2020",
+        "LaProp: Separating Momentum and Adaptivity in Adam",
+        "arXiv:2002.04839, Algorithm 1",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.eps_placement == "hidden":
+            direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + self.hidden_eps) + self.eps)
+        else:
+            direction = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
+        if self.averaged == "steps":
+            m = self.beta1 * m + (1 - self.beta1) * self.lr * direction
+            p = p - m / (1 - self.beta1**t)
+        else:
+            m = self.beta1 * m + (1 - self.beta1) * direction
+            p = p - self.lr * m / (1 - self.beta1**t)
+        return p - self.lr * self.weight_decay * p, m, v
+
+
+class Grams(Optimizer):
+    """AdamW that takes the size of its step from the moments and the sign from the gradient.
+
+    Source: Cao et al. 2024, arXiv:2412.17107, Algorithm 1. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-6
+    weight_decay: NonNegative = 0.0
+
+    scaling = "invariant"
+    citation = Citation(
+        "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        m_hat = m / (1 - self.beta1**t)
+        v_hat = v / (1 - self.beta2**t)
+        direction = np.sign(g) * np.abs(m_hat / (np.sqrt(v_hat) + self.eps))
+        return p - self.lr * (direction + self.weight_decay * p), m, v
+
+
+class OptimisticAdam(Optimizer):
+    """Adam that takes the last change of its direction for the next.
+
+    Source: Daskalakis et al. 2018, arXiv:1711.00141, Algorithm 1, generalized as `OptimisticGradient`; before the first step
+    the direction did not change. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+    nesterov: Annotated[bool, Flag("the direction is that of Nesterov's Adam (optax's default)")] = False
+
+    scaling = "invariant"
+    citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
+    state = State(m=zeros_like_param, v=zeros_like_param, last=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, last: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.nesterov:
+            m_hat = self.beta1 * m / (1 - self.beta1 ** (t + 1)) + (1 - self.beta1) * g / (1 - self.beta1**t)
+        else:
+            m_hat = m / (1 - self.beta1**t)
+        direction = m_hat / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
+        if t == 1:
+            last = direction
+        return p - self.lr * ((self.alpha + self.beta) * direction - self.beta * last), m, v, direction

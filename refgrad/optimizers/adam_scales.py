@@ -1,0 +1,254 @@
+"""Adam with other denominators: an additive second moment, the one before the step, bounds, Nesterov and decay of relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, zeros_like_param
+
+
+class Yogi(Optimizer):
+    """Adam whose second moment moves towards the squared gradient by an amount that does not depend on their distance.
+
+    Source: Zaheer et al. 2018, NeurIPS, Algorithm 2, which has no bias correction and starts at zero. Weight decay is
+    coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-2
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-3
+    initial_m: Real = 0.0
+    initial_v: NonNegative = 0.0
+    weight_decay: NonNegative = 0.0
+    correction: Annotated[
+        str,
+        Choice(
+            none="the moments are used as they are (the paper)",
+            adam="both moments are divided by 1 - beta**t, as if they started at zero (optax, torch-optimizer)",
+        ),
+    ] = "none"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
+    )
+    state = State(m=Slot(fill="initial_m"), v=Slot(fill="initial_v"))
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = v - (1 - self.beta2) * np.sign(v - g * g) * (g * g)
+        if self.correction == "adam":
+            return p - self.lr * (m / (1 - self.beta1**t)) / (np.sqrt(v / (1 - self.beta2**t)) + self.eps), m, v
+        return p - self.lr * m / (np.sqrt(v) + self.eps), m, v
+
+
+class ADOPT(Optimizer):
+    """A gradient scaled by the second moment of the gradients before it, clipped, and averaged then.
+
+    The first step only sets the second moment. Source: Taniguchi et al. 2024, arXiv:2411.02853, Algorithm 2, with the clip at
+    the fourth root of the steps taken. Weight decay is decoupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.9999
+    eps: NonNegative = 1e-6
+    weight_decay: NonNegative = 0.0
+    clip_exponent: NonNegative = 0.25
+    clip: Annotated[
+        str,
+        Choice(
+            taken="at step t the bound is (t - 1)**clip_exponent, which counts steps that moved (the paper, optax)",
+            counted="at step t the bound is t**clip_exponent (pytorch-optimizer)",
+            none="there is no clipping (the paper's Algorithm 1)",
+        ),
+    ] = "taken"
+    first_step: Annotated[
+        str,
+        Choice(
+            nothing="the parameter does not move at the first step (the paper)",
+            decays="it decays (optax, pytorch-optimizer)",
+        ),
+    ] = "nothing"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Taniguchi et al. 2024",
+        "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
+        "arXiv:2411.02853, Algorithm 2",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        if t == 1:
+            decayed = p - self.lr * self.weight_decay * p if self.first_step == "decays" else p
+            return decayed, m, g * g
+        scaled = g / np.maximum(np.sqrt(v), self.eps)
+        if self.clip != "none":
+            bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent
+            scaled = np.clip(scaled, -bound, bound)
+        m = self.beta1 * m + (1 - self.beta1) * scaled
+        p = p - self.lr * (m + self.weight_decay * p)
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        return p, m, v
+
+
+class ACProp(Optimizer):
+    """A gradient scaled by the deviation of the gradients before it from their mean; the mean itself is not stepped by.
+
+    The first step is plain gradient descent, for there is nothing before it. Source: Zhuang et al. 2021, arXiv:2110.05454,
+    Algorithm 2, with eps accumulated in the second moment as in AdaBelief. Weight decay is decoupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-16
+    weight_decay: NonNegative = 0.0
+    deviation: Annotated[
+        str,
+        Choice(
+            new="the deviation is from the mean that includes the gradient (the paper)",
+            old="the deviation is from the mean before it (optax)",
+        ),
+    ] = "new"
+
+    citation = Citation(
+        "Zhuang et al. 2021",
+        "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods",
+        "arXiv:2110.05454, Algorithm 2",
+    )
+    state = State(m=zeros_like_param, s=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, s: Any, t: Any) -> tuple[Any, ...]:
+        if t == 1:
+            step = g / (1 + self.eps)
+        else:
+            step = g / (np.sqrt(s / (1 - self.beta2 ** (t - 1))) + self.eps)
+        p = p - self.lr * (step + self.weight_decay * p)
+        mean = self.beta1 * m + (1 - self.beta1) * g
+        d = g - (mean if self.deviation == "new" else m)
+        s = self.beta2 * s + (1 - self.beta2) * d * d + self.eps
+        return p, mean, s
+
+
+class AdamaxW(Optimizer):
+    """Adamax with decoupled weight decay.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 2, with the decay of Loshchilov & Hutter 2019. NaN propagates.
+    """
+
+    lr: NonNegative = 2e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 1e-4
+    eps_placement: Annotated[
+        str,
+        Choice(
+            none="there is no eps: a gradient that was always zero gives NaN (the paper)",
+            inside_max="eps is added to the gradient's magnitude inside the maximum (optax)",
+        ),
+    ] = "none"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Kingma & Ba 2015; Loshchilov & Hutter 2019",
+        "Adam: A Method for Stochastic Optimization",
+        "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
+    )
+    state = State(m=zeros_like_param, u=zeros_like_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """Without eps, no gradient at all is zero over zero."""
+        reason = "without eps an element that has seen no gradient becomes NaN"
+        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
+
+    def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        size = np.abs(g) + self.eps if self.eps_placement == "inside_max" else np.abs(g)
+        u = np.maximum(self.beta2 * u, size)
+        return p - self.lr * (m / (1 - self.beta1**t) / u + self.weight_decay * p), m, u
+
+
+class NAdamW(Optimizer):
+    """Adam with Nesterov momentum of a constant decay, and decoupled weight decay.
+
+    Source: Dozat 2016, Algorithm 2 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 1e-4
+    lookahead: Annotated[
+        str,
+        Choice(
+            next_correction="the average is corrected as for the next step, the gradient as for this one (the paper, optax)",
+            same_correction="both are corrected as for this step (timm)",
+        ),
+    ] = "next_correction"
+
+    scaling = "invariant"
+    citation = Citation(
+        "Dozat 2016; Loshchilov & Hutter 2019",
+        "Incorporating Nesterov Momentum into Adam",
+        "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        ahead = 1 - self.beta1 ** (t + 1 if self.lookahead == "next_correction" else t)
+        m_hat = self.beta1 * m / ahead + (1 - self.beta1) * g / (1 - self.beta1**t)
+        v_hat = v / (1 - self.beta2**t)
+        return p - self.lr * (m_hat / (np.sqrt(v_hat) + self.eps) + self.weight_decay * p), m, v
+
+
+class AdaMod(Optimizer):
+    """Adam whose step sizes are bounded from above by their own exponential average.
+
+    Source: Ding et al. 2019, arXiv:1910.12249, Algorithm 1; weight decay is decoupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    beta3: Decay = 0.9999
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+    sizes: Annotated[
+        str,
+        Choice(
+            plain="the averaged sizes are lr over the root of the corrected second moment plus eps (the paper)",
+            corrected="both bias corrections are in the averaged sizes, and eps beside the uncorrected root (the authors' code)",
+        ),
+    ] = "plain"
+
+    citation = Citation(
+        "Ding et al. 2019",
+        "An Adaptive and Momental Bound Method for Stochastic Learning",
+        "arXiv:1910.12249, Algorithm 1",
+    )
+    state = State(m=zeros_like_param, v=zeros_like_param, size=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, size: Any, t: Any) -> tuple[Any, ...]:
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        if self.sizes == "plain":
+            eta = self.lr / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
+            m_hat = m / (1 - self.beta1**t)
+        else:
+            eta = self.lr * np.sqrt(1 - self.beta2**t) / (1 - self.beta1**t) / (np.sqrt(v) + self.eps)
+            m_hat = m
+        size = self.beta3 * size + (1 - self.beta3) * eta
+        return p - np.minimum(eta, size) * m_hat - self.lr * self.weight_decay * p, m, v, size

@@ -1,0 +1,94 @@
+"""How a learning rate, and a schedule of epochs, scale with the batch size."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from refgrad.errors import bad_argument
+from refgrad.optimizers.transform import Transform
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Whole
+
+
+class _Scaling(Transform):
+    """A rule of numbers alone: it is asked for a batch size, and takes no arrays."""
+
+    kind = "scaling"
+
+
+class BatchScaledRate(_Scaling):
+    """The learning rate at another batch size. Source: Granziol, Zohren & Roberts 2022, arXiv:2006.09092 (abstract).
+
+    Linear for gradient descent, as in Goyal et al. 2017; square root for adaptive methods, and in Hoffer et al. 2017.
+    """
+
+    lr: Positive = 0.1
+    batch: Annotated[int, Whole(1)] = 256
+    law: Annotated[
+        str,
+        Choice(
+            linear="lr times the ratio of the batch sizes",
+            sqrt="lr times the root of the ratio",
+        ),
+    ] = "linear"
+    citation = Citation(
+        "Granziol, Zohren & Roberts 2022",
+        "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach",
+        "JMLR 23(173), arXiv:2006.09092",
+    )
+
+    def rate(self, batch: int) -> float:
+        """The learning rate at a batch size; `ArgumentError` below 1."""
+        ratio = _size(batch) / self.batch
+        return self.lr * (ratio if self.law == "linear" else math.sqrt(ratio))
+
+
+class SpikedRate(_Scaling):
+    """The largest stable learning rate, 2 / lambda, lambda the largest eigenvalue of the batch's Hessian.
+
+    The batch's Hessian is taken as the full one, of largest eigenvalue ``eigenvalue``, plus a symmetric noise matrix whose
+    spectrum ends at 2 s, s = ``noise`` / sqrt(batch). By the theorem of Baik, Ben Arous and Peche on such matrices lambda is
+    eigenvalue + s**2 / eigenvalue where eigenvalue > s, else 2 s.
+    """
+
+    eigenvalue: Positive = 1.0
+    noise: NonNegative = 1.0
+    citation = BatchScaledRate.citation
+    left_open = "not compared with the source's own formula, whose text was not at hand: the theorem stands by itself"
+
+    def largest_eigenvalue(self, batch: int) -> float:
+        """The largest eigenvalue of the batch's Hessian, as the matrix grows."""
+        s = self.noise / math.sqrt(_size(batch))
+        return self.eigenvalue + s * s / self.eigenvalue if self.eigenvalue > s else 2.0 * s
+
+    def rate(self, batch: int) -> float:
+        """The largest stable learning rate of gradient descent at a batch size; `ArgumentError` below 1."""
+        return 2.0 / self.largest_eigenvalue(batch)
+
+
+class RegimeAdaptation(_Scaling):
+    """Epochs at a larger batch size such that the number of updates stays; the learning rate grows by the ratio's root.
+
+    Source: Hoffer, Hubara & Soudry 2017, arXiv:1705.08741. Momentum is not adapted.
+    """
+
+    lr: Positive = 0.1
+    batch: Annotated[int, Whole(1)] = 128
+    citation = Citation(
+        "Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, section 4 and 5"
+    )
+    left_open = "ratios that are not whole: rounded up for epochs, as in the authors' code"
+
+    def epochs(self, epochs: int, batch: int) -> int:
+        """How many epochs of the larger batch stand for so many of the smaller."""
+        return epochs * math.ceil(_size(batch) / self.batch)
+
+    def rate(self, batch: int) -> float:
+        """The learning rate at a batch size."""
+        return self.lr * math.sqrt(_size(batch) / self.batch)
+
+
+def _size(batch: int) -> int:
+    if batch < 1:
+        raise bad_argument("batch", batch, "a batch size of at least 1")
+    return batch

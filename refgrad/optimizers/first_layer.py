@@ -1,0 +1,93 @@
+"""TrAct: the gradient of a first layer's weights that makes its activations, not its weights, descend."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.errors import bad_argument
+from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
+from refgrad.rule import Choice, Citation, Positive, Whole
+
+_TRACT = Citation(
+    "Petersen, Borgelt & Ermon 2024", "TrAct: Making First-layer Pre-Activations Trainable", "arXiv:2410.23970"
+)
+
+Form = Annotated[
+    str,
+    Choice(
+        inputs="G^T X (X^T X / b + damping I)^-1: a system as large as an input (the authors' code where b >= n)",
+        batch="G^T (X X^T / b + damping I)^-1 X: a system as large as the batch, the same number",
+    ),
+]
+
+
+def _ridge(x: Any, g: Any, damping: float, form: str) -> Any:
+    """The solution in one of its two forms; rows of ``x`` and ``g`` are examples."""
+    b, n = x.shape
+    if form == "inputs":
+        return np.linalg.solve(x.T @ x / b + damping * np.eye(n, dtype=x.dtype), x.T @ g).T
+    return (np.linalg.solve(x @ x.T / b + damping * np.eye(b, dtype=x.dtype), g)).T @ x
+
+
+class TrActLinear(Transform):
+    """The gradient of a linear first layer's weights by ridge regression of the activations' gradients on the inputs.
+
+    ``x``: the inputs, [b, n]; ``g``: the loss's gradient by the layer's outputs, [b, o]. Gives [o, n]; the gradients of
+    the bias and of the inputs stay what they are. Source: Petersen, Borgelt & Ermon 2024, arXiv:2410.23970.
+    """
+
+    damping: Positive = 0.1
+    form: Form = "inputs"
+    citation = _TRACT
+    left_open = (
+        "how the system is solved: by elimination here; the authors' inv_type=cholesky_inverse inverts another matrix"
+    )
+
+    def check(self, *arrays: np.ndarray) -> None:
+        x, g = arrays
+        check_axes(x, "x", 2, "[batch, inputs]")
+        check_axes(g, "g", 2, "[batch, outputs]")
+        check_count(x, "x", 1, "one row an example")
+        check_same(g, "g", (x.shape[0], g.shape[1]), "as many rows as x")
+
+    def apply(self, x: Any, g: Any) -> Any:
+        return _ridge(x, g, self.damping, self.form)
+
+
+class TrActConvolution(Transform):
+    """The same for a convolution: its inputs are the patches that the kernel sees, b the number of patches of the batch.
+
+    ``x``: [batch, channels, height, width]; ``g``: [batch, outputs, out_height, out_width]. Gives the weights' gradient,
+    [outputs, channels, kernel_height, kernel_width]. Source: Petersen, Borgelt & Ermon 2024, arXiv:2410.23970.
+    """
+
+    damping: Positive = 0.1
+    form: Form = "inputs"
+    kernel: Annotated[int, Whole(1)] = 3
+    stride: Annotated[int, Whole(1)] = 1
+    padding: Annotated[int, Whole(0)] = 0
+    citation = _TRACT
+    left_open = TrActLinear.left_open
+
+    def check(self, *arrays: np.ndarray) -> None:
+        x, g = arrays
+        check_axes(x, "x", 4, "[batch, channels, height, width]")
+        check_axes(g, "g", 4, "[batch, outputs, out_height, out_width]")
+        sizes = [(n + 2 * self.padding - self.kernel) // self.stride + 1 for n in x.shape[2:]]
+        if min(sizes) < 1 or x.shape[0] < 1:
+            raise bad_argument("x.shape", x.shape, f"images in which a kernel of {self.kernel} fits at least once")
+        check_same(g, "g", (x.shape[0], g.shape[1], *sizes), "what the convolution gives")
+
+    def apply(self, x: Any, g: Any) -> Any:
+        weights = _ridge(self.patches(x), g.transpose(0, 2, 3, 1).reshape(-1, g.shape[1]), self.damping, self.form)
+        return weights.reshape(g.shape[1], x.shape[1], self.kernel, self.kernel)
+
+    def patches(self, x: Any) -> Any:
+        """One row a position of the kernel, over batch, height, width: the channels' values that it sees there."""
+        pad = (self.padding, self.padding)
+        padded = np.pad(x, ((0, 0), (0, 0), pad, pad))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (self.kernel, self.kernel), axis=(2, 3))
+        seen = windows[:, :, :: self.stride, :: self.stride]
+        return seen.transpose(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1] * self.kernel**2)

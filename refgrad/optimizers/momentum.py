@@ -1,0 +1,254 @@
+"""Stochastic gradient descent with other momenta: quasi-hyperbolic, aggregated, optimistic, and with decoupled decay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import (
+    Choice,
+    Citation,
+    Decay,
+    Flag,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    State,
+    copy_of_param,
+    zeros_like_param,
+)
+
+
+class SGDW(Optimizer):
+    """Gradient descent with momentum, and weight decay that stays out of the momentum.
+
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 1, where the decay is not scaled by ``lr``. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    momentum: Decay = 0.9
+    dampening: Fraction = 0.0
+    weight_decay: NonNegative = 1e-2
+    nesterov: Annotated[bool, Flag("the step looks ahead: g + momentum * buffer")] = False
+    decay: Annotated[
+        str,
+        Choice(
+            fixed="the parameter before the step decays by weight_decay alone (the paper)",
+            scaled="the parameter before the step decays by lr times weight_decay (pytorch-optimizer, timm)",
+            constant="lr times weight_decay is subtracted from every entry, whatever its value (torch-optimizer: a fault)",
+        ),
+    ] = "fixed"
+    first_step: Annotated[
+        str,
+        Choice(
+            damped="the buffer starts at zero, so that the first gradient is damped like every other (the paper)",
+            undamped="the first gradient enters the buffer without dampening (pytorch-optimizer, as torch's SGD)",
+        ),
+    ] = "damped"
+
+    scaling = "linear"
+    citation = Citation(
+        "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
+    )
+    state = State(buffer=zeros_like_param)
+
+    def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
+        if t == 1 and self.first_step == "undamped":
+            buffer = 1.0 * g
+        else:
+            buffer = self.momentum * buffer + (1 - self.dampening) * g
+        step = g + self.momentum * buffer if self.nesterov else buffer
+        if self.decay == "fixed":
+            return p - self.lr * step - self.weight_decay * p, buffer
+        if self.decay == "scaled":
+            return p - self.lr * step - self.lr * self.weight_decay * p, buffer
+        return p - self.lr * step - self.lr * self.weight_decay, buffer
+
+
+class QHM(Optimizer):
+    """Quasi-hyperbolic momentum: a step by the average of the gradient and its exponential average.
+
+    Source: Ma & Yarats 2019, arXiv:1810.06801, equations 3 and 4; weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1.0
+    beta: Decay = 0.999
+    nu: Fraction = 0.7
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Ma & Yarats 2019",
+        "Quasi-hyperbolic momentum and Adam for deep learning",
+        "arXiv:1810.06801, equations 3 and 4",
+    )
+    state = State(m=zeros_like_param)
+
+    def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        m = self.beta * m + (1 - self.beta) * g
+        return p - self.lr * ((1 - self.nu) * g + self.nu * m), m
+
+
+class AggMo(Optimizer):
+    """The mean of three momentum steps of different decays.
+
+    Source: Lucas et al. 2019, arXiv:1804.00325, equation 1, with the decays ``1 - 0.1**k`` for k = 0, 1, 2 of its section 3.
+    Weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-1
+    beta1: Decay = 0.0
+    beta2: Decay = 0.9
+    beta3: Decay = 0.99
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
+    )
+    state = State(v1=zeros_like_param, v2=zeros_like_param, v3=zeros_like_param)
+
+    def update(self, p: Any, g: Any, v1: Any, v2: Any, v3: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        v1 = self.beta1 * v1 + g
+        v2 = self.beta2 * v2 + g
+        v3 = self.beta3 * v3 + g
+        return p - self.lr / 3 * (v1 + v2 + v3), v1, v2, v3
+
+
+class OptimisticGradient(Optimizer):
+    """Gradient descent that takes the last change of the gradient for the next.
+
+    Source: Mokhtari et al. 2020, arXiv:1901.08511, equation 7 (generalized optimistic gradient descent), where ``lr`` is
+    part of both coefficients; Daskalakis et al. 2018, arXiv:1711.00141, with ``alpha = beta = 1``. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Mokhtari et al. 2020",
+        "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
+        "arXiv:1901.08511, equation 7",
+    )
+    state = State(g_prev=zeros_like_param)
+
+    def update(self, p: Any, g: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if t == 1:
+            g_prev = g
+        return p - self.lr * ((self.alpha + self.beta) * g - self.beta * g_prev), g
+
+
+class PID(Optimizer):
+    """Momentum, with a term for the change of the gradient: a controller's proportional, integral and derivative part.
+
+    Source: An et al. 2018, CVPR, equations 12 to 14, as in the authors' code; weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    momentum: Decay = 0.9
+    dampening: Fraction = 0.0
+    integral: NonNegative = 5.0
+    derivative: NonNegative = 10.0
+    weight_decay: NonNegative = 0.0
+    first_gradient: Annotated[
+        str,
+        Choice(
+            kept="the second step's change is from the first gradient (the authors' code)",
+            lost="it is from zero: the first gradient is not kept (torch-optimizer 0.3.0: a fault)",
+        ),
+    ] = "kept"
+
+    scaling = "linear"
+    citation = Citation(
+        "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
+    )
+    state = State(i_buffer=zeros_like_param, d_buffer=zeros_like_param, g_prev=zeros_like_param)
+
+    def update(self, p: Any, g: Any, i_buffer: Any, d_buffer: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if t == 1:
+            g_prev = g
+        i_buffer = self.momentum * i_buffer + (1 - self.dampening) * g
+        d_buffer = self.momentum * d_buffer + (1 - self.momentum) * (g - g_prev)
+        kept = 0.0 * g if t == 1 and self.first_gradient == "lost" else g
+        return p - self.lr * (g + self.integral * i_buffer + self.derivative * d_buffer), i_buffer, d_buffer, kept
+
+
+class AccSGD(Optimizer):
+    """Gradient descent coupled with a second point that takes long steps and is averaged.
+
+    ``kappa`` is how much longer those steps are, ``xi`` the statistical advantage. Source: Kidambi et al. 2018,
+    arXiv:1803.05591, Algorithm 1; weight decay is coupled. NaN propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    kappa: Annotated[float, Range(1.0, open_low=False)] = 1000.0
+    xi: Positive = 10.0
+    small_const: Annotated[float, Range(0.0, 1.0)] = 0.7
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Kidambi et al. 2018",
+        "On the insufficiency of existing momentum schemes for Stochastic Optimization",
+        "arXiv:1803.05591, Algorithm 1",
+    )
+    state = State(far=copy_of_param)
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        reason = "the average of a point with itself is rounded"
+        return {"still": reason, "no rate": reason}
+
+    def update(self, p: Any, g: Any, far: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        beta = self.small_const**2 * self.xi / self.kappa
+        far = (1 - beta) * far + beta * (p - self.kappa * self.lr / self.small_const * g)
+        zeta = self.small_const / (self.small_const + beta)
+        return zeta * (p - self.lr * g) + (1 - zeta) * far, far
+
+
+class PNM(Optimizer):
+    """A difference of two momenta, of the odd and of the even steps, of which one is positive and the other negative.
+
+    Source: Xie et al. 2021, arXiv:2103.17182, Algorithm 1 (positive-negative momentum); weight decay is coupled. NaN
+    propagates.
+    """
+
+    lr: NonNegative = 1e-3
+    beta1: Decay = 0.9
+    beta0: NonNegative = 1.0
+    weight_decay: NonNegative = 0.0
+
+    scaling = "linear"
+    citation = Citation(
+        "Xie et al. 2021",
+        "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",
+        "arXiv:2103.17182, Algorithm 1",
+    )
+    state = State(odd=zeros_like_param, even=zeros_like_param)
+
+    def update(self, p: Any, g: Any, odd: Any, even: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        decay = self.beta1**2
+        if t % 2 == 1:
+            odd = decay * odd + (1 - decay) * g
+            step = (1 + self.beta0) * odd - self.beta0 * even
+        else:
+            even = decay * even + (1 - decay) * g
+            step = (1 + self.beta0) * even - self.beta0 * odd
+        noise = np.sqrt((1 + self.beta0) ** 2 + self.beta0**2)
+        return p - self.lr / noise * step, odd, even

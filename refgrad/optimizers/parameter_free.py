@@ -1,0 +1,184 @@
+"""Update rules that estimate their own step size from the distance walked: DoG, DoWG, Prodigy, D-Adaptation.
+
+All parameters are one vector: norms and inner products run over every leaf of a pytree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import tree_sum
+from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.trust_ratio import norm
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Slot, State, copy_of_param, zeros_like_param
+
+
+class DoG(Optimizer):
+    """Gradient descent at the largest distance from the start over the root of the sum of squared gradients.
+
+    ``lr`` multiplies the step, 1 in the paper. Source: Ivgi et al. 2023, arXiv:2302.12022, equations 1 and 3. One NaN reaches
+    all parameters.
+    """
+
+    lr: NonNegative = 1.0
+    reps_rel: Positive = 1e-6
+    eps: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.0
+
+    scope = "tree"
+    scaling = "invariant"
+    citation = Citation(
+        "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
+    )
+    state = State(start=copy_of_param, distance=Slot(level="tensor"), total=Slot(level="tensor"))
+
+    def exempt(self) -> Mapping[str, str]:
+        """What does not hold, and why."""
+        return {"still": "the first distance is a norm, which overflows for huge parameters"}
+
+    def update(self, p: Any, g: Any, start: Any, distance: Any, total: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if t == 1:
+            distance = self.reps_rel * (1 + norm(start))
+        distance = np.maximum(distance, norm(p - start))
+        total = total + tree_sum(g * g)
+        return p - self.lr * distance / np.sqrt(total + self.eps) * g, start, distance, total
+
+
+class DoWG(Optimizer):
+    """DoG with gradients weighted by the distance: its square over the root of the weighted sum.
+
+    ``lr`` multiplies the step, 1 in the paper; ``eps`` is the square of the first distance, and is added to the root. Source:
+    Khaled et al. 2023, arXiv:2305.16284, Algorithm 1. One NaN reaches all parameters.
+    """
+
+    lr: NonNegative = 1.0
+    initial_square: Positive = 1e-4
+    eps: NonNegative = 1e-4
+    weight_decay: NonNegative = 0.0
+
+    scope = "tree"
+    citation = Citation(
+        "Khaled et al. 2023",
+        "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
+        "arXiv:2305.16284, Algorithm 1",
+    )
+    state = State(
+        start=copy_of_param, square=Slot(fill="initial_square", level="tensor"), weighted=Slot(level="tensor")
+    )
+
+    def update(self, p: Any, g: Any, start: Any, square: Any, weighted: Any, t: Any) -> tuple[Any, ...]:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        away = p - start
+        square = np.maximum(square, tree_sum(away * away))
+        weighted = weighted + square * tree_sum(g * g)
+        step = square / (np.sqrt(weighted) + self.eps)
+        return p - self.lr * step * g, start, square, weighted
+
+
+Corrections = Annotated[
+    str,
+    Choice(
+        none="the step size is not bias-corrected (the paper, the authors' default)",
+        adam="it is, by the root of 1 - beta2**t over 1 - beta1**t (optax; the authors' use_bias_correction)",
+    ),
+]
+
+
+def correction(rule: Any, t: Any) -> Any:
+    """What multiplies the step size at step ``t``."""
+    if rule.bias_correction == "none":
+        return 1.0
+    return np.sqrt(1 - rule.beta2**t) / (1 - rule.beta1**t)
+
+
+class Prodigy(Optimizer):
+    """Adam whose step size is a growing lower bound of the distance to the solution.
+
+    Source: Mishchenko & Defazio 2023, arXiv:2306.06101, Algorithm 4, with the authors' weights of the sums (by ``d / d0``).
+    Weight decay is decoupled. One NaN reaches all parameters.
+    """
+
+    lr: NonNegative = 1.0
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    d0: Positive = 1e-6
+    d_coef: Positive = 1.0
+    weight_decay: NonNegative = 0.0
+    bias_correction: Corrections = "none"
+
+    scope = "tree"
+    citation = Citation(
+        "Mishchenko & Defazio 2023",
+        "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
+        "arXiv:2306.06101, Algorithm 4",
+    )
+    state = State(
+        m=zeros_like_param,
+        v=zeros_like_param,
+        s=zeros_like_param,
+        start=copy_of_param,
+        d=Slot(fill="d0", level="tensor"),
+        numerator=Slot(level="tensor"),
+    )
+
+    def update(
+        self, p: Any, g: Any, m: Any, v: Any, s: Any, start: Any, d: Any, numerator: Any, t: Any
+    ) -> tuple[Any, ...]:
+        beta3 = np.sqrt(self.beta2)
+        size = d * (self.lr * correction(self, t))
+        numerator = beta3 * numerator + d / self.d0 * size * tree_sum(g * (start - p))
+        m = self.beta1 * m + (1 - self.beta1) * d * g
+        v = self.beta2 * v + (1 - self.beta2) * d * d * g * g
+        s = beta3 * s + d / self.d0 * size * g
+        total = tree_sum(np.abs(s))
+        d = np.where(total == 0, d, np.maximum(d, self.d_coef * numerator / total))
+        p = p - size * (m / (np.sqrt(v) + d * self.eps) + self.weight_decay * p)
+        return p, m, v, s, start, d, numerator
+
+
+class DAdaptAdam(Optimizer):
+    """Adam whose step size is a lower bound of the distance to the solution, from weighted sums of gradients.
+
+    Source: Defazio & Mishchenko 2023, arXiv:2301.07733, Algorithm 5 (Adam with D-Adaptation). Weight decay is decoupled. One
+    NaN reaches all parameters.
+    """
+
+    lr: NonNegative = 1.0
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    d0: Positive = 1e-6
+    weight_decay: NonNegative = 0.0
+    bias_correction: Corrections = "none"
+
+    scope = "tree"
+    citation = Citation(
+        "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
+    )
+    state = State(
+        m=zeros_like_param,
+        v=zeros_like_param,
+        s=zeros_like_param,
+        d=Slot(fill="d0", level="tensor"),
+        numerator=Slot(level="tensor"),
+    )
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, s: Any, d: Any, numerator: Any, t: Any) -> tuple[Any, ...]:
+        root = np.sqrt(self.beta2)
+        size = d * (self.lr * correction(self, t))
+        inner = tree_sum(g * (s / (np.sqrt(v) + self.eps)))
+        m = self.beta1 * m + (1 - self.beta1) * size * g
+        v = self.beta2 * v + (1 - self.beta2) * g * g
+        s = root * s + (1 - root) * size * g
+        numerator = root * numerator + (1 - root) * size * inner
+        total = (1 - root) * tree_sum(np.abs(s))
+        d = np.where(total == 0, d, np.maximum(d, numerator / total))
+        p = p - size * self.weight_decay * p - m / (np.sqrt(v) + self.eps)
+        return p, m, v, s, d, numerator

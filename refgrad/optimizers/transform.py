@@ -1,0 +1,91 @@
+"""The base of functions of gradients that are not updates of one parameter: aggregations, tests, layers' own gradients.
+
+Such a rule has typed hyperparameters, a citation and a body in NumPy's vocabulary, as an optimizer has; but its arrays
+differ in shape (several workers' gradients, a batch of examples), so that it is run as it stands and not traced.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.rule import Rule
+
+
+class Transform(Rule):
+    """A function of arrays by the rule's hyperparameters; calling the rule runs it.
+
+    The arrays are of one float dtype; narrow ones are widened to float32, and array results are rounded back once. A
+    result is an array, a Python float, or a tuple or dict of these.
+    """
+
+    kind = "transform"
+
+    @classmethod
+    def legal(cls) -> dict[str, Any]:
+        """Each hyperparameter's legal values; the precision of host scalars is not one: the body has plain numbers."""
+        return {name: legal for name, legal in super().legal().items() if name != "scalars"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scalars != "float64":
+            raise bad_argument(f"{type(self).__name__}.scalars", self.scalars, "float64")
+
+    def apply(self, *arrays: Any) -> Any:
+        """The source's algorithm on arrays of the working dtype; a subclass writes it."""
+        raise NotImplementedError
+
+    def check(self, *arrays: np.ndarray) -> None:
+        """`ArgumentError` for shapes that do not fit; a subclass writes it."""
+
+    def __call__(self, *arrays: Any) -> Any:
+        """The transformed arrays; nothing that is handed in is changed.
+
+        Raises:
+            ArgumentError: too few or too many arrays, arrays of different dtypes, or shapes that do not fit.
+        """
+        names = list(inspect.signature(self.apply).parameters)
+        if len(arrays) != len(names):
+            raise ArgumentError(
+                f"{type(self).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}"
+            )
+        given = [as_array(array, name) for array, name in zip(arrays, names, strict=True)]
+        dtype = given[0].dtype
+        for array, name in zip(given, names, strict=True):
+            if array.dtype != dtype:
+                raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[0]}")
+        self.check(*given)
+        with np.errstate(all="ignore"):
+            return _narrowed(self.apply(*(a.astype(working(dtype), copy=True) for a in given)), dtype)
+
+
+def _narrowed(result: Any, dtype: np.dtype) -> Any:
+    if isinstance(result, tuple):
+        return tuple(_narrowed(r, dtype) for r in result)
+    if isinstance(result, dict):
+        return {name: _narrowed(r, dtype) for name, r in result.items()}
+    if isinstance(result, np.ndarray) and result.dtype.kind == "f":
+        return result.astype(dtype)
+    return result
+
+
+def check_axes(array: np.ndarray, name: str, axes: int, meaning: str) -> None:
+    """`ArgumentError` unless an array has a number of axes."""
+    if array.ndim != axes:
+        raise bad_argument(f"{name}.ndim", array.ndim, f"{axes}: {meaning}")
+
+
+def check_count(array: np.ndarray, name: str, least: int, meaning: str) -> None:
+    """`ArgumentError` unless the first axis of an array is long enough."""
+    if array.ndim < 1 or array.shape[0] < least:
+        raise bad_argument(f"{name}.shape", array.shape, f"at least {least} along the first axis: {meaning}")
+
+
+def check_same(array: np.ndarray, name: str, shape: tuple[int, ...], meaning: str) -> None:
+    """`ArgumentError` unless an array has a shape."""
+    if array.shape != shape:
+        raise bad_argument(f"{name}.shape", array.shape, f"{shape}: {meaning}")

@@ -1,0 +1,69 @@
+"""Rules around another rule: ``Lookahead(inner=AdamW())``. The inner rule is a field, and its state stands beside the own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from refgrad.errors import bad_argument
+from refgrad.optimizers.adam import AdamW
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Nested, Slot
+
+
+class Wrapper(Optimizer):
+    """A rule that steps by another, on another gradient or from another point.
+
+    A subclass writes ``update(p, g, *own slots, step, t) -> (p, *own slots)``, where ``step(p, g)`` is the inner rule's step
+    and gives its next point.
+    """
+
+    inner: Annotated[Optimizer, Nested()] = AdamW()
+
+    #: whether the wrapper's own part couples all parameters
+    couples: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "scope", "tree" if self.couples or self.inner.scope == "tree" else "leaf")
+        if self.scope == "tree" and self.inner.scope == "leaf" and not elementwise(self.inner):
+            legal = "a rule whose elements do not see each other, because all parameters become one vector"
+            raise bad_argument(f"{type(self).__name__}.inner", str(self.inner), legal)
+
+    def slots(self) -> dict[str, Slot]:
+        """The wrapper's own slots, and the inner rule's; one of the same name is called ``inner_name``."""
+        own = super().slots()
+        if "_all_slots" not in self.__dict__:
+            found = dict(own)
+            for name, slot in self.inner.slots().items():
+                fill = (
+                    slot.fill if slot.fill == "p" or not isinstance(slot.fill, str) else getattr(self.inner, slot.fill)
+                )
+                found[self._outer(name)] = dataclasses.replace(slot, fill=fill)
+            object.__setattr__(self, "_all_slots", found)
+        return self.__dict__["_all_slots"]
+
+    def _outer(self, name: str) -> str:
+        return f"inner_{name}" if name in self.state else name
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`update` on values by name, with the inner rule's step at hand."""
+        state = {n: given.get(self._outer(n)) for n in self.inner.state}
+        if isinstance(self.inner, Wrapper):
+            state = {n: given.get(self._outer(n)) for n in self.inner.slots()}
+        new: dict[str, Any] = {}
+
+        def step(p: Any, g: Any) -> Any:
+            new.update(self.inner.body({**state, "p": p, "g": g, "t": given["t"]}))
+            return new.pop("p")
+
+        own = [given.get(name) for name in self.state]
+        outputs = self.update(given["p"], given["g"], *own, step, given["t"])
+        results = dict(zip(("p", *self.state), outputs, strict=True)) | {self._outer(n): v for n, v in new.items()}
+        return {name: results[name] for name in ("p", *self.slots())}
+
+
+def elementwise(rule: Optimizer) -> bool:
+    """Whether a rule's elements do not see each other."""
+    return not any(rule.plan((2, 2), t).graph.reductions() for t in (1, 2))

@@ -1,0 +1,124 @@
+"""Mutants of a rule, made from its own graph by general rewrites; none knows a rule by name.
+
+A rewrite is a name, a sentence, and a function that finds the places of a traced update at which it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from refgrad.oracle.mutants import correction, decay, eps, operand, rough, step, weight
+from refgrad.oracle.mutants.form import Form, Found
+from refgrad.oracle.mutants.operand import signature
+from refgrad.tracing import Plan
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One kind of fault.
+
+    A ``model`` widens the acceptance sets instead of changing what is computed; one of ``precision`` changes roundings
+    alone, so that it may explain what the rule itself explains as well.
+    """
+
+    name: str
+    sentence: str
+    find: Callable[[Form], Iterator[Found]]
+    model: bool = False
+    precision: bool = False
+
+
+REWRITES: tuple[Rewrite, ...] = (
+    Rewrite("eps", "eps dropped, squared, its root, or as a maximum", eps.anywhere),
+    Rewrite("eps beside a root", "eps moved under the root that it stands beside", eps.beside_a_root),
+    Rewrite("eps under a root", "eps moved beside the root that it stands under", eps.under_a_root),
+    Rewrite("eps in the state", "eps added to a slot at every step", eps.in_the_state),
+    Rewrite("correction dropped", "a bias correction dropped", correction.dropped),
+    Rewrite("correction added", "an average corrected for its bias", correction.added),
+    Rewrite("correction moved", "a bias correction moved out of a root", correction.moved),
+    Rewrite("step count", "the step count off by one", correction.step_count),
+    Rewrite("decays exchanged", "two decays exchanged", decay.exchanged),
+    Rewrite("decay mistaken", "one decay for another", decay.mistaken),
+    Rewrite("decay complemented", "a decay and its complement exchanged", decay.complemented),
+    Rewrite("constant in float32", "a host constant formed in float32", decay.in_float32, precision=True),
+    Rewrite("average", "an average as a sum or a maximum, or not updated", decay.averages),
+    Rewrite("weight decay", "weight decay absent, negative, or scaled otherwise", weight.scaled),
+    Rewrite("weight decay coupled", "weight decay added to the gradient", weight.coupled),
+    Rewrite("weight decay decoupled", "weight decay of the parameter, before or after the step", weight.decoupled),
+    Rewrite("look-ahead", "Nesterov's look-ahead added or removed", step.look_ahead),
+    Rewrite("corrected look-ahead", "Nesterov's look-ahead of a corrected average", step.corrected_look_ahead),
+    Rewrite("sign", "a term with the other sign", step.signs),
+    Rewrite("ties", "the sign of zero", step.ties),
+    Rewrite("clip", "the gradient clipped", step.clipped),
+    Rewrite("missing", "a root, square, factor or term that is missing", operand.missing),
+    Rewrite("altered", "a factor twice, a quotient upside down, a magnitude for a square", operand.altered),
+    Rewrite("host", "a factor or term that is missing in host arithmetic", operand.hosts),
+    Rewrite("mistaken", "one array for another, old for new", operand.mistaken),
+    Rewrite("centred", "a deviation from a slot in place of the gradient", operand.centred),
+    Rewrite("stored", "another array stored as a slot", operand.outputs),
+    Rewrite("narrow", "an array kept in a narrower format", rough.narrowed, precision=True),
+    Rewrite("rough root", "a root of twelve bits", rough.roots, model=True, precision=True),
+    Rewrite("rough arithmetic", "bfloat16 arithmetic inside", rough.inside, model=True, precision=True),
+)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A rewrite at a place; applied to any plan of a rule, it rewrites the place where the plan has it."""
+
+    rewrite: Rewrite
+    place: Hashable
+    name: str
+    sentence: str
+
+    @property
+    def model(self) -> bool:
+        """Whether it widens the acceptance sets."""
+        return self.rewrite.model
+
+    @property
+    def precision(self) -> bool:
+        """Whether it changes roundings alone."""
+        return self.rewrite.precision
+
+    def apply(self, plan: Plan) -> Plan:
+        """The plan with the place rewritten; the plan itself where it has no such place."""
+        found = found_in(plan, self.rewrite).get(self.place)
+        if found is None:
+            return plan
+        made = _MADE.setdefault(plan, {})
+        key = (self.rewrite.name, self.place)
+        if key not in made:
+            made[key] = Plan(plan.rule, found.make(), plan.free)
+        return made[key]
+
+
+_FOUND: WeakKeyDictionary[Plan, dict[str, dict[Hashable, Found]]] = WeakKeyDictionary()
+_MADE: WeakKeyDictionary[Plan, dict[Hashable, Plan]] = WeakKeyDictionary()
+
+
+def found_in(plan: Plan, rewrite: Rewrite) -> dict[Hashable, Found]:
+    """The places of a plan at which a rewrite acts."""
+    known = _FOUND.setdefault(plan, {})
+    if rewrite.name not in known:
+        known[rewrite.name] = {found.place: found for found in rewrite.find(Form(plan))}
+    return known[rewrite.name]
+
+
+def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
+    """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
+    plans = list(plans)
+    unchanged = tuple(signature(plan.graph) for plan in plans)
+    seen: set[tuple] = {unchanged}
+    result = []
+    for rewrite in rewrites:
+        for plan in plans:
+            for place, found in found_in(plan, rewrite).items():
+                mutation = Mutation(rewrite, place, found.name, found.sentence)
+                made = tuple(signature(mutation.apply(p).graph) for p in plans)
+                if made not in seen:
+                    seen.add(made)
+                    result.append(mutation)
+    return result

@@ -1,0 +1,95 @@
+"""Rewrites of weight decay: its sign, its scale, coupled to the gradient or not, before or after the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.host import Expr, const
+from refgrad.arithmetic.rewriting import Edit, Make, negated, rebuilt, times
+from refgrad.oracle.mutants.form import DECAY, LR, Form, Found, substituting
+
+SCALES: dict[str, tuple[Expr, str]] = {
+    "no weight decay": (const(0.0), "there is no weight decay"),
+    "weight decay with the wrong sign": (negated(DECAY), "weight decay has the other sign"),
+    "weight decay scaled by lr again": (times(DECAY, LR), "weight decay is multiplied by lr once more"),
+    "weight decay not scaled by lr": (Expr("div", (DECAY, LR)), "weight decay is not multiplied by lr"),
+    "half the weight decay": (
+        times(DECAY, const(0.5)),
+        "weight decay is halved, as the gradient of a square without its two",
+    ),
+}
+
+
+def scaled(form: Form) -> Iterator[Found]:
+    """Weight decay absent, negative, or scaled otherwise."""
+    if form.has("weight_decay"):
+        for text, (expr, sentence) in SCALES.items():
+            change = substituting({"weight_decay": expr})
+            yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, host=c))
+
+
+def coupled(form: Form) -> Iterator[Found]:
+    """Weight decay added to the gradient: in place of the rule's or besides it, for all or for one output."""
+    if not form.has("weight_decay"):
+        return
+    for text, keep, phrase in (
+        ("coupled weight decay", False, "added to the gradient instead"),
+        ("coupled weight decay besides", True, "added to the gradient as well"),
+    ):
+        sentence = f"weight decay is {phrase}"
+        yield Found(text, text, sentence, lambda k=keep: _coupled(form, k, form.graph.nodes))
+        for output, nodes in form.cones.items():
+            where = f"{text} in {output}'"
+            yield Found(
+                where,
+                where,
+                f"{sentence}, in {output}' alone",
+                lambda k=keep, n=nodes: _coupled(form, k, n),
+            )
+
+
+def _coupled(form: Form, keep: bool, nodes: tuple[Node, ...] | list[Node]) -> Graph:
+    edits: dict[int, Make] = {}
+    without = substituting({} if keep else {"weight_decay": const(0.0)})
+    inside = {n.index for n in nodes}
+    for node in form.graph.nodes:
+        if node.args:
+            edits[node.index] = _with_coupled(node, without, node.index in inside)
+    return rebuilt(form.graph, edits)
+
+
+def _with_coupled(node: Node, change: Callable[[Expr], Expr], inside: bool) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        new = []
+        for old, arg in zip(node.args, args, strict=True):
+            if old.op == "scalar":
+                arg = d.scalar(change(arg.attribute))
+            elif old.op == "input" and old.attribute == "g" and inside:
+                arg = d.op("add", arg, d.op("mul", d.scalar(DECAY), d.input("p")))
+            new.append(arg)
+        return d.copy(node, tuple(new))
+
+    return make
+
+
+def decoupled(form: Form) -> Iterator[Found]:
+    """Weight decay of the parameter itself, before or after the step, scaled by lr or not."""
+    if not form.has("weight_decay"):
+        return
+    for scale, phrase in ((times(LR, DECAY), "lr times weight_decay"), (DECAY, "weight_decay alone")):
+        for after in (False, True):
+            when = "after" if after else "before"
+            text = f"decoupled weight decay {when} the step by {phrase}"
+            sentence = f"the parameter itself decays {when} the step, by {phrase}"
+            yield Found(text, text, sentence, lambda s=scale, a=after: _decoupled(form, s, a))
+
+
+def _decoupled(form: Form, scale: Expr, after: bool) -> Graph:
+    plain = rebuilt(form.graph, host=substituting({"weight_decay": const(0.0)}))
+
+    def decayed(d: Edit, new: Node) -> Node:
+        subject = new if after else d.input("p")
+        return d.op("sub", new, d.op("mul", d.scalar(scale), subject))
+
+    return rebuilt(plain, outputs={"p": decayed})

@@ -1,0 +1,228 @@
+"""Codebooks found from the data: k-means on numbers, its exact optimum in one dimension, product quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import finite
+from refgrad.errors import bad_argument
+from refgrad.quantizers.base import Quantizer
+from refgrad.rule import Choice, Citation, Whole
+
+#: distances that are held at a time
+AT_ONCE = 1 << 22
+
+Start = Annotated[
+    str,
+    Choice(
+        linear="equally spaced from the least to the largest value, both among them (Deep Compression's best)",
+        quantile="the values at equally spaced places of the sorted data, their ends among them (its density-based start)",
+    ),
+]
+
+
+def nearest_centre(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The index of the centre of least squared distance for each row, the lowest one on ties.
+
+    Distances are sums of squared differences in float64, coordinate by coordinate; they are not expanded into products,
+    which would cancel.
+    """
+    found = np.empty(len(points), np.int64)
+    step = max(1, AT_ONCE // max(1, centres.size))
+    for start in range(0, len(points), step):
+        part = points[start : start + step]
+        distance = np.zeros((len(part), len(centres)))
+        for axis in range(points.shape[1]):
+            distance += (part[:, axis, None] - centres[None, :, axis]) ** 2
+        found[start : start + step] = np.argmin(distance, axis=1)
+    return found
+
+
+def lloyd(points: np.ndarray, centres: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lloyd's algorithm: assign each point to the nearest centre, move each centre to its mean, until nothing changes.
+
+    Args:
+        points: float64, shape ``(points, axes)``, finite.
+        centres: the start, shape ``(k, axes)``.
+        iterations: at most this many times.
+
+    Returns:
+        Centres, and the nearest centre of every point. A centre without points stays where it is.
+    """
+    codes = nearest_centre(points, centres)
+    for _ in range(iterations):
+        counts = np.bincount(codes, minlength=len(centres))
+        sums = np.stack(
+            [np.bincount(codes, weights=points[:, a], minlength=len(centres)) for a in range(points.shape[1])], axis=1
+        )
+        moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
+        if np.array_equal(moved, centres):
+            break
+        centres, codes = moved, nearest_centre(points, moved)
+    return centres, codes
+
+
+def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
+    """Where the clusters begin that split sorted numbers with the least sum of squared distances to their means.
+
+    Dynamic programming over prefixes, cost(j, i) = min over s of cost(j - 1, s) + spread(s, i); because the best s does not
+    fall as i grows, each layer is found by halving in O(n log n). Wang & Song 2011 (Ckmeans.1d.dp); float64.
+
+    Args:
+        ordered: ascending, finite.
+        clusters: how many, at most the number of elements.
+
+    Returns:
+        ``clusters`` starts, ascending, the first one 0. Of equal costs the earliest start is taken.
+    """
+    centred = ordered - ordered[len(ordered) // 2]  # sums of squares lose fewer digits around the median
+    sums, squares = (np.concatenate([[0.0], np.cumsum(v)]) for v in (centred, centred * centred))
+
+    def spread(start: np.ndarray, end: int) -> np.ndarray:
+        total = sums[end] - sums[start]
+        return np.maximum(squares[end] - squares[start] - total * total / (end - start), 0.0)
+
+    count = len(ordered)
+    cost = np.asarray([0.0, *(spread(np.asarray([0]), i)[0] for i in range(1, count + 1))])
+    choices = [np.zeros(count + 1, np.int64)]
+    for layer in range(1, clusters):
+        cost, chosen = _one_more(cost, spread, layer)
+        choices.append(chosen)
+    begins, end = [], count
+    for chosen in reversed(choices):
+        begins.append(int(chosen[end]))
+        end = begins[-1]
+    return np.asarray(begins[::-1])
+
+
+def _one_more(cost: np.ndarray, spread: Callable[..., np.ndarray], layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far."""
+    new, chosen = np.full(len(cost), np.inf), np.zeros(len(cost), np.int64)
+    pending = [(layer + 1, len(cost) - 1, layer, len(cost) - 2)]
+    while pending:
+        low, high, first, last = pending.pop()
+        if low > high:
+            continue
+        middle = (low + high) // 2
+        starts = np.arange(first, min(last, middle - 1) + 1)
+        totals = cost[starts] + spread(starts, middle)
+        best = int(np.argmin(totals))
+        new[middle], chosen[middle] = totals[best], starts[best]
+        pending += [(low, middle - 1, first, starts[best]), (middle + 1, high, starts[best], last)]
+    return new, chosen
+
+
+class Codebook(Quantizer):
+    """A table of values found from the array itself, and for each element the number of one of them.
+
+    Parts: ``codebook``, in the working dtype, ascending; ``codes``, uint8. Everything is computed in float64; an element
+    takes the nearest value of the stored codebook, the lower one on ties.
+    """
+
+    clusters: Annotated[int, Whole(1, 256)] = 16
+    parts = ("codebook", "codes")
+
+    def centres(self, values: np.ndarray) -> np.ndarray:
+        """The codebook of finite float64 values, at least one; a subclass writes it."""
+        raise NotImplementedError
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The codebook, and the nearest value's number; `ArgumentError` if an element is not finite."""
+        values = finite(x, "x").reshape(-1)
+        if not values.size:
+            return {"codebook": np.zeros(0, x.dtype), "codes": np.zeros(x.shape, np.uint8)}
+        codebook = np.sort(self.centres(values).astype(x.dtype))
+        codes = nearest_centre(values[:, None], codebook.astype(np.float64)[:, None])
+        return {"codebook": codebook, "codes": codes.astype(np.uint8).reshape(x.shape)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The codebook's values; `ArgumentError` for a code that is not in it."""
+        codebook, codes = arrays["codebook"], arrays["codes"]
+        if codes.size and int(codes.max()) >= len(codebook):
+            raise bad_argument(
+                "quantized['codes']", int(codes.max()), f"less than {len(codebook)}, the codebook's length"
+            )
+        return codebook[codes].reshape(shape)
+
+
+class KMeans(Codebook):
+    """Weight sharing by k-means: Lloyd's algorithm on the elements. A value that no element is nearest to stays.
+
+    Source: Han et al. 2016, arXiv:1510.00149, 3.1 and 3.2.
+    """
+
+    iterations: Annotated[int, Whole(0)] = 300
+    start: Start = "linear"
+
+    citation = Citation("Han et al. 2016", "Deep Compression", "arXiv:1510.00149, 3.1-3.2")
+
+    def centres(self, values: np.ndarray) -> np.ndarray:
+        """By `lloyd`."""
+        start = np.linspace(values.min(), values.max(), self.clusters)
+        if self.start == "quantile":
+            places = np.linspace(0, values.size - 1, self.clusters)
+            start = np.sort(values)[np.rint(places).astype(np.int64)]
+        return lloyd(values[:, None], start[:, None], self.iterations)[0][:, 0]
+
+    def gradient(self, codes: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """dL/dc_k: the sum of g over the elements with code k, in float64. Ibid., 3.3."""
+        return np.bincount(codes.reshape(-1), weights=g.reshape(-1).astype(np.float64), minlength=self.clusters)
+
+
+class OptimalCodebook(Codebook):
+    """The codebook of least squared error, by dynamic programming over the sorted elements: a bound for every other.
+
+    Source: Wang & Song 2011, "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", The R Journal 3(2).
+    """
+
+    citation = Citation(
+        "Wang & Song 2011", "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", "The R Journal 3/2"
+    )
+
+    def centres(self, values: np.ndarray) -> np.ndarray:
+        """The means of the parts; fewer than ``clusters`` if there are fewer elements."""
+        ordered = np.sort(values)
+        begins = exact_partition(ordered, min(self.clusters, len(ordered)))
+        return np.asarray([part.mean() for part in np.split(ordered, begins[1:])])
+
+
+class ProductQuantizer(Quantizer):
+    """Vectors cut into equal parts, each part the number of the nearest of its own codebook.
+
+    Parts: ``codebooks``, shape ``(subspaces, clusters, axes)``, in the working dtype; ``codes``, uint8, shape
+    ``(vectors, subspaces)``. Codebooks are found by Lloyd's algorithm from the vectors at equally spaced places of the
+    array; distances in float64, ties to the lowest code. Source: Jégou et al. 2011, IEEE TPAMI 33(1), section III.
+    """
+
+    subspaces: Annotated[int, Whole(1)] = 4
+    clusters: Annotated[int, Whole(1, 256)] = 16
+    iterations: Annotated[int, Whole(0)] = 25
+    parts = ("codebooks", "codes")
+
+    citation = Citation("Jégou et al. 2011", "Product Quantization for Nearest Neighbor Search", "IEEE TPAMI 33(1)")
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Codebooks and codes; `ArgumentError` unless x has two axes, the second one a multiple of ``subspaces``."""
+        if x.ndim != 2 or x.shape[1] % self.subspaces or not x.size:
+            legal = f"(vectors, axes), at least one of each, axes a multiple of {self.subspaces}"
+            raise bad_argument("x.shape", x.shape, legal)
+        codebooks, codes = [], []
+        for part in np.split(finite(x, "x"), self.subspaces, axis=1):
+            places = np.rint(np.linspace(0, len(part) - 1, self.clusters)).astype(np.int64)
+            codebooks.append(lloyd(part, part[places], self.iterations)[0].astype(x.dtype))
+            codes.append(nearest_centre(part, codebooks[-1].astype(np.float64)))
+        return {"codebooks": np.stack(codebooks), "codes": np.stack(codes, axis=1).astype(np.uint8)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The codebooks' vectors, joined."""
+        numbers = np.arange(self.subspaces)[None]
+        return arrays["codebooks"][numbers, arrays["codes"]].reshape(shape)
+
+    def distances(self, query: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Squared distances of one query vector to all that is stored, by one table a subspace (asymmetric distance, ibid.)."""
+        parts = np.asarray(query, np.float64).reshape(self.subspaces, 1, -1)
+        table = ((parts - arrays["codebooks"].astype(np.float64)) ** 2).sum(axis=2)
+        return table[np.arange(self.subspaces)[None], arrays["codes"]].sum(axis=1)

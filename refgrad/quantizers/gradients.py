@@ -1,0 +1,331 @@
+"""Gradients as few bits: QSGD, TernGrad, signs and their vote, one bit with means, the largest or random elements.
+
+What is random is an argument: uniforms in [0, 1), one an element; without them they are made from a seed. Each is compared
+with a probability in float64, so that the outcomes and their probabilities are a finite, exact list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.philox import random_words
+from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.rule import Choice, Citation, NonNegative, Range, Whole
+
+Zero = Annotated[
+    str,
+    Choice(
+        zero="the sign of zero is 0 (the paper, torch.sign)",
+        plus="the sign of zero is +1 (GRACE, DeepSpeed's 1-bit Adam)",
+    ),
+]
+
+
+class Random(Quantizer):
+    """A quantizer that rounds by chance: up where a uniform number is below the probability."""
+
+    seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts, given one float64 uniform an element; a subclass writes it."""
+        raise NotImplementedError
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts, with uniforms that are multiples of 2**-32 from Philox4x32-10 with key ``(seed, 0)``."""
+        return self.draw(x, random_words(x.size, self.seed).astype(np.float64).reshape(x.shape) * 2.0**-32)
+
+    def quantize(self, x: np.ndarray, uniform: np.ndarray | None = None) -> Quantized:
+        """As `Quantizer.quantize`, with the uniforms to be used.
+
+        Raises:
+            ArgumentError: uniforms that are not in [0, 1), or not one an element.
+        """
+        if uniform is None:
+            return super().quantize(x)
+        x, uniform = as_array(x, "x"), np.asarray(uniform, np.float64)
+        if uniform.shape != x.shape:
+            raise bad_argument("uniform.shape", uniform.shape, f"{x.shape}, the shape of x")
+        if not ((uniform >= 0) & (uniform < 1)).all():
+            raise ArgumentError("uniform holds numbers outside [0, 1); legal: 0 <= uniform < 1")
+        with np.errstate(all="ignore"):
+            return Quantized(self.draw(x.astype(working(x.dtype)), uniform), x.shape, x.dtype)
+
+
+class QSGD(Random):
+    """Levels 0 .. s in units of a norm's s-th part, rounded by chance so that the mean is right.
+
+    y = s |v| / ||v||, l = floor(y), or one more with probability y - floor(y); Q = ||v|| sign(v) l / s. Parts: ``norm``, one
+    a bucket of the flat array (the last one may be short); ``codes``, int32, sign times l. The norm is computed in float64
+    and rounded once. A bucket of zeros is 0; a bucket with NaN or an infinity is NaN. Then E[Q] = v, but for the rounding of
+    y and of Q. Source: Alistarh et al. 2017, arXiv:1610.02132, section 3.1.
+    """
+
+    levels: Annotated[int, Whole(1, 2**24)] = 16
+    bucket: Annotated[int, Whole(0)] = 0
+    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (the paper's experiments)")] = "l2"
+    order: Annotated[
+        str,
+        Choice(
+            share="s (|v| / norm), then norm (l / s) (the paper)",
+            unit="(s / norm) |v|, then (norm / s) l (GRACE)",
+        ),
+    ] = "share"
+    parts = ("norm", "codes")
+
+    citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """The buckets, filled up with zeros."""
+        width = self.bucket or max(x.size, 1)
+        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Norms and signed levels."""
+        rows, s = self.rows(x), x.dtype.type(self.levels)
+        size = np.abs(rows)
+        norm = self.norms(rows.astype(np.float64)).astype(x.dtype)
+        y = s * (size / norm) if self.order == "share" else (s / norm) * size
+        y = np.where(norm > 0, np.minimum(y, s), 0).astype(np.float64)
+        low = np.floor(y)
+        level = low + (self.rows(uniform) < y - low)
+        finite = np.isfinite(norm)
+        codes = np.where(finite & np.isfinite(level), np.sign(rows) * level, 0).astype(np.int32)
+        norm = np.where(finite, norm, np.nan).astype(x.dtype)
+        return {"norm": norm.reshape(-1), "codes": codes.reshape(-1)[: x.size].reshape(x.shape)}
+
+    def norms(self, rows: np.ndarray) -> np.ndarray:
+        """The norm of each row."""
+        if self.norm == "max":
+            return tree_max(np.abs(rows), "row")
+        return np.sqrt(tree_sum(rows * rows, "row"))
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Norm times share of the levels."""
+        norm = arrays["norm"][:, None]
+        codes, s = self.rows(arrays["codes"]).astype(norm.dtype), norm.dtype.type(self.levels)
+        values = norm * (codes / s) if self.order == "share" else (norm / s) * codes
+        return values.reshape(-1)[: arrays["codes"].size].reshape(shape)
+
+
+class TernGrad(Random):
+    """-s, 0 or s with s the largest magnitude: s sign(g) b, b = 1 with probability |g| / s.
+
+    Parts: ``scale``; ``codes``, int8. With ``clip`` c > 0, |g| is first limited to c times the standard deviation (that of the
+    whole population, around its mean; in float64). A tensor of zeros is 0; one with NaN or an infinity is NaN. Source: Wen et
+    al. 2017, arXiv:1705.07878, ternarizing and gradient clipping (c = 2.5 there).
+    """
+
+    clip: NonNegative = 0.0
+    parts = ("scale", "codes")
+
+    citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Scale and ternary codes."""
+        size = np.abs(x)
+        if self.clip and x.size:
+            size = np.minimum(size, x.dtype.type(self.clip * deviation(x)))
+        scale = tree_max(size).reshape(-1) if x.size else np.zeros(1, x.dtype)
+        chance = size.astype(np.float64) / scale.astype(np.float64)
+        finite = np.isfinite(scale)
+        codes = np.where(finite, np.sign(x) * (uniform < chance), 0)
+        return {
+            "scale": np.where(finite, scale, np.nan).astype(x.dtype),
+            "codes": codes.astype(np.int8).reshape(x.shape),
+        }
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Codes times scale."""
+        return (arrays["scale"] * arrays["codes"].astype(arrays["scale"].dtype)).reshape(shape)
+
+
+def deviation(x: np.ndarray) -> float:
+    """The standard deviation of a whole population, in float64 by `tree_sum`."""
+    wide = x.astype(np.float64).reshape(1, -1)
+    centred = wide - tree_sum(wide) / wide.size
+    return float(np.sqrt(tree_sum(centred * centred) / wide.size)[0, 0])
+
+
+def sign(x: np.ndarray, zero: str) -> np.ndarray:
+    """-1, 0 or 1 as int8; zero and NaN as the choice says: 0, or 1."""
+    found = np.where(x < 0, -1, np.where(x > 0, 1, 0 if zero == "zero" else 1))
+    return found.astype(np.int8)
+
+
+class SignSGD(Quantizer):
+    """The sign of each element. Parts: ``codes``, int8.
+
+    NaN counts as zero. Scaled, ``scale`` is a part, and one NaN makes all of it NaN; (||p||_1 / d) sign(p) is the compressor
+    of EF-signSGD. Source: Bernstein et al. 2018, arXiv:1802.04434, algorithm 1; Karimireddy et al. 2019,
+    arXiv:1901.09847, algorithm 1.
+    """
+
+    zero: Zero = "zero"
+    scaled: Annotated[
+        str,
+        Choice(
+            none="the sign alone (signSGD)",
+            mean="times the mean magnitude (EF-signSGD)",
+            rms="times the root mean square, ||p||_2 / sqrt(d) (1-bit Adam in DeepSpeed)",
+        ),
+    ] = "none"
+
+    citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
+
+    @property
+    def parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``codes``, and ``scale`` before them if there is one."""
+        return ("codes",) if self.scaled == "none" else ("scale", "codes")
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Signs, and their scale."""
+        codes = {"codes": sign(x, self.zero)}
+        if self.scaled == "none":
+            return codes
+        count = max(x.size, 1)
+        if self.scaled == "mean":
+            return {"scale": (tree_sum(np.abs(x)) / x.dtype.type(count)).reshape(-1), **codes}
+        norm = np.sqrt(tree_sum(x.astype(np.float64) ** 2) / count)
+        return {"scale": norm.astype(x.dtype).reshape(-1), **codes}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Signs, times their scale."""
+        scale = arrays.get("scale", np.ones(1, np.float32))
+        return (arrays["codes"].astype(scale.dtype) * scale).reshape(shape)
+
+
+def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndarray:
+    """The sign of the sum of the workers' signs, int8.
+
+    Args:
+        codes: one array of signs a worker, of one shape.
+        even: what an even split gives: "zero" (the paper) or "plus" (GRACE).
+
+    Source: Bernstein et al. 2018, arXiv:1810.05291, algorithm 1.
+    """
+    if even not in ("zero", "plus"):
+        raise bad_argument("even", even, "'zero' or 'plus'")
+    return sign(np.sum([c.astype(np.int64) for c in codes], axis=0), even)
+
+
+class OneBit(Quantizer):
+    """One bit an element: the mean of the column's negative elements, or that of the others.
+
+    Columns are those of the array seen as ``(first axis, rest)``, one scalar pair each. Parts: ``low``, ``high``, one a
+    column, in the working dtype (0 where there is no such element); ``codes``, uint8, 1 for elements that are not negative.
+    Those means are the best pair in least squares. One NaN makes its column NaN. Source: Seide et al. 2014, Interspeech,
+    "1-Bit Stochastic Gradient Descent", section 3 (to be used with `error_feedback`).
+    """
+
+    parts = ("low", "high", "codes")
+
+    citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Two means a column, and one bit an element."""
+        columns = np.ascontiguousarray(as_columns(x).T)
+        negative = columns < 0
+        poison = np.where(np.isnan(columns).any(axis=1), x.dtype.type(np.nan), x.dtype.type(0))
+        means = []
+        for chosen in (negative, ~negative):
+            count = np.maximum(chosen.sum(axis=1), 1).astype(x.dtype)
+            means.append(tree_sum(np.where(chosen, columns, x.dtype.type(0)), "row").reshape(-1) / count + poison)
+        return {"low": means[0], "high": means[1], "codes": (~(x < 0)).astype(np.uint8)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The mean that the bit says."""
+        return np.where(as_columns(arrays["codes"].reshape(shape)) > 0, arrays["high"], arrays["low"]).reshape(shape)
+
+
+def as_columns(x: np.ndarray) -> np.ndarray:
+    """An array as ``(first axis, rest)``; vectors and numbers are one column."""
+    rows = x.shape[0] if x.ndim else 1
+    return x.reshape(rows, math.prod(x.shape[1:]))
+
+
+class Sparse(Quantizer):
+    """Some elements as they are, the others zero. Parts: ``indices`` into the flat array, ascending int64; ``values``."""
+
+    ratio: Annotated[float, Range(0.0, 1.0, open_high=False)] = 0.01
+    parts = ("indices", "values")
+
+    def count(self, size: int) -> int:
+        """How many are kept: max(1, floor(ratio size)), none of none."""
+        return min(size, max(1, int(self.ratio * size)))
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The elements in their places."""
+        found = np.zeros(math.prod(shape), arrays["values"].dtype)
+        found[arrays["indices"]] = arrays["values"]
+        return found.reshape(shape)
+
+
+class TopK(Sparse):
+    """The elements of largest magnitude; of equal ones those of lowest index. NaN counts as the largest.
+
+    Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
+    """
+
+    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The largest elements."""
+        size = np.where(np.isnan(x), np.inf, np.abs(x)).reshape(-1)
+        nan_first = np.lexsort((-size, ~np.isnan(x.reshape(-1))))
+        indices = np.sort(nan_first[: self.count(x.size)]).astype(np.int64)
+        return {"indices": indices, "values": x.reshape(-1)[indices]}
+
+
+class RandomK(Random, Sparse):
+    """Elements chosen by chance: those of the smallest uniform numbers, of equal ones those of lowest index.
+
+    Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1.
+    """
+
+    scaled: Annotated[
+        str,
+        Choice(
+            none="as they are, to be used with `error_feedback` (the paper, GRACE)",
+            unbiased="times d / k, so that the mean over all choices is the gradient",
+        ),
+    ] = "none"
+
+    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """The chosen elements."""
+        count = self.count(x.size)
+        indices = np.sort(np.argsort(uniform.reshape(-1), kind="stable")[:count]).astype(np.int64)
+        values = x.reshape(-1)[indices]
+        if self.scaled == "unbiased" and count:
+            values = values * x.dtype.type(x.size / count)
+        return {"indices": indices, "values": values}
+
+
+def error_feedback(rule: Quantizer, g: np.ndarray, error: np.ndarray, **random: Any) -> tuple[Quantized, np.ndarray]:
+    """What a compressor sends of a gradient and what it still owes, and the debt that is left.
+
+    p = g + e; send C(p); e = p - C(p). Then the sum of all that was sent, plus the last e, is the sum of all gradients, but
+    for the roundings of these two operations.
+
+    Args:
+        rule: the compressor.
+        g: a gradient (times the learning rate, where the algorithm wants that).
+        error: what was left the last time, shaped like ``g``; zeros at first.
+        random: ``uniform``, for a compressor that takes it.
+
+    Returns:
+        What is sent, and the new error. Source: Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847, algorithm 1.
+    """
+    p = as_array(g, "g") + as_array(error, "error")
+    if p.shape != g.shape or p.dtype != g.dtype:
+        raise bad_argument("error", f"{error.dtype}{error.shape}", f"{g.dtype}{g.shape}, as g")
+    sent = rule.quantize(p, **random)
+    return sent, p - rule.dequantize(sent)

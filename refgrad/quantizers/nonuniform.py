@@ -1,0 +1,134 @@
+"""N2UQ: inputs cut at learned, unequal thresholds, outputs equally spaced; and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.steps import Integer, step
+from refgrad.errors import bad_argument
+from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.rows import Layout
+from refgrad.quantizers.ternary import FewValues, Per, mean
+from refgrad.rule import Choice, Citation, Positive, Real, Whole
+
+#: outputs go from 0 to this
+SPAN = 2.0
+
+CITATION = Citation("Liu et al. 2022", "Nonuniform-to-Uniform Quantization", "arXiv:2111.14826, section 3")
+
+
+class N2UQ(Quantizer):
+    """Activations to 0, I, .., 2 in equal steps I = 2 / (2**bits - 1), cut where learned intervals a_1, a_2, .. meet half-way.
+
+    T_1 = start + a_1 / 2, T_i = T_(i-1) + (a_(i-1) + a_i) / 2; y = I times how many T_i lie below x (strictly). An interval
+    counts as at least ``least``. Parts: ``codes``, uint8. Intervals are an argument, by default all I. NaN lies above
+    nothing: its code is 0. Source: Liu et al. 2022, arXiv:2111.14826, section 3, and its code.
+    """
+
+    bits: Annotated[int, Whole(1, 8)] = 2
+    start: Real = 0.0
+    least: Positive = 1e-3
+
+    citation = CITATION
+
+    @property
+    def top(self) -> int:
+        """The largest code, and the number of intervals."""
+        return 2**self.bits - 1
+
+    def intervals(self, given: np.ndarray | None) -> np.ndarray:
+        """The intervals in float64, none below ``least``; `ArgumentError` if there are not ``top`` finite ones."""
+        a = np.full(self.top, SPAN / self.top) if given is None else np.asarray(given, np.float64)
+        if a.shape != (self.top,) or not np.isfinite(a).all():
+            raise bad_argument("intervals.shape", a.shape, f"({self.top},), finite numbers")
+        return np.maximum(a, self.least)
+
+    def quantize(self, x: np.ndarray, intervals: np.ndarray | None = None) -> Quantized:
+        """As `Quantizer.quantize`, with intervals, ``2**bits - 1`` of them; thresholds are added up in float64."""
+        x = as_array(x, "x")
+        a = self.intervals(intervals)
+        thresholds = self.start + np.cumsum(np.concatenate([a[:1] / 2, (a[:-1] + a[1:]) / 2]))
+        codes = np.searchsorted(thresholds, x.astype(working(x.dtype)).astype(np.float64), side="left")
+        return Quantized({"codes": np.where(np.isnan(x), 0, codes).astype(np.uint8)}, x.shape, x.dtype)
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """With equal intervals."""
+        return dict(self.quantize(x, None).arrays)
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Steps times I, in float64."""
+        return arrays["codes"] * (SPAN / self.top)
+
+    def gradients(
+        self, x: np.ndarray, g: np.ndarray, intervals: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """dx, da and dstart, in float64: the derivatives of the line through the points (start + a_1 + .. + a_i, i I).
+
+        Where x lies in interval i its slope is I / a_i; below start and above all intervals it is flat. An interval below
+        ``least`` has no gradient.
+        """
+        x, g = np.asarray(x, np.float64), np.asarray(g, np.float64)
+        a = self.intervals(intervals)
+        ends = self.start + np.concatenate([[0.0], np.cumsum(a)])
+        place = np.searchsorted(ends, x, side="left") - 1  # the interval that x lies in, its upper end included
+        inside = (place >= 0) & (place < self.top)
+        i = np.where(inside, place, 0)
+        slope = np.where(inside, SPAN / self.top / a[i], 0.0)
+        along = g * slope
+        own = np.bincount(i.ravel(), weights=(-along * (x - ends[i]) / a[i]).ravel(), minlength=self.top)
+        sums = np.bincount(i.ravel(), weights=along.ravel(), minlength=self.top)
+        later = np.concatenate([np.cumsum(sums[::-1])[::-1][1:], [0.0]])  # what lies beyond an interval is moved by it
+        free = np.ones(self.top) if intervals is None else np.asarray(intervals) > self.least
+        return along, (own - later) * free, float(-along.sum())
+
+
+class N2UQWeights(FewValues):
+    """Weights to 2**bits equal levels from -s to s, none of them 0, with s a multiple of the filter's mean magnitude.
+
+    s = (2**bits - 1) / 2**(bits - 1) mean |w|; q = round((clip(w / s, -1, 1) + 1) n), n = (2**bits - 1) / 2, ties to
+    even; w about s (q / n - 1). Parts: ``scale``; ``codes``, uint8. A filter of zeros has s = 0 and decodes to
+    zeros (the authors' code gives 0 / 0). Source: Liu et al. 2022, arXiv:2111.14826, section 3, and its code.
+    """
+
+    per: Per = "filter"
+    bits: Annotated[int, Whole(1, 8)] = 2
+    surrogate: Annotated[
+        str,
+        Choice(
+            straight="the gradient passes as it is",
+            scaled="the gradient is divided by s (the authors' code, which passes it to w / s)",
+        ),
+    ] = "straight"
+
+    citation = CITATION
+
+    @property
+    def half(self) -> float:
+        """n."""
+        return (2**self.bits - 1) / 2
+
+    def grouped(self, x: Any) -> tuple[Any, Any]:
+        """s, and codes."""
+        scale = ((2**self.bits - 1) / 2 ** (self.bits - 1)) * mean(np.abs(x))
+        return scale, step((np.minimum(np.maximum(x / scale, -1.0), 1.0) + 1.0) * self.half, Integer())
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """The levels."""
+        return parts["scale"] * (parts["codes"] / self.half - 1.0)
+
+    def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
+        """Codes as uint8."""
+        if part == "scale":
+            return values.reshape(-1)
+        return layout.joined(np.where(np.isnan(values), 0, values).astype(np.uint8))
+
+    def gradient(self, w: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """dL/dw from the gradient of what the levels stand for; s is taken as a constant, and nothing is masked."""
+        if self.surrogate == "straight":
+            return g.copy()
+        layout = self.layout(w.shape)
+        return layout.joined(layout.cut(g) / self.grouped(layout.cut(w))[0])

@@ -1,0 +1,158 @@
+"""Levels that are powers of two, or sums of a few: logarithmic, INQ, and additive powers of two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+
+from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.quantizers.base import Quantizer
+from refgrad.rule import Choice, Citation, Flag, Positive, Whole
+
+#: the float64 next above the square root of two, so that m >= SQRT2 decides for floats as for real numbers
+SQRT2 = float.fromhex("0x1.6a09e667f3bcdp+0")
+#: the code that stands for NaN
+NAN_CODE = -128
+
+
+def nearest_exponent(size: np.ndarray, boundary: float) -> np.ndarray:
+    """k of the power of two near a magnitude m 2**e, 1 <= m < 2: e, or e + 1 if m >= ``boundary``; by the bits, not log2."""
+    mantissa, exponent = np.frexp(size)
+    return exponent - 1 + (2.0 * mantissa.astype(np.float64) >= boundary)
+
+
+class LogQuantizer(Quantizer):
+    """A sign and a power of two: x is about sign(x) 2**k, k from full_scale - 2**bits + 1 to full_scale - 1.
+
+    k = round(log2 |x|); below the lowest power it is zero, above the highest it is that. The boundary between 2**k and
+    2**(k+1) is 2**(k + 1/2), decided from the significand, exactly. Parts: ``codes``, int8: 0, or the sign times
+    k - full_scale + 2**bits. Source: Miyashita et al. 2016, arXiv:1603.01025, section 3 (there for activations, which
+    have no sign). Infinity takes the highest power; NaN has the code -128 and decodes to NaN.
+    """
+
+    bits: Annotated[int, Whole(1, 6)] = 4
+    full_scale: Annotated[int, Whole(-100, 100)] = 0
+    boundary: Annotated[
+        str,
+        Choice(
+            logarithm="halves of the logarithm, rounded up: 2**(k+1) from sqrt(2) 2**k on (the paper)",
+            value="halves of the value, rounded up: 2**(k+1) from 1.5 2**k on, the nearest power of two",
+        ),
+    ] = "logarithm"
+
+    citation = Citation(
+        "Miyashita et al. 2016",
+        "Convolutional Neural Networks using Logarithmic Data Representation",
+        "arXiv:1603.01025, section 3",
+    )
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Sign times the number of the power."""
+        size = np.minimum(np.abs(x), x.dtype.type(2.0**self.full_scale))  # an infinity has no exponent
+        k = nearest_exponent(size, SQRT2 if self.boundary == "logarithm" else 1.5)
+        number = np.clip(k - self.full_scale + 2**self.bits, 0, 2**self.bits - 1) * (size > 0)
+        codes = np.where(np.isnan(x), NAN_CODE, np.where(x < 0, -number, number))
+        return {"codes": codes.astype(np.int8)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The powers."""
+        codes = arrays["codes"].astype(np.int32)
+        powers = np.ldexp(1.0, np.abs(codes) + self.full_scale - 2**self.bits)
+        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+
+
+class INQ(Quantizer):
+    """Powers of two below the largest weight: 0 and sign(w) 2**n, n from n2 to n1.
+
+    n1 = floor(log2(4 max|W| / 3)), n2 = n1 + 1 - 2**(bits - 1) / 2. With neighbouring levels a < b (0 among them), w
+    becomes b where (a + b) / 2 <= |w| < 3 b / 2. Parts: ``exponent``, n1, int16; ``codes``, int8: 0, or the sign times
+    n - n2 + 1. Source: Zhou et al. 2017, arXiv:1702.03044, section 2.1. A tensor that holds NaN or an infinity is NaN.
+    """
+
+    bits: Annotated[int, Whole(3, 7)] = 5
+    parts = ("exponent", "codes")
+
+    citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, section 2.1")
+
+    @property
+    def lowest(self) -> int:
+        """n2 - n1."""
+        return 1 - 2 ** (self.bits - 2)
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The largest exponent, and sign times the number of the power."""
+        largest = tree_max(np.abs(x)).reshape(-1)
+        exponent = np.where(np.isfinite(largest) & (largest > 0), nearest_exponent(largest, 1.5), 0)
+        lowest = exponent + self.lowest
+        above_half = nearest_exponent(np.abs(x), 2.0) >= lowest - 1  # between zero and the lowest power
+        number = np.clip(nearest_exponent(np.abs(x), 1.5) - lowest + 1, above_half, 1 - self.lowest) * (x != 0)
+        codes = np.where(np.isfinite(largest).all() | (x.size == 0), np.where(x < 0, -number, number), NAN_CODE)
+        return {"exponent": exponent.astype(np.int16), "codes": codes.reshape(x.shape).astype(np.int8)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The powers."""
+        codes = arrays["codes"].astype(np.int32)
+        powers = np.ldexp(1.0, np.abs(codes) + int(arrays["exponent"][0]) + self.lowest - 1)
+        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+
+
+#: for each number of bits the exponents of each term besides zero; what is odd is as in the authors' code
+TERMS: dict[int, tuple[tuple[int, ...], ...]] = {
+    2: ((1, 2, 3),),
+    3: ((1, 2, 4), (3,)),
+    4: ((1, 3, 5), (2, 4, 6)),
+    5: ((1, 3, 6), (2, 4, 7), (5,)),
+    6: ((1, 4, 7), (2, 5, 8), (3, 6, 9)),
+}
+
+
+class APoT(Quantizer):
+    """Additive powers of two: a magnitude is a sum of terms, each 0 or one of its own powers of two.
+
+    Levels q = gamma (p_0 + p_1 + ...), p_i in {0, 2**-i, 2**-(i+n), ...}, gamma so that the largest is 1; x is about
+    alpha sign(x) q(|x| / alpha), clipped at 1. Parts: ``codes``, int8: sign times the level's number. Source: Li et al.
+    2020, arXiv:1909.13144, section 2.2; 3 and 5 bits as in the authors' code. A magnitude half-way between two
+    levels takes the lower one (the authors' code takes the one that comes first in a Python set). NaN has the code -128.
+    """
+
+    bits: Annotated[int, Whole(2, 6)] = 4
+    alpha: Positive = 1.0
+    clip_gradient: Annotated[
+        bool,
+        Flag("the gradient of what is clipped is 0 (the paper, and activations); else it passes (the code's weights)"),
+    ] = True
+
+    citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, section 2.2")
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """The magnitudes that can be had, ascending from 0 to 1, each one rounding from exact, in float64."""
+        terms = [(0.0, *(2.0**-e for e in exponents)) for exponents in TERMS[self.bits]]
+        sums = np.asarray(sorted({sum(chosen) for chosen in product(*terms)}))
+        return sums / sums[-1]
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Sign times the number of the nearest level."""
+        levels = self.levels.astype(x.dtype).astype(np.float64)
+        share = np.minimum(np.abs(x) / x.dtype.type(self.alpha), x.dtype.type(1)).astype(np.float64)
+        number = np.searchsorted((levels[1:] + levels[:-1]) / 2, share, side="left")
+        codes = np.where(np.isnan(x), NAN_CODE, np.where(x < 0, -number, number))
+        return {"codes": codes.astype(np.int8)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Level times alpha, in float64."""
+        codes = arrays["codes"].astype(np.int32)
+        number = np.where(codes == NAN_CODE, 0, np.abs(codes))
+        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * (self.levels[number] * self.alpha))
+
+    def gradients(self, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.floating]:
+        """dx and dalpha: g [|x| <= alpha], and the sum of g (q - x/alpha) inside, g sign(x) outside. Ibid., section 2.3."""
+        share = x / x.dtype.type(self.alpha)
+        outside = np.abs(share) > 1
+        unit = self.replace(alpha=1.0).decode(self.encode(x), x.shape).astype(x.dtype)
+        d_alpha = tree_sum(g * np.where(outside, np.sign(x), unit - share)).reshape(-1)[0]
+        return np.where(outside & self.clip_gradient, x.dtype.type(0), g), d_alpha

@@ -1,0 +1,106 @@
+"""What a candidate is, as a list of sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explanation, Identification
+from refgrad.oracle.recovery import Recovered
+from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table
+
+#: how many other names of the same are shown
+ALIASES = 4
+
+
+def sections(found: Identification) -> list[Section]:
+    """Everything that a person reads, most telling first; a section with nothing to say is left out."""
+    makers = (_headline, _formula, _values, _others, _nearest, _faults, _tried)
+    return [section for maker in makers for section in maker(found)]
+
+
+def headline(found: Identification) -> str:
+    """What the candidate is, in one line."""
+    best = found.best
+    if best is None:
+        what = "is nothing that I know" if found.outcome == UNKNOWN else "could not be judged"
+        return f"{found.outcome.upper()}: {found.candidate} {what}"
+    if best.model:
+        return f"{found.outcome.upper()}: {found.candidate} may be {best.title}, a model of error that fits much else"
+    rest = len(found.explanations) - 1
+    more = f", or one of {rest} more that fit as well" if found.outcome == AMBIGUOUS else ""
+    return f"{found.outcome.upper()}: {found.candidate} is {best.title}{more}"
+
+
+def reason(found: Identification) -> str:
+    """The counts that say so, in one line."""
+    best = found.best
+    if best is None:
+        return ""
+    text = f"0 of {best.total} values outside"
+    if best.kind != "none" and found.itself is not None:
+        text += f"; {found.itself.rule} itself: {found.itself.outside} outside"
+    return text
+
+
+def _headline(found: Identification) -> Iterator[Section]:
+    tone = {IDENTIFIED: GOOD, AMBIGUOUS: UNSURE, UNKNOWN: BAD}.get(found.outcome, UNSURE)
+    yield Section("", (headline(found),), tone=tone)
+    best = found.best
+    if best is not None:
+        lines = [reason(found)]
+        if best.sentence:
+            lines.insert(0, best.sentence.rstrip("."))
+        yield Section("Why", tuple(lines), tone=PLAIN)
+
+
+def _formula(found: Identification) -> Iterator[Section]:
+    if found.best is not None and found.best.formula:
+        yield Section("It computes", found.best.formula)
+
+
+def _values(found: Identification) -> Iterator[Section]:
+    if found.best is not None and found.best.recovered:
+        rows = tuple(_row(r) for r in found.best.recovered)
+        yield Section(
+            "Hyperparameters", table=Table(("name", "used", "claimed", "at least", "at most", "told by"), rows)
+        )
+
+
+def _row(r: Recovered) -> tuple[str, ...]:
+    used = f"{r.value!r}" if r.determined else "not determined"
+    return r.name, used, f"{r.claimed!r}", f"{r.low:.9g}", f"{r.high:.9g}", f"{r.output}'"
+
+
+def _others(found: Identification) -> Iterator[Section]:
+    if found.best is not None and found.best.aliases:
+        aliases = sorted(found.best.aliases, key=len)
+        more = (f"and {len(aliases) - ALIASES} more",) if len(aliases) > ALIASES else ()
+        yield Section("The same in real arithmetic", (*aliases[:ALIASES], *more))
+    if len(found.explanations) > 1:
+        lines = ["These explain what was seen too; they differ from it on other inputs:"]
+        lines += [_line(e) for e in found.explanations[1:]]
+        yield Section("Not told apart", tuple(lines), tone=UNSURE)
+
+
+def _line(e: Explanation) -> str:
+    return f"{e.title}{f': {e.sentence}' if e.sentence else ''}"
+
+
+def _nearest(found: Identification) -> Iterator[Section]:
+    if found.nearest:
+        rows = tuple((e.title, str(e.outside), str(e.total)) for e in found.nearest)
+        yield Section("The nearest", table=Table(("hypothesis", "outside", "of"), rows))
+
+
+def _faults(found: Identification) -> Iterator[Section]:
+    if found.faults:
+        yield Section("Faults", tuple(f"step {f.step}, {f.kind}: {f.message}" for f in found.faults), tone=BAD)
+
+
+def _tried(found: Identification) -> Iterator[Section]:
+    run = f"{found.steps} steps, {found.dtype}, seed {found.seed}, {found.mode}"
+    rules = found.claim or f"{len(found.rules)} rules"
+    pairs = [("tried", f"{found.hypotheses} hypotheses of {rules}"), ("run", run)]
+    yield Section("How it was found", pairs=tuple(pairs))
+    if found.notes:
+        yield Section("Notes", found.notes, tone=UNSURE)

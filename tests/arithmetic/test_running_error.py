@@ -1,0 +1,97 @@
+"""Corners of the error bounds, each found by an attack of tests/oracle/test_audit.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.arithmetic import running_error as bounds
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.optimizers import Adam
+from refgrad.oracle.judge import model_for
+from refgrad.oracle.policy import Policy
+from refgrad.tracing import free_values
+
+MODEL = model_for(Policy(), np.dtype(np.float32))
+LARGEST = MODEL.largest
+
+
+def product(*factors: np.ndarray) -> Bounded:
+    with np.errstate(all="ignore"):
+        return bounds.product(1, [Bounded(f) for f in factors], [], MODEL)
+
+
+@pytest.mark.parametrize("beside", [1.0, np.nan, np.inf])
+def test_a_number_is_judged_alike_whatever_stands_beside_it(beside: float) -> None:
+    """NaN beside them once hid the smallest and largest factor, and with them underflow and overflow."""
+    small = product(np.asarray([1e-30, beside]), np.asarray([1e-12, 1.0]))
+    assert small.bound()[0] >= 3 * 2.0**-149
+    large = product(np.asarray([1e30, beside]), np.asarray([1e30, 1.0]), np.asarray([1e-30, 1.0]))
+    assert large.bound()[0] == np.inf  # 1e60 on the way
+
+
+def test_divisors_may_overflow_before_they_divide() -> None:
+    """a / (b c), where b c overflows and the quotient does not."""
+    a, b = Bounded(np.asarray([1e10, 1e10])), Bounded(np.asarray([1e20, 1e18]))
+    with np.errstate(all="ignore"):
+        found = bounds.product(1, [a], [b, b], MODEL)
+    assert found.bound()[0] == np.inf
+    assert found.bound()[1] < 1e-31
+
+
+def test_a_sum_that_may_overflow_on_its_way_is_not_decided() -> None:
+    terms = [Bounded(np.asarray([x, 1.0])) for x in (0.9 * LARGEST, 0.9 * LARGEST, -0.9 * LARGEST)]
+    found = bounds.total([(1, t) for t in terms], None, MODEL)
+    assert found.bound()[0] == np.inf
+    assert found.bound()[1] < 1e-5
+    surely = bounds.total([(1, t) for t in terms[:2]], None, MODEL)
+    assert (surely.value[0], surely.bound()[0]) == (np.inf, 0.0)
+
+
+def test_the_interpolation_form_may_overflow() -> None:
+    rule = Adam()
+    plan = rule.plan((2,), 1)
+    big = np.asarray([0.7 * LARGEST, 1.0])
+    inputs = {"p": Bounded(np.zeros(2)), "g": Bounded(big), "m": Bounded(-big), "v": Bounded(np.zeros(2))}
+    free = free_values((2,), dict.fromkeys(rule.hosts(), 1.0))
+    scalars = [bounds.scalar(s, 0.0, MODEL) for s in plan.scalars(*free)]
+    with np.errstate(all="ignore"):
+        (branch,) = Enclosure(plan.graph, MODEL).branches(inputs, scalars, {})
+    assert branch.sets["m"].bound()[0] == np.inf
+    assert branch.sets["m"].bound()[1] < 1e-5
+
+
+def test_nothing_is_said_of_zero_over_zero_unless_both_are_exact() -> None:
+    zero, nearly = Bounded(np.zeros(1)), Bounded(np.zeros(1), np.full(1, MODEL.smallest_normal))
+    with np.errstate(all="ignore"):
+        exact = bounds.product(1, [zero], [zero], MODEL)
+        loose = bounds.product(1, [zero], [nearly], MODEL)
+    assert np.isnan(exact.value[0])
+    assert np.isfinite(loose.value[0])
+    assert loose.bound()[0] == np.inf
+
+
+@pytest.mark.parametrize("choose", [bounds.maximum, bounds.minimum])
+def test_what_may_have_overflowed_stays_open_in_an_extremum(choose: Any) -> None:
+    """In float64 the centre may overflow as well, and infinity minus infinity once stood for its bound."""
+    model = model_for(Policy(), np.dtype(np.float64))
+    one, huge = Bounded(np.ones(1)), Bounded(np.full(1, 1e200))
+    with np.errstate(all="ignore"):
+        maybe = bounds.product(1, [Bounded(huge.value, huge.value), huge], [], model)
+        large = Bounded(np.full(1, 0.9 * LARGEST))
+        surely = bounds.total([(1, large), (1, large)], None, MODEL)
+        assert choose(maybe, one, model).bound()[0] == np.inf
+        same = choose(surely, surely, MODEL)
+    assert (same.value[0], same.bound()[0]) == (np.inf, 0.0)
+
+
+def test_a_centre_that_underflowed_is_not_exact() -> None:
+    """0.1 times the smallest subnormal number, a power of two, is zero in float64 and not in truth."""
+    model = model_for(Policy(), np.dtype(np.float64))
+    found = bounds.product(1, [Bounded(np.full(1, 0.1)), Bounded(np.full(1, 5e-324))], [], model)
+    assert found.value[0] == 0.0
+    assert found.bound()[0] > 0.0
+    assert found.sure is None or not np.any(found.sure)

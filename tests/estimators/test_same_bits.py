@@ -1,0 +1,63 @@
+"""The literal body and the kernels of estimators, serial and on several threads, give the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refgrad.estimators.base import Estimator, level_shape
+from refgrad.rule import rules
+from tests.backends.test_same_bits import adversarial, bits
+
+#: named behaviours that every rule of a family shares: looked at in one rule of each
+SHARED = ("sign_at_zero", "sign_of_nan", "step_at_zero", "scalars")
+
+
+def estimators() -> list[Estimator]:
+    """Every rule, and every variant in what is its own."""
+    found = []
+    for name, cls in rules(Estimator).items():
+        assert issubclass(cls, Estimator)
+        shown = name in ("ClippedSTE", "FastSigmoid")
+        variants = [v for text, v in cls().variants() if shown or text.partition("=")[0] not in SHARED]
+        found += [cls(), *variants]
+    return found
+
+
+def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type) -> dict[str, np.ndarray]:
+    """Adversarial values for what has an element each, legal numbers for the rest."""
+    random = np.random.default_rng(3)
+    arrays = {"x": adversarial(random, shape, dtype), "cotangent": adversarial(random, shape, dtype)}
+    for name, level in rule.levels().items():
+        legal = rule.parameters[name].legal
+        low, high = max(legal.low, -1.0), min(legal.high, 2.0)
+        arrays[name] = random.uniform(low, high, level_shape(level, shape)).astype(dtype) * dtype(0.99)
+    ordinary = random.random(shape) < 0.5
+    arrays["x"] = np.where(ordinary, random.standard_normal(shape).astype(dtype), arrays["x"])
+    return arrays
+
+
+@pytest.mark.parametrize("rule", estimators(), ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
+    if dtype is np.float64 and rule != type(rule)():
+        pytest.skip("the variants' kernels are looked at in float32")
+    for shape in [(), (0,), (7, 3), (3, 5, 667)]:
+        given = inputs(rule, shape, dtype)
+        literal = {n: bits(a) for n, a in rule.both(backend="numpy", **given).items()}
+        for threads in (1, 3):
+            kernel = {n: bits(a) for n, a in rule.both(backend="numba", threads=threads, **given).items()}
+            assert kernel == literal, (shape, threads)
+
+
+@pytest.mark.parametrize("name", ["LSQ", "RSign", "ClippedSTE"])
+def test_value_and_gradients_alone_are_those_of_both(name: str) -> None:
+    rule = rules(Estimator)[name]()
+    assert isinstance(rule, Estimator)
+    given = inputs(rule, (5, 300), np.float32)
+    both = rule.both(**given)
+    cotangent = given.pop("cotangent")
+    for backend in ("numpy", "numba"):
+        assert bits(rule.evaluate(backend=backend, **given)) == bits(both["y"])
+        gradients = rule.differentiate(cotangent, backend=backend, **given)
+        assert {n: bits(a) for n, a in gradients.items()} == {n: bits(a) for n, a in both.items() if n != "y"}

@@ -1,0 +1,279 @@
+"""Rules around a rule: their equations in sixty digits, implementations that we did not write, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from mpmath import mpf
+
+import refgrad
+from refgrad import optimizers as o
+from refgrad.errors import ArgumentError
+from tests.optimizers.exact_tensors import Paper, check, gradients, larger, norm, root, smaller
+
+State = dict[str, Any]
+SGD = o.SGD(lr=0.1, momentum=0.9)
+
+
+def sgd(p: np.ndarray, g: np.ndarray, s: State, h: Any) -> np.ndarray:
+    s["buffer"] = h.inner_momentum * s["buffer"] + g
+    return p - h.inner_lr * s["buffer"]
+
+
+def lookahead(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    fast = sgd(p, g, s, h)
+    if t % int(h.k) == 0:
+        fast = s["slow"] = (1 - h.alpha) * s["slow"] + h.alpha * fast
+    return fast
+
+
+def lookahead_at_once(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    fast = sgd(p, g, s, h)
+    if t % int(h.k) == 1:
+        start = fast if t == 1 else s["slow"]
+        fast = s["slow"] = (1 - h.alpha) * start + h.alpha * fast
+    return fast
+
+
+def averaged(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    p = sgd(p, g, s, h)
+    s["average"] = h.decay * s["average"] + (1 - h.decay) * p
+    return p
+
+
+def by_value(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, larger(smaller(g, h.bound), -h.bound), s, h)
+
+
+def by_norm(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, g * min(mpf(1), h.max_norm / norm(g)) if norm(g) else g, s, h)
+
+
+def by_norm_padded(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, g * min(mpf(1), h.max_norm / (norm(g) + mpf(1e-6))), s, h)
+
+
+def adaptive(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, axis: int = 1) -> np.ndarray:
+    weights = larger(root((p * p).sum(axis, keepdims=True)), h.eps)
+    norms = root((g * g).sum(axis, keepdims=True))
+    factor = np.frompyfunc(lambda w, n: min(mpf(1), h.clipping * w / n) if n else mpf(1), 2, 1)(weights, norms)
+    return sgd(p, g * factor, s, h)
+
+
+def adaptive_columns(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return adaptive(p, g, s, t, h, 0)
+
+
+def normalized(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, g / norm(g), s, h)
+
+
+def non_negative(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return larger(sgd(p, g, s, h), mpf(0))
+
+
+def centralized(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    return sgd(p, g - np.mean(g, axis=1, keepdims=True), s, h)
+
+
+PAPERS: list[tuple[Any, Paper]] = [
+    (o.Lookahead(inner=SGD, k=2.0), lookahead),
+    (o.Lookahead(inner=SGD, k=2.0, alpha=0.8, sync="at_once"), lookahead_at_once),
+    (o.AveragedWeights(inner=SGD, decay=0.9), averaged),
+    (o.ClipByValue(inner=SGD, bound=0.5), by_value),
+    (o.ClipByNorm(inner=SGD), by_norm),
+    (o.ClipByNorm(inner=SGD, division="padded"), by_norm_padded),
+    (o.ClipByGlobalNorm(inner=SGD, max_norm=0.5), by_norm),
+    (o.ClipByGlobalNorm(inner=SGD, division="padded"), by_norm_padded),
+    (o.AdaptiveClip(inner=SGD, clipping=0.1), adaptive),
+    (o.AdaptiveClip(inner=SGD, clipping=0.5, eps=1.5, units="column"), adaptive_columns),
+    (o.Centralize(inner=SGD), centralized),
+    (o.NormalizedGradient(inner=SGD), normalized),
+    (o.NonNegative(inner=SGD), non_negative),
+]
+
+
+@pytest.mark.parametrize(("rule", "paper"), PAPERS, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_the_graph_is_the_papers_equations(rule: Any, paper: Paper) -> None:
+    """A gradient of zero has no direction to be normalized to."""
+    grads = gradients((3, 4), 4)[:2] if isinstance(rule, o.NormalizedGradient) else None
+    check(rule, paper, grads=grads)
+
+
+def test_wrappers_compose() -> None:
+    """The inner rule's numbers, state and branches are all there, however deep."""
+    rule = o.Lookahead(inner=o.Lookahead(inner=o.ClipByValue(inner=o.RAdam(lr=0.5), bound=0.1), k=2.0), k=3.0)
+    assert list(rule.slots()) == ["slow", "inner_slow", "m", "v"]
+    assert rule.numbers()["inner_inner_inner_lr"] == 0.5
+    p, q, fast = (np.linspace(-1, 1, 7, dtype=np.float32) for _ in range(3))
+    state, plain = rule.init(p), o.RAdam(lr=0.5).init(q)
+    slow, inner_slow = p, p
+    for t in range(1, 9):
+        g = np.cos(np.arange(7, dtype=np.float32) + np.float32(t))
+        p, state = rule.step(p, g, state, backend="numba" if t % 2 else "numpy")
+        fast, plain = o.RAdam(lr=0.5).step(fast, np.clip(g, np.float32(-0.1), np.float32(0.1)), plain)
+        if t % 2 == 0:
+            fast = inner_slow = inner_slow + np.float32(0.5) * (fast - inner_slow)
+        if t % 3 == 0:
+            fast = slow = slow + np.float32(0.5) * (fast - slow)
+        assert np.array_equal(p, fast)
+
+
+def test_the_norm_of_a_tree_is_of_all_its_leaves() -> None:
+    rule = o.ClipByGlobalNorm(inner=o.SGD(lr=1.0), max_norm=1.0)
+    p = {"a": np.zeros(1, np.float32), "b": np.zeros((1, 1), np.float32)}
+    g = {"a": np.full(1, 3.0, np.float32), "b": np.full((1, 1), 4.0, np.float32)}
+    new, _ = rule.step(p, g, rule.init(p))
+    factor = np.float32(1) / np.float32(5)
+    assert new["a"][0] == -np.float32(3) * factor
+    assert new["b"][0, 0] == -np.float32(4) * factor
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"Lookahead\.inner is 3; legal: a rule such as AdamW"):
+        o.Lookahead(inner=3)
+    with pytest.raises(ArgumentError, match=r"inner is 'LAMB\(\)'; legal: a rule whose elements do not see"):
+        o.ClipByGlobalNorm(inner=o.LAMB())
+    with pytest.raises(ArgumentError, match=r"Lookahead\.k is 0"):
+        o.Lookahead(k=0)
+
+
+def test_names() -> None:
+    assert str(o.Lookahead(inner=o.SGD(lr=0.5))) == "Lookahead(inner=SGD(lr=0.5))"
+    assert hash(o.Lookahead()) == hash(o.Lookahead(inner=o.AdamW()))
+
+
+ADAMW = o.AdamW(lr=0.1, weight_decay=0.1)
+
+
+def optax_lookahead(optax: Any, inner: Any) -> Any:
+    """optax keeps fast and slow weights as one tree of parameters; here the slow ones are state."""
+    transform = optax.lookahead(inner, sync_period=2, slow_step_size=0.5)
+
+    def init(params: Any) -> Any:
+        pair = optax.LookaheadParams.init_synced(params)
+        return pair.slow, transform.init(pair)
+
+    def update(grads: Any, state: Any, params: Any = None) -> Any:
+        import jax
+
+        pair = optax.LookaheadParams(fast=params, slow=state[0])
+        updates, inner_state = transform.update(grads, state[1], pair)
+        new = optax.apply_updates(pair, updates)
+        return jax.tree.map(lambda a, b: a - b, new.fast, params), (new.slow, inner_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+OPTAX: list[tuple[Any, Callable[[Any, Any], Any]]] = [
+    (o.ClipByValue(inner=ADAMW, bound=0.5), lambda x, inner: x.chain(x.clip(0.5), inner)),
+    (o.ClipByGlobalNorm(inner=ADAMW, max_norm=0.5), lambda x, inner: x.chain(x.clip_by_global_norm(0.5), inner)),
+    (
+        o.AdaptiveClip(inner=ADAMW, clipping=0.1, units="column"),
+        lambda x, inner: x.chain(x.adaptive_grad_clip(0.1), inner),
+    ),
+    (o.Centralize(inner=ADAMW), lambda x, inner: x.chain(x.centralize(), inner)),
+    (o.Lookahead(inner=ADAMW, k=2.0), optax_lookahead),
+    (o.NormalizedGradient(inner=ADAMW), lambda x, inner: x.chain(x.contrib.normalize(), inner)),
+    (o.NonNegative(inner=ADAMW), lambda x, inner: x.chain(inner, x.keep_params_nonnegative())),
+]
+
+
+@pytest.mark.parametrize(("rule", "build"), OPTAX, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_optax(rule: Any, build: Callable[[Any, Any], Any]) -> None:
+    optax = pytest.importorskip("optax")
+    candidate = build(optax, optax.adamw(0.1, weight_decay=0.1))
+    refgrad.verify(candidate, rule.replace(scalars="float32"), policy={"subnormals": "either"}).raise_if_wrong()
+
+
+def torch_wrapped(act: Callable[[Any, list[Any]], None]) -> Any:
+    """torch's AdamW on copies of the gradients, which are first changed as its users do."""
+    torch = pytest.importorskip("torch")
+
+    class Wrapped(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            params = [p for group in self.param_groups for p in group["params"]]
+            for p in params:
+                p.grad = p.grad.clone()
+            act(torch, params)
+            return super().step(closure)
+
+    return lambda params: Wrapped(params, lr=0.1, weight_decay=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "act"),
+    [
+        (
+            o.ClipByGlobalNorm(inner=ADAMW, max_norm=0.5, division="padded"),
+            lambda torch, params: torch.nn.utils.clip_grad_norm_(params, 0.5),
+        ),
+        (
+            o.ClipByNorm(inner=ADAMW, max_norm=0.5, division="padded"),
+            lambda torch, params: [torch.nn.utils.clip_grad_norm_([p], 0.5) for p in params],
+        ),
+        (o.ClipByValue(inner=ADAMW, bound=0.5), lambda torch, params: torch.nn.utils.clip_grad_value_(params, 0.5)),
+    ],
+    ids=lambda x: str(x) if isinstance(x, refgrad.optimizers.SGD) else "",
+)
+def test_torch_clipping(rule: Any, act: Any) -> None:
+    pytest.importorskip("torch")
+    refgrad.verify(torch_wrapped(act), rule).raise_if_wrong()
+
+
+def test_torchs_clipping_is_padded() -> None:
+    """A bound of 1e-6 leaves two thirds of it: 1e-6 is added to the norm."""
+    torch = pytest.importorskip("torch")
+    p = torch.zeros(1)
+    p.grad = torch.full((1,), 1e-6)
+    torch.nn.utils.clip_grad_norm_([p], 1e-6)
+    assert 0.4e-6 < float(p.grad) < 0.6e-6
+
+
+def test_torchs_average_of_weights() -> None:
+    torch = pytest.importorskip("torch")
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+
+    class Averaged(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self.state[p].setdefault("average", p.detach().clone()) if "average" in self.state[p] else None
+            kept = {p: self.state[p].pop("average", p.detach().clone()) for g in self.param_groups for p in g["params"]}
+            super().step(closure)
+            for p, mean in kept.items():
+                average([mean], [p.detach()], 1)
+                self.state[p]["average"] = mean
+
+    def build(params: Any) -> Any:
+        return Averaged(params, lr=0.1, weight_decay=0.1)
+
+    refgrad.verify(build, o.AveragedWeights(inner=ADAMW, decay=0.9)).raise_if_wrong()
+
+
+@pytest.mark.parametrize(
+    ("package", "rule"),
+    [
+        ("torch_optimizer", o.Lookahead(inner=ADAMW, k=2.0, alpha=0.5, sync="at_once")),
+        ("pytorch_optimizer", o.Lookahead(inner=ADAMW, k=2.0, alpha=0.5)),
+    ],
+)
+def test_lookahead_of_packages(package: str, rule: Any) -> None:
+    torch = pytest.importorskip("torch")
+    module = pytest.importorskip(package, reason=f"{package} is not installed")
+
+    class Wrapped(torch.optim.Optimizer):
+        """The package's wrapper with the state where it is looked for."""
+
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {})
+            inner = torch.optim.AdamW(self.param_groups[0]["params"], lr=0.1, weight_decay=0.1)
+            self._wrapper = module.Lookahead(inner, k=2, alpha=0.5)
+
+        def step(self, closure: Any = None) -> Any:
+            return self._wrapper.step(closure)
+
+    refgrad.verify(lambda params: Wrapped(params), rule).raise_if_wrong()

@@ -1,0 +1,63 @@
+"""Every rule in the registry, its named variants, and adversarial numbers: what the oracle's own tests run over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs, generate
+from refgrad.rule import Range, rules
+
+
+def shipped() -> list[Optimizer]:
+    """Every optimizer of the registry with its defaults."""
+    return [cls() for cls in rules(Optimizer).values() if cls.__module__.startswith("refgrad.")]
+
+
+def named(rule: Optimizer) -> list[Optimizer]:
+    """A rule and every rule that differs from it in one named behaviour."""
+    return [rule, *(variant for _, variant in rule.variants())]
+
+
+def exercised(rule: Optimizer) -> Optimizer:
+    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like."""
+    zeros = [n for n, value in rule.numbers().items() if value == 0.0]
+    return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal().get(n), Range) and 0.1 in r})
+
+
+def adversarial(random: np.random.Generator, dtype: Any, shape: tuple[int, ...], top: float = 1.0) -> np.ndarray:
+    """Ordinary numbers, numbers of every exponent of the format, and zeros, subnormals and ties among them.
+
+    ``top`` is the power of the largest number that is the largest here.
+    """
+    facts = dtypes.format_of(dtype)
+    lowest, highest = np.log2(facts.smallest_subnormal), np.log2(facts.largest) * top
+    whole = np.exp2(random.uniform(lowest, highest, shape)) * random.choice([-1.0, 1.0], shape)
+    special = random.choice([0.0, -0.0, 1.0, -1.0, 0.5, facts.smallest_subnormal, facts.smallest_normal], shape)
+    kind = random.integers(0, 3, shape)
+    return np.choose(kind, [random.standard_normal(shape), whole, special]).astype(dtype)
+
+
+def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
+    """Two leaves of 2048 elements: rows of the families that `verify` generates, and of adversarial numbers.
+
+    One leaf for a rule that couples its parameters; and where there is a norm, whose overflow is the whole tensor's, no
+    number whose square overflows.
+    """
+    top = 0.4 if rule.plan((1, 1), 1).graph.reductions() else 1.0
+    base = generate(steps, "float32", seed)
+    random = np.random.Generator(np.random.Philox(seed + 1))
+
+    def leaves(arrays: Any) -> list[np.ndarray]:
+        normal, scaled, edges = (a[:32, :32] for a in arrays)
+        return [
+            np.concatenate([normal, scaled]),
+            np.concatenate([edges, adversarial(random, np.float32, (32, 32), top)]),
+        ]
+
+    joined = (lambda arrays: [np.concatenate(arrays)]) if rule.scope == "tree" else list
+    names = ["both"] if rule.scope == "tree" else ["ordinary", "edges"]
+    return Inputs(joined(leaves(base.p)), [joined(leaves(g)) for g in base.g], names, seed)

@@ -1,0 +1,26 @@
+"""docs/rules.md names every rule and every variant; ``python -m refgrad.report.rules_page > docs/rules.md`` renews it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refgrad.report import rules_page
+from refgrad.rule import Rule, rules
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(
+    "cls", [c for c in rules().values() if c.__module__.startswith("refgrad.")], ids=lambda c: c.__name__
+)
+def test_the_page_names_the_rule_and_its_variants(cls: type[Rule]) -> None:
+    text = (DOCS / "rules.md").read_text()
+    assert f"| `{cls.__name__}` | {rules_page.cell(str(cls.citation))} |" in text
+    missing = [row for row in rules_page.variant_rows(cls) if row not in text]
+    assert not missing, f"docs/rules.md lacks {missing}; run python -m refgrad.report.rules_page > docs/rules.md"
+
+
+def test_a_text_with_bars_and_line_breaks_fits_into_a_cell() -> None:
+    assert rules_page.cell("|x|\n  is one") == "\\|x\\| is one"

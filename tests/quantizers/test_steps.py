@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_an_enclosure_takes_both_ends_and_nothing_between() -> None:
     plan = plan_for(rule, 2, free_values((1, 4), {}))
     middle = (rule.table()[10] + rule.table()[11]) / 2
     x = np.asarray([[3.0, 3.0 * middle, 0.0, -1.0]])
-    model = model_for(Policy(), np.dtype(np.float32))
+    model = replace(model_for(Policy(), np.dtype(np.float32)), exact_scaling=True)
     one = [Bounded(np.asarray(1.0))] * len(plan.graph.scalars())
     seen = {
         round(float(b.sets["codes"].value[0, 1]), 6)
@@ -94,7 +95,7 @@ def test_an_enclosure_takes_both_ends_and_nothing_between() -> None:
 
 
 def test_a_power_of_two_is_no_rounding() -> None:
-    model: Model = model_for(Policy(), np.dtype(np.float32))
+    model: Model = replace(model_for(Policy(), np.dtype(np.float32)), exact_scaling=True)
     x, half, third = (Bounded(np.asarray(v)) for v in (1.1, 0.5, 3.0))
     assert product(1, [x], [half], model).bound() == 0
     assert product(1, [x, half], [], model).bound() == 0
@@ -102,5 +103,6 @@ def test_a_power_of_two_is_no_rounding() -> None:
     assert product(1, [half], [third], model).bound() > 0
     tiny = Bounded(np.asarray(1.5 * model.smallest_normal))
     assert product(1, [tiny, half], [], model).bound() > 0
+    assert product(1, [x], [half], replace(model, exact_scaling=False)).bound() > 0
     near = Bounded(np.asarray(1.1), np.asarray(1e-9))
     assert product(1, [near], [half], model).bound() > 0

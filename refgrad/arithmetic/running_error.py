@@ -72,6 +72,8 @@ class Model:
     scalar_roundings: int
     any_order: bool
     flushes: bool
+    #: whether a product with a power of two counts as exact; not so for approximate multiplications and divisions
+    exact_scaling: bool = False
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
@@ -212,8 +214,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
     error, reach, least = _partial_products(error, above, below, high, low, model)
-    if operations == 1:
-        error = np.where(_only_scales(above, below, value, model), 0.0, error)
+    if operations == 1 and model.exact_scaling:
+        error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)

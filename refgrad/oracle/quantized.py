@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -194,7 +194,9 @@ def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy
     layout = rule.layout(x.shape)
     if not x.size:
         return {}
-    model = model_for(policy, x.dtype)
+    model = replace(
+        model_for(policy, x.dtype), exact_scaling=True
+    )  # scales are powers of two so that nothing is rounded
     with np.errstate(all="ignore"):
         rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
         free = free_values(rows["x"].shape, {})

@@ -1,6 +1,6 @@
 """Quantizers against others on the same array, interleaved in one run: `python -m tests.benchmarks.quantizers`.
 
-Medians of nine rounds at 4194304 elements; a ratio above one says how many times faster this package is. What is not
+Medians of seven rounds at 4194304 elements; a ratio above one says how many times faster this package is. What is not
 installed is left out.
 """
 
@@ -20,7 +20,7 @@ from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.backends import crew
 from refgrad.quantizers import NF4, Blockwise
 
-SIZE, ROUNDS = 1 << 22, 9
+SIZE, ROUNDS = 1 << 22, 7
 Call = Callable[[], Any]
 
 

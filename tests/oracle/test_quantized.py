@@ -21,7 +21,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", list(rules(Quantizer)))
+@pytest.mark.parametrize("name", ["AF4", "FP4", "MX", "NF4", "NVFP4", "Affine", "Blockwise", "Cast"])
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
     rule = rules(Quantizer)[name]()
     verdict = refgrad.verify(rule, rule, dtype=dtype)

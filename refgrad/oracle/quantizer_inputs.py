@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
 from refgrad.oracle.cases import Cases
 from refgrad.quantizers.base import Quantizer
 
@@ -12,7 +13,7 @@ SHAPE = (24, 256)
 
 
 def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
-    """One case a family; all numbers are finite."""
+    """One case a family that the rule takes; all numbers are finite."""
     random = np.random.Generator(np.random.Philox(seed))
     facts = dtypes.format_of(dtype)
     normal = random.standard_normal(SHAPE)
@@ -35,7 +36,17 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
         families = {name: np.abs(x) for name, x in families.items()}
     largest = facts.largest / 2
     cast = [dtypes.round_to(np.clip(x, -largest, largest), dtype).astype(dtype) for x in families.values()]
-    return Cases([{"x": x} for x in cast], list(families), seed)
+    kept = [(name, x) for name, x in zip(families, cast, strict=True) if _takes(rule, x)]
+    return Cases([{"x": x} for _, x in kept], [name for name, _ in kept], seed)
+
+
+def _takes(rule: Quantizer, x: np.ndarray) -> bool:
+    """Whether a rule takes an array; one of blocks, or of matrices, refuses some shapes."""
+    try:
+        rule.quantize(x)
+    except ArgumentError:
+        return False
+    return True
 
 
 def _ties(random: np.random.Generator) -> np.ndarray:

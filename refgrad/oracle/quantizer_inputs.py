@@ -13,7 +13,7 @@ SHAPE = (24, 256)
 
 
 def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
-    """One case a family that the rule can cut into groups; all numbers are finite."""
+    """One case a family that the rule takes; all numbers are finite."""
     random = np.random.Generator(np.random.Philox(seed))
     facts = dtypes.format_of(dtype)
     normal = random.standard_normal(SHAPE)
@@ -36,12 +36,12 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
         families = {name: np.abs(x) for name, x in families.items()}
     largest = facts.largest / 2
     cast = [dtypes.round_to(np.clip(x, -largest, largest), dtype).astype(dtype) for x in families.values()]
-    fit = [(name, x) for name, x in zip(families, cast, strict=True) if _accepts(rule, x)]
-    return Cases([{"x": x} for _, x in fit], [name for name, _ in fit], seed)
+    kept = [(name, x) for name, x in zip(families, cast, strict=True) if _takes(rule, x)]
+    return Cases([{"x": x} for _, x in kept], [name for name, _ in kept], seed)
 
 
-def _accepts(rule: Quantizer, x: np.ndarray) -> bool:
-    """Whether the rule can cut an array into groups."""
+def _takes(rule: Quantizer, x: np.ndarray) -> bool:
+    """Whether a rule takes an array; one of blocks, or of matrices, refuses some shapes."""
     try:
         rule.quantize(x)
     except ArgumentError:

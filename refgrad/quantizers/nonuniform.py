@@ -114,7 +114,8 @@ class N2UQWeights(FewValues):
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """s, and codes."""
         scale = ((2**self.bits - 1) / 2 ** (self.bits - 1)) * mean(np.abs(x))
-        return scale, step((np.minimum(np.maximum(x / scale, -1.0), 1.0) + 1.0) * self.half, Integer())
+        share = x / np.where(scale == 0, 1.0, scale)
+        return scale, step((np.minimum(np.maximum(share, -1.0), 1.0) + 1.0) * self.half, Integer())
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """The levels."""

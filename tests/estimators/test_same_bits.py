@@ -23,7 +23,8 @@ def estimators() -> list[Estimator]:
         assert issubclass(cls, Estimator)
         shown = name in ("ClippedSTE", "FastSigmoid")
         variants = [v for text, v in cls().variants() if shown or text.partition("=")[0] not in SHARED]
-        found += [cls(), *variants]
+        # each cosine more is compiled once more
+        found += [cls(terms=2) if name == "FDA" else cls(), *variants]
     return found
 
 
@@ -43,7 +44,7 @@ def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type) -> dict[str, np
 @pytest.mark.parametrize("rule", estimators(), ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
-    if dtype is np.float64 and rule != type(rule)():
+    if dtype is np.float64 and "=" in str(rule):
         pytest.skip("the variants' kernels are looked at in float32")
     if dtype is np.float64 and type(rule).__name__ in REPEATED:
         pytest.skip("its functions are looked at in another rule's float64 kernel")

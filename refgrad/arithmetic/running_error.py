@@ -214,7 +214,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
     error, reach, least = _partial_products(error, above, below, high, low, model)
-    if operations == 1 and model.exact_scaling:
+    if model.exact_scaling:
         error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
     for b in above:
         if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
@@ -237,14 +237,13 @@ def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tu
 
 
 def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
-    """Where one of two exact factors is a power of two, and the result is a normal number: nothing is rounded.
-
-    A result of zero may have underflowed in float64 itself; that of an exact zero is seen to by the caller.
-    """
-    known = [b.bound() == 0.0 for b in (*above, *below)]
+    """Where all factors are exact, all but one of them powers of two, and the result is a normal number or zero."""
     powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
-    power = powers[1] if below else powers[0] | powers[1]
-    return known[0] & known[1] & power & (np.abs(value) >= model.smallest_normal)
+    others = sum((~power).astype(np.int8) for power in powers[: len(above)])
+    known = np.asarray(True)
+    for fact in (*(b.bound() == 0.0 for b in (*above, *below)), *powers[len(above) :]):
+        known = known & fact
+    return known & (others <= 1) & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
 
 
 def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:

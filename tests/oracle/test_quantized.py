@@ -71,11 +71,9 @@ def test_the_way_back_is_judged_given_the_codes() -> None:
 def test_a_departure_is_named() -> None:
     pair = (programs.affine, programs.affine_back)
     verdict = refgrad.verify(pair, Affine(), options={"before": True}, shrink=False)
-    assert verdict.explanation is not None
-    assert verdict.explanation.name == "zero_point_added=before"
+    assert "zero_point_added=before" in {d.name for d in verdict.departures if d.explains}
     away = refgrad.verify(pair, Affine(), options={"away": True}, shrink=False)
-    assert away.explanation is not None
-    assert away.explanation.name == "ties=away"
+    assert "ties=away" in {d.name for d in away.departures if d.explains}
 
 
 def test_the_counterexample_is_small_and_fails_again() -> None:

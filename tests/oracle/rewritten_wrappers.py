@@ -16,7 +16,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.ClipByNorm(), "scaled(g, self)", "scaled(g, self) * 0.5"),
     (o.ClipByGlobalNorm(), "scaled(g, self)", "g"),
     (o.AdaptiveClip(), "g_norm > most", "g_norm < most"),
-    (o.AdaptiveClip(), "np.maximum(np.sqrt(tree_sum(p * p, over)), self.eps)", "np.sqrt(tree_sum(p * p, over))"),
+    (o.AdaptiveClip(eps=1e3), "np.maximum(np.sqrt(tree_sum(p * p, over)), self.eps)", "np.sqrt(tree_sum(p * p, over))"),
     (o.Centralize(), 'length(p, "row")', "length(p)"),
 ]
 

@@ -109,6 +109,7 @@ def main() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
+@click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 @click.option(
     "--time-limit",
     default=60.0,
@@ -129,6 +130,7 @@ def verify(
     policy: tuple[str, ...],
     as_json: bool,
     no_shrink: bool,
+    no_explain: bool,
     time_limit: float,
     laws: bool,
 ) -> int:
@@ -149,6 +151,7 @@ def verify(
         options=given,
         state_names=stated,
         shrink=not no_shrink,
+        explain=not no_explain,
         time_limit=time_limit,
     )
     reports = _laws(target, claim, dtype, seed, declared, given) if laws else ()

@@ -143,6 +143,10 @@ def _finding(cases: Cases, number: int, name: str, judged: j.Judged, seen: np.nd
     return Finding(number, name, cases.name(number - 1), index, str(seen.dtype), value, truth, low, high, ulps, at)
 
 
+def _departures(claim: _Claim, record: _Record) -> tuple[v.Departure, ...]:
+    return known.departures(claim.rule, claim.request.policy, lambda c, p: claim.rejudge(record, c, p))
+
+
 def _verdict(claim: _Claim, record: _Record) -> Verdict:
     request, policy = claim.request, claim.request.policy
     outcome = claim.judge(record, claim.rule, policy)
@@ -163,7 +167,7 @@ def _verdict(claim: _Claim, record: _Record) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=known.departures(claim.rule, policy, lambda c, p: claim.rejudge(record, c, p)) if wrong else (),
+        departures=_departures(claim, record) if wrong and request.explain else (),
         counterexample=counterexample,
         reproduce=_reproduce(claim, record.cases, counterexample),
         tightest=outcome.tightest,

@@ -183,7 +183,7 @@ def _verdict(request: Request, rule: Mask, run: _Run) -> Verdict:
         counts=counts,
         first=first,
         faults=tuple(faults),
-        departures=_departures(request, rule, run, done) if wrong else (),
+        departures=_departures(request, rule, run, done) if wrong and request.explain else (),
         counterexample=None if least is None else _counterexample(least),
         reproduce=_reproduce(request, rule, run, least),
         environment=environment(),

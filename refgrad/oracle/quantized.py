@@ -281,6 +281,10 @@ def _finding(cases: Cases, number: int, name: str, judged: Judged, values: np.nd
     )
 
 
+def _departures(claim: _Claim, record: _Record) -> tuple[v.Departure, ...]:
+    return known.departures(claim.rule, claim.request.policy, lambda c, p: claim.rejudge(record, c, p))
+
+
 def _verdict(claim: _Claim, record: _Record) -> Verdict:
     request, policy = claim.request, claim.request.policy
     try:
@@ -305,7 +309,7 @@ def _verdict(claim: _Claim, record: _Record) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=known.departures(claim.rule, policy, lambda c, p: claim.rejudge(record, c, p)) if wrong else (),
+        departures=_departures(claim, record) if wrong and request.explain else (),
         counterexample=None if least is None else _counterexample(least),
         reproduce=_reproduce(claim, record.cases, least),
         tightest=outcome.tightest,

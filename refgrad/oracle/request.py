@@ -26,4 +26,5 @@ class Request:
     options: Mapping[str, Any]
     state_names: Any
     shrink: bool
+    explain: bool
     time_limit: float

@@ -45,7 +45,7 @@ def judge(request: Request) -> Verdict:
     inputs = request.inputs
     if inputs is None:
         inputs = generate(request.steps, request.dtype, request.seed, rule)
-    return _verdict(claim, claim.drive(inputs), request.shrink)
+    return _verdict(claim, claim.drive(inputs), request)
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class _Claim:
             return False
 
 
-def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
+def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     outcome = claim.judge(record)
     wrong = outcome.first is not None
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
     counterexample = None
-    if wrong and shrink and outcome.failing is not None:
+    if wrong and request.shrink and outcome.failing is not None:
         counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
     return Verdict(
         outcome=result,
@@ -94,7 +94,7 @@ def _verdict(claim: _Claim, record: Record, shrink: bool) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=_departures(claim, record) if wrong else (),
+        departures=_departures(claim, record) if wrong and request.explain else (),
         counterexample=counterexample,
         reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,

@@ -37,6 +37,7 @@ def verify(
     options: Mapping[str, Any] | None = None,
     state_names: Mapping[str, str] | None = None,
     shrink: bool = True,
+    explain: bool = True,
     time_limit: float = TIME_LIMIT,
 ) -> Verdict:
     """Judge a candidate against a rule, step by step, from the candidate's own previous state.
@@ -55,6 +56,7 @@ def verify(
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.
         shrink: look for the smallest failing input.
+        explain: look for what a candidate that fails is instead; the costliest part of a failing verdict.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
 
@@ -81,6 +83,7 @@ def verify(
         options=dict(options or {}),
         state_names=state_names,
         shrink=shrink,
+        explain=explain,
         time_limit=check_time_limit(time_limit),
     )
     return importlib.import_module(JUDGES[rule.kind]).judge(request)

@@ -17,7 +17,7 @@ from refgrad.rule import rules
 #: the largest of three are taken from their sum one after the other, which rounds otherwise where all signs are changed
 LAWLESS = {"SGDW(decay='constant')", "RM3(median='difference')"}
 ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
-RULES = [rule for rule in ALL if str(rule) not in LAWLESS]
+RULES = [rule for rule in ALL if str(rule) not in LAWLESS and "odd" not in rule.exempt()]
 ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.reductions()]
 
 

@@ -8,7 +8,7 @@ from refgrad import optimizers as o
 
 MUTANTS: list[tuple[Any, ...]] = [
     (o.MADGRAD(), "* np.sqrt(t)", "* 1.0"),
-    (o.MADGRAD(), "1 / 3", "1 / 2"),
+    (o.MADGRAD(), "t / (3 * t)", "t / (2 * t)"),
     (o.MADGRAD(), "square + weight * g * g", "square + weight * weight * g * g"),
     (o.ASGD(lambd=0.1), "(1 - self.lambd * eta) * p - eta * g", "(1 - self.lambd * self.lr) * p - self.lr * g"),
     (o.ASGD(t0=3.0), "average + mu * (p - average)", "1.0 * p"),

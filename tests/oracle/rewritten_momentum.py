@@ -47,7 +47,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     ),
     (o.Adan(), "ahead = g + share * change", "ahead = g + change"),
     (o.Adan(start="corrected"), "m_diff / (1 - self.beta2**t)", "m_diff"),
-    (o.Adan(**DECAYED), "/ (1 + self.lr * self.weight_decay)", "* (1 - self.lr * self.weight_decay)"),
+    (o.Adan(lr=0.1, **DECAYED), "/ (1 + self.lr * self.weight_decay)", "* (1 - self.lr * self.weight_decay)"),
     (o.AdEMAMix(), "alpha * m_slow", "alpha * m_slow / (1 - beta3**t)"),
     (o.AdEMAMix(), "(1 - beta3) * g", "g"),
     (o.AdEMAMix(warmup=5.0), "part * self.alpha", "self.alpha", "_schedules"),

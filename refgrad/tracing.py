@@ -90,7 +90,10 @@ def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
 
 def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
     """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
-    lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
+    if len(shape) == 1:  # the common case, at each step of each parameter
+        lengths: tuple[float, ...] = (float(shape[0]), 1.0, float(shape[0]))
+    else:
+        lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
     return (*map(float, hosts.values()), *lengths)
 
 

@@ -100,6 +100,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         "options": {"fused": True, "name": "x"},
         "state_names": {"m": "my_buffer"},
         "shrink": False,
+        "explain": True,
         "time_limit": 60.0,
     }
 

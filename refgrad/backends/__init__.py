@@ -8,6 +8,7 @@ runners give the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,17 @@ def _numba(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray]
     numba_backend.run(plan, free, arrays, threads)
 
 
-def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
-    """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
+@cache
+def _compiled() -> Any:
+    """The backend of kernels: an import statement at each step would take as long as the step's other checks."""
     from refgrad.backends import numba_backend
 
+    return numba_backend
+
+
+def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
+    """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
+    numba_backend = _compiled()
     p = arrays[plan.rule.primary]
     if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p.dtype):
         numba_backend.run(plan, free, arrays, threads)

@@ -85,7 +85,9 @@ def _small(node: Node, at: str) -> str:
 
 def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
     """Elements from ``first`` to ``last``, each output stored."""
-    return _elements(sweep, [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype)
+    return _elements(
+        sweep, [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype
+    )
 
 
 def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:

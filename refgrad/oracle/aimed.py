@@ -66,9 +66,9 @@ def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generat
 
 
 def _table(random: np.random.Generator) -> np.ndarray:
-    """Rows like those of x: some twice, some with the other sign, so that some are equally far from what they stand for."""
+    """Rows like those of x: some twice, so that they are equally far from everything, and some with the other sign."""
     rows = random.standard_normal((4, *SHAPE[1:]))
-    return np.concatenate([rows, -rows[:2], rows[:2], np.zeros_like(rows[:1])])
+    return np.concatenate([rows, -rows[:2], rows[:2]])
 
 
 def _legal(values: np.ndarray, legal: Range) -> np.ndarray:

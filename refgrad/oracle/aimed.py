@@ -89,7 +89,11 @@ def _cotangent(random: np.random.Generator) -> np.ndarray:
 def _ordinary(
     rule: Estimator, parameters: Mapping[str, np.ndarray], random: np.random.Generator, facts: dtypes.Format
 ) -> np.ndarray:
-    return random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    values = random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    # a maximum over all that is saturated would be one
+    return (
+        values / 16 if any(n.op == "max" and n.attribute == "tensor" for n in rule.plan((1, 1)).graph.nodes) else values
+    )
 
 
 def _scaled(

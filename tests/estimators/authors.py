@@ -97,8 +97,10 @@ def rbnn_code(folder: Path) -> Any:
 
 def reste(folder: Path) -> Iterator[Case]:
     code = modules(folder / "model/binary_module/binarized_modules.py", estimator="ReSTE", a32=False)
-    yield "ReSTE", code.Binary_ReSTE, e.ReSTE(sign_at_zero="zero")
-    yield "ReSTE, o = 2", code.Binary_ReSTE, e.ReSTE(o=2.0, sign_at_zero="zero")
+    for o in (3.0, 2.0, 1.0):
+        number = torch.tensor(o)
+        apply = lambda x, held=number: code.Binary_ReSTE.apply(x, torch.tensor(1.5), held)  # noqa: E731
+        yield f"ReSTE, o = {o}", apply, e.ReSTE(o=o, sign_at_zero="zero")
     yield "ReSTE's STE", code.Binary, e.ClippedSTE(sign_at_zero="zero")
 
 

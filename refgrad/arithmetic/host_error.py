@@ -23,7 +23,7 @@ def table(precision: str) -> Table:
     u = 2.0**-53 if precision == "float64" else 2.0**-24
 
     def held(value: float) -> bool:
-        return precision == "float64" or bool(np.float32(value) == value)
+        return precision == "float64" or float(np.float32(value)) == value
 
     def charged(value: float, carried: float, magnitude: float, roundings: float = _ROUNDINGS) -> Pair:
         return value, carried + roundings * u * (magnitude + carried)
@@ -35,10 +35,9 @@ def table(precision: str) -> Table:
 
         def apply(a: Pair, b: Pair) -> Pair:
             value, error = bounded(a, b)
-            if a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value))):
-                if held(value) and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value):
-                    return value, 0.0
-            return value, error
+            known = a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value)))
+            exact = known and held(value) and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value)
+            return value, 0.0 if exact else error
 
         return apply
 

@@ -197,6 +197,8 @@ class Enclosure:
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
             return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op == "round":
+            return bounds.rounded(node.attribute, *args)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)

@@ -422,6 +422,22 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
 
 
+def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
+    """A value rounded onto a grid by its ends, and those of random numbers that are not known: it rises with neither falling.
+
+    The centre is the middle of what is admissible, so that numbers beside that are not.
+    """
+    reach = x.reach_of_decision()
+    numbers = [None] if random is None else [random.value - random.bound(), random.value + random.bound()]
+    ends = [grid(end, number) for end in (x.value - reach, x.value + reach) for number in numbers]
+    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    unknown = ~np.isfinite(reach) & ~np.isnan(x.value)
+    value = np.where(low == high, low, np.where(np.isfinite(low + high), low / 2 + high / 2, x.value))
+    error = np.where(low == high, 0.0, high - low) / 2
+    value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, _nan_to_zero(error))
+    return Bounded(value, None if not error.any() else error)
+
+
 def loosened(x: Bounded, bits: int) -> Bounded:
     """A value that is known to so many bits only: a model of a rough operation."""
     return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))

@@ -133,7 +133,7 @@ def judge_outputs(
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide}
+    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
@@ -150,12 +150,17 @@ def judge_outputs(
     return best, carried
 
 
-def conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
+def _as_stored(graph: Graph, output: str) -> bool:
+    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    return output in graph.outputs and graph.outputs[output].op == "round"
+
+
+def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
     """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
 
     So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
     """
-    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
         if model.flushes and np.any(np.abs(values) < model.smallest_normal):
             return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
         return exact(values, model)

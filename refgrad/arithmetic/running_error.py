@@ -74,6 +74,8 @@ class Model:
     flushes: bool
     #: whether a product with a power of two counts as exact; not so for approximate multiplications and divisions
     exact_scaling: bool = False
+    #: the unit roundoff in which a sum takes in what it takes out again, if another: what is given back is no number of its own
+    cancelled: float | None = None
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
@@ -169,6 +171,14 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     for each in reaches:
         reach = each if reach is None else np.maximum(reach, each)
     return settled._replace(reach=reach, least=min(leasts))
+
+
+def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bounded:
+    """A sum in which other numbers were taken in and out again, each with two roundings of `Model.cancelled`."""
+    error = total.bound()
+    for term in cancelled:
+        error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
+    return total._replace(error=error, sure=None)
 
 
 def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,7 +47,9 @@ class Step:
 def model_for(policy: Policy, dtype: np.dtype) -> Model:
     """The rounding model of a policy for parameters of a dtype."""
     facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
-    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
+    return model if wide == facts.unit_roundoff else replace(model, cancelled=wide)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:

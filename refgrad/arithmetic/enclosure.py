@@ -182,8 +182,10 @@ class Enclosure:
         values, model = state.values, self.model
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
-            terms = [(sign, values[term.index]) for sign, term in grouped.terms]
-            return bounds.total(terms, self._interpolation(grouped, values), model)
+            kept, cancelled = self._cancelled(grouped)
+            terms = [(sign, values[term.index]) for sign, term in kept]
+            total = bounds.total(terms, self._interpolation(grouped, values), model)
+            return bounds.given_back(total, [values[n.index] for n in cancelled], model) if cancelled else total
         if isinstance(grouped, Product):
             above = [values[n.index] for n in grouped.numerators]
             below = [values[n.index] for n in grouped.denominators]
@@ -197,9 +199,23 @@ class Enclosure:
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
             return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op == "round":
+            return bounds.rounded(node.attribute, *args)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
+
+    def _cancelled(self, grouped: Sum) -> tuple[list[tuple[int, Node]], list[Node]]:
+        """The terms of a sum without those that it takes in and takes out again, and these, if the model tells them apart."""
+        kept, cancelled = list(grouped.terms), []
+        if self.model.cancelled is None:
+            return kept, []
+        for sign, node in grouped.terms:
+            if sign > 0 and (1, node) in kept and (-1, node) in kept and len(kept) > 2:
+                kept.remove((1, node))
+                kept.remove((-1, node))
+                cancelled.append(node)
+        return kept, cancelled
 
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
         """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.

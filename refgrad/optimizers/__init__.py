@@ -42,6 +42,7 @@ from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighbor
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -152,6 +153,7 @@ __all__ = [
     "SimplifiedAdEMAMix",
     "SpikedRate",
     "StableAdamW",
+    "Stored",
     "Tiger",
     "TrActConvolution",
     "TrActLinear",

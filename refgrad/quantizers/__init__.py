@@ -6,6 +6,7 @@ from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.blockwise import AF4, FP4, NF4, Blockwise
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
+from refgrad.quantizers.eight_bit import EightBit, PercentileClipping, stable_embedding
 from refgrad.quantizers.gguf import (
     IQ4_NL,
     Q2_K,
@@ -65,11 +66,13 @@ __all__ = [
     "BitNetWeights",
     "Blockwise",
     "Cast",
+    "EightBit",
     "KMeans",
     "LogQuantizer",
     "N2UQWeights",
     "OneBit",
     "OptimalCodebook",
+    "PercentileClipping",
     "PowerSGD",
     "ProductQuantizer",
     "Quantized",
@@ -84,4 +87,5 @@ __all__ = [
     "hessian",
     "majority_vote",
     "smooth_scales",
+    "stable_embedding",
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from refgrad.errors import ArgumentError
 from refgrad.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
-from refgrad.oracle.eight_bit import judge_step
+from refgrad.oracle.eight_bit_step import judge_step
 from refgrad.oracle.judge import OUTSIDE
 from refgrad.quantizers import Quantized
 from refgrad.quantizers.blockwise import Blockwise

@@ -153,7 +153,9 @@ class _Leaf:
             elif slot.host:
                 found[name] = seen.get(name, self._host(name, t))
             elif name not in seen:
-                raise CandidateFault("structure", f"{name} is not shown as it is; legal: an array of shape {self.p.shape}")
+                raise CandidateFault(
+                    "structure", f"{name} is not shown as it is; legal: an array of shape {self.p.shape}"
+                )
             else:
                 found[name] = np.asarray(seen[name]).reshape(slot.shape(self.p.shape))
         return found
@@ -180,7 +182,9 @@ class _Leaf:
             given=self.way.given,
             parts=self.way.parts,
         )
-        for name in sorted(judged, key=lambda n: (n == "p", n.endswith("codes"))):  # what others were computed from first
+        for name in sorted(
+            judged, key=lambda n: (n == "p", n.endswith("codes"))
+        ):  # what others were computed from first
             yield name, judged[name], self._values(name, new_p, after)
 
     def _values(self, name: str, p: np.ndarray, after: Mapping[str, Any]) -> np.ndarray:
@@ -335,7 +339,9 @@ def _of_the_state(claim: _Claim) -> Iterator[_Suspect]:
     fields = [f for f in ("signed", "unsigned") if _uses(rule, f)]
     changes = {field: _maps(rule, field) for field in fields}
     both = [{f: o[name] for f, o in changes.items()} for name in _common(list(changes.values()))]
-    single = [{field: other} for field, others in changes.items() for other in others.values()] if len(fields) > 1 else []
+    single = (
+        [{field: other} for field, others in changes.items() for other in others.values()] if len(fields) > 1 else []
+    )
     for change in (*both, *single):
         name = ", ".join(f"{field}={other}" for field, other in change.items())
         yield _Suspect(name, f"slots kept otherwise: {name}", _Way(functools.partial(_with, **change), policy))

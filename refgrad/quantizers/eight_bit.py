@@ -44,9 +44,9 @@ class EightBit(Rule):
     (dtype('uint8'), array([-0.1, -0.1, -0.1, -0.1]))
     """
 
-    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)  # noqa: RUF009
-    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)  # noqa: RUF009
-    unsigned: Annotated[RowQuantizer, Nested()] = field(  # noqa: RUF009
+    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)
+    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)
+    unsigned: Annotated[RowQuantizer, Nested()] = field(
         default=Blockwise(map="dynamic_unsigned", block_size=BLOCK_SIZE), kw_only=False
     )
     min_8bit_size: Annotated[int, Whole(0)] = field(default=4096, kw_only=False)

@@ -22,6 +22,7 @@ JUDGES: Mapping[str, str] = {
     "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
     "quantizer": "refgrad.oracle.quantized",
+    "transform": "refgrad.oracle.transformed",
 }
 
 

@@ -24,6 +24,7 @@ from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -117,6 +118,7 @@ __all__ = [
     "Fromage",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
+    "GradientBefore",
     "Grams",
     "InnerProductTest",
     "LaProp",
@@ -160,4 +162,5 @@ __all__ = [
     "WinsorizedMean",
     "Yogi",
     "ZLoss",
+    "ZeroNaNs",
 ]

@@ -23,6 +23,7 @@ JUDGES: Mapping[str, str] = {
     "mask": "refgrad.oracle.masked",
     "quantizer": "refgrad.oracle.quantized",
     "8-bit optimizer": "refgrad.oracle.eight_bit",
+    "transform": "refgrad.oracle.transformed",
 }
 
 

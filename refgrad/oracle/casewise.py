@@ -65,8 +65,6 @@ class Claim(ABC):
     mode: ClassVar[str] = v.CASES
     #: whether the number of cases is `Request.steps`
     counted: ClassVar[bool] = True
-    #: the room that the rule is in, for the line that reproduces a verdict
-    room: ClassVar[str]
 
     @abstractmethod
     def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
@@ -88,8 +86,8 @@ class Claim(ABC):
         """Whether a record can be judged as a changed rule's."""
         return True
 
-    def unit_of(self, x: np.ndarray, values: np.ndarray) -> np.dtype:
-        """The dtype whose units in the last place a distance is counted in."""
+    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
+        """The dtype whose units in the last place a distance is counted in; bool where there are none."""
         return values.dtype
 
     def verdict(self, cases: Cases) -> Verdict:
@@ -127,7 +125,7 @@ class Claim(ABC):
                 closest = max(outcome.tightest.get(name, 0.0), tightness(judged, values))
                 outcome.tightest[name] = closest
                 if outcome.first is None and (judged.status == OUTSIDE).any():
-                    unit = self.unit_of(arrays[rule.primary], values)
+                    unit = self.unit_of(name, arrays[rule.primary], values)
                     outcome.first = _finding(record.cases, number, name, judged, values, unit, rule)
         return outcome
 
@@ -158,14 +156,21 @@ def _finding(
     index = tuple(int(i) for i in np.argwhere(judged.status == OUTSIDE)[0])
     arrays = cases.arrays[number - 1]
     shape = arrays[rule.primary].shape
-    at = {n: float(np.broadcast_to(a, shape)[index]) for n, a in arrays.items() if values.shape == shape}
+    like = {n: a for n, a in arrays.items() if values.shape == shape and _broadcasts(a, shape)}
+    at = {n: float(np.broadcast_to(a, shape)[index]) for n, a in like.items()}
     at = at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
     value, truth = float(values[index]), float(judged.truth[index])
-    with np.errstate(all="ignore"):
-        distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), unit))
-    ulps = float(distance) if np.isfinite(distance) else float("inf")
+    ulps = np.inf
+    if unit != np.bool_:
+        with np.errstate(all="ignore"):
+            distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), unit))
+        ulps = float(distance) if np.isfinite(distance) else np.inf
     low, high = float(judged.low[index]), float(judged.high[index])
     return Finding(number, name, cases.name(number - 1), index, str(unit), value, truth, low, high, ulps, at)
+
+
+def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return array.ndim <= len(shape) and all(a in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False))
 
 
 def _verdict(claim: Claim, record: Record) -> Verdict:
@@ -211,7 +216,8 @@ def _reproduce(claim: Claim, cases: Cases, least: Cases | None) -> str:
     target = repr(name.partition("(")[0]) if ":" in name else name
     given = {"options": request.options, "policy": request.policy.changed()}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    head = f"refgrad.verify({target}, refgrad.{claim.room}.{claim.rule}"
+    room = type(claim.rule).__module__.split(".")[1]
+    head = f"refgrad.verify({target}, refgrad.{room}.{claim.rule}"
     arrays = {} if least is None else least.arrays[0]
     dtype = str(cases.arrays[0][claim.rule.primary].dtype)
     if arrays and all(a.size <= 64 for a in arrays.values()):

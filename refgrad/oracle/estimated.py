@@ -9,9 +9,12 @@ import numpy as np
 from refgrad.candidates.estimator import check_outputs, resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.estimators.base import Estimator
+from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.aimed import generate
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
+from refgrad.oracle.chosen import judge_choices
+from refgrad.oracle.judge import Judged
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.pure import judge_case
 from refgrad.oracle.request import Request
@@ -38,13 +41,11 @@ def judge(request: Request) -> Verdict:
 
 
 class _Claim(Claim):
-    room = "estimators"
-
     def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
         run = call(lambda: self.subject.start(self.rule), f"building {self.subject.name}")
 
         def ask(arrays: Arrays) -> Mapping[str, np.ndarray]:
-            handed = {n: np.array(a, copy=True) for n, a in arrays.items()}
+            handed = {n: np.array(a, copy=True) for n, a in arrays.items() if n not in self.rule.chosen}
             results = call(lambda: run(handed), self.subject.name)
             wanted = {n: a for n, a in results.items() if n in self.rule.results()}
             return check_outputs(wanted, self.rule, arrays, self.subject.name)
@@ -56,13 +57,18 @@ class _Claim(Claim):
         return [f"{self.subject.name} gives no {', '.join(missing)}, which is not judged"] if missing else []
 
     def judge_one(self, rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        x = arrays["x"]
+        x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
+        if isinstance(rule, Choosing) and "y" in seen and x.size:
+            arrays, chosen = judge_choices(rule, arrays, seen, policy)
         free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
         judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
-        return {n: (judged[n], seen[n]) for n in rule.results() if n in judged}
+        return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
 
     def comparable(self, rule: Estimator, record: Record) -> bool:
         return rule.takes() == self.rule.takes() and rule.gives() == self.rule.gives()
+
+    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
+        return np.dtype(bool) if name in self.rule.chosen else values.dtype
 
     def smallest(self, record: Record, first: Finding) -> Cases:
         return shrink(record.cases, first, self.rule, self.fails)

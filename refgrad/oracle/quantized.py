@@ -48,7 +48,6 @@ def judge(request: Request) -> Verdict:
 class _Claim(Claim):
     mode = MODE
     counted = False
-    room = "quantizers"
 
     def start(self, call: Call) -> Callable[[Arrays], Parts]:
         return lambda arrays: call(functools.partial(self._ask, arrays["x"]), self.subject.name)
@@ -82,7 +81,7 @@ class _Claim(Claim):
             return False
         return all(_shapes(rule, a["x"]) == _shapes(self.rule, a["x"]) for a in record.cases.arrays)
 
-    def unit_of(self, x: np.ndarray, values: np.ndarray) -> np.dtype:
+    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
         return dtypes.working(x.dtype)
 
     def smallest(self, record: Record, first: Finding) -> Cases:

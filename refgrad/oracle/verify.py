@@ -24,6 +24,7 @@ JUDGES: Mapping[str, str] = {
     "quantizer": "refgrad.oracle.quantized",
     "8-bit optimizer": "refgrad.oracle.eight_bit",
     "transform": "refgrad.oracle.transformed",
+    "mask-update": "refgrad.oracle.moved",
 }
 
 

@@ -118,14 +118,14 @@ class Movement(Unstructured):
         return s
 
     @staticmethod
-    def forward(w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def forward(w: Any, mask: Any) -> Any:
         """The weights that the layer computes with."""
-        return np.where(mask, w, np.zeros_like(w))
+        return np.where(mask, w, 0.0)
 
     @staticmethod
-    def backward(w: np.ndarray, mask: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def backward(w: Any, mask: Any, g: Any) -> tuple[Any, Any]:
         """The gradients of the weights and of the scores, from ``g``, that of the layer's weights."""
-        return np.where(mask, g, np.zeros_like(g)), g * w
+        return np.where(mask, g, 0.0), g * w
 
 
 class SoftMovement(Mask):

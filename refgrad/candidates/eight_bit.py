@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from refgrad.candidates import resolve as optimizers
-from refgrad.candidates.arguments import parameters_of, with_options
+from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import SLOTS
 from refgrad.candidates.numpy_function import FunctionRun, NumpyFunction
@@ -66,7 +66,7 @@ def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitC
     if hasattr(candidate, "build"):
         from refgrad.candidates import torch_eight_bit
 
-        return torch_eight_bit.TorchEightBit(candidate, rule)
+        return torch_eight_bit.TorchEightBit(candidate, rule)  # type: ignore[arg-type]
     raise CandidateError(
         f"{name} shows no 8-bit state; legal: a function f(p, g, m_codes, m_absmax, ..., t), a torch optimizer that keeps "
         "codes as bitsandbytes or torchao do, or refgrad.quantizers.EightBit(...)"
@@ -136,7 +136,9 @@ class _Function:
         eight = self.rule.replace(rule=rule)
         small = next((p.shape for p in params if not eight.quantized_slots(p.shape)), None)
         if small is not None:
-            raise CandidateError(f"{self.name} takes codes alone, and one of shape {small} keeps none; legal: larger ones")
+            raise CandidateError(
+                f"{self.name} takes codes alone, and one of shape {small} keeps none; legal: larger ones"
+            )
         stated = _stated(self.function.function, eight)
         run = dataclasses.replace(self.function, stated=stated).start(_Unfolded(eight, params), params)  # type: ignore[arg-type]
         return _FunctionRun(run, stated)
@@ -144,13 +146,16 @@ class _Function:
 
 def _stated(function: Callable[..., Any], rule: EightBit) -> dict[str, str]:
     """``slot.part`` -> the argument that takes it; `CandidateError` for one that no argument takes."""
-    takes, found = parameters_of(function), {}
+    takes = parameters_of(function)
+    found: dict[str, str] = {}
     for number, (slot, part) in enumerate(_parts(rule)):
         slots, parts = (slot, *SLOTS.get(slot, ())), (part, *PARTS.get(part, ()))
         names = [f"{s}_{p}" for s in slots for p in parts]
         named = next((n for n in names if n in takes and n not in found.values()), None)
         if named is None:
-            raise CandidateError(f"no argument takes the {part} of {slot}, slot {number + 1}; legal: {', '.join(names[:4])}")
+            raise CandidateError(
+                f"no argument takes the {part} of {slot}, slot {number + 1}; legal: {', '.join(names[:4])}"
+            )
         found[f"{slot}.{part}"] = named
     return found
 

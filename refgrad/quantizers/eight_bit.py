@@ -44,9 +44,9 @@ class EightBit(Rule):
     (dtype('uint8'), array([-0.1, -0.1, -0.1, -0.1]))
     """
 
-    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)  # noqa: RUF009
-    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)  # noqa: RUF009
-    unsigned: Annotated[RowQuantizer, Nested()] = field(  # noqa: RUF009
+    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)
+    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)
+    unsigned: Annotated[RowQuantizer, Nested()] = field(
         default=Blockwise(map="dynamic_unsigned", block_size=BLOCK_SIZE), kw_only=False
     )
     min_8bit_size: Annotated[int, Whole(0)] = field(default=4096, kw_only=False)
@@ -97,9 +97,15 @@ class EightBit(Rule):
         return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)
 
     def init(self, p: np.ndarray) -> dict[str, Any]:
-        """The state before the first step of one parameter."""
+        """The state before the first step of one parameter; the scales of a slot of zeros are zero."""
         p = as_array(p, "p")
-        return self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
+        state = self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
+        for name, slot in self.rule.slots().items():
+            kept = state[name]
+            if isinstance(kept, Quantized) and slot.fill == 0.0:
+                parts = {n: a if n == "codes" else np.zeros_like(a) for n, a in kept.arrays.items()}
+                state[name] = Quantized(parts, kept.shape, kept.dtype)
+        return state
 
     def step(self, p: np.ndarray, g: np.ndarray, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """One step of one parameter; nothing that is handed in is changed."""

@@ -66,7 +66,7 @@ def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitC
     if hasattr(candidate, "build"):
         from refgrad.candidates import torch_eight_bit
 
-        return torch_eight_bit.TorchEightBit(candidate, rule)
+        return torch_eight_bit.TorchEightBit(candidate, rule)  # type: ignore[arg-type]
     raise CandidateError(
         f"{name} shows no 8-bit state; legal: a function f(p, g, m_codes, m_absmax, ..., t), a torch optimizer that keeps "
         "codes as bitsandbytes or torchao do, or refgrad.quantizers.EightBit(...)"
@@ -146,7 +146,8 @@ class _Function:
 
 def _stated(function: Callable[..., Any], rule: EightBit) -> dict[str, str]:
     """``slot.part`` -> the argument that takes it; `CandidateError` for one that no argument takes."""
-    takes, found = parameters_of(function), {}
+    takes = parameters_of(function)
+    found: dict[str, str] = {}
     for number, (slot, part) in enumerate(_parts(rule)):
         slots, parts = (slot, *SLOTS.get(slot, ())), (part, *PARTS.get(part, ()))
         names = [f"{s}_{p}" for s in slots for p in parts]

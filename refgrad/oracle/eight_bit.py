@@ -143,7 +143,8 @@ class _Leaf:
     def state(self, t: int) -> dict[str, Any]:
         """The state after step ``t``; a slot that does not show before the first step is as the rule has it."""
         seen = self.record.seen[t].state[self.index]
-        wanted, found = self.rule.quantized_slots(self.p.shape), {"t": t}
+        wanted = self.rule.quantized_slots(self.p.shape)
+        found: dict[str, Any] = {"t": t}
         for name, slot in self.rule.rule.slots().items():
             shown = name in seen or any(key.startswith(f"{name}.") for key in seen)
             if not shown and t == 0:
@@ -293,13 +294,13 @@ class _Suspect:
 def _departures(claim: _Claim, record: Record, outcome: _Outcome, most: int = 2) -> tuple[Departure, ...]:
     """The suspects under which less is outside: looked for on one leaf, then judged on the whole run.
 
-    Where the parameter is right, so is the update, and only what keeps the state is suspected.
+    Where the parameter is right, so is the update; where codes and scales are, so is what keeps the state.
     """
-    best = _screened(claim, record, _of_the_state(claim), most)
-    if any(c.outside for name, c in outcome.counts.items() if "." not in name):
-        best += _screened(claim, record, _of_the_update(claim), most)
+    wrong = {"." in name for name, c in outcome.counts.items() if c.outside}
+    state = _screened(claim, record, _of_the_state(claim), most) if True in wrong else []
+    update = _screened(claim, record, _of_the_update(claim), most) if False in wrong else []
     found: list[Departure] = []
-    for suspect in best:
+    for suspect in (*state, *update, *(_both(s, u) for s in state[:1] for u in update[:1])):
         judged = _judged(claim, record, dataclasses.replace(suspect.way, parts=True))
         if judged is not None and judged.outside < outcome.outside:
             total = sum(c.total for c in judged.counts.values())
@@ -309,13 +310,26 @@ def _departures(claim: _Claim, record: Record, outcome: _Outcome, most: int = 2)
     return tuple(sorted(found, key=lambda d: d.outside))
 
 
+def _both(state: _Suspect, update: _Suspect) -> _Suspect:
+    """The state kept otherwise, and another update."""
+    way = dataclasses.replace(
+        update.way, change=lambda rule: update.way.change(state.way.change(rule)), given=state.way.given
+    )
+    return _Suspect(f"{state.name}, {update.name}", f"{state.sentence}, and {update.sentence}", way)
+
+
 def _screened(claim: _Claim, record: Record, suspects: Iterator[_Suspect], most: int) -> list[_Suspect]:
-    """Those under which least is outside in the first steps of the first leaf."""
-    seen = []
+    """Those under which least is outside in the first steps of the first leaf; alone the first that explains the run."""
+    seen: list[tuple[int, int, _Suspect]] = []
     for suspect in suspects:
         outcome = _judged(claim, record, suspect.way, [0], SCREENED)
-        if outcome is not None:
-            seen.append((outcome.outside, len(seen), suspect))
+        if outcome is None:
+            continue
+        if not outcome.outside:
+            whole = _judged(claim, record, dataclasses.replace(suspect.way, parts=True))
+            if whole is not None and not whole.outside:
+                return [suspect]
+        seen.append((outcome.outside, len(seen), suspect))
     return [suspect for _, _, suspect in sorted(seen, key=lambda s: s[:2])[:most]]
 
 
@@ -331,11 +345,6 @@ def _judged(
 def _of_the_state(claim: _Claim) -> Iterator[_Suspect]:
     """How else slots may be kept."""
     policy, rule = claim.request.policy, claim.rule
-    yield _Suspect(
-        "state quantized first",
-        "the parameter comes of the slots after they are quantized again",
-        _Way(policy=policy, given="new codes"),
-    )
     fields = [f for f in ("signed", "unsigned") if _uses(rule, f)]
     changes = {field: _maps(rule, field) for field in fields}
     both = [{f: o[name] for f, o in changes.items()} for name in _common(list(changes.values()))]
@@ -344,12 +353,17 @@ def _of_the_state(claim: _Claim) -> Iterator[_Suspect]:
     )
     for change in (*both, *single):
         name = ", ".join(f"{field}={other}" for field, other in change.items())
-        yield _Suspect(name, f"slots kept otherwise: {name}", _Way(functools.partial(_with, **change), policy))
+        yield _Suspect(name, f"slots kept otherwise: {name}", _Way(functools.partial(_with, changes=change), policy))
 
 
 def _of_the_update(claim: _Claim) -> Iterator[_Suspect]:
-    """Named variants of the update rule, other numbers, and mutants of its graph; by the parameter alone."""
+    """Old state for new, named variants of the update rule, other numbers, mutants of its graph; by the parameter alone."""
     policy, rule = claim.request.policy, claim.rule
+    yield _Suspect(
+        "state quantized first",
+        "the parameter comes of the slots after they are quantized again",
+        _Way(policy=policy, given="new codes", parts=False),
+    )
     for change in (*named(rule.rule), *factors(rule.rule)):
         way = _Way(functools.partial(_changed, change=change), policy, parts=False)
         yield _Suspect(change.name, change.sentence, way)
@@ -378,7 +392,7 @@ def _maps(rule: EightBit, field: str) -> dict[str, RowQuantizer]:
     return found | {n: q for n, q in own.variants() if n.startswith(("map=", "ties=", "search="))}
 
 
-def _with(rule: EightBit, **changes: Any) -> EightBit:
+def _with(rule: EightBit, changes: Mapping[str, Any]) -> EightBit:
     return rule.replace(**changes)
 
 

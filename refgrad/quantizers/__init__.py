@@ -27,6 +27,7 @@ from refgrad.quantizers.microscaling import MX, NVFP4
 from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
+from refgrad.quantizers.scaled_floats import ScaledFloat
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 from refgrad.quantizers.transforms import hadamard, smooth_scales
 from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
@@ -79,6 +80,7 @@ __all__ = [
     "Quantizer",
     "RandomK",
     "RoundToNearest",
+    "ScaledFloat",
     "SignSGD",
     "TernGrad",
     "TopK",

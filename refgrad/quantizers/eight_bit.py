@@ -97,9 +97,15 @@ class EightBit(Rule):
         return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)
 
     def init(self, p: np.ndarray) -> dict[str, Any]:
-        """The state before the first step of one parameter."""
+        """The state before the first step of one parameter; the scales of a slot of zeros are zero."""
         p = as_array(p, "p")
-        return self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
+        state = self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
+        for name, slot in self.rule.slots().items():
+            kept = state[name]
+            if isinstance(kept, Quantized) and slot.fill == 0.0:
+                parts = {n: a if n == "codes" else np.zeros_like(a) for n, a in kept.arrays.items()}
+                state[name] = Quantized(parts, kept.shape, kept.dtype)
+        return state
 
     def step(self, p: np.ndarray, g: np.ndarray, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """One step of one parameter; nothing that is handed in is changed."""

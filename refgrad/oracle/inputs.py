@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle import decisions
+from refgrad.oracle import decisions, matrix_inputs
 from refgrad.tracing import free_values, plan_for
 
 SHAPE = (64, 64)
@@ -64,12 +64,15 @@ def numbers(values: Any, dtype: Any) -> np.ndarray:
 def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -> Inputs:
     """Three leaves of 4096 elements: ordinary numbers, numbers over many magnitudes, and the edges of the format.
 
-    With a rule, some gradients of the first two leaves are aimed at its decisions (see `refgrad.oracle.decisions`).
+    With a rule, some gradients of the first two leaves are aimed at its decisions (see `refgrad.oracle.decisions`); for one
+    that multiplies matrices there are smaller leaves (see `refgrad.oracle.matrix_inputs`).
     """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise bad_argument("steps", steps, "a whole number from 1")
     facts = dtypes.format_of(dtype)
     random = np.random.Generator(np.random.Philox(seed))
+    if rule is not None and rule.plan((2, 2), 1).graph.matrix():
+        return Inputs(*matrix_inputs.generate(steps, dtype, random), seed)
     families: dict[str, Callable[[], np.ndarray]] = {
         "normal": lambda: random.standard_normal(SHAPE),
         "scaled": lambda: _scaled(random, facts),

@@ -25,6 +25,7 @@ from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -36,6 +37,7 @@ from refgrad.optimizers.logistic import (
 from refgrad.optimizers.loss_aware import MoMo, MoMoAdam, PolyakSGD
 from refgrad.optimizers.mechanic import Mechanic
 from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+from refgrad.optimizers.muon import Muon
 from refgrad.optimizers.noise import AddNoise, LangevinDynamics, PrivateAggregate
 from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
@@ -49,6 +51,7 @@ from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sharpness import ASAM, SAM
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -129,6 +132,7 @@ __all__ = [
     "GaussNewtonDiagonal",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
+    "GradientBefore",
     "Grams",
     "HutchinsonDiagonal",
     "InnerProductTest",
@@ -141,6 +145,7 @@ __all__ = [
     "MoMo",
     "MoMoAdam",
     "MoNNA",
+    "Muon",
     "NAdam",
     "NAdamW",
     "NearestNeighborAverage",
@@ -174,10 +179,12 @@ __all__ = [
     "Sophia",
     "SpikedRate",
     "StableAdamW",
+    "Stored",
     "Tiger",
     "TrActConvolution",
     "TrActLinear",
     "WinsorizedMean",
     "Yogi",
     "ZLoss",
+    "ZeroNaNs",
 ]

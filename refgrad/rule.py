@@ -248,7 +248,7 @@ REGISTRY: dict[str, type[Rule]] = {}
 ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule:
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""

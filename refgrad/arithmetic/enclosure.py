@@ -293,16 +293,19 @@ class Enclosure:
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 
     def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        """A step function: what it gives at the lower or at the upper end."""
+        """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
         function = node.attribute
         result = function(x.value)
         if x.error is None:
             return Bounded(result)
         low, high = function(x.value - x.error), function(x.value + x.error)
         unknown = ~np.isfinite(x.error)
-        ambiguous = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
-        value = self._take(node, result, ambiguous, state, lambda outcome: low if outcome < 0 else high)
-        return Bounded(value, np.where(unknown, np.inf, 0.0))
+        differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
+        many = differ.copy()
+        many[differ] = ~function.adjacent(low[differ], high[differ])
+        value = self._take(node, result, differ & ~many, state, lambda outcome: low if outcome < 0 else high)
+        error = np.where(unknown, np.inf, np.where(many, np.maximum(high - value, value - low), 0.0))
+        return Bounded(value, error)
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():

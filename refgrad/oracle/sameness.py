@@ -116,8 +116,7 @@ def _results(plan: Plan, arrays: Mapping[str, np.ndarray], free: Mapping[str, fl
 def _agree(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
     if a is None or b is None:
         return a is b
-    pairs = [(x, y) for n in a for x, y in zip(np.ravel(a[n]), np.ravel(b[n]), strict=True)]
-    return all(_close(x, y) for x, y in pairs)
+    return all(_close(x, y) for n in a for x, y in np.broadcast(np.asarray(a[n], object), np.asarray(b[n], object)))
 
 
 def _close(x: Any, y: Any) -> bool:

@@ -154,6 +154,8 @@ class Program:
             return self.reduced(args[0], node.attribute)
         if node.op == "max":
             return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
+        if node.op == "round":
+            return node.attribute(*args)
         return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else PLAIN[node.op](*args)
 
     # sums

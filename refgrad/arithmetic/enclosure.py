@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import matrix_error
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
@@ -201,6 +202,9 @@ class Enclosure:
             return self._reduce(node, state.hulls.get(node.index, args[0]))
         if node.op == "round":
             return bounds.rounded(node.attribute, *args)
+        if node.op == "newton_schulz":
+            degrees, precision = node.attribute
+            return matrix_error.newton_schulz(args[0], args[1:], degrees, precision, model, self.batch)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)

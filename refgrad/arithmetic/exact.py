@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from refgrad.arithmetic import host
+from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.primitives import reduced_shape
@@ -128,6 +128,8 @@ def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
         return Exact(_reduce(op, values[0], over))
+    if op == "newton_schulz":
+        return Exact(_newton_schulz(values[0], values[1:], over[0]))
     result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
     return Exact(result)
 
@@ -146,6 +148,19 @@ def _rounded(grid: Any, x: mpmath.mpf, random: mpmath.mpf | None = None) -> mpma
         return x
     result = grid.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)), None if random is None else int(random))
     return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _newton_schulz(x: np.ndarray, numbers: list[np.ndarray], degrees: Sequence[int]) -> np.ndarray:
+    """Odd polynomials of a matrix; a precision of its operations has no meaning here."""
+    polynomials = matrices.gathered(numbers, degrees)
+    return matrices.odd_polynomials(matrices.as_matrices(x), polynomials, multiply=_product).reshape(x.shape)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of two matrices, each element rounded once."""
+    rows, columns = a.tolist(), b.T.tolist()
+    found = [mpmath.fdot(row, column) for row in rows for column in columns]
+    return np.reshape(np.asarray(found, dtype=object), (len(rows), len(columns)))
 
 
 def _operand(value: Any) -> np.ndarray:

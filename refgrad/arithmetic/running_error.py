@@ -34,7 +34,8 @@ class Bounded(NamedTuple):
     ``reach`` is the product of those factors (or reciprocal divisors) that exceed one, and ``least`` a lower bound on
     every partial product: what a product needs to know of a sum of products that it may be distributed over. ``sure`` is
     where every program that computes this very number gives the centre: what a decision needs to know of it. (The bound
-    may yet be larger, for programs that never compute it because they distribute a product over it.)
+    may yet be larger, for programs that never compute it because they distribute a product over it.) ``norm`` says that of the
+    bound so much is one deviation of the whole matrix, whose Frobenius norm it is: not every element can be that far off.
     """
 
     value: Array
@@ -42,6 +43,7 @@ class Bounded(NamedTuple):
     reach: Array | None = None
     least: float | None = None
     sure: Array | None = None
+    norm: Array | None = None
 
     def known(self) -> Array:
         """Where the number is the centre itself."""
@@ -162,7 +164,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     error = error + (model.charge * (len(terms) - 1)) * spread
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
-    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly)
+    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -234,7 +236,24 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = _exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, (*above, *below))
-    return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least, sure=sure)
+    found = _settle(value if sign > 0 else -value, error, model)
+    return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
+
+
+def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
+    norms = [term.norm for _, term in terms if term.norm is not None]
+    return sum(norms[1:], norms[0]) if norms else None
+
+
+def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array]) -> Array | None:
+    """The norm of a deviation that is multiplied by numbers; with any other factor nothing is known of it."""
+    known = [b.norm for b in above if b.norm is not None]
+    others = [np.asarray(h) for b, h in zip(above, high, strict=True) if b.norm is None] + [np.asarray(x) for x in low]
+    if len(known) != 1 or any(factor.ndim for factor in others):
+        return None
+    return _quotient([known[0], *(h for b, h in zip(above, high, strict=True) if b.norm is None)], low) * (
+        1.0 + 16 * _OWN
+    )
 
 
 def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:

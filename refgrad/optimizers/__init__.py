@@ -34,6 +34,7 @@ from refgrad.optimizers.logistic import (
     Perceptron,
 )
 from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+from refgrad.optimizers.muon import Muon
 from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
 from refgrad.optimizers.private import Diff2Difference, Diff2Restart
@@ -126,6 +127,7 @@ __all__ = [
     "LogisticDescent",
     "Lookahead",
     "MoNNA",
+    "Muon",
     "NAdam",
     "NAdamW",
     "NearestNeighborAverage",

@@ -76,4 +76,4 @@ class Wrapper(Optimizer):
 
 def elementwise(rule: Optimizer) -> bool:
     """Whether a rule's elements do not see each other."""
-    return not any(rule.plan((2, 2), t).graph.reductions() for t in (1, 2))
+    return not any(rule.plan((2, 2), t).graph.couples() for t in (1, 2))

@@ -14,7 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes, primitives, storage
 from refgrad.arithmetic.carrier import UFUNCS
-from refgrad.arithmetic.graph import REDUCTIONS, Node, walk
+from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Node, walk
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands
@@ -57,7 +57,7 @@ def aim(
     """
     g, scalars = arrays["g"], plan.scalars(*free)
     wide = {n: a.astype(np.float64) for n, a in arrays.items()}
-    found = decisions(plan)
+    found = [n for n in decisions(plan) if not any(m.op in MATRIX for m in walk(n))]
     alone = [n for n in found if not any(m.op in REDUCTIONS for m in walk(n))]
     coupled = [n for n in found if n.level in ("row", "tensor") and n.op in ORDERED]
     with np.errstate(all="ignore"):

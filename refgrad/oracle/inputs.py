@@ -13,7 +13,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle import decisions, extra_inputs
+from refgrad.oracle import decisions, extra_inputs, matrix_inputs
 from refgrad.tracing import free_values, plan_for
 
 SHAPE = (64, 64)
@@ -125,12 +125,14 @@ def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -
     """Three leaves of 4096 elements: ordinary numbers, numbers over many magnitudes, and the edges of the format.
 
     With a rule, its extra inputs are made too, and some gradients of the first two leaves are aimed at its decisions (see
-    `refgrad.oracle.decisions`).
+    `refgrad.oracle.decisions`); for one that multiplies matrices there are smaller leaves (see `refgrad.oracle.matrix_inputs`).
     """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise bad_argument("steps", steps, "a whole number from 1")
     facts = dtypes.format_of(dtype)
     random = np.random.Generator(np.random.Philox(seed))
+    if rule is not None and rule.plan((2, 2), 1).graph.matrix():
+        return completed(Inputs(*matrix_inputs.generate(steps, dtype, random), seed), rule)
     p = [draw(random, facts, SHAPE) for draw in FAMILIES.values()]
     p[1][random.random(SHAPE) < 0.25] = 0.0  # a parameter of zero shows the update at full relative precision
     grads: list[list[np.ndarray]] = []

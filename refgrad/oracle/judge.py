@@ -60,7 +60,7 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         graph = step.plan.graph
-        if graph.small or graph.reductions() or step.after["p"].size <= CHUNK:
+        if graph.small or graph.couples() or step.after["p"].size <= CHUNK:
             return judge_outputs(enclosure, step.before, scalars, step.after, policy)
         return _judge_in_chunks(enclosure, step, scalars, policy)
 
@@ -176,6 +176,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     error = np.broadcast_to(acceptable.bound(), shape)
     low, high = truth - error, truth + error
     inside = (values >= low) & (values <= high)
+    if acceptable.norm is not None and dtypes.working(dtype) == dtype:
+        inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
     if (
         inside.all()
         and high.max(initial=0.0) < np.inf
@@ -197,6 +199,28 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
     status = np.where(unknown, UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
     return Judged(status, truth, low, high)
+
+
+def _within_norm(
+    norm: np.ndarray,
+    off: np.ndarray,
+    error: np.ndarray,
+    truth: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is inside, and the ends, where elements may be off by a matrix of a known norm besides bounds of their own.
+
+    Where the norm of what their own bounds leave over is larger, those that are off by more than their share are outside.
+    """
+    inside, low, high = known
+    own = np.maximum(error - norm, 0.0)
+    over = np.maximum(np.abs(off) - own, 0.0)
+    axes = tuple(i for i, n in enumerate(norm.shape) if n == 1)
+    total = np.sqrt(np.sum(over * over, axis=axes, keepdims=True))
+    share = norm / np.sqrt(max(1.0, float(np.prod([off.shape[i] for i in axes]))))
+    wrong = (total * (1.0 - off.size * 2.0**-52) > norm) & (over > share)
+    reach = own + share
+    return inside & ~wrong, np.where(wrong, truth - reach, low), np.where(wrong, truth + reach, high)
 
 
 def undecide(judged: Judged, branch: Branch) -> Judged:

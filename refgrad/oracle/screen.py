@@ -99,7 +99,7 @@ class Screen:
     def couples(self) -> bool:
         """Whether some rule reduces over a tensor, so that elements cannot be judged apart."""
         return any(rule.scope == "tree" for rule in self.record.rules) or any(
-            bool(plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.reductions())
+            plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.couples()
             for rule, p in zip(self.record.rules, self.record.inputs.p, strict=True)
         )
 

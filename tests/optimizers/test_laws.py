@@ -18,7 +18,7 @@ from refgrad.rule import rules
 LAWLESS = {"SGDW(decay='constant')", "RM3(median='difference')"}
 ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
 RULES = [rule for rule in ALL if str(rule) not in LAWLESS and "odd" not in rule.exempt()]
-ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.reductions()]
+ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.couples()]
 
 
 def by_class(chosen: list[Any]) -> list[Any]:

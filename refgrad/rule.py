@@ -303,6 +303,11 @@ class Rule:
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
 
+    @property
+    def kept_in(self) -> str:
+        """The dtype that the primary array is kept in where nothing else is said."""
+        return "float32"
+
     def reads(self) -> frozenset[str]:
         """The numbers that the rule's algorithm reads under its named behaviours."""
         return frozenset(self.numbers())

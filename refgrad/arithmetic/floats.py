@@ -61,6 +61,8 @@ def evaluate(
                 values[node.index] = arrays[node.attribute]
             elif node.op in ("sum", "max"):
                 values[node.index] = _reduce(node.op, args[0], node.attribute, batch)
+            elif node.op == "round":
+                values[node.index] = node.attribute(*args)
             elif node.op == "newton_schulz":
                 numbers = matrices.gathered(args[1:], node.attribute[0])
                 x = matrices.as_matrices(args[0], batch)

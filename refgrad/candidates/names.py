@@ -115,6 +115,7 @@ SLOTS: Names = MappingProxyType(
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+        "lost": ("kahan_comp", "compensation", "residual"),
     }
 )
 
@@ -125,6 +126,7 @@ EXTRAS: Names = MappingProxyType(
         "h": ("hessian", "hess", "diagonal", "hutchinson"),
         "loss": ("value", "f", "fx"),
         "noise": ("normal", "z"),
+        "bits": ("random", "random_bits"),
     }
 )
 

@@ -34,6 +34,10 @@ class Optimizer(Rule):
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
 
+    def told(self) -> Optimizer:
+        """The rule whose hyperparameters a candidate's constructor is told."""
+        return self
+
     def exempt(self) -> Mapping[str, str]:
         """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
         return {}

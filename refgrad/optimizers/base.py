@@ -34,10 +34,6 @@ class Optimizer(Rule):
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
 
-    def exempt(self) -> Mapping[str, str]:
-        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
-        return {}
-
     def takes(self) -> dict[str, str]:
         """``p``, ``g`` and the slots that are arrays."""
         return {"p": "element", "g": "element"} | {n: s.level for n, s in self.slots().items() if not s.host}

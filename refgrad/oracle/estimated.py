@@ -99,9 +99,7 @@ class _Claim:
     def judge(self, record: _Record, rule: Estimator, policy: Policy) -> _Outcome:
         outcome = _Outcome()
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
-            x = arrays["x"]
-            free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-            judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
+            judged = judge_results(rule, arrays, seen, policy)
             for name in [n for n in rule.results() if n in judged]:
                 status = judged[name]
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)
@@ -124,6 +122,15 @@ class _Claim:
             return self.judge(self.drive(cases), self.rule, self.request.policy).first is not None
         except ArgumentError:
             return False
+
+
+def judge_results(
+    rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy
+) -> dict[str, j.Judged]:
+    """What a candidate answered to one case, judged."""
+    x = arrays["x"]
+    free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
+    return judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
 
 
 def _finding(cases: Cases, number: int, name: str, judged: j.Judged, seen: np.ndarray) -> Finding:

@@ -14,64 +14,18 @@ import numpy as np
 
 from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
-from refgrad.errors import ArgumentError, VerdictError, bad_argument, nearest
+from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.shrink import shrink
 from refgrad.oracle.trajectory import judge_record
+from refgrad.rule import Rule
+from refgrad.testing import check_cases
+from refgrad.testing.kinds import KINDS
 from refgrad.testing.laws import BY_NAME, LAWS, Law
-
-#: seconds that smaller inputs are looked for, by Hypothesis and then by leaving out elements and steps
-SHRINKING = 1.5
-
-HOLDS, ROUNDING, BROKEN, EXEMPT = "holds", "holds within rounding", "broken", "does not apply"
-
-
-@dataclass(frozen=True)
-class LawReport:
-    """What came of one law.
-
-    Attributes:
-        law: its name.
-        sentence: what it says.
-        outcome: "holds" (to the bit), "holds within rounding" (what the law expects is in the acceptance set),
-            "broken", or "does not apply".
-        message: for a broken law, what differed; for one that does not apply, why.
-        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p`` and each step's ``g``.
-    """
-
-    law: str
-    sentence: str
-    outcome: str
-    message: str = ""
-    counterexample: Mapping[str, Sequence[str]] | None = None
-
-    @property
-    def broken(self) -> bool:
-        """Whether the law was found broken."""
-        return self.outcome == BROKEN
-
-    def __str__(self) -> str:
-        lines = [f"{self.outcome:>21}  {self.law}: {self.sentence}"]
-        if self.message:
-            lines.append(f"{'':>21}  {self.message}")
-        for name, values in (self.counterexample or {}).items():
-            lines.append(f"{'':>21}  {name} = [{', '.join(values)}]")
-        return "\n".join(lines)
-
-
-class BrokenLawError(VerdictError):
-    """A law does not hold; the text says what differed."""
-
-
-def raise_if_broken(reports: Sequence[LawReport]) -> None:
-    """`BrokenLawError` with the reports of the laws that are broken, if any is."""
-    __tracebackhide__ = True
-    broken = [str(report) for report in reports if report.broken]
-    if broken:
-        raise BrokenLawError("\n".join(broken))
+from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
 
 
 def check_laws(
@@ -101,20 +55,29 @@ def check_laws(
         A report a law.
 
     Raises:
-        ArgumentError: an unknown law, or a rule that is no optimizer.
+        ArgumentError: an unknown law, or no rule.
         ImportError: Hypothesis is not installed.
     """
-    rule = rule() if isinstance(rule, type) and issubclass(rule, Optimizer) else rule
-    if not isinstance(rule, Optimizer):
-        raise bad_argument("rule", rule, "an update rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
+    if not isinstance(rule, Rule) or (rule.kind not in KINDS and not isinstance(rule, Optimizer)):
+        raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    every = known_laws(rule)
     for name in laws or ():
-        if name not in BY_NAME:
-            raise ArgumentError(f"laws has {name!r}{nearest(name, BY_NAME)}; legal: {', '.join(BY_NAME)}")
+        if name not in every:
+            raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
     dtype = np.dtype(getattr(ml_dtypes, str(dtype), dtype))
+    if not isinstance(rule, Optimizer):
+        tried = check_cases.Trial(rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
+        return tuple(check_cases.report(tried, law) for n, law in every.items() if laws is None or n in laws)
     told = isinstance(candidate, (type, Optimizer))  # only these can be given the hyperparameters that a law is about
     chosen = [law for law in LAWS if laws is None or law.name in laws]
     trial = _Trial(candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
     return tuple(_report(trial, law, rule, told) for law in chosen)
+
+
+def known_laws(rule: Rule) -> Mapping[str, Any]:
+    """The laws of a rule's kind, by name."""
+    return BY_NAME if isinstance(rule, Optimizer) else {law.name: law for law in KINDS[rule.kind].laws}
 
 
 @dataclass(frozen=True)
@@ -180,7 +143,7 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
     @hypothesis.given(strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None))
     def attempt(drawn: Inputs) -> None:
         if deadlines and time.monotonic() > deadlines[0]:
-            raise _Enough
+            raise Enough
         inputs = law.base(drawn)
         message = _broken(subject, law, rule, inputs, rounded, trial.policy)
         if message:
@@ -188,7 +151,7 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
             deadlines.append(time.monotonic() + SHRINKING)
             raise BrokenLawError(message)
 
-    with contextlib.suppress(BrokenLawError, _Enough):
+    with contextlib.suppress(BrokenLawError, Enough):
         attempt()
     if not known:
         return None
@@ -199,10 +162,6 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
 
     inputs = shrink(inputs, 0, len(inputs.g), (), fails, SHRINKING)
     return inputs, _broken(subject, law, rule, inputs, [], trial.policy) or message
-
-
-class _Enough(KeyboardInterrupt):
-    """Ends Hypothesis' search: of all exceptions, those that interrupt are not taken for a failure."""
 
 
 def _length(inputs: Inputs) -> tuple[int, int]:

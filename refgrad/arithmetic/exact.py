@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from refgrad.arithmetic import host
+from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.primitives import reduced_shape
@@ -117,15 +117,19 @@ class Exact(Carrier):
 def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
     """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too.
 
-    ``over`` is what a reduction runs over, or a step function.
+    ``over`` is what a reduction runs over, a step function, or the grid that is rounded to.
     """
     values = [_operand(a) for a in args]
     if op == "step":
         return Exact(np.frompyfunc(lambda x: _stepped(x, over), 1, 1)(values[0]))
+    if op == "round":
+        return Exact(np.frompyfunc(lambda *x: _rounded(over, *x), len(values), 1)(*values))
     if op == "length":
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
         return Exact(_reduce(op, values[0], over))
+    if op == "newton_schulz":
+        return Exact(_newton_schulz(values[0], values[1:], over[0]))
     result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
     return Exact(result)
 
@@ -136,6 +140,27 @@ def _stepped(x: mpmath.mpf, function: Any) -> mpmath.mpf:
         return mpmath.nan
     result = function.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)))
     return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _rounded(grid: Any, x: mpmath.mpf, random: mpmath.mpf | None = None) -> mpmath.mpf:
+    """One number rounded onto a grid, by rationals."""
+    if not mpmath.isfinite(x):
+        return x
+    result = grid.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)), None if random is None else int(random))
+    return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _newton_schulz(x: np.ndarray, numbers: list[np.ndarray], degrees: Sequence[int]) -> np.ndarray:
+    """Odd polynomials of a matrix; a precision of its operations has no meaning here."""
+    polynomials = matrices.gathered(numbers, degrees)
+    return matrices.odd_polynomials(matrices.as_matrices(x), polynomials, multiply=_product).reshape(x.shape)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of two matrices, each element rounded once."""
+    rows, columns = a.tolist(), b.T.tolist()
+    found = [mpmath.fdot(row, column) for row in rows for column in columns]
+    return np.reshape(np.asarray(found, dtype=object), (len(rows), len(columns)))
 
 
 def _operand(value: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
+from refgrad.arithmetic import dtypes, matrices
 from refgrad.arithmetic.graph import Graph
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
@@ -61,6 +61,10 @@ def evaluate(
                 values[node.index] = arrays[node.attribute]
             elif node.op in ("sum", "max"):
                 values[node.index] = _reduce(node.op, args[0], node.attribute, batch)
+            elif node.op == "newton_schulz":
+                numbers = matrices.gathered(args[1:], node.attribute[0])
+                x = matrices.as_matrices(args[0], batch)
+                values[node.index] = matrices.odd_polynomials(x, numbers, multiply=np.matmul).reshape(args[0].shape)
             elif node.op == "cast":
                 values[node.index] = dtypes.cast(args[0], *node.attribute)
             elif node.op == "loose":

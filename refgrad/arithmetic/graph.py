@@ -14,6 +14,8 @@ from refgrad.errors import TraceError
 LEVELS = ("scalar", "tensor", "column", "row", "element")
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
 REDUCTIONS = frozenset({"sum", "max"})
+#: operations on matrices, which see a whole tensor
+MATRIX = frozenset({"newton_schulz"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,14 @@ class Graph:
     def reductions(self) -> list[Node]:
         """The reductions, in order of dependence."""
         return [n for n in self.nodes if n.op in REDUCTIONS]
+
+    def couples(self) -> bool:
+        """Whether elements see each other: by a reduction, or by an operation on matrices."""
+        return any(n.op in REDUCTIONS or n.op in MATRIX for n in self.nodes)
+
+    def matrix(self) -> bool:
+        """Whether some operation is one on matrices."""
+        return any(n.op in MATRIX for n in self.nodes)
 
     def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
         """The graph of some outputs in which the nodes of some indices are inputs, under names."""
@@ -160,7 +170,8 @@ class Tracer(Carrier):
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
         if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
             raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
-        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), over), self.builder)
+        level = "element" if op in MATRIX else over
+        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), level), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

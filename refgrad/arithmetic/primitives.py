@@ -7,11 +7,12 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import elementary
+from refgrad.arithmetic import elementary, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.host import Host
 from refgrad.errors import bad_argument
@@ -94,6 +95,22 @@ def power(x: Any, exponent: Any) -> Any:
 def power_of_two(k: Any) -> Any:
     """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
     return _elementary("power_of_two", k)
+
+
+def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:
+    """Odd polynomials of the matrix X, its first axis by all others, one after the other: a X + (b A + c A A) X, A = X X^T.
+
+    Args:
+        x: an array of at least one axis, or a carrier.
+        polynomials: the coefficients of each: (a, b), or (a, b, c).
+        precision: "working", or "bfloat16", in which every operation of the iteration is rounded to bfloat16; X itself
+            may have been made in bfloat16 then.
+    """
+    if isinstance(x, Carrier):
+        numbers = [number for polynomial in polynomials for number in polynomial]
+        return x._apply("newton_schulz", x, *numbers, rule=(tuple(map(len, polynomials)), precision))
+    numbers = [[n.value if isinstance(n, Host) else n for n in polynomial] for polynomial in polynomials]
+    return matrices.newton_schulz(np.asarray(x), numbers, precision)
 
 
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:

@@ -18,6 +18,10 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "beta2": ("b2", "beta_2"),
         "beta3": ("b3", "beta_3"),
         "eps": ("epsilon",),
+        "safety": ("safety_factor",),
+        "a": ("muon_a",),
+        "b": ("muon_b",),
+        "c": ("muon_c",),
         "weight_decay": ("wd", "weight_decay_rate"),
         "alpha": ("decay", "rho", "decay_rate"),
         "rho": ("decay", "alpha"),
@@ -46,6 +50,8 @@ PACKED: Names = MappingProxyType(
         "betas": ("beta1", "beta2", "beta3"),
         "etas": ("eta_minus", "eta_plus"),
         "step_sizes": ("step_min", "step_max"),
+        "ns_coefficients": ("a", "b", "c"),
+        "ns_coeffs": ("a", "b", "c"),
     }
 )
 
@@ -98,6 +104,16 @@ SLOTS: Names = MappingProxyType(
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+    }
+)
+
+#: extra input of a step -> names that plain functions, and steps of torch's optimizers, give it, besides its own
+EXTRAS: Names = MappingProxyType(
+    {
+        "second": ("second_gradient", "g2", "perturbed_grad"),
+        "h": ("hessian", "hess", "diagonal", "hutchinson"),
+        "loss": ("value", "f", "fx"),
+        "noise": ("normal", "z"),
     }
 )
 

@@ -24,6 +24,7 @@ from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -33,6 +34,7 @@ from refgrad.optimizers.logistic import (
     Perceptron,
 )
 from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+from refgrad.optimizers.muon import Muon
 from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
 from refgrad.optimizers.private import Diff2Difference, Diff2Restart
@@ -42,6 +44,7 @@ from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighbor
 from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -116,6 +119,7 @@ __all__ = [
     "Fromage",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
+    "GradientBefore",
     "Grams",
     "InnerProductTest",
     "LaProp",
@@ -123,6 +127,7 @@ __all__ = [
     "LogisticDescent",
     "Lookahead",
     "MoNNA",
+    "Muon",
     "NAdam",
     "NAdamW",
     "NearestNeighborAverage",
@@ -152,10 +157,12 @@ __all__ = [
     "SimplifiedAdEMAMix",
     "SpikedRate",
     "StableAdamW",
+    "Stored",
     "Tiger",
     "TrActConvolution",
     "TrActLinear",
     "WinsorizedMean",
     "Yogi",
     "ZLoss",
+    "ZeroNaNs",
 ]

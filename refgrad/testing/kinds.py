@@ -55,7 +55,7 @@ def _estimator(thing: Any, options: Mapping[str, Any], rule: Estimator) -> Call:
 
 def _estimates(rule: Estimator, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_results(rule, arrays, results, policy)
-    return not any((j.status == OUTSIDE).any() for j in judged.values())
+    return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
 
 
 def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:

@@ -23,7 +23,8 @@ class LawReport:
         outcome: "holds" (to the bit), "holds within rounding" (what the law expects is in the acceptance set),
             "broken", or "does not apply".
         message: for a broken law, what differed; for one that does not apply, why.
-        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p`` and each step's ``g``.
+        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p``, each step's ``g`` and extra inputs,
+            or the arrays of a case.
     """
 
     law: str

@@ -102,7 +102,7 @@ def test_the_truth_is_inside(rule: Optimizer, dtype: type) -> None:
     """In sixty digits, from the same state: free, and given the observed new state."""
     model = model_for(Policy(), np.dtype(dtype))
     for top in TOPS:
-        if top == 1.0 and rule.plan((1, 1), 1).graph.reductions():
+        if top == 1.0 and rule.plan((1, 1), 1).graph.couples():
             continue  # a norm that overflows is infinite in every program, and finite in truth
         for moment in moments(rule, dtype, top):
             assert escapes(moment, model, {}, top == 1.0) == 0

@@ -24,8 +24,9 @@ from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import Rule
 from refgrad.testing import check_cases
 from refgrad.testing.kinds import KINDS
-from refgrad.testing.laws import BY_NAME, LAWS, Law
+from refgrad.testing.laws import BY_NAME, Law
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
+from refgrad.testing.single_laws import single_laws
 
 
 def check_laws(
@@ -70,14 +71,16 @@ def check_laws(
         tried = check_cases.Trial(rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
         return tuple(check_cases.report(tried, law) for n, law in every.items() if laws is None or n in laws)
     told = isinstance(candidate, (type, Optimizer))  # only these can be given the hyperparameters that a law is about
-    chosen = [law for law in LAWS if laws is None or law.name in laws]
+    chosen = [law for law in every.values() if laws is None or law.name in laws]
     trial = _Trial(candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
     return tuple(_report(trial, law, rule, told) for law in chosen)
 
 
 def known_laws(rule: Rule) -> Mapping[str, Any]:
     """The laws of a rule's kind, by name."""
-    return BY_NAME if isinstance(rule, Optimizer) else {law.name: law for law in KINDS[rule.kind].laws}
+    if isinstance(rule, Optimizer):
+        return {**BY_NAME, **{law.name: law for law in single_laws(rule)}}
+    return {law.name: law for law in KINDS[rule.kind].laws}
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def _length(inputs: Inputs) -> tuple[int, int]:
 
 def _broken(subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, rounded: list[bool], policy: Policy) -> str:
     """What differs between the two runs by more than rounding; empty if nothing does."""
+    if law.holds is not None:
+        return _broken_alone(subject, law, rule, inputs, rounded, policy)
     first, second = (drive(subject, rule, each, math.inf) for each in (inputs, law.change(inputs, rule)))
     for run in (first, second):
         if run.faults:
@@ -187,6 +192,21 @@ def _broken(subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, round
             rounded.append(by_rounding)
             return "" if by_rounding else message  # up to here the runs agreed to the bit
     return ""
+
+
+def _broken_alone(
+    subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, rounded: list[bool], policy: Policy
+) -> str:
+    """What is wrong with one run by more than rounding; empty if nothing is."""
+    assert law.holds is not None
+    run = drive(subject, rule, inputs, math.inf)
+    if run.faults:
+        return f"{run.faults[0].kind} at step {run.faults[0].step}: {run.faults[0].message}"
+    message = law.holds(rule, run)
+    judged_as = [law.judged_as] if law.judged_as is not None else run.rules
+    by_rounding = bool(message) and judge_record(run, judged_as, policy).first is None
+    rounded.append(by_rounding)
+    return "" if by_rounding else message
 
 
 def _difference(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], step: int) -> str:

@@ -123,14 +123,24 @@ def _said(values: np.ndarray, wrong: np.ndarray, name: str, what: str) -> str:
 
 
 LAWS: tuple[CaseLaw, ...] = (
-    CaseLaw("linear in the cotangent", "a cotangent of minus four times as much gives gradients of minus four times as much", _linear, moderate=True),
+    CaseLaw(
+        "linear in the cotangent",
+        "a cotangent of minus four times as much gives gradients of minus four times as much",
+        _linear,
+        moderate=True,
+    ),
     CaseLaw("no cotangent", "a cotangent of zero gives gradients of zero", _no_cotangent, moderate=True),
     CaseLaw("the value alone", "the value does not depend on the cotangent", _apart),
-    CaseLaw("permutation", "elements do not see each other: in another order they give the same, in that order", _permuted, is_local),
+    CaseLaw(
+        "permutation",
+        "elements do not see each other: in another order they give the same, in that order",
+        _permuted,
+        is_local,
+    ),
     CaseLaw("odd", "the value at minus x is minus that at x, but where x is zero", _odd),
     CaseLaw("even surrogate", "the gradient at minus x is that at x", _even),
     CaseLaw("monotone", "where x grows the value does not fall", _monotone, is_local),
     CaseLaw("idempotent", "the value at a value is that value", _idempotent),
     CaseLaw("along the cotangent", "no gradient has the sign against that of its cotangent", _not_against),
     CaseLaw("saturation", "far from all decisions the gradient vanishes", _vanishing, is_local),
-)  # fmt: skip
+)

@@ -110,7 +110,12 @@ LAWS: tuple[CaseLaw, ...] = (
     CaseLaw("nested", "what is kept at a sparsity is kept at every lower one", _nested, _told_sparsity),
     CaseLaw("best", "nothing that is pruned has a better score than something that is kept in its stead", _best),
     CaseLaw("repeatable", "the same arrays give the same mask", _repeatable),
-    CaseLaw("sign", "with the signs of all weights and gradients turned, the mask is the same", _changed(_mirrored), moderate=True),
+    CaseLaw(
+        "sign",
+        "with the signs of all weights and gradients turned, the mask is the same",
+        _changed(_mirrored),
+        moderate=True,
+    ),
     CaseLaw("scale", "weights four times as large have the same mask", _changed(_four_fold), moderate=True),
     CaseLaw("pruned once", "weights that were pruned are pruned alike again", _pruned_once, moderate=True),
-)  # fmt: skip
+)

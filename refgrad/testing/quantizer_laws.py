@@ -115,11 +115,25 @@ def _stands_for(rule: Quantizer, parts: Mapping[str, np.ndarray], x: np.ndarray,
 LAWS: tuple[CaseLaw, ...] = (
     CaseLaw("zeros", "an array of zeros stands for zeros", _zeros),
     CaseLaw("repeatable", "the same array gives the same codes", _repeatable),
-    CaseLaw("sign", "with all signs turned, what codes stand for is the negative", _between(np.negative, np.negative), moderate=True),
-    CaseLaw("scale", "an array four times as large stands for numbers four times as large", _between(_four, _four), moderate=True),
+    CaseLaw(
+        "sign",
+        "with all signs turned, what codes stand for is the negative",
+        _between(np.negative, np.negative),
+        moderate=True,
+    ),
+    CaseLaw(
+        "scale",
+        "an array four times as large stands for numbers four times as large",
+        _between(_four, _four),
+        moderate=True,
+    ),
     CaseLaw("rows", "rows in another order give what they gave, in that order", _between(_back_rows, _back_rows)),
-    CaseLaw("columns", "the elements of rows in another order give what they gave, in that order", _between(_back_columns, _back_columns)),
+    CaseLaw(
+        "columns",
+        "the elements of rows in another order give what they gave, in that order",
+        _between(_back_columns, _back_columns),
+    ),
     CaseLaw("idempotent", "what codes stand for stands for itself", _idempotent, moderate=True),
     CaseLaw("monotone", "of two elements of a row the larger does not stand for the smaller number", _monotone),
     CaseLaw("half a step", "no neighbouring code stands for a nearer number", _nearest),
-)  # fmt: skip
+)

@@ -31,6 +31,26 @@ def problems(rule: Optimizer, steps: int, seed: int, attacked: bool = False) -> 
     return single
 
 
+def stacked(several: list[list[Inputs]]) -> list[Inputs]:
+    """Problems of some seeds, those of a family as one array: what is done for each array is done less often."""
+
+    def joined(arrays: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(arrays)
+
+    found = []
+    for parts in zip(*several, strict=True):
+        grads = [[joined([part.g[t][0] for part in parts])] for t in range(len(parts[0].g))]
+        extras = [
+            {
+                n: v if isinstance(v, float) else [joined([part.extras[t][n][0] for part in parts])]
+                for n, v in step.items()
+            }
+            for t, step in enumerate(parts[0].extras)
+        ]
+        found.append(Inputs([joined([part.p[0] for part in parts])], grads, parts[0].names, parts[0].seed, extras))
+    return found
+
+
 def corner(inputs: Inputs) -> Inputs:
     """The corners of the arrays."""
     return inputs.mapped(lambda a: a[(slice(0, EDGE),) * a.ndim].copy())

@@ -258,6 +258,8 @@ class Rule:
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     left_open: ClassVar[str] = ""
+    #: laws (`refgrad.testing`) that hold of the rule's kind but not of the rule, each with the reason
+    lawless: ClassVar[Mapping[str, str]] = {}
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -352,6 +354,10 @@ class Rule:
                 if value != getattr(self, name):
                     found.append((f"{name}={value}", self.replace(**{name: value})))
         return found
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws that the rule does not obey under its hyperparameters, each with the reason."""
+        return self.lawless
 
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""

@@ -41,6 +41,7 @@ from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSen
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
+from refgrad.optimizers.shampoo import SOAP, Shampoo
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
@@ -74,6 +75,7 @@ __all__ = [
     "SGDP",
     "SGDW",
     "SM3",
+    "SOAP",
     "ACProp",
     "AMSGrad",
     "AccSGD",
@@ -149,6 +151,7 @@ __all__ = [
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SignDescent",
     "Signum",
     "SimplifiedAdEMAMix",

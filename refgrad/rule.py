@@ -12,7 +12,7 @@ import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 from refgrad.errors import ArgumentError, bad_argument, nearest
 
@@ -136,6 +136,9 @@ class Citation:
         return f"{self.authors}, “{self.title}”, {self.where}"
 
 
+Thing = TypeVar("Thing")
+
+
 @dataclass(frozen=True)
 class Slot:
     """One array of state, shaped like the parameter.
@@ -176,20 +179,75 @@ def host_number(fill: float) -> Slot:
     return Slot(fill, host=True)
 
 
-class State(Mapping[str, Slot]):
-    """The state slots of a rule, in the order in which `update` takes and returns them."""
+class Named(Mapping[str, Thing]):
+    """Things by name, in the order in which they were written."""
 
-    def __init__(self, **slots: Slot) -> None:
-        self._slots = slots
+    def __init__(self, **things: Thing) -> None:
+        self._things = things
 
-    def __getitem__(self, name: str) -> Slot:
-        return self._slots[name]
+    def __getitem__(self, name: str) -> Thing:
+        return self._things[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._slots)
+        return iter(self._things)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._things)
+
+
+class State(Named[Slot]):
+    """The state slots of a rule, in the order in which `update` takes and returns them."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an extra input of a step is.
+
+    ``odd`` says that it changes sign with the gradient, ``scales`` that it is multiplied by what multiplies the loss.
+    """
+
+    sentence: str
+    host: bool = False
+    odd: bool = False
+    scales: bool = False
+
+
+KINDS: Mapping[str, Kind] = {
+    "gradient": Kind("another gradient, such as that at another point", odd=True, scales=True),
+    "curvature": Kind("an estimate of the Hessian's diagonal", scales=True),
+    "noise": Kind("independent standard normal numbers", odd=True, scales=True),
+    "bits": Kind("independent whole numbers from 0 to 2**bits - 1, as unsigned integers or as floats that hold them"),
+    "loss": Kind("the loss, one float64 number of all parameters together", host=True, scales=True),
+}
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One input of a step besides the parameter, its gradient and the state.
+
+    ``kind`` is a key of `KINDS`: an array shaped like the parameter, or one number. An input with ``when`` exists only if
+    that hyperparameter is true or non-zero. A gradient that is taken ``at`` another point than the parameter has the slot
+    that holds this point. ``bits`` are at most 24, so that every working precision holds them.
+    """
+
+    kind: str
+    when: str | None = None
+    at: str | None = None
+    bits: int = 0
+
+    @property
+    def facts(self) -> Kind:
+        """What its kind says."""
+        return KINDS[self.kind]
+
+    @property
+    def host(self) -> bool:
+        """Whether it is one number."""
+        return self.facts.host
+
+
+class Extras(Named[Extra]):
+    """The extra inputs of a rule's step, in the order in which `update` takes them, after the gradient."""
 
 
 REGISTRY: dict[str, type[Rule]] = {}
@@ -198,7 +256,7 @@ REGISTRY: dict[str, type[Rule]] = {}
 ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule:
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""
@@ -213,6 +271,8 @@ class Rule:
     #: the array that gives elementwise values their shape, and the working dtype
     primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()
+    #: what a step takes besides the primary array, its gradient and the state
+    extras: ClassVar[Extras] = Extras()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 

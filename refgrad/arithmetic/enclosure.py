@@ -187,8 +187,10 @@ class Enclosure:
         values, model = state.values, self.model
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
-            terms = [(sign, values[term.index]) for sign, term in grouped.terms]
-            return bounds.total(terms, self._interpolation(grouped, values), model)
+            kept, cancelled = self._cancelled(grouped)
+            terms = [(sign, values[term.index]) for sign, term in kept]
+            total = bounds.total(terms, self._interpolation(grouped, values), model)
+            return bounds.given_back(total, [values[n.index] for n in cancelled], model) if cancelled else total
         if isinstance(grouped, Product):
             above = [values[n.index] for n in grouped.numerators]
             below = [values[n.index] for n in grouped.denominators]
@@ -204,9 +206,23 @@ class Enclosure:
             return self._reduce(node, state.hulls.get(node.index, args[0]))
         if node.op in MATRIX:
             return matrix_error.operation(node.op, args, node.attribute, self._seen(node, observed), model, self.batch)
+        if node.op == "round":
+            return bounds.rounded(node.attribute, *args)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
+
+    def _cancelled(self, grouped: Sum) -> tuple[list[tuple[int, Node]], list[Node]]:
+        """The terms of a sum without those that it takes in and takes out again, and these, if the model tells them apart."""
+        kept, cancelled = list(grouped.terms), []
+        if self.model.cancelled is None:
+            return kept, []
+        for sign, node in grouped.terms:
+            if sign > 0 and (1, node) in kept and (-1, node) in kept and len(kept) > 2:
+                kept.remove((1, node))
+                kept.remove((-1, node))
+                cancelled.append(node)
+        return kept, cancelled
 
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
         """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
@@ -284,16 +300,19 @@ class Enclosure:
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 
     def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        """A step function: what it gives at the lower or at the upper end."""
+        """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
         function = node.attribute
         result = function(x.value)
         if x.error is None:
             return Bounded(result)
         low, high = function(x.value - x.error), function(x.value + x.error)
         unknown = ~np.isfinite(x.error)
-        ambiguous = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
-        value = self._take(node, result, ambiguous, state, lambda outcome: low if outcome < 0 else high)
-        return Bounded(value, np.where(unknown, np.inf, 0.0))
+        differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
+        many = differ.copy()
+        many[differ] = ~function.adjacent(low[differ], high[differ])
+        value = self._take(node, result, differ & ~many, state, lambda outcome: low if outcome < 0 else high)
+        error = np.where(unknown, np.inf, np.where(many, np.maximum(high - value, value - low), 0.0))
+        return Bounded(value, error)
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():

@@ -117,11 +117,13 @@ class Exact(Carrier):
 def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
     """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too.
 
-    ``over`` is what a reduction runs over, or a step function.
+    ``over`` is what a reduction runs over, a step function, or the grid that is rounded to.
     """
     values = [_operand(a) for a in args]
     if op == "step":
         return Exact(np.frompyfunc(lambda x: _stepped(x, over), 1, 1)(values[0]))
+    if op == "round":
+        return Exact(np.frompyfunc(lambda *x: _rounded(over, *x), len(values), 1)(*values))
     if op == "length":
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
@@ -137,6 +139,14 @@ def _stepped(x: mpmath.mpf, function: Any) -> mpmath.mpf:
     if not mpmath.isfinite(x):
         return mpmath.nan
     result = function.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)))
+    return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _rounded(grid: Any, x: mpmath.mpf, random: mpmath.mpf | None = None) -> mpmath.mpf:
+    """One number rounded onto a grid, by rationals."""
+    if not mpmath.isfinite(x):
+        return x
+    result = grid.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)), None if random is None else int(random))
     return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
 
 

@@ -47,7 +47,7 @@ class Edit:
             return args[0]
         if op == "mul" and is_number(args[0], 1.0):
             return args[1]
-        level = {"column": "element"}.get(attribute, attribute) if op in REDUCTIONS else None
+        level = attribute if op in REDUCTIONS else None
         return self.builder.node(op, args, attribute, level)
 
     def scalar(self, expr: Expr) -> Node:

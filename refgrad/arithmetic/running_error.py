@@ -76,6 +76,8 @@ class Model:
     flushes: bool
     #: whether a product with a power of two counts as exact; not so for approximate multiplications and divisions
     exact_scaling: bool = False
+    #: the unit roundoff in which a sum takes in what it takes out again, if another: what is given back is no number of its own
+    cancelled: float | None = None
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
@@ -171,6 +173,14 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     for each in reaches:
         reach = each if reach is None else np.maximum(reach, each)
     return settled._replace(reach=reach, least=min(leasts))
+
+
+def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bounded:
+    """A sum in which other numbers were taken in and out again, each with two roundings of `Model.cancelled`."""
+    error = total.bound()
+    for term in cancelled:
+        error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
+    return total._replace(error=error, sure=None)
 
 
 def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:
@@ -439,6 +449,22 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
         return Bounded(value)
     high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
+    """A value rounded onto a grid by its ends, and those of random numbers that are not known: it rises with neither falling.
+
+    The centre is the middle of what is admissible, so that numbers beside that are not.
+    """
+    reach = x.reach_of_decision()
+    numbers = [None] if random is None else [random.value - random.bound(), random.value + random.bound()]
+    ends = [grid(end, number) for end in (x.value - reach, x.value + reach) for number in numbers]
+    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    unknown = ~np.isfinite(reach) & ~np.isnan(x.value)
+    value = np.where(low == high, low, np.where(np.isfinite(low + high), low / 2 + high / 2, x.value))
+    error = np.where(low == high, 0.0, high - low) / 2
+    value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, _nan_to_zero(error))
+    return Bounded(value, None if not error.any() else error)
 
 
 def loosened(x: Bounded, bits: int) -> Bounded:

@@ -107,6 +107,16 @@ SLOTS: Names = MappingProxyType(
     }
 )
 
+#: extra input of a step -> names that plain functions, and steps of torch's optimizers, give it, besides its own
+EXTRAS: Names = MappingProxyType(
+    {
+        "second": ("second_gradient", "g2", "perturbed_grad"),
+        "h": ("hessian", "hess", "diagonal", "hutchinson"),
+        "loss": ("value", "f", "fx"),
+        "noise": ("normal", "z"),
+    }
+)
+
 #: the parameter, its gradient and the step count in plain functions
 PARAMETER, GRADIENT, STEP = ("p", "param", "params", "parameter"), ("g", "grad", "grads", "gradient"), ("t", "step")
 

@@ -24,6 +24,7 @@ from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -44,6 +45,7 @@ from refgrad.optimizers.sgd import SGD
 from refgrad.optimizers.shampoo import SOAP, Shampoo
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -119,6 +121,7 @@ __all__ = [
     "Fromage",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
+    "GradientBefore",
     "Grams",
     "InnerProductTest",
     "LaProp",
@@ -157,10 +160,12 @@ __all__ = [
     "SimplifiedAdEMAMix",
     "SpikedRate",
     "StableAdamW",
+    "Stored",
     "Tiger",
     "TrActConvolution",
     "TrActLinear",
     "WinsorizedMean",
     "Yogi",
     "ZLoss",
+    "ZeroNaNs",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,9 @@ class Step:
 def model_for(policy: Policy, dtype: np.dtype) -> Model:
     """The rounding model of a policy for parameters of a dtype."""
     facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
-    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
+    return model if wide == facts.unit_roundoff else replace(model, cancelled=wide)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
@@ -140,7 +142,7 @@ def judge_outputs(
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide}
+    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
@@ -157,12 +159,17 @@ def judge_outputs(
     return best, carried
 
 
-def conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
+def _as_stored(graph: Graph, output: str) -> bool:
+    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    return output in graph.outputs and graph.outputs[output].op == "round"
+
+
+def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
     """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
 
     So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
     """
-    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
         if model.flushes and np.any(np.abs(values) < model.smallest_normal):
             return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
         return exact(values, model)

@@ -127,7 +127,10 @@ def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
 def _counterexample(least: Inputs) -> Counterexample:
     text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
     p = least.p[0]
-    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g))
+    names = list(least.given(1))
+    one = lambda value: value if isinstance(value, float | int) else value[0]  # noqa: E731
+    extras = {n: tuple(text(one(step[n])) for step in least.extras) for n in names}
+    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g), extras=extras)
 
 
 def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
@@ -138,6 +141,14 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
     if least is not None and np.prod(least.shape) <= SHOWN:
-        p, *grads = (np.asarray(each, object).reshape(least.shape).tolist() for each in (least.p, *least.g))
-        return f"{head}, inputs=refgrad.Inputs.of({p!r}, {grads!r}, {least.dtype!r}){extra})"
+        return f"{head}, inputs=refgrad.Inputs.of({_written(least, claim.rule)}){extra})"
     return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"
+
+
+def _written(least: Counterexample, rule: Optimizer) -> str:
+    """The arguments of `Inputs.of` that give an input again."""
+    shaped = lambda each: np.asarray(each, object).reshape(least.shape).tolist()  # noqa: E731
+    text = f"{shaped(least.p)!r}, {[shaped(g) for g in least.g]!r}, {least.dtype!r}"
+    for name, extra in rule.inputs().items():
+        text += f", {name}={[e[0] if extra.host else shaped(e) for e in least.extras[name]]!r}"
+    return text

@@ -107,7 +107,8 @@ class _Leaf:
     def _step(self, t: int) -> Step:
         known = self.state(t - 1)
         p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
-        before = {"p": Bounded(p.astype(np.float64)), "g": Bounded(g.astype(np.float64))}
+        extras, given = self.record.inputs.of_leaf(t, self.index, self.rule)
+        before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
         hosts: dict[str, float] = {}
         for name, slot in self.slots.items():
             if slot.host:
@@ -118,7 +119,7 @@ class _Leaf:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(p.shape, {"t": t, **hosts})
+        free = free_values(p.shape, {"t": t, **hosts, **given})
         plan = self.plans(self.rule, p.ndim, free)
         self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
@@ -159,7 +160,7 @@ def tightness(judged: Judged, values: np.ndarray) -> float:
 def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, dtype: np.dtype) -> Finding:
     index = tuple(int(i) for i in np.argwhere(judged.status == judge.OUTSIDE)[0])
     value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
-    inputs = {"t": float(t)}
+    inputs = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
     if step is not None:
         inputs |= _at(leaf, name, t, step.before, index) if (judged.truth.ndim) else dict(step.free)
     with np.errstate(all="ignore"):

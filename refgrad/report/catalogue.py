@@ -29,6 +29,8 @@ def page(rule: Rule, step: int) -> str:
     if isinstance(rule, Optimizer):
         parts.append((f"Update at step {step}", update(rule, step)))
         parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
+        if rule.inputs():
+            parts.append(("Extra inputs", _columns([(n, extra.facts.sentence) for n, extra in rule.inputs().items()])))
     if isinstance(rule, Estimator):
         parts.append(("Value and gradients", update(rule, step)))
         parts.append(("Parameters", _columns(_parameters(rule)) or ["none"]))

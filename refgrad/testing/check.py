@@ -39,7 +39,7 @@ class LawReport:
         outcome: "holds" (to the bit), "holds within rounding" (what the law expects is in the acceptance set),
             "broken", or "does not apply".
         message: for a broken law, what differed; for one that does not apply, why.
-        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p`` and each step's ``g``.
+        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p``, each step's ``g`` and extra inputs.
     """
 
     law: str
@@ -145,6 +145,8 @@ def _report(trial: _Trial, law: Law, rule: Optimizer, told: bool) -> LawReport:
     inputs, message = broken
     text = lambda a: tuple(float(x).hex() for x in np.asarray(a, np.float64).ravel())  # noqa: E731
     found = {"p": text(inputs.p[0])} | {f"g{t}": text(g[0]) for t, g in enumerate(inputs.g, 1)}
+    given = [(n, t, v) for t, step in enumerate(inputs.extras, 1) for n, v in step.items()]
+    found |= {f"{n}{t}": text(v if isinstance(v, float) else v[0]) for n, t, v in given}
     return LawReport(law.name, law.sentence, BROKEN, message, found)
 
 
@@ -177,7 +179,7 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
         report_multiple_bugs=False,
         print_blob=False,
     )
-    @hypothesis.given(strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None))
+    @hypothesis.given(strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None, rule=rule))
     def attempt(drawn: Inputs) -> None:
         if deadlines and time.monotonic() > deadlines[0]:
             raise _Enough
@@ -213,7 +215,7 @@ def _length(inputs: Inputs) -> tuple[int, int]:
 
 def _broken(subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, rounded: list[bool], policy: Policy) -> str:
     """What differs between the two runs by more than rounding; empty if nothing does."""
-    first, second = (drive(subject, rule, each, math.inf) for each in (inputs, law.change(inputs)))
+    first, second = (drive(subject, rule, each, math.inf) for each in (inputs, law.change(inputs, rule)))
     for run in (first, second):
         if run.faults:
             return f"{run.faults[0].kind} at step {run.faults[0].step}: {run.faults[0].message}"

@@ -48,6 +48,7 @@ from refgrad.optimizers.quasi_newton import LBFGS
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
+from refgrad.optimizers.shampoo import SOAP, Shampoo
 from refgrad.optimizers.sharpness import ASAM, SAM
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
@@ -86,6 +87,7 @@ __all__ = [
     "SGDP",
     "SGDW",
     "SM3",
+    "SOAP",
     "ACProp",
     "AMSGrad",
     "AccSGD",
@@ -173,6 +175,7 @@ __all__ = [
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SignDescent",
     "Signum",
     "SimplifiedAdEMAMix",

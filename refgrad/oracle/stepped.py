@@ -21,6 +21,7 @@ from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
+from refgrad.oracle.judge import how_matrices
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
@@ -28,6 +29,7 @@ from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
+from refgrad.tracing import known_plans
 
 #: a smallest failing input of no more elements is written out in the line that reproduces it
 SHOWN = 16
@@ -99,8 +101,14 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,
         environment=environment(),
-        notes=tuple(dict.fromkeys(record.notes)),
+        notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
+
+
+def _how(record: Record) -> list[str]:
+    """How operations on matrices were judged, of all plans that the run took."""
+    pairs = zip(record.rules, record.inputs.p, strict=True)
+    return how_matrices(plan.graph for rule, p in pairs for plan in known_plans(rule, p.ndim))
 
 
 def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:

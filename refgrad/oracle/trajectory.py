@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
@@ -137,6 +138,15 @@ def _any_bits(like: np.ndarray, bits: int) -> Bounded:
     return Bounded(middle, middle.copy())
 
 
+def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
+    """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
+    levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
+    own = levels.get(name, "")
+    shape = leaf.values(name if own else "p", t).shape
+    alike = {n: b for n, b in before.items() if levels.get(n, "") == own}
+    return {n: float(np.broadcast_to(b.value, shape)[index]) for n, b in alike.items()}
+
+
 def _dtype_of(value: Any) -> np.dtype:
     return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
 
@@ -159,11 +169,7 @@ def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, 
     value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
     inputs = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
     if step is not None:
-        inputs |= (
-            {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()}
-            if (judged.truth.ndim)
-            else dict(step.free)
-        )
+        inputs |= _at(leaf, name, t, step.before, index) if (judged.truth.ndim) else dict(step.free)
     with np.errstate(all="ignore"):
         distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtype))
     ulps = float(distance) if np.isfinite(distance) else float("inf")

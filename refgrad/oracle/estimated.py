@@ -19,6 +19,7 @@ from refgrad.oracle import verdict as v
 from refgrad.oracle.aimed import generate
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.environment import environment
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.pure import judge_case
 from refgrad.oracle.request import Request
@@ -60,6 +61,7 @@ class _Record:
 class _Outcome:
     counts: dict[str, Count] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, Errors] = field(default_factory=dict)
     first: Finding | None = None
 
 
@@ -96,7 +98,7 @@ class _Claim:
         wanted = {n: a for n, a in results.items() if n in self.rule.results()}
         return check_outputs(wanted, self.rule, arrays, self.subject.name)
 
-    def judge(self, record: _Record, rule: Estimator, policy: Policy) -> _Outcome:
+    def judge(self, record: _Record, rule: Estimator, policy: Policy, measured: bool = False) -> _Outcome:
         outcome = _Outcome()
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
             x = arrays["x"]
@@ -107,6 +109,9 @@ class _Claim:
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)
                 closest = max(outcome.tightest.get(name, 0.0), tightness(status, seen[name]))
                 outcome.tightest[name] = closest
+                if measured:
+                    found = measure(status, seen[name], seen[name].dtype)
+                    outcome.errors[name] = outcome.errors.get(name, Errors()) + found
                 if outcome.first is None and (status.status == j.OUTSIDE).any():
                     outcome.first = _finding(record.cases, number, name, status, seen[name])
         return outcome
@@ -149,7 +154,7 @@ def _departures(claim: _Claim, record: _Record) -> tuple[v.Departure, ...]:
 
 def _verdict(claim: _Claim, record: _Record) -> Verdict:
     request, policy = claim.request, claim.request.policy
-    outcome = claim.judge(record, claim.rule, policy)
+    outcome = claim.judge(record, claim.rule, policy, measured=True)
     wrong = outcome.first is not None
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     counterexample = None
@@ -171,6 +176,7 @@ def _verdict(claim: _Claim, record: _Record) -> Verdict:
         counterexample=counterexample,
         reproduce=_reproduce(claim, record.cases, counterexample),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
         notes=tuple(record.notes),
     )

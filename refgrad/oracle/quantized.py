@@ -24,6 +24,7 @@ from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.environment import environment
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.judge import INSIDE, OUTSIDE, Judged, compare, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
@@ -63,6 +64,7 @@ class _Record:
 class _Outcome:
     counts: dict[str, Count] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, Errors] = field(default_factory=dict)
     first: Finding | None = None
 
 
@@ -108,7 +110,7 @@ class _Claim:
             raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
         return parts
 
-    def judge(self, record: _Record, rule: Quantizer, policy: Policy) -> _Outcome:
+    def judge(self, record: _Record, rule: Quantizer, policy: Policy, measured: bool = False) -> _Outcome:
         """Every case, part by part."""
         outcome = _Outcome()
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
@@ -117,6 +119,9 @@ class _Claim:
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)
                 closest = max(outcome.tightest.get(name, 0.0), tightness(status, values))
                 outcome.tightest[name] = closest
+                if measured:
+                    found = measure(status, values, dtypes.working(arrays["x"].dtype))
+                    outcome.errors[name] = outcome.errors.get(name, Errors()) + found
                 if outcome.first is None and (status.status == OUTSIDE).any():
                     outcome.first = _finding(record.cases, number, name, status, values)
         return outcome
@@ -288,7 +293,7 @@ def _departures(claim: _Claim, record: _Record) -> tuple[v.Departure, ...]:
 def _verdict(claim: _Claim, record: _Record) -> Verdict:
     request, policy = claim.request, claim.request.policy
     try:
-        outcome = claim.judge(record, claim.rule, policy)
+        outcome = claim.judge(record, claim.rule, policy, measured=True)
     except CandidateFault as fault:
         record.faults.append(Fault(fault.kind, 1, str(fault)))
         outcome = _Outcome()
@@ -313,6 +318,7 @@ def _verdict(claim: _Claim, record: _Record) -> Verdict:
         counterexample=None if least is None else _counterexample(least),
         reproduce=_reproduce(claim, record.cases, least),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
         notes=tuple(record.notes),
     )

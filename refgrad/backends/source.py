@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.backends import elementary_source
+from refgrad.backends import elementary_source, step_source
 
 INFIX = {
     "add": "+",
@@ -143,6 +143,10 @@ def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
         if dtype == np.float64:
             return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
         return elementary_source.lines(node.op, f"x{node.index}", names, dtype, near)
+    if node.op == "round":
+        return node.attribute.kernel(f"x{node.index}", names[0], (*names, None)[1], dtype)
+    if node.op == "step":
+        return step_source.lines(node.attribute, f"x{node.index}", names[0], dtype)
     if node.op in ("rint", "floor", "ceil"):
         return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
     return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]

@@ -56,6 +56,9 @@ def table(precision: str) -> Table:
         carried = (a[1] + abs(value) * b[1]) / room if room > 0 else math.inf
         return charged(value, carried, abs(value))
 
+    def remainder(a: Pair, b: Pair) -> Pair:
+        return charged(a[0] % b[0], a[1] + abs(a[0] // b[0]) * b[1], abs(a[0] % b[0]))
+
     def root(a: Pair) -> Pair:
         value = math.sqrt(max(a[0], 0.0))
         low = math.sqrt(max(a[0] - a[1], 0.0))
@@ -80,7 +83,7 @@ def table(precision: str) -> Table:
         "mul": unless_exact(operator.mul, product),
         "div": unless_exact(operator.truediv, quotient),
         "pow": power,
-        "mod": lambda a, b: (a[0] % b[0], a[1]),
+        "mod": unless_exact(operator.mod, remainder),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "log": logarithm,

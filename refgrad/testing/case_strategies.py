@@ -31,18 +31,21 @@ def _array(values: Any, dtype: np.dtype) -> np.ndarray:
 def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
     """``x``, a cotangent and legal parameters."""
     element = moderate() if tame else numbers(dtype)
-    shape = (draw(st.integers(1, ROWS)), draw(st.integers(1, ELEMENTS)))
+    # choices among groups of four are made of whole groups
+    shape = (draw(st.integers(1, ROWS)), 4 * draw(st.integers(1, 2)) if rule.chosen else draw(st.integers(1, ELEMENTS)))
     size = shape[0] * shape[1]
     x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
     cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
     arrays = {"x": _array(x, dtype).reshape(shape), "cotangent": _array(cotangent, dtype).reshape(shape)}
-    for name, level in rule.levels().items():
+    for name, level in {n: v for n, v in rule.levels().items() if n not in rule.chosen}.items():
         legal = rule.parameters[name].legal
         wanted = level_shape(level, shape)
         count = int(np.prod(wanted))
         drawn = draw(st.lists(st.sampled_from(_legal(legal)), min_size=count, max_size=count))
         arrays[name] = _array(drawn, dtype).reshape(wanted)
-    return arrays
+    for name in rule.tables:
+        arrays[name] = _array(np.eye(3, shape[1]), dtype)
+    return rule.prepared(arrays) if rule.chosen else arrays
 
 
 def _legal(legal: Range) -> list[float]:

@@ -16,7 +16,7 @@ from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.rule import Choice, Citation, NonNegative, Range, Whole
 
 Zero = Annotated[
@@ -39,7 +39,15 @@ class Random(Quantizer):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The parts, with uniforms that are multiples of 2**-32 from Philox4x32-10 with key ``(seed, 0)``."""
-        return self.draw(x, random_words(x.size, self.seed).astype(np.float64).reshape(x.shape) * 2.0**-32)
+        return self.draw(x, self.uniforms(x.shape))
+
+    def uniforms(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The uniforms that the seed gives, in float64."""
+        return random_words(math.prod(shape), self.seed).astype(np.float64).reshape(shape) * 2.0**-32
+
+    def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Those uniforms."""
+        return {"uniform": self.uniforms(x.shape)}
 
     def quantize(self, x: np.ndarray, uniform: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with the uniforms to be used.
@@ -81,6 +89,11 @@ class QSGD(Random):
 
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -self.levels, self.levels
+
     def rows(self, x: np.ndarray) -> np.ndarray:
         """The buckets, filled up with zeros."""
         width = self.bucket or max(x.size, 1)
@@ -99,6 +112,29 @@ class QSGD(Random):
         codes = np.where(finite & np.isfinite(level), np.sign(rows) * level, 0).astype(np.int32)
         norm = np.where(finite, norm, np.nan).astype(x.dtype)
         return {"norm": norm.reshape(-1), "codes": codes.reshape(-1)[: x.size].reshape(x.shape)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Norms within the roundings of their sums; levels of shares within theirs, under the norm that was seen."""
+        rows = self.rows(x.astype(np.float64))
+        if part == "norm":
+            norm = self.norms(rows).reshape(-1)
+            return around(norm, (rows.shape[1] + 2) * reach * norm) if self.norm == "l2" else None
+        norm, size = seen["norm"].astype(np.float64)[:, None], x.size
+        if part == "codes":
+            share = np.where(norm > 0, self.levels * np.abs(rows) / norm, 0.0)
+            uniform, found = self.rows(besides.get("uniform", self.uniforms(x.shape))), []
+            for y in around(share, 2 * reach * share):
+                y = np.minimum(y, self.levels)
+                level = np.floor(y) + (uniform < y - np.floor(y))
+                found.append(np.where(np.isfinite(norm) & np.isfinite(level), level, 0.0))
+            sign, (low, high) = np.sign(rows), found
+            ends = np.minimum(sign * low, sign * high), np.maximum(sign * low, sign * high)
+        else:
+            y = norm * (self.rows(seen["codes"].astype(np.float64)) / self.levels)
+            ends = around(y, 2 * reach * np.abs(y))
+        return tuple(e.reshape(-1)[:size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
 
     def norms(self, rows: np.ndarray) -> np.ndarray:
         """The norm of each row."""
@@ -127,6 +163,11 @@ class TernGrad(Random):
 
     citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Scale and ternary codes."""
         size = np.abs(x)
@@ -140,6 +181,25 @@ class TernGrad(Random):
             "scale": np.where(finite, scale, np.nan).astype(x.dtype),
             "codes": codes.astype(np.int8).reshape(x.shape),
         }
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """A scale within the roundings of the deviation; codes of a chance within its own, under the scale that was seen."""
+        if part == "scale":
+            if not self.clip or not x.size:
+                return None
+            scale = np.minimum(np.abs(x.astype(np.float64)).max(), self.clip * deviation(x))
+            return around(np.full(1, scale), np.full(1, (x.size + 4) * reach * scale))
+        if part == "codes":
+            size, sign = np.abs(x.astype(np.float64)), np.sign(x)
+            scale, uniform = seen["scale"].astype(np.float64), besides.get("uniform", self.uniforms(x.shape))
+            chance = np.minimum(size, scale) / scale
+            one, other = (sign * (uniform < e) for e in around(chance, reach * chance))
+            finite = np.isfinite(scale)
+            ends = np.minimum(one, other), np.maximum(one, other)
+            return tuple(np.where(finite, e, 0.0) for e in ends)  # type: ignore[return-value]
+        return None
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Codes times scale."""
@@ -184,6 +244,11 @@ class SignSGD(Quantizer):
         """``codes``, and ``scale`` before them if there is one."""
         return ("codes",) if self.scaled == "none" else ("scale", "codes")
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Signs, and their scale."""
         codes = {"codes": sign(x, self.zero)}
@@ -194,6 +259,16 @@ class SignSGD(Quantizer):
             return {"scale": (tree_sum(np.abs(x)) / x.dtype.type(count)).reshape(-1), **codes}
         norm = np.sqrt(tree_sum(x.astype(np.float64) ** 2) / count)
         return {"scale": norm.astype(x.dtype).reshape(-1), **codes}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """A scale within the roundings of its sum."""
+        if part != "scale":
+            return None
+        wide, count = np.abs(x.astype(np.float64)), max(x.size, 1)
+        scale = np.sum(wide) / count if self.scaled == "mean" else np.sqrt(np.sum(wide * wide) / count)
+        return around(np.full(1, scale), np.full(1, (count + 2) * reach * scale))
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Signs, times their scale."""
@@ -228,6 +303,11 @@ class OneBit(Quantizer):
 
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 1
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Two means a column, and one bit an element."""
         columns = np.ascontiguousarray(as_columns(x).T)
@@ -238,6 +318,18 @@ class OneBit(Quantizer):
             count = np.maximum(chosen.sum(axis=1), 1).astype(x.dtype)
             means.append(tree_sum(np.where(chosen, columns, x.dtype.type(0)), "row").reshape(-1) / count + poison)
         return {"low": means[0], "high": means[1], "codes": (~(x < 0)).astype(np.uint8)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Means within the roundings of their sums."""
+        if part not in ("low", "high"):
+            return None
+        columns = as_columns(x.astype(np.float64))
+        chosen = columns < 0 if part == "low" else ~(columns < 0)
+        count = np.maximum(chosen.sum(axis=0), 1)
+        mean = np.where(chosen, columns, 0.0).sum(axis=0) / count
+        return around(mean, (count + 1) * reach * np.abs(mean))
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The mean that the bit says."""

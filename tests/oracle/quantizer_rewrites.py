@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import ml_dtypes
@@ -37,7 +38,7 @@ from refgrad.quantizers import (
     TopK,
     tables,
 )
-from tests.oracle.quantizer_programs import F, Program, blocks
+from tests.oracle.quantizer_programs import F, blocks
 
 Parts = dict[str, np.ndarray]
 
@@ -71,12 +72,12 @@ def af4(x: np.ndarray, *, up: bool = False) -> Parts:
     with np.errstate(all="ignore"):
         share = np.nan_to_num(rows * (F(1) / absmax), posinf=0.0, neginf=0.0).astype(np.float64)
     codes = np.zeros(rows.shape, np.uint8)
-    for low, high in zip(table[:-1], table[1:], strict=True):
+    for low, high in itertools.pairwise(table):
         codes += share > (high if up else (low + high) / 2)
     return {"absmax": absmax.ravel(), "codes": codes.ravel()[: x.size].reshape(x.shape)}
 
 
-def small_floats(x: np.ndarray, *, format: str = "float8_e4m3fn", largest: float = 448.0) -> Parts:  # noqa: A002
+def small_floats(x: np.ndarray, *, format: str = "float8_e4m3fn", largest: float = 448.0) -> Parts:
     """FP8 with one scale, by ml_dtypes and a reciprocal."""
     wide = x.astype(F)
     scale = np.abs(wide).max() / F(largest)
@@ -152,7 +153,9 @@ def logarithmic(x: np.ndarray, *, by_logarithm: bool = False) -> np.ndarray:
         if by_logarithm:
             k = np.rint(np.log2(size.astype(F)).astype(np.float64))
         else:
-            k = np.where(size >= 2.0**-40, np.searchsorted(4.0 ** np.arange(-40, 1) / 2, size * size, side="right") - 41, -50)
+            k = np.where(
+                size >= 2.0**-40, np.searchsorted(4.0 ** np.arange(-40, 1) / 2, size * size, side="right") - 41, -50
+            )
     number = np.clip(k + 16, 0, 15) * (size > 0)
     return np.where(x < 0, -number, number).astype(np.int8)
 
@@ -194,7 +197,15 @@ def n2uq_weights(x: np.ndarray, *, maximum: bool = False) -> Parts:
     return {"scale": scale, "codes": codes.reshape(x.shape)}
 
 
-def codebook(x: np.ndarray, *, iterations: int = 300, clusters: int = 16, once: bool = False, optimal: bool = False, shift: int = 0) -> Parts:
+def codebook(
+    x: np.ndarray,
+    *,
+    iterations: int = 300,
+    clusters: int = 16,
+    once: bool = False,
+    optimal: bool = False,
+    shift: int = 0,
+) -> Parts:
     """Lloyd's algorithm by thresholds; then a search of the optimum by its own dynamic programme, for few elements."""
     wide = np.sort(x.astype(np.float64).ravel())
     if optimal:
@@ -278,7 +289,10 @@ def terngrad(x: np.ndarray, uniform: np.ndarray, *, squared: bool = False) -> Pa
     size = np.abs(x.astype(F))
     scale = size.max()
     chance = size / scale if scale else size
-    return {"scale": np.asarray(scale), "codes": (np.sign(x.astype(F)) * (uniform < (chance**2 if squared else chance))).astype(np.int8)}
+    return {
+        "scale": np.asarray(scale),
+        "codes": (np.sign(x.astype(F)) * (uniform < (chance**2 if squared else chance))).astype(np.int8),
+    }
 
 
 def sign_sgd(x: np.ndarray, *, root: bool = False) -> Parts:

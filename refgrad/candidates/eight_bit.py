@@ -179,6 +179,12 @@ class _Unfolded:
         rows = [flat(self._rule, state) for state in self._state]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
+    def inputs(self) -> dict[str, Any]:
+        return {}
+
+    def told(self) -> _Unfolded:
+        return self
+
     def hyperparameters(self) -> dict[str, Any]:
         return self._rule.rule.hyperparameters()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
+from refgrad.oracle.errors import Errors
 
 SCHEMA = "refgrad-verdict-1"
 
@@ -98,7 +99,8 @@ class Departure:
 class Counterexample:
     """The smallest failing input found, as hex floats.
 
-    Of an optimizer the parameter before the first step and each step's gradient; of other rules ``arrays`` by name.
+    Of an optimizer the parameter before the first step, each step's gradient, and each step's ``extras`` by name; of other
+    rules ``arrays`` by name.
     """
 
     dtype: str
@@ -106,6 +108,7 @@ class Counterexample:
     p: tuple[str, ...] = ()
     g: tuple[tuple[str, ...], ...] = ()
     arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extras: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 class WrongImplementationError(VerdictError):
@@ -134,6 +137,8 @@ class Verdict:
     reproduce: str = ""
     #: largest distance from the truth over half-width of the acceptance set, by tensor; at most 1 where all are inside
     tightest: Mapping[str, float] = field(default_factory=dict)
+    #: distances from the truth in ulps, by tensor, of rules whose results are numbers
+    errors: Mapping[str, Errors] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

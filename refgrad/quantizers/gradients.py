@@ -66,7 +66,25 @@ class Random(Quantizer):
             return Quantized(self.draw(x.astype(working(x.dtype)), uniform), x.shape, x.dtype)
 
 
-class QSGD(Random):
+class Bucketed(Random):
+    """Buckets of the flat array, the last of which may be short, each with a norm."""
+
+    bucket: Annotated[int, Whole(0)] = 0
+    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (QSGD's experiments)")] = "l2"
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """The buckets, filled up with zeros."""
+        width = self.bucket or max(x.size, 1)
+        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
+
+    def norms(self, rows: np.ndarray) -> np.ndarray:
+        """The norm of each row."""
+        if self.norm == "max":
+            return tree_max(np.abs(rows), "row")
+        return np.sqrt(tree_sum(rows * rows, "row"))
+
+
+class QSGD(Bucketed):
     """Levels 0 .. s in units of a norm's s-th part, rounded by chance so that the mean is right.
 
     y = s |v| / ||v||, l = floor(y), or one more with probability y - floor(y); Q = ||v|| sign(v) l / s. Parts: ``norm``, one
@@ -76,8 +94,6 @@ class QSGD(Random):
     """
 
     levels: Annotated[int, Whole(1, 2**24)] = 16
-    bucket: Annotated[int, Whole(0)] = 0
-    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (the paper's experiments)")] = "l2"
     order: Annotated[
         str,
         Choice(
@@ -93,11 +109,6 @@ class QSGD(Random):
     def legal_codes(self) -> tuple[int, int]:
         """From the least to the largest."""
         return -self.levels, self.levels
-
-    def rows(self, x: np.ndarray) -> np.ndarray:
-        """The buckets, filled up with zeros."""
-        width = self.bucket or max(x.size, 1)
-        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Norms and signed levels."""
@@ -135,12 +146,6 @@ class QSGD(Random):
             y = norm * (self.rows(seen["codes"].astype(np.float64)) / self.levels)
             ends = around(y, 2 * reach * np.abs(y))
         return tuple(e.reshape(-1)[:size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
-
-    def norms(self, rows: np.ndarray) -> np.ndarray:
-        """The norm of each row."""
-        if self.norm == "max":
-            return tree_max(np.abs(rows), "row")
-        return np.sqrt(tree_sum(rows * rows, "row"))
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Norm times share of the levels."""

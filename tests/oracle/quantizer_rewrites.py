@@ -15,6 +15,7 @@ from refgrad.quantizers import (
     GPTQ,
     INQ,
     N2UQ,
+    NUQSGD,
     NVFP4,
     QSGD,
     TTQ,
@@ -24,9 +25,11 @@ from refgrad.quantizers import (
     BitNetActivations,
     BitNetWeights,
     Cast,
+    DoReFaGradient,
     KMeans,
     LogQuantizer,
     N2UQWeights,
+    NaturalCompression,
     OneBit,
     OptimalCodebook,
     ProductQuantizer,
@@ -36,6 +39,8 @@ from refgrad.quantizers import (
     SignSGD,
     TernGrad,
     TopK,
+    WAGEError,
+    WAGEGradient,
     tables,
 )
 from tests.oracle.quantizer_programs import F, blocks
@@ -345,6 +350,58 @@ def product(x: np.ndarray, *, wrong: bool = False) -> Parts:
     return {"codebooks": np.stack(books), "codes": np.stack(codes, 1).astype(np.uint8)}
 
 
+def natural(x: np.ndarray, uniform: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+    """On the bits: the significand against the uniform number."""
+    bits = x.astype(np.float64).view(np.int64)
+    fraction = (bits & ((1 << 52) - 1)) / 2.0**52
+    up = fraction >= 0.5 if nearest else uniform < fraction
+    number = ((bits >> 52) & 0x7FF) - 1023 + up + 1100
+    return np.where(x == 0, 0, np.where(x < 0, -number, number)).astype(np.int16)
+
+
+def nuqsgd(x: np.ndarray, uniform: np.ndarray, *, floor: bool = False) -> Parts:
+    """In float32, by a table of levels."""
+    wide = x.astype(F).ravel()
+    norm = F(np.sqrt(np.sum(wide.astype(np.float64) ** 2)))
+    with np.errstate(all="ignore"):
+        share = np.nan_to_num(np.minimum(np.abs(wide) / norm, F(1)))
+    levels = np.asarray([0.0, 0.125, 0.25, 0.5, 1.0, 2.0])
+    low = np.searchsorted(levels, share, side="right") - 1
+    chance = (share - levels[low]) / (levels[low + 1] - levels[low])
+    level = low if floor else low + (uniform.ravel() < chance)
+    return {"norm": np.asarray(norm), "codes": (np.sign(wide) * level).astype(np.int8).reshape(x.shape)}
+
+
+def dorefa_gradient(x: np.ndarray, uniform: np.ndarray, *, whole: bool = False) -> Parts:
+    """In float32, the noise in units of a step."""
+    rows = x.astype(F).reshape(x.shape[0], -1)
+    largest = np.abs(rows).max(1)
+    size = np.full_like(largest, largest.max()) if whole else largest
+    with np.errstate(all="ignore"):
+        share = rows / size[:, None] * F(0.5) + F(0.5)
+        steps = np.clip(share * F(15) + (uniform.reshape(rows.shape) - 0.5), 0, 15)
+    codes = np.where(size[:, None] > 0, np.rint(np.nan_to_num(steps)), 0).astype(np.uint8)
+    return {"scale": size, "codes": codes.reshape(x.shape)}
+
+
+def wage_error(x: np.ndarray, *, up: bool = False) -> np.ndarray:
+    """Shift by comparing squares."""
+    largest = float(np.abs(x.astype(np.float64)).max())
+    k = np.frexp(largest)[1] - 1
+    k = k + (largest / 2.0**k * largest / 2.0**k >= 2.0) if largest else 0
+    k = np.frexp(largest)[1] if up else k
+    return np.clip(np.rint(x.astype(np.float64) * 2.0 ** (7 - k)), -127, 127).astype(np.int16)
+
+
+def wage_gradient(x: np.ndarray, uniform: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+    """Ceilings where a uniform number is below what is left."""
+    largest = float(np.abs(x.astype(np.float64)).max())
+    k = int(np.floor(np.log2(largest) + 0.5)) if largest else 0
+    n = np.abs(x.astype(np.float64)) * 2.0 ** (3 - k)
+    steps = np.rint(n) if nearest else np.where(uniform < n % 1.0, np.floor(n) + 1, np.floor(n))
+    return (np.sign(x.astype(np.float64)) * steps).astype(np.int32)
+
+
 #: the rule, the program, the options that make it wrong
 REWRITES: list[tuple[Any, Any, dict[str, Any]]] = [
     (Cast(format="bfloat16"), cast, {"truncated": True}),
@@ -376,4 +433,9 @@ REWRITES: list[tuple[Any, Any, dict[str, Any]]] = [
     (OneBit(), one_bit, {"zero_below": True}),
     (TopK(), top_k, {"last": True}),
     (RandomK(), random_k, {"largest": True}),
+    (NaturalCompression(), natural, {"nearest": True}),
+    (NUQSGD(), nuqsgd, {"floor": True}),
+    (DoReFaGradient(), dorefa_gradient, {"whole": True}),
+    (WAGEError(), wage_error, {"up": True}),
+    (WAGEGradient(), wage_gradient, {"nearest": True}),
 ]

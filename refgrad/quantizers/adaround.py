@@ -35,6 +35,11 @@ class AdaRound(Quantizer):
         """The least and the largest code."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return self.limits
+
     def start(self, w: np.ndarray) -> np.ndarray:
         """The V at which h(V) is the fraction of w / s, so that w' is w where it is not clipped."""
         steps = finite(w, "w") / self.scale

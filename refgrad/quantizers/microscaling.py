@@ -91,9 +91,10 @@ class MX(RowQuantizer):
         return layout.joined(codes_of(values, MINIFLOATS[self.format]))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
-        """What codes stand for, in float32."""
+        """What codes stand for, in float32; scales so large that elements overflow there, as float64 may have, in float64."""
         if part == "scale":
-            return rounding.decode(kept, E8M0).reshape(-1, 1)
+            scale = rounding.decode(kept, E8M0).reshape(-1, 1)
+            return scale.astype(np.float64) if (scale > 2.0**100).any() else scale
         if self.format == "int8":
             check_codes(kept.view(np.uint8) if kept.dtype == np.int8 else kept, 256)
             return layout.cut(kept.astype(np.int8).astype(np.float32) / np.float32(64))

@@ -36,6 +36,11 @@ class N2UQ(Quantizer):
     citation = CITATION
 
     @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.top
+
+    @property
     def top(self) -> int:
         """The largest code, and the number of intervals."""
         return 2**self.bits - 1
@@ -110,6 +115,11 @@ class N2UQWeights(FewValues):
     def half(self) -> float:
         """n."""
         return (2**self.bits - 1) / 2
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 2**self.bits - 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """s, and codes."""

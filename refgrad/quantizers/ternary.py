@@ -113,6 +113,11 @@ class BWN(FewValues):
         "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
     )
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean magnitude, and signs."""
         return mean(np.abs(x)), np.where(x == 0, {"plus": 1.0, "zero": 0.0, "minus": -1.0}[self.zero], np.sign(x))
@@ -155,6 +160,11 @@ class TWN(FewValues):
 
     citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
 
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean of what exceeds Delta, and ternary codes."""
         size = np.abs(x)
@@ -184,6 +194,19 @@ class TTQ(Quantizer):
     ] = "paper"
 
     citation = Citation("Zhu et al. 2017", "Trained Ternary Quantization", "arXiv:1612.01064, equations 6-9")
+
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Delta of both signs, where the largest magnitude is one."""
+        x = random.choice([-1.0, 1.0], shape) * self.threshold
+        x[..., ::16] = 1.0
+        return x
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """-1, 0 or 1 by the threshold."""
@@ -230,6 +253,11 @@ class BitNetWeights(FewValues):
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",
         "arXiv:2402.17764, eq. 1-3",
     )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Gamma (or s), and rounded codes."""

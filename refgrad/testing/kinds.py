@@ -63,7 +63,7 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
 
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
         x = arrays["x"]
-        parts = fitting(subject.quantize(rule, x.copy()), rule, x)
+        parts = fitting(subject.quantize(rule, x.copy()), rule, arrays)
         if subject.dequantize is not None and set(rule.parts) <= set(parts):
             handed = {n: a.copy() for n, a in parts.items() if n != "y"}
             parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
@@ -73,7 +73,7 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
 
 
 def _quantized(rule: Quantizer, arrays: Arrays, results: Results, policy: Policy) -> bool:
-    judged = judge_parts(rule, arrays["x"], dict(results), policy)
+    judged = judge_parts(rule, arrays, dict(results), policy)
     return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
 
 

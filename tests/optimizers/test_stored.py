@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -255,3 +257,12 @@ def test_without_its_bits_both_neighbours_are_acceptable() -> None:
     assert any("draws its own" in note for note in verdict.notes)
     off = refgrad.verify(step, CHANCE.replace(inner_lr=1.1e-3), options={"lr": 1e-3}, shrink=False)
     assert off.counts["p"].outside
+
+
+def test_the_pages_example_runs() -> None:
+    blocks = re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "low-precision.md").read_text(), re.DOTALL
+    )
+    assert blocks
+    for block in blocks:
+        exec(block, {})

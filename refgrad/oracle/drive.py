@@ -148,7 +148,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
         for slot, value in after.state[leaf].items():
             if slot in slots and not slots[slot].host and not fits(np.shape(value), slots[slot], old.shape):
                 legal = slots[slot].shape(old.shape)
-                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, one number a {slots[slot].level}"
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, {slots[slot].described()}"
                 record.faults.append(Fault("shape", step, message))
 
 

@@ -368,6 +368,7 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
     "power": np.power,
 }
 PLAIN: Mapping[str, Callable[..., Array]] = {
+    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,

@@ -241,22 +241,49 @@ def test_kernels_are_judged_too(rule: Any) -> None:
         assert refgrad.verify(rule, rule, steps=3, options={"backend": backend}).conforms
 
 
-def test_without_its_bits_both_neighbours_are_acceptable() -> None:
-    right, drawn = by_chance(), np.random.default_rng(8)
+#: what a candidate may make of the bits that it draws, and what the sums that show it have in their name
+UNFAIR = {
+    "cut": (lambda bits, t: np.full_like(bits, 65535), "of the way"),
+    "to nearest": (lambda bits, t: np.full_like(bits, 32767), "of the way"),
+    "one bit short": (lambda bits, t: bits >> 1, "of the way"),
+    "the same at every step": (
+        lambda bits, t: np.random.default_rng(0).integers(0, 1 << 16, bits.shape),
+        "step before",
+    ),
+    "the same along a row": (lambda bits, t: np.broadcast_to(bits[..., :1], bits.shape), "element before"),
+}
 
-    def blind(p: Any, g: Any, m: Any, v: Any, t: int, **rest: float) -> Any:
-        return right(p, g, m, v, t, drawn.integers(0, 1 << 16, p.shape), **rest)
+
+def drawing(change: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., Any]:
+    """A step that draws its own bits, and what it makes of them."""
+    right = by_chance()
 
     def step(
         p: Any, g: Any, m: Any, v: Any, t: int, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
     ) -> Any:
-        return blind(p, g, m, v, t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        bits = change(np.random.default_rng([t, p.size]).integers(0, 1 << 16, p.shape), t)
+        return right(p, g, m, v, t, bits, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
-    verdict = refgrad.verify(step, CHANCE)
+    return step
+
+
+def test_without_its_bits_both_neighbours_are_acceptable() -> None:
+    fair = drawing(lambda bits, t: bits)
+    verdict = refgrad.verify(fair, CHANCE)
     assert verdict.conforms, str(verdict)
     assert any("draws its own" in note for note in verdict.notes)
-    off = refgrad.verify(step, CHANCE.replace(inner_lr=1.1e-3), options={"lr": 1e-3}, shrink=False)
+    off = refgrad.verify(fair, CHANCE.replace(inner_lr=1.1e-3), options={"lr": 1e-3}, shrink=False)
     assert off.counts["p"].outside
+
+
+@pytest.mark.parametrize("name", UNFAIR)
+def test_bits_that_are_not_fair_are_seen(name: str) -> None:
+    change, where = UNFAIR[name]
+    verdict = refgrad.verify(drawing(change), CHANCE, shrink=False, explain=False)
+    assert not verdict.conforms
+    assert verdict.total.outside == 0  # each value by itself is acceptable
+    assert [f.kind for f in verdict.faults] == ["biased"]
+    assert where in verdict.faults[0].message
 
 
 def test_the_pages_example_runs() -> None:

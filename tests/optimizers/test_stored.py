@@ -243,9 +243,9 @@ def test_kernels_are_judged_too(rule: Any) -> None:
 
 #: what a candidate may make of the bits that it draws, and what the sums that show it have in their name
 UNFAIR = {
-    "cut": (lambda bits, t: np.full_like(bits, 65535), "of the way"),
+    "cut": (lambda bits, t: np.full_like(bits, 65535), "in all"),
     "to nearest": (lambda bits, t: np.full_like(bits, 32767), "of the way"),
-    "one bit short": (lambda bits, t: bits >> 1, "of the way"),
+    "one bit short": (lambda bits, t: bits >> 1, "in all"),
     "the same at every step": (
         lambda bits, t: np.random.default_rng(0).integers(0, 1 << 16, bits.shape),
         "step before",

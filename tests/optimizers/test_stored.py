@@ -16,6 +16,9 @@ import refgrad
 from refgrad import optimizers as o
 from refgrad.arithmetic.storage import Grid
 from refgrad.errors import ArgumentError
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs, completed
+from refgrad.rule import rules
 
 F = np.float32
 SGD = o.SGD(lr=2.0**-6, momentum=0.5)  # powers of two, so that float32 loses nothing in what follows
@@ -293,3 +296,31 @@ def test_the_pages_example_runs() -> None:
     assert blocks
     for block in blocks:
         exec(block, {})
+
+
+EVERY = [cls() for name, cls in rules(Optimizer).items() if name != "Stored" and cls.__module__.startswith("refgrad.")]
+
+
+@pytest.mark.parametrize("inner", EVERY, ids=lambda rule: type(rule).__name__)
+def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
+    """Without compensation, to nearest: what every rule makes of narrow arrays, to the bit; and the rest is traced and steps."""
+    random = np.random.default_rng(9)
+    p = random.standard_normal((4, 4)).astype(ml_dtypes.bfloat16)
+    grads = [random.standard_normal((4, 4)).astype(ml_dtypes.bfloat16) for _ in range(3)]
+    inputs = completed(Inputs([p], [[g] for g in grads], seed=1), inner)
+    rule = o.Stored(inner=inner)
+    plain, stored = (p, inner.init(p)), (p, rule.init(p))
+    for t, g in enumerate(grads, 1):
+        arrays, numbers = inputs.of_leaf(t, 0, inner)
+        given: dict[str, Any] = {**arrays, **numbers, "backend": "numpy"}
+        plain, stored = inner.step(plain[0], g, plain[1], **given), rule.step(stored[0], g, stored[1], **given)
+        assert np.array_equal(plain[0], stored[0], equal_nan=True)
+        for name, value in plain[1].items():
+            assert np.array_equal(np.asarray(value, float), np.asarray(stored[1][name], float), equal_nan=True)
+    for variant in ({"compensation": "kahan"}, {"compensation": "wide"}, {"rounding": "stochastic"}):
+        kept = rule.replace(**variant)
+        after, state = kept.step(
+            p, grads[0], kept.init(p), **{**inputs.of_leaf(1, 0, inner)[0], **inputs.of_leaf(1, 0, inner)[1]}
+        )
+        assert after.dtype == p.dtype
+        assert set(state) == {"t", *kept.slots()}

@@ -497,4 +497,4 @@ def hull(values: Sequence[Bounded]) -> Bounded:
     high = np.max([v.value + v.bound() for v in values], axis=0)
     low = np.min([v.value - v.bound() for v in values], axis=0)
     middle = high / 2 + low / 2
-    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * _OWN))

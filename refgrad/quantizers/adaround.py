@@ -29,6 +29,10 @@ class AdaRound(Quantizer):
     weight: NonNegative = 0.01
 
     citation = Citation("Nagel et al. 2020", "Up or Down? Adaptive Rounding", "arXiv:2004.10568, equations 21-24")
+    left_open = (
+        "the optimizer of V, the number of steps and the warm-up, which are arguments; the codes' range is signed; "
+        "the scale is fixed beforehand, as in the paper"
+    )
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -83,6 +83,10 @@ class Affine(RowQuantizer):
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877, section 2.1",
     )
+    left_open = (
+        "ties, the code of NaN, whether the zero point is added before or after rounding, and what a symmetric "
+        "range is divided by: named variants, of which the papers say the least"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

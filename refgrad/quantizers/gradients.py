@@ -104,6 +104,10 @@ class QSGD(Bucketed):
     parts = ("norm", "codes")
 
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
+    left_open = (
+        "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
+        "magnitude in the experiments; the order of the product, in which GRACE differs (order=unit)"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -167,6 +171,10 @@ class TernGrad(Random):
     parts = ("scale", "codes")
 
     citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
+    left_open = (
+        "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
+        "standard deviations, as the experiments are: not by default (clip)"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -243,6 +251,10 @@ class SignSGD(Quantizer):
     ] = "none"
 
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
+    left_open = (
+        "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
+        "and named by its own sources (scaled)"
+    )
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -307,6 +319,10 @@ class OneBit(Quantizer):
     parts = ("low", "high", "codes")
 
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
+    left_open = (
+        "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
+        "and never read"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -371,6 +387,9 @@ class TopK(Sparse):
     """
 
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
+    )
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The largest elements."""
@@ -395,6 +414,10 @@ class RandomK(Random, Sparse):
     ] = "none"
 
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
+        "as in the source's memory scheme (scaled=unbiased)"
+    )
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """The chosen elements."""

@@ -34,6 +34,10 @@ class N2UQ(Quantizer):
     least: Positive = 1e-3
 
     citation = CITATION
+    left_open = (
+        "the comparison at a threshold: strictly above, as in the code; the least interval, 1e-3, is the code's; "
+        "NaN lies above nothing"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -110,6 +114,10 @@ class N2UQWeights(FewValues):
     ] = "straight"
 
     citation = CITATION
+    left_open = (
+        "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
+        "scale: not by the text, by the code it is (surrogate=scaled)"
+    )
 
     @property
     def half(self) -> float:

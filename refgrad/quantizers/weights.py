@@ -42,6 +42,10 @@ class RoundToNearest(Quantizer):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, section 4"
     )
+    left_open = (
+        "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
+        "differs between the codes of GPTQ and AWQ (grid)"
+    )
 
     @property
     def top(self) -> int:
@@ -194,6 +198,10 @@ class GPTQ(RoundToNearest):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, algorithm 1"
     )
+    left_open = (
+        "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
+        "the code leaves out changes of the same block (parameters=stale); dead inputs are set to zero"
+    )
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """H of activations whose inputs go together, in few bits, so that its sums are exact."""
@@ -281,6 +289,10 @@ class AWQ(RoundToNearest):
     parts = ("scale", "zero", "codes", "group_of", "channel_scale")
 
     citation = Citation("Lin et al. 2024", "AWQ: Activation-aware Weight Quantization", "arXiv:2306.00978, section 3.2")
+    left_open = (
+        "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "
+        "examples; whether ranges include zero (grid); the search's grid of 20 is the code's"
+    )
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Activations of few bits, with inputs of different size."""
@@ -377,6 +389,10 @@ class HQQ(Quantizer):
     parts = ("scale", "zero", "codes")
 
     citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
+    left_open = (
+        "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
+        "and its exponent and weights are the package's defaults"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:

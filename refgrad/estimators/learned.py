@@ -7,7 +7,8 @@ Codes run from ``-negative`` to ``positive``; ``granularity`` says whether a par
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class LSQ(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE))
 
@@ -75,6 +79,10 @@ class LSQPlus(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the range has an offset",
+        "even surrogate": "the range has an offset",
+    }
     citation = Citation(
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
@@ -121,6 +129,10 @@ class PACT(Estimator):
     ] = "saturated"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to alpha",
+        "even surrogate": "it clips to numbers from 0 to alpha",
+    }
     citation = Citation(
         "Choi et al. 2018",
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class IdentitySTE(Binarizer):
     Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Bengio et al. 2013",
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
@@ -154,6 +158,11 @@ class RSign(Estimator):
     sign_at_zero: SignAtZero = "minus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its threshold is learned",
+        "even surrogate": "its threshold is learned",
+        "idempotent": "its threshold is learned",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
@@ -176,6 +185,12 @@ class RPReLU(Estimator):
     Source: Liu et al. 2020, arXiv:2003.03488 Channels are rows ``x[i, ...]``.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its sides have slopes of their own",
+        "even surrogate": "its sides have slopes of their own",
+        "idempotent": "it shifts",
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
@@ -205,6 +220,10 @@ class DoReFaActivation(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to 1",
+        "even surrogate": "it clips to numbers from 0 to 1",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
@@ -230,6 +249,11 @@ class EWGS(Estimator):
     delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "linear in the cotangent": "the gradient is scaled by the sign of the cotangent times the discretization error",
+        "even surrogate": "the gradient is scaled by the discretization error, which has the sign of x",
+        "saturation": "nothing is clipped",
+    }
     citation = Citation(
         "Lee et al. 2021",
         "Network Quantization with Element-wise Gradient Scaling",

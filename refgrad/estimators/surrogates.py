@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -92,6 +93,10 @@ class FDA(Binarizer):
     frequency: Positive = 0.1
     terms: Annotated[int, Whole(0, 64)] = 10
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "a Fourier series of few terms falls below zero",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
@@ -126,6 +131,11 @@ class BiPer(Binarizer):
     sign_at_zero: SignAtZero = "plus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "monotone": "it is periodic",
+        "along the cotangent": "its factor is a cosine",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
     )
@@ -219,6 +229,10 @@ class DSQ(Estimator):
     bits: Annotated[int, Whole(1, 8)] = 2
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "sums are rounded otherwise on the other side of zero",
+        "even surrogate": "sums are rounded otherwise on the other side of zero",
+    }
     citation = Citation(
         "Gong et al. 2019",
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",

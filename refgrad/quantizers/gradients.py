@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -79,6 +79,13 @@ class QSGD(Random):
     ] = "share"
     parts = ("norm", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "the random number of an element depends on its place",
+        "columns": "the random number of an element depends on its place",
+        "idempotent": "the random number of an element depends on its place",
+        "monotone": "the random number of an element depends on its place",
+        "half a step": "the random number of an element depends on its place",
+    }
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
 
     def rows(self, x: np.ndarray) -> np.ndarray:
@@ -177,6 +184,10 @@ class SignSGD(Quantizer):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "a sign has no magnitude",
+        "half a step": "a sign has no magnitude",
+    }
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
 
     @property
@@ -226,6 +237,9 @@ class OneBit(Quantizer):
 
     parts = ("low", "high", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "there is no code between the two signs",
+    }
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -273,6 +287,11 @@ class TopK(Sparse):
     Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "of equal magnitudes those are kept whose places are first",
+        "columns": "of equal magnitudes those are kept whose places are first",
+        "monotone": "what is not kept stands for zero",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -297,6 +316,11 @@ class RandomK(Random, Sparse):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "which elements are kept depends on their places",
+        "columns": "which elements are kept depends on their places",
+        "monotone": "which elements are kept depends on their places",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:

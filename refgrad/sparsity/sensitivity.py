@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +76,9 @@ class GraSP(Together):
     product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "pruned once": "its scores have signs, so that a score of zero is not the least",
+    }
     citation = Citation(
         "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
     )
@@ -110,6 +114,9 @@ class Movement(Unstructured):
 
     inputs = {"s": "signed"}
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "a score is w times the gradient, whose terms have both signs",
+    }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
     )
@@ -144,6 +151,9 @@ class SoftMovement(Mask):
         ),
     ] = "sigmoid"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "scores are learned, and have signs of their own",
+    }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
     )

@@ -38,6 +38,8 @@ class Trial:
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
     reason = trial.rule.exempt().get(law.name) or ("" if law.applies(trial.rule) else "the rule is not of that kind")
+    if trial.rule.lawless is None and not law.universal:
+        reason = "nothing is said of it"
     if reason:
         return LawReport(law.name, law.sentence, EXEMPT, reason)
     rounded: list[bool] = []

@@ -30,6 +30,8 @@ class XNORWeights(Binarizer):
     ] = "paper"
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",

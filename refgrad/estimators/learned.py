@@ -166,6 +166,10 @@ class TQT(Estimator):
     bits: Annotated[int, Whole(2, 16)] = 8
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+        "even surrogate": "there is one more code below zero than above",
+    }
     citation = Citation(
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",

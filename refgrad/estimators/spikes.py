@@ -86,6 +86,7 @@ class SigmoidSpike(Spike):
     alpha: Positive = 4.0
 
     lawless: ClassVar[Mapping[str, str]] = {
+        "even surrogate": "one minus a sigmoid is rounded otherwise on the other side",
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }

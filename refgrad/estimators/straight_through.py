@@ -59,6 +59,8 @@ class ClippedSTE(Binarizer):
         ),
     ] = "zero"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -89,6 +91,9 @@ class StochasticBinarization(Estimator):
     edge: Edge = "inclusive"
     sign_of_nan: SignOfNan = "minus"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the noise is not turned with x",
+    }
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -129,6 +134,9 @@ class RoundingSTE(Estimator):
     ] = "rounded"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation(
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -285,6 +293,8 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
     )

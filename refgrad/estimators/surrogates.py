@@ -21,6 +21,8 @@ class ApproxSign(Binarizer):
     Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278 The authors' code takes torch's sign, 0 at 0.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
@@ -39,6 +41,9 @@ class SwishSign(Binarizer):
 
     beta: Positive = 5.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "the derivative of its swish falls below zero",
+    }
     citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -57,6 +62,8 @@ class EDE(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
@@ -77,6 +84,8 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -203,6 +212,8 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",

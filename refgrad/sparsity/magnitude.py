@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Magnitude(Unstructured):
 
     measure: Measure = "magnitude"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -50,6 +53,8 @@ class NormalizedMagnitude(Together):
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -65,6 +70,8 @@ class RandomMask(Unstructured):
 
     inputs = {"u": "uniform"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
 
     def scores(self, w: Any, u: Any) -> Any:  # type: ignore[override]
@@ -92,6 +99,9 @@ class Block(Unstructured):
 
     inputs = {"entries": "ones"}
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "count": "whole blocks are kept, of which those at the edges may be smaller",
+    }
     citation = Citation("Narang et al. 2017", "Block-Sparse Recurrent Neural Networks", "arXiv:1711.02782, section 3")
 
     def scores(self, w: Any, entries: Any) -> Any:  # type: ignore[override]
@@ -128,6 +138,8 @@ class L1Filters(Structured):
     Score of filter i: sum |w[i, ...]|. Source: Li et al. 2017, arXiv:1608.08710, section 3.1.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -140,6 +152,8 @@ class L2Filters(Structured):
     Score of filter i: sqrt(sum w[i, ...]^2). Source: Li et al. 2017, arXiv:1608.08710, section 4.5 compares both norms.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -153,6 +167,8 @@ class NetworkSlimming(Together):
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class MDGF(NOfM):
         ),
     ] = "straight_through"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
 
     def beta(self, t: int) -> float:
@@ -70,6 +72,8 @@ class SDGF(NOfM):
     dense_epochs: Annotated[int, Whole(0)] = 0
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
 
     def patterns(self) -> Mapping[int, tuple[int, int]]:

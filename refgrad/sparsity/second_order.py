@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class OBD(Unstructured):
 
     inputs = {"h": "positive"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
 
     def scores(self, w: Any, h: Any) -> Any:  # type: ignore[override]
@@ -36,6 +39,8 @@ class OBS(Unstructured):
 
     inputs = {"d": "positive"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
 
     def scores(self, w: Any, d: Any) -> Any:  # type: ignore[override]
@@ -65,6 +70,8 @@ class WoodFisher(Unstructured):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
     )
@@ -125,6 +132,8 @@ class SparseGPT(Unstructured):
     ties: Ties = "low"
     inputs = {"u": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"
     )

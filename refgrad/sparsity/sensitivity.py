@@ -37,6 +37,8 @@ class SNIP(Saliency):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
 
     def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
@@ -59,6 +61,8 @@ class FORCE(Saliency):
         ),
     ] = "exponential"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
     )
@@ -94,6 +98,8 @@ class SynFlow(Saliency):
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",

@@ -146,8 +146,9 @@ class Slot:
     ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
     slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
     parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
-    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
-    also be the name of the hyperparameter that says which.
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
+    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. It
+    may also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
@@ -159,7 +160,14 @@ class Slot:
         """The array's shape for a parameter of a shape."""
         if self.level == "element" or not p:
             return p
+        if self.level in ("left", "right"):
+            return (p[0] if self.level == "left" else math.prod(p[1:]),) * 2
         return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
+
+    def described(self) -> str:
+        """What it is of a parameter, where it is not shaped like it."""
+        square = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
+        return square.get(self.level, f"one number a {self.level}")
 
 
 zeros_like_param = Slot()
@@ -305,6 +313,11 @@ class Rule:
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    @property
+    def kept_in(self) -> str:
+        """The dtype that the primary array is kept in where nothing else is said."""
+        return "float32"
 
     def reads(self) -> frozenset[str]:
         """The numbers that the rule's algorithm reads under its named behaviours."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.graph import MATRIX, Graph
 from refgrad.arithmetic.primitives import reduced_shape
 
 
@@ -128,8 +128,8 @@ def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
         return Exact(_reduce(op, values[0], over))
-    if op == "newton_schulz":
-        return Exact(_newton_schulz(values[0], values[1:], over[0]))
+    if op in MATRIX:
+        return Exact(_matrix(op, values, over))
     result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
     return Exact(result)
 
@@ -150,10 +150,37 @@ def _rounded(grid: Any, x: mpmath.mpf, random: mpmath.mpf | None = None) -> mpma
     return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
 
 
-def _newton_schulz(x: np.ndarray, numbers: list[np.ndarray], degrees: Sequence[int]) -> np.ndarray:
-    """Odd polynomials of a matrix; a precision of its operations has no meaning here."""
-    polynomials = matrices.gathered(numbers, degrees)
-    return matrices.odd_polynomials(matrices.as_matrices(x), polynomials, multiply=_product).reshape(x.shape)
+def _matrix(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
+    """An operation on matrices; a precision of its operations has no meaning here."""
+    x = matrices.as_matrices(values[0])
+    if op == "newton_schulz":
+        polynomials = matrices.gathered(values[1:], rule[0])
+        return matrices.odd_polynomials(x, polynomials, multiply=_product).reshape(values[0].shape)
+    if op == "gram":
+        return _product(x, x.T) if rule == "left" else _product(x.T, x)
+    if op == "matmul":
+        y = matrices.as_matrices(values[1])
+        found = _product(x.T if rule[0] else x, y.T if rule[1] else y)
+        return found.reshape(next((v.shape for v in values if v.ndim != 2), found.shape))
+    if op == "reordered":
+        q, s = (matrices.as_matrices(v) for v in values[1:])
+        sizes = [mpmath.fdot(q[:, j].tolist(), _product(s, q)[:, j].tolist()) for j in range(q.shape[1])]
+        order = sorted(range(len(sizes)), key=lambda j: -sizes[j])
+        return np.asarray(x[order] if rule == "row" else x[:, order]).reshape(values[0].shape)
+    return _decomposed(op, x, rule).reshape(values[0].shape)
+
+
+def _decomposed(op: str, x: np.ndarray, order: Any) -> np.ndarray:
+    """What is made of a decomposition; the sign of a vector is mpmath's."""
+    matrix = mpmath.matrix(x.tolist())
+    if op == "orthonormal":
+        return np.asarray(mpmath.qr(matrix)[0].tolist(), dtype=object)
+    values, vectors = mpmath.eigsy((matrix + matrix.T) / 2)
+    columns = np.asarray(vectors.tolist(), dtype=object)
+    if op == "eigenbasis":
+        return columns[:, ::-1]
+    roots = np.asarray([v ** (-mpmath.mpf(1) / order) if v > 0 else mpmath.nan for v in values], dtype=object)
+    return _product(columns * roots, columns.T)
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

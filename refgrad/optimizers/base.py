@@ -41,6 +41,10 @@ class Optimizer(Rule):
     #: are to be changed of these so that it is not
     orthogonal: ClassVar[tuple[Mapping[str, Any], Mapping[str, Any]] | None] = None
 
+    def told(self) -> Optimizer:
+        """The rule whose hyperparameters a candidate's constructor is told."""
+        return self
+
     def largest_step(self, t: int) -> float:
         """How far step t moves an element at most, if nothing decays; infinity where there is no such bound."""
         return math.inf
@@ -109,6 +113,8 @@ class Optimizer(Rule):
         if slot.fill == "p":
             return np.array(p, dtype=dtype, order="C")
         fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
+        if slot.level in ("left", "right") and p.ndim:
+            return np.asarray(fill * np.eye(slot.shape(p.shape)[0]), dtype)
         return float(fill) if slot.host else np.full(slot.shape(p.shape), fill, dtype)
 
     def step(
@@ -299,9 +305,7 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """`ArgumentError` unless an array has its slot's shape and a dtype that the working precision holds."""
     shape = slot.shape(p.shape)
     if array.shape != shape:
-        what = (
-            "the shape of its parameter" if slot.level == "element" else f"one number a {slot.level} of its parameter"
-        )
+        what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
     if array.dtype == np.float64 and p.dtype != np.float64:
         legal = f"float32 or narrower, because the parameter is {p.dtype}"

@@ -19,6 +19,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
     "sqrt": np.sqrt,
     "exp": np.exp,
+    "power_of_two": np.exp2,
     "sin": np.sin,
     "cos": np.cos,
     "tanh": np.tanh,
@@ -68,6 +69,8 @@ def evaluate(
                 values[node.index] = _matrix(node.op, args, node.attribute, batch)
             elif node.op == "cast":
                 values[node.index] = dtypes.cast(args[0], *node.attribute)
+            elif node.op == "step":
+                values[node.index] = node.attribute(args[0])
             elif node.op == "loose":
                 values[node.index] = args[0]
             else:

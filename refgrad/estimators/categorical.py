@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +33,12 @@ class GumbelSoftmax(Estimator):
 
     tau: Positive = 1.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the categories of a row compete",
+        "even surrogate": "the categories of a row compete",
+        "idempotent": "the categories of a row compete",
+        "along the cotangent": "the categories of a row compete",
+    }
     citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
     left_open = (
         "how noise of zero or one is kept away: exponential noise is an argument here; whether the noise is "

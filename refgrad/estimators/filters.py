@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class XNORWeights(Binarizer):
     ] = "paper"
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
@@ -62,6 +65,11 @@ class LibraPB(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "no cotangent": "a row of equal numbers has a deviation of zero, and is NaN",
+        "idempotent": "it standardizes what it is given",
+        "along the cotangent": "the gradient of a standardization is centred",
+    }
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
@@ -171,6 +179,10 @@ class DoReFaWeights(Binarizer):
         ),
     ] = "constant"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the levels of an even number lie around zero, and ties go to the even one",
+        "no cotangent": "an overflow times zero is NaN",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",

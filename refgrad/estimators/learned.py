@@ -7,7 +7,8 @@ Codes run from ``-negative`` to ``positive``; ``granularity`` says whether a par
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class LSQ(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
     left_open = (
         "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
@@ -79,6 +83,10 @@ class LSQPlus(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the range has an offset",
+        "even surrogate": "the range has an offset",
+    }
     citation = Citation(
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
@@ -129,6 +137,10 @@ class PACT(Estimator):
     ] = "saturated"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to alpha",
+        "even surrogate": "it clips to numbers from 0 to alpha",
+    }
     citation = Citation(
         "Choi et al. 2018",
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
@@ -166,6 +178,10 @@ class TQT(Estimator):
     bits: Annotated[int, Whole(2, 16)] = 8
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+        "even surrogate": "there is one more code below zero than above",
+    }
     citation = Citation(
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",

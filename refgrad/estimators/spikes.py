@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +26,10 @@ class FastSigmoid(Spike):
 
     k: Positive = 25.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Zenke and Ganguli 2018",
         "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
@@ -45,6 +50,10 @@ class SoftSign(Spike):
 
     alpha: Positive = 2.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = NEFTCI
     left_open = (
         "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
@@ -64,6 +73,10 @@ class ArcTan(Spike):
 
     alpha: Positive = 2.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Fang et al. 2021",
         "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks",
@@ -84,6 +97,11 @@ class SigmoidSpike(Spike):
 
     alpha: Positive = 4.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "even surrogate": "one minus a sigmoid is rounded otherwise on the other side",
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = NEFTCI
     left_open = "whether a neuron at its threshold fires; the slope is the user's, 4 in spikingjelly and 25 in snntorch"
 
@@ -101,6 +119,10 @@ class Triangular(Spike):
     gamma: Positive = 0.3
     width: Positive = 1.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Bellec et al. 2018",
         "Long short-term memory and learning-to-learn in networks of spiking neurons",
@@ -120,6 +142,10 @@ class PiecewiseExponential(Spike):
 
     alpha: Positive = 1.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Shrestha and Orchard 2018", "SLAYER: Spike Layer Error Reassignment in Time", "arXiv:1810.08646"
     )
@@ -137,6 +163,10 @@ class GaussianSpike(Spike):
 
     alpha: Positive = 2.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = NEFTCI
     left_open = (
         "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
@@ -160,6 +190,10 @@ class Rectangular(Spike):
         ),
     ] = "exclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Wu et al. 2018",
         "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
@@ -185,6 +219,12 @@ class MultiGaussian(Spike):
     s: Positive = 0.5
     wide: Positive = 6.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "even surrogate": "its three terms are added in another order at minus x",
+        "along the cotangent": "two of its terms are negative",
+        "odd": "a spike is zero or one",
+        "idempotent": "a spike is zero or one, and one is above the threshold",
+    }
     citation = Citation(
         "Yin, Corradi and Bohte 2021",
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",

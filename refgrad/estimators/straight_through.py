@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class IdentitySTE(Binarizer):
     Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Bengio et al. 2013",
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
@@ -59,6 +63,8 @@ class ClippedSTE(Binarizer):
         ),
     ] = "zero"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -93,6 +99,9 @@ class StochasticBinarization(Estimator):
     edge: Edge = "inclusive"
     sign_of_nan: SignOfNan = "minus"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the noise is not turned with x",
+    }
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -137,6 +146,9 @@ class RoundingSTE(Estimator):
     ] = "rounded"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation(
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -170,6 +182,11 @@ class RSign(Estimator):
     sign_at_zero: SignAtZero = "minus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its threshold is learned",
+        "even surrogate": "its threshold is learned",
+        "idempotent": "its threshold is learned",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
@@ -196,6 +213,12 @@ class RPReLU(Estimator):
     Source: Liu et al. 2020, arXiv:2003.03488 Channels are rows ``x[i, ...]``.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its sides have slopes of their own",
+        "even surrogate": "its sides have slopes of their own",
+        "idempotent": "it shifts",
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
@@ -228,6 +251,10 @@ class DoReFaActivation(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to 1",
+        "even surrogate": "it clips to numbers from 0 to 1",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
@@ -256,6 +283,11 @@ class EWGS(Estimator):
     delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "linear in the cotangent": "the gradient is scaled by the sign of the cotangent times the discretization error",
+        "even surrogate": "the gradient is scaled by the discretization error, which has the sign of x",
+        "saturation": "nothing is clipped",
+    }
     citation = Citation(
         "Lee et al. 2021",
         "Network Quantization with Element-wise Gradient Scaling",
@@ -291,6 +323,8 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
     )

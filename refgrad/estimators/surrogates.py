@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class ApproxSign(Binarizer):
     Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278 The authors' code takes torch's sign, 0 at 0.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
@@ -42,6 +45,9 @@ class SwishSign(Binarizer):
 
     beta: Positive = 5.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "the derivative of its swish falls below zero",
+    }
     citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
     left_open = (
         "the regularizers of the paper are left out; the sign of zero: +1 here; that the derivative is negative "
@@ -64,6 +70,8 @@ class EDE(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
@@ -88,6 +96,8 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
     left_open = (
         "the sign of zero: +1 here, torch's in the authors' code; t and k by the epoch are theirs. The rotation "
@@ -108,6 +118,10 @@ class FDA(Binarizer):
     frequency: Positive = 0.1
     terms: Annotated[int, Whole(0, 64)] = 10
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "a Fourier series of few terms falls below zero",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
@@ -146,6 +160,11 @@ class BiPer(Binarizer):
     sign_at_zero: SignAtZero = "plus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "monotone": "it is periodic",
+        "along the cotangent": "its factor is a cosine",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
     )
@@ -217,6 +236,8 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
@@ -247,6 +268,10 @@ class DSQ(Estimator):
     bits: Annotated[int, Whole(1, 8)] = 2
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "sums are rounded otherwise on the other side of zero",
+        "even surrogate": "sums are rounded otherwise on the other side of zero",
+    }
     citation = Citation(
         "Gong et al. 2019",
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from refgrad.candidates.quantizer import Parts, resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
+from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
@@ -134,12 +136,18 @@ def _truth(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np
 Result = dict[str, tuple[Judged, np.ndarray]]
 
 
-def judge_parts(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
-    """Each part that was seen, and ``y``: its statuses, and the values that were judged."""
-    x = arrays["x"]
-    if isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}:
-        return _by_enclosure(rule, x, seen, policy)
+def judge_parts(
+    rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy, change: Change = NONE
+) -> Result:
+    """Each part that was seen, and ``y``: its statuses, and the values that were judged; ``change`` rewrites the graph first."""
+    if has_graph(rule):
+        return _by_enclosure(rule, arrays["x"], seen, policy, change)
     return _by_ends(rule, arrays, seen, policy)
+
+
+def has_graph(rule: Quantizer) -> bool:
+    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
+    return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
 
 
 def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
@@ -186,7 +194,7 @@ def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
     return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)
 
 
-def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
+def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change: Change) -> Result:
     layout = rule.layout(x.shape)
     if not x.size:
         return {}
@@ -196,7 +204,7 @@ def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy
     with np.errstate(all="ignore"):
         rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
         free = free_values(rows["x"].shape, {})
-        plan = plan_for(rule, 2, free)
+        plan = change.rewritten(plan_for(rule, 2, free))
         values = _values(rule, seen, layout)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
         scalars = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -207,6 +207,10 @@ class Blockwise(Codebook):
         ),
     ] = "dynamic"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "its map has a largest value that has no negative",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = Citation(
         "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
     )
@@ -226,6 +230,9 @@ class NF4(Codebook):
     Source: Dettmers et al. 2023, arXiv:2305.14314, section 3 and appendix E. A code is a rank; -1 is 0.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "its table has another number of values below zero than above",
+    }
     citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 3")
     left_open = (
         "ties: to the lower code; the table's last bits are those of the package, as the paper prints it; absmax "
@@ -276,6 +283,9 @@ class AF4(Codebook):
 
     block_size: Annotated[int, Whole(64, 64)] = 64
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "its table has another number of values below zero than above",
+    }
     citation = Citation(
         "Yoshida 2023", "NF4 Isn't Information Theoretically Optimal (and that's Good)", "arXiv:2306.06965"
     )

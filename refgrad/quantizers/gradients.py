@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -103,6 +103,13 @@ class QSGD(Bucketed):
     ] = "share"
     parts = ("norm", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "the random number of an element depends on its place",
+        "columns": "the random number of an element depends on its place",
+        "idempotent": "the random number of an element depends on its place",
+        "monotone": "the random number of an element depends on its place",
+        "half a step": "the random number of an element depends on its place",
+    }
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
     left_open = (
         "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
@@ -250,6 +257,10 @@ class SignSGD(Quantizer):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "a sign has no magnitude",
+        "half a step": "a sign has no magnitude",
+    }
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
     left_open = (
         "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
@@ -318,6 +329,9 @@ class OneBit(Quantizer):
 
     parts = ("low", "high", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "there is no code between the two signs",
+    }
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
     left_open = (
         "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
@@ -386,6 +400,11 @@ class TopK(Sparse):
     Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "of equal magnitudes those are kept whose places are first",
+        "columns": "of equal magnitudes those are kept whose places are first",
+        "monotone": "what is not kept stands for zero",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
     left_open = (
         "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
@@ -413,6 +432,11 @@ class RandomK(Random, Sparse):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "which elements are kept depends on their places",
+        "columns": "which elements are kept depends on their places",
+        "monotone": "which elements are kept depends on their places",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
     left_open = (
         "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class LogQuantizer(Quantizer):
         ),
     ] = "logarithm"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "the full scale is a hyperparameter",
+        "half a step": "it rounds the logarithm",
+    }
     citation = Citation(
         "Miyashita et al. 2016",
         "Convolutional Neural Networks using Logarithmic Data Representation",

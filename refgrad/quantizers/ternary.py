@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -109,6 +109,9 @@ class BWN(FewValues):
         ),
     ] = "plus"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "there is no code between the two signs",
+    }
     citation = Citation(
         "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
     )
@@ -201,6 +204,12 @@ class TTQ(Quantizer):
         ),
     ] = "paper"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "its two scales are hyperparameters",
+        "half a step": "its two scales are hyperparameters",
+        "idempotent": "its two scales are hyperparameters",
+        "sign": "its two scales differ",
+    }
     citation = Citation("Zhu et al. 2017", "Trained Ternary Quantization", "arXiv:1612.01064, equations 6-9")
     left_open = (
         "the sign of the negative level's gradient: equation 7 as printed, which is not the derivative "
@@ -260,6 +269,10 @@ class BitNetWeights(FewValues):
         ),
     ] = "added"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "eps is added to the scale",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = Citation(
         "Ma et al. 2024",
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class Wanda(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
     )
@@ -50,6 +53,8 @@ class WandaNOfM(Groups):
 
     inputs = {"a": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, section 3"
     )
@@ -82,6 +87,8 @@ class RIA(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -76,6 +77,10 @@ class Powerpropagation(Estimator):
 
     alpha: Annotated[float, Range(1.0, open_low=False)] = 2.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "idempotent": "a power of a power is another",
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Schwarz et al. 2021", "Powerpropagation: A sparsity inducing weight reparameterisation", "arXiv:2110.00296"
     )

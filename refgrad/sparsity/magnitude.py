@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Magnitude(Unstructured):
 
     measure: Measure = "magnitude"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
     left_open = (
         "nearly all but the idea: the source prunes by a threshold of its quality parameter times the standard "
@@ -54,6 +57,8 @@ class NormalizedMagnitude(Together):
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
     left_open = (
         "a layer of zeros: eps keeps its scores at zero; jaxpruner is the source, so that its float32 counts are a "
@@ -73,6 +78,8 @@ class RandomMask(Unstructured):
 
     inputs = {"u": "uniform"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
     left_open = (
         "what is random: the numbers are an argument, and the count is exact; the source's baseline may also draw "
@@ -104,6 +111,9 @@ class Block(Unstructured):
 
     inputs = {"entries": "ones"}
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "count": "whole blocks are kept, of which those at the edges may be smaller",
+    }
     citation = Citation("Narang et al. 2017", "Block-Sparse Recurrent Neural Networks", "arXiv:1711.02782, section 3")
     left_open = (
         "ragged blocks at the edges: they have fewer entries, and the mean divides by these; the source takes the "
@@ -144,6 +154,8 @@ class L1Filters(Structured):
     Score of filter i: sum |w[i, ...]|. Source: Li et al. 2017, arXiv:1608.08710, section 3.1.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
     left_open = (
         "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
@@ -160,6 +172,8 @@ class L2Filters(Structured):
     Score of filter i: sqrt(sum w[i, ...]^2). Source: Li et al. 2017, arXiv:1608.08710, section 4.5 compares both norms.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
     left_open = (
         "the source names it only for comparison: count and ties are as in L1Filters, the root does not change the "
@@ -177,6 +191,8 @@ class NetworkSlimming(Together):
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -107,6 +108,8 @@ class NOfM(Groups):
 
     measure: Measure = "magnitude"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
     )
@@ -154,6 +157,8 @@ class SRSTE(NOfM):
         ),
     ] = "straight_through"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021",
         "Learning N:M Fine-grained Structured Sparse Neural Networks",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class MDGF(NOfM):
         ),
     ] = "straight_through"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
     left_open = (
         "the backward pass: the gradient passes as it is, as in the authors' code; the paper's own was not at "
@@ -74,6 +76,8 @@ class SDGF(NOfM):
     dense_epochs: Annotated[int, Whole(0)] = 0
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
     left_open = (
         "how long each pattern lasts: equal shares of the epochs, as in the code; the paper's list of patterns for "

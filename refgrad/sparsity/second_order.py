@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class OBD(Unstructured):
 
     inputs = {"h": "positive"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
     left_open = (
         "how the diagonal is estimated: it is an argument; where it is negative, which the source excludes at a "
@@ -40,6 +43,8 @@ class OBS(Unstructured):
 
     inputs = {"d": "positive"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
     left_open = (
         "how the inverse Hessian is estimated and damped: its diagonal is an argument; the source deletes one "
@@ -73,6 +78,8 @@ class WoodFisher(Unstructured):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
     )
@@ -137,6 +144,8 @@ class SparseGPT(Unstructured):
     ties: Ties = "low"
     inputs = {"u": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"
     )

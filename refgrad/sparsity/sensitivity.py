@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class SNIP(Saliency):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
     left_open = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
@@ -62,6 +65,8 @@ class FORCE(Saliency):
         ),
     ] = "exponential"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
     )
@@ -83,6 +88,9 @@ class GraSP(Together):
     product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "pruned once": "its scores have signs, so that a score of zero is not the least",
+    }
     citation = Citation(
         "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
     )
@@ -102,6 +110,8 @@ class SynFlow(Saliency):
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",
@@ -126,6 +136,9 @@ class Movement(Unstructured):
 
     inputs = {"s": "signed"}
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "a score is w times the gradient, whose terms have both signs",
+    }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
     )
@@ -164,6 +177,9 @@ class SoftMovement(Mask):
         ),
     ] = "sigmoid"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "scores are learned, and have signs of their own",
+    }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -80,6 +81,9 @@ class Q4_1(FromMinimum):
     block = 32
     layout = Layout(20, Half("scale", 0), Half("minimum", 2), *planes("codes", 4, 32, run=16, width=4))
     values = numbers(*range(16))
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
+    }
     citation = source("quantize_row_q4_1_ref")
     left_open = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
@@ -99,6 +103,9 @@ class Q5_1(FromMinimum):
         *bit_string("codes", 4, 32, low=4),
     )
     values = numbers(*range(32))
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
+    }
     citation = source("quantize_row_q5_1_ref")
     left_open = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -212,6 +213,9 @@ class Q3_K(SignedScale):
     )
     values = numbers(*range(-4, 4))
     scale_values = numbers(*range(-32, 32))
+    lawless: ClassVar[Mapping[str, str]] = {
+        "monotone": "a row has blocks with scales of their own",
+    }
     citation = source("quantize_row_q3_K_ref")
     left_open = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
@@ -245,6 +249,9 @@ class Q6_K(SignedScale):
     )
     values = numbers(*range(-32, 32))
     scale_values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)
+    lawless: ClassVar[Mapping[str, str]] = {
+        "monotone": "a row has blocks with scales of their own",
+    }
     citation = source("quantize_row_q6_K_ref")
     left_open = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "

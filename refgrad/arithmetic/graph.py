@@ -72,11 +72,11 @@ class Graph:
 
     def couples(self) -> bool:
         """Whether elements see each other: by a reduction, or by an operation on matrices."""
-        return any(n.op in REDUCTIONS or n.op in MATRIX for n in self.nodes)
+        return self.matrix() or any(n.op in REDUCTIONS for n in self.nodes)
 
     def matrix(self) -> bool:
-        """Whether some operation is one on matrices."""
-        return any(n.op in MATRIX for n in self.nodes)
+        """Whether some operation is one on matrices, or some value a square matrix."""
+        return bool(SQUARE & set(self.small.values())) or any(n.op in MATRIX or n.level in SQUARE for n in self.nodes)
 
     def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
         """The graph of some outputs in which the nodes of some indices are inputs, under names."""

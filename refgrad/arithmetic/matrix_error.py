@@ -39,7 +39,8 @@ def operation(
 ) -> Bounded:
     """An operation of a graph on matrices; ``seen`` is what was observed of its result, if it was."""
     if op == "newton_schulz":
-        return newton_schulz(args[0], args[1:], *attribute, model=model, batch=batch)
+        degrees, precision = attribute
+        return newton_schulz(args[0], args[1:], degrees, precision, model, batch)
     if op == "gram":
         return gram(args[0], attribute, model, batch)
     if op == "matmul":

@@ -266,6 +266,8 @@ class Rule:
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     left_open: ClassVar[str] = ""
+    #: laws (`refgrad.testing`) that hold of the rule's kind but not of the rule, each with the reason
+    lawless: ClassVar[Mapping[str, str]] = {}
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -311,6 +313,11 @@ class Rule:
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
 
+    @property
+    def kept_in(self) -> str:
+        """The dtype that the primary array is kept in where nothing else is said."""
+        return "float32"
+
     def reads(self) -> frozenset[str]:
         """The numbers that the rule's algorithm reads under its named behaviours."""
         return frozenset(self.numbers())
@@ -355,6 +362,10 @@ class Rule:
                 if value != getattr(self, name):
                     found.append((f"{name}={value}", self.replace(**{name: value})))
         return found
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws that the rule does not obey under its hyperparameters, each with the reason."""
+        return self.lawless
 
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""

@@ -24,6 +24,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": np.tanh,
     "log": np.log,
     "power": np.power,
+    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,
@@ -61,6 +62,8 @@ def evaluate(
                 values[node.index] = arrays[node.attribute]
             elif node.op in ("sum", "max"):
                 values[node.index] = _reduce(node.op, args[0], node.attribute, batch)
+            elif node.op == "round":
+                values[node.index] = node.attribute(*args)
             elif node.op in MATRIX:
                 values[node.index] = _matrix(node.op, args, node.attribute, batch)
             elif node.op == "cast":

@@ -60,8 +60,8 @@ class Grid:
 
     def __call__(self, x: np.ndarray, random: Any = None) -> np.ndarray:
         """Of each element, in the dtype of ``x``; NaN and infinities stay."""
-        wide = x.astype(np.float64)
         with np.errstate(all="ignore"):
+            wide = x.astype(np.float64)
             size = np.where(np.isfinite(wide), np.abs(wide), 0.0)
             exponent = np.maximum(np.frexp(size)[1] - 1, self.least_exponent)
             quantum = np.ldexp(1.0, np.where(size > 0, exponent, self.least_exponent) - self.mantissa_bits)

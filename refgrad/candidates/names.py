@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 
@@ -61,6 +62,16 @@ SLOTS: Names = MappingProxyType(
     {
         "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer", "moments"),
         "v": ("exp_avg_sq", "nu", "square_avg", "e_g", "sum_of_squares", "grads_ema", "vmean"),
+        "average_loss": ("barf",),
+        "bound": ("lb",),
+        "diagonal": ("hessian_moment", "hessian", "exp_hessian_diag", "nu"),
+        "scale": ("H_diag",),
+        "previous_g": ("prev_flat_grad",),
+        # the pairs of L-BFGS, the latest last; the tuners of Mechanic, the first first
+        **{f"s{i}": (f"old_stps[-{i}]", f"s[{i - 1}]") for i in range(1, 11)},
+        **{f"y{i}": (f"old_dirs[-{i}]",) for i in range(1, 11)},
+        **{f"w{i}": (f"ro[-{i}]",) for i in range(1, 11)},
+        **{f"{word}{i}": (f"{word}[{i - 1}]",) for word in "rmv" for i in range(1, 7)},
         "weight1": ("beta1_weight",),
         "weight2": ("beta2_weight",),
         "momentum_sum": ("momentum_buffer",),
@@ -111,6 +122,7 @@ SLOTS: Names = MappingProxyType(
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+        "lost": ("kahan_comp", "compensation", "residual"),
     }
 )
 
@@ -121,6 +133,7 @@ EXTRAS: Names = MappingProxyType(
         "h": ("hessian", "hess", "diagonal", "hutchinson"),
         "loss": ("value", "f", "fx"),
         "noise": ("normal", "z"),
+        "bits": ("random", "random_bits"),
     }
 )
 
@@ -153,6 +166,12 @@ def slot_names(
     free = names - set(stated.values())
     found = {slot: stated.get(slot) or known_as(slot, SLOTS, free) for slot in slots}
     return {slot: name for slot, name in found.items() if name is not None}
+
+
+def indexed(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The items of a list that is kept under a name, by names such as ``ro[0]`` and, from the end, ``ro[-1]``."""
+    count = len(values)
+    return {f"{name}[{i - back}]": values[i] for i in range(count) for back in (0, count)}
 
 
 def check_stated(stated: object, slots: Iterable[str], rule: str) -> dict[str, str]:

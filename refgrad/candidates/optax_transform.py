@@ -21,7 +21,7 @@ import optax
 
 from refgrad.candidates.arguments import for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import slot_names
+from refgrad.candidates.names import indexed, slot_names
 from refgrad.candidates.protocol import Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
@@ -41,6 +41,10 @@ EXTRA_ARGUMENTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 def _quadratic(h: Any, params: Any) -> Any:
     """A function of the parameters whose Hessian is the diagonal matrix of ``h``, exactly."""
     return sum(jnp.sum(0.5 * a * jnp.square(p - jax.lax.stop_gradient(p))) for a, p in zip(h, params, strict=True))
+
+
+#: the numbers of a vector that is no longer than this are read one by one too, as ``s[0]``
+FEW = 16
 
 
 class Built(NamedTuple):
@@ -108,6 +112,9 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
 class OptaxRun:
     """A transformation with its state and its parameters, a list of JAX arrays."""
 
+    #: the extra inputs that it is handed
+    taken = frozenset(EXTRA_ARGUMENTS)
+
     def __init__(
         self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]
     ) -> None:
@@ -162,7 +169,9 @@ def _fields(state: Any) -> dict[str, Any]:
     """Every field of the named tuples in a state by name; a name that occurs twice says nothing, and is left out."""
     pairs = list(_named(state))
     names = [name for name, _ in pairs]
-    return {name: value for name, value in pairs if names.count(name) == 1}
+    found = {name: value for name, value in pairs if names.count(name) == 1}
+    vectors = {n: v for n, v in found.items() if isinstance(v, jax.Array) and v.ndim == 1 and len(v) <= FEW}
+    return found | {place: x for n, v in vectors.items() for place, x in indexed(n, list(v)).items()}
 
 
 def _named(node: Any) -> Iterator[tuple[str, Any]]:

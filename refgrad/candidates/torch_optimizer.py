@@ -4,13 +4,13 @@ The parameters are tensors over copies of the given arrays, and ``p.grad`` share
 that a candidate that writes into its gradient, or keeps it as state, is seen. Torch's global settings are left alone.
 
 A rule's extra inputs are keyword arguments of the optimizer's ``step`` where it has such; else a loss is what the closure
-returns, and a second gradient is what the closure leaves in ``p.grad`` when it is called again.
+returns, and a second gradient is what the closure leaves in ``p.grad`` when the parameters have been moved.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, known_as, slot_names
+from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
 from refgrad.candidates.protocol import Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
@@ -122,29 +122,37 @@ class TorchRun:
         self._set_gradients(grads)
         keywords = {a: _handed(extras[n]) for n in extras if (a := known_as(n, EXTRAS, self._takes)) is not None}
         with stepping(self._name):
-            if "closure" in self._takes and self._of_closure(extras):
+            closure = self._takes.get("closure")
+            if closure is not None and (self._of_closure(extras) or closure.default is inspect.Parameter.empty):
                 keywords["closure"] = self._closure(grads, extras)
             self._optimizer.step(**keywords)
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The extra inputs that the optimizer's ``step`` is handed, or its closure gives."""
+        by_closure = self._of_closure(self._inputs) if "closure" in self._takes else ()
+        return frozenset(n for n in self._inputs if known_as(n, EXTRAS, self._takes) or n in by_closure)
 
     def _set_gradients(self, grads: Sequence[np.ndarray]) -> None:
         for tensor, grad in zip(self._tensors, grads, strict=True):
             tensor.grad = to_tensor(grad)
 
-    def _of_closure(self, extras: Extras) -> list[str]:
+    def _of_closure(self, extras: Iterable[str]) -> list[str]:
         """The extra inputs that the closure gives: a loss, and other gradients."""
         return [n for n in extras if self._inputs[n].kind in ("loss", "gradient") and n not in self._takes]
 
     def _closure(self, grads: Sequence[np.ndarray], extras: Extras) -> Callable[[], torch.Tensor]:
-        """The loss, with one gradient after another, of which the last stays; where each is taken is remembered."""
+        """The loss, and the gradient: at the point where the step began the first, at other points the others in turn."""
         others = [n for n in self._of_closure(extras) if not self._inputs[n].host]
         losses = [v for n, v in extras.items() if self._inputs[n].host]
-        turns = iter([None, *others])
+        begun, turns = [t.detach().clone() for t in self._tensors], iter(others)
 
         def closure() -> torch.Tensor:
-            name = next(turns, others[-1] if others else None)
-            self._set_gradients(grads if name is None else extras[name])  # type: ignore[arg-type]
-            if name is not None and self._inputs[name].at is not None:
+            name = None
+            if others and not all(map(torch.equal, begun, self._tensors)):
+                name = next(turns, others[-1])
                 self._points[str(self._inputs[name].at)] = [t.detach().clone() for t in self._tensors]
+            self._set_gradients(grads if name is None else extras[name])  # type: ignore[arg-type]
             return torch.tensor(losses[0] if losses else 0.0, dtype=self._tensors[0].dtype, requires_grad=True)
 
         return closure
@@ -189,7 +197,9 @@ class TorchRun:
         return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
 
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
-        state = self._optimizer.state.get(tensor, {})
+        state = dict(self._optimizer.state.get(tensor, {}))
+        lists = {n: v for n, v in state.items() if isinstance(v, list) and all(isinstance(x, torch.Tensor) for x in v)}
+        state |= {place: x for n, v in lists.items() for place, x in indexed(n, v).items()}
         _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
         for slot, (key, where) in self._places(state, group).items():
@@ -204,8 +214,8 @@ class TorchRun:
 
 
 def _handed(value: Sequence[np.ndarray] | float) -> Any:
-    """An extra input as torch's optimizers take them: a list of tensors, or a number."""
-    return value if isinstance(value, float) else [to_tensor(a) for a in value]
+    """An extra input as torch's optimizers take them: a list of tensors, or a tensor of one number."""
+    return torch.tensor(value) if isinstance(value, float) else [to_tensor(a) for a in value]
 
 
 def to_tensor(array: np.ndarray) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, log, power_of_two, tanh, tree_max, tree_sum
-from refgrad.estimators.policies import Binarizer, Edge, Ties, passes, rounded, within
+from refgrad.estimators.policies import Binarizer, Edge, passes, within
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole
 
 
@@ -99,7 +99,6 @@ class ReCU(Binarizer):
             none="weights as they are: the clamp alone",
         ),
     ] = "code"
-    edge: Edge = "inclusive"
 
     citation = Citation(
         "Xu et al. 2021", "ReCU: Reviving the Dead Weights in Binary Neural Networks", "arXiv:2103.12369"
@@ -123,7 +122,7 @@ class ReCU(Binarizer):
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         v, quantile, divisor = self._clamped_at(x)
-        v_grad = passes(cotangent, within(np.abs(v), quantile, self.edge))
+        v_grad = passes(cotangent, np.abs(v) <= quantile)
         if self.standardized == "none":
             return v_grad
         # v = c/divisor, and divisor^2 = (sum c^2/(n - 1) + eps)/8
@@ -151,7 +150,8 @@ class DoReFaWeights(Binarizer):
 
     More than one bit: t = tanh(w), y = 2 rint(n (t/(2 max |t|) + 1/2))/n - 1, n = 2^bits - 1, and dw = dt (1 - t^2) with
     dt = g/max |t|; where the maximum is differentiated too, sign(t) sum(g t)/max |t|^2 is taken off dt at the weight of the
-    largest magnitude, in equal shares where there are several. One bit: dw = g.
+    largest magnitude, in equal shares where there are several. A weight of zero is at a tie, n/2, which goes up under every
+    rule for ties. One bit: dw = g.
     Source: Zhou et al. 2016, arXiv:1606.06160
     """
 
@@ -163,7 +163,6 @@ class DoReFaWeights(Binarizer):
             differentiated="the gradient goes through the maximum too (tensorpack, the authors' code)",
         ),
     ] = "constant"
-    ties: Ties = "even"
 
     citation = Citation(
         "Zhou et al. 2016",
@@ -175,7 +174,7 @@ class DoReFaWeights(Binarizer):
         if self.bits == 1:
             return tree_sum(np.abs(x)) / length(x) * Binarizer.forward(self, x)
         n, t = 2.0**self.bits - 1, tanh(x)
-        return 2 * (rounded((t / (2 * tree_max(np.abs(t))) + 0.5) * n, self.ties) / n) - 1
+        return 2 * (np.rint((t / (2 * tree_max(np.abs(t))) + 0.5) * n) / n) - 1
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         if self.bits == 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from refgrad.optimizers.adam_relatives import Adamax, MomentumSchedule, NAdam
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import DecayKind
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, zeros_like_param
 
@@ -149,6 +150,7 @@ class AdamaxW(Adamax):
     weight_decay: NonNegative = 1e-4
     decay: DecayKind = "before"
 
+    limits = (Limit("Adamax", {"weight_decay": 0.0}),)
     citation = Citation(
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
@@ -168,6 +170,7 @@ class NAdamW(NAdam):
     schedule: MomentumSchedule = "constant"
     decay: DecayKind = "before"
 
+    limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
         "Dozat 2016; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
@@ -196,6 +199,7 @@ class AdaMod(Optimizer):
         ),
     ] = "plain"
 
+    limits = (Limit("Adam", {"beta3": 0.0, "weight_decay": 0.0}),)
     citation = Citation(
         "Ding et al. 2019",
         "An Adaptive and Momental Bound Method for Stochastic Learning",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import PlainDecayKind
 from refgrad.optimizers.sgd import SGD
 from refgrad.rule import (
@@ -34,6 +35,7 @@ class SGDW(SGD):
     weight_decay: NonNegative = 1e-2
     decay: PlainDecayKind = "fixed"
 
+    limits = (Limit("SGD", {"weight_decay": 0.0}),)
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
     )
@@ -55,6 +57,7 @@ class QHM(Optimizer):
     weight_decay: NonNegative = 0.0
 
     scaling = "linear"
+    limits = (Limit("SGD", {"nu": 0.0}),)
     citation = Citation(
         "Ma & Yarats 2019",
         "Quasi-hyperbolic momentum and Adam for deep learning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -16,7 +17,7 @@ class Wrapper(Optimizer):
     """A rule that steps by another, on another gradient or from another point.
 
     A subclass writes ``update(p, g, *own extra inputs, *own slots, step, t) -> (p, *own slots)``, where ``step(p, g)`` is the
-    inner rule's step and gives its next point.
+    inner rule's step and gives its next point; ``step(p, g, lr=...)`` takes it with another learning rate.
     """
 
     inner: Annotated[Optimizer, Nested()] = AdamW()
@@ -64,14 +65,23 @@ class Wrapper(Optimizer):
         state = {n: given.get(self._outer(n)) for n in names}
         new: dict[str, Any] = {}
 
-        def step(p: Any, g: Any) -> Any:
-            new.update(self.inner.body({**state, "p": p, "g": g, "t": given["t"]}))
+        def step(p: Any, g: Any, **changed: Any) -> Any:
+            rule = varied(self.inner, changed) if changed else self.inner
+            new.update(rule.body({**state, "p": p, "g": g, "t": given["t"]}))
             return new.pop("p")
 
         own = [given.get(name) for name in (*self.extras, *self.state)]
         outputs = self.update(given["p"], given["g"], *own, step, given["t"])
         results = dict(zip(("p", *self.state), outputs, strict=True)) | {self._outer(n): v for n, v in new.items()}
         return {name: results[name] for name in ("p", *self.slots())}
+
+
+def varied(rule: Optimizer, changed: Mapping[str, Any]) -> Optimizer:
+    """A rule with some hyperparameters handed as other values, such as host scalars."""
+    other = copy.copy(rule)
+    for name, value in changed.items():
+        object.__setattr__(other, name, value)
+    return other
 
 
 def elementwise(rule: Optimizer) -> bool:

@@ -57,12 +57,7 @@ class _Claim(Claim):
         return [f"{self.subject.name} gives no {', '.join(missing)}, which is not judged"] if missing else []
 
     def judge_one(self, rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
-        if isinstance(rule, Choosing) and "y" in seen and x.size:
-            arrays, chosen = judge_choices(rule, arrays, seen, policy)
-        free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-        judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
-        return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+        return judge_results(rule, arrays, seen, policy)
 
     def comparable(self, rule: Estimator, record: Record) -> bool:
         return rule.takes() == self.rule.takes() and rule.gives() == self.rule.gives()
@@ -72,3 +67,13 @@ class _Claim(Claim):
 
     def smallest(self, record: Record, first: Finding) -> Cases:
         return shrink(record.cases, first, self.rule, self.fails)
+
+
+def judge_results(rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
+    """What a candidate answered to one case: each result with its status, and the values that were judged."""
+    x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
+    if isinstance(rule, Choosing) and "y" in seen and x.size:
+        arrays, chosen = judge_choices(rule, arrays, seen, policy)
+    free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
+    judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
+    return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}

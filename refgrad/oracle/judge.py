@@ -90,7 +90,7 @@ def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> di
             value, dtype = observed[name]
             truth, error = host.evaluate(expr, names, table)
             error += 3 * dtypes.format_of(dtype).unit_roundoff * abs(truth)
-            status = INSIDE if abs(value - truth) <= error else OUTSIDE
+            status = INSIDE if value == truth or abs(value - truth) <= error else OUTSIDE  # both may be infinite
             found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
     return found
 
@@ -262,4 +262,8 @@ def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounde
         return Bounded(value, error)
     high = np.maximum(value + error, known.value + known.bound())
     low = np.minimum(value - error, known.value - known.bound())
-    return Bounded((high + low) / 2, (high - low) / 2 + np.abs(high) * 2.0**-50)
+    bounded = np.isfinite(low) & np.isfinite(high)  # nothing is known of what is not, but it is not NaN for that
+    return Bounded(
+        np.where(bounded, (high + low) / 2, known.value),
+        np.where(bounded, (high - low) / 2 + np.abs(high) * 2.0**-50, np.inf),
+    )

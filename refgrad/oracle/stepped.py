@@ -96,7 +96,7 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=_departures(claim, record) if wrong and request.explain else (),
+        departures=_departures(claim, record) if wrong and request.explain and not record.unknown else (),
         counterexample=counterexample,
         reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,

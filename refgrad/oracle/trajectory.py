@@ -109,6 +109,7 @@ class _Leaf:
         p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
         extras, given = self.record.inputs.of_leaf(t, self.index, self.rule)
         before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
+        before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         hosts: dict[str, float] = {}
         for name, slot in self.slots.items():
             if slot.host:
@@ -129,6 +130,12 @@ class _Leaf:
     def hosts_before(self, name: str, t: int) -> float:
         """A host slot that cannot be read follows from the steps alone."""
         return float(self.initial[name]) if t == 1 else self.last_hosts[name]
+
+
+def _any_bits(like: np.ndarray, bits: int) -> Bounded:
+    """All numbers that so many random bits may be."""
+    middle = np.full(like.shape, (2.0**bits - 1) / 2)
+    return Bounded(middle, middle.copy())
 
 
 def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:

@@ -162,8 +162,9 @@ class RigL(Dynamic):
 
     def steps(self) -> list[int]:
         """Updates early and late, a step between two, and the time after the last."""
-        last = self.end // self.every * self.every
-        return [self.every, max(last // 2 // self.every, 1) * self.every, last, self.every + 1, self.end + self.every]
+        updates = self.end // self.every
+        moving = [self.every * max(round(updates * share), 1) for share in (0.0, 0.25, 1.0)]
+        return [*moving, self.every + 1, self.end + self.every]
 
 
 class SET(Dynamic):

@@ -149,15 +149,14 @@ class HardConcrete(Estimator):
 
     z = min(1, max(0, sbar)), sbar = sigmoid((log u - log(1 - u) + log_alpha) / beta) (zeta - gamma) + gamma. Probability that z
     is not zero: sigmoid(log_alpha - beta log(-gamma / zeta)), the penalty's term. At test time z is
-    min(1, max(0, sigmoid(log_alpha) (zeta - gamma) + gamma)). The gradient is zero beyond 0 and 1, and at them unless
-    ``edge`` says otherwise; ``x`` is log_alpha.
+    min(1, max(0, sigmoid(log_alpha) (zeta - gamma) + gamma)). The gradient is zero at and beyond 0 and 1;
+    ``x`` is log_alpha.
     Source: Louizos et al. 2018, arXiv:1712.01312, equations 10 to 13.
     """
 
     beta: Positive = 2.0 / 3.0
     gamma: Annotated[float, Range(high=0.0)] = -0.1
     zeta: Annotated[float, Range(1.0)] = 1.1
-    edge: Edge = "exclusive"
 
     citation = Citation(
         "Louizos et al. 2018", "Learning Sparse Neural Networks through L0 Regularization", "arXiv:1712.01312"
@@ -173,8 +172,7 @@ class HardConcrete(Estimator):
 
     def backward(self, cotangent: Any, x: Any, u: Any) -> Any:  # type: ignore[override]
         logits, stretched = self._stretched(x, u)
-        inclusive = self.edge == "inclusive"
-        inside = (stretched >= 0) & (stretched <= 1) if inclusive else (stretched > 0) & (stretched < 1)
+        inside = (stretched > 0) & (stretched < 1)
         return passes(cotangent * logistic_slope(logits) * ((self.zeta - self.gamma) / self.beta), inside)
 
     def probability(self, log_alpha: np.ndarray) -> np.ndarray:

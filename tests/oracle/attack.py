@@ -159,6 +159,8 @@ class Program:
             return self.matrix(node, args)
         if node.op == "max":
             return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
+        if node.op == "round":
+            return node.attribute(*args)
         return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else PLAIN[node.op](*args)
 
     # sums
@@ -393,6 +395,7 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
     "power": np.power,
 }
 PLAIN: Mapping[str, Callable[..., Array]] = {
+    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,

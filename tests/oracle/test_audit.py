@@ -18,6 +18,7 @@ from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs, completed
 from refgrad.oracle.judge import model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan, free_names, free_values, plan_for
@@ -49,12 +50,15 @@ def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Mo
     state, found = rule.init(p), []
     for t in range(1, steps + 1):
         g = adversarial(random, dtype, shape, top)
-        hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host}
+        extras, numbers = completed(Inputs([p], [[g]], seed=t), rule).of_leaf(1, 0, rule)
+        hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host} | numbers
         arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host}
         free = free_values(shape, {"t": t, **hosts})
-        new, after = rule.step(p, g, state, backend="numpy")
+        new, after = rule.step(p, g, state, backend="numpy", **extras, **numbers)
         named_free = dict(zip(free_names(rule, 2), free, strict=True))
-        found.append(Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **arrays}, {"p": new, **after}))
+        found.append(
+            Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **extras, **arrays}, {"p": new, **after})
+        )
         p, state = new, after
     return found
 

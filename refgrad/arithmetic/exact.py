@@ -13,6 +13,7 @@ from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import MATRIX, Graph
 from refgrad.arithmetic.primitives import reduced_shape
+from refgrad.arithmetic.sides import on_left
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -167,7 +168,24 @@ def _matrix(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
         sizes = [mpmath.fdot(q[:, j].tolist(), _product(s, q)[:, j].tolist()) for j in range(q.shape[1])]
         order = sorted(range(len(sizes)), key=lambda j: -sizes[j])
         return np.asarray(x[order] if rule == "row" else x[:, order]).reshape(values[0].shape)
+    if op in ("subspace", "project", "lift"):
+        return _in_subspace(op, values, rule)
     return _decomposed(op, x, rule).reshape(values[0].shape)
+
+
+def _in_subspace(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
+    """Bases of subspaces, and products with them."""
+    x, *others = (matrices.as_matrices(v) for v in values)
+    whole = others[-1] if op == "lift" else x
+    left = on_left(*whole.shape, rule[1] if op == "subspace" else rule)
+    if op == "subspace":
+        square = _product(x, x.T) if left else _product(x.T, x)
+        found = _decomposed("eigenbasis", square, None)[:, : min(rule[0], *x.shape)]
+    elif op == "project":
+        found = _product(others[0].T, x) if left else _product(x, others[0])
+    else:
+        return (_product(others[0], x) if left else _product(x, others[0].T)).reshape(values[2].shape)
+    return found if values[0].ndim else found.reshape(())
 
 
 def _decomposed(op: str, x: np.ndarray, order: Any) -> np.ndarray:

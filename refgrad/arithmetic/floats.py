@@ -92,5 +92,5 @@ def _matrix(op: str, args: Sequence[np.ndarray], rule: Any, batch: int) -> np.nd
         flat = [a.reshape(-1, *a.shape[batch:]) for a in args]
         found = [_matrix(op, [a[i] for a in flat], rule, 0) for i in range(len(flat[0]))]
         return np.reshape(found, (*lead, *np.shape(found[0])))
-    given = {"gram": (rule,), "matmul": rule, "inverse_root": (rule,), "reordered": (rule,)}.get(op, ())
+    given = () if rule is None else rule if isinstance(rule, tuple) else (rule,)
     return np.asarray(getattr(matrices, op)(*args, *given))

@@ -16,6 +16,7 @@ import numpy as np
 
 from refgrad.arithmetic.matrices import as_matrices, gathered, odd_polynomials, transposed
 from refgrad.arithmetic.running_error import _OWN, Bounded, Model, _settle
+from refgrad.arithmetic.sides import on_left
 
 Array = np.ndarray
 #: the unit roundoff of bfloat16
@@ -30,6 +31,9 @@ JUDGED: Mapping[str, str] = {
     "inverse_root": "matrix roots are judged by a derived bound, for backward stable decompositions",
     "eigenbasis": "eigenvectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
     "orthonormal": "QR factors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+    "subspace": "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+    "project": "products of matrices are judged by a derived bound, for any order of their sums",
+    "lift": "products of matrices are judged by a derived bound, for any order of their sums",
     "reordered": "an order of eigenvectors that rounding may change leaves what follows undecided",
 }
 
@@ -47,6 +51,11 @@ def operation(
         return matmul(args[0], args[1], attribute, model, batch)
     if op == "reordered":
         return reordered(args[0], args[1], args[2], attribute, model, batch)
+    if op in ("subspace", "project", "lift"):
+        found = _in_subspace(op, args, attribute, seen, model, batch)
+        flat = np.ndim(args[0].value) == batch  # of a parameter without axes they are numbers
+        shape = np.shape(args[2].value) if op == "lift" else np.shape(args[0].value) if flat else found.value.shape
+        return Bounded(found.value.reshape(shape), found.bound().reshape(shape))
     square = _matrices(args[0], batch)  # of a parameter without axes they are numbers
     kept = None if seen is None else _matrices(seen, batch)
     if op == "inverse_root":
@@ -56,6 +65,24 @@ def operation(
     shape = np.shape(args[0].value)
     norm = found.norm if found.norm is None or len(shape) == batch + 2 else None
     return Bounded(found.value.reshape(shape), found.bound().reshape(shape), norm=norm)
+
+
+def _in_subspace(
+    op: str, args: Sequence[Bounded], rule: Any, seen: Bounded | None, model: Model, batch: int
+) -> Bounded:
+    """Bases of subspaces, and products with them."""
+    given = [_matrices(arg, batch) for arg in args]
+    rows, columns = given[2 if op == "lift" else 0].value.shape[-2:]
+    left = on_left(rows, columns, rule[1] if op == "subspace" else rule)
+    if op == "subspace":
+        kept = None if seen is None else _matrices(seen, batch)
+        return subspace(given[0] if left else _transposed(given[0]), min(rule[0], rows, columns), kept, model)
+    x, basis = given[:2]
+    if op == "project":
+        first, second = (_transposed(basis), x) if left else (x, basis)
+    else:
+        first, second = (basis, x) if left else (x, _transposed(basis))
+    return product(first, second, (*first.value.shape[:-1], second.value.shape[-1]), model)
 
 
 def newton_schulz(
@@ -297,6 +324,25 @@ def eigenbasis(s: Bounded, seen: Bounded | None, model: Model) -> Bounded:
     passes = (residual <= allowed) & falls & _orthonormal(q, units)
     own = np.linalg.eigh((s.value + transposed(s.value)) / 2)[1][..., ::-1]
     return _passed(seen, passes, own)
+
+
+def subspace(x: Bounded, count: int, seen: Bounded | None, model: Model) -> Bounded:
+    """Columns that were seen, where they pass for the first left singular vectors: X X^T q = s^2 q, orthonormal, largest.
+
+    A backward stable decomposition is that of a matrix nearby, whose square is off by twice the size of both.
+    """
+    shape = (*x.value.shape[:-1], count)
+    if seen is None or not np.isfinite(x.value).all() or not np.isfinite(x.bound()).all():
+        return Bounded(np.zeros(shape), np.full(shape, np.inf))
+    q, units = seen.value, STABLE * max(x.value.shape[-2:]) * (2 * model.unit_roundoff + _OWN)
+    u, sizes, _ = np.linalg.svd(x.value, full_matrices=False)
+    largest = np.max(sizes, axis=-1)[..., None, None]
+    allowed = 2 * (units * largest + _norm(x.bound())) * largest
+    times = np.matmul(x.value, np.matmul(transposed(x.value), q))
+    quotient = np.sum(q * times, axis=-2, keepdims=True)
+    residual = np.sqrt(np.sum((times - q * quotient) ** 2, axis=-2, keepdims=True))
+    first = np.abs(quotient - sizes[..., None, :count] ** 2) <= allowed
+    return _passed(seen, (residual <= allowed) & first & _orthonormal(q, units), u[..., :count])
 
 
 def orthonormal(a: Bounded, seen: Bounded | None, model: Model) -> Bounded:

@@ -18,6 +18,7 @@ import numpy as np
 from refgrad.arithmetic import host
 from refgrad.arithmetic.graph import MATRIX, Node
 from refgrad.arithmetic.matrices import as_matrices, gathered, reordered
+from refgrad.arithmetic.sides import on_left
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.policy import Policy
@@ -343,9 +344,19 @@ class Program:
             return found.reshape(next((a.shape for a in args if a.ndim != 2), found.shape))
         if node.op == "reordered":
             return reordered(args[0], args[1], args[2], rule)
+        if node.op in ("project", "lift"):
+            whole, basis = as_matrices(args[-1] if node.op == "lift" else args[0]), as_matrices(args[1])
+            left, up = on_left(*whole.shape, rule), node.op == "lift"
+            basis = basis if left == up else basis.T
+            found = self.multiplied(basis, x) if left else self.multiplied(x, basis)
+            return found.reshape(args[-1].shape) if up else found
         narrow = x.astype(np.float32)
         if not np.isfinite(narrow).all():
             return np.full(args[0].shape, np.nan)
+        if node.op == "subspace":
+            u, _, v = np.linalg.svd(narrow, full_matrices=False)
+            vectors = u if on_left(*x.shape, rule[1]) else v.T
+            return (vectors[:, : rule[0]] * self.random.choice([-1.0, 1.0], 1)).astype(np.float64)
         signs = self.random.choice([-1.0, 1.0], len(x))
         if node.op == "orthonormal":
             return (np.linalg.qr(narrow)[0] * signs).astype(np.float64)

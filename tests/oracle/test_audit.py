@@ -84,7 +84,7 @@ def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> n
 
 
 #: operations whose results are not unique, and judged by residuals
-RESIDUALS = ("eigenbasis", "orthonormal")
+RESIDUALS = ("eigenbasis", "orthonormal", "subspace")
 
 
 def _fits(moment: Moment, name: str, marks: np.ndarray) -> np.ndarray:

@@ -401,10 +401,9 @@ class Rule:
 
     def _settled(self, slot: Slot) -> Slot:
         """A slot with what hyperparameters say of its shape."""
-        names = {f: getattr(slot, f) for f in ("level", "rank", "side")}
-        return dataclasses.replace(
-            slot, **{f: getattr(self, n, n) if isinstance(n, str) else n for f, n in names.items()}
-        )
+        level, side = getattr(self, slot.level, slot.level), getattr(self, slot.side, slot.side) if slot.side else ""
+        rank = getattr(self, slot.rank) if isinstance(slot.rank, str) else slot.rank
+        return dataclasses.replace(slot, level=level, rank=rank, side=side)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, f.name) for f in dataclasses.fields(self))

@@ -177,7 +177,7 @@ def _in_subspace(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
     """Bases of subspaces, and products with them."""
     x, *others = (matrices.as_matrices(v) for v in values)
     whole = others[-1] if op == "lift" else x
-    left = on_left(*whole.shape, rule[1] if op == "subspace" else rule)
+    left = on_left(whole.shape, rule[1] if op == "subspace" else rule)
     if op == "subspace":
         square = _product(x, x.T) if left else _product(x.T, x)
         found = _decomposed("eigenbasis", square, None)[:, : min(rule[0], *x.shape)]

@@ -73,7 +73,7 @@ def _in_subspace(
     """Bases of subspaces, and products with them."""
     given = [_matrices(arg, batch) for arg in args]
     rows, columns = given[2 if op == "lift" else 0].value.shape[-2:]
-    left = on_left(rows, columns, rule[1] if op == "subspace" else rule)
+    left = on_left((rows, columns), rule[1] if op == "subspace" else rule)
     if op == "subspace":
         kept = None if seen is None else _matrices(seen, batch)
         return subspace(given[0] if left else _transposed(given[0]), min(rule[0], rows, columns), kept, model)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 
-def on_left(rows: int, columns: int, side: str) -> bool:
+def on_left(shape: tuple[int, ...], side: str) -> bool:
     """Whether it is columns that are seen in a basis, of the ``shorter`` or the ``longer`` side; of a square, rows or columns."""
+    rows, columns = shape
     return rows >= columns if side == "longer" else rows < columns
 
 
@@ -14,6 +15,6 @@ def projected(p: tuple[int, ...], rank: int, side: str) -> dict[str, tuple[int, 
     """The shapes of a basis of so many vectors for one side of a parameter, and of the parameter seen in it."""
     rows, columns = p[0], math.prod(p[1:])
     count = min(rank, rows, columns)
-    if on_left(rows, columns, side):
+    if on_left((rows, columns), side):
         return {"thin": (rows, count), "low": (count, columns)}
     return {"thin": (columns, count), "low": (rows, count)}

@@ -342,3 +342,29 @@ def test_pytorch_optimizer(rule: Muon, options: dict[str, Any], foreach: bool, m
         return cls([{"params": list(params), "use_muon": True}], **told, **options, foreach=foreach)
 
     refgrad.verify(build, rule, inputs=chosen(lambda p: True)).raise_if_wrong()
+
+
+def test_how_sharp_the_bound_is() -> None:
+    """The figures of docs/enclosure.md: the norm that is allowed over the norm of the step; rounding in float32 stays inside."""
+    random = np.random.default_rng(0)
+    allowed: dict[str, list[float]] = {"float32": [], "float64": []}
+    for shape in [(3, 5), (8, 8), (8, 12), (16, 16), (32, 32), (64, 64)]:
+        k = min(shape)
+        u, v = (np.linalg.qr(random.standard_normal((n, n)))[0] for n in shape)
+        x = (u[:, :k] * random.uniform(0.4, 1.0, k)) @ v[:k]
+        x /= np.linalg.norm(x)
+        numbers = [Bounded(np.asarray(c)) for c in (3.4445, -4.775, 2.0315)] * 5
+        for dtype, known in allowed.items():
+            model = model_for(Policy(), np.dtype(dtype))
+            with np.errstate(all="ignore"):
+                found = matrix_error.newton_schulz(
+                    Bounded(x, 8 * np.abs(x) * model.unit_roundoff), numbers, (3,) * 5, "working", model, 0
+                )
+            assert found.norm is not None
+            known.append(float(found.norm.max() / np.linalg.norm(found.value)))
+            met = np.linalg.norm(plain(x.astype(dtype), Muon()).astype(np.float64) - found.value)
+            assert met <= np.linalg.norm(found.bound())
+    assert allowed["float32"][0] < 2e-3
+    assert allowed["float32"][3] < 2e-2
+    assert allowed["float32"][5] > 1.0
+    assert allowed["float64"][5] < 1e-9

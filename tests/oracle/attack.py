@@ -346,7 +346,7 @@ class Program:
             return reordered(args[0], args[1], args[2], rule)
         if node.op in ("project", "lift"):
             whole, basis = as_matrices(args[-1] if node.op == "lift" else args[0]), as_matrices(args[1])
-            left, up = on_left(*whole.shape, rule), node.op == "lift"
+            left, up = on_left(whole.shape, rule), node.op == "lift"
             basis = basis if left == up else basis.T
             found = self.multiplied(basis, x) if left else self.multiplied(x, basis)
             return found.reshape(args[-1].shape) if up else found
@@ -355,7 +355,7 @@ class Program:
             return np.full(args[0].shape, np.nan)
         if node.op == "subspace":
             u, _, v = np.linalg.svd(narrow, full_matrices=False)
-            vectors = u if on_left(*x.shape, rule[1]) else v.T
+            vectors = u if on_left(x.shape, rule[1]) else v.T
             return (vectors[:, : rule[0]] * self.random.choice([-1.0, 1.0], 1)).astype(np.float64)
         signs = self.random.choice([-1.0, 1.0], len(x))
         if node.op == "orthonormal":

@@ -65,8 +65,8 @@ class _Claim:
         record = drive(self.subject, self.rule, inputs, self.time_limit)
         return joined(record, self.rule) if self.rule.scope == "tree" else record
 
-    def judge(self, record: Record) -> Outcome:
-        return judge_record(record, record.rules, self.policy)
+    def judge(self, record: Record, measured: bool = False) -> Outcome:
+        return judge_record(record, record.rules, self.policy, measured=measured)
 
     def fails(self, inputs: Inputs) -> bool:
         """Whether some value is outside on these inputs."""
@@ -77,10 +77,12 @@ class _Claim:
 
 
 def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
-    outcome = claim.judge(record)
+    outcome = claim.judge(record, measured=True)
     wrong = outcome.first is not None
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
+    sought = wrong and request.explain and not record.unknown
+    departures = _departures(claim, record, request.explain) if sought else ()
     counterexample = None
     if wrong and request.shrink and outcome.failing is not None:
         counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
@@ -96,10 +98,11 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=_departures(claim, record) if wrong and request.explain and not record.unknown else (),
+        departures=departures,
         counterexample=counterexample,
         reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
         notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
@@ -111,8 +114,8 @@ def _how(record: Record) -> list[str]:
     return how_matrices(plan.graph for rule, p in pairs for plan in known_plans(rule, p.ndim))
 
 
-def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
-    """What the run is instead, as far as a search that looks at a few elements finds it."""
+def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Departure, ...]:
+    """What the run is instead, as far as a search that looks at a few elements finds it in time."""
 
     def judged(change: Change) -> Mapping[str, v.Count]:
         rules = [rule.replace(**change.rule) for rule in record.rules]
@@ -121,7 +124,11 @@ def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
     narrow = dtypes.working(record.inputs.p[0].dtype) != record.inputs.p[0].dtype
     # on a narrow grid mutants hide among the roundings of what most implementations do there
     usual = [c for c in policies(claim.policy) if narrow and c.policy == {"precision": "storage"}]
-    return known.searched(Search(Screen(small_run(record, claim.drive), claim.policy)), judged, usual)
+    search = Search(Screen(small_run(record, claim.drive), claim.policy), seconds=seconds)
+    found = known.searched(search, judged, usual)
+    if search.stopped:
+        record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
+    return found
 
 
 def _counterexample(least: Inputs) -> Counterexample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
 from refgrad.oracle.drive import Record, fits
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
@@ -29,16 +30,20 @@ class Outcome:
     locked: bool
     tightest: dict[str, float]
     failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
+    errors: dict[str, Errors] = field(default_factory=dict)
 
 
 #: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
 Plans = Callable[[Optimizer, int, tuple[float, ...]], Plan]
 
 
-def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for) -> Outcome:
-    """Every completed step of every leaf, in order of steps."""
+def judge_record(
+    record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for, measured: bool = False
+) -> Outcome:
+    """Every completed step of every leaf, in order of steps; distances from the truth if they are to be measured."""
     counts: dict[str, Count] = {}
     tightest: dict[str, float] = {}
+    errors: dict[str, Errors] = {}
     first: Finding | None = None
     failing: tuple[int, int, tuple[int, ...]] | None = None
     locked = True
@@ -48,11 +53,13 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: 
             for name, judged, step, dtype in leaf.judge(t):
                 counts[name] = counts.get(name, Count()) + count(judged)
                 tightest[name] = max(tightest.get(name, 0.0), tightness(judged, leaf.values(name, t)))
+                if measured and t > 0:
+                    errors[name] = errors.get(name, Errors()) + measure(judged, leaf.values(name, t), dtype)
                 if first is None and (judged.status == judge.OUTSIDE).any():
                     first = _finding(leaf, name, t, judged, step, dtype)
                     failing = (leaf.index, t, first.index)
             locked = locked and leaf.locked
-    return Outcome(counts, first, locked, tightest, failing)
+    return Outcome(counts, first, locked, tightest, failing, errors)
 
 
 class _Leaf:

@@ -10,6 +10,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
+from refgrad.oracle.errors import Errors
 
 SCHEMA = "refgrad-verdict-1"
 
@@ -136,6 +137,8 @@ class Verdict:
     reproduce: str = ""
     #: largest distance from the truth over half-width of the acceptance set, by tensor; at most 1 where all are inside
     tightest: Mapping[str, float] = field(default_factory=dict)
+    #: distances from the truth in ulps, by tensor, of rules whose results are numbers
+    errors: Mapping[str, Errors] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -72,7 +72,10 @@ def undamped(p: Array, g: Array, buffer: Array, t: int, lr: float) -> Any:
     return p - f(lr) * buffer, buffer
 
 
-def row(name: str, package: str = "fakes", claim: Any = SGD(lr=0.1), **others: Any) -> Implementation:
+PLAIN = SGD(lr=0.1)
+
+
+def row(name: str, package: str = "fakes", claim: Any = PLAIN, **others: Any) -> Implementation:
     return Implementation(package=package, target=f"tests.survey.fakes:{name}", claim=claim, name=name, **others)
 
 
@@ -86,7 +89,7 @@ FAKES = [
     row("raising"),
     row("unknown"),
     row("inside", package="others", claim=AdamW()),
-    Implementation(package="no-such-package", target="no_such_module:thing", claim=SGD(lr=0.1)),
+    Implementation(package="no-such-package", target="no_such_module:thing", claim=PLAIN),
     row("exiting", package="breaking"),
     row("segfaulting", package="breaking"),
     row("right", package="breaking"),

@@ -174,6 +174,8 @@
   // ---- plots ----------------------------------------------------------------------------------------------------------
   const ENDS = survey.ends.map(number);
   const name = (end) => (end === Infinity ? "∞" : end === 0.5 ? "½" : end < 1024 ? String(end) : `2${power(Math.log2(end))}`);
+  const short = (n) => (n < 10 ? n.toPrecision(2) : n < 10000 ? String(Math.round(n)) : `2${power(Math.round(Math.log2(n)))}`);
+  const wide = () => Math.min(660, window.innerWidth - 44);
   const power = (n) => [...String(n)].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("");
 
   function plots(tensors) {
@@ -192,7 +194,7 @@
   }
 
   function histogram(tensor, errors, last) {
-    const width = 640, height = 118, left = 34, bottom = 18, step = (width - left) / (last + 1);
+    const width = wide(), height = 118, left = 34, bottom = 18, step = (width - left) / (last + 1);
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height + bottom + 14}`, role: "img",
       "aria-label": `${tensor}: counts of values by distance from the truth in units in the last place, on a logarithmic scale` });
     const top = Math.log10(Math.max(10, ...errors.bins) * 1.3);
@@ -210,30 +212,32 @@
         svg.append(bar);
         if (out && out < n) svg.append(draw("rect", { class: "out", x, y: height - y(out), width: Math.max(1, step - 2), height: y(out), rx: 1.5 }));
       }
-      if (i < 4 || i === last || (i % 3 === 0 && last - i > 1)) {
+      const every = step < 16 ? 6 : 3;
+      if ((i < 4 && (step > 14 || i % 2 === 1)) || i === last || (i > 4 && i % every === 0 && last - i > 1)) {
         svg.append(draw("text", { x: x + step / 2 - 1, y: height + 13, "text-anchor": "middle" }, name(ENDS[i])));
       }
     }
     const half = left + 2 * step;
     svg.append(draw("line", { class: "half", x1: half, x2: half, y1: 0, y2: height }));
-    svg.append(draw("text", { x: width, y: height + 27, "text-anchor": "end" }, "distance up to, in ulps of the truth; dashed: one correct rounding"));
+    svg.append(draw("text", { x: width, y: height + 27, "text-anchor": "end" }, "distance in ulps of the truth, up to; dashed: one rounding"));
     return svg;
   }
 
   function magnitudes(tensor, errors) {
     const list = Object.values(errors.magnitudes).sort((a, b) => a.low - b.low);
     if (list.length < 2) return document.createDocumentFragment();
-    const width = 640, height = 52, left = 34, step = (width - left) / list.length;
+    const width = wide(), height = 64, left = 34, step = (width - left) / list.length;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height + 32}`, role: "img",
       "aria-label": `${tensor}: the largest distance from the truth by the magnitude of the truth` });
     svg.append(draw("line", { class: "axis", x1: left, x2: width, y1: height, y2: height }));
     list.forEach((b, i) => {
       const largest = number(b.largest), x = left + i * step + 1;
-      const size = largest === Infinity ? height : Math.min(height, 4 + (height - 4) * Math.log2(1 + largest) / 25);
+      const size = largest === Infinity ? height - 12 : Math.min(height - 12, 4 + (height - 16) * Math.log2(1 + largest) / 25);
       const bar = draw("rect", { class: b.outside ? "out" : "in", x, y: height - size, width: Math.max(1, step - 2), height: size, rx: 1.5, opacity: 0.75 });
       bar.append(draw("title", {}, `from 2^${b.low}: ${many(b.count)} values, at most ${Number.isFinite(largest) ? largest.toPrecision(3) : "∞"} ulps${b.outside ? `, ${many(b.outside)} outside` : ""}`));
       svg.append(bar);
-      if (list.length < 12 || i % 2 === 0) svg.append(draw("text", { x: x + step / 2 - 1, y: height + 13, "text-anchor": "middle" }, `2^${b.low}`));
+      if (step > 26) svg.append(draw("text", { x: x + step / 2 - 1, y: height - size - 3, "text-anchor": "middle" }, largest === Infinity ? "∞" : short(largest)));
+      if (step > 32 || i % 3 === 0) svg.append(draw("text", { x: x + step / 2 - 1, y: height + 13, "text-anchor": "middle" }, `2^${b.low}`));
     });
     svg.append(draw("text", { x: width, y: height + 27, "text-anchor": "end" }, "largest distance by the magnitude of the truth, from"));
     return svg;

@@ -103,7 +103,7 @@ def main() -> None:
     help="What the target's state calls a slot, as m=my_buffer.",
 )
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
-@click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
+@click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
 @click.option(
     "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
@@ -126,7 +126,7 @@ def verify(
     options: tuple[str, ...],
     states: tuple[str, ...],
     steps: int,
-    dtype: str,
+    dtype: str | None,
     seed: int,
     policy: tuple[str, ...],
     as_json: bool,
@@ -155,7 +155,7 @@ def verify(
         explain=not no_explain,
         time_limit=time_limit,
     )
-    reports = _laws(target, claim, dtype, seed, declared, given) if laws else ()
+    reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
     if as_json:
         click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports))
     elif sys.stdout.isatty():

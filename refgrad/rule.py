@@ -12,7 +12,7 @@ import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 from refgrad.errors import ArgumentError, bad_argument, nearest
 
@@ -136,6 +136,9 @@ class Citation:
         return f"{self.authors}, “{self.title}”, {self.where}"
 
 
+Thing = TypeVar("Thing")
+
+
 @dataclass(frozen=True)
 class Slot:
     """One array of state, shaped like the parameter.
@@ -143,8 +146,9 @@ class Slot:
     ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
     slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
     parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
-    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. It may
-    also be the name of the hyperparameter that says which.
+    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
+    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. It
+    may also be the name of the hyperparameter that says which.
     """
 
     fill: float | str = 0.0
@@ -156,7 +160,14 @@ class Slot:
         """The array's shape for a parameter of a shape."""
         if self.level == "element" or not p:
             return p
+        if self.level in ("left", "right"):
+            return (p[0] if self.level == "left" else math.prod(p[1:]),) * 2
         return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
+
+    def described(self) -> str:
+        """What it is of a parameter, where it is not shaped like it."""
+        square = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
+        return square.get(self.level, f"one number a {self.level}")
 
 
 zeros_like_param = Slot()
@@ -168,20 +179,75 @@ def host_number(fill: float) -> Slot:
     return Slot(fill, host=True)
 
 
-class State(Mapping[str, Slot]):
-    """The state slots of a rule, in the order in which `update` takes and returns them."""
+class Named(Mapping[str, Thing]):
+    """Things by name, in the order in which they were written."""
 
-    def __init__(self, **slots: Slot) -> None:
-        self._slots = slots
+    def __init__(self, **things: Thing) -> None:
+        self._things = things
 
-    def __getitem__(self, name: str) -> Slot:
-        return self._slots[name]
+    def __getitem__(self, name: str) -> Thing:
+        return self._things[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._slots)
+        return iter(self._things)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._things)
+
+
+class State(Named[Slot]):
+    """The state slots of a rule, in the order in which `update` takes and returns them."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an extra input of a step is.
+
+    ``odd`` says that it changes sign with the gradient, ``scales`` that it is multiplied by what multiplies the loss.
+    """
+
+    sentence: str
+    host: bool = False
+    odd: bool = False
+    scales: bool = False
+
+
+KINDS: Mapping[str, Kind] = {
+    "gradient": Kind("another gradient, such as that at another point", odd=True, scales=True),
+    "curvature": Kind("an estimate of the Hessian's diagonal", scales=True),
+    "noise": Kind("independent standard normal numbers", odd=True, scales=True),
+    "bits": Kind("independent whole numbers from 0 to 2**bits - 1, as unsigned integers or as floats that hold them"),
+    "loss": Kind("the loss, one float64 number of all parameters together", host=True, scales=True),
+}
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One input of a step besides the parameter, its gradient and the state.
+
+    ``kind`` is a key of `KINDS`: an array shaped like the parameter, or one number. An input with ``when`` exists only if
+    that hyperparameter is true or non-zero. A gradient that is taken ``at`` another point than the parameter has the slot
+    that holds this point. ``bits`` are at most 24, so that every working precision holds them.
+    """
+
+    kind: str
+    when: str | None = None
+    at: str | None = None
+    bits: int = 0
+
+    @property
+    def facts(self) -> Kind:
+        """What its kind says."""
+        return KINDS[self.kind]
+
+    @property
+    def host(self) -> bool:
+        """Whether it is one number."""
+        return self.facts.host
+
+
+class Extras(Named[Extra]):
+    """The extra inputs of a rule's step, in the order in which `update` takes them, after the gradient."""
 
 
 REGISTRY: dict[str, type[Rule]] = {}
@@ -190,7 +256,7 @@ REGISTRY: dict[str, type[Rule]] = {}
 ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule:
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""
@@ -200,11 +266,15 @@ class Rule:
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     left_open: ClassVar[str] = ""
+    #: laws (`refgrad.testing`) that hold of the rule's kind but not of the rule, each with the reason
+    lawless: ClassVar[Mapping[str, str]] = {}
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
     primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()
+    #: what a step takes besides the primary array, its gradient and the state
+    extras: ClassVar[Extras] = Extras()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -242,6 +312,11 @@ class Rule:
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    @property
+    def kept_in(self) -> str:
+        """The dtype that the primary array is kept in where nothing else is said."""
+        return "float32"
 
     def reads(self) -> frozenset[str]:
         """The numbers that the rule's algorithm reads under its named behaviours."""
@@ -287,6 +362,10 @@ class Rule:
                 if value != getattr(self, name):
                     found.append((f"{name}={value}", self.replace(**{name: value})))
         return found
+
+    def exempt(self) -> Mapping[str, str]:
+        """The laws that the rule does not obey under its hyperparameters, each with the reason."""
+        return self.lawless
 
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""

@@ -112,7 +112,8 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
         results = {n: results[n] for n in wanted}
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     small = {n: level for n, level in rule.gives().items() if n in outputs}
-    host_outputs = {n: v.expr for n, v in results.items() if isinstance(v, host.Host)}
+    numbers = {n: scope.lift(v) for n, v in results.items() if n in rule.hosts()}  # a rule may set one to a constant
+    host_outputs = {n: v.expr for n, v in numbers.items() if v is not None}
     for name, node in outputs.items():
         level = small.get(name, "element")
         if ndim and joint_level([level, node.level]) != level:
@@ -136,7 +137,7 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
 
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     """The plans of a rule that were asked for so far."""
-    return list(rule.__dict__.get("_plans", {}).get(ndim, []))
+    return list(rule.__dict__.get("_plans", {}).get((ndim, None), []))
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:

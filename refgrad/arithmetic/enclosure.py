@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import matrix_error
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.graph import MATRIX, Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
@@ -149,7 +150,7 @@ class Enclosure:
                 continue
             if node.index not in needed:
                 continue
-            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state)
+            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state, observed)
             for name in self._outputs.get(node.index, ()):
                 sets[name] = value
                 if name in observed and node.op != "input":
@@ -178,12 +179,18 @@ class Enclosure:
             return grouped.numerators + grouped.denominators
         return node.args
 
-    def _operation(self, node: Node, state: _State) -> Any:
+    def _seen(self, node: Node, observed: Mapping[str, Bounded]) -> Bounded | None:
+        """What was observed of an output, for operations whose results are not unique."""
+        return next((observed[name] for name in self._outputs.get(node.index, ()) if name in observed), None)
+
+    def _operation(self, node: Node, state: _State, observed: Mapping[str, Bounded]) -> Any:
         values, model = state.values, self.model
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
-            terms = [(sign, values[term.index]) for sign, term in grouped.terms]
-            return bounds.total(terms, self._interpolation(grouped, values), model)
+            kept, cancelled = self._cancelled(grouped)
+            terms = [(sign, values[term.index]) for sign, term in kept]
+            total = bounds.total(terms, self._interpolation(grouped, values), model)
+            return bounds.given_back(total, [values[n.index] for n in cancelled], model) if cancelled else total
         if isinstance(grouped, Product):
             above = [values[n.index] for n in grouped.numerators]
             below = [values[n.index] for n in grouped.denominators]
@@ -197,9 +204,25 @@ class Enclosure:
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
             return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op in MATRIX:
+            return matrix_error.operation(node.op, args, node.attribute, self._seen(node, observed), model, self.batch)
+        if node.op == "round":
+            return bounds.rounded(node.attribute, *args)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)
+
+    def _cancelled(self, grouped: Sum) -> tuple[list[tuple[int, Node]], list[Node]]:
+        """The terms of a sum without those that it takes in and takes out again, and these, if the model tells them apart."""
+        kept, cancelled = list(grouped.terms), []
+        if self.model.cancelled is None:
+            return kept, []
+        for sign, node in grouped.terms:
+            if sign > 0 and (1, node) in kept and (-1, node) in kept and len(kept) > 2:
+                kept.remove((1, node))
+                kept.remove((-1, node))
+                cancelled.append(node)
+        return kept, cancelled
 
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
         """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
@@ -277,16 +300,19 @@ class Enclosure:
         return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
 
     def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        """A step function: what it gives at the lower or at the upper end."""
+        """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
         function = node.attribute
         result = function(x.value)
         if x.error is None:
             return Bounded(result)
         low, high = function(x.value - x.error), function(x.value + x.error)
         unknown = ~np.isfinite(x.error)
-        ambiguous = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
-        value = self._take(node, result, ambiguous, state, lambda outcome: low if outcome < 0 else high)
-        return Bounded(value, np.where(unknown, np.inf, 0.0))
+        differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
+        many = differ.copy()
+        many[differ] = ~function.adjacent(low[differ], high[differ])
+        value = self._take(node, result, differ & ~many, state, lambda outcome: low if outcome < 0 else high)
+        error = np.where(unknown, np.inf, np.where(many, np.maximum(high - value, value - low), 0.0))
+        return Bounded(value, error)
 
     def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
         if not ambiguous.any():

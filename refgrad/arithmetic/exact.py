@@ -9,9 +9,9 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from refgrad.arithmetic import host
+from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.graph import MATRIX, Graph
 from refgrad.arithmetic.primitives import reduced_shape
 
 
@@ -117,15 +117,19 @@ class Exact(Carrier):
 def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
     """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too.
 
-    ``over`` is what a reduction runs over, or a step function.
+    ``over`` is what a reduction runs over, a step function, or the grid that is rounded to.
     """
     values = [_operand(a) for a in args]
     if op == "step":
         return Exact(np.frompyfunc(lambda x: _stepped(x, over), 1, 1)(values[0]))
+    if op == "round":
+        return Exact(np.frompyfunc(lambda *x: _rounded(over, *x), len(values), 1)(*values))
     if op == "length":
         return len(_rows(values[0], over)[0])
     if op in ("sum", "max"):
         return Exact(_reduce(op, values[0], over))
+    if op in MATRIX:
+        return Exact(_matrix(op, values, over))
     result = np.frompyfunc(OPERATIONS[op], len(values), 1)(*values)
     return Exact(result)
 
@@ -136,6 +140,54 @@ def _stepped(x: mpmath.mpf, function: Any) -> mpmath.mpf:
         return mpmath.nan
     result = function.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)))
     return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _rounded(grid: Any, x: mpmath.mpf, random: mpmath.mpf | None = None) -> mpmath.mpf:
+    """One number rounded onto a grid, by rationals."""
+    if not mpmath.isfinite(x):
+        return x
+    result = grid.exactly(Fraction(*mpmath.libmp.to_rational(x._mpf_)), None if random is None else int(random))
+    return mpmath.mpf(result) if isinstance(result, float) else mpmath.mpf(result.numerator) / result.denominator
+
+
+def _matrix(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
+    """An operation on matrices; a precision of its operations has no meaning here."""
+    x = matrices.as_matrices(values[0])
+    if op == "newton_schulz":
+        polynomials = matrices.gathered(values[1:], rule[0])
+        return matrices.odd_polynomials(x, polynomials, multiply=_product).reshape(values[0].shape)
+    if op == "gram":
+        return _product(x, x.T) if rule == "left" else _product(x.T, x)
+    if op == "matmul":
+        y = matrices.as_matrices(values[1])
+        found = _product(x.T if rule[0] else x, y.T if rule[1] else y)
+        return found.reshape(next((v.shape for v in values if v.ndim != 2), found.shape))
+    if op == "reordered":
+        q, s = (matrices.as_matrices(v) for v in values[1:])
+        sizes = [mpmath.fdot(q[:, j].tolist(), _product(s, q)[:, j].tolist()) for j in range(q.shape[1])]
+        order = sorted(range(len(sizes)), key=lambda j: -sizes[j])
+        return np.asarray(x[order] if rule == "row" else x[:, order]).reshape(values[0].shape)
+    return _decomposed(op, x, rule).reshape(values[0].shape)
+
+
+def _decomposed(op: str, x: np.ndarray, order: Any) -> np.ndarray:
+    """What is made of a decomposition; the sign of a vector is mpmath's."""
+    matrix = mpmath.matrix(x.tolist())
+    if op == "orthonormal":
+        return np.asarray(mpmath.qr(matrix)[0].tolist(), dtype=object)
+    values, vectors = mpmath.eigsy((matrix + matrix.T) / 2)
+    columns = np.asarray(vectors.tolist(), dtype=object)
+    if op == "eigenbasis":
+        return columns[:, ::-1]
+    roots = np.asarray([v ** (-mpmath.mpf(1) / order) if v > 0 else mpmath.nan for v in values], dtype=object)
+    return _product(columns * roots, columns.T)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of two matrices, each element rounded once."""
+    rows, columns = a.tolist(), b.T.tolist()
+    found = [mpmath.fdot(row, column) for row in rows for column in columns]
+    return np.reshape(np.asarray(found, dtype=object), (len(rows), len(columns)))
 
 
 def _operand(value: Any) -> np.ndarray:

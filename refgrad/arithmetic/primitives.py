@@ -7,11 +7,12 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import elementary
+from refgrad.arithmetic import elementary, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.host import Host
 from refgrad.errors import bad_argument
@@ -94,6 +95,65 @@ def power(x: Any, exponent: Any) -> Any:
 def power_of_two(k: Any) -> Any:
     """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
     return _elementary("power_of_two", k)
+
+
+def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:
+    """Odd polynomials of the matrix X, its first axis by all others, one after the other: a X + (b A + c A A) X, A = X X^T.
+
+    Args:
+        x: an array of at least one axis, or a carrier.
+        polynomials: the coefficients of each: (a, b), or (a, b, c).
+        precision: "working", or "bfloat16", in which every operation of the iteration is rounded to bfloat16; X itself
+            may have been made in bfloat16 then.
+    """
+    if isinstance(x, Carrier):
+        numbers = [number for polynomial in polynomials for number in polynomial]
+        return x._apply("newton_schulz", x, *numbers, rule=(tuple(map(len, polynomials)), precision))
+    numbers = [[n.value if isinstance(n, Host) else n for n in polynomial] for polynomial in polynomials]
+    return matrices.newton_schulz(np.asarray(x), numbers, precision)
+
+
+def gram(x: Any, side: str) -> Any:
+    """X X^T of the rows of a matrix ("left"), or X^T X of its columns ("right"); each sum is a `tree_sum`."""
+    if side not in ("left", "right"):
+        raise bad_argument("side", side, "'left' or 'right'")
+    return x._apply("gram", x, rule=side) if isinstance(x, Carrier) else matrices.gram(np.asarray(x), side)
+
+
+def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+    """The product of square matrices of a parameter's rows or columns with it or each other; each sum is a `tree_sum`.
+
+    A square matrix may be transposed first; a parameter (the matrix of its first axis by all others) may not.
+    """
+    if isinstance(a, Carrier) or isinstance(b, Carrier):
+        carrier = a if isinstance(a, Carrier) else b
+        return carrier._apply("matmul", a, b, rule=(transpose_a, transpose_b))
+    return matrices.matmul(np.asarray(a), np.asarray(b), transpose_a, transpose_b)
+
+
+def inverse_root(s: Any, order: int) -> Any:
+    """S^(-1/order) of a positive definite matrix: by its eigenvalues, in float64, rounded once."""
+    if isinstance(s, Carrier):
+        return s._apply("inverse_root", s, rule=order)
+    return matrices.inverse_root(np.asarray(s), order)
+
+
+def eigenbasis(s: Any) -> Any:
+    """Eigenvectors of a symmetric matrix as columns, the largest eigenvalue's first; signs are left open."""
+    return s._apply("eigenbasis", s) if isinstance(s, Carrier) else matrices.eigenbasis(np.asarray(s))
+
+
+def orthonormal(a: Any) -> Any:
+    """The orthogonal factor of a square matrix's QR decomposition; signs of columns are left open."""
+    return a._apply("orthonormal", a) if isinstance(a, Carrier) else matrices.orthonormal(np.asarray(a))
+
+
+def reordered(x: Any, q: Any, s: Any, axis: str) -> Any:
+    """The rows or columns of X in the order in which q_j^T S q_j falls, for the columns q_j of Q."""
+    if any(isinstance(each, Carrier) for each in (x, q, s)):
+        carrier = next(each for each in (x, q, s) if isinstance(each, Carrier))
+        return carrier._apply("reordered", x, q, s, rule=axis)
+    return matrices.reordered(np.asarray(x), np.asarray(q), np.asarray(s), axis)
 
 
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:

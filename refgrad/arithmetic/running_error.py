@@ -34,7 +34,8 @@ class Bounded(NamedTuple):
     ``reach`` is the product of those factors (or reciprocal divisors) that exceed one, and ``least`` a lower bound on
     every partial product: what a product needs to know of a sum of products that it may be distributed over. ``sure`` is
     where every program that computes this very number gives the centre: what a decision needs to know of it. (The bound
-    may yet be larger, for programs that never compute it because they distribute a product over it.)
+    may yet be larger, for programs that never compute it because they distribute a product over it.) ``norm`` says that of the
+    bound so much is one deviation of the whole matrix, whose Frobenius norm it is: not every element can be that far off.
     """
 
     value: Array
@@ -42,6 +43,7 @@ class Bounded(NamedTuple):
     reach: Array | None = None
     least: float | None = None
     sure: Array | None = None
+    norm: Array | None = None
 
     def known(self) -> Array:
         """Where the number is the centre itself."""
@@ -74,6 +76,8 @@ class Model:
     flushes: bool
     #: whether a product with a power of two counts as exact; not so for approximate multiplications and divisions
     exact_scaling: bool = False
+    #: the unit roundoff in which a sum takes in what it takes out again, if another: what is given back is no number of its own
+    cancelled: float | None = None
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
@@ -160,7 +164,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     error = error + (model.charge * (len(terms) - 1)) * spread
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
-    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly)
+    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -169,6 +173,14 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     for each in reaches:
         reach = each if reach is None else np.maximum(reach, each)
     return settled._replace(reach=reach, least=min(leasts))
+
+
+def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bounded:
+    """A sum in which other numbers were taken in and out again, each with two roundings of `Model.cancelled`."""
+    error = total.bound()
+    for term in cancelled:
+        error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
+    return total._replace(error=error, sure=None)
 
 
 def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:
@@ -224,7 +236,24 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = _exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, (*above, *below))
-    return _settle(value if sign > 0 else -value, error, model)._replace(reach=reach, least=least, sure=sure)
+    found = _settle(value if sign > 0 else -value, error, model)
+    return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
+
+
+def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
+    norms = [term.norm for _, term in terms if term.norm is not None]
+    return sum(norms[1:], norms[0]) if norms else None
+
+
+def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array]) -> Array | None:
+    """The norm of a deviation that is multiplied by numbers; with any other factor nothing is known of it."""
+    known = [b.norm for b in above if b.norm is not None]
+    others = [np.asarray(h) for b, h in zip(above, high, strict=True) if b.norm is None] + [np.asarray(x) for x in low]
+    if len(known) != 1 or any(factor.ndim for factor in others):
+        return None
+    return _quotient([known[0], *(h for b, h in zip(above, high, strict=True) if b.norm is None)], low) * (
+        1.0 + 16 * _OWN
+    )
 
 
 def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
@@ -420,6 +449,22 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
         return Bounded(value)
     high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+
+
+def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
+    """A value rounded onto a grid, from its ends and those of random numbers that are not known: rounding is monotone in both.
+
+    The centre is the middle of what is admissible, so that numbers beside that are not.
+    """
+    reach = x.reach_of_decision()
+    numbers = [None] if random is None else [random.value - random.bound(), random.value + random.bound()]
+    ends = [grid(end, number) for end in (x.value - reach, x.value + reach) for number in numbers]
+    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    unknown = ~np.isfinite(reach) & ~np.isnan(x.value)
+    value = np.where(low == high, low, np.where(np.isfinite(low + high), low / 2 + high / 2, x.value))
+    error = np.where(low == high, 0.0, high / 2 - low / 2)
+    value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, _nan_to_zero(error))
+    return Bounded(value, None if not error.any() else error)
 
 
 def loosened(x: Bounded, bits: int) -> Bounded:

@@ -38,6 +38,9 @@ class Step(Protocol):
     def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""
 
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether there is no result between two results, the first of which is the lower one."""
+
 
 def step(x: Any, rule: Step) -> Any:
     """A step function of an array or of any carrier."""
@@ -73,6 +76,10 @@ class Integer:
         whole = Fraction(round(x)) if self.ties == "even" else away
         return (self.low if whole < self.low else self.high if whole > self.high else whole) * Fraction(self.unit)
 
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbouring multiples of the unit."""
+        return high - low <= self.unit
+
 
 @dataclass(frozen=True)
 class ToFormat:
@@ -91,6 +98,12 @@ class ToFormat:
         """Of one number, in exact arithmetic."""
         form = MINIFLOATS[self.format]
         return rounding_exact.value_exactly(rounding_exact.round_exactly(x, form, self.mode, self.overflow), form)
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether what lies half-way between them is rounded to one of them."""
+        middle = low / 2 + high / 2
+        down, up = (rounding.round_to_format(middle, MINIFLOATS[self.format], m, "saturate") for m in ("down", "up"))
+        return (down <= low) & (up >= high)
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,10 @@ class SharedScale:
             "rceil": lambda e: x <= power**e * Fraction(self.largest),
         }[self.rule]
         return power ** next((e for e in range(-127, 127) if fits(e)), 127)
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbouring powers of two."""
+        return high <= 2 * low
 
 
 SCALE_RULES = Choice(
@@ -189,3 +206,44 @@ class Nearest:
         to_lower, to_upper = x - values[upper - 1], values[upper] - x
         goes_up = to_upper < to_lower or (to_upper == to_lower and bool(self._tie_goes_up(lower)))
         return values[upper if goes_up else upper - 1]
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbours in the table."""
+        table = np.unique(np.asarray(self.values, np.float64))
+        return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1
+
+
+@dataclass(frozen=True)
+class OnGrid:
+    """The nearest of ascending float32 values to the nearest of 65536 equal steps from -1 to 1: as bitsandbytes' CPU code.
+
+    The place on the grid is found in float32, each operation rounded; a place has the code of as many float32 midpoints as
+    lie below it. NaN becomes the lowest value.
+    """
+
+    values: tuple[float, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.values, x.dtype)[self.rank(x)]
+
+    def rank(self, x: np.ndarray) -> np.ndarray:
+        """Which of the values it is, counted from 0."""
+        with np.errstate(invalid="ignore"):
+            one = np.minimum(np.maximum(x.astype(np.float32), np.float32(-1)), np.float32(1))
+            place = ((one + np.float32(1)) * np.float32(0.5) * np.float32(65535) + np.float32(0.5)).astype(np.int64)
+        return np.where(np.isnan(x), 0, self._codes[np.where(np.isnan(x), 0, place)])
+
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        values = np.asarray(self.values, np.float32)
+        middle = np.float32(0.5) * (values[:-1] + values[1:])
+        return np.searchsorted(middle, np.float32(-1) + np.arange(0, 131072, 2).astype(np.float32) / np.float32(65535))
+
+    def exactly(self, x: Fraction) -> Fraction:
+        """Of one number that float32 holds."""
+        return Fraction(float(self(np.asarray([float(x)], np.float32))[0]))
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbours among the values that places have."""
+        table = np.unique(np.asarray(self.values, np.float64)[self._codes])
+        return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refgrad.backends import crew, kernels, staged_backend
+from refgrad.backends import crew, kernels, numpy_backend, staged_backend
 from refgrad.backends import source as sources
 from refgrad.backends.source import KernelSource
 from refgrad.tracing import Plan
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    if plan.graph.matrix():  # no kernel does better than NumPy at a product that adds in a fixed order
+        numpy_backend.run(plan, free, arrays)
+        return
     p = arrays[plan.rule.primary]
     found = _memory(plan).get(p.dtype)
     if found is None and _staged(plan):
@@ -59,6 +62,8 @@ def kernel_source(plan: Plan, dtype: Any) -> str:
 
 
 def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
+    if plan.graph.matrix():
+        return ()
     if _staged(plan):
         return tuple(piece.source for piece in staged_backend.sources(plan, dtype))
     return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, {dtype}"),)

@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.backends import elementary_source
+from refgrad.backends import elementary_source, step_source
 
 INFIX = {
     "add": "+",
@@ -60,14 +60,24 @@ class KernelSource:
         return self.types or (str(self.dtype),) * len(self.arrays)
 
 
+def variable(name: str) -> str:
+    """What a kernel calls a rule's array: no name of a kernel's own, and no keyword, ends in an underscore."""
+    return f"{name}_"
+
+
+def pointer(name: str) -> str:
+    """What a kernel calls the address of what it calls ``name``."""
+    return f"{name}_at"
+
+
 def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
     """The source of the kernel that overwrites the outputs of a graph without reductions."""
     stored = outputs(graph)
     arrays = tuple(dict.fromkeys([*graph.inputs(), *stored]))
     scalars = [node for node in graph.nodes if node.op == "scalar"]
-    names = [*(a + "_at" for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
+    names = [*(pointer(variable(a)) for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
     lines = [f"# {title}", *functions(graph.nodes, dtype), f"def kernel({', '.join(['n', *names])}):"]
-    lines += [f"    {name} = carray({name}_at, (n,))" for name in arrays]
+    lines += [f"    {variable(name)} = carray({pointer(variable(name))}, (n,))" for name in arrays]
     lines += indented(prologue(scalars, dtype), 1)
     lines += indented(_loops(graph, stored, dtype), 1)
     return KernelSource("\n".join([*lines, ""]), arrays, len(scalars), dtype)
@@ -79,7 +89,7 @@ LOOKED_THROUGH = 1024
 
 def _loops(graph: Graph, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
     """One loop over the elements; in blocks, of which those without a large argument get a loop without branches."""
-    ending = [f"{name}[i] = x{node.index}" for name, node in stored.items()]
+    ending = [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()]
     body = [line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)] + ending
     branching = [n for n in graph.nodes if n.op in elementary_source.BRANCHING] if dtype == np.float32 else []
     ahead = list({a.index: a for n in branching for arg in n.args for a in walk(arg) if a.op != "scalar"}.values())
@@ -127,12 +137,16 @@ def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
 def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
     """The lines that compute a node for element ``i``; ``near`` as in `elementary_source.lines`."""
     if node.op == "input":
-        return [f"x{node.index} = {node.attribute}[i]"]
+        return [f"x{node.index} = {variable(node.attribute)}[i]"]
     names = [f"x{a.index}" for a in node.args]
     if node.op in elementary.FUNCTIONS:
         if dtype == np.float64:
             return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
         return elementary_source.lines(node.op, f"x{node.index}", names, dtype, near)
+    if node.op == "round":
+        return node.attribute.kernel(f"x{node.index}", names[0], (*names, None)[1], dtype)
+    if node.op == "step":
+        return step_source.lines(node.attribute, f"x{node.index}", names[0], dtype)
     if node.op in ("rint", "floor", "ceil"):
         return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
     return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]

@@ -13,7 +13,17 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.primitives import BLOCK
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import TEMPLATES, KernelSource, element, functions, indented, outputs, prologue
+from refgrad.backends.source import (
+    TEMPLATES,
+    KernelSource,
+    element,
+    functions,
+    indented,
+    outputs,
+    pointer,
+    prologue,
+    variable,
+)
 
 FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
 
@@ -45,19 +55,19 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
     folded = [f"r{n.index}" for n in sweep.reductions]
     if folded and sweep.over != "column":
         folded.insert(0, "buffer")
-    pointers = (*arrays, *small, *folded)
-    names = [*(a + "_at" for a in pointers), *(f"scalar{i}" for i in range(len(scalars)))]
+    held = [*map(variable, arrays), *small, *folded]
+    names = [*map(pointer, held), *(f"scalar{i}" for i in range(len(scalars)))]
     text = [
         f"# {title}",
         *functions(sweep.nodes, dtype),
         f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):",
     ]
-    text += [f"    {name} = carray({name}_at, (n,))" for name in pointers]
+    text += [f"    {name} = carray({pointer(name)}, (n,))" for name in held]
     text += indented(prologue(scalars, dtype), 1)
     text += indented([_small(n, "0") for n in sweep.small if n.level not in ("row", "column")], 1)
     text += indented(_body(sweep, stored, dtype), 1)
     order = [n for n in graph.nodes if n.op == "scalar"]
-    source = KernelSource("\n".join([*text, ""]), pointers, len(scalars), dtype, integers=4)
+    source = KernelSource("\n".join([*text, ""]), (*arrays, *small, *folded), len(scalars), dtype, integers=4)
     return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
 
 
@@ -75,7 +85,9 @@ def _small(node: Node, at: str) -> str:
 
 def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
     """Elements from ``first`` to ``last``, each output stored."""
-    return _elements(sweep, [f"{name}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype)
+    return _elements(
+        sweep, [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype
+    )
 
 
 def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:

@@ -63,7 +63,7 @@ def for_rule(
         CandidateError: an option that is not a parameter; or, unless ``built_in``, a number of the rule that has no
             counterpart and is neither zero nor its default, so that the candidate cannot be told to use it.
     """
-    named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
+    rule, named = rule.told(), {n: p for n, p in parameters.items() if p.kind in _NAMED}
     anything = takes_anything(parameters)
     check_options(options, named, anything, name)
     result = Arguments()
@@ -93,7 +93,7 @@ def _pack(named: Parameters, rule: Optimizer, options: Mapping[str, Any], result
     """Hyperparameters that go into one tuple; as many as it holds by default, whose values fill what the rule lacks."""
     for pack, fields in PACKED.items():
         present = [f for f in fields if f in rule.legal()]
-        if pack not in named or not present or pack in options:
+        if pack not in named or pack in options or not set(present) & rule.reads():
             continue
         default = named[pack].default
         known = list(default) if isinstance(default, (tuple, list)) else [None] * len(present)

@@ -17,11 +17,12 @@ import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import HYPERPARAMETERS, known_as
+from refgrad.candidates.names import HYPERPARAMETERS, Names, known_as
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
 from refgrad.errors import CandidateError
 from refgrad.estimators.base import Estimator
+from refgrad.rule import Rule
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -29,6 +30,8 @@ LEGAL = (
     "a torch.autograd.Function class, a torch module or function, a JAX function, a pair of functions "
     "(forward, backward) on NumPy arrays, an estimator of refgrad, or a string 'package.module:name'"
 )
+#: what arguments are called besides the rule's own names
+ARGUMENTS: Names = {**HYPERPARAMETERS, "n": ("N",), "m": ("M",)}
 COTANGENT = ("cotangent", "g", "grad", "grad_output", "grad_y", "dy")
 
 
@@ -129,7 +132,7 @@ class Bound:
 
     def parameters(self, rule: Estimator) -> dict[str, str]:
         """The arguments that take the rule's parameters, with these."""
-        return {argument: name for argument, name in self.arrays.items() if name in rule.parameters}
+        return {argument: name for argument, name in self.arrays.items() if name in rule.handed()}
 
 
 def bind(
@@ -157,17 +160,19 @@ def bind(
         arrays[own[0] if own else free[0]] = meaning
         free.remove(own[0] if own else free[0])
     constants = dict(options)
-    for word in (*rule.parameters, *rule.hyperparameters()):
-        argument = known_as(word, HYPERPARAMETERS, [n for n in free if n not in arrays and n not in constants])
-        if argument is None or isinstance(getattr(rule, word, None), str):
+    values = {n: v for inner in rule.inner_rules().values() for n, v in inner.hyperparameters().items()}
+    values |= rule.hyperparameters()
+    for word in (*rule.handed(), *values):
+        argument = known_as(word, ARGUMENTS, [n for n in free if n not in arrays and n not in constants])
+        if argument is None or isinstance(values.get(word), str | Rule):
             continue
-        if word in rule.parameters:
+        if word in rule.handed():
             arrays[argument] = word
         else:
-            constants[argument] = getattr(rule, word)
+            constants[argument] = values[word]
     for argument in free:
         if argument not in arrays and argument not in constants and named[argument].default is inspect.Parameter.empty:
-            legal = ", ".join([*rule.parameters, *rule.legal()])
+            legal = ", ".join([*rule.handed(), *rule.legal()])
             raise CandidateError(
                 f"{name} has an argument {argument!r} that stands for nothing in {type(rule).__name__}; legal: {legal}, "
                 "an option of that name, or a default"
@@ -268,7 +273,7 @@ class Reference:
         backend = str(self.options.get("backend", "auto"))
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            given: dict[str, Any] = {n: a for n, a in arrays.items() if n in mine.takes()}
+            given: dict[str, Any] = {n: a for n, a in arrays.items() if n in ("x", "cotangent", *mine.handed())}
             with stepping(self.name):
                 return mine.both(given.pop("cotangent"), given.pop("x"), backend=backend, **given)
 

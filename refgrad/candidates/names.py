@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 
@@ -18,6 +19,10 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "beta2": ("b2", "beta_2"),
         "beta3": ("b3", "beta_3"),
         "eps": ("epsilon",),
+        "safety": ("safety_factor",),
+        "a": ("muon_a",),
+        "b": ("muon_b",),
+        "c": ("muon_c",),
         "weight_decay": ("wd", "weight_decay_rate"),
         "alpha": ("decay", "rho", "decay_rate"),
         "rho": ("decay", "alpha"),
@@ -46,6 +51,8 @@ PACKED: Names = MappingProxyType(
         "betas": ("beta1", "beta2", "beta3"),
         "etas": ("eta_minus", "eta_plus"),
         "step_sizes": ("step_min", "step_max"),
+        "ns_coefficients": ("a", "b", "c"),
+        "ns_coeffs": ("a", "b", "c"),
     }
 )
 
@@ -54,6 +61,16 @@ SLOTS: Names = MappingProxyType(
     {
         "m": ("exp_avg", "mu", "grad_avg", "momentum_buffer", "moments"),
         "v": ("exp_avg_sq", "nu", "square_avg", "e_g", "sum_of_squares", "grads_ema", "vmean"),
+        "average_loss": ("barf",),
+        "bound": ("lb",),
+        "diagonal": ("hessian_moment", "hessian", "exp_hessian_diag", "nu"),
+        "scale": ("H_diag",),
+        "previous_g": ("prev_flat_grad",),
+        # the pairs of L-BFGS, the latest last; the tuners of Mechanic, the first first
+        **{f"s{i}": (f"old_stps[-{i}]", f"s[{i - 1}]") for i in range(1, 11)},
+        **{f"y{i}": (f"old_dirs[-{i}]",) for i in range(1, 11)},
+        **{f"w{i}": (f"ro[-{i}]",) for i in range(1, 11)},
+        **{f"{word}{i}": (f"{word}[{i - 1}]",) for word in "rmv" for i in range(1, 7)},
         "weight1": ("beta1_weight",),
         "weight2": ("beta2_weight",),
         "momentum_sum": ("momentum_buffer",),
@@ -98,6 +115,18 @@ SLOTS: Names = MappingProxyType(
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+        "lost": ("kahan_comp", "compensation", "residual"),
+    }
+)
+
+#: extra input of a step -> names that plain functions, and steps of torch's optimizers, give it, besides its own
+EXTRAS: Names = MappingProxyType(
+    {
+        "second": ("second_gradient", "g2", "perturbed_grad"),
+        "h": ("hessian", "hess", "diagonal", "hutchinson"),
+        "loss": ("value", "f", "fx"),
+        "noise": ("normal", "z"),
+        "bits": ("random", "random_bits"),
     }
 )
 
@@ -130,6 +159,12 @@ def slot_names(
     free = names - set(stated.values())
     found = {slot: stated.get(slot) or known_as(slot, SLOTS, free) for slot in slots}
     return {slot: name for slot, name in found.items() if name is not None}
+
+
+def indexed(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The items of a list that is kept under a name, by names such as ``ro[0]`` and, from the end, ``ro[-1]``."""
+    count = len(values)
+    return {f"{name}[{i - back}]": values[i] for i in range(count) for back in (0, count)}
 
 
 def check_stated(stated: object, slots: Iterable[str], rule: str) -> dict[str, str]:

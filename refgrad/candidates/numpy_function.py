@@ -1,7 +1,8 @@
 """A plain function of one parameter: ``f(p, g, *slots, t, **hyperparameters) -> (p, *slots)``, arguments by name.
 
-It may be pure and return what is new, as a tuple in the order of its own arguments or as a dict by name, or work in
-place and return None. A slot that it does not take is hidden from the oracle.
+The extra inputs of a rule that has them are arguments too. It may be pure and return what is new, as a tuple in the order
+of its own arguments or as a dict by name, or work in place and return None. A slot that it does not take is hidden from
+the oracle.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
-from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PARAMETER, STEP, known_as, slot_names
-from refgrad.candidates.protocol import CandidateFault, Observation, Value
+from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PARAMETER, STEP, known_as, slot_names
+from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
 
@@ -43,7 +45,7 @@ class NumpyFunction:
 
 @dataclass(frozen=True)
 class Binding:
-    """Which argument takes what: ``slots`` maps arguments to slots in the order of the signature."""
+    """Which argument takes what: ``slots`` maps arguments to slots in the order of the signature, ``extras`` to inputs."""
 
     p: str
     g: str
@@ -52,6 +54,7 @@ class Binding:
     constants: Mapping[str, Any]
     positional: tuple[str, ...]
     hosts: frozenset[str]
+    extras: Mapping[str, str]
 
 
 def looks_like_update(function: Callable[..., Any]) -> bool:
@@ -71,24 +74,26 @@ def bind(
     check_options(options, parameters, takes_anything(parameters), name)
     # each argument stands for one thing: options are named by the user, slots come before hyperparameters
     free = {n: q for n, q in parameters.items() if n not in (p, g, t, *options)}
+    extras = {a: n for n in rule.inputs() if (a := known_as(n, EXTRAS, free)) is not None}
+    free = {n: q for n, q in free.items() if n not in extras}
     by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
     constants: dict[str, Any] = dict(options)
-    for word, value in rule.hyperparameters().items():
+    for word, value in rule.told().hyperparameters().items():
         argument = known_as(word, HYPERPARAMETERS, free)
         if argument is not None and argument not in slots and argument not in constants:
             constants[argument] = value
-    _check_complete(parameters, {p, g, t, *slots, *constants}, rule, name)
+    _check_complete(parameters, {p, g, t, *extras, *slots, *constants}, rule, name)
     positional = tuple(n for n, q in parameters.items() if q.kind is inspect.Parameter.POSITIONAL_ONLY)
     hosts = frozenset(s for s, kind in rule.slots().items() if kind.host)
-    return Binding(p, g, t, slots, constants, positional, hosts)
+    return Binding(p, g, t, slots, constants, positional, hosts, extras)
 
 
 def _check_complete(
     parameters: Mapping[str, inspect.Parameter], bound: set[str | None], rule: Optimizer, name: str
 ) -> None:
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    legal = ["p", "g", *rule.slots(), "t", *rule.legal()]
+    legal = ["p", "g", *rule.inputs(), *rule.slots(), "t", *rule.legal()]
     for argument, parameter in parameters.items():
         if argument not in bound and parameter.kind not in variadic and parameter.default is inspect.Parameter.empty:
             hint = nearest(argument, legal)
@@ -112,22 +117,29 @@ class FunctionRun:
         self._name, self._function, self._binding = name, function, binding
         self._params, self._state, self._t = params, state, 0
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One call a parameter."""
         self._t += 1
+        asked = {argument: extras[n] for argument, n in self._binding.extras.items()}
         for leaf, grad in enumerate(grads):
-            self._call(leaf, grad)
+            own = {n: v if isinstance(v, float) else v[leaf] for n, v in asked.items()}
+            self._call(leaf, {self._binding.g: grad, **own})
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The extra inputs that the function is handed."""
+        return frozenset(self._binding.extras.values())
 
     def observe(self) -> Observation:
         """The arrays themselves."""
         return Observation(self._params, self._state)
 
-    def _call(self, leaf: int, grad: np.ndarray) -> None:
+    def _call(self, leaf: int, inputs: Mapping[str, Value]) -> None:
         binding, state = self._binding, self._state[leaf]
         handed = {binding.p: self._params[leaf], **{n: state[s] for n, s in binding.slots.items()}}
-        arrays = {n: a for n, a in {**handed, binding.g: grad}.items() if isinstance(a, np.ndarray)}
+        arrays = {n: a for n, a in {**handed, **inputs}.items() if isinstance(a, np.ndarray)}
         before = {n: a.copy() for n, a in arrays.items()}
-        named = {**handed, binding.g: grad, **binding.constants}
+        named = {**handed, **inputs, **binding.constants}
         if binding.t is not None:
             named[binding.t] = self._t
         first = [named.pop(n) for n in binding.positional if n in named]
@@ -135,7 +147,7 @@ class FunctionRun:
             result = self._function(*first, **named)
         changed = [n for n, a in arrays.items() if not same_bits(a, before[n])]
         if result is None:
-            changed = [n for n in changed if n == binding.g]
+            changed = [n for n in changed if n in inputs]
         if changed:
             raise CandidateFault("mutated", f"{self._name} changed its argument {changed[0]!r}; legal: {_WAYS}")
         if result is None:

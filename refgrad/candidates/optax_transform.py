@@ -2,6 +2,8 @@
 
 Gradients are copied into JAX; parameters and state are read back as views. ``update`` and ``apply_updates`` run in one
 jitted function, as they do in training. Float64 is enabled around the calls that need it and nowhere else.
+
+A rule's extra inputs reach ``update`` as the extra arguments that optax's transformations read (`EXTRA_ARGUMENTS`).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +21,8 @@ import optax
 
 from refgrad.candidates.arguments import for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import slot_names
-from refgrad.candidates.protocol import Observation, Value
+from refgrad.candidates.names import indexed, slot_names
+from refgrad.candidates.protocol import Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 
@@ -27,8 +30,25 @@ from refgrad.optimizers.base import Optimizer
 Build = Callable[[Optimizer], tuple[optax.GradientTransformation, list[str]]]
 
 
+#: extra input -> the keyword argument that transformations take it by, and what is made of it for that
+EXTRA_ARGUMENTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "loss": ("value", lambda value: value),
+    "second": ("grad_fn", lambda grads: lambda params, step: grads),
+    "h": ("obj_fn", lambda h: lambda params: _quadratic(h, params)),
+}
+
+
+def _quadratic(h: Any, params: Any) -> Any:
+    """A function of the parameters whose Hessian is the diagonal matrix of ``h``, exactly."""
+    return sum(jnp.sum(0.5 * a * jnp.square(p - jax.lax.stop_gradient(p))) for a, p in zip(h, params, strict=True))
+
+
+#: the numbers of a vector that is no longer than this are read one by one too, as ``s[0]``
+FEW = 16
+
+
 class Built(NamedTuple):
-    """A transformation with its jitted step ``(params, state, grads) -> (params, state)``."""
+    """A transformation with its jitted step ``(params, state, grads, extras) -> (params, state)``."""
 
     transform: optax.GradientTransformation
     advance: Callable[..., Any]
@@ -59,8 +79,12 @@ class OptaxTransform:
             legal = "an optax.GradientTransformation"
             raise CandidateError(f"{self.name} returned a {type(transform).__name__}; legal: {legal}")
 
-        def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-            updates, state = transform.update(grads, state, params)
+        takes_more = isinstance(transform, optax.GradientTransformationExtraArgs)
+
+        def advance(params: Any, state: Any, grads: Any, extras: Any) -> tuple[Any, Any]:
+            known = [n for n in extras if n in EXTRA_ARGUMENTS] if takes_more else []
+            more = {word: make(extras[n]) for n in known for word, make in [EXTRA_ARGUMENTS[n]]}
+            updates, state = transform.update(grads, state, params, **more)
             return optax.apply_updates(params, updates), state
 
         return Built(transform, jax.jit(advance), notes)
@@ -88,6 +112,9 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
 class OptaxRun:
     """A transformation with its state and its parameters, a list of JAX arrays."""
 
+    #: the extra inputs that it is handed
+    taken = frozenset(EXTRA_ARGUMENTS)
+
     def __init__(
         self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]
     ) -> None:
@@ -100,10 +127,14 @@ class OptaxRun:
             self._params = [_copied(p) for p in params]
             self._state = built.transform.init(self._params)
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One jitted update, waited for: the gradients are copied before this returns."""
         with self._precision(), stepping(self._name):
-            new = self._advance(self._params, self._state, [_copied(g) for g in grads])
+            dtype = np.float64 if self._wide else np.float32
+            given = {
+                n: jnp.asarray(v, dtype) if isinstance(v, float) else [_copied(a) for a in v] for n, v in extras.items()
+            }
+            new = self._advance(self._params, self._state, [_copied(g) for g in grads], given)
             self._params, self._state = jax.block_until_ready(new)
 
     def observe(self) -> Observation:
@@ -138,7 +169,9 @@ def _fields(state: Any) -> dict[str, Any]:
     """Every field of the named tuples in a state by name; a name that occurs twice says nothing, and is left out."""
     pairs = list(_named(state))
     names = [name for name, _ in pairs]
-    return {name: value for name, value in pairs if names.count(name) == 1}
+    found = {name: value for name, value in pairs if names.count(name) == 1}
+    vectors = {n: v for n, v in found.items() if isinstance(v, jax.Array) and v.ndim == 1 and len(v) <= FEW}
+    return found | {place: x for n, v in vectors.items() for place, x in indexed(n, list(v)).items()}
 
 
 def _named(node: Any) -> Iterator[tuple[str, Any]]:

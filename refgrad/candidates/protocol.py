@@ -12,6 +12,8 @@ from refgrad.errors import RefgradError
 from refgrad.optimizers.base import Optimizer
 
 Value = np.ndarray | float
+#: the extra inputs of a step by name: one array a leaf, or a number of all leaves
+Extras = Mapping[str, Sequence[np.ndarray] | float]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,11 @@ class Observation:
 class Run(Protocol):
     """A candidate that has been given its parameters."""
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
-        """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards."""
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = ..., /) -> None:
+        """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards.
+
+        ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them.
+        """
 
     def observe(self) -> Observation:
         """The parameters and the state as they are now."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.arguments import check_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.protocol import Observation
+from refgrad.candidates.protocol import Extras, Observation
 from refgrad.optimizers.base import Optimizer
 
 
@@ -51,10 +52,11 @@ class ReferenceRun:
         self._params = [np.array(p, order="C", copy=True) for p in params]
         self._state = rule.init(self._params)
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step in place."""
+        given: dict[str, Any] = {n: extras[n] for n in self._rule.inputs() if n in extras}
         with stepping(self._name):
-            self._rule.step_(self._params, list(grads), self._state, backend=self._backend)
+            self._rule.step_(self._params, list(grads), self._state, backend=self._backend, **given)
 
     def observe(self) -> Observation:
         """The arrays themselves."""

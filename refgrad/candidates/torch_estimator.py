@@ -92,7 +92,7 @@ class TorchEstimator:
     def _of_module(self, module: torch.nn.Module, rule: Estimator) -> Callable[[Tensors], tuple[Any, Tensors]]:
         """A module whose own parameters are set to the rule's, by name."""
         own = dict(module.named_parameters())
-        held = {n: known_as(n, HYPERPARAMETERS, own) for n in rule.parameters}
+        held = {n: known_as(n, HYPERPARAMETERS, own) for n in rule.handed()}
         bound = bind(parameters_of(module.forward), rule, {}, self.name)
 
         def run(tensors: Tensors) -> tuple[Any, Tensors]:

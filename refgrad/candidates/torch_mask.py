@@ -54,10 +54,7 @@ class PruningMethod:
 
     def prune(self, rule: Mask, arrays: Arrays) -> MaskSeen:
         """The method's `compute_mask`."""
-        with building(self.name):
-            method = self.method
-            if isinstance(method, type):
-                method = method(**hyperparameters(method, rule, self.options, self.name))
+        method = built(self.method, rule, self.options, self.name)
         w = tensor(arrays["w"])
         with stepping(self.name):
             return MaskSeen(to_array(method.compute_mask(w, torch.ones_like(w))))
@@ -94,10 +91,8 @@ class Sparsifier:
 
     def prune(self, rule: Mask, arrays: Arrays) -> MaskSeen:
         """The mask of the layer's parametrization."""
+        sparsifier = built(self.sparsifier, rule, self.options, self.name)
         with building(self.name):
-            sparsifier = self.sparsifier
-            if isinstance(sparsifier, type):
-                sparsifier = sparsifier(**hyperparameters(sparsifier, rule, self.options, self.name))
             w = tensor(arrays["w"])
             layer = torch.nn.Linear(w.shape[1], w.shape[0], bias=False, dtype=w.dtype)
             layer.weight = torch.nn.Parameter(w)
@@ -106,6 +101,12 @@ class Sparsifier:
             sparsifier.prepare(model, [{"tensor_fqn": "0.weight"}])
             sparsifier.step()
             return MaskSeen(to_array(layer.parametrizations.weight[0].mask))  # type: ignore[index, union-attr]
+
+
+def built(thing: Any, rule: Mask, options: Mapping[str, Any], name: str) -> Any:
+    """The instance, of a class one that has the rule's hyperparameters."""
+    with building(name):
+        return thing(**hyperparameters(thing, rule, options, name)) if isinstance(thing, type) else thing
 
 
 def hyperparameters(function: Callable[..., Any], rule: Mask, options: Mapping[str, Any], name: str) -> dict[str, Any]:

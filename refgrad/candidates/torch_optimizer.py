@@ -2,13 +2,17 @@
 
 The parameters are tensors over copies of the given arrays, and ``p.grad`` shares memory with the caller's array, so
 that a candidate that writes into its gradient, or keeps it as state, is seen. Torch's global settings are left alone.
+
+A rule's extra inputs are keyword arguments of the optimizer's ``step`` where it has such; else a loss is what the closure
+returns, and a second gradient is what the closure leaves in ``p.grad`` when the parameters have been moved.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import ml_dtypes
@@ -17,8 +21,8 @@ import torch
 
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import HYPERPARAMETERS, PACKED, known_as, slot_names
-from refgrad.candidates.protocol import Observation, Value
+from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
+from refgrad.candidates.protocol import Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
@@ -106,21 +110,58 @@ class TorchRun:
         self._stated = stated
         self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
         self._shared = {slot for slot, kind in rule.slots().items() if kind.host or kind.level == "tensor"}
+        self._inputs, self._points = rule.inputs(), dict[str, Tensors]()
+        self._takes = parameters_of(optimizer.step)
         self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
         self.notes: list[str] = list(told.notes)
         for leaf in range(len(tensors)):
             self.rule_for(leaf, rule)
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step of the optimizer; each gradient's memory is the caller's."""
+        self._set_gradients(grads)
+        keywords = {a: _handed(extras[n]) for n in extras if (a := known_as(n, EXTRAS, self._takes)) is not None}
+        with stepping(self._name):
+            closure = self._takes.get("closure")
+            if closure is not None and (self._of_closure(extras) or closure.default is inspect.Parameter.empty):
+                keywords["closure"] = self._closure(grads, extras)
+            self._optimizer.step(**keywords)
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The extra inputs that the optimizer's ``step`` is handed, or its closure gives."""
+        by_closure = self._of_closure(self._inputs) if "closure" in self._takes else ()
+        return frozenset(n for n in self._inputs if known_as(n, EXTRAS, self._takes) or n in by_closure)
+
+    def _set_gradients(self, grads: Sequence[np.ndarray]) -> None:
         for tensor, grad in zip(self._tensors, grads, strict=True):
             tensor.grad = to_tensor(grad)
-        with stepping(self._name):
-            self._optimizer.step()
+
+    def _of_closure(self, extras: Iterable[str]) -> list[str]:
+        """The extra inputs that the closure gives: a loss, and other gradients."""
+        return [n for n in extras if self._inputs[n].kind in ("loss", "gradient") and n not in self._takes]
+
+    def _closure(self, grads: Sequence[np.ndarray], extras: Extras) -> Callable[[], torch.Tensor]:
+        """The loss, and the gradient: at the point where the step began the first, at other points the others in turn."""
+        others = [n for n in self._of_closure(extras) if not self._inputs[n].host]
+        losses = [v for n, v in extras.items() if self._inputs[n].host]
+        begun, turns = [t.detach().clone() for t in self._tensors], iter(others)
+
+        def closure() -> torch.Tensor:
+            name = None
+            if others and not all(map(torch.equal, begun, self._tensors)):
+                name = next(turns, others[-1])
+                self._points[str(self._inputs[name].at)] = [t.detach().clone() for t in self._tensors]
+            self._set_gradients(grads if name is None else extras[name])  # type: ignore[arg-type]
+            return torch.tensor(losses[0] if losses else 0.0, dtype=self._tensors[0].dtype, requires_grad=True)
+
+        return closure
 
     def observe(self) -> Observation:
         """Views of the parameters and of the optimizer's state."""
-        return Observation([to_array(p) for p in self._tensors], [self._state(p) for p in self._tensors])
+        points = [{slot: to_array(at[i]) for slot, at in self._points.items()} for i in range(len(self._tensors))]
+        state = [{**self._state(p), **own} for p, own in zip(self._tensors, points, strict=True)]
+        return Observation([to_array(p) for p in self._tensors], state)
 
     def rule_for(self, leaf: int, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters of the parameter's group, where they are told by neither side.
@@ -156,7 +197,9 @@ class TorchRun:
         return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
 
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
-        state = self._optimizer.state.get(tensor, {})
+        state = dict(self._optimizer.state.get(tensor, {}))
+        lists = {n: v for n, v in state.items() if isinstance(v, list) and all(isinstance(x, torch.Tensor) for x in v)}
+        state |= {place: x for n, v in lists.items() for place, x in indexed(n, v).items()}
         _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
         for slot, (key, where) in self._places(state, group).items():
@@ -170,11 +213,16 @@ class TorchRun:
         return found
 
 
+def _handed(value: Sequence[np.ndarray] | float) -> Any:
+    """An extra input as torch's optimizers take them: a list of tensors, or a tensor of one number."""
+    return torch.tensor(value) if isinstance(value, float) else [to_tensor(a) for a in value]
+
+
 def to_tensor(array: np.ndarray) -> torch.Tensor:
     """A tensor that shares memory with an array (of a copy, if torch cannot view it)."""
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()
-    if array.dtype in (np.float16, np.float32, np.float64):
+    if array.dtype in (np.float16, np.float32, np.float64) or array.dtype.kind == "u":
         return torch.from_numpy(array)
     torch_dtype = getattr(torch, array.dtype.name, None)
     if torch_dtype is None:

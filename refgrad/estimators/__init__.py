@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from refgrad.estimators.base import Estimator
-from refgrad.estimators.categorical import GumbelSoftmax, ReinMax, RotationTrick
-from refgrad.estimators.filters import DoReFaWeights, LibraPB, XNORWeights
+from refgrad.estimators.categorical import GumbelSoftmax, ReinMax, RotationTrick, StraightThroughGumbel
+from refgrad.estimators.codebook import VectorQuantization
+from refgrad.estimators.filters import DoReFaWeights, LibraPB, ReCU, XNORWeights
 from refgrad.estimators.learned import LSQ, PACT, TQT, LSQPlus
+from refgrad.estimators.proximal import ProxConnect, ProxQuant
+from refgrad.estimators.rotation import RBNNRotation
+from refgrad.estimators.scales import XNORPlusPlus, XNORPlusPlusChannel, XNORPlusPlusDense
 from refgrad.estimators.spikes import (
     ArcTan,
     FastSigmoid,
@@ -28,7 +32,7 @@ from refgrad.estimators.straight_through import (
     RSign,
     StochasticBinarization,
 )
-from refgrad.estimators.surrogates import DSQ, EDE, FDA, RBNN, ApproxSign, BiPer, ReSTE, SwishSign
+from refgrad.estimators.surrogates import DSQ, EDE, FDA, RBNN, ApproxSign, BiPer, BiPerActivation, ReSTE, SwishSign
 
 __all__ = [
     "DSQ",
@@ -43,6 +47,7 @@ __all__ = [
     "ApproxSign",
     "ArcTan",
     "BiPer",
+    "BiPerActivation",
     "ClippedSTE",
     "DoReFaActivation",
     "DoReFaWeights",
@@ -55,8 +60,12 @@ __all__ = [
     "LibraPB",
     "MultiGaussian",
     "PiecewiseExponential",
+    "ProxConnect",
+    "ProxQuant",
+    "RBNNRotation",
     "RPReLU",
     "RSign",
+    "ReCU",
     "ReSTE",
     "Rectangular",
     "ReinMax",
@@ -65,7 +74,12 @@ __all__ = [
     "SigmoidSpike",
     "SoftSign",
     "StochasticBinarization",
+    "StraightThroughGumbel",
     "SwishSign",
     "Triangular",
+    "VectorQuantization",
+    "XNORPlusPlus",
+    "XNORPlusPlusChannel",
+    "XNORPlusPlusDense",
     "XNORWeights",
 ]

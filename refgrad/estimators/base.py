@@ -15,16 +15,17 @@ from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan, free_values, plan_for
 
-Level = Literal["element", "row", "tensor"]
+Level = Literal["element", "row", "column", "tensor"]
 
 
 @dataclass(frozen=True)
 class Parameter:
     """An array that an estimator takes besides its input.
 
-    ``level`` is "tensor" (one number), "row" (one for each ``x[i, ...]``, a channel), "element" (shaped like ``x``), or
-    the name of the hyperparameter that says which of these. A learned one has a gradient of its own level; one that is
-    not, such as noise, has none. ``legal`` are the numbers that it may hold.
+    ``level`` is "tensor" (one number), "row" (one for each ``x[i, ...]``, a channel), "column" (one for each ``x[:,
+    ...]``, a position), "element" (shaped like ``x``), or the name of the hyperparameter that says which of these. A
+    learned one has a gradient of its own level; one that is not, such as noise, has none. ``legal`` are the numbers
+    that it may hold.
     """
 
     level: str = "tensor"
@@ -57,6 +58,10 @@ class Estimator(Rule):
     kind = "estimator"
     primary = "x"
     parameters: ClassVar[Parameters] = Parameters()
+    #: the parameters that hold choices (see `refgrad.estimators.choosing`)
+    chosen: ClassVar[tuple[str, ...]] = ()
+    #: the arrays of other shapes that only choices depend on
+    tables: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x: Any, *parameters: Any) -> Any:
         """``(x, *parameters) -> y``; a subclass writes it as the paper does."""
@@ -73,6 +78,10 @@ class Estimator(Rule):
     def learned(self) -> list[str]:
         """The parameters that have a gradient."""
         return [n for n, p in self.parameters.items() if p.learned]
+
+    def handed(self) -> list[str]:
+        """The arrays besides ``x`` and the cotangent that a caller hands over."""
+        return list(self.parameters)
 
     def takes(self) -> dict[str, str]:
         """``x``, ``cotangent`` and the parameters."""
@@ -177,7 +186,7 @@ class Estimator(Rule):
         if not x.size:  # a sum over nothing is zero
             return {n: np.zeros(level_shape(levels.get(n, "element"), x.shape), x.dtype) for n in wanted}
         dtype = dtypes.working(x.dtype)
-        ready = {n: np.ascontiguousarray(a, dtype).reshape(a.shape) for n, a in arrays.items()}
+        ready = {n: np.ascontiguousarray(a, dtype).reshape(a.shape) for n, a in arrays.items() if n in self.takes()}
         ready.setdefault("cotangent", ready["x"])  # which is not looked at
         results = {n: np.empty(level_shape(levels.get(n, "element"), x.shape), dtype) for n in wanted}
         free = free_values(x.shape, {})
@@ -192,7 +201,9 @@ def level_shape(level: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     if level == "element":
         return shape
     ones = (1,) * len(shape)
-    return ones if level == "tensor" or not shape else (shape[0], *ones[1:])
+    if level == "tensor" or not shape:
+        return ones
+    return (shape[0], *ones[1:]) if level == "row" else (1, *shape[1:])
 
 
 def check_legal(name: str, legal: Range, array: np.ndarray) -> None:

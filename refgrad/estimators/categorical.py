@@ -8,7 +8,9 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import exp, log, tree_max, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
 from refgrad.rule import Citation, Positive, Range
+from refgrad.sparsity.base import Unstructured
 
 
 def softmax(x: Any) -> Any:
@@ -38,6 +40,49 @@ class GumbelSoftmax(Estimator):
 
     def backward(self, cotangent: Any, x: Any, e: Any) -> Any:  # type: ignore[override]
         return softmax_product(self.forward(x, e), cotangent) / self.tau
+
+
+class LargestOfRow(Unstructured):
+    """The largest of each row (the first of equal ones) of (w + G)/tau, G = -log(e)."""
+
+    tau: Positive = 1.0
+
+    def scores(self, w: Any, e: Any) -> Any:  # type: ignore[override]
+        return (w - log(e)) / self.tau
+
+    def kept(self, size: int) -> int:
+        return 1
+
+
+class StraightThroughGumbel(Choosing):
+    """One-hot of the largest x + G forward, the gradient of `GumbelSoftmax` backward.
+
+    y = 1 at the largest entry of the row, else 0; dx is that of softmax((x + G)/tau). Between entries that are equal to within
+    rounding either may be drawn; the reference takes the first. Source: Jang et al. 2017, arXiv:1611.01144, section 2.2.
+    """
+
+    tau: Positive = 1.0
+
+    citation = Citation(
+        "Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144, section 2.2"
+    )
+    parameters = Parameters(
+        e=Parameter("element", learned=False, legal=Range(0.0)), mask=Parameter("element", learned=False)
+    )
+
+    def forward(self, x: Any, e: Any, mask: Any) -> Any:  # type: ignore[override]
+        return mask
+
+    def backward(self, cotangent: Any, x: Any, e: Any, mask: Any) -> Any:  # type: ignore[override]
+        return softmax_product(softmax((x - log(e)) / self.tau), cotangent) / self.tau
+
+    def selections(self, given: Arrays) -> dict[str, Selection]:
+        """The draw."""
+        return {"mask": Selection(LargestOfRow(granularity="row", tau=self.tau), {"w": given["x"], "e": given["e"]})}
+
+    def shown(self, name: str, given: Arrays, seen: Arrays) -> Shown:
+        """The draw is the value itself."""
+        return Shown(seen["y"] > 0.5, np.zeros(seen["y"].shape, bool))
 
 
 class ReinMax(Estimator):

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, log, power_of_two, tanh, tree_max, tree_sum
-from refgrad.estimators.policies import Binarizer, passes
-from refgrad.rule import Choice, Citation, Positive, Whole
+from refgrad.estimators.policies import Binarizer, Edge, passes, within
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole
 
 
 class XNORWeights(Binarizer):
@@ -27,6 +27,7 @@ class XNORWeights(Binarizer):
             plain="g 1{|w| <= 1}, without alpha (Bi-Real Net's and ReActNet's code)",
         ),
     ] = "paper"
+    edge: Edge = "inclusive"
 
     citation = Citation(
         "Rastegari et al. 2016",
@@ -39,7 +40,7 @@ class XNORWeights(Binarizer):
         return alpha * Binarizer.forward(self, x)
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        inside = passes(cotangent, np.abs(x) <= 1)
+        inside = passes(cotangent, within(np.abs(x), 1, self.edge))
         if self.gradient == "plain":
             return inside
         n = length(x, over="row")
@@ -65,11 +66,10 @@ class LibraPB(Binarizer):
 
     def _standardized(self, x: Any) -> tuple[Any, Any, Any]:
         """The standardized filter, its deviation, and the scale of powers of two."""
-        n = length(x, over="row")
-        c = x - tree_sum(x, over="row") / n
-        deviation = np.sqrt(tree_sum(c * c, over="row") / (n - 1))
+        c, deviation = centred(x)
         v = c / deviation
-        return v, deviation, power_of_two(np.rint(log(tree_sum(np.abs(v), over="row") / n) / math.log(2.0)))
+        mean = tree_sum(np.abs(v), over="row") / length(x, over="row")
+        return v, deviation, power_of_two(np.rint(log(mean) / math.log(2.0)))
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         v, _, scale = self._standardized(x)
@@ -77,22 +77,92 @@ class LibraPB(Binarizer):
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         v, deviation, scale = self._standardized(x)
-        n = length(x, over="row")
         proxy = tanh(self.t * v)
-        v_grad = cotangent * scale * (self.k * self.t * (1 - proxy * proxy))
-        c_grad = (v_grad - v * (tree_sum(v_grad * v, over="row") / (n - 1))) / deviation
-        return c_grad - tree_sum(c_grad, over="row") / n
+        return through_standardization(cotangent * scale * (self.k * self.t * (1 - proxy * proxy)), v, deviation)
+
+
+class ReCU(Binarizer):
+    """Rectified clamp unit: the sign of the filter clamped at quantiles that a Laplace density gives it.
+
+    v = (w - mean)/deviation 2 sqrt(2), the deviation being sqrt(variance + eps) of the filter with n - 1; Q = -b ln(2 - 2 tau)
+    with b the mean |v| of the layer, a constant of the gradient. y = sign(v clamped to [-Q, Q]); dv = g where |v| <= Q, and the
+    gradient goes on through the standardization. Source: Xu et al. 2021, arXiv:2103.12369, equations 9 to 13;
+    `refgrad.estimators.schedules.recu` gives tau by the epoch. The learned scale of the output is `XNORPlusPlus`.
+    """
+
+    tau: Annotated[float, Range(0.5, 1.0, open_low=False)] = 0.85
+    eps: NonNegative = 1e-5
+    standardized: Annotated[
+        str,
+        Choice(
+            code="filters are centred and scaled to a deviation of 2 sqrt(2), that of Laplace with b = 2 (the authors' code)",
+            none="weights as they are: the clamp alone",
+        ),
+    ] = "code"
+
+    citation = Citation(
+        "Xu et al. 2021", "ReCU: Reviving the Dead Weights in Binary Neural Networks", "arXiv:2103.12369"
+    )
+    left_open = "the standardization ahead of the clamp: that of the authors' code"
+
+    def _clamped_at(self, x: Any) -> tuple[Any, Any, Any]:
+        """What is clamped, the quantile, and what it was divided by."""
+        if self.standardized == "none":
+            v, divisor = x, None
+        else:
+            c, deviation = centred(x, self.eps)
+            divisor = deviation / (2 * math.sqrt(2.0))
+            v = c / divisor
+        mean = tree_sum(np.abs(v)) / length(x)
+        return v, mean * (-np.log(2 - 2 * self.tau)), divisor
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        v, quantile, _ = self._clamped_at(x)
+        return Binarizer.forward(self, np.minimum(np.maximum(v, -quantile), quantile))
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        v, quantile, divisor = self._clamped_at(x)
+        v_grad = passes(cotangent, np.abs(v) <= quantile)
+        if self.standardized == "none":
+            return v_grad
+        # v = c/divisor, and divisor^2 = (sum c^2/(n - 1) + eps)/8
+        return through_standardization(v_grad, v, divisor, 8.0)
+
+
+def centred(x: Any, eps: Any = 0.0) -> tuple[Any, Any]:
+    """The filters less their means, and their deviations, sqrt(variance + eps), with n - 1."""
+    n = length(x, over="row")
+    c = x - tree_sum(x, over="row") / n
+    variance = tree_sum(c * c, over="row") / (n - 1)
+    return c, np.sqrt(variance if eps == 0 else variance + eps)
+
+
+def through_standardization(v_grad: Any, v: Any, divisor: Any, square: float = 1.0) -> Any:
+    """The gradient of a filter from that of v = c/divisor, c the centred filter, divisor^2 = (variance + eps)/square."""
+    n = length(v, over="row")
+    shared = tree_sum(v_grad * v, over="row") / (square * (n - 1))
+    c_grad = (v_grad - v * shared) / divisor
+    return c_grad - tree_sum(c_grad, over="row") / n
 
 
 class DoReFaWeights(Binarizer):
     """Weights of few bits by tanh, normalized by the largest of the tensor; of one bit the sign times the mean magnitude.
 
-    More than one bit: t = tanh(w), y = 2 rint(n (t/(2 max |t|) + 1/2))/n - 1, n = 2^bits - 1, and dw = g (1 - t^2)/max |t|, the
-    maximum being a constant of the gradient (as larq; tensorpack's code differentiates it too). One bit: dw = g.
+    More than one bit: t = tanh(w), y = 2 rint(n (t/(2 max |t|) + 1/2))/n - 1, n = 2^bits - 1, and dw = dt (1 - t^2) with
+    dt = g/max |t|; where the maximum is differentiated too, sign(t) sum(g t)/max |t|^2 is taken off dt at the weight of the
+    largest magnitude, in equal shares where there are several. A weight of zero is at a tie, n/2, which goes up under every
+    rule for ties. One bit: dw = g.
     Source: Zhou et al. 2016, arXiv:1606.06160
     """
 
     bits: Annotated[int, Whole(1, 16)] = 2
+    maximum: Annotated[
+        str,
+        Choice(
+            constant="the maximum is a constant of the gradient (larq)",
+            differentiated="the gradient goes through the maximum too (tensorpack, the authors' code)",
+        ),
+    ] = "constant"
 
     citation = Citation(
         "Zhou et al. 2016",
@@ -110,4 +180,10 @@ class DoReFaWeights(Binarizer):
         if self.bits == 1:
             return cotangent
         t = tanh(x)
-        return cotangent * ((1 - t * t) / tree_max(np.abs(t)))
+        largest = tree_max(np.abs(t))
+        if self.maximum == "constant":
+            return cotangent * ((1 - t * t) / largest)
+        # of the same weights as tanh has its largest magnitudes at, which are known without rounding
+        at = np.where(np.abs(x) == tree_max(np.abs(x)), 1.0, 0.0)
+        share = np.sign(x) * at * (tree_sum(cotangent * t) / (largest * largest) / tree_sum(at))
+        return (cotangent / largest - share) * (1 - t * t)

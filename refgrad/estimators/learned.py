@@ -13,12 +13,21 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import length, power_of_two, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
-from refgrad.estimators.policies import passes
+from refgrad.estimators.policies import Ties, passes, rounded
 from refgrad.rule import Choice, Citation, Positive, Range, Whole
 
 Granularity = Annotated[str, Choice(tensor="one number for the whole tensor", row="one number a channel, x[i, ...]")]
 Codes = Annotated[float, Range(0.0, open_low=False)]
 POSITIVE = Range(0.0)
+
+
+Saturation = Annotated[
+    str,
+    Choice(
+        exclusive="at the edge the code is saturated: dx = 0, c is the edge (LSQ's equation 3)",
+        inclusive="at the edge the code is not saturated: dx = g, c = 0 (autograd of clamp, as lsq-net)",
+    ),
+]
 
 
 class LSQ(Estimator):
@@ -33,27 +42,22 @@ class LSQ(Estimator):
     positive: Positive = 7.0
     granularity: Granularity = "tensor"
     count: Annotated[float, Range(0.0, open_low=False)] = 0.0
-    edge: Annotated[
-        str,
-        Choice(
-            exclusive="at the edge the code is saturated: dx = 0, c is the edge (the paper's equation 3)",
-            inclusive="at the edge the code is not saturated: dx = g, c = 0 (autograd of clamp, as lsq-net)",
-        ),
-    ] = "exclusive"
+    edge: Saturation = "exclusive"
+    ties: Ties = "even"
 
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE))
 
     def forward(self, x: Any, scale: Any) -> Any:  # type: ignore[override]
         v = x / scale
-        return np.rint(np.minimum(np.maximum(v, -self.negative), self.positive)) * scale
+        return rounded(np.minimum(np.maximum(v, -self.negative), self.positive), self.ties) * scale
 
     def backward(self, cotangent: Any, x: Any, scale: Any) -> Any:  # type: ignore[override]
         v = x / scale
         low, high = -self.negative, self.positive
         below, above = (v <= low, v >= high) if self.edge == "exclusive" else (v < low, v > high)
         x_grad = np.where(below | above, 0.0, cotangent)
-        c = np.where(below, low, np.where(above, high, np.rint(v) - v))
+        c = np.where(below, low, np.where(above, high, rounded(v, self.ties) - v))
         n = length(x, over=self.granularity) if self.count == 0 else self.count
         return x_grad, tree_sum(cotangent * c, over=self.granularity) * (1 / np.sqrt(n * self.positive))
 
@@ -68,6 +72,8 @@ class LSQPlus(Estimator):
     low: Annotated[float, Range()] = 0.0
     high: Annotated[float, Range()] = 15.0
     granularity: Granularity = "tensor"
+    edge: Saturation = "exclusive"
+    ties: Ties = "even"
 
     citation = Citation(
         "Bhalgat et al. 2020",
@@ -78,13 +84,14 @@ class LSQPlus(Estimator):
 
     def forward(self, x: Any, scale: Any, offset: Any) -> Any:  # type: ignore[override]
         v = (x - offset) / scale
-        return np.rint(np.minimum(np.maximum(v, self.low), self.high)) * scale + offset
+        return rounded(np.minimum(np.maximum(v, self.low), self.high), self.ties) * scale + offset
 
     def backward(self, cotangent: Any, x: Any, scale: Any, offset: Any) -> Any:  # type: ignore[override]
         v = (x - offset) / scale
-        below, above = v <= self.low, v >= self.high
+        low, high = self.low, self.high
+        below, above = (v <= low, v >= high) if self.edge == "exclusive" else (v < low, v > high)
         x_grad = np.where(below | above, 0.0, cotangent)
-        c = np.where(below, self.low, np.where(above, self.high, np.rint(v) - v))
+        c = np.where(below, low, np.where(above, high, rounded(v, self.ties) - v))
         scale_grad = tree_sum(cotangent * c, over=self.granularity)
         return x_grad, scale_grad, tree_sum(np.where(below | above, cotangent, 0.0), over=self.granularity)
 
@@ -102,8 +109,17 @@ class PACT(Estimator):
         Choice(
             passed="the gradient passes at x = 0 (0 <= x, the paper's)",
             blocked="the gradient is zero at x = 0 (a ReLU ahead of the clip, as distiller)",
+            half="half of the gradient passes at x = 0 (autograd of (|x| - |x - alpha| + alpha)/2)",
         ),
     ] = "passed"
+    at_alpha: Annotated[
+        str,
+        Choice(
+            saturated="at x = alpha dx = 0 and alpha takes the gradient (x < alpha, the paper's)",
+            half="at x = alpha each takes half of the gradient (autograd of torch.minimum, or of absolute values)",
+        ),
+    ] = "saturated"
+    ties: Ties = "even"
 
     citation = Citation(
         "Choi et al. 2018",
@@ -115,12 +131,17 @@ class PACT(Estimator):
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         steps = 2.0**self.bits - 1
         y = np.minimum(np.maximum(x, 0.0), alpha)
-        return np.rint(y * (steps / alpha)) * (alpha / steps)
+        return rounded(y * (steps / alpha), self.ties) * (alpha / steps)
 
     def backward(self, cotangent: Any, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         positive = x >= 0 if self.at_zero == "passed" else x > 0
-        x_grad = passes(cotangent, positive & (x < alpha))
-        return x_grad, tree_sum(passes(cotangent, x >= alpha))
+        x_grad, alpha_grad = passes(cotangent, positive & (x < alpha)), passes(cotangent, x >= alpha)
+        if self.at_zero == "half":
+            x_grad = np.where(x == 0, cotangent / 2, x_grad)
+        if self.at_alpha == "half":
+            halves = x == alpha
+            x_grad, alpha_grad = np.where(halves, cotangent / 2, x_grad), np.where(halves, cotangent / 2, alpha_grad)
+        return x_grad, tree_sum(alpha_grad)
 
 
 class TQT(Estimator):
@@ -131,6 +152,7 @@ class TQT(Estimator):
     """
 
     bits: Annotated[int, Whole(2, 16)] = 8
+    ties: Ties = "even"
 
     citation = Citation(
         "Jain et al. 2020",
@@ -142,11 +164,11 @@ class TQT(Estimator):
     def forward(self, x: Any, log2_t: Any) -> Any:  # type: ignore[override]
         low, high = -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1
         s = power_of_two(np.ceil(log2_t) - (self.bits - 1))
-        return np.minimum(np.maximum(np.rint(x / s), low), high) * s
+        return np.minimum(np.maximum(rounded(x / s, self.ties), low), high) * s
 
     def backward(self, cotangent: Any, x: Any, log2_t: Any) -> Any:  # type: ignore[override]
         low, high = -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1
         s = power_of_two(np.ceil(log2_t) - (self.bits - 1))
-        r = np.rint(x / s)
+        r = rounded(x / s, self.ties)
         c = np.where(r < low, low, np.where(r > high, high, r - x / s))
         return passes(cotangent, (r >= low) & (r <= high)), s * math.log(2.0) * tree_sum(cotangent * c)

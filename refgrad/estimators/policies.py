@@ -32,6 +32,21 @@ Edge = Annotated[
         exclusive="the gradient is zero at the edge of the window (torch hardtanh)",
     ),
 ]
+StepOfNan = Annotated[
+    str,
+    Choice(
+        zero="a neuron whose potential is NaN does not fire (what a comparison makes of it; spikingjelly, snntorch)",
+        propagate="the step of NaN is NaN",
+    ),
+]
+Ties = Annotated[
+    str,
+    Choice(
+        even="halves are rounded to the even neighbour (rint of NumPy, round of torch, JAX and TensorFlow)",
+        away="halves are rounded away from zero (round of C and CUDA)",
+        up="halves are rounded up (floor(x + 1/2), without the rounding of that sum)",
+    ),
+]
 StepAtZero = Annotated[
     str,
     Choice(
@@ -58,6 +73,21 @@ def passes(cotangent: Any, condition: Any) -> Any:
     return np.where(condition, cotangent, 0.0)
 
 
+def within(x: Any, limit: Any, edge: str) -> Any:
+    """Whether x is below a limit, or at it where the edge is inclusive."""
+    return x <= limit if edge == "inclusive" else x < limit
+
+
+def rounded(x: Any, ties: str) -> Any:
+    """The nearest whole number under a member of `Ties`; what is left of x above a whole number below it is exact."""
+    if ties == "even":
+        return np.rint(x)
+    size = np.abs(x) if ties == "away" else x
+    below = np.floor(size)
+    near = np.where(size - below >= 0.5, below + 1, below)
+    return np.where(x < 0, -near, near) if ties == "away" else near
+
+
 class Binarizer(Estimator):
     """Forward the sign; a subclass writes the surrogate gradient."""
 
@@ -73,8 +103,10 @@ class Spike(Estimator):
     """Forward the unit step of ``x``, the membrane potential less its threshold; a subclass writes the surrogate."""
 
     step_at_zero: StepAtZero = "one"
+    step_of_nan: StepOfNan = "zero"
 
     def forward(self, x: Any, *parameters: Any) -> Any:
-        """One where the neuron fires, else zero; zero of NaN."""
+        """One where the neuron fires, else zero."""
         fires = x >= 0 if self.step_at_zero == "one" else x > 0
-        return np.where(fires, 1.0, 0.0)
+        step = np.where(fires, 1.0, 0.0)
+        return step if self.step_of_nan == "zero" else np.where(x == x, step, x)

@@ -41,6 +41,28 @@ def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
     return 1.0 + (1.0 - math.cos(math.pi / 2 * epoch / epochs)) * (o_end - 1.0)
 
 
+def recu(epoch: int, epochs: int, tau_min: float = 0.85, tau_max: float = 0.99) -> float:
+    """``tau`` of ReCU at an epoch counted from 0, from ``tau_min`` at the first: a e^(epoch/epochs) + b, which never reaches
+    ``tau_max``: a = (tau_max - tau_min)/(e - 1), b = tau_min - a.
+
+    Source: the authors' code of Xu et al. 2021, arXiv:2103.12369. BiPer's code has the same form for its regularization.
+
+    >>> round(recu(300, 600), 7)
+    0.9028557
+    """
+    _check(epoch, epochs)
+    a = (tau_max - tau_min) / (math.e - 1.0)
+    return a * math.exp(epoch / epochs) + (tau_min - a)
+
+
+def biper(epoch: int, epochs: int, tau_min: float = 0.037, tau_max: float = 0.037) -> float:
+    """The strength of BiPer's regularization at an epoch, as `recu`; the authors' scripts have both ends equal.
+
+    Source: the authors' code of Vargas et al. 2024, arXiv:2404.01278: 0.037 in the first stage, 0.0468 in the second.
+    """
+    return recu(epoch, epochs, tau_min, tau_max)
+
+
 def _check(epoch: int, epochs: int) -> None:
     if not 0 <= epoch < epochs:
         raise bad_argument("epoch", epoch, f"a number from 0, below epochs, which is {epochs}")

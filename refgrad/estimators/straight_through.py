@@ -8,7 +8,17 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
-from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed
+from refgrad.estimators.policies import (
+    Binarizer,
+    Edge,
+    SignAtZero,
+    SignOfNan,
+    Ties,
+    passes,
+    rounded,
+    signed,
+    within,
+)
 from refgrad.rule import Choice, Citation, Positive, Range, Whole
 
 
@@ -56,7 +66,7 @@ class ClippedSTE(Binarizer):
         if self.nan_gradient == "passed":
             outside = r > self.clip if self.edge == "inclusive" else r >= self.clip
             return np.where(outside, 0.0, cotangent)
-        return passes(cotangent, r <= self.clip if self.edge == "inclusive" else r < self.clip)
+        return passes(cotangent, within(r, self.clip, self.edge))
 
 
 class StochasticBinarization(Estimator):
@@ -72,6 +82,8 @@ class StochasticBinarization(Estimator):
             identity="the gradient passes everywhere (BinaryConnect's weights)",
         ),
     ] = "clipped"
+    edge: Edge = "inclusive"
+    sign_of_nan: SignOfNan = "minus"
 
     citation = Citation(
         "Courbariaux et al. 2016",
@@ -82,10 +94,13 @@ class StochasticBinarization(Estimator):
 
     def forward(self, x: Any, u: Any) -> Any:  # type: ignore[override]
         p = np.minimum(np.maximum((x + 1) / 2, 0.0), 1.0)
-        return np.where(u < p, 1.0, -1.0)
+        drawn = np.where(u < p, 1.0, -1.0)
+        if self.sign_of_nan == "minus":
+            return drawn
+        return np.where(x == x, drawn, x if self.sign_of_nan == "propagate" else 0.0)
 
     def backward(self, cotangent: Any, x: Any, u: Any) -> Any:  # type: ignore[override]
-        return cotangent if self.window == "identity" else passes(cotangent, np.abs(x) <= 1)
+        return cotangent if self.window == "identity" else passes(cotangent, within(np.abs(x), 1, self.edge))
 
 
 class RoundingSTE(Estimator):
@@ -108,6 +123,7 @@ class RoundingSTE(Estimator):
             none="the gradient passes everywhere",
         ),
     ] = "rounded"
+    ties: Ties = "even"
 
     citation = Citation(
         "Jacob et al. 2018",
@@ -116,7 +132,7 @@ class RoundingSTE(Estimator):
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
-        q = np.rint(x / self.scale) + self.zero_point
+        q = rounded(x / self.scale, self.ties) + self.zero_point
         q = np.minimum(np.maximum(q, self.low), self.high)
         return (q - self.zero_point) * self.scale
 
@@ -124,7 +140,7 @@ class RoundingSTE(Estimator):
         if self.window == "none":
             return cotangent
         v = x / self.scale
-        q = (np.rint(v) if self.window == "rounded" else v) + self.zero_point
+        q = (rounded(v, self.ties) if self.window == "rounded" else v) + self.zero_point
         return passes(cotangent, (q >= self.low) & (q <= self.high))
 
 
@@ -182,10 +198,12 @@ class RPReLU(Estimator):
 class DoReFaActivation(Estimator):
     """Activations clipped to [0, 1] and rounded to ``bits`` bits, with the gradient of the clip.
 
-    Source: Zhou et al. 2016, arXiv:1606.06160; the clip's gradient passes at both edges.
+    Source: Zhou et al. 2016, arXiv:1606.06160; the clip's gradient passes at both edges, unless ``edge`` says otherwise.
     """
 
     bits: Annotated[int, Whole(1, 16)] = 2
+    edge: Edge = "inclusive"
+    ties: Ties = "even"
 
     citation = Citation(
         "Zhou et al. 2016",
@@ -195,10 +213,10 @@ class DoReFaActivation(Estimator):
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         n = 2.0**self.bits - 1
-        return np.rint(np.minimum(np.maximum(x, 0.0), 1.0) * n) / n
+        return rounded(np.minimum(np.maximum(x, 0.0), 1.0) * n, self.ties) / n
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        return passes(cotangent, (x >= 0) & (x <= 1))
+        return passes(cotangent, within(-x, 0, self.edge) & within(x, 1, self.edge))
 
 
 class EWGS(Estimator):
@@ -210,6 +228,7 @@ class EWGS(Estimator):
 
     levels_count: Annotated[int, Whole(2, 65536)] = 4
     delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
+    ties: Ties = "even"
 
     citation = Citation(
         "Lee et al. 2021",
@@ -219,7 +238,7 @@ class EWGS(Estimator):
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         n = float(self.levels_count - 1)
-        return np.rint(x * n) / n
+        return rounded(x * n, self.ties) / n
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (1 + self.delta * np.sign(cotangent) * (x - self.forward(x)))
@@ -239,6 +258,8 @@ class WAGE(Estimator):
             identity="the gradient passes everywhere (weights)",
         ),
     ] = "clipped"
+    edge: Edge = "inclusive"
+    ties: Ties = "even"
 
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
@@ -247,8 +268,8 @@ class WAGE(Estimator):
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         steps = 2.0 ** (self.bits - 1)
         clipped = np.minimum(np.maximum(x, -1 + 1 / steps), 1 - 1 / steps)
-        return np.rint(clipped * steps) / steps
+        return rounded(clipped * steps, self.ties) / steps
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        edge = 1 - 2.0 ** (1 - self.bits)
-        return cotangent if self.window == "identity" else passes(cotangent, np.abs(x) <= edge)
+        largest = 1 - 2.0 ** (1 - self.bits)
+        return cotangent if self.window == "identity" else passes(cotangent, within(np.abs(x), largest, self.edge))

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import cos, exp, power, sin, tanh
-from refgrad.estimators.base import Estimator
-from refgrad.estimators.policies import Binarizer, SignAtZero, SignOfNan, passes, signed
-from refgrad.rule import Choice, Citation, Positive, Range, Whole
+from refgrad.arithmetic.primitives import cos, exp, length, log, power, sin, tanh, tree_sum
+from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.estimators.filters import centred
+from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed, within
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole
 
 
 class ApproxSign(Binarizer):
@@ -108,11 +109,13 @@ class BiPer(Binarizer):
     """Binary periodic function: the sign of a sine (a square wave) forward, the cosine of the sine's derivative backward.
 
     Stage "real" gives y = sin(frequency x) itself, stage "binary" its sign; in both dx = g frequency cos(frequency x).
+    The regularization of the first stage, tau mean(sin^2(frequency x)), adds tau frequency sin(2 frequency x)/n to dx.
     Source: Vargas et al. 2024, arXiv:2404.01278 At multiples of pi/frequency the authors' code has
     torch's sign of zero, 0. `refgrad.estimators.indicators` has its quantization error by the frequency.
     """
 
     frequency: Positive = 20.0
+    tau: NonNegative = 0.0
     stage: Annotated[
         str,
         Choice(
@@ -132,20 +135,63 @@ class BiPer(Binarizer):
         return t if self.stage == "real" else signed(t, self.sign_at_zero, self.sign_of_nan)
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        return cotangent * (self.frequency * cos(self.frequency * x))
+        x_grad = cotangent * (self.frequency * cos(self.frequency * x))
+        if self.tau == 0:
+            return x_grad
+        return x_grad + self.tau * self.frequency / length(x) * sin(2 * self.frequency * x)
+
+
+class BiPerActivation(Binarizer):
+    """BiPer's activations: the sign, with ApproxSign's gradient; in training each sample ``x[i, ...]`` is scaled first.
+
+    a = x/sqrt(variance + eps), the variance with n - 1 and without centring x; da = g max(0, 2 - |2 a|), and the gradient goes
+    on through the variance. Source: the authors' code of Vargas et al. 2024, arXiv:2404.01278 (ReCU's has the same).
+    """
+
+    eps: NonNegative = 1e-5
+    mode: Annotated[
+        str,
+        Choice(
+            training="activations are divided by their sample's deviation",
+            evaluation="activations as they are: ApproxSign",
+        ),
+    ] = "training"
+
+    citation = Citation(
+        "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+    )
+    left_open = "how activations are normalized: as in the authors' code"
+
+    def _scaled(self, x: Any) -> tuple[Any, Any, Any]:
+        """The scaled activations, the centred ones, and the deviation."""
+        c, deviation = centred(x, self.eps)
+        return x / deviation, c, deviation
+
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        return Binarizer.forward(self, x if self.mode == "evaluation" else self._scaled(x)[0])
+
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        if self.mode == "evaluation":
+            return cotangent * np.maximum(0.0, 2 - np.abs(2 * x))
+        a, c, deviation = self._scaled(x)
+        a_grad = cotangent * np.maximum(0.0, 2 - np.abs(2 * a))
+        shared = tree_sum(a_grad * a, over="row") / (length(x, over="row") - 1)
+        return (a_grad - (c / deviation) * shared) / deviation
 
 
 class ReSTE(Binarizer):
     """Rectified straight-through estimator: the sign, with the derivative of sign(x) |x|^(1/o).
 
-    The factor is |x|^((1 - o)/o)/o up to ``t``; up to ``m`` it is the secant slope m^(1/o)/m instead; beyond ``t`` zero.
-    Source: Wu et al. 2023, arXiv:2308.06689; t = 1.5 and m = 0.1 are the authors'. The edge of both
-    thresholds belongs to the inner side. `refgrad.estimators.schedules.reste` gives o by the epoch.
+    The factor is |x|^((1 - o)/o)/o up to ``t``; up to ``m`` it is the secant slope m^(1/o)/m instead; beyond ``t``
+    zero. Source: Wu et al. 2023, arXiv:2308.06689; t = 1.5 and m = 0.1 are the authors'. The edge of both thresholds
+    belongs to the inner side (``edge`` exclusive: to the outer one). `refgrad.estimators.schedules.reste` gives o by
+    the epoch.
     """
 
     o: Annotated[float, Range(1.0, open_low=False)] = 3.0
     t: Positive = 1.5
     m: Positive = 0.1
+    edge: Edge = "inclusive"
 
     citation = Citation(
         "Wu et al. 2023",
@@ -157,45 +203,63 @@ class ReSTE(Binarizer):
         size = np.abs(x)
         slope = power(size, (1 - self.o) / self.o) / self.o
         plateau = self.m ** (1 / self.o) / self.m
-        return cotangent * np.where(size <= self.m, plateau, np.where(size <= self.t, slope, 0.0))
+        beyond = np.where(within(size, self.t, self.edge), slope, 0.0)
+        return cotangent * np.where(within(size, self.m, self.edge), plateau, beyond)
 
 
 class DSQ(Estimator):
-    """Differentiable soft quantization: uniform levels forward, the derivative of a tanh staircase backward.
+    """Differentiable soft quantization: uniform levels forward, the derivatives of a tanh staircase backward.
 
-    In each of the 2^bits - 1 intervals of width D, phi = s tanh(k (x - m)) about its middle m, with s = 1/(1 - alpha) and
-    k = ln(2/alpha - 1)/D; forward the sign of phi, backward D/2 s k (1 - tanh^2); zero outside [low, high]. The learning
-    of alpha, low and high is not part of it. Source: Gong et al. 2019, arXiv:1908.05033
+    In each of the 2^bits - 1 intervals of width D, phi = s tanh(k (x - m)) about its middle m, with s = 1/(1 - alpha)
+    and k = ln(2/alpha - 1)/D, and Q = low + D (i + (phi + 1)/2); forward with the sign of phi for phi. dx, dalpha, dlow
+    and dhigh are the derivatives of Q; beyond low and high Q is low and high. Source: Gong et al. 2019,
+    arXiv:1908.05033, equations 3 to 10.
     """
 
-    low: Annotated[float, Range()] = -1.0
-    high: Annotated[float, Range()] = 1.0
-    alpha: Annotated[float, Range(0.0, 1.0)] = 0.2
     bits: Annotated[int, Whole(1, 8)] = 2
+    edge: Edge = "inclusive"
 
     citation = Citation(
         "Gong et al. 2019",
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
         "arXiv:1908.05033",
     )
+    left_open = (
+        "the gradients of alpha, low and high: the derivatives of the soft function (there is no code of the authors)"
+    )
+    parameters = Parameters(
+        low=Parameter("tensor", legal=Range(high=0.0)),
+        high=Parameter("tensor", legal=Range(0.0)),
+        alpha=Parameter("tensor", legal=Range(0.0, 1.0)),
+    )
 
-    def _interval(self, x: Any) -> tuple[Any, Any]:
+    def _interval(self, x: Any, low: Any, high: Any) -> tuple[Any, Any]:
         """The number of the interval that holds x, the last one closed, and the width of all."""
         intervals = 2.0**self.bits - 1
-        width = (self.high - self.low) / intervals
-        i = np.minimum(np.maximum(np.floor((x - self.low) / width), 0.0), intervals - 1)
+        width = (high - low) / intervals
+        i = np.minimum(np.maximum(np.floor((x - low) / width), 0.0), intervals - 1)
         return i, width
 
-    def forward(self, x: Any) -> Any:  # type: ignore[override]
-        i, width = self._interval(x)
-        m = self.low + (i + 0.5) * width
-        level = self.low + width * np.where(x >= m, i + 1, i)
-        return np.where(x < self.low, self.low, np.where(x > self.high, self.high, level))
+    def forward(self, x: Any, low: Any, high: Any, alpha: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x, low, high)
+        m = low + (i + 0.5) * width
+        level = low + width * np.where(x >= m, i + 1, i)
+        return np.where(x < low, low, np.where(x > high, high, level))
 
-    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        i, width = self._interval(x)
-        m = self.low + (i + 0.5) * width
-        k = np.log(2 / self.alpha - 1) / width
-        t = tanh(k * (x - m))
-        slope = width / 2 * (k / (1 - self.alpha)) * (1 - t * t)
-        return passes(cotangent * slope, (x >= self.low) & (x <= self.high))
+    def backward(self, cotangent: Any, x: Any, low: Any, high: Any, alpha: Any) -> Any:  # type: ignore[override]
+        i, width = self._interval(x, low, high)
+        intervals, g = 2.0**self.bits - 1, cotangent
+        s, kd, t = 1 / (1 - alpha), log(2 / alpha - 1), (x - low) / width - (i + 0.5)
+        phi = tanh(kd * t)
+        bent, done = 1 - phi * phi, (i + (s * phi + 1) / 2) / intervals
+        slope = s * kd * bent / 2
+        inside = (x >= low) & (x <= high) if self.edge == "inclusive" else (x > low) & (x < high)
+        of_alpha = width / 2 * (s * s * phi - s * bent * t * (2 / (alpha * (2 - alpha))))
+        of_high = done - slope * ((x - low) / (width * intervals))
+        of_low = 1 - done - slope * (1 - (x - low) / (width * intervals))
+        return (
+            passes(g * slope, inside),
+            tree_sum(np.where(inside, g * of_low, np.where(x < 0, g, 0.0))),
+            tree_sum(np.where(inside, g * of_high, np.where(x > 0, g, 0.0))),
+            tree_sum(passes(g * of_alpha, inside)),
+        )

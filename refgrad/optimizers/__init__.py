@@ -19,11 +19,13 @@ from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, Schedul
 from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
 from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
+from refgrad.optimizers.curvature import AdaHessian, GaussNewtonDiagonal, HutchinsonDiagonal, Sophia
 from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -32,16 +34,25 @@ from refgrad.optimizers.logistic import (
     NormalizedLogisticDescent,
     Perceptron,
 )
+from refgrad.optimizers.loss_aware import MoMo, MoMoAdam, PolyakSGD
+from refgrad.optimizers.mechanic import Mechanic
 from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+from refgrad.optimizers.muon import Muon
+from refgrad.optimizers.noise import AddNoise, LangevinDynamics, PrivateAggregate
 from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
 from refgrad.optimizers.pixelwise import PixelwiseClip
+from refgrad.optimizers.plateau import ReduceOnPlateau
 from refgrad.optimizers.private import Diff2Difference, Diff2Restart
 from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
+from refgrad.optimizers.quasi_newton import LBFGS
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
+from refgrad.optimizers.shampoo import SOAP, Shampoo
+from refgrad.optimizers.sharpness import ASAM, SAM
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
 from refgrad.optimizers.wrappers import (
     AdaptiveClip,
@@ -57,11 +68,13 @@ from refgrad.optimizers.wrappers import (
 
 __all__ = [
     "ADOPT",
+    "ASAM",
     "ASGD",
     "CAME",
     "COCOB",
     "LAMB",
     "LARS",
+    "LBFGS",
     "M3",
     "MADGRAD",
     "MARS",
@@ -69,10 +82,12 @@ __all__ = [
     "PNM",
     "QHM",
     "RM3",
+    "SAM",
     "SGD",
     "SGDP",
     "SGDW",
     "SM3",
+    "SOAP",
     "ACProp",
     "AMSGrad",
     "AccSGD",
@@ -81,6 +96,7 @@ __all__ = [
     "AdEMAMix",
     "AdaBelief",
     "AdaGradNorm",
+    "AdaHessian",
     "AdaMod",
     "Adadelta",
     "Adafactor",
@@ -93,6 +109,7 @@ __all__ = [
     "AdamaxW",
     "Adan",
     "AdaptiveClip",
+    "AddNoise",
     "AggMo",
     "AugmentedInnerProductTest",
     "AveragedWeights",
@@ -114,15 +131,23 @@ __all__ = [
     "DoWG",
     "EXAdam",
     "Fromage",
+    "GaussNewtonDiagonal",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
+    "GradientBefore",
     "Grams",
+    "HutchinsonDiagonal",
     "InnerProductTest",
     "LaProp",
+    "LangevinDynamics",
     "Lion",
     "LogisticDescent",
     "Lookahead",
+    "Mechanic",
+    "MoMo",
+    "MoMoAdam",
     "MoNNA",
+    "Muon",
     "NAdam",
     "NAdamW",
     "NearestNeighborAverage",
@@ -137,25 +162,32 @@ __all__ = [
     "ParameterScaledRate",
     "Perceptron",
     "PixelwiseClip",
+    "PolyakSGD",
+    "PrivateAggregate",
     "Prodigy",
     "QHAdam",
     "QKLayerNorm",
     "RAdam",
     "RMSprop",
     "RateSensitivity",
+    "ReduceOnPlateau",
     "RegimeAdaptation",
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SignDescent",
     "Signum",
     "SimplifiedAdEMAMix",
+    "Sophia",
     "SpikedRate",
     "StableAdamW",
+    "Stored",
     "Tiger",
     "TrActConvolution",
     "TrActLinear",
     "WinsorizedMean",
     "Yogi",
     "ZLoss",
+    "ZeroNaNs",
 ]

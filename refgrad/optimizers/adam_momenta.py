@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
 
 
@@ -29,6 +30,7 @@ class QHAdam(Optimizer):
     ] = False
 
     scaling = "invariant"
+    limits = (Limit("Adam", {"nu1": 1.0, "nu2": 1.0, "weight_decay": 0.0}),)
     citation = Citation(
         "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
     )
@@ -142,6 +144,7 @@ class AdEMAMix(Optimizer):
     warmup: NonNegative = 0.0
 
     scaling = "invariant"
+    limits = (Limit("AdamW", {"alpha": 0.0}),)
     citation = Citation(
         "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
     )
@@ -223,6 +226,7 @@ class LaProp(Optimizer):
     ] = "outside"
 
     scaling = "invariant"
+    limits = (Limit("Adam", {"beta1": 0.0, "weight_decay": 0.0}),)
     citation = Citation(
         "Ziyin et al. 2020",
         "LaProp: Separating Momentum and Adaptivity in Adam",

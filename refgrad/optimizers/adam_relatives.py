@@ -62,6 +62,16 @@ class Adamax(Optimizer):
         return descend(self, p, (self.lr / (1 - self.beta1**t)) * m / norm), m, u
 
 
+MomentumSchedule = Annotated[
+    str,
+    Choice(
+        warmup="the momentum at step t is beta1 (1 - 0.96**(t momentum_decay) / 2) (the paper, torch)",
+        constant="the momentum is beta1 at every step (optax)",
+        current="the momentum is beta1, and both terms are corrected for the current step (timm's NAdamW)",
+    ),
+]
+
+
 class NAdam(Optimizer):
     """Adam with Nesterov momentum and a warm-up of the momentum.
 
@@ -76,14 +86,7 @@ class NAdam(Optimizer):
     eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     momentum_decay: NonNegative = 4e-3
-    schedule: Annotated[
-        str,
-        Choice(
-            warmup="the momentum at step t is beta1 (1 - 0.96**(t momentum_decay) / 2) (the paper, torch)",
-            constant="the momentum is beta1 at every step (optax)",
-            current="the momentum is beta1, and both terms are corrected for the current step (timm's NAdamW)",
-        ),
-    ] = "warmup"
+    schedule: MomentumSchedule = "warmup"
     eps_placement: EpsPlacement = "outside"
     decay: DecayKind = "coupled"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.optimizers.adam_relatives import Adamax, MomentumSchedule, NAdam
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
+from refgrad.optimizers.parts import DecayKind
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, zeros_like_param
 
 
@@ -139,79 +141,42 @@ class ACProp(Optimizer):
         return p, mean, s
 
 
-class AdamaxW(Optimizer):
-    """Adamax with decoupled weight decay.
+class AdamaxW(Adamax):
+    """`Adamax` with decoupled weight decay, under optax's name for it.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 2, with the decay of Loshchilov & Hutter 2019. NaN propagates.
     """
 
-    lr: NonNegative = 2e-3
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-4
-    eps_placement: Annotated[
-        str,
-        Choice(
-            none="there is no eps: a gradient that was always zero gives NaN (the paper)",
-            inside_max="eps is added to the gradient's magnitude inside the maximum (optax)",
-        ),
-    ] = "none"
+    decay: DecayKind = "before"
 
-    scaling = "invariant"
+    limits = (Limit("Adamax", {"weight_decay": 0.0}),)
     citation = Citation(
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
         "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
-    state = State(m=zeros_like_param, u=zeros_like_param)
-
-    def exempt(self) -> Mapping[str, str]:
-        """Without eps, no gradient at all is zero over zero."""
-        reason = "without eps an element that has seen no gradient becomes NaN"
-        return {"still": reason, "no rate": reason} if self.eps_placement == "none" else {}
-
-    def update(self, p: Any, g: Any, m: Any, u: Any, t: Any) -> tuple[Any, ...]:
-        m = self.beta1 * m + (1 - self.beta1) * g
-        size = np.abs(g) + self.eps if self.eps_placement == "inside_max" else np.abs(g)
-        u = np.maximum(self.beta2 * u, size)
-        return p - self.lr * (m / (1 - self.beta1**t) / u + self.weight_decay * p), m, u
+    left_open = "division by zero where every gradient was zero; how the decay is scaled: by lr here, as in optax"
 
 
-class NAdamW(Optimizer):
-    """Adam with Nesterov momentum of a constant decay, and decoupled weight decay.
+class NAdamW(NAdam):
+    """`NAdam` with a momentum of a constant decay, and decoupled weight decay, under optax's and timm's name for it.
 
     Source: Dozat 2016, Algorithm 2 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
     """
 
     lr: NonNegative = 1e-3
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: NonNegative = 1e-8
     weight_decay: NonNegative = 1e-4
-    lookahead: Annotated[
-        str,
-        Choice(
-            next_correction="the average is corrected as for the next step, the gradient as for this one (the paper, optax)",
-            same_correction="both are corrected as for this step (timm)",
-        ),
-    ] = "next_correction"
+    schedule: MomentumSchedule = "constant"
+    decay: DecayKind = "before"
 
-    scaling = "invariant"
+    limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
         "Dozat 2016; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
         "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
-    state = State(m=zeros_like_param, v=zeros_like_param)
-
-    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
-        m = self.beta1 * m + (1 - self.beta1) * g
-        v = self.beta2 * v + (1 - self.beta2) * g * g
-        ahead = 1 - self.beta1 ** (t + 1 if self.lookahead == "next_correction" else t)
-        m_hat = self.beta1 * m / ahead + (1 - self.beta1) * g / (1 - self.beta1**t)
-        v_hat = v / (1 - self.beta2**t)
-        return p - self.lr * (m_hat / (np.sqrt(v_hat) + self.eps) + self.weight_decay * p), m, v
+    left_open = "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"
 
 
 class AdaMod(Optimizer):
@@ -234,6 +199,7 @@ class AdaMod(Optimizer):
         ),
     ] = "plain"
 
+    limits = (Limit("Adam", {"beta3": 0.0, "weight_decay": 0.0}),)
     citation = Citation(
         "Ding et al. 2019",
         "An Adaptive and Momental Bound Method for Stochastic Learning",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -51,6 +52,8 @@ class _BatchTest(Transform):
     Called with the gradients, one row an example, it gives a Python float; `next_size` rounds and bounds it.
     """
 
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
+
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 2, "the variance of one example is not defined")
 
@@ -70,11 +73,9 @@ def _flat(gradients: Any) -> tuple[Any, Any]:
     return rows, np.mean(rows, axis=0)
 
 
-def _needed(variance: Any, allowed: Any) -> float:
+def _needed(variance: Any, allowed: Any) -> Any:
     """The batch size at which a variance over the size is allowed; NaN is passed on, infinity where nothing is allowed."""
-    if variance == 0.0:
-        return 0.0
-    return math.inf if allowed == 0.0 else float(variance / allowed)
+    return np.where(variance == 0.0, 0.0, np.where(allowed == 0.0, math.inf, variance / allowed))
 
 
 class NormTest(_BatchTest):
@@ -128,8 +129,7 @@ class AugmentedInnerProductTest(_BatchTest):
         along = rows @ mean
         rest = rows - (along / square)[:, None] * mean
         needed = _needed(np.sum(np.var(rest, axis=0, ddof=1)), self.orthogonality**2 * square)
-        # NumPy's maximum passes NaN on; Python's does not
-        return float(np.maximum(_needed(np.var(along, ddof=1), self.threshold**2 * square * square), needed))
+        return np.maximum(_needed(np.var(along, ddof=1), self.threshold**2 * square * square), needed)
 
 
 class CoordinateTest(_BatchTest):
@@ -145,8 +145,7 @@ class CoordinateTest(_BatchTest):
     def apply(self, gradients: Any) -> Any:
         rows, mean = _flat(gradients)
         variances = np.var(rows, axis=0, ddof=1)
-        pairs = zip(variances, self.threshold**2 * mean * mean, strict=True)
-        return float(np.max(np.asarray([_needed(v, a) for v, a in pairs], dtype=np.float64), initial=0.0))
+        return np.max(_needed(variances, self.threshold**2 * mean * mean), initial=0.0)
 
 
 class AdAdaGrad(Transform):
@@ -168,6 +167,7 @@ class AdAdaGrad(Transform):
         ),
     ] = "norm"
     citation = _LAU
+    shapes: ClassVar[Mapping[str, str]] = {"p": "d", "gradients": "n d", "s": "d+"}
     left_open = "eps"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -192,6 +192,8 @@ class AdAdaGradNorm(Transform):
     lr: NonNegative = 1e-2
     threshold: TestSize = 0.1
     citation = _LAU
+    shapes: ClassVar[Mapping[str, str]] = {"p": "d", "gradients": "n d", "s": "one+"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5, "one": 1}
     left_open = "the start of the sum: that of s"
 
     def check(self, *arrays: np.ndarray) -> None:

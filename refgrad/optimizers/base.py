@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,8 +14,9 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.arithmetic.host import names_in
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.optimizers import coupled
-from refgrad.rule import Rule, Slot
+from refgrad.optimizers import coupled, extra
+from refgrad.optimizers.limits import Limit
+from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
 
 OptimizerState = dict[str, Any]
@@ -23,8 +25,8 @@ OptimizerState = dict[str, Any]
 class Optimizer(Rule):
     """An update rule: from a parameter, its gradient and the state, the next parameter and state."""
 
-    def update(self, p: Any, g: Any, *state_and_t: Any) -> tuple[Any, ...]:
-        """The paper's algorithm: ``(p, g, *slots, t) -> (p, *slots)``; a subclass writes it."""
+    def update(self, p: Any, g: Any, *extras_state_and_t: Any) -> tuple[Any, ...]:
+        """The paper's algorithm: ``(p, g, *extras, *slots, t) -> (p, *slots)``; a subclass writes it."""
         raise NotImplementedError
 
     kind = "optimizer"
@@ -33,31 +35,58 @@ class Optimizer(Rule):
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
+    #: other rules that this one is at some hyperparameters
+    limits: ClassVar[tuple[Limit, ...]] = ()
+    #: where there are such: hyperparameters at which the step is orthogonal to the parameter, row by row, and those that
+    #: are to be changed of these so that it is not
+    orthogonal: ClassVar[tuple[Mapping[str, Any], Mapping[str, Any]] | None] = None
 
-    def exempt(self) -> Mapping[str, str]:
-        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
-        return {}
+    def told(self) -> Optimizer:
+        """The rule whose hyperparameters a candidate's constructor is told."""
+        return self
+
+    def largest_step(self, t: int) -> float:
+        """How far step t moves an element at most, if nothing decays; infinity where there is no such bound."""
+        return math.inf
+
+    def largest_norm(self, t: int, p: float) -> float:
+        """How long step t is at most, for a tensor of the norm ``p``, if nothing decays; infinity where there is no bound."""
+        return math.inf
 
     def takes(self) -> dict[str, str]:
-        """``p``, ``g`` and the slots that are arrays."""
-        return {"p": "element", "g": "element"} | {n: s.level for n, s in self.slots().items() if not s.host}
+        """``p``, ``g``, the extra inputs and the slots that are arrays."""
+        arrays = {n: s.level for n, s in self.slots().items() if not s.host}
+        return dict.fromkeys(("p", *self.read_only()), "element") | arrays
 
     def gives(self) -> dict[str, str]:
         """The slots that are one number a row, a column or a tensor."""
         return {n: level for n, level in self.takes().items() if level != "element"}
 
     def hosts(self) -> tuple[str, ...]:
-        """``t``, the step counted from 1, and the slots that are numbers."""
+        """``t``, the step counted from 1, the slots that are numbers, and the extra inputs that are."""
         known: tuple[str, ...] | None = self.__dict__.get("_hosts")
         if known is None:
-            known = ("t", *(n for n, s in self.slots().items() if s.host))
+            slots = [n for n, s in self.slots().items() if s.host]
+            known = ("t", *slots, *(n for n, extra in self.inputs().items() if extra.host))
             object.__setattr__(self, "_hosts", known)
         return known
 
+    def inputs(self) -> dict[str, Extra]:
+        """The extra inputs of a step that exist under these hyperparameters."""
+        known: dict[str, Extra] | None = self.__dict__.get("_inputs")
+        if known is None:
+            known = {n: e for n, e in self.extras.items() if e.when is None or bool(getattr(self, e.when))}
+            object.__setattr__(self, "_inputs", known)
+        return known
+
+    def read_only(self) -> tuple[str, ...]:
+        """The arrays that a step reads and does not write: ``g`` and the extra inputs."""
+        return ("g", *(n for n, e in self.inputs().items() if not e.host))
+
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`update` on values by name; a slot that does not exist is handed as None."""
-        state = [given.get(name) for name in self.state]
-        results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *state, given["t"]), strict=True))
+        """`update` on values by name; a slot or an extra input that does not exist is handed as None."""
+        others = [given.get(name) for name in (*self.extras, *self.state)]
+        results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *others, given["t"]), strict=True))
         return {name: results[name] for name in ("p", *self.slots())}
 
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
@@ -84,10 +113,19 @@ class Optimizer(Rule):
         if slot.fill == "p":
             return np.array(p, dtype=dtype, order="C")
         fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
+        if slot.level in ("left", "right") and p.ndim:
+            return np.asarray(fill * np.eye(slot.shape(p.shape)[0]), dtype)
         return float(fill) if slot.host else np.full(slot.shape(p.shape), fill, dtype)
 
     def step(
-        self, p: Any, g: Any, state: Mapping[str, Any], *, backend: str = "auto", threads: int | None = None
+        self,
+        p: Any,
+        g: Any,
+        state: Mapping[str, Any],
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        **extras: Any,
     ) -> Any:
         """One step; nothing that is handed in is changed.
 
@@ -97,36 +135,40 @@ class Optimizer(Rule):
             state: what `init` or the last step returned.
             backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).
             threads: how many threads a kernel may use; by default all that the process may.
+            extras: the rule's extra inputs (`inputs`) by name: arrays structured and shaped like ``p``, or numbers.
 
         Returns:
             ``(p, state)``, new arrays of the dtypes that came in.
 
         Raises:
-            ArgumentError: structures, shapes or dtypes that do not fit, or an unknown backend.
+            ArgumentError: structures, shapes or dtypes that do not fit, an extra input that is missing or unknown, or an
+                unknown backend.
         """
-        work = self._prepare(p, g, state, False)
+        numbers, arrays = extra.separated(self, extras, p)
+        work = self._prepare(p, g, state, arrays, False)
         new = [item.copied() for item in work]
-        self._run(new, int(state["t"]) + 1, backend, threads)
+        self._run(new, int(state["t"]) + 1, numbers, backend, threads)
         return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, state)
 
     def step_(
-        self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None
+        self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None, **extras: Any
     ) -> None:
         """One step in place: the arrays of ``p`` and ``state`` are overwritten, and ``state["t"]`` is counted up.
 
-        Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable and
-        ``g`` must not share memory with them. Everything is checked before the first element is written.
+        Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable, and what is
+        only read must not share memory with them. Everything is checked before the first element is written.
         """
-        arrays = plain(p, g, state, self.slots())
+        arrays = None if extras or self.inputs() else plain(p, g, state, self.slots())
         if arrays is not None:
             t = int(state["t"]) + 1
             free = free_values(p.shape, {"t": t})
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
-        work = self._prepare(p, g, state, True)
+        numbers, read = extra.separated(self, extras, p)
+        work = self._prepare(p, g, state, read, True)
         t = int(state["t"]) + 1
-        self._run(work, t, backend, threads)
+        self._run(work, t, numbers, backend, threads)
         for name, slot in self.slots().items():
             if slot.host:
                 state[name] = trees.rebuild(p, [item.hosts[name] for item in work])
@@ -134,7 +176,7 @@ class Optimizer(Rule):
 
     def plan(self, shape: tuple[int, ...], t: int, hosts: Mapping[str, float] | None = None) -> Plan:
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
-        hosts = hosts or {n: 1.0 for n, s in self.slots().items() if s.host}
+        hosts = hosts or dict.fromkeys(self.hosts()[1:], 1.0)
         return plan_for(self, len(shape), free_values(shape, {"t": t, **hosts}))
 
     def reads(self) -> frozenset[str]:
@@ -143,59 +185,61 @@ class Optimizer(Rule):
         exprs = [*graph.scalars(), *graph.host_outputs.values(), *(expr for expr, _ in graph.guards)]
         return frozenset(self.numbers()) & frozenset().union(*map(names_in, exprs))
 
-    def _prepare(self, p: Any, g: Any, state: Mapping[str, Any], in_place: bool) -> list[Leaf]:
+    def _prepare(
+        self, p: Any, g: Any, state: Mapping[str, Any], extras: Mapping[str, Any], in_place: bool
+    ) -> list[Leaf]:
         """Every leaf with its arrays, checked; nothing has been written when this raises."""
         slots = self.slots()
         missing = [name for name in ("t", *slots) if name not in state]
         if missing:
             raise ArgumentError(f"state has no {missing[0]!r}; legal: what {type(self).__name__}.init returned")
+        given = {"p": p, "g": g, **extras, **{n: state[n] for n in slots}}
         if isinstance(p, np.ndarray):
-            columns = [[p], [g], *([state[n]] for n in slots)]
+            columns = [[tree] for tree in given.values()]
             paths = [""]
         else:
             paths = [path for path, _ in trees.leaves(p)]
-            columns = [trees.matching(p, tree, name) for name, tree in self._trees(p, g, state, slots)]
-        return [
-            self._leaf(path, row, slots, in_place) for path, row in zip(paths, zip(*columns, strict=True), strict=True)
+            columns = [trees.matching(p, tree, _label(name, "", slots)) for name, tree in given.items()]
+        rows = zip(*columns, strict=True)
+        found = [
+            self._leaf(path, dict(zip(given, row, strict=True)), slots) for path, row in zip(paths, rows, strict=True)
         ]
+        if in_place:
+            for path, leaf in zip(paths, found, strict=True):
+                check_writeable(leaf, path)
+        return found
 
-    @staticmethod
-    def _trees(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> list[tuple[str, Any]]:
-        return [("p", p), ("g", g), *((f"state[{n!r}]", state[n]) for n in slots)]
-
-    @staticmethod
-    def _leaf(path: str, row: tuple[Any, ...], slots: Mapping[str, Slot], in_place: bool) -> Leaf:
-        p = as_array(row[0], f"p{path}")
+    def _leaf(self, path: str, given: Mapping[str, Any], slots: Mapping[str, Slot]) -> Leaf:
+        p = as_array(given["p"], f"p{path}")
         arrays, hosts = {"p": p}, {}
-        for (name, slot), value in zip((("g", _GRADIENT), *slots.items()), row[1:], strict=True):
+        for name, value in given.items():
+            slot = slots.get(name, _LIKE_P)
             if slot.host:
                 hosts[name] = float(value)
-                continue
-            shape = slot.shape(p.shape)
-            if type(value) is not np.ndarray or value.shape != shape or value.dtype is not p.dtype:
-                label = f"g{path}" if name == "g" else f"state[{name!r}]{path}"
-                value = as_array(value, label)
-                check_fits(p, value, label, slot)
-            arrays[name] = value
-        if in_place:
-            check_writeable(arrays, path)
-        return Leaf(arrays, hosts)
+            elif name != "p":
+                shape = slot.shape(p.shape)
+                if type(value) is not np.ndarray or value.shape != shape or value.dtype is not p.dtype:
+                    label = _label(name, path, slots)
+                    value = as_array(value, label)
+                    check_fits(p, value, label, slot)
+                arrays[name] = value
+        return Leaf(arrays, hosts, self.read_only())
 
-    def _run(self, work: list[Leaf], t: int, backend: str, threads: int | None) -> None:
+    def _run(self, work: list[Leaf], t: int, numbers: Mapping[str, float], backend: str, threads: int | None) -> None:
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         if self.scope == "tree" and len(work) > 1:
             leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
-            all_of_them = Leaf(coupled.join(leaves, whole), work[0].hosts)
-            self._run([all_of_them], t, backend, threads)
-            coupled.cut(all_of_them.arrays, leaves, whole)
+            all_of_them = Leaf(coupled.join(leaves, whole), work[0].hosts, self.read_only())
+            self._run([all_of_them], t, numbers, backend, threads)
+            coupled.cut({n: a for n, a in all_of_them.arrays.items() if n not in all_of_them.read_only}, leaves, whole)
             for leaf in work:
                 leaf.hosts = dict(all_of_them.hosts)
             return
         for leaf in work:
-            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts})
+            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts, **numbers})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)
-            arrays, narrow = working_copies(leaf.arrays)
+            arrays, narrow = working_copies(leaf)
             run(plan, free, arrays, threads)
             for name in narrow:
                 with np.errstate(over="ignore", under="ignore"):
@@ -210,8 +254,13 @@ class Optimizer(Rule):
         return new
 
 
-_GRADIENT = Slot()
+_LIKE_P = Slot()
 _WORKING = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
+    """What messages call an argument of a step."""
+    return f"state[{name!r}]{path}" if name in slots else f"{name}{path}"
 
 
 def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> dict[str, np.ndarray] | None:
@@ -242,33 +291,35 @@ class Leaf:
 
     arrays: dict[str, np.ndarray]
     hosts: dict[str, float]
+    #: the arrays that the update does not write
+    read_only: tuple[str, ...]
 
     def copied(self) -> Leaf:
         """The same with new arrays for all that a step writes."""
-        arrays = {n: a if n == "g" else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
-        return Leaf(arrays, dict(self.hosts))
+        kept = self.read_only
+        arrays = {n: a if n in kept else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
+        return Leaf(arrays, dict(self.hosts), kept)
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """`ArgumentError` unless an array has its slot's shape and a dtype that the working precision holds."""
     shape = slot.shape(p.shape)
     if array.shape != shape:
-        what = (
-            "the shape of its parameter" if slot.level == "element" else f"one number a {slot.level} of its parameter"
-        )
+        what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
     if array.dtype == np.float64 and p.dtype != np.float64:
         legal = f"float32 or narrower, because the parameter is {p.dtype}"
         raise bad_argument(f"{name}.dtype", "float64", legal)
 
 
-def check_writeable(arrays: Mapping[str, np.ndarray], path: str) -> None:
+def check_writeable(leaf: Leaf, path: str) -> None:
     """`ArgumentError` if an array that a step in place writes is read-only, or overlaps another.
 
     Separate arrays that own their memory cannot overlap, which saves the search in the common case.
     """
+    arrays, read_only = leaf.arrays, leaf.read_only
     for name, array in arrays.items():
-        if name != "g" and not array.flags.writeable:
+        if name not in read_only and not array.flags.writeable:
             raise ArgumentError(f"{name}{path} is read-only; legal: a writeable array, or the pure `step`")
     values = arrays.values()
     if all(a.base is None for a in values) and len({id(a) for a in values}) == len(arrays):
@@ -276,17 +327,17 @@ def check_writeable(arrays: Mapping[str, np.ndarray], path: str) -> None:
     named = list(arrays.items())
     for index, (name, array) in enumerate(named):
         for other, second in named[index + 1 :]:
-            if np.may_share_memory(array, second):
+            if not (name in read_only and other in read_only) and np.may_share_memory(array, second):
                 raise ArgumentError(f"{name}{path} and {other}{path} share memory; legal: separate arrays")
 
 
-def working_copies(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+def working_copies(leaf: Leaf) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays as contiguous ones of the working dtype, and the names of outputs to be written back."""
-    dtype = dtypes.working(arrays["p"].dtype)
+    dtype = dtypes.working(leaf.arrays["p"].dtype)
     ready, narrow = {}, []
-    for name, array in arrays.items():
+    for name, array in leaf.arrays.items():
         fits = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
         ready[name] = array if fits else np.array(array, dtype=dtype, order="C", copy=True)
-        if not fits and name != "g":
+        if not fits and name not in leaf.read_only:
             narrow.append(name)
     return ready, narrow

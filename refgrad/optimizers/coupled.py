@@ -19,12 +19,10 @@ def join(leaves: Sequence[Arrays], whole: Mapping[str, bool]) -> dict[str, np.nd
 
 
 def cut(vectors: Arrays, leaves: Sequence[Arrays], whole: Mapping[str, bool]) -> None:
-    """Overwrite every leaf with its part of the vectors; the gradient is left alone."""
+    """Overwrite every leaf with its part of the vectors."""
     for name, vector in vectors.items():
         start = 0
         for arrays in leaves:
-            if name == "g":
-                continue
             size = 1 if whole.get(name) else arrays[name].size
             with np.errstate(over="ignore", under="ignore"):
                 arrays[name][...] = vector[start : start + size].reshape(arrays[name].shape)

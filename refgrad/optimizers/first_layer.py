@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +42,8 @@ class TrActLinear(Transform):
     damping: Positive = 0.1
     form: Form = "inputs"
     citation = _TRACT
+    shapes: ClassVar[Mapping[str, str]] = {"x": "n d", "g": "n o"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 4, "o": 3}
     left_open = (
         "how the system is solved: by elimination here; the authors' inv_type=cholesky_inverse inverts another matrix"
     )
@@ -69,6 +72,8 @@ class TrActConvolution(Transform):
     stride: Annotated[int, Whole(1)] = 1
     padding: Annotated[int, Whole(0)] = 0
     citation = _TRACT
+    shapes: ClassVar[Mapping[str, str]] = {"x": "n c h w", "g": "n o h_out w_out"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 2, "c": 2, "h": 4, "w": 5, "o": 3, "h_out": 2, "w_out": 3}
     left_open = TrActLinear.left_open
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class _Ghost(Transform):
             interleaved="as many parts, example i in part i modulo their number (a widely copied form)",
         ),
     ] = "sized"
+
+    lengths: ClassVar[Mapping[str, int]] = {"n": 6, "c": 2, "w": 3}
 
     def check(self, *arrays: np.ndarray) -> None:
         x, gamma = arrays[:2]
@@ -73,6 +76,7 @@ class GhostBatchNorm(_Ghost):
         ),
     ] = "unbiased"
     citation = _HOFFER
+    shapes: ClassVar[Mapping[str, str]] = {"x": "n c w", "gamma": "c", "beta": "c", "mean": "c", "variance": "c+"}
     left_open = "which variance runs; the printed weights of the running statistics do not sum to one: an average here"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -100,6 +104,7 @@ class GhostBatchNormGradient(_Ghost):
     Szegedy 2015, arXiv:1502.03167, section 3, on each part.
     """
 
+    shapes: ClassVar[Mapping[str, str]] = {"x": "n c w", "gamma": "c", "g": "n c w"}
     citation = Citation("Ioffe & Szegedy 2015", "Batch Normalization", "arXiv:1502.03167, section 3")
 
     def check(self, *arrays: np.ndarray) -> None:

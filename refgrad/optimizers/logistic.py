@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ _TYURIN = Citation(
 
 class _OnMargins(Transform):
     """A step of a linear classifier: from ``theta`` [d] and ``z`` [n, d] to the next ``theta``."""
+
+    shapes: ClassVar[Mapping[str, str]] = {"theta": "d", "z": "n d"}
 
     def check(self, *arrays: np.ndarray) -> None:
         theta, z = arrays

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
+from refgrad.optimizers.parts import PlainDecayKind
+from refgrad.optimizers.sgd import SGD
 from refgrad.rule import (
     Choice,
     Citation,
     Decay,
-    Flag,
     Fraction,
     NonNegative,
     Positive,
@@ -23,50 +25,24 @@ from refgrad.rule import (
 )
 
 
-class SGDW(Optimizer):
-    """Gradient descent with momentum, and weight decay that stays out of the momentum.
+class SGDW(SGD):
+    """`SGD` with weight decay that stays out of the momentum: the paper's own name for it.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 1, where the decay is not scaled by ``lr``. NaN propagates.
     """
 
-    lr: NonNegative = 1e-3
     momentum: Decay = 0.9
-    dampening: Fraction = 0.0
     weight_decay: NonNegative = 1e-2
-    nesterov: Annotated[bool, Flag("the step looks ahead: g + momentum * buffer")] = False
-    decay: Annotated[
-        str,
-        Choice(
-            fixed="the parameter before the step decays by weight_decay alone (the paper)",
-            scaled="the parameter before the step decays by lr times weight_decay (pytorch-optimizer, timm)",
-            constant="lr times weight_decay is subtracted from every entry, whatever its value (torch-optimizer: a fault)",
-        ),
-    ] = "fixed"
-    first_step: Annotated[
-        str,
-        Choice(
-            damped="the buffer starts at zero, so that the first gradient is damped like every other (the paper)",
-            undamped="the first gradient enters the buffer without dampening (pytorch-optimizer, as torch's SGD)",
-        ),
-    ] = "damped"
+    decay: PlainDecayKind = "fixed"
 
-    scaling = "linear"
+    limits = (Limit("SGD", {"weight_decay": 0.0}),)
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
     )
-    state = State(buffer=zeros_like_param)
-
-    def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
-        if t == 1 and self.first_step == "undamped":
-            buffer = 1.0 * g
-        else:
-            buffer = self.momentum * buffer + (1 - self.dampening) * g
-        step = g + self.momentum * buffer if self.nesterov else buffer
-        if self.decay == "fixed":
-            return p - self.lr * step - self.weight_decay * p, buffer
-        if self.decay == "scaled":
-            return p - self.lr * step - self.lr * self.weight_decay * p, buffer
-        return p - self.lr * step - self.lr * self.weight_decay, buffer
+    left_open = (
+        "Nesterov momentum and dampening, which are not in the source; its decay is scaled by the schedule's multiplier, "
+        "which is 1 here"
+    )
 
 
 class QHM(Optimizer):
@@ -81,6 +57,7 @@ class QHM(Optimizer):
     weight_decay: NonNegative = 0.0
 
     scaling = "linear"
+    limits = (Limit("SGD", {"nu": 0.0}),)
     citation = Citation(
         "Ma & Yarats 2019",
         "Quasi-hyperbolic momentum and Adam for deep learning",

@@ -13,6 +13,7 @@ _DECAYS = {
     "before": "the parameter before the step decays, by lr times weight_decay (torch's decoupled forms, optax, Keras)",
     "after": "the parameter after the step decays, by lr times weight_decay (bitsandbytes on CUDA)",
     "fixed": "the parameter before the step decays by weight_decay alone, not scaled by lr (fixed_decay of some packages)",
+    "constant": "lr times weight_decay is subtracted from every entry, whatever its value (torch-optimizer's SGDW: a fault)",
     "independent": "the parameter decays by weight_decay times lr / peak_lr, the schedule alone (Wortsman et al. 2024)",
     "corrected": "the parameter decays by weight_decay times lr**2 / peak_lr (timm's corrected_weight_decay)",
 }
@@ -24,6 +25,8 @@ def _decays(*kinds: str) -> Choice:
 
 #: how a rule's weight decay acts, where its paper has none or leaves it open
 DecayKind = Annotated[str, _decays("coupled", "before", "after", "fixed")]
+#: as `DecayKind`, and a fault of one package besides
+PlainDecayKind = Annotated[str, _decays("coupled", "before", "after", "fixed", "constant")]
 #: how the decay of a rule acts that decouples it
 DecoupledKind = Annotated[str, _decays("before", "after", "fixed", "independent", "corrected")]
 #: all of them
@@ -50,6 +53,8 @@ def descend(rule: Any, p: Any, step: Any) -> Any:
         return p - rate * p
     if rule.decay == "fixed":
         return p - (step + rule.weight_decay * p)
+    if rule.decay == "constant":
+        return p - (step + rate)
     if rule.decay == "independent":
         return p - (step + rate / rule.peak_lr * p)
     if rule.decay == "corrected":

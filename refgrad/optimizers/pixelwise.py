@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class PixelwiseClip(Transform):
         "Enhancing High-Resolution 3D Generation through Pixel-wise Gradient Clipping",
         "arXiv:2310.12474",
     )
+    shapes: ClassVar[Mapping[str, str]] = {"v": "n channels height width"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 2, "channels": 3, "height": 4, "width": 5}
     left_open = (
         "which norm: a review of the paper calls it clipping by norm; its released code takes the largest channel"
     )

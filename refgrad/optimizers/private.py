@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class _Diff2(Transform):
     samples: Annotated[int, Whole(1)] = 1000
     eps: Positive = 1e-10
 
+    lengths: ClassVar[Mapping[str, int]] = {"workers": 2, "samples": 4, "d": 3}
+
     def restarts(self, number: int) -> bool:
         """Whether a round, counted from 0, is one that starts anew: every ``restart``-th."""
         return number % self.restart == 0
@@ -56,6 +59,7 @@ class Diff2Restart(_Diff2):
 
     radius: Positive = 1.0
     citation = _DIFF2
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "workers samples d", "noise": "d"}
     left_open = "the constants of the noise, and eps: those of the published code"
 
     def noise_scale(self) -> float:
@@ -83,6 +87,13 @@ class Diff2Difference(_Diff2):
 
     radius: Positive = 1.0
     citation = _DIFF2
+    shapes: ClassVar[Mapping[str, str]] = {
+        "gradients": "workers samples d",
+        "previous": "workers samples d",
+        "estimate": "d",
+        "moved": "d",
+        "noise": "d",
+    }
     left_open = Diff2Restart.left_open
 
     def noise_scale(self) -> float:

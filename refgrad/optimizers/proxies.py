@@ -6,7 +6,8 @@ Two more are options of rules: a smaller `eps`, and `AdamW(decay="independent")`
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class ZLoss(Transform):
 
     coefficient: NonNegative = 1e-4
     citation = _WORTSMAN
+    shapes: ClassVar[Mapping[str, str]] = {"logits": "n d"}
     left_open = "tokens that the loss ignores: all tokens count here"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -44,7 +46,7 @@ class ZLoss(Transform):
         total = np.sum(shares, axis=1, keepdims=True)
         log_z = top + np.log(total)
         gradient = 2 * self.coefficient * log_z * (shares / total) / len(logits)
-        return float(self.coefficient * np.mean(log_z * log_z)), gradient
+        return self.coefficient * np.mean(log_z * log_z), gradient
 
 
 class QKLayerNorm(Transform):
@@ -57,6 +59,8 @@ class QKLayerNorm(Transform):
 
     eps: NonNegative = 1e-6
     citation = _WORTSMAN
+    shapes: ClassVar[Mapping[str, str]] = {"q": "n d", "k": "m d", "g": "n m"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 4, "m": 3, "d": 5}
     left_open = "gains; whether a head or all heads together are normalised: the last axis is, whatever it holds"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -95,10 +99,11 @@ class ParameterScaledRate(Transform):
     lr: Positive = 1e-2
     floor: Positive = 1e-3
     citation = _WORTSMAN
+    shapes: ClassVar[Mapping[str, str]] = {"p": "n d"}
     left_open = "the floor: that of Adafactor"
 
     def apply(self, p: Any) -> Any:
-        return float(self.lr * max(self.floor, math.sqrt(np.sum(p * p) / max(p.size, 1))))
+        return self.lr * np.maximum(self.floor, np.sqrt(np.sum(p * p) / max(p.size, 1)))
 
 
 class RateSensitivity(Transform):
@@ -109,6 +114,7 @@ class RateSensitivity(Transform):
     """
 
     citation = _WORTSMAN
+    shapes: ClassVar[Mapping[str, str]] = {"losses": "n+", "first": "+"}
     left_open = "a loss that is NaN, after divergence: the first loss counts"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -118,4 +124,4 @@ class RateSensitivity(Transform):
 
     def apply(self, losses: Any, first: Any) -> Any:
         kept = np.fmin(losses, first)
-        return float(np.mean(kept) - np.min(kept))
+        return np.mean(kept) - np.min(kept)

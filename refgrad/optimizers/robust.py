@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class WinsorizedMean(Transform):
 
     percent: Annotated[float, Range(0.0, 50.0, open_low=False)] = 10.0
     citation = Citation("Chatterjee 2020", "Coherent Gradients", "arXiv:2002.10657, winsorised gradient descent")
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     left_open = "which percentile: the nearest example's, as in the authors' code (NumPy's method 'nearest')"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -48,6 +50,7 @@ class M3(Transform):
     """
 
     citation = _ZIELINSKI
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     left_open = "a batch that three does not divide: refused here"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -101,6 +104,7 @@ class Coherence(Transform):
     citation = Citation(
         "Chatterjee & Zielinski 2022", "On the Generalization Mystery in Deep Learning", "arXiv:2203.10036"
     )
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     left_open = "gradients that are all zero: 0 here"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -109,7 +113,7 @@ class Coherence(Transform):
     def apply(self, gradients: Any) -> Any:
         rows = gradients.reshape(len(gradients), -1)
         total, squares = np.sum(rows, axis=0), np.sum(rows * rows)
-        return 0.0 if squares == 0 else float(np.sum(total * total) / squares)
+        return np.where(squares == 0, 0.0, np.sum(total * total) / squares)
 
 
 class NearestNeighborAverage(Transform):
@@ -123,6 +127,7 @@ class NearestNeighborAverage(Transform):
     citation = Citation(
         "Farhadkhani et al. 2023", "Robust Collaborative Learning with Linear Gradient Overhead", "arXiv:2209.10931"
     )
+    shapes: ClassVar[Mapping[str, str]] = {"received": "n d", "pivot": "d"}
     left_open = "ties, and distances that are NaN"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -149,6 +154,7 @@ class MoNNA(Transform):
     beta: Decay = 0.99
     faults: Annotated[int, Whole(0)] = 0
     citation = NearestNeighborAverage.citation
+    shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d", "m": "n d"}
     left_open = "whose vectors arrive in time: n - faults of them in the source, all n here; the number of mixings: one"
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Range, Slot, State, zeros_like_param
 
 
@@ -27,6 +28,10 @@ class SignDescent(Optimizer):
         "arXiv:1802.04434, Algorithm 1",
     )
 
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
+
     def update(self, p: Any, g: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         return (p - self.lr * (np.sign(g) + self.weight_decay * p),)
 
@@ -42,12 +47,17 @@ class Signum(Optimizer):
     weight_decay: NonNegative = 0.0
 
     scaling = "invariant"
+    limits = (Limit("SignDescent", {"beta": 0.0}),)
     citation = Citation(
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 2",
     )
     state = State(m=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         m = self.beta * m + (1 - self.beta) * g
@@ -68,6 +78,10 @@ class Tiger(Optimizer):
     scaling = "invariant"
     citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
     state = State(m=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         m = self.beta * m + (1 - self.beta) * g
@@ -105,6 +119,10 @@ class Rprop(Optimizer):
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
         return {"no rate": "lr is the first size of the steps, which is positive"}
+
+    def largest_step(self, t: int) -> float:
+        """The largest size, or the first."""
+        return max(self.lr, self.step_max)
 
     def update(self, p: Any, g: Any, g_prev: Any, step_size: Any, t: Any) -> tuple[Any, ...]:
         turn = g * g_prev

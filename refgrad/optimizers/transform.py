@@ -7,7 +7,8 @@ differ in shape (several workers' gradients, a batch of examples), so that it is
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,10 @@ class Transform(Rule):
     """
 
     kind = "transform"
+    #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative
+    shapes: ClassVar[Mapping[str, str]] = {}
+    #: how long the axes are with which the rule is tried
+    lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
 
     @classmethod
     def legal(cls) -> dict[str, Any]:
@@ -38,6 +43,10 @@ class Transform(Rule):
     def apply(self, *arrays: Any) -> Any:
         """The source's algorithm on arrays of the working dtype; a subclass writes it."""
         raise NotImplementedError
+
+    def takes(self) -> dict[str, str]:
+        """The arrays by name, with the names of their axes."""
+        return dict(self.shapes)
 
     def check(self, *arrays: np.ndarray) -> None:
         """`ArgumentError` for shapes that do not fit; a subclass writes it."""
@@ -68,8 +77,8 @@ def _narrowed(result: Any, dtype: np.dtype) -> Any:
         return tuple(_narrowed(r, dtype) for r in result)
     if isinstance(result, dict):
         return {name: _narrowed(r, dtype) for name, r in result.items()}
-    if isinstance(result, np.ndarray) and result.dtype.kind == "f":
-        return result.astype(dtype)
+    if isinstance(result, (np.ndarray, np.floating)):
+        return result.astype(dtype) if np.ndim(result) else float(result)
     return result
 
 

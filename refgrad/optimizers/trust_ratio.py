@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -54,6 +55,11 @@ class LARS(Optimizer):
         "You et al. 2017", "Large Batch Training of Convolutional Networks", "arXiv:1708.03888, Algorithm 1"
     )
     state = State(momentum_sum=zeros_like_param)
+
+    def largest_norm(self, t: int, p: float) -> float:
+        """The parameter's norm times lr and the trust coefficient, where it is not zero and nothing is left of older steps."""
+        scaled = self.without_decay == "scaled" and (t == 1 or self.momentum == 0.0)
+        return self.lr * self.trust_coefficient * p if scaled and p > 0 else math.inf
 
     def update(self, p: Any, g: Any, momentum_sum: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         decayed = g + self.weight_decay * p

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -9,14 +10,14 @@ from typing import Annotated, Any, ClassVar
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Nested, Slot
+from refgrad.rule import Extra, Nested, Slot
 
 
 class Wrapper(Optimizer):
     """A rule that steps by another, on another gradient or from another point.
 
-    A subclass writes ``update(p, g, *own slots, step, t) -> (p, *own slots)``, where ``step(p, g)`` is the inner rule's step
-    and gives its next point.
+    A subclass writes ``update(p, g, *own extra inputs, *own slots, step, t) -> (p, *own slots)``, where ``step(p, g)`` is the
+    inner rule's step and gives its next point; ``step(p, g, lr=...)`` takes it with another learning rate.
     """
 
     inner: Annotated[Optimizer, Nested()] = AdamW()
@@ -44,26 +45,45 @@ class Wrapper(Optimizer):
             object.__setattr__(self, "_all_slots", found)
         return self.__dict__["_all_slots"]
 
+    def inputs(self) -> dict[str, Extra]:
+        """The wrapper's own extra inputs, and the inner rule's; one of the same name is called ``inner_name``."""
+        if "_all_inputs" not in self.__dict__:
+            own = super().inputs()
+            inner = {
+                self._outer(n): dataclasses.replace(e, when=None, at=e.at and self._outer(e.at))
+                for n, e in self.inner.inputs().items()
+            }
+            object.__setattr__(self, "_all_inputs", {**own, **inner})
+        return self.__dict__["_all_inputs"]
+
     def _outer(self, name: str) -> str:
-        return f"inner_{name}" if name in self.state else name
+        return f"inner_{name}" if name in self.state or name in self.extras else name
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`update` on values by name, with the inner rule's step at hand."""
-        state = {n: given.get(self._outer(n)) for n in self.inner.state}
-        if isinstance(self.inner, Wrapper):
-            state = {n: given.get(self._outer(n)) for n in self.inner.slots()}
+        names = [*self.inner.inputs(), *(self.inner.slots() if isinstance(self.inner, Wrapper) else self.inner.state)]
+        state = {n: given.get(self._outer(n)) for n in names}
         new: dict[str, Any] = {}
 
-        def step(p: Any, g: Any) -> Any:
-            new.update(self.inner.body({**state, "p": p, "g": g, "t": given["t"]}))
+        def step(p: Any, g: Any, **changed: Any) -> Any:
+            rule = varied(self.inner, changed) if changed else self.inner
+            new.update(rule.body({**state, "p": p, "g": g, "t": given["t"]}))
             return new.pop("p")
 
-        own = [given.get(name) for name in self.state]
+        own = [given.get(name) for name in (*self.extras, *self.state)]
         outputs = self.update(given["p"], given["g"], *own, step, given["t"])
         results = dict(zip(("p", *self.state), outputs, strict=True)) | {self._outer(n): v for n, v in new.items()}
         return {name: results[name] for name in ("p", *self.slots())}
 
 
+def varied(rule: Optimizer, changed: Mapping[str, Any]) -> Optimizer:
+    """A rule with some hyperparameters handed as other values, such as host scalars."""
+    other = copy.copy(rule)
+    for name, value in changed.items():
+        object.__setattr__(other, name, value)
+    return other
+
+
 def elementwise(rule: Optimizer) -> bool:
     """Whether a rule's elements do not see each other."""
-    return not any(rule.plan((2, 2), t).graph.reductions() for t in (1, 2))
+    return not any(rule.plan((2, 2), t).graph.couples() for t in (1, 2))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Fraction, Positive, Range, State, copy_of_param
@@ -30,6 +31,7 @@ class Lookahead(Wrapper):
         ),
     ] = "after"
 
+    limits = (Limit("inner", {"alpha": 1.0, "sync": "after"}),)
     citation = Citation(
         "Zhang et al. 2019", "Lookahead Optimizer: k steps forward, 1 step back", "arXiv:1907.08610, Algorithm 1"
     )
@@ -55,6 +57,7 @@ class AveragedWeights(Wrapper):
 
     decay: Fraction = 0.999
 
+    limits = (Limit("inner", {}),)
     citation = Citation(
         "Tarvainen & Valpola 2017",
         "Mean teachers are better role models",

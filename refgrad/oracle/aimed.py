@@ -35,10 +35,13 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     facts = dtypes.format_of(dtype)
     arrays = []
     for name in names:
-        parameters = {n: _parameter(rule, n, level, random, name) for n, level in rule.levels().items()}
+        levels = {n: level for n, level in rule.levels().items() if n not in rule.chosen}
+        parameters = {n: _parameter(rule, n, level, random, name) for n, level in levels.items()}
         parameters = {n: _legal(_cast(a, dtype, facts), rule.parameters[n].legal) for n, a in parameters.items()}
         x = _cast(families[name](rule, parameters, random, facts), dtype, facts)
-        arrays.append({"x": x, "cotangent": _cast(_cotangent(random), dtype, facts), **parameters})
+        case = {"x": x, "cotangent": _cast(_cotangent(random), dtype, facts), **parameters}
+        tables = {n: _cast(_table(random), dtype, facts) for n in rule.tables}
+        arrays.append(rule.prepared({**case, **tables}) if rule.chosen else case)
     return Cases(arrays, names, seed)
 
 
@@ -62,6 +65,12 @@ def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generat
     return values
 
 
+def _table(random: np.random.Generator) -> np.ndarray:
+    """Rows like those of x: some twice, so that they are equally far from everything, and some with the other sign."""
+    rows = random.standard_normal((4, *SHAPE[1:]))
+    return np.concatenate([rows, -rows[:2], rows[:2]])
+
+
 def _legal(values: np.ndarray, legal: Range) -> np.ndarray:
     """A number that rounding has made illegal becomes a half."""
     wide = values.astype(np.float64)
@@ -80,7 +89,11 @@ def _cotangent(random: np.random.Generator) -> np.ndarray:
 def _ordinary(
     rule: Estimator, parameters: Mapping[str, np.ndarray], random: np.random.Generator, facts: dtypes.Format
 ) -> np.ndarray:
-    return random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    values = random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    # a maximum over all that is saturated would be one
+    return (
+        values / 16 if any(n.op == "max" and n.attribute == "tensor" for n in rule.plan((1, 1)).graph.nodes) else values
+    )
 
 
 def _scaled(
@@ -125,6 +138,7 @@ def decisions(
     """Inputs at which some decision of the rule changes, as floats of the working dtype."""
     line = np.sort(np.concatenate([random.uniform(-span, span, 2048), np.linspace(-span, span, 2049)])).astype(dtype)
     one = {n: np.full(1, a.flat[0], dtype) for n, a in parameters.items()}
+    one |= {n: np.ones(1, dtype) for n in rule.chosen}
     plan = rule.plan((1, 1))
     outcomes = _outcomes(plan, line, one)
     if not outcomes.size:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, primitives
+from refgrad.arithmetic import dtypes, primitives, storage
 from refgrad.arithmetic.carrier import UFUNCS
-from refgrad.arithmetic.graph import REDUCTIONS, Node, walk
+from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Node, walk
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands
@@ -25,6 +25,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "where": np.where,
     "sum": primitives.tree_sum,
     "max": primitives.tree_max,
+    "round": lambda x, *random_and_grid: storage.to_grid(x, random_and_grid[-1], *random_and_grid[:-1]),
     **{name: getattr(primitives, name) for name in ("exp", "log", "sin", "cos", "tanh", "power")},
 }
 
@@ -56,7 +57,7 @@ def aim(
     """
     g, scalars = arrays["g"], plan.scalars(*free)
     wide = {n: a.astype(np.float64) for n, a in arrays.items()}
-    found = decisions(plan)
+    found = [n for n in decisions(plan) if not any(m.op in MATRIX for m in walk(n))]
     alone = [n for n in found if not any(m.op in REDUCTIONS for m in walk(n))]
     coupled = [n for n in found if n.level in ("row", "tensor") and n.op in ORDERED]
     with np.errstate(all="ignore"):
@@ -87,7 +88,7 @@ def _margin(plan: Plan, scalars: Sequence[float], arrays: Mapping[str, np.ndarra
             elif node.op == "scalar":
                 values[node.index] = names[node.index]
             else:
-                over = (node.attribute,) if node.op in REDUCTIONS else ()
+                over = (node.attribute,) if node.op in REDUCTIONS or node.op == "round" else ()
                 values[node.index] = FUNCTIONS[node.op](*(values[a.index] for a in node.args), *over)
         operands = [values[a.index] for a in decision.args]
         return operands[0] if decision.op == "sign" else operands[0] - operands[1]

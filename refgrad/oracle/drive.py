@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Record:
     seen: list[Observation] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: random bits that the rule takes and the candidate draws by itself
+    unknown: frozenset[str] = frozenset()
 
     @property
     def steps(self) -> int:
@@ -58,37 +60,75 @@ def _run(candidate: Candidate, rule: Optimizer, record: Record, call: Call) -> N
     rule_for = getattr(run, "rule_for", None)
     if rule_for is not None:
         record.rules = [rule_for(leaf, rule) for leaf in range(len(params))]
+    record.unknown = _unknown(run, record.rules)
+    for name in sorted(record.unknown):
+        record.notes.append(
+            f"{candidate.name} is not handed {name}, and draws its own: of the numbers that some {name} lead to, each is "
+            "acceptable, so that neither a bias nor bits that are used twice would be seen"
+        )
     record.seen.append(_kept(call(run.observe, candidate.name)))
-    for step, grads in enumerate(record.inputs.g, 1):
-        _step(run, grads, step, record, lambda action: call(action, candidate.name))
+    for step in range(1, len(record.inputs.g) + 1):
+        _step(run, step, record, lambda action: call(action, candidate.name))
         if record.faults:
             break
     record.notes.extend(getattr(run, "notes", ()))
 
 
-def _step(
-    run: Run, grads: Sequence[np.ndarray], step: int, record: Record, call: Callable[[Callable[[], Any]], Any]
-) -> None:
-    handed = [np.array(g, order="C", copy=True) for g in grads]
+def _unknown(run: Run, rules: Sequence[Optimizer]) -> frozenset[str]:
+    """The random bits that a run does not take."""
+    taken = getattr(run, "taken", None)
+    bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
+    return frozenset() if taken is None else frozenset(bits - set(taken))
+
+
+def _step(run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> None:
+    given = {"gradient": record.inputs.g[step - 1], **_asked_for(record, step)}
+    handed = {
+        n: v if isinstance(v, float) else [np.array(a, order="C", copy=True) for a in v] for n, v in given.items()
+    }
+    grads: Any = handed["gradient"]
+    extras = {n: v for n, v in handed.items() if n != "gradient"}
 
     def step_and_look() -> Observation:
-        run.step(handed)
+        if extras:
+            run.step(grads, extras)
+        else:
+            run.step(grads)
         return _kept(run.observe())  # which may be computed lazily, and is waited for too
 
     seen = call(step_and_look)
     _check_outputs(record.seen[-1], seen, step, record)
-    for leaf, (now, then) in enumerate(zip(handed, grads, strict=True)):
-        if now.tobytes() != np.ascontiguousarray(then).tobytes():
-            name = record.inputs.name(leaf)
-            record.faults.append(Fault("mutated", step, f"the gradient of {name or 'p'} was changed by the step"))
-            break
+    arrays = {n: (v, given[n]) for n, v in handed.items() if not isinstance(v, float)}
+    _check_unchanged(arrays, step, record)
     record.seen.append(seen)
     if step <= PROBED_STEPS and not record.faults:
-        for g in handed:
-            g[...] = np.asarray(-7.0).astype(g.dtype)
+        for now, _ in arrays.values():
+            for array in now:
+                array[...] = np.asarray(7.0).astype(array.dtype)
         if not call(lambda: _same(seen, run.observe())):
             message = "the state or the parameter changed when the caller overwrote the gradient after the step"
             record.faults.append(Fault("aliased", step, message))
+
+
+def _asked_for(record: Record, step: int) -> dict[str, Any]:
+    """The extra inputs of a step that the rules take, numbers as floats."""
+    wanted = {n: extra for rule in record.rules for n, extra in rule.inputs().items()}
+    given = record.inputs.given(step)
+    missing = [n for n in wanted if n not in given]
+    if missing:
+        raise ArgumentError(f"inputs.extras has no {missing[0]!r}, which {record.rules[0]} takes")
+    return {n: float(given[n]) if extra.host else given[n] for n, extra in wanted.items()}
+
+
+def _check_unchanged(
+    arrays: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], step: int, record: Record
+) -> None:
+    for what, (handed, given) in arrays.items():
+        for leaf, (now, then) in enumerate(zip(handed, given, strict=True)):
+            if now.tobytes() != np.ascontiguousarray(then).tobytes():
+                name = record.inputs.name(leaf)
+                record.faults.append(Fault("mutated", step, f"the {what} of {name or 'p'} was changed by the step"))
+                return
 
 
 def _kept(seen: Observation) -> Observation:
@@ -108,7 +148,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
         for slot, value in after.state[leaf].items():
             if slot in slots and not slots[slot].host and not fits(np.shape(value), slots[slot], old.shape):
                 legal = slots[slot].shape(old.shape)
-                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, one number a {slots[slot].level}"
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, {slots[slot].described()}"
                 record.faults.append(Fault("shape", step, message))
 
 

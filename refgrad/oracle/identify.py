@@ -17,7 +17,7 @@ from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.identification import Explanation, Identification
-from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.inputs import Inputs, completed, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.sameness import same
@@ -166,7 +166,7 @@ def _trials(
 
 
 def _driven(subject: Candidate, claim: Optimizer, inputs: Inputs, limit: float) -> Record:
-    record = drive(subject, claim, inputs, limit)
+    record = drive(subject, claim, completed(inputs, claim), limit)
     return joined(record, claim) if claim.scope == "tree" else record
 
 
@@ -316,8 +316,8 @@ def _formula(trial: _Trial, change: Change) -> tuple[str, ...]:
     if not change.mutations:
         return ()
     p = trial.record.inputs.p[0]
-    hosts = {n: 1.0 for n, s in trial.judged.slots().items() if s.host}
-    free = free_values(p.shape, {"t": max(trial.record.steps, 1), **hosts})
+    hosts = dict.fromkeys(trial.judged.hosts(), 1.0)
+    free = free_values(p.shape, {**hosts, "t": float(max(trial.record.steps, 1))})
     rule = trial.judged.replace(**change.rule)
     before = formula.text_lines(NONE.plans(rule, p.ndim, free))
     return tuple(line for line in formula.text_lines(change.plans(rule, p.ndim, free)) if line not in before)

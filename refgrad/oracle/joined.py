@@ -17,7 +17,9 @@ def joined(record: Record, rule: Optimizer) -> Record:
     """The record with its leaves joined in their order; a slot that some leaf does not show is hidden."""
     if len(record.inputs.p) == 1:
         return record
-    inputs = Inputs([_flat(record.inputs.p)], [[_flat(g)] for g in record.inputs.g], ["all"], record.inputs.seed)
+    given = record.inputs
+    extras = [{n: v if isinstance(v, float | int) else [_flat(v)] for n, v in step.items()} for step in given.extras]
+    inputs = Inputs([_flat(given.p)], [[_flat(g)] for g in given.g], ["all"], given.seed, extras)
     seen = [Observation([_flat(o.params)], [_state(o.state, rule)]) for o in record.seen]
     return dataclasses.replace(record, inputs=inputs, rules=record.rules[:1], seen=seen)
 

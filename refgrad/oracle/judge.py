@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes, host, host_error
 from refgrad.arithmetic.enclosure import Branch, Enclosure
-from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.graph import MATRIX, SQUARE, Graph
+from refgrad.arithmetic.matrix_error import JUDGED
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
@@ -47,7 +48,9 @@ class Step:
 def model_for(policy: Policy, dtype: np.dtype) -> Model:
     """The rounding model of a policy for parameters of a dtype."""
     facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
-    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
+    return model if wide == facts.unit_roundoff else replace(model, cancelled=wide)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
@@ -58,9 +61,14 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         graph = step.plan.graph
-        if graph.small or graph.reductions() or step.after["p"].size <= CHUNK:
+        if graph.small or graph.couples() or step.after["p"].size <= CHUNK:
             return judge_outputs(enclosure, step.before, scalars, step.after, policy)
         return _judge_in_chunks(enclosure, step, scalars, policy)
+
+
+def how_matrices(graphs: Iterable[Graph]) -> list[str]:
+    """How the operations on matrices in some graphs are judged, as notes."""
+    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in MATRIX))
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
@@ -82,7 +90,7 @@ def judge_host(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> di
             value, dtype = observed[name]
             truth, error = host.evaluate(expr, names, table)
             error += 3 * dtypes.format_of(dtype).unit_roundoff * abs(truth)
-            status = INSIDE if abs(value - truth) <= error else OUTSIDE
+            status = INSIDE if value == truth or abs(value - truth) <= error else OUTSIDE  # both may be infinite
             found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
     return found
 
@@ -128,12 +136,13 @@ def judge_outputs(
     policy: Policy,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
-    whole = np.broadcast_shapes(*(np.shape(b.value) for b in before.values()))
+    read = [n.attribute for n in enclosure.graph.nodes if n.op == "input" and n.level not in SQUARE]
+    whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
     shape = next((a.shape for n, a in after.items() if n not in enclosure.graph.small), whole)
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model) for n in wide}
+    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
     best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
@@ -150,12 +159,17 @@ def judge_outputs(
     return best, carried
 
 
-def conditioned(values: np.ndarray, dtype: np.dtype, model: Model) -> Bounded:
+def _as_stored(graph: Graph, output: str) -> bool:
+    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    return output in graph.outputs and graph.outputs[output].op == "round"
+
+
+def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
     """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
 
     So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
     """
-    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
         if model.flushes and np.any(np.abs(values) < model.smallest_normal):
             return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
         return exact(values, model)
@@ -169,6 +183,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     error = np.broadcast_to(acceptable.bound(), shape)
     low, high = truth - error, truth + error
     inside = (values >= low) & (values <= high)
+    if acceptable.norm is not None and dtypes.working(dtype) == dtype:
+        inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
     if (
         inside.all()
         and high.max(initial=0.0) < np.inf
@@ -190,6 +206,28 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
     status = np.where(unknown, UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
     return Judged(status, truth, low, high)
+
+
+def _within_norm(
+    norm: np.ndarray,
+    off: np.ndarray,
+    error: np.ndarray,
+    truth: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is inside, and the ends, where elements may be off by a matrix of a known norm besides bounds of their own.
+
+    Where the norm of what their own bounds leave over is larger, those that are off by more than their share are outside.
+    """
+    inside, low, high = known
+    own = np.maximum(error - norm, 0.0)
+    over = np.maximum(np.abs(off) - own, 0.0)
+    axes = tuple(i for i, n in enumerate(norm.shape) if n == 1)
+    total = np.sqrt(np.sum(over * over, axis=axes, keepdims=True))
+    share = norm / np.sqrt(max(1.0, float(np.prod([off.shape[i] for i in axes]))))
+    wrong = (total * (1.0 - off.size * 2.0**-52) > norm) & (over > share)
+    reach = own + share
+    return inside & ~wrong, np.where(wrong, truth - reach, low), np.where(wrong, truth + reach, high)
 
 
 def undecide(judged: Judged, branch: Branch) -> Judged:
@@ -224,4 +262,8 @@ def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounde
         return Bounded(value, error)
     high = np.maximum(value + error, known.value + known.bound())
     low = np.minimum(value - error, known.value - known.bound())
-    return Bounded((high + low) / 2, (high - low) / 2 + np.abs(high) * 2.0**-50)
+    bounded = np.isfinite(low) & np.isfinite(high)  # nothing is known of what is not, but it is not NaN for that
+    return Bounded(
+        np.where(bounded, (high + low) / 2, known.value),
+        np.where(bounded, (high - low) / 2 + np.abs(high) * 2.0**-50, np.inf),
+    )

@@ -8,9 +8,8 @@ is not written as a body on rows has no enclosure: its parts must be those of th
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,20 +17,16 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
-from refgrad.errors import ArgumentError, CandidateError, bad_argument
-from refgrad.oracle import departures as known
-from refgrad.oracle import verdict as v
+from refgrad.candidates.quantizer import Parts, resolve
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.cases import Cases
-from refgrad.oracle.environment import environment
-from refgrad.oracle.errors import Errors, measure
+from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
 from refgrad.oracle.judge import INSIDE, OUTSIDE, Judged, compare, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
 from refgrad.oracle.request import Request
-from refgrad.oracle.trajectory import count, tightness
-from refgrad.oracle.verdict import Count, Counterexample, Fault, Finding, Verdict
-from refgrad.oracle.watch import watched
+from refgrad.oracle.verdict import Finding, Verdict
+from refgrad.oracle.watch import Call
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import free_names, free_values, plan_for
@@ -47,57 +42,17 @@ def judge(request: Request) -> Verdict:
         raise bad_argument("inputs", request.inputs, "refgrad.Cases with x, or None")
     cases = request.inputs or generate(rule, request.dtype, request.seed)
     claim = _Claim(resolve(request.candidate, request.options), rule, request)
-    return _verdict(claim, claim.drive(cases))
+    return claim.verdict(cases)
 
 
-@dataclass
-class _Record:
-    """The candidate's parts of each case, and ``y``, what it makes of them; what it did wrong besides."""
+class _Claim(Claim):
+    mode = MODE
+    counted = False
 
-    cases: Cases
-    seen: list[Parts] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    def start(self, call: Call) -> Callable[[Arrays], Parts]:
+        return lambda arrays: call(functools.partial(self._ask, arrays["x"]), self.subject.name)
 
-
-@dataclass
-class _Outcome:
-    counts: dict[str, Count] = field(default_factory=dict)
-    tightest: dict[str, float] = field(default_factory=dict)
-    errors: dict[str, Errors] = field(default_factory=dict)
-    first: Finding | None = None
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """Who claims to be which rule, and how that is judged."""
-
-    subject: QuantizerCandidate
-    rule: Quantizer
-    request: Request
-
-    def drive(self, cases: Cases) -> _Record:
-        """Hand the candidate every case; what it raises, and a call that takes too long, become faults."""
-        record = _Record(cases)
-        with watched(self.request.time_limit) as call:
-            for number, arrays in enumerate(cases.arrays, 1):
-                try:
-                    record.seen.append(call(functools.partial(self._call, arrays["x"]), self.subject.name))
-                except CandidateFault as fault:
-                    record.faults.append(Fault(fault.kind, number, f"{fault} (on {cases.name(number - 1)!r})"))
-                    break
-                except CandidateError:
-                    raise
-                except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
-                    record.faults.append(Fault("raised", number, f"{type(error).__name__}: {error}"))
-                    break
-        if record.seen and "y" not in record.seen[0]:
-            record.notes.append(f"{self.subject.name} has no way back, which is not judged")
-        if _unjudged(self.rule):
-            record.notes.append(f"{', '.join(_unjudged(self.rule))} are taken as they are: they depend on a search")
-        return record
-
-    def _call(self, x: np.ndarray) -> Parts:
+    def _ask(self, x: np.ndarray) -> Parts:
         given = x.copy()
         parts = self.subject.quantize(self.rule, given)
         if given.tobytes() != x.tobytes():
@@ -110,40 +65,27 @@ class _Claim:
             raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
         return parts
 
-    def judge(self, record: _Record, rule: Quantizer, policy: Policy, measured: bool = False) -> _Outcome:
-        """Every case, part by part."""
-        outcome = _Outcome()
-        for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
-            judged = judge_parts(rule, arrays["x"], seen, policy)
-            for name, (status, values) in judged.items():
-                outcome.counts[name] = outcome.counts.get(name, Count()) + count(status)
-                closest = max(outcome.tightest.get(name, 0.0), tightness(status, values))
-                outcome.tightest[name] = closest
-                if measured:
-                    found = measure(status, values, dtypes.working(arrays["x"].dtype))
-                    outcome.errors[name] = outcome.errors.get(name, Errors()) + found
-                if outcome.first is None and (status.status == OUTSIDE).any():
-                    outcome.first = _finding(record.cases, number, name, status, values)
-        return outcome
+    def notes(self, record: Record) -> list[str]:
+        found = []
+        if record.seen and "y" not in record.seen[0]:
+            found.append(f"{self.subject.name} has no way back, which is not judged")
+        if _unjudged(self.rule):
+            found.append(f"{', '.join(_unjudged(self.rule))} are taken as they are: they depend on a search")
+        return found
 
-    def rejudge(self, record: _Record, changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
-        """The counts with some hyperparameters changed; None where the changed rule has other parts."""
-        rule = self.rule.replace(**changes)
+    def judge_one(self, rule: Quantizer, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
+        return judge_parts(rule, arrays["x"], dict(seen), policy)
+
+    def comparable(self, rule: Quantizer, record: Record) -> bool:
         if rule.parts != self.rule.parts or _unjudged(rule) != _unjudged(self.rule):
-            return None
-        if any(_shapes(rule, a["x"]) != _shapes(self.rule, a["x"]) for a in record.cases.arrays):
-            return None
-        try:
-            return self.judge(record, rule, policy).counts
-        except CandidateFault:
-            return None  # the changed rule has other codes
-
-    def fails(self, x: np.ndarray) -> bool:
-        """Whether something is outside on an array."""
-        try:
-            return self.judge(self.drive(Cases([{"x": x}], [""])), self.rule, self.request.policy).first is not None
-        except ArgumentError:
             return False
+        return all(_shapes(rule, a["x"]) == _shapes(self.rule, a["x"]) for a in record.cases.arrays)
+
+    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
+        return dtypes.working(x.dtype)
+
+    def smallest(self, record: Record, first: Finding) -> Cases:
+        return Cases([{"x": _smallest(self, record.cases.arrays[first.step - 1]["x"])}], [""])
 
 
 def fitting(parts: Parts, rule: Quantizer, x: np.ndarray) -> Parts:
@@ -264,73 +206,14 @@ def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judge
     return Judged(*arranged[:4]), arranged[4]
 
 
-def _finding(cases: Cases, number: int, name: str, judged: Judged, values: np.ndarray) -> Finding:
-    index = tuple(int(i) for i in np.argwhere(judged.status == OUTSIDE)[0])
-    x = cases.arrays[number - 1]["x"]
-    value, truth = float(values[index]), float(judged.truth[index])
-    with np.errstate(all="ignore"):
-        distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtypes.working(x.dtype)))
-    inputs = {"x": float(x[index])} if values.shape == x.shape else {}
-    return Finding(
-        number,
-        name,
-        cases.name(number - 1),
-        index,
-        str(x.dtype),
-        value,
-        truth,
-        float(judged.low[index]),
-        float(judged.high[index]),
-        float(distance) if np.isfinite(distance) else float("inf"),
-        inputs,
-    )
-
-
-def _departures(claim: _Claim, record: _Record) -> tuple[v.Departure, ...]:
-    return known.departures(claim.rule, claim.request.policy, lambda c, p: claim.rejudge(record, c, p))
-
-
-def _verdict(claim: _Claim, record: _Record) -> Verdict:
-    request, policy = claim.request, claim.request.policy
-    try:
-        outcome = claim.judge(record, claim.rule, policy, measured=True)
-    except CandidateFault as fault:
-        record.faults.append(Fault(fault.kind, 1, str(fault)))
-        outcome = _Outcome()
-    wrong = outcome.first is not None
-    judged = sum(c.inside + c.outside for c in outcome.counts.values())
-    least = None
-    if outcome.first is not None and request.shrink:
-        least = _smallest(claim, record.cases.arrays[outcome.first.step - 1]["x"])
-    return Verdict(
-        outcome=v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED,
-        candidate=claim.subject.name,
-        rule=str(claim.rule),
-        policy=policy.changed(),
-        mode=MODE,
-        steps=len(record.seen),
-        dtype=str(record.cases.arrays[0]["x"].dtype),
-        seed=record.cases.seed,
-        counts=outcome.counts,
-        first=outcome.first,
-        faults=tuple(record.faults),
-        departures=_departures(claim, record) if wrong and request.explain else (),
-        counterexample=None if least is None else _counterexample(least),
-        reproduce=_reproduce(claim, record.cases, least),
-        tightest=outcome.tightest,
-        errors=outcome.errors,
-        environment=environment(),
-        notes=tuple(record.notes),
-    )
-
-
 def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
     """A flat array that still fails: halves of it, then what fails with the numbers that scales are made of."""
+    fails = lambda part: claim.fails(Cases([{"x": part}], [""]))  # noqa: E731
     best = x
     while best.size > 1:
         flat = best.reshape(-1)
         half = flat.size // 2
-        smaller = next((part for part in (flat[:half], flat[half:]) if claim.fails(part.copy())), None)
+        smaller = next((part for part in (flat[:half], flat[half:]) if fails(part.copy())), None)
         if smaller is None:
             break
         best = smaller.copy()
@@ -340,24 +223,6 @@ def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
         at = int(np.ravel_multi_index(first.index, best.shape))
         for ends in ((int(np.abs(flat).argmax()),), (int(flat.argmin()), int(flat.argmax()))):
             few = flat[[*ends, at]].copy()
-            if few.size < best.size and claim.fails(few):
+            if few.size < best.size and fails(few):
                 return few
     return best
-
-
-def _counterexample(x: np.ndarray) -> Counterexample:
-    text = tuple(float(value).hex() for value in x.astype(np.float64).ravel()[:64])
-    return Counterexample(str(x.dtype), x.shape, arrays={"x": text})
-
-
-def _reproduce(claim: _Claim, cases: Cases, least: np.ndarray | None) -> str:
-    """A line of Python that gives this verdict again."""
-    name = claim.subject.name
-    target = repr(name.partition("(")[0]) if ":" in name else name
-    given = {"options": claim.request.options, "policy": claim.request.policy.changed()}
-    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    head = f"refgrad.verify({target}, refgrad.quantizers.{claim.rule}"
-    if least is not None and least.size <= 64:
-        numbers = [float(value).hex() for value in least.astype(np.float64).ravel()]
-        return f"{head}, inputs=refgrad.Cases.of({str(least.dtype)!r}, x={numbers!r}){extra})"
-    return f"{head}, dtype={str(cases.arrays[0]['x'].dtype)!r}, seed={cases.seed}{extra})"

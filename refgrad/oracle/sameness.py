@@ -13,6 +13,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.mutants import Mutation
 from refgrad.oracle.mutants.operand import signature
+from refgrad.rule import Extra
 from refgrad.tracing import Plan, free_names, free_values
 
 #: a rule, and what is changed of it
@@ -32,6 +33,8 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int) -> bool:
     ones, others = ones.replace(**one.rule), others.replace(**other.rule)
     if one.policy != other.policy or ones.scalars != others.scalars or ones.slots().keys() != others.slots().keys():
         return False
+    if ones.inputs() != others.inputs():
+        return False
     shape = (3,) * ndim
     random = np.random.Generator(np.random.Philox(5))
     p = _drawn(random, shape)
@@ -43,7 +46,9 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int) -> bool:
     g = _drawn(random, shape)
     for t in range(1, STEPS + 1):
         g = np.where(random.random(shape) < 0.2, g, _drawn(random, shape))
-        free = free_values(shape, {"t": t, **hosts})
+        extras = {n: _extra(e, random, shape) for n, e in ones.inputs().items()}
+        numbers = {n: v.item() for n, v in extras.items() if ones.inputs()[n].host}
+        free = free_values(shape, {"t": t, **hosts, **numbers})
         names = dict(zip(free_names(ones, ndim), free, strict=True))
         a, b = _plan(one, ones, ndim, free), _plan(other, others, ndim, free)
         if a is None or b is None:
@@ -54,7 +59,8 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int) -> bool:
             if signature(a.graph) != signature(b.graph) or ones.numbers() != others.numbers():
                 return False
             continue
-        results = [_results(plan, {**arrays, "g": g}, names) for plan in (a, b)]
+        given = {**arrays, "g": g, **{n: v for n, v in extras.items() if n not in numbers}}
+        results = [_results(plan, given, names) for plan in (a, b)]
         if not _agree(*results):
             return False
         if results[0] is None:
@@ -73,6 +79,13 @@ def distinct(rule: Optimizer, mutations: Iterable[Mutation], ndim: int) -> list[
 def _drawn(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     values = 10.0 ** random.uniform(-12, 3, shape) * random.choice([-1.0, 1.0], shape)
     return np.where(random.random(shape) < 0.1, 0.0, values)
+
+
+def _extra(extra: Extra, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """An extra input of one step: whole numbers of its bits, else numbers of many magnitudes; positive for a number."""
+    if extra.bits:
+        return random.integers(0, 2**extra.bits, shape).astype(np.float64)
+    return abs(_drawn(random, (1,))) if extra.host else _drawn(random, shape)
 
 
 def _equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -103,8 +116,7 @@ def _results(plan: Plan, arrays: Mapping[str, np.ndarray], free: Mapping[str, fl
 def _agree(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
     if a is None or b is None:
         return a is b
-    pairs = [(x, y) for n in a for x, y in zip(np.ravel(a[n]), np.ravel(b[n]), strict=True)]
-    return all(_close(x, y) for x, y in pairs)
+    return all(_close(x, y) for n in a for x, y in np.broadcast(np.asarray(a[n], object), np.asarray(b[n], object)))
 
 
 def _close(x: Any, y: Any) -> bool:

@@ -44,9 +44,8 @@ def small_run(record: Record, again: Callable[[Inputs], Record]) -> Record:
     """The run that hypotheses are tried on: where a rule reduces over tensors, a run of its own on small ones."""
     if len(record.seen) < 2 or not Screen(record, Policy()).couples:
         return record
-    inputs, cut = record.inputs, (slice(0, EDGE),) * 8
-    p = [a[cut[: a.ndim]] for a in inputs.p]
-    return again(Inputs(p, [[a[cut[: a.ndim]] for a in step] for step in inputs.g], inputs.names, inputs.seed))
+    cut = (slice(0, EDGE),) * 8
+    return again(record.inputs.mapped(lambda a: a[cut[: a.ndim]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,8 @@ class Stack:
     after: Mapping[str, np.ndarray]
     #: the host slots that were read before each step
     hosts: Sequence[Mapping[str, float]]
+    #: the extra inputs of each step that are numbers
+    given: Sequence[Mapping[str, float]]
     batch: int
 
     def at(self, steps: tuple[int, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -98,7 +99,7 @@ class Screen:
     def couples(self) -> bool:
         """Whether some rule reduces over a tensor, so that elements cannot be judged apart."""
         return any(rule.scope == "tree" for rule in self.record.rules) or any(
-            bool(plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.reductions())
+            plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.couples()
             for rule, p in zip(self.record.rules, self.record.inputs.p, strict=True)
         )
 
@@ -139,9 +140,9 @@ class Screen:
         slots = [n for n, s in rule.slots().items() if s.host]
         initial = rule.init(np.zeros(1, np.float32)) if slots else {}
         current = {n: float(initial[n]) for n in slots}
-        for t, read in zip(stack.steps, stack.hosts, strict=True):
+        for t, read, given in zip(stack.steps, stack.hosts, stack.given, strict=True):
             current = {n: read.get(n, v) for n, v in current.items()}
-            free = free_values(stack.shape, {"t": t, **current})
+            free = free_values(stack.shape, {"t": t, **current, **given})
             plan = change.plans(rule, stack.ndim, free)
             names = dict(zip(free_names(rule, stack.ndim), free, strict=True))
             found.setdefault(plan, []).append((t, names))
@@ -222,9 +223,13 @@ class Screen:
             for s, shape in zip(stacks, shapes, strict=True)
         ]
         steps = len(self.record.seen)
-        grads = [
-            [s.before["g"][t].reshape(shape) for s, shape in zip(stacks, shapes, strict=True)] for t in range(steps - 1)
-        ]
+
+        def read(name: str, t: int) -> list[np.ndarray]:
+            return [s.before[name][t].reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
+
+        names = [n for n in stacks[0].rule.read_only() if n != "g"]
+        grads = [read("g", t) for t in range(steps - 1)]
+        extras = [{**{n: read(n, t) for n in names}, **stacks[0].given[t]} for t in range(steps - 1)]
         seen = []
         for t in range(steps):
             state: list[dict[str, Any]] = []
@@ -232,7 +237,7 @@ class Screen:
                 slots = {n: a[t - 1].reshape(shape) for n, a in s.after.items() if n != "p"} if t else {}
                 state.append({**slots, **(s.hosts[t] if t < len(s.hosts) else {})})
             seen.append(Observation([column[t] for column in params], state))
-        return Record(Inputs([c[0] for c in params], grads), [s.rule for s in stacks], seen)
+        return Record(Inputs([c[0] for c in params], grads, extras=extras), [s.rule for s in stacks], seen)
 
     def _part_rules(self, change: Change) -> list[Optimizer]:
         return [rule.replace(**change.rule) if change.rule else rule for rule in self._part.rules]
@@ -248,7 +253,7 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
 
 
 def _first(rule: Optimizer) -> dict[str, float]:
-    return {"t": 1.0, **{n: 1.0 for n, s in rule.slots().items() if s.host}}
+    return dict.fromkeys(rule.hosts(), 1.0)
 
 
 def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
@@ -268,6 +273,8 @@ def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Sta
         "p": np.stack([gathered([seen[t - 1].params[i] for i in leaves]) for t in steps]),
         "g": np.stack([gathered([record.inputs.g[t - 1][i] for i in leaves]) for t in steps]),
     }
+    given = [{i: record.inputs.of_leaf(t, i, rule) for i in leaves} for t in steps]
+    before |= {n: np.stack([gathered([at[i][0][n] for i in leaves]) for at in given]) for n in given[0][leaves[0]][0]}
     after = {"p": np.stack([gathered([seen[t].params[i] for i in leaves]) for t in steps])}
     for name, slot in rule.slots().items():
         if slot.host or any(name not in seen[t].state[i] for t in steps for i in leaves):
@@ -279,7 +286,8 @@ def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Sta
     hosts = [
         {n: float(v) for n, v in seen[t - 1].state[leaves[0]].items() if n in slots and slots[n].host} for t in steps
     ]
-    return Stack(rule, p.ndim, p.shape, tuple(steps), before, after, hosts, 2 if whole else 0)
+    numbers = [at[leaves[0]][1] for at in given]
+    return Stack(rule, p.ndim, p.shape, tuple(steps), before, after, hosts, numbers, 2 if whole else 0)
 
 
 def _chosen(size: int, leaf: int, elements: int) -> np.ndarray:

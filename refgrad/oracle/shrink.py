@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,9 +16,10 @@ Fails = Callable[[Inputs], bool]
 def shrink(inputs: Inputs, leaf: int, step: int, index: tuple[int, ...], fails: Fails, seconds: float = 3.0) -> Inputs:
     """Inputs that fail, no larger than those given: greedy, and within a time."""
     deadline = time.monotonic() + seconds
-    best = Inputs([inputs.p[leaf]], [[g[leaf]] for g in inputs.g[: max(step, 1)]], [inputs.name(leaf)])
+    some = inputs.steps(slice(0, max(step, 1)))
+    best = some.mapped(lambda a: a, slice(leaf, leaf + 1))
     if not fails(best):
-        return Inputs(inputs.p, inputs.g[: max(step, 1)], inputs.names)
+        return some
     changed = True
     while changed and time.monotonic() < deadline:
         changed = False
@@ -31,37 +33,39 @@ def shrink(inputs: Inputs, leaf: int, step: int, index: tuple[int, ...], fails: 
 
 
 def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:
-    p, grads = inputs.p[0], [g[0] for g in inputs.g]
+    p = inputs.p[0]
     if p.size > 1:
         if len(index) == p.ndim and all(i < n for i, n in zip(index, p.shape, strict=True)):
-            yield _inputs(p[index].reshape((1,) * p.ndim), [g[index].reshape((1,) * p.ndim) for g in grads])
+            yield inputs.mapped(lambda a: a[index].reshape((1,) * p.ndim).copy())
         for axis, length in enumerate(p.shape):
             if length > 1:
                 for cut in (slice(0, length // 2), slice(length // 2, length)):
                     at = (slice(None),) * axis + (cut,)
-                    yield _inputs(p[at], [g[at] for g in grads])
+                    yield inputs.mapped(lambda a, at=at: a[at].copy())  # type: ignore[misc]
         return
-    for drop in range(len(grads)):
-        if len(grads) > 1:
-            yield _inputs(p, grads[:drop] + grads[drop + 1 :])
-    arrays = [p, *grads]
-    for position, array in enumerate(arrays):
-        for simple in simpler(array):
-            yield _inputs(*_split([*arrays[:position], simple, *arrays[position + 1 :]]))
-
-
-def _split(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    return arrays[0], arrays[1:]
-
-
-def _inputs(p: np.ndarray, grads: list[np.ndarray]) -> Inputs:
-    return Inputs([p.copy()], [[g.copy()] for g in grads], [""])
+    steps = range(len(inputs.g))
+    if len(steps) > 1:
+        for drop in steps:
+            yield inputs.steps([t for t in steps if t != drop])
+    for simple in simpler(p):
+        yield dataclasses.replace(inputs, p=[simple])
+    for t in steps:
+        for simple in simpler(inputs.g[t][0]):
+            yield dataclasses.replace(inputs, g=[*inputs.g[:t], [simple], *inputs.g[t + 1 :]])
+        for name, value in inputs.given(t + 1).items():
+            for simple in simpler(np.asarray(value)):
+                new = float(simple) if isinstance(value, float | int) else [simple[0]]
+                extras = [*inputs.extras[:t], {**inputs.given(t + 1), name: new}, *inputs.extras[t + 1 :]]
+                yield dataclasses.replace(inputs, extras=extras)
 
 
 def simpler(array: np.ndarray) -> Iterator[np.ndarray]:
     """The value as 0, 1 or -1, or with its mantissa cut to 1, 2, 4 or 8 bits; only what is simpler than it is."""
     value = float(array.reshape(-1)[0])
     if value in (0.0, 1.0) or not np.isfinite(value):
+        return
+    if array.dtype.kind == "u":
+        yield from (np.full(array.shape, n, array.dtype) for n in (0, 1))
         return
     mantissa, exponent = np.frexp(value)
     shorter = [float(np.ldexp(np.rint(mantissa * 2.0**bits) / 2.0**bits, exponent)) for bits in (1, 2, 4, 8)]

@@ -60,5 +60,6 @@ def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:
 
 def _cut(arrays: dict[str, np.ndarray], levels: dict[str, str], at: tuple[slice, ...]) -> Cases:
     """Part of every array; of one number a row only the rows are cut, of the tensor's nothing."""
-    parts = {"element": at, "row": at[:1], "tensor": ()}
-    return Cases([{n: a[parts[levels[n]]].copy() for n, a in arrays.items()}], [""])
+    parts = {"element": at, "row": at[:1], "column": (slice(None), *at[1:]), "tensor": ()}
+    # a table has a shape of its own
+    return Cases([{n: a[parts[levels.get(n, "tensor")]].copy() for n, a in arrays.items()}], [""])

@@ -21,6 +21,7 @@ from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
+from refgrad.oracle.judge import how_matrices
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
@@ -28,6 +29,7 @@ from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome, judge_record
 from refgrad.oracle.verdict import Counterexample, Verdict
+from refgrad.tracing import known_plans
 
 #: a smallest failing input of no more elements is written out in the line that reproduces it
 SHOWN = 16
@@ -79,7 +81,8 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     wrong = outcome.first is not None
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
-    departures = _departures(claim, record, request.explain) if wrong and request.explain else ()
+    sought = wrong and request.explain and not record.unknown
+    departures = _departures(claim, record, request.explain) if sought else ()
     counterexample = None
     if wrong and request.shrink and outcome.failing is not None:
         counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
@@ -101,8 +104,14 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         tightest=outcome.tightest,
         errors=outcome.errors,
         environment=environment(),
-        notes=tuple(dict.fromkeys(record.notes)),
+        notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
+
+
+def _how(record: Record) -> list[str]:
+    """How operations on matrices were judged, of all plans that the run took."""
+    pairs = zip(record.rules, record.inputs.p, strict=True)
+    return how_matrices(plan.graph for rule, p in pairs for plan in known_plans(rule, p.ndim))
 
 
 def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Departure, ...]:
@@ -125,7 +134,10 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
 def _counterexample(least: Inputs) -> Counterexample:
     text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
     p = least.p[0]
-    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g))
+    names = list(least.given(1))
+    one = lambda value: value if isinstance(value, float | int) else value[0]  # noqa: E731
+    extras = {n: tuple(text(one(step[n])) for step in least.extras) for n in names}
+    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g), extras=extras)
 
 
 def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
@@ -136,6 +148,14 @@ def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> s
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
     if least is not None and np.prod(least.shape) <= SHOWN:
-        p, *grads = (np.asarray(each, object).reshape(least.shape).tolist() for each in (least.p, *least.g))
-        return f"{head}, inputs=refgrad.Inputs.of({p!r}, {grads!r}, {least.dtype!r}){extra})"
+        return f"{head}, inputs=refgrad.Inputs.of({_written(least, claim.rule)}){extra})"
     return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"
+
+
+def _written(least: Counterexample, rule: Optimizer) -> str:
+    """The arguments of `Inputs.of` that give an input again."""
+    shaped = lambda each: np.asarray(each, object).reshape(least.shape).tolist()  # noqa: E731
+    text = f"{shaped(least.p)!r}, {[shaped(g) for g in least.g]!r}, {least.dtype!r}"
+    for name, extra in rule.inputs().items():
+        text += f", {name}={[e[0] if extra.host else shaped(e) for e in least.extras[name]]!r}"
+    return text

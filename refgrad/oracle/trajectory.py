@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
@@ -113,7 +114,9 @@ class _Leaf:
     def _step(self, t: int) -> Step:
         known = self.state(t - 1)
         p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
-        before = {"p": Bounded(p.astype(np.float64)), "g": Bounded(g.astype(np.float64))}
+        extras, given = self.record.inputs.of_leaf(t, self.index, self.rule)
+        before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
+        before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         hosts: dict[str, float] = {}
         for name, slot in self.slots.items():
             if slot.host:
@@ -124,7 +127,7 @@ class _Leaf:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(p.shape, {"t": t, **hosts})
+        free = free_values(p.shape, {"t": t, **hosts, **given})
         plan = self.plans(self.rule, p.ndim, free)
         self.last_hosts = dict(zip(hosts, plan.host_outputs(*free), strict=True)) if hosts else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].host}
@@ -134,6 +137,21 @@ class _Leaf:
     def hosts_before(self, name: str, t: int) -> float:
         """A host slot that cannot be read follows from the steps alone."""
         return float(self.initial[name]) if t == 1 else self.last_hosts[name]
+
+
+def _any_bits(like: np.ndarray, bits: int) -> Bounded:
+    """All numbers that so many random bits may be."""
+    middle = np.full(like.shape, (2.0**bits - 1) / 2)
+    return Bounded(middle, middle.copy())
+
+
+def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
+    """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
+    levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
+    own = levels.get(name, "")
+    shape = leaf.values(name if own else "p", t).shape
+    alike = {n: b for n, b in before.items() if levels.get(n, "") == own}
+    return {n: float(np.broadcast_to(b.value, shape)[index]) for n, b in alike.items()}
 
 
 def _dtype_of(value: Any) -> np.dtype:
@@ -156,13 +174,9 @@ def tightness(judged: Judged, values: np.ndarray) -> float:
 def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, dtype: np.dtype) -> Finding:
     index = tuple(int(i) for i in np.argwhere(judged.status == judge.OUTSIDE)[0])
     value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
-    inputs = {"t": float(t)}
+    inputs = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
     if step is not None:
-        inputs |= (
-            {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()}
-            if (judged.truth.ndim)
-            else dict(step.free)
-        )
+        inputs |= _at(leaf, name, t, step.before, index) if (judged.truth.ndim) else dict(step.free)
     with np.errstate(all="ignore"):
         distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtype))
     ulps = float(distance) if np.isfinite(distance) else float("inf")

@@ -99,7 +99,8 @@ class Departure:
 class Counterexample:
     """The smallest failing input found, as hex floats.
 
-    Of an optimizer the parameter before the first step and each step's gradient; of other rules ``arrays`` by name.
+    Of an optimizer the parameter before the first step, each step's gradient, and each step's ``extras`` by name; of other
+    rules ``arrays`` by name.
     """
 
     dtype: str
@@ -107,6 +108,7 @@ class Counterexample:
     p: tuple[str, ...] = ()
     g: tuple[tuple[str, ...], ...] = ()
     arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extras: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 class WrongImplementationError(VerdictError):

@@ -22,6 +22,9 @@ JUDGES: Mapping[str, str] = {
     "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
     "quantizer": "refgrad.oracle.quantized",
+    "8-bit optimizer": "refgrad.oracle.eight_bit",
+    "transform": "refgrad.oracle.transformed",
+    "mask-update": "refgrad.oracle.moved",
 }
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said
@@ -33,7 +36,7 @@ def verify(
     rule: Any,
     *,
     steps: int = 10,
-    dtype: Any = "float32",
+    dtype: Any = None,
     seed: int = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
@@ -50,7 +53,7 @@ def verify(
             arrays, a refgrad rule, or a string ``package.module:name`` (see docs/candidates.md).
         rule: the rule that it claims to be, such as ``refgrad.optimizers.AdamW(lr=1e-3)``, or its class.
         steps: how many steps are taken.
-        dtype: the dtype of the parameters.
+        dtype: the dtype of the parameters; by default the one that the rule keeps them in, for most float32.
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
         inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
@@ -74,6 +77,7 @@ def verify(
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
     if not isinstance(rule, Rule) or rule.kind not in JUDGES:
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    dtype = rule.kept_in if dtype is None else dtype
     if not dtypes.is_float(as_dtype(dtype)):
         raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
     request = Request(

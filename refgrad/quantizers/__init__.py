@@ -6,6 +6,7 @@ from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.blockwise import AF4, FP4, NF4, Blockwise
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
+from refgrad.quantizers.eight_bit import EightBit, PercentileClipping, stable_embedding
 from refgrad.quantizers.gguf import (
     IQ4_NL,
     Q2_K,
@@ -26,6 +27,7 @@ from refgrad.quantizers.microscaling import MX, NVFP4
 from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
+from refgrad.quantizers.scaled_floats import ScaledFloat
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 from refgrad.quantizers.transforms import hadamard, smooth_scales
 from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
@@ -65,17 +67,20 @@ __all__ = [
     "BitNetWeights",
     "Blockwise",
     "Cast",
+    "EightBit",
     "KMeans",
     "LogQuantizer",
     "N2UQWeights",
     "OneBit",
     "OptimalCodebook",
+    "PercentileClipping",
     "PowerSGD",
     "ProductQuantizer",
     "Quantized",
     "Quantizer",
     "RandomK",
     "RoundToNearest",
+    "ScaledFloat",
     "SignSGD",
     "TernGrad",
     "TopK",
@@ -84,4 +89,5 @@ __all__ = [
     "hessian",
     "majority_vote",
     "smooth_scales",
+    "stable_embedding",
 ]

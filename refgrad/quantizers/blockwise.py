@@ -10,11 +10,11 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.rounding import check_codes
-from refgrad.arithmetic.steps import TIES, Nearest, step
+from refgrad.arithmetic.steps import TIES, Nearest, OnGrid, step
 from refgrad.quantizers import tables
 from refgrad.quantizers.base import WORTH_COMPILING
 from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.rule import Choice, Citation, Flag, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole
 from refgrad.tracing import literal
 
 Normalize = Annotated[
@@ -35,12 +35,21 @@ class Codebook(RowQuantizer):
     Nested, absmax is kept as ``offset`` (its mean, by the tree of `tree_sum`), ``absmax_of_absmax`` and ``absmax_codes``;
     codes are those of the absmax before that.
     A block of zeros has absmax 0 and the code of zero (0 / 0 is nearest to nothing else). One NaN or infinity in a block
-    makes all of it NaN when it is dequantized. Codes are ranks in the table, unless a rule says otherwise.
+    makes all of it NaN when it is dequantized. Codes are ranks in the table, unless a rule says otherwise. ``least`` is
+    what absmax is at least (torchao's optimizer states: 1e-12).
     """
 
     block_size: BlockSize = 64
     normalize: Normalize = "divide"
     ties: Ties = "lower"
+    search: Annotated[
+        str,
+        Choice(
+            nearest="the nearest value of the table",
+            grid="the nearest value to the nearest of 65536 equal steps from -1 to 1 (bitsandbytes' 8 bits on a CPU)",
+        ),
+    ] = "nearest"
+    least: NonNegative = 0.0
     nested: Annotated[
         bool,
         Flag(
@@ -98,13 +107,16 @@ class Codebook(RowQuantizer):
         """The rule on rows; ``codes`` are the values that codes stand for."""
         x = given["x"]
         absmax = tree_max(np.abs(x), "row")
+        if self.least:
+            absmax = np.maximum(absmax, self.least)
         scaled = x / absmax if self.normalize == "divide" else x * (1 / absmax)
-        codes = step(scaled, self.nearest)
+        codes = step(scaled, self.nearest if self.search == "nearest" else OnGrid(self.table()))
         return {"absmax": absmax, "codes": codes, "y": self.restore({"absmax": absmax, "codes": codes})}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """By a kernel where the array is long enough to be worth one; then absmax nested, if it is."""
-        if x.dtype == np.float32 and x.size >= WORTH_COMPILING:
+        plain = self.search == "nearest" and not self.least
+        if x.dtype == np.float32 and x.size >= WORTH_COMPILING and plain:
             from refgrad.backends import codebook_kernels
 
             absmax, codes = codebook_kernels.encode(x, self.block_size, self._lookup, self.normalize)
@@ -190,6 +202,8 @@ class Blockwise(Codebook):
             bitsandbytes_unsigned="the same without a sign: 100 values differ",
             linear="k / 127 for k from -127 to 127",
             linear_unsigned="k / 255 for k from 0 to 255",
+            dynamic_4bit="the dynamic map of 4 bits in float32 operations (torchao's 4-bit optimizer states)",
+            linear_4bit="k / 16 for k from 1 to 16, without zero (Li et al. 2023, arXiv:2309.01507; torchao)",
         ),
     ] = "dynamic"
 

@@ -81,12 +81,13 @@ def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
     centred = ordered - ordered[len(ordered) // 2]  # sums of squares lose fewer digits around the median
     sums, squares = (np.concatenate([[0.0], np.cumsum(v)]) for v in (centred, centred * centred))
 
-    def spread(start: np.ndarray, end: int) -> np.ndarray:
+    def spread(start: np.ndarray, end: np.ndarray) -> np.ndarray:
         total = sums[end] - sums[start]
         return np.maximum(squares[end] - squares[start] - total * total / (end - start), 0.0)
 
     count = len(ordered)
-    cost = np.asarray([0.0, *(spread(np.asarray([0]), i)[0] for i in range(1, count + 1))])
+    ends = np.arange(1, count + 1)
+    cost = np.concatenate([[0.0], spread(np.zeros(count, np.int64), ends)])
     choices = [np.zeros(count + 1, np.int64)]
     for layer in range(1, clusters):
         cost, chosen = _one_more(cost, spread, layer)
@@ -99,19 +100,28 @@ def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
 
 
 def _one_more(cost: np.ndarray, spread: Callable[..., np.ndarray], layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far."""
+    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far.
+
+    The prefixes in the middle of all intervals of one depth of the halving are looked at together.
+    """
     new, chosen = np.full(len(cost), np.inf), np.zeros(len(cost), np.int64)
-    pending = [(layer + 1, len(cost) - 1, layer, len(cost) - 2)]
-    while pending:
-        low, high, first, last = pending.pop()
-        if low > high:
-            continue
+    low, high = np.asarray([layer + 1]), np.asarray([len(cost) - 1])
+    first, last = np.asarray([layer]), np.asarray([len(cost) - 2])
+    while low.size:
         middle = (low + high) // 2
-        starts = np.arange(first, min(last, middle - 1) + 1)
-        totals = cost[starts] + spread(starts, middle)
-        best = int(np.argmin(totals))
-        new[middle], chosen[middle] = totals[best], starts[best]
-        pending += [(low, middle - 1, first, starts[best]), (middle + 1, high, starts[best], last)]
+        lengths = np.minimum(last, middle - 1) + 1 - first
+        begins = np.cumsum(lengths) - lengths
+        segment = np.repeat(np.arange(len(middle)), lengths)
+        starts = np.arange(len(segment)) - begins[segment] + first[segment]
+        totals = cost[starts] + spread(starts, middle[segment])
+        least = np.minimum.reduceat(totals, begins)
+        places = np.flatnonzero(totals == least[segment])
+        best = starts[places[np.searchsorted(segment[places], np.arange(len(middle)))]]
+        new[middle], chosen[middle] = least, best
+        low, high = np.concatenate([low, middle + 1]), np.concatenate([middle - 1, high])
+        first, last = np.concatenate([first, best]), np.concatenate([best, last])
+        kept = low <= high
+        low, high, first, last = low[kept], high[kept], first[kept], last[kept]
     return new, chosen
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.errors import bad_argument
+from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
-from refgrad.rule import Range, Whole
+from refgrad.quantizers.rows import RowQuantizer
+from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole
 
 #: slots that are never negative: they are kept by the map without a sign
 NONNEGATIVE = frozenset({"v", "v_max", "s", "s_max", "u"})
@@ -24,13 +27,14 @@ NONNEGATIVE = frozenset({"v", "v_max", "s", "s_max", "u"})
 BLOCK_SIZE = 2048
 
 
-@dataclass(frozen=True)
-class EightBit:
+class EightBit(Rule):
     """An update rule whose state slots are quantized between steps, by blocks, to 8 bits.
 
     A step dequantizes the slots, takes the rule's own step in the working dtype, and quantizes the new slots. The new
     parameter comes of the slots before they are quantized again, as in the paper. A parameter of fewer elements than
-    ``min_8bit_size`` keeps its slots as they are. Numbers that a rule keeps on the host stay numbers.
+    ``min_8bit_size`` keeps its slots as they are, in the working dtype, and so do slots that are not one number an element.
+    ``signed`` and ``unsigned`` quantize the slots that may be negative and those that may not; any quantizer of rows will do,
+    of fewer bits as well. Source: Dettmers et al. 2022, arXiv:2110.02861, 2.
 
     >>> import numpy as np
     >>> from refgrad.optimizers import Adam
@@ -40,23 +44,68 @@ class EightBit:
     (dtype('uint8'), array([-0.1, -0.1, -0.1, -0.1]))
     """
 
-    rule: Optimizer
-    signed: Blockwise = field(default_factory=lambda: Blockwise(block_size=BLOCK_SIZE))
-    unsigned: Blockwise = field(default_factory=lambda: Blockwise(map="dynamic_unsigned", block_size=BLOCK_SIZE))
-    min_8bit_size: int = 4096
+    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)
+    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)
+    unsigned: Annotated[RowQuantizer, Nested()] = field(
+        default=Blockwise(map="dynamic_unsigned", block_size=BLOCK_SIZE), kw_only=False
+    )
+    min_8bit_size: Annotated[int, Whole(0)] = field(default=4096, kw_only=False)
+    tails: Annotated[
+        str,
+        Choice(
+            short="the last block of a parameter may be short (the paper, bitsandbytes)",
+            unquantized="a parameter whose size is no multiple of the block keeps its slots as they are (torchao)",
+        ),
+    ] = "short"
+
+    kind = "8-bit optimizer"
+    citation = Citation(
+        "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
+    )
+    left_open = (
+        "which slots are never negative; whether the step comes of the state before or after it is quantized again: before; "
+        "the size below which a parameter keeps its state: 4096, of bitsandbytes"
+    )
+
+    @classmethod
+    def legal(cls) -> dict[str, Any]:
+        """Each hyperparameter's legal values; the precision of host scalars is that of the update rule."""
+        return {name: legal for name, legal in super().legal().items() if name != "scalars"}
 
     def __post_init__(self) -> None:
-        Whole(0).check("EightBit.min_8bit_size", self.min_8bit_size)
+        super().__post_init__()
         if not isinstance(self.rule, Optimizer):
             raise bad_argument("EightBit.rule", self.rule, "an update rule, such as refgrad.optimizers.Adam()")
+        if self.rule.scope == "tree":
+            raise bad_argument("EightBit.rule", str(self.rule), "an update rule that steps each parameter by itself")
+        for name in ("signed", "unsigned"):
+            if not isinstance(getattr(self, name), RowQuantizer):
+                raise bad_argument(f"EightBit.{name}", getattr(self, name), "a quantizer of rows, such as Blockwise()")
 
-    def quantizer(self, slot: str) -> Blockwise:
+    def quantizer(self, slot: str) -> RowQuantizer:
         """The quantizer of a slot."""
         return self.unsigned if slot in NONNEGATIVE else self.signed
 
+    def quantized_slots(self, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The slots that are quantized of a parameter of a shape."""
+        size = int(np.prod(shape))
+        if size < self.min_8bit_size:
+            return ()
+        slots = (n for n, slot in self.rule.slots().items() if not slot.host and slot.level == "element")
+        if self.tails == "short":
+            return tuple(slots)
+        return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)
+
     def init(self, p: np.ndarray) -> dict[str, Any]:
-        """The state before the first step of one parameter."""
-        return self._kept(p, self.rule.init(p))
+        """The state before the first step of one parameter; the scales of a slot of zeros are zero."""
+        p = as_array(p, "p")
+        state = self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
+        for name, slot in self.rule.slots().items():
+            kept = state[name]
+            if isinstance(kept, Quantized) and slot.fill == 0.0:
+                parts = {n: a if n == "codes" else np.zeros_like(a) for n, a in kept.arrays.items()}
+                state[name] = Quantized(parts, kept.shape, kept.dtype)
+        return state
 
     def step(self, p: np.ndarray, g: np.ndarray, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """One step of one parameter; nothing that is handed in is changed."""
@@ -71,10 +120,14 @@ class EightBit:
         }
 
     def _kept(self, p: np.ndarray, state: Mapping[str, Any]) -> dict[str, Any]:
-        if p.size < self.min_8bit_size:
-            return dict(state)
-        slots = {n for n, slot in self.rule.slots().items() if not slot.host}
+        slots = self.quantized_slots(p.shape)
         return {n: self.quantizer(n).quantize(value) if n in slots else value for n, value in state.items()}
+
+
+START = Choice(
+    grows="the first norms are compared with themselves alone",
+    zeros="the history begins as zeros: no gradient passes before most of it is filled (bitsandbytes)",
+)
 
 
 @dataclass(frozen=True)
@@ -82,18 +135,25 @@ class PercentileClipping:
     """Gradients scaled down to a percentile of the norms of the last 100, this one among them.
 
     The percentile is an order statistic: of n norms in order, that with index ``floor(n * percentile / 100)``, counted
-    from 0, or the last. The history is a tuple that the caller keeps.
+    from 0, or the last. The history is a tuple that the caller keeps. The paper does not have it; bitsandbytes had, until
+    it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself).
     """
 
     percentile: float = 5.0
     length: int = 100
+    #: "grows": the first norms are compared with themselves; "zeros" (bitsandbytes): the history begins as ``length``
+    #: zeros, so that gradients are scaled to zero until fewer zeros are left than lie below the percentile
+    start: str = "grows"
 
     def __post_init__(self) -> None:
         Range(0.0, 100.0, False, False).check("PercentileClipping.percentile", self.percentile)
         Whole(1).check("PercentileClipping.length", self.length)
+        START.check("PercentileClipping.start", self.start)
 
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
         """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
+        if self.start == "zeros" and not history:
+            history = (0.0,) * self.length
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
         history = (*history, norm)[-self.length :]
         limit = sorted(history)[min(int(len(history) * self.percentile / 100), len(history) - 1)]

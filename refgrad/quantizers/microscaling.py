@@ -132,6 +132,10 @@ class NVFP4(RowQuantizer):
         """The scales and the codes."""
         return ("tensor_scale", "scale", "codes") if self.levels == "two" else ("scale", "codes")
 
+    def gives(self) -> dict[str, str]:
+        """The tensor's scale is one number."""
+        return super().gives() | ({"tensor_scale": "tensor"} if self.levels == "two" else {})
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
         return Layout.last_axis(shape, self.block_size)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.tracing import literal
 
 
@@ -123,11 +123,24 @@ class RowQuantizer(Quantizer):
         """What the body is handed: the rows of an array, and what is known of each besides."""
         return {"x": layout.cut(x)}
 
+    def gives(self) -> dict[str, str]:
+        """Scales, which are one a row unless a rule says otherwise."""
+        return {part: "row" for part in self.body_parts() if part != "codes"}
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The body run on the rows."""
         layout = self.layout(x.shape)
-        results = literal(self, self.given(x, layout), {})
+        results = self.run(self.given(x, layout))
         return {part: self.stored(part, results[part], layout) for part in self.parts}
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The values of the body's parts on rows: by kernels where the rows are long enough to be worth them."""
+        rows = given["x"]
+        if rows.size < WORTH_COMPILING or rows.dtype.itemsize < 4:
+            return literal(self, given, {})
+        from refgrad.backends import row_kernels
+
+        return row_kernels.run(self, given) or literal(self, given, {})
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run on the rows."""

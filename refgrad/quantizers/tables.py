@@ -141,4 +141,6 @@ MAPS: dict[str, Callable[[], Values]] = {
     "bitsandbytes_unsigned": lambda: dynamic_float32(False),
     "linear": lambda: linear(True),
     "linear_unsigned": lambda: linear(False),
+    "dynamic_4bit": lambda: dynamic_float32(True, 4),
+    "linear_4bit": lambda: tuple(k / 16 for k in range(1, 17)),
 }

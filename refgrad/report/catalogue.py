@@ -29,6 +29,8 @@ def page(rule: Rule, step: int) -> str:
     if isinstance(rule, Optimizer):
         parts.append((f"Update at step {step}", update(rule, step)))
         parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
+        if rule.inputs():
+            parts.append(("Extra inputs", _columns([(n, extra.facts.sentence) for n, extra in rule.inputs().items()])))
     if isinstance(rule, Estimator):
         parts.append(("Value and gradients", update(rule, step)))
         parts.append(("Parameters", _columns(_parameters(rule)) or ["none"]))
@@ -74,7 +76,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _slot(slot: Slot) -> str:
-    shape = "an array like the parameter" if slot.level == "element" else f"one number a {slot.level}"
+    shape = "an array like the parameter" if slot.level == "element" else slot.described()
     fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
     return f"{'one float64 number a parameter' if slot.host else shape}, {fill} at first"
 

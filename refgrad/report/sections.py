@@ -142,7 +142,8 @@ def _counterexample(verdict: Verdict) -> Iterator[Section]:
     pairs += [(name, _hexes(values)) for name, values in smallest.arrays.items()]
     pairs += [("p", _hexes(smallest.p))] if smallest.p else []
     steps = len(smallest.g)
-    pairs += [(f"g, step {i}" if steps > 1 else "g", _hexes(g)) for i, g in enumerate(smallest.g, 1)]
+    for name, each in {"g": smallest.g, **smallest.extras}.items():
+        pairs += [(f"{name}, step {i}" if steps > 1 else name, _hexes(values)) for i, values in enumerate(each, 1)]
     yield Section("Smallest input that fails", pairs=tuple(pairs))
 
 

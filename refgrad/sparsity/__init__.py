@@ -3,7 +3,7 @@
 from refgrad.sparsity import allocation, compressed, permutation, schedules
 from refgrad.sparsity.activations import RIA, Wanda, WandaNOfM
 from refgrad.sparsity.asp import ASP
-from refgrad.sparsity.dynamic import ACDC, SET, LotteryTicket, RigL, TopKAST
+from refgrad.sparsity.dynamic import ACDC, SET, LotteryTicket, RigL
 from refgrad.sparsity.learned import STR, ContinuousSparsification, HardConcrete, Powerpropagation
 from refgrad.sparsity.magnitude import (
     Block,
@@ -18,6 +18,7 @@ from refgrad.sparsity.n_of_m import SRSTE, NOfM
 from refgrad.sparsity.progressive import MDGF, SDGF
 from refgrad.sparsity.second_order import OBD, OBS, SparseGPT, WoodFisher
 from refgrad.sparsity.sensitivity import FORCE, SNIP, GraSP, Movement, SoftMovement, SynFlow
+from refgrad.sparsity.training import MDGFGradient, MovementGradient, SRSTEGradient, TopKAST
 from refgrad.sparsity.transposable import Transposable
 
 __all__ = [
@@ -40,14 +41,17 @@ __all__ = [
     "L1Filters",
     "L2Filters",
     "LotteryTicket",
+    "MDGFGradient",
     "Magnitude",
     "Movement",
+    "MovementGradient",
     "NOfM",
     "NetworkSlimming",
     "NormalizedMagnitude",
     "Powerpropagation",
     "RandomMask",
     "RigL",
+    "SRSTEGradient",
     "SoftMovement",
     "SparseGPT",
     "SynFlow",

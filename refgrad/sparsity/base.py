@@ -148,6 +148,18 @@ class Unstructured(Mask):
         return [self.spread(c.reshape(s.shape), np.shape(w)) for c, s, w in zip(pieces, scores, ws, strict=True)]
 
 
+class Together(Unstructured):
+    """An unstructured mask whose paper ranks all layers of a network together."""
+
+    granularity: Annotated[
+        str,
+        Choice(
+            tensor="one ranking a tensor (layerwise)",
+            together="one ranking over all tensors that are handed to `masks` (global, the paper)",
+        ),
+    ] = "together"
+
+
 class Structured(Unstructured):
     """Keeps whole slices along an axis, such as the filters of a convolution."""
 

@@ -6,14 +6,18 @@ Masks are booleans; whatever is random (noise, uniform numbers) is handed in.
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, Fraction, NonNegative, Rule, Whole
+from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole
 from refgrad.sparsity import counts
+from refgrad.sparsity.magnitude import Magnitude
 from refgrad.sparsity.selection import Order, keys, top_k
+
+Arrays = Mapping[str, np.ndarray]
 
 
 class Moved(NamedTuple):
@@ -23,28 +27,72 @@ class Moved(NamedTuple):
     grown: np.ndarray
 
 
-class Dynamic(Rule):
-    """A rule that replaces part of a mask's connections by others, so that their number stays."""
+class MaskUpdate(Rule):
+    """A rule that makes the next mask from the present one.
+
+    A subclass writes `after`, the next mask, and `weights`, what the weights are under it. Where entries are equal either may go:
+    those that ``prefer`` says go ahead of others.
+    """
 
     kind = "mask-update"
     primary = "w"
+    #: the arrays that it takes besides ``w`` and ``mask``: "signed", or "uniform"
+    inputs: ClassVar[Mapping[str, str]] = {}
+    #: whether it looks at the step, or the epoch, ``t``
+    timed: ClassVar[bool] = False
 
     ties: Order = "low"
 
-    def drop(self, w: np.ndarray, mask: np.ndarray, k: int) -> np.ndarray:
-        """The mask without its ``k`` connections of the smallest magnitude."""
+    def takes(self) -> dict[str, str]:
+        """``w``, ``mask`` and the rest."""
+        return dict.fromkeys(("w", "mask", *self.inputs), "element")
+
+    def steps(self) -> list[int]:
+        """Steps at which the rule does what it may do."""
+        return [0]
+
+    def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The next mask, as booleans."""
+        raise NotImplementedError
+
+    def weights(self, given: Arrays, mask: np.ndarray, t: int) -> np.ndarray:
+        """The weights that training goes on with, under the next mask."""
+        return np.where(mask, given["w"], np.zeros_like(given["w"]))
+
+
+class Dynamic(MaskUpdate):
+    """A rule that replaces part of a mask's connections by others, so that their number stays."""
+
+    def drop(self, w: np.ndarray, mask: np.ndarray, k: int, *then: np.ndarray) -> np.ndarray:
+        """The mask without its ``k`` connections of the smallest magnitude; ``then`` as in `best`."""
         active = int(np.count_nonzero(mask))
         if not 0 <= k <= active:
             raise bad_argument("k", k, f"a whole number from 0 to the {active} connections that there are")
-        return best(np.abs(w), mask, active - k, self.ties)
+        return best(np.abs(w), mask, active - k, self.ties, *then)
+
+    def weights(self, given: Arrays, mask: np.ndarray, t: int) -> np.ndarray:
+        """Connections that are new start at zero."""
+        return np.where(mask & given["mask"], given["w"], np.zeros_like(given["w"]))
 
 
-def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low") -> np.ndarray:
-    """The ``k`` entries with the largest scores among some; all of these if there are fewer."""
+def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low", *then: np.ndarray) -> np.ndarray:
+    """The ``k`` entries with the largest scores among some; all of these if there are fewer.
+
+    Equal scores go by the arrays ``then``, largest first, and at last by their index.
+    """
     facts = np.iinfo(np.dtype(f"i{scores.dtype.itemsize}"))
     ranked = np.maximum(keys(scores), facts.min + 1)
-    ranked = np.where(among, ranked, facts.min).reshape(1, -1)
-    return (top_k(ranked, min(k, int(np.count_nonzero(among))), ties).reshape(scores.shape)) & among
+    ranked = np.where(among, ranked, facts.min)
+    k = min(max(k, 0), int(np.count_nonzero(among)))
+    if not then:
+        return top_k(ranked.reshape(1, -1), k, ties).reshape(scores.shape) & among
+    index = np.arange(scores.size)
+    order = np.lexsort(
+        (index if ties == "low" else -index, *(~keys(a * 1.0).ravel() for a in then[::-1]), ~ranked.ravel())
+    )
+    chosen = np.zeros(scores.size, bool)
+    chosen[order[:k]] = True
+    return chosen.reshape(scores.shape) & among
 
 
 class RigL(Dynamic):
@@ -75,6 +123,9 @@ class RigL(Dynamic):
         ),
     ] = "dropped_too"
 
+    inputs = {"g": "signed"}
+    timed = True
+
     citation = Citation(
         "Evci et al. 2020", "Rigging the Lottery: Making All Tickets Winners", "arXiv:1911.11134, Algorithm 1"
     )
@@ -91,16 +142,29 @@ class RigL(Dynamic):
         """Whether connections move at step ``t``; there is no step of the weights then."""
         return t % self.every == 0 and 0 < t <= self.end
 
-    def grow(self, g: np.ndarray, kept: np.ndarray, before: np.ndarray, k: int) -> np.ndarray:
+    def grow(self, g: np.ndarray, kept: np.ndarray, before: np.ndarray, k: int, *then: np.ndarray) -> np.ndarray:
         """The ``k`` connections with the largest |g| that may grow, given what was kept and what there was before."""
-        return best(np.abs(g), ~(kept if self.candidates == "dropped_too" else before), k, self.ties)
+        return best(np.abs(g), ~(kept if self.candidates == "dropped_too" else before), k, self.ties, *then)
 
-    def update(self, w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int) -> Moved:
+    def update(self, w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int, prefer: np.ndarray | None = None) -> Moved:
         """The mask after the update of step ``t``, and which connections are new: these start at zero."""
         k = int(counts.rounded(self.fraction(t) * np.count_nonzero(mask), "floor"))
-        kept = self.drop(w, mask, k)
-        after = kept | self.grow(g, kept, mask, k)
+        # of equal weights that are preferred those with the largest gradients are dropped, since they may grow again
+        kept = self.drop(w, mask, k, *(() if prefer is None else (prefer, -np.abs(g))))
+        after = kept | self.grow(g, kept, mask, k, *(() if prefer is None else (prefer,)))
         return Moved(after, after & ~mask)
+
+    def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The mask as it is between updates."""
+        if not self.is_update(t):
+            return given["mask"]
+        return self.update(given["w"], given["g"], given["mask"], t, prefer).mask
+
+    def steps(self) -> list[int]:
+        """Updates early and late, a step between two, and the time after the last."""
+        updates = self.end // self.every
+        moving = [self.every * max(round(updates * share), 1) for share in (0.0, 0.25, 1.0)]
+        return [*moving, self.every + 1, self.end + self.every]
 
 
 class SET(Dynamic):
@@ -120,84 +184,50 @@ class SET(Dynamic):
         ),
     ] = "separate"
 
+    inputs = {"u": "uniform"}
+
     citation = Citation(
         "Mocanu et al. 2018", "Scalable training of artificial neural networks", "arXiv:1707.04780, Algorithm 2"
     )
 
-    def remaining(self, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def remaining(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
         """The mask without what is dropped; a weight of zero counts as positive."""
         if self.tails == "together":
-            return self.drop(w, mask, self._share(mask))
-        positive, negative = mask & ~(w < 0), mask & (w < 0)
-        return self.drop(w, positive, self._share(positive)) | self.drop(w, negative, self._share(negative))
+            return self.drop(w, mask, self._share(mask), *then)
+        tails = (mask & ~(w < 0), mask & (w < 0))
+        positive, negative = (self.drop(w, tail, self._share(tail), *then) for tail in tails)
+        return positive | negative
 
     def _share(self, mask: np.ndarray) -> int:
         return counts.rounded(self.zeta * np.count_nonzero(mask), "floor")
 
-    def update(self, w: np.ndarray, mask: np.ndarray, u: np.ndarray) -> Moved:
+    def update(self, w: np.ndarray, mask: np.ndarray, u: np.ndarray, prefer: np.ndarray | None = None) -> Moved:
         """The mask after an update; ``u`` are uniform numbers like ``w``, and just dropped connections do not grow."""
-        kept = self.remaining(w, mask)
-        after = kept | best(u, ~mask, int(np.count_nonzero(mask & ~kept)), self.ties)
+        then = () if prefer is None else (prefer,)
+        kept = self.remaining(w, mask, *then)
+        after = kept | best(u, ~mask, int(np.count_nonzero(mask & ~kept)), self.ties, *then)
         return Moved(after, after & ~mask)
 
-
-class TopKAST(Rule):
-    """Top-KAST: the forward pass uses the largest weights, the backward pass updates some more.
-
-    A holds the share ``forward_density`` of the largest magnitudes, B (which holds A) the share ``backward_density``. Forward:
-    w on A. Backward: g on B. The penalty's gradient is w on A, w / forward_density on B without A, zero elsewhere.
-    Source: Jayakumar et al. 2020, arXiv:2106.03517, sections 2.1 and 2.3 (the penalty read as there recalled; see the docs).
-    """
-
-    kind = "mask-update"
-    primary = "w"
-    forward_density: Fraction = 0.1
-    backward_density: Fraction = 0.2
-    rounding: counts.Rounding = "half_even"
-    ties: Order = "low"
-
-    citation = Citation(
-        "Jayakumar et al. 2020", "Top-KAST: Top-K Always Sparse Training", "arXiv:2106.03517, section 2"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.backward_density < self.forward_density:
-            low = self.forward_density
-            raise bad_argument("TopKAST.backward_density", self.backward_density, f"no less than forward_density={low}")
-
-    def masks(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A and B."""
-        everywhere = np.ones(w.shape, bool)
-        sizes = (counts.rounded(d * w.size, self.rounding) for d in (self.forward_density, self.backward_density))
-        forward, backward = (best(np.abs(w), everywhere, k, self.ties) for k in sizes)
-        return forward, backward
-
-    def forward(self, w: np.ndarray) -> np.ndarray:
-        """The weights that the layer computes with."""
-        return np.where(self.masks(w)[0], w, np.zeros_like(w))
-
-    def backward(self, w: np.ndarray, g: np.ndarray, strength: float = 0.0) -> np.ndarray:
-        """The gradient of the weights, with ``strength`` times the penalty's."""
-        forward, backward = self.masks(w)
-        penalty = np.where(forward, w, np.where(backward, w / w.dtype.type(self.forward_density), np.zeros_like(w)))
-        return np.where(backward, g, np.zeros_like(g)) + g.dtype.type(strength) * penalty
+    def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The mask after an update."""
+        return self.update(given["w"], given["mask"], given["u"], prefer).mask
 
 
-class ACDC(Rule):
+class ACDC(MaskUpdate):
     """AC/DC: dense and sparse phases take turns; in a sparse phase the mask stands still, and what it prunes is zero.
 
     Dense for ``warmup`` epochs, then sparse and dense phases of ``phase`` epochs each; dense from ``decompress`` on, sparse from
-    ``final`` to the end. The mask of a sparse phase is that of `Magnitude` over all layers at its first epoch.
+    ``final`` to the end. The mask of a sparse phase is that of ``pattern`` at its first epoch, over all layers.
     Source: Peste et al. 2021, arXiv:2106.12379, section 3, with the schedule of its ResNet-50 runs as defaults.
     """
 
-    kind = "mask-update"
-    primary = "w"
+    pattern: Annotated[Any, Nested()] = Magnitude(sparsity=0.9, granularity="together")
     warmup: Annotated[int, Whole(0)] = 10
     phase: Annotated[int, Whole(1)] = 5
     decompress: Annotated[int, Whole(0)] = 75
     final: Annotated[int, Whole(0)] = 85
+
+    timed = True
 
     citation = Citation(
         "Peste et al. 2021", "AC/DC: Alternating Compressed/DeCompressed Training", "arXiv:2106.12379, section 3"
@@ -211,12 +241,24 @@ class ACDC(Rule):
             return False
         return (epoch - self.warmup) // self.phase % 2 == 0
 
+    def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The mask of epoch ``t``: all of the weights in a dense phase."""
+        if not self.is_sparse(t):
+            return np.ones_like(given["mask"])
+        if not self.is_mask_epoch(t):
+            return given["mask"]
+        return self.pattern.spread(self.pattern.select(self.pattern.score(given["w"]), prefer), given["w"].shape)
+
+    def steps(self) -> list[int]:
+        """An epoch of each phase, and the first of some."""
+        return [0, self.warmup, self.warmup + self.phase, self.warmup + 2 * self.phase, self.final, self.final + 1]
+
     def is_mask_epoch(self, epoch: int) -> bool:
         """Whether a mask is made at the beginning of an epoch."""
         return self.is_sparse(epoch) and not (epoch > 0 and self.is_sparse(epoch - 1))
 
 
-class LotteryTicket(Rule):
+class LotteryTicket(MaskUpdate):
     """Iterative magnitude pruning with rewinding: train, prune a share of what is left, and go back to earlier weights.
 
     After each round the share ``rate`` of the remaining weights of smallest magnitude is pruned, and the rest takes its value
@@ -224,18 +266,24 @@ class LotteryTicket(Rule):
     k: Frankle et al. 2020, arXiv:1903.01611.
     """
 
-    kind = "mask-update"
-    primary = "w"
     rate: Fraction = 0.2
     rounding: counts.Rounding = "half_even"
-    ties: Order = "low"
+    inputs = {"early": "signed"}
 
     citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
 
-    def next_mask(self, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The mask of the next round, from the trained weights."""
+    def next_mask(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
+        """The mask of the next round, from the trained weights; ``then`` as in `best`."""
         left = int(np.count_nonzero(mask))
-        return best(np.abs(w), mask, left - counts.rounded(self.rate * left, self.rounding), self.ties)
+        return best(np.abs(w), mask, left - counts.rounded(self.rate * left, self.rounding), self.ties, *then)
+
+    def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
+        """The mask of the next round."""
+        return self.next_mask(given["w"], given["mask"], *(() if prefer is None else (prefer,)))
+
+    def weights(self, given: Arrays, mask: np.ndarray, t: int) -> np.ndarray:
+        """The early weights under the mask."""
+        return self.rewind(given["early"], mask)
 
     @staticmethod
     def rewind(early: np.ndarray, mask: np.ndarray) -> np.ndarray:

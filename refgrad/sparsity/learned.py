@@ -1,14 +1,17 @@
-"""Sparsity that is learned with the weights: reparametrizations with their gradients."""
+"""Sparsity that is learned with the weights: estimators from trained parameters to the weights of a layer."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.arithmetic.primitives import exp, log, power, tree_sum
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, Positive, Range, Real, Rule
+from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.estimators.policies import Edge, passes
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Real
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -23,37 +26,43 @@ def sigmoid_slope(x: np.ndarray) -> np.ndarray:
     return sigmoid(x) * sigmoid(-np.asarray(x))
 
 
-class Parametrization(Rule):
-    """A function from trained parameters to the weights that a layer computes with, and its gradient. In float64."""
-
-    kind = "parametrization"
-    primary = "w"
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x)) in any arithmetic."""
+    return 1 / (1 + exp(-x))
 
 
-class STR(Parametrization):
+def logistic_slope(x: Any) -> Any:
+    """The derivative of `logistic`, e/(1 + e)^2 with e = exp(-|x|), which neither overflows nor cancels."""
+    e = exp(-np.abs(x))
+    return e / ((1 + e) * (1 + e))
+
+
+class STR(Estimator):
     """Soft threshold reparametrization: weights shrink towards zero by a learned amount.
 
     Forward: S(w, s) = sign(w) max(|w| - sigmoid(s), 0), one ``s`` a layer. Backward: dw = g 1{|w| > sigmoid(s)},
-    ds = -sigmoid'(s) sum g sign(w) 1{|w| > sigmoid(s)}. Where |w| equals the threshold both are zero; the sign of zero is zero.
+    ds = -sigmoid'(s) sum g sign(w) 1{|w| > sigmoid(s)}. Where |w| equals the threshold
+    both are zero unless ``edge`` says otherwise; the sign of zero is zero.
     Source: Kusupati et al. 2020, arXiv:2002.03231, equations 3 and 4.
     """
+
+    edge: Edge = "exclusive"
 
     citation = Citation(
         "Kusupati et al. 2020", "Soft Threshold Weight Reparameterization", "arXiv:2002.03231, equations 3 and 4"
     )
+    parameters = Parameters(s=Parameter("tensor"))
 
-    def forward(self, w: np.ndarray, s: float) -> np.ndarray:
-        """The weights that the layer computes with."""
-        return np.sign(w) * np.maximum(np.abs(w) - sigmoid(np.asarray(s)), 0.0)
+    def forward(self, x: Any, s: Any) -> Any:  # type: ignore[override]
+        return np.sign(x) * np.maximum(np.abs(x) - logistic(s), 0.0)
 
-    def backward(self, w: np.ndarray, s: float, g: np.ndarray) -> tuple[np.ndarray, float]:
-        """The gradients of ``w`` and of ``s``."""
-        gate = float(sigmoid(np.asarray(s)))
-        alive = np.abs(w) > gate
-        return np.where(alive, g, 0.0), -float(sigmoid_slope(np.asarray(s))) * float(np.sum(g * np.sign(w) * alive))
+    def backward(self, cotangent: Any, x: Any, s: Any) -> Any:  # type: ignore[override]
+        size, threshold = np.abs(x), logistic(s)
+        x_grad = passes(cotangent, size >= threshold if self.edge == "inclusive" else size > threshold)
+        return x_grad, -logistic_slope(s) * tree_sum(x_grad * np.sign(x))
 
 
-class Powerpropagation(Parametrization):
+class Powerpropagation(Estimator):
     """Powerpropagation: weights that are small learn slowly, so that they stay small.
 
     Forward: w = sign(theta) |theta|^alpha. Backward: dtheta = alpha |theta|^(alpha - 1) dw, at zero too: 0 for alpha > 1, dw for
@@ -67,20 +76,20 @@ class Powerpropagation(Parametrization):
         "Schwarz et al. 2021", "Powerpropagation: A sparsity inducing weight reparameterisation", "arXiv:2110.00296"
     )
 
-    def forward(self, theta: np.ndarray) -> np.ndarray:
-        """The weights that the layer computes with."""
-        return np.sign(theta) * np.abs(theta) ** self.alpha
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        return np.sign(x) * power(np.abs(x), self.alpha)
 
-    def backward(self, theta: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """The gradient of theta."""
-        return self.alpha * np.abs(theta) ** (self.alpha - 1.0) * g
+    def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
+        if self.alpha == 1:
+            return cotangent
+        return self.alpha * power(np.abs(x), self.alpha - 1) * cotangent
 
     def initial(self, w: np.ndarray) -> np.ndarray:
         """The theta that gives initial weights: sign(w) |w|^(1 / alpha)."""
         return np.sign(w) * np.abs(w) ** (1.0 / self.alpha)
 
 
-class ContinuousSparsification(Parametrization):
+class ContinuousSparsification(Estimator):
     """Continuous sparsification: a sigmoid gate that hardens as its temperature rises.
 
     Gate: sigmoid(beta s), beta = final^(epoch / (epochs - 1)); weights w gate / sigmoid(s0). Penalty: strength times the sum of
@@ -90,6 +99,7 @@ class ContinuousSparsification(Parametrization):
 
     final: Annotated[float, Range(1.0, open_low=False)] = 200.0
     initial: Real = 0.0
+    strength: NonNegative = 0.0
     reset: Annotated[
         str,
         Choice(
@@ -101,6 +111,7 @@ class ContinuousSparsification(Parametrization):
     citation = Citation(
         "Savarese et al. 2020", "Winning the Lottery with Continuous Sparsification", "arXiv:1912.04427, section 3"
     )
+    parameters = Parameters(s=Parameter("element"), beta=Parameter("tensor", learned=False, legal=Range(0.0)))
 
     def beta(self, epoch: int, epochs: int) -> float:
         """The temperature of an epoch, counted from 0: 1 at the first, ``final`` at the last."""
@@ -108,20 +119,20 @@ class ContinuousSparsification(Parametrization):
             raise bad_argument("epoch", epoch, f"a whole number from 0 to below epochs={epochs}")
         return self.final ** (epoch / max(epochs - 1, 1))
 
-    def forward(self, w: np.ndarray, s: np.ndarray, beta: float) -> np.ndarray:
-        """The weights that the layer computes with."""
-        return w * self.gate(s, beta)
+    def forward(self, x: Any, s: Any, beta: Any) -> Any:  # type: ignore[override]
+        return x * self.gate(s, beta)
 
-    def gate(self, s: np.ndarray, beta: float) -> np.ndarray:
+    def gate(self, s: Any, beta: Any) -> Any:
         """sigmoid(beta s) / sigmoid(s0)."""
-        return sigmoid(beta * s) / float(sigmoid(np.asarray(self.initial)))
+        return logistic(beta * s) / self._first()
 
-    def backward(
-        self, w: np.ndarray, s: np.ndarray, beta: float, g: np.ndarray, strength: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The gradients of ``w`` and ``s``, with that of strength times the sum of gates."""
-        slope = beta * sigmoid_slope(beta * s) / float(sigmoid(np.asarray(self.initial)))
-        return g * self.gate(s, beta), (g * w + strength) * slope
+    def backward(self, cotangent: Any, x: Any, s: Any, beta: Any) -> Any:  # type: ignore[override]
+        slope = beta * logistic_slope(beta * s) / self._first()
+        toward = cotangent * x if self.strength == 0 else cotangent * x + self.strength
+        return cotangent * self.gate(s, beta), toward * slope
+
+    def _first(self) -> Any:
+        return 1 / (1 + np.exp(-self.initial))
 
     @staticmethod
     def ticket(s: np.ndarray) -> np.ndarray:
@@ -133,12 +144,13 @@ class ContinuousSparsification(Parametrization):
         return np.minimum((self.final if self.reset == "paper" else 1.0) * s, self.initial)
 
 
-class HardConcrete(Parametrization):
+class HardConcrete(Estimator):
     """Hard concrete gates: exact zeros and ones with a gradient in between, so that the L0 norm can be trained.
 
     z = min(1, max(0, sbar)), sbar = sigmoid((log u - log(1 - u) + log_alpha) / beta) (zeta - gamma) + gamma. Probability that z
     is not zero: sigmoid(log_alpha - beta log(-gamma / zeta)), the penalty's term. At test time z is
-    min(1, max(0, sigmoid(log_alpha) (zeta - gamma) + gamma)). The gradient is zero at and beyond 0 and 1.
+    min(1, max(0, sigmoid(log_alpha) (zeta - gamma) + gamma)). The gradient is zero at and beyond 0 and 1;
+    ``x`` is log_alpha.
     Source: Louizos et al. 2018, arXiv:1712.01312, equations 10 to 13.
     """
 
@@ -149,20 +161,19 @@ class HardConcrete(Parametrization):
     citation = Citation(
         "Louizos et al. 2018", "Learning Sparse Neural Networks through L0 Regularization", "arXiv:1712.01312"
     )
+    parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0)))
 
-    def _stretched(self, log_alpha: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits = (np.log(u) - np.log1p(-u) + log_alpha) / self.beta
-        return logits, sigmoid(logits) * (self.zeta - self.gamma) + self.gamma
+    def _stretched(self, x: Any, u: Any) -> tuple[Any, Any]:
+        logits = (log(u) - log(1 - u) + x) / self.beta
+        return logits, logistic(logits) * (self.zeta - self.gamma) + self.gamma
 
-    def sample(self, log_alpha: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """The gates for uniform numbers in (0, 1)."""
-        return np.minimum(1.0, np.maximum(0.0, self._stretched(log_alpha, u)[1]))
+    def forward(self, x: Any, u: Any) -> Any:  # type: ignore[override]
+        return np.minimum(1.0, np.maximum(0.0, self._stretched(x, u)[1]))
 
-    def backward(self, log_alpha: np.ndarray, u: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """The gradient of log_alpha from ``g``, that of the gates."""
-        logits, stretched = self._stretched(log_alpha, u)
-        inside = (stretched > 0.0) & (stretched < 1.0)
-        return np.where(inside, g * sigmoid_slope(logits) * (self.zeta - self.gamma) / self.beta, 0.0)
+    def backward(self, cotangent: Any, x: Any, u: Any) -> Any:  # type: ignore[override]
+        logits, stretched = self._stretched(x, u)
+        inside = (stretched > 0) & (stretched < 1)
+        return passes(cotangent * logistic_slope(logits) * ((self.zeta - self.gamma) / self.beta), inside)
 
     def probability(self, log_alpha: np.ndarray) -> np.ndarray:
         """That a gate is not zero."""

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Whole
-from refgrad.sparsity.base import Structured, Unstructured
+from refgrad.sparsity.base import Structured, Together, Unstructured
 
 Measure = Annotated[
     str,
@@ -44,19 +44,11 @@ class Magnitude(Unstructured):
         return measured(w, self.measure)
 
 
-class NormalizedMagnitude(Unstructured):
+class NormalizedMagnitude(Together):
     """Magnitudes divided by the norm of their layer, ranked over all layers.
 
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
-
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a tensor (layerwise)",
-            together="one ranking over all tensors that are handed to `masks` (global)",
-        ),
-    ] = "together"
 
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
 
@@ -154,20 +146,12 @@ class L2Filters(Structured):
         return np.sqrt(tree_sum(w * w, over="row"))
 
 
-class NetworkSlimming(Unstructured):
+class NetworkSlimming(Together):
     """Channels by the magnitude of their batch normalization's scale, one threshold for the whole network.
 
     Score: |gamma|; ``w`` is gamma. During training the subgradient of the penalty is added to gamma's gradient:
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
-
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a layer",
-            together="one ranking over all layers that are handed to `masks` (the paper)",
-        ),
-    ] = "together"
 
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"

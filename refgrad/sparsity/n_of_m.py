@@ -156,11 +156,11 @@ class SRSTE(NOfM):
         "arXiv:2102.04010, equation 9",
     )
 
-    def forward(self, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def forward(self, w: Any, mask: Any) -> Any:
         """The weights that the layer computes with."""
-        return np.where(mask, w, np.zeros_like(w))
+        return np.where(mask, w, 0.0)
 
-    def backward(self, w: np.ndarray, mask: np.ndarray, g: np.ndarray) -> np.ndarray:
+    def backward(self, w: Any, mask: Any, g: Any) -> Any:
         """The gradient of the dense weights from ``g``, that of the masked ones; in the dtype of ``g``."""
-        through = g if self.gradient == "straight_through" else np.where(mask, g, np.zeros_like(g))
-        return through + g.dtype.type(self.decay) * np.where(mask, np.zeros_like(w), w)
+        through = g if self.gradient == "straight_through" else np.where(mask, g, 0.0)
+        return through + self.decay * np.where(mask, 0.0, w)

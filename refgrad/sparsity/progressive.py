@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -42,13 +42,13 @@ class MDGF(NOfM):
         """The factor of pruned weights after ``t`` steps."""
         return schedules.decay(t, self.rate, self.decay)
 
-    def forward(self, w: np.ndarray, mask: np.ndarray, t: int) -> np.ndarray:
-        """The weights that the layer computes with."""
-        return np.where(mask, w, w * w.dtype.type(self.beta(t)))
+    def forward(self, w: Any, mask: Any, beta: Any) -> Any:
+        """The weights that the layer computes with, pruned ones times ``beta``."""
+        return np.where(mask, w, w * beta)
 
-    def backward(self, w: np.ndarray, mask: np.ndarray, g: np.ndarray, t: int) -> np.ndarray:
+    def backward(self, w: Any, mask: Any, g: Any, beta: Any) -> Any:
         """The gradient of the dense weights from ``g``, that of the layer's."""
-        return g.copy() if self.gradient == "straight_through" else np.where(mask, g, g * g.dtype.type(self.beta(t)))
+        return g if self.gradient == "straight_through" else np.where(mask, g, g * beta)
 
 
 class SDGF(NOfM):

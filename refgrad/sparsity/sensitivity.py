@@ -9,25 +9,25 @@ import numpy as np
 from refgrad.arithmetic.primitives import exp, tree_sum
 from refgrad.rule import Choice, Citation, Real
 from refgrad.sparsity import schedules
-from refgrad.sparsity.base import Mask, Unstructured
+from refgrad.sparsity.base import Mask, Together, Unstructured
 from refgrad.sparsity.learned import sigmoid_slope
 from refgrad.sparsity.selection import keys
 
 
-class SNIP(Unstructured):
+class Saliency(Together):
+    """Connections by the magnitude of the weight times its gradient."""
+
+    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
+        return abs(w * g)
+
+
+class SNIP(Saliency):
     """Connections by the magnitude of the loss's derivative with respect to a gate at 1.
 
     Score: |w g|, over the sum of all (which leaves the order as it is); ``g`` is the gradient of one batch at the dense network.
     One ranking over all layers (`masks`). Source: Lee et al. 2019, arXiv:1810.02340, equations 5 and 6.
     """
 
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a tensor",
-            together="one ranking over all tensors that are handed to `masks` (the paper)",
-        ),
-    ] = "together"
     normalized: Annotated[
         str,
         Choice(
@@ -39,24 +39,17 @@ class SNIP(Unstructured):
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
 
     def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
-        saliency = abs(w * g)
+        saliency = super().scores(w, g)
         return saliency / tree_sum(saliency) if self.normalized == "layer" else saliency
 
 
-class FORCE(Unstructured):
+class FORCE(Saliency):
     """SNIP's saliency at the network as it is pruned, so that pruned weights may come back.
 
     Score: |w g|, ``w`` the dense initial weights and ``g`` the gradient at the masked ones. The density falls in several steps:
     `density`. Source: de Jorge et al. 2021, arXiv:2006.09081, equations 5 to 7.
     """
 
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a tensor",
-            together="one ranking over all tensors that are handed to `masks` (the paper)",
-        ),
-    ] = "together"
     schedule: Annotated[
         str,
         Choice(
@@ -69,29 +62,18 @@ class FORCE(Unstructured):
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
     )
 
-    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
-        return abs(w * g)
-
     def density(self, i: int, steps: int) -> float:
         """The density after step ``i`` of ``steps``, counted from 1."""
         form = schedules.exponential_density if self.schedule == "exponential" else schedules.linear_density
         return form(i, steps, 1.0 - self.sparsity)
 
 
-class GraSP(Unstructured):
+class GraSP(Together):
     """Weights without which the gradient flow would suffer.
 
     The paper removes the largest of S = -w (H g), so that the score is w (H g), and the largest are kept; ``hg`` is the
     product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
     """
-
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a tensor",
-            together="one ranking over all tensors that are handed to `masks` (the paper)",
-        ),
-    ] = "together"
 
     citation = Citation(
         "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
@@ -101,29 +83,18 @@ class GraSP(Unstructured):
         return w * hg
 
 
-class SynFlow(Unstructured):
+class SynFlow(Saliency):
     """Synaptic flow: no data, the network of magnitudes on an input of ones.
 
     Score: |w dR/dw|, where R is the sum of the outputs of the network with |w| for w, and ``g`` its gradient. Repeated, the
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one ranking a tensor",
-            together="one ranking over all tensors that are handed to `masks` (the paper)",
-        ),
-    ] = "together"
-
     citation = Citation(
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",
         "arXiv:2006.05467",
     )
-
-    def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
-        return abs(w * g)
 
     def density(self, i: int, steps: int = 100) -> float:
         """The density after step ``i`` of ``steps``, counted from 1."""
@@ -147,14 +118,14 @@ class Movement(Unstructured):
         return s
 
     @staticmethod
-    def forward(w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def forward(w: Any, mask: Any) -> Any:
         """The weights that the layer computes with."""
-        return np.where(mask, w, np.zeros_like(w))
+        return np.where(mask, w, 0.0)
 
     @staticmethod
-    def backward(w: np.ndarray, mask: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def backward(w: Any, mask: Any, g: Any) -> tuple[Any, Any]:
         """The gradients of the weights and of the scores, from ``g``, that of the layer's weights."""
-        return np.where(mask, g, np.zeros_like(g)), g * w
+        return np.where(mask, g, 0.0), g * w
 
 
 class SoftMovement(Mask):

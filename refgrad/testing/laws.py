@@ -8,7 +8,7 @@ floating point (a permutation, a sign, a power of two), so that a rule obeys it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from refgrad.arithmetic.host import names_in
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs
+from refgrad.rule import Kind
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Law:
         name: how reports and `Optimizer.exempt` call it.
         sentence: what it says.
         applies: whether it says anything of a rule.
-        change: from inputs to the inputs of the other run.
+        change: from inputs, and the rule that tells what its extra inputs are, to the inputs of the other run.
         base: what is done to both runs' inputs first.
         expected: from what a run gave after a step (``p`` and the slots), its parameter before the first step and the
             other's, to what the other gives: some tensors by name.
@@ -37,11 +38,41 @@ class Law:
     name: str
     sentence: str
     applies: Callable[[Optimizer], bool]
-    change: Callable[[Inputs], Inputs]
+    change: Callable[[Inputs, Optimizer], Inputs]
     expected: Callable[[Mapping[str, np.ndarray], np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
     hyperparameters: Mapping[str, Any]
     base: Callable[[Inputs], Inputs] = lambda inputs: inputs
     moderate: bool = False
+
+    #: what is wrong with one run by itself; such a law has no other run
+    holds: Callable[[Optimizer, Any], str] | None = None
+    #: the rule that this run conforms to, if it is not the one that the law is asked of
+    judged_as: Optimizer | None = None
+
+    @classmethod
+    def single(
+        cls,
+        name: str,
+        sentence: str,
+        hyperparameters: Mapping[str, Any],
+        holds: Callable[[Optimizer, Any], str],
+        judged_as: Optimizer | None = None,
+        as_row: bool = False,
+    ) -> Law:
+        """A law of one run; ``as_row``: the parameter is a matrix of one row."""
+        base = (lambda inputs: inputs.mapped(_row)) if as_row else (lambda inputs: inputs)
+        return cls(
+            name,
+            sentence,
+            _always,
+            lambda inputs, rule: inputs,
+            lambda after, start, other: {},
+            hyperparameters,
+            base,
+            moderate=True,
+            holds=holds,
+            judged_as=judged_as,
+        )
 
     def subject(self, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters that the law is about, as far as it has them."""
@@ -53,12 +84,28 @@ class Law:
 def is_local(rule: Optimizer) -> bool:
     """Whether the elements of a tensor do not see each other, by the rule's own graph."""
     graph = rule.plan((4, 4), 3).graph
-    couples = any(node.level in ("row", "column", "tensor") for node in graph.nodes)
+    couples = graph.matrix() or any(node.level in ("row", "column", "tensor") for node in graph.nodes)
     return not couples and not any(name.endswith("_length") for e in graph.scalars() for name in names_in(e))
 
 
-def _mapped(inputs: Inputs, function: Callable[[np.ndarray], np.ndarray]) -> Inputs:
-    return Inputs([function(p) for p in inputs.p], [[function(g) for g in row] for row in inputs.g], inputs.names)
+def _changed(
+    inputs: Inputs, rule: Optimizer, change: Callable[[np.ndarray], np.ndarray], which: Callable[[Kind], bool]
+) -> Inputs:
+    """The gradients changed, and the extra inputs that are of some kinds."""
+    kinds = {n: extra.facts for n, extra in rule.inputs().items()}
+
+    def one(name: str, value: Any) -> Any:
+        if name not in kinds or not which(kinds[name]):
+            return value
+        return float(change(np.asarray(value))) if kinds[name].host else [change(a) for a in value]
+
+    grads = [[change(g) for g in row] for row in inputs.g]
+    return replace(inputs, g=grads, extras=[{n: one(n, v) for n, v in step.items()} for step in inputs.extras])
+
+
+def _turned(inputs: Inputs, rule: Optimizer) -> Inputs:
+    turned = _changed(inputs, rule, np.negative, lambda kind: kind.odd)
+    return replace(turned, p=[-p for p in inputs.p])
 
 
 def _everything(function: Callable[[np.ndarray], np.ndarray]) -> Any:
@@ -81,16 +128,16 @@ def _row(a: np.ndarray) -> np.ndarray:
     return a.reshape(1, -1)
 
 
-def _without_gradient(inputs: Inputs) -> Inputs:
-    return Inputs(inputs.p, [[np.zeros_like(g) for g in row] for row in inputs.g], inputs.names)
+def _without_gradient(inputs: Inputs, rule: Optimizer) -> Inputs:
+    return _changed(inputs, rule, np.zeros_like, lambda kind: kind.odd)
 
 
-def _four_fold(inputs: Inputs) -> Inputs:
-    return Inputs(inputs.p, [[(g * g.dtype.type(4)) for g in row] for row in inputs.g], inputs.names)
+def _four_fold(inputs: Inputs, rule: Optimizer) -> Inputs:
+    return _changed(inputs, rule, lambda g: g * g.dtype.type(4), lambda kind: kind.scales)
 
 
 def _from_zero(inputs: Inputs) -> Inputs:
-    return Inputs([np.zeros_like(p) for p in inputs.p], inputs.g, inputs.names)
+    return replace(inputs, p=[np.zeros_like(p) for p in inputs.p])
 
 
 def _unmoved(after: Mapping[str, np.ndarray], start: np.ndarray, other: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -102,7 +149,7 @@ LAWS: tuple[Law, ...] = (
         "odd",
         "with the signs of parameter and gradients turned, the parameter is the negative, and states differ in sign at most",
         _always,
-        lambda inputs: _mapped(inputs, np.negative),
+        _turned,
         lambda after, start, other: {"p": -after["p"], **{f"|{n}|": abs(v) for n, v in after.items() if n != "p"}},
         {},
     ),
@@ -110,7 +157,7 @@ LAWS: tuple[Law, ...] = (
         "permutation",
         "elements do not see each other: in another order they give the same, in that order",
         is_local,
-        lambda inputs: _mapped(inputs, _reversed),
+        lambda inputs, rule: inputs.mapped(_reversed),
         _everything(_reversed),
         {},
     ),
@@ -118,7 +165,7 @@ LAWS: tuple[Law, ...] = (
         "alone",
         "elements do not see each other: one of them alone gives what it gives among others",
         is_local,
-        lambda inputs: _mapped(inputs, _first),
+        lambda inputs, rule: inputs.mapped(_first),
         _everything(_first),
         {},
     ),
@@ -126,7 +173,7 @@ LAWS: tuple[Law, ...] = (
         "shape",
         "the shape does not matter: as a row of a matrix, elements give what they give as a vector",
         is_local,
-        lambda inputs: _mapped(inputs, _row),
+        lambda inputs, rule: inputs.mapped(_row),
         _everything(_row),
         {},
     ),
@@ -142,7 +189,7 @@ LAWS: tuple[Law, ...] = (
         "no rate",
         "with a learning rate of zero and no decay the parameter stays where it is",
         lambda rule: "lr" in rule.legal(),
-        lambda inputs: inputs,
+        lambda inputs, rule: inputs,
         _unmoved,
         {"lr": 0.0, "weight_decay": 0.0},
         moderate=True,

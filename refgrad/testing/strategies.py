@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
+from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs
+from refgrad.rule import Extra
 
 #: steps and elements of a generated problem
 STEPS, ELEMENTS = 3, 6
@@ -36,8 +38,10 @@ def moderate() -> st.SearchStrategy[float]:
 
 
 @st.composite
-def problems(draw: Any, dtype: Any = np.float32, element: Any = None, steps: int = STEPS) -> Inputs:
-    """A parameter and its gradients: one tensor of one axis; gradients repeat now and then."""
+def problems(
+    draw: Any, dtype: Any = np.float32, element: Any = None, steps: int = STEPS, rule: Optimizer | None = None
+) -> Inputs:
+    """A parameter, its gradients and a rule's extra inputs: one tensor of one axis; gradients repeat now and then."""
     element = numbers(dtype) if element is None else element
     size = draw(st.integers(1, ELEMENTS))
     row = st.lists(element, min_size=size, max_size=size)
@@ -45,4 +49,17 @@ def problems(draw: Any, dtype: Any = np.float32, element: Any = None, steps: int
     for _ in range(steps - 1):
         grads.append(draw(st.one_of(row, st.just(grads[-1]), st.just([0.0] * size))))
     array = lambda values: dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)  # noqa: E731
-    return Inputs([array(p)], [[array(g)] for g in grads], [""])
+    wanted = {} if rule is None else rule.inputs()
+    extras = [{n: _extra(draw, extra, row, element, array) for n, extra in wanted.items()} for _ in grads if wanted]
+    return Inputs([array(p)], [[array(g)] for g in grads], [""], extras=extras)
+
+
+def _extra(draw: Any, extra: Extra, row: Any, element: Any, array: Any) -> Any:
+    """One step's extra input: a number that is not negative, or one an element."""
+    if extra.host:
+        return float(array([abs(draw(element))])[0])
+    values = draw(row)
+    if extra.bits:
+        whole = [draw(st.integers(0, 2**extra.bits - 1)) for _ in values]
+        return [np.asarray(whole, np.uint32)]
+    return [array(values)]

@@ -10,10 +10,28 @@ from refgrad.rule import rules
 from tests.backends.test_same_bits import adversarial, bits
 
 #: named behaviours that every rule of a family shares: looked at in one rule of each
-SHARED = ("sign_at_zero", "sign_of_nan", "step_at_zero", "scalars")
+SHARED = ("sign_at_zero", "sign_of_nan", "step_at_zero", "step_of_nan", "edge", "ties", "rounding", "scalars")
 #: rules whose float64 kernels call functions that those of BiPer, GumbelSoftmax, DoReFaWeights and ReSTE call: these take
 #: long to compile
-REPEATED = ("FDA", "LibraPB", "ReinMax", "SwishSign", "DSQ", "EDE", "MultiGaussian", "SigmoidSpike", "GaussianSpike")
+REPEATED = (
+    "BiPerActivation",
+    "ContinuousSparsification",
+    "HardConcrete",
+    "Powerpropagation",
+    "RBNNRotation",
+    "ReCU",
+    "STR",
+    "StraightThroughGumbel",
+    "FDA",
+    "LibraPB",
+    "ReinMax",
+    "SwishSign",
+    "DSQ",
+    "EDE",
+    "MultiGaussian",
+    "SigmoidSpike",
+    "GaussianSpike",
+)
 
 
 def estimators() -> list[Estimator]:
@@ -21,7 +39,7 @@ def estimators() -> list[Estimator]:
     found = []
     for name, cls in rules(Estimator).items():
         assert issubclass(cls, Estimator)
-        shown = name in ("ClippedSTE", "FastSigmoid")
+        shown = name in ("ClippedSTE", "FastSigmoid", "RoundingSTE")
         variants = [v for text, v in cls().variants() if shown or text.partition("=")[0] not in SHARED]
         # each cosine more is compiled once more
         found += [cls(terms=2) if name == "FDA" else cls(), *variants]

@@ -16,6 +16,7 @@ TORCH: Mapping[str, str] = {
     "Adam": "Adam",
     "AdamW": "AdamW",
     "Adamax": "Adamax",
+    "Muon": "Muon",
     "NAdam": "NAdam",
     "RAdam": "RAdam",
     "RMSprop": "RMSprop",
@@ -25,7 +26,6 @@ TORCH: Mapping[str, str] = {
 
 TORCH_OTHERS: Mapping[str, str] = {
     "LBFGS": "a quasi-Newton method: needs a closure, a history of pairs and a line search; not written yet",
-    "Muon": "needs matrix products, which graphs do not have yet",
     "SparseAdam": "takes sparse gradients: only the entries at their indices move",
 }
 
@@ -75,6 +75,7 @@ CONTRIB: Mapping[str, str] = {
     "dog": "DoG",
     "dowg": "DoWG",
     "madgrad": "MADGRAD",
+    "muon": "Muon",
     "normalize": "NormalizedGradient",
     "prodigy": "Prodigy",
     "schedule_free_adamw": "ScheduleFreeAdamW",
@@ -182,8 +183,7 @@ CONTRIB_OTHERS: Mapping[str, str] = {
     "mechanize": "a wrapper around any transform, not written yet",
     "momo": "needs the loss as an input, which steps do not take yet",
     "momo_adam": "needs the loss as an input, which steps do not take yet",
-    "muon": "needs matrix products, which graphs do not have yet",
-    "scale_by_muon": "needs matrix products, which graphs do not have yet",
+    "scale_by_muon": _PART.format("muon"),
     "reduce_on_plateau": "needs the loss as an input, which steps do not take yet",
     "sam": "needs a second gradient, at a point that it names",
     "schedule_free": "the wrapper behind " + _PART.format("schedule_free_sgd and schedule_free_adamw"),

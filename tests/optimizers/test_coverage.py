@@ -16,6 +16,7 @@ from tests.optimizers import test_implementations_averaging as averaging
 from tests.optimizers import test_implementations_layers as layers
 from tests.optimizers import test_implementations_momentum as momentum
 from tests.optimizers import test_implementations_parameter_free as parameter_free
+from tests.optimizers import test_muon as muon
 from tests.optimizers import test_wrappers as wrappers
 
 
@@ -24,9 +25,9 @@ def judged(package: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     plain = {"torch.optim": first.TORCH, "optax": first.OPTAX}.get(package, [])
     pairs = [(f"{package}:{row[0]}", row[1]) for row in plain]
-    for family in (momentum, layers, averaging, parameter_free):
+    for family in (momentum, layers, averaging, parameter_free, muon):
         pairs += [(row[0], row[1]) for table in ("TORCH", "OPTAX") for row in getattr(family, table, [])]
-    pairs.append(("torch.optim:Adafactor", layers.TORCH_ADAFACTOR))
+    pairs += [("torch.optim:Adafactor", layers.TORCH_ADAFACTOR), ("torch.optim:Muon", muon.MUON)]
     for target, rule in pairs:
         place, _, name = target.partition(":")
         if place == package:

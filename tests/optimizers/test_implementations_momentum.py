@@ -50,7 +50,7 @@ PYTORCH_OPTIMIZER: list[tuple[str, Any, dict[str, Any]]] = [
     ("AccSGD", o.AccSGD(), {}),
     ("PNM", o.PNM(), {}),
     ("AdaMod", o.AdaMod(sizes="corrected", weight_decay=0.1), {}),
-    ("SGDW", o.SGDW(decay="scaled", first_step="undamped"), {}),
+    ("SGDW", o.SGDW(decay="before", first_step="undamped"), {}),
     ("QHM", o.QHM(lr=0.1), {}),
     ("AggMo", o.AggMo(), {"betas": (0.0, 0.9, 0.99)}),
     ("SignSGD", o.Signum(weight_decay=0.1), {"momentum": 0.9}),

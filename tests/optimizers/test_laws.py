@@ -18,7 +18,7 @@ from refgrad.rule import rules
 LAWLESS = {"SGDW(decay='constant')", "RM3(median='difference')"}
 ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
 RULES = [rule for rule in ALL if str(rule) not in LAWLESS and "odd" not in rule.exempt()]
-ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.reductions()]
+ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.couples()]
 
 
 def by_class(chosen: list[Any]) -> list[Any]:
@@ -80,7 +80,11 @@ def test_nan_stays_where_it_is(rule: Any) -> None:
     assert same(np.delete(poisoned, 1), np.delete(clean, 1))
 
 
-@pytest.mark.parametrize("rule", [r for r in ELEMENTWISE if getattr(r, "eps_placement", "") != "none"], ids=str)
+#: rules that move by decay alone; a narrow parameter is too coarse for it (docs/low-precision.md)
+DECAYING = [r for r in ELEMENTWISE if getattr(r, "eps_placement", "") != "none" and type(r).__name__ != "Stored"]
+
+
+@pytest.mark.parametrize("rule", DECAYING, ids=str)
 def test_without_gradient_only_decay_moves(rule: Any) -> None:
     p = np.float32([1.0, -2.0, 0.5])
     moved = walk(rule, p, np.zeros((4, 3), np.float32))[0]

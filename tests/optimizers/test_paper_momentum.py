@@ -229,7 +229,9 @@ def adamaxw(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
 
 def nadamw(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     adam_moments(s, h, g)
-    m_bar = h.beta1 * s["m"] / (1 - h.beta1 ** (t + 1)) + (1 - h.beta1) * g / (1 - h.beta1**t)
+    s["mu_product"] *= h.beta1  # beta1**t, as the rule itself keeps it in floats
+    ahead, now = 1 - s["mu_product"] * h.beta1, 1 - s["mu_product"]
+    m_bar = h.beta1 * s["m"] / ahead + (1 - h.beta1) * g / now
     return p * (1 - h.lr * h.weight_decay) - h.lr * m_bar / (mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps)
 
 
@@ -275,7 +277,7 @@ def adamod_authors(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
 
 PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.SGDW(dampening=0.3), sgdw),
-    (o.SGDW(dampening=0.3, nesterov=True, decay="scaled", first_step="undamped"), sgdw_scaled),
+    (o.SGDW(dampening=0.3, nesterov=True, decay="before", first_step="undamped"), sgdw_scaled),
     (o.SGDW(decay="constant"), sgdw_constant),
     (o.QHM(lr=0.1, weight_decay=0.1), qhm),
     (o.AggMo(weight_decay=0.1), aggmo),

@@ -17,6 +17,7 @@ import numpy as np
 
 from refgrad.arithmetic import host
 from refgrad.arithmetic.graph import Node
+from refgrad.arithmetic.matrices import as_matrices, gathered
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.policy import Policy
@@ -152,8 +153,12 @@ class Program:
         args = [self.value(a) for a in node.args]
         if node.op == "sum":
             return self.reduced(args[0], node.attribute)
+        if node.op == "newton_schulz":
+            return self.polynomials(args[0], gathered(args[1:], node.attribute[0]))
         if node.op == "max":
             return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
+        if node.op == "round":
+            return node.attribute(*args)
         return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else PLAIN[node.op](*args)
 
     # sums
@@ -301,6 +306,36 @@ class Program:
             total = np.concatenate([total[:, :half] + total[:, half : 2 * half], total[:, 2 * half :]], axis=1)
         return total.astype(np.float64).reshape(kept)
 
+    # matrices
+
+    def polynomials(self, x: Array, polynomials: list[list[Array]]) -> Array:
+        """Odd polynomials of a matrix: A on either side, the powers of A summed, or in Horner's form, or distributed."""
+        shape, x = x.shape, as_matrices(x)
+        for a, b, *rest in polynomials:
+            flipped = self.coin()
+            x = x.T if flipped else x
+            square, c = self.multiplied(x, x.T), rest[0] if rest else np.zeros(())
+            form = int(self.random.integers(3))
+            if form == 0:
+                inner = self.round(self.round(b * square) + self.round(c * self.multiplied(square, square)))
+                x = self.round(self.round(a * x) + self.multiplied(inner, x))
+            elif form == 1:
+                one = np.eye(len(x))
+                inner = self.multiplied(self.round(self.round(c * square) + b * one), square)
+                x = self.multiplied(self.round(inner + a * one), x)
+            else:
+                third = self.multiplied(square, x)
+                inner = self.round(self.round(b * third) + self.round(c * self.multiplied(square, third)))
+                x = self.round(self.round(a * x) + inner)
+            x = x.T if flipped else x
+        return x.reshape(shape)
+
+    def multiplied(self, a: Array, b: Array) -> Array:
+        """A product whose terms are rounded, and added in a random order."""
+        order = self.random.permutation(a.shape[1])
+        terms = self.round(a[:, order, None] * b[order]).astype(np.float32)
+        return np.add.reduce(terms, axis=1).astype(np.float64)
+
 
 def reduced_axes(over: str, ndim: int) -> tuple[int, ...]:
     """The axes that a reduction over the tensor, its rows or its columns removes."""
@@ -333,6 +368,7 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
     "power": np.power,
 }
 PLAIN: Mapping[str, Callable[..., Array]] = {
+    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,
@@ -395,7 +431,7 @@ class Run:
     def advanced(self, plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Array]) -> dict[str, Array]:
         """A step, each block of elements by another program where elements do not see each other."""
         shape = arrays["p"].shape
-        together = plan.graph.reductions() or any(a.shape != shape for a in arrays.values())
+        together = plan.graph.couples() or any(a.shape != shape for a in arrays.values())
         blocks = 1 if together else self.attacker.blocks
         parts = []
         for block in range(blocks):

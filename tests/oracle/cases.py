@@ -47,7 +47,7 @@ def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
     One leaf for a rule that couples its parameters; and where there is a norm, whose overflow is the whole tensor's, no
     number whose square overflows.
     """
-    top = 0.4 if rule.plan((1, 1), 1).graph.reductions() else 1.0
+    top = 0.4 if rule.plan((1, 1), 1).graph.couples() else 1.0
     base = generate(steps, "float32", seed)
     random = np.random.Generator(np.random.Philox(seed + 1))
 

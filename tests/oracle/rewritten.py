@@ -12,6 +12,7 @@ from refgrad.optimizers import parts
 from refgrad.optimizers.base import Optimizer
 from tests.oracle import rewritten_averaging as averaging
 from tests.oracle import rewritten_layers as layers
+from tests.oracle import rewritten_matrix as matrix
 from tests.oracle import rewritten_momentum as momentum
 from tests.oracle import rewritten_parameter_free as parameter_free
 from tests.oracle import rewritten_wrappers as wrappers
@@ -138,6 +139,6 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.SGDP(momentum=0.9), "self.momentum * buffer + damped", "damped + buffer * self.momentum"),
 ]
 
-for family in (momentum, layers, averaging, parameter_free, wrappers):
+for family in (momentum, layers, averaging, parameter_free, wrappers, matrix):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL

@@ -17,7 +17,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.AdaMod(), "(1 - self.beta3) * eta", "eta"),
     (o.OptimisticAdam(), "self.beta * last", "self.beta * direction"),
     (o.OptimisticAdam(nesterov=True), "self.beta1 ** (t + 1)", "self.beta1 ** t"),
-    (o.SGDW(), "self.lr * step - self.weight_decay * p", "self.lr * step - self.lr * self.weight_decay * p"),
+    (o.SGDW(), "step + rule.weight_decay * p", "step + rate * p", "descend"),
     (o.SGDW(dampening=0.3), "(1 - self.dampening) * g", "g"),
     (o.SGDW(nesterov=True), "g + self.momentum * buffer", "buffer + self.momentum * g"),
     (o.QHM(lr=0.1), "(1 - self.nu) * g + self.nu * m", "self.nu * g + (1 - self.nu) * m"),
@@ -67,10 +67,10 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.ACProp(), "self.beta2 ** (t - 1)", "self.beta2 ** t"),
     (o.ACProp(), "d * d + self.eps", "d * d"),
     (o.ACProp(), "g - (mean if", "g - (m if"),
-    (o.AdamaxW(), "m / (1 - self.beta1**t) / u + self.weight_decay * p", "m / (1 - self.beta1**t) / u"),
+    (o.AdamaxW(weight_decay=0.1), "step + rate * p", "step", "descend"),
     (o.AdamaxW(), "np.maximum(self.beta2 * u, size)", "np.maximum(u, size)"),
-    (o.NAdamW(), "self.beta1 * m / ahead", "m / ahead"),
-    (o.NAdamW(), "t + 1 if", "t if"),
+    (o.NAdamW(), "mu_next * m /", "m /"),
+    (o.NAdamW(), "(1 - mu_product * mu_next)", "(1 - mu_product)"),
 ]
 
 LEGAL: list[tuple[Any, ...]] = [
@@ -82,7 +82,7 @@ LEGAL: list[tuple[Any, ...]] = [
         "(self.alpha + self.beta) * direction - self.beta * last",
         "self.alpha * direction + self.beta * (direction - last)",
     ),
-    (o.SGDW(), "p - self.lr * step - self.weight_decay * p", "(1 - self.weight_decay) * p - self.lr * step"),
+    (o.SGDW(), "p - (step + rule.weight_decay * p)", "(1 - rule.weight_decay) * p - step", "descend"),
     (
         o.QHM(lr=0.1),
         "self.lr * ((1 - self.nu) * g + self.nu * m)",
@@ -120,6 +120,6 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.Yogi(), "(1 - self.beta2) * np.sign(v - g * g) * (g * g)", "np.sign(v - g * g) * ((1 - self.beta2) * (g * g))"),
     (o.ADOPT(), "(m + self.weight_decay * p)", "(self.weight_decay * p + m)"),
     (o.ACProp(), "(1 - self.beta2) * d * d + self.eps", "d * (d * (1 - self.beta2)) + self.eps"),
-    (o.AdamaxW(), "m / (1 - self.beta1**t) / u", "m / u / (1 - self.beta1**t)"),
-    (o.NAdamW(), "self.beta1 * m / ahead", "m * (self.beta1 / ahead)"),
+    (o.AdamaxW(), "(self.lr / (1 - self.beta1**t)) * m / norm", "self.lr * (m / norm) / (1 - self.beta1**t)"),
+    (o.NAdamW(), "mu_next * m / (1 - mu_product * mu_next)", "m * (mu_next / (1 - mu_product * mu_next))"),
 ]

@@ -17,6 +17,7 @@ from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs, completed
 from refgrad.oracle.judge import model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan, free_names, free_values, plan_for
@@ -48,12 +49,15 @@ def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Mo
     state, found = rule.init(p), []
     for t in range(1, steps + 1):
         g = adversarial(random, dtype, shape, top)
-        hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host}
+        extras, numbers = completed(Inputs([p], [[g]], seed=t), rule).of_leaf(1, 0, rule)
+        hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host} | numbers
         arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host}
         free = free_values(shape, {"t": t, **hosts})
-        new, after = rule.step(p, g, state, backend="numpy")
+        new, after = rule.step(p, g, state, backend="numpy", **extras, **numbers)
         named_free = dict(zip(free_names(rule, 2), free, strict=True))
-        found.append(Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **arrays}, {"p": new, **after}))
+        found.append(
+            Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **extras, **arrays}, {"p": new, **after})
+        )
         p, state = new, after
     return found
 
@@ -102,7 +106,7 @@ def test_the_truth_is_inside(rule: Optimizer, dtype: type) -> None:
     """In sixty digits, from the same state: free, and given the observed new state."""
     model = model_for(Policy(), np.dtype(dtype))
     for top in TOPS:
-        if top == 1.0 and rule.plan((1, 1), 1).graph.reductions():
+        if top == 1.0 and rule.plan((1, 1), 1).graph.couples():
             continue  # a norm that overflows is infinite in every program, and finite in truth
         for moment in moments(rule, dtype, top):
             assert escapes(moment, model, {}, top == 1.0) == 0

@@ -18,12 +18,10 @@ from refgrad.rule import rules
 from tests.oracle import quantizer_programs as programs
 
 DTYPES = ["float32", "bfloat16", "float16"]
-#: they take seconds an array, and have tests of their own
-SLOW = {"GPTQ", "OptimalCodebook"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name in rules(Quantizer) if name not in SLOW])
+@pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
     rule = rules(Quantizer)[name]()
     verdict = refgrad.verify(rule, rule, dtype=dtype)

@@ -18,16 +18,19 @@ from unittest import mock
 import numpy as np
 
 import refgrad
+from refgrad.oracle.aimed import generate
 from refgrad.sparsity import (
     ASP,
     MDGF,
     SRSTE,
     Block,
     Magnitude,
+    MDGFGradient,
     Movement,
     NOfM,
     SoftMovement,
     SparseGPT,
+    SRSTEGradient,
     Wanda,
     WandaNOfM,
 )
@@ -243,27 +246,27 @@ def training_difference(folder: Path) -> str:
     """The forward and backward passes of N:M training: bits that differ between the authors' functions and the rules."""
     import torch
 
-    random = np.random.default_rng(0)
-    w, g = (random.standard_normal((16, 32)).astype(np.float32) for _ in range(2))
-    found = []
+    found: list[tuple[Any, Any, tuple[float, ...], dict[str, float]]] = []
     if (folder / "NM-sparsity").is_dir():
         stub = types.SimpleNamespace(container_abcs=None)
         code = load(folder / "NM-sparsity/devkit/sparse_ops/sparse_ops.py", **{"torch._six": stub})
-        found.append((SRSTE(), code.Sparse, (2, 4), ()))
+        found.append((SRSTEGradient(), code.Sparse, (2, 4), {}))
     if (folder / "progressive_gradient_flow_nm_sparsity").is_dir():
         code = load(folder / "progressive_gradient_flow_nm_sparsity/timm/sparse_pruning/sparse_functions.py")
-        found.append((MDGF(decay="linear", rate=0.0625), code.LinearDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
-        found.append((MDGF(rate=0.0625), code.ExponentialDecay, (2, 4, 0.0, 0.0625, 5), (5,)))
+        for function, decay in ((code.LinearDecay, "linear"), (code.ExponentialDecay, "exponential")):
+            rule = MDGFGradient(pattern=MDGF(decay=decay, rate=0.0625))
+            found.append((rule, function, (2, 4, 0.0, 0.0625, 5), {"beta": rule.pattern.beta(5)}))
     lines = []
-    for rule, function, arguments, step in found:
-        leaf = torch.from_numpy(w.copy()).requires_grad_()
-        out = function.apply(leaf, *arguments)
-        out.backward(torch.from_numpy(g))
-        mask = rule.mask(w)
-        forward = int((out.detach().numpy() != rule.forward(w, mask, *step)).sum())
-        given = (w, mask, g, *step)
-        backward = int((leaf.grad.numpy() != rule.backward(*given)).sum())
-        lines.append(f"{rule}: {forward} of {w.size} values and {backward} gradients differ")
+    for rule, function, arguments, numbers in found:
+
+        def apply(x: torch.Tensor, function: Any = function, arguments: Any = arguments) -> torch.Tensor:
+            return function.apply(x, *arguments)
+
+        cases = generate(rule, 6, np.dtype(np.float32), 0)
+        one = {n: np.full((1, 1), value, np.float32) for n, value in numbers.items()}
+        cases = refgrad.Cases([{**arrays, **one} for arrays in cases.arrays], cases.names)
+        verdict = refgrad.verify(apply, rule, inputs=cases)
+        lines.append(f"{rule}: {verdict.outcome}, {verdict.total.outside} of {verdict.total.total} outside")
     return "; ".join(lines)
 
 

@@ -47,9 +47,10 @@ def sigmoid(x: Any) -> Any:
 def test_str(s: float) -> None:
     rule, w, g = STR(), np.asarray(POINTS), np.asarray([1.0, -2.0, 0.5, 3.0, -1.0, 2.0])
     value = lambda x, s: mpmath.sign(x) * max(abs(x) - sigmoid(s), 0)  # noqa: E731
-    dw, ds = rule.backward(w, s, g)
+    found = rule.both(g, w, backend="numpy", s=s)
+    dw, ds = found["x_grad"], float(found["s_grad"].item())
     for i, x in enumerate(POINTS):
-        assert close(rule.forward(w, s)[i], value(mpmath.mpf(x), mpmath.mpf(s)))
+        assert close(found["y"][i], value(mpmath.mpf(x), mpmath.mpf(s)))
         assert close(dw[i], float(g[i]) * slope(lambda y: value(y, mpmath.mpf(s)), x))
     exact = mpmath.fsum(float(g[i]) * slope(lambda y, x=x: value(mpmath.mpf(x), y), s) for i, x in enumerate(POINTS))
     assert close(ds, exact)
@@ -57,21 +58,24 @@ def test_str(s: float) -> None:
 
 def test_str_at_its_threshold() -> None:
     w, g = np.asarray([0.5, -0.5, 0.0]), np.ones(3)
-    assert STR().forward(w, 0.0).tolist() == [0.0, 0.0, 0.0]
-    dw, ds = STR().backward(w, 0.0, g)
-    assert dw.tolist() == [0.0, 0.0, 0.0]
-    assert ds == 0.0
+    found = STR().both(g, w, backend="numpy", s=0.0)
+    assert found["y"].tolist() == found["x_grad"].tolist() == [0.0, 0.0, 0.0]
+    assert found["s_grad"].item() == 0.0
+    other = STR(edge="inclusive").both(g, w, backend="numpy", s=0.0)
+    assert other["x_grad"].tolist() == [1.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1.5, 2.0, 3.0])
 def test_powerpropagation(alpha: float) -> None:
     rule, theta = Powerpropagation(alpha=alpha), np.asarray(POINTS)
+    found = rule.both(np.ones(6), theta, backend="numpy")
+    back = rule.evaluate(rule.initial(theta), backend="numpy")
     for i, x in enumerate(POINTS):
         value = lambda y: mpmath.sign(y) * abs(y) ** mpmath.mpf(alpha)  # noqa: E731
-        assert close(rule.forward(theta)[i], value(mpmath.mpf(x)))
-        assert close(rule.backward(theta, np.ones(6))[i], slope(value, x))
-        assert close(rule.forward(rule.initial(theta))[i], mpmath.mpf(x))
-    assert rule.backward(np.zeros(1), np.ones(1))[0] == (1.0 if alpha == 1.0 else 0.0)
+        assert close(found["y"][i], value(mpmath.mpf(x)))
+        assert close(found["x_grad"][i], slope(value, x))
+        assert close(back[i], mpmath.mpf(x))
+    assert rule.differentiate(np.ones(1), np.zeros(1), backend="numpy")["x_grad"][0] == (1.0 if alpha == 1.0 else 0.0)
 
 
 def test_torchs_gradient_of_powerpropagation_is_nan_at_zero() -> None:
@@ -84,13 +88,15 @@ def test_torchs_gradient_of_powerpropagation_is_nan_at_zero() -> None:
 @pytest.mark.parametrize("beta", [1.0, 14.0])
 @pytest.mark.parametrize("initial", [-0.2, 0.0, 0.3])
 def test_continuous_sparsification(beta: float, initial: float) -> None:
-    rule, w, s = ContinuousSparsification(initial=initial), np.asarray(POINTS), np.linspace(-0.4, 0.5, 6)
     g, strength = np.asarray([1.0, -2.0, 0.5, 3.0, -1.0, 2.0]), 0.25
-    dw, ds = rule.backward(w, s, beta, g, strength)
+    rule = ContinuousSparsification(initial=initial, strength=strength)
+    w, s = np.asarray(POINTS), np.linspace(-0.4, 0.5, 6)
+    found = rule.both(g, w, backend="numpy", s=s, beta=beta)
+    dw, ds = found["x_grad"], found["s_grad"]
     for i, x in enumerate(POINTS):
         gate = lambda y: sigmoid(mpmath.mpf(beta) * y) / sigmoid(mpmath.mpf(initial))  # noqa: E731
         at = mpmath.mpf(float(s[i]))
-        assert close(rule.forward(w, s, beta)[i], x * gate(at))
+        assert close(found["y"][i], x * gate(at))
         assert close(dw[i], float(g[i]) * gate(at))
         assert close(ds[i], slope(lambda y, i=i, x=x, gate=gate: (float(g[i]) * x + strength) * gate(y), float(s[i])))
 
@@ -111,12 +117,13 @@ def test_hard_concrete() -> None:
     with mpmath.workdps(40):
         beta, gamma, zeta = mpmath.mpf(rule.beta), mpmath.mpf(-0.1), mpmath.mpf(1.1)
         log_alpha = np.asarray(POINTS)
+        found = rule.both(np.ones(6), log_alpha, backend="numpy", u=u)
         for i, x in enumerate(POINTS):
             noise = mpmath.log(mpmath.mpf(float(u[i]))) - mpmath.log(1 - mpmath.mpf(float(u[i])))
             stretch = lambda y: sigmoid((noise + y) / beta) * (zeta - gamma) + gamma  # noqa: B023, E731
-            assert close(rule.sample(log_alpha, u)[i], min(mpmath.mpf(1), max(mpmath.mpf(0), stretch(mpmath.mpf(x)))))
+            assert close(found["y"][i], min(mpmath.mpf(1), max(mpmath.mpf(0), stretch(mpmath.mpf(x)))))
             inside = 0 < stretch(mpmath.mpf(x)) < 1
-            assert close(rule.backward(log_alpha, u, np.ones(6))[i], slope(stretch, x) if inside else mpmath.mpf(0))
+            assert close(found["x_grad"][i], slope(stretch, x) if inside else mpmath.mpf(0))
             assert close(rule.probability(log_alpha)[i], sigmoid(mpmath.mpf(x) - beta * mpmath.log(-gamma / zeta)))
 
 
@@ -124,7 +131,7 @@ def test_hard_concrete_probabilities_are_those_of_its_samples() -> None:
     rule = HardConcrete()
     u = (np.arange(100_000) + 0.5) / 100_000  # quantiles: each probability is met to within one of them
     for log_alpha in (-2.0, 0.0, 1.5):
-        z = rule.sample(np.full(u.shape, log_alpha), u)
+        z = rule.evaluate(np.full(u.shape, log_alpha), backend="numpy", u=u)
         assert abs(np.mean(z > 0) - rule.probability(np.asarray(log_alpha))) <= 1e-5
         assert abs(np.mean(z == 1) - rule.probability_one(np.asarray(log_alpha))) <= 1e-5
     published = [(0.0, 0.8318221840, 0.1681778160, 0.5), (-2.0, 1 - 0.5990247356, 0.0266333447, 0.0430435064)]

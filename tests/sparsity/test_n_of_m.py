@@ -148,12 +148,12 @@ def test_mdgf_fades_from_dense_to_masked() -> None:
     linear = MDGF(decay="linear", rate=0.25)
     mask = linear.mask(w)
     assert [linear.beta(t) for t in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert np.array_equal(linear.forward(w, mask, 0), w)
-    assert np.array_equal(linear.forward(w, mask, 2), np.where(mask, w, w / 2))
-    assert np.array_equal(linear.forward(w, mask, 9), np.where(mask, w, 0))
-    assert np.array_equal(linear.backward(w, mask, w, 2), w)
+    assert np.array_equal(linear.forward(w, mask, linear.beta(0)), w)
+    assert np.array_equal(linear.forward(w, mask, linear.beta(2)), np.where(mask, w, w / 2))
+    assert np.array_equal(linear.forward(w, mask, linear.beta(9)), np.where(mask, w, 0))
+    assert np.array_equal(linear.backward(w, mask, w, linear.beta(2)), w)
     assert np.array_equal(
-        MDGF(decay="linear", rate=0.25, gradient="scaled").backward(w, mask, w, 2), np.where(mask, w, w / 2)
+        MDGF(decay="linear", rate=0.25, gradient="scaled").backward(w, mask, w, 0.5), np.where(mask, w, w / 2)
     )
 
 

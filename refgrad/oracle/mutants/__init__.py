@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from refgrad.arithmetic.graph import Graph, joint_level
 from refgrad.oracle.mutants import correction, decay, eps, operand, rough, step, weight
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.mutants.operand import signature
@@ -107,6 +108,11 @@ def found_in(plan: Plan, rewrite: Rewrite) -> dict[Hashable, Found]:
     return known[rewrite.name]
 
 
+def _fits(graph: Graph) -> bool:
+    """Whether no output that is one number a row, a column or a tensor became one an element."""
+    return all(joint_level([level, graph.outputs[n].level]) == level for n, level in graph.small.items())
+
+
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
     """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
     plans = list(plans)
@@ -117,8 +123,9 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
         for plan in plans:
             for place, found in found_in(plan, rewrite).items():
                 mutation = Mutation(rewrite, place, found.name, found.sentence)
-                made = tuple(signature(mutation.apply(p).graph) for p in plans)
-                if made not in seen:
+                graphs = [mutation.apply(p).graph for p in plans]
+                made = tuple(map(signature, graphs))
+                if made not in seen and all(map(_fits, graphs)):
                     seen.add(made)
                     result.append(mutation)
     return result

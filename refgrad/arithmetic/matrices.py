@@ -1,0 +1,154 @@
+"""Matrices on NumPy arrays with fixed bits: products that add along one tree, and what is made of products alone.
+
+A parameter is the matrix of its first axis by all others. Every function also takes matrices stacked along leading axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+
+#: terms that one leaf of the summation tree takes, as in `primitives.tree_sum`
+BLOCK = 1024
+#: products that are made at a time
+CHUNK = 1 << 18
+
+#: the coefficients of one odd polynomial: a x + b x^3, or a x + b x^3 + c x^5
+Polynomial = Sequence[Any]
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The product of two matrices; the terms of each element are added along the tree of `primitives.tree_sum`."""
+    *batch, rows, inner = a.shape
+    out = np.empty((*batch, rows, b.shape[-1]), np.result_type(a, b))
+    step = max(1, CHUNK // max(1, inner * b.shape[-1]))
+    for start in range(0, rows, step):
+        terms = a[..., start : start + step, :, None] * b[..., None, :, :]
+        out[..., start : start + step, :] = _added(terms)
+    return out
+
+
+def _added(terms: np.ndarray) -> np.ndarray:
+    """Terms folded along the last axis but one, block by block, the upper part onto the lower."""
+    count = terms.shape[-2]
+    if count > BLOCK:
+        parts = [_added(terms[..., i : i + BLOCK, :]) for i in range(0, count, BLOCK)]
+        return _added(np.stack(parts, axis=-2))
+    if count == 0:
+        return np.zeros((*terms.shape[:-2], terms.shape[-1]), terms.dtype)
+    while count > 1:
+        half = 1 << ((count - 1).bit_length() - 1)
+        joined = terms[..., : count - half, :] + terms[..., half:count, :]
+        terms = np.concatenate([joined, terms[..., count - half : half, :]], axis=-2)
+        count = half
+    return np.asarray(terms[..., 0, :])
+
+
+def transposed(x: np.ndarray) -> np.ndarray:
+    """The matrix with its last two axes exchanged."""
+    return np.swapaxes(x, -1, -2)
+
+
+def odd_polynomials(
+    x: np.ndarray,
+    polynomials: Sequence[Polynomial],
+    multiply: Callable[[Any, Any], Any] = product,
+    narrow: Callable[[Any], Any] = lambda x: x,
+) -> np.ndarray:
+    """Odd polynomials of a matrix one after the other, a X + (b A + c A A) X where A = X X^T.
+
+    Of a matrix with more rows than columns A is X^T X and stands on the right, which in real numbers is the same.
+    ``narrow`` is applied to the result of every operation.
+    """
+    wide = x.shape[-2] <= x.shape[-1]
+    for polynomial in polynomials:
+        a, b, *c = polynomial
+        square = narrow(multiply(x, transposed(x)) if wide else multiply(transposed(x), x))
+        inner = narrow(b * square)
+        if c:
+            inner = narrow(inner + narrow(c[0] * narrow(multiply(square, square))))
+        x = narrow(narrow(a * x) + narrow(multiply(inner, x) if wide else multiply(x, inner)))
+    return x
+
+
+def as_matrices(x: np.ndarray, batch: int = 0) -> np.ndarray:
+    """Arrays as matrices of their first axis by all others, behind the axes along which they are stacked."""
+    rows = x.shape[batch] if x.ndim > batch else 1
+    return x.reshape(*x.shape[:batch], rows, math.prod(x.shape[batch + 1 :]))
+
+
+def gathered(numbers: Sequence[Any], degrees: Sequence[int]) -> list[list[Any]]:
+    """Coefficients in one row as those of each polynomial, of so many coefficients each."""
+    supply = iter(numbers)
+    return [[next(supply) for _ in range(degree)] for degree in degrees]
+
+
+def newton_schulz(x: np.ndarray, polynomials: Sequence[Polynomial], precision: str = "working") -> np.ndarray:
+    """`odd_polynomials` of an array, in its own dtype or with every result rounded to bfloat16."""
+
+    def narrow(values: np.ndarray) -> np.ndarray:
+        return dtypes.cast(values, "bfloat16", "nearest").astype(x.dtype)
+
+    kept = (lambda values: values) if precision == "working" else narrow
+    with np.errstate(all="ignore"):
+        numbers = [[x.dtype.type(c) for c in polynomial] for polynomial in polynomials]
+        return odd_polynomials(kept(as_matrices(x)), numbers, narrow=kept).reshape(x.shape)
+
+
+def gram(x: np.ndarray, side: str) -> np.ndarray:
+    """X X^T of an array's rows ("left"), or X^T X of its columns ("right")."""
+    matrix = as_matrices(x)
+    return product(matrix, transposed(matrix)) if side == "left" else product(transposed(matrix), matrix)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool = False, transpose_b: bool = False) -> np.ndarray:
+    """The product of a parameter-shaped array and a square matrix, or of two square ones; shaped like the former."""
+    first, second = as_matrices(a), as_matrices(b)
+    found = product(transposed(first) if transpose_a else first, transposed(second) if transpose_b else second)
+    return found.reshape(next((x.shape for x in (a, b) if x.ndim != 2), found.shape))
+
+
+def on_symmetric(s: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A function of a symmetric matrix, from its decomposition in float64 (of its lower half); NaN if it is not finite."""
+    wide = s.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return np.full(s.shape, np.nan, s.dtype)
+    return np.asarray(function(wide)).astype(s.dtype)
+
+
+def inverse_root(s: np.ndarray, order: int) -> np.ndarray:
+    """S^(-1/order) of a positive definite matrix: V diag(lambda^(-1/order)) V^T; NaN or infinite for any other."""
+
+    def root(wide: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(wide)
+        return np.matmul(vectors * np.power(values, -1.0 / order), vectors.T)
+
+    with np.errstate(all="ignore"):
+        return on_symmetric(s, root)
+
+
+def eigenbasis(s: np.ndarray) -> np.ndarray:
+    """Eigenvectors of a symmetric matrix as columns, that of the largest eigenvalue first."""
+    return on_symmetric(s, lambda wide: np.linalg.eigh(wide)[1][:, ::-1])
+
+
+def orthonormal(a: np.ndarray) -> np.ndarray:
+    """The orthogonal factor of a square matrix's QR decomposition."""
+    return on_symmetric(a, lambda wide: np.linalg.qr(wide)[0])
+
+
+def rayleigh(q: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """q_j^T S q_j of each column of a matrix."""
+    return np.sum(q * np.matmul(s, q), axis=-2)
+
+
+def reordered(x: np.ndarray, q: np.ndarray, s: np.ndarray, axis: str) -> np.ndarray:
+    """The rows or columns of an array in the order in which q_j^T S q_j of the columns q_j falls; equal ones stay in order."""
+    order = np.argsort(-rayleigh(q.astype(np.float64), s.astype(np.float64)), kind="stable")
+    matrix = as_matrices(x)
+    return (matrix[order] if axis == "row" else matrix[:, order]).reshape(x.shape)

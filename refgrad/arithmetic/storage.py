@@ -1,0 +1,125 @@
+"""Rounding onto the grid of a narrower dtype as an operation of a rule: to nearest, or by chance with given random bits.
+
+The numbers stay in the working dtype. By chance, a number of which a part r (0 <= r < 1, in units of the last place) would be
+cut off goes up in magnitude where the random number n, whole and below 2**bits, has n + 1 <= r 2**bits: for exactly
+floor(r 2**bits) of the 2**bits numbers, so that it is unbiased wherever r 2**bits is whole. For a given n the result never falls
+as the argument rises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.carrier import Carrier
+from refgrad.rule import Choice
+
+FORMATS = Choice(
+    float32="the working precision: nothing is lost",
+    bfloat16="eight significant bits, the exponents of float32",
+    float16="eleven significant bits, numbers up to 65504",
+)
+
+CHANCE = Choice(
+    below="up in magnitude where the random number is below what is cut off (torchao)",
+    carry="up in magnitude where the random number, added to the bits, carries into those that stay (heavyball)",
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers of a format, and how they are rounded to; ``bits`` are random, or none where it is to nearest.
+
+    ``chance`` says which random numbers send a number up; there are as many either way.
+    """
+
+    format: str
+    bits: int | None = None
+    chance: str = "below"
+
+    @cached_property
+    def facts(self) -> dtypes.Format:
+        """The facts of the format."""
+        return dtypes.format_of(getattr(ml_dtypes, self.format, self.format))
+
+    @cached_property
+    def mantissa_bits(self) -> int:
+        """Bits of a significand after the point."""
+        return -int(np.log2(2 * self.facts.unit_roundoff))
+
+    @cached_property
+    def least_exponent(self) -> int:
+        """The exponent of the smallest normal number."""
+        return int(np.log2(self.facts.smallest_normal))
+
+    def __call__(self, x: np.ndarray, random: Any = None) -> np.ndarray:
+        """Of each element, in the dtype of ``x``; NaN and infinities stay."""
+        with np.errstate(all="ignore"):
+            wide = x.astype(np.float64)
+            size = np.where(np.isfinite(wide), np.abs(wide), 0.0)
+            exponent = np.maximum(np.frexp(size)[1] - 1, self.least_exponent)
+            quantum = np.ldexp(1.0, np.where(size > 0, exponent, self.least_exponent) - self.mantissa_bits)
+            scaled = size / quantum
+            rounded = np.rint(scaled) if self.bits is None else self._by_chance(scaled, random)
+            value = rounded * quantum
+            value = np.where(value > self.facts.largest, np.inf, value)
+            return np.where(np.isfinite(wide), np.copysign(value, wide), wide).astype(x.dtype)
+
+    def _by_chance(self, scaled: np.ndarray, random: Any) -> np.ndarray:
+        whole, count = np.floor(scaled), 2.0 ** (self.bits or 0)
+        number = np.asarray(random, np.float64)
+        number = number if self.chance == "below" else (count - 1.0) - number
+        return whole + (number + 1.0 <= (scaled - whole) * count)
+
+    def exactly(self, x: Fraction, random: int | None = None) -> Fraction | float:
+        """Of one number, in exact arithmetic."""
+        size, exponent = abs(x), self.least_exponent
+        while size >= Fraction(2) ** (exponent + 1):
+            exponent += 1
+        scaled = size / Fraction(2) ** (exponent - self.mantissa_bits)
+        whole = Fraction(round(scaled))
+        if self.bits is not None and random is not None:
+            whole, count = Fraction(scaled.__floor__()), 2**self.bits
+            number = random if self.chance == "below" else count - 1 - random
+            whole += number < ((scaled - whole) * count).__floor__()
+        value = whole * Fraction(2) ** (exponent - self.mantissa_bits)
+        sign = -1 if x < 0 else 1
+        return sign * (float("inf") if value > self.facts.largest else value)
+
+    def kernel(self, result: str, x: str, random: str | None, dtype: np.dtype) -> list[str]:
+        """The lines of a kernel that round ``x``, in float64, where all but the choice is exact."""
+        r = result
+        lines = [
+            f"{r}_size = abs(float64({x}))",
+            f"{r}_exponent = (np.float64({r}_size).view(np.int64) >> 52) - 1023",
+            f"{r}_exponent = {r}_exponent if {r}_exponent > {self.least_exponent} else {self.least_exponent}",
+            f"{r}_unit = np.int64(({r}_exponent + {1023 - self.mantissa_bits}) << 52).view(np.float64)",
+            f"{r}_scaled = {r}_size / {r}_unit",
+            f"{r}_whole = ({r}_scaled + {2.0**52!r}) - {2.0**52!r}",
+        ]
+        if self.bits is not None:
+            count = 2.0**self.bits
+            number = f"float64({random})" if self.chance == "below" else f"({count - 1.0!r} - float64({random}))"
+            lines += [
+                f"{r}_whole = {r}_whole - 1.0 if {r}_whole > {r}_scaled else {r}_whole",
+                f"{r}_up = {number} + 1.0 <= ({r}_scaled - {r}_whole) * {count!r}",
+                f"{r}_whole = {r}_whole + 1.0 if {r}_up else {r}_whole",
+            ]
+        return [
+            *lines,
+            f"{r}_value = {r}_whole * {r}_unit",
+            f"{r}_value = np.inf if {r}_value > {self.facts.largest!r} else {r}_value",
+            f"{r} = {dtype}(np.copysign({r}_value, float64({x}))) if {r}_size < np.inf else {x}",
+        ]
+
+
+def to_grid(x: Any, grid: Grid, random: Any = None) -> Any:
+    """An array, or any carrier, rounded onto a grid; ``random`` are whole numbers shaped like ``x``, in its dtype."""
+    operands = (x,) if random is None else (x, random)
+    return x._apply("round", *operands, rule=grid) if isinstance(x, Carrier) else grid(np.asarray(x), random)

@@ -1,0 +1,39 @@
+"""Judging the choices that an estimator's value shows, and handing the candidate's own ones on to what is judged after them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.masks import MaskSeen
+from refgrad.estimators.choosing import Choosing
+from refgrad.oracle.casewise import Arrays
+from refgrad.oracle.judge import Judged
+from refgrad.oracle.masked import folded, judge_leaf
+from refgrad.oracle.policy import Policy
+
+Choices = dict[str, tuple[Judged, np.ndarray]]
+
+
+def judge_choices(rule: Choosing, arrays: Arrays, seen: Arrays, policy: Policy) -> tuple[Arrays, Choices]:
+    """The case with the candidate's own choices in place of the reference's, and each choice judged.
+
+    Where results do not tell (a weight of zero is zero kept or pruned), the choice that favours the candidate is taken.
+    """
+    judged: Choices = {}
+    given = dict(arrays)
+    for name, selection in rule.selections(arrays).items():
+        mask, free = rule.shown(name, arrays, seen)
+        if free.any():
+            mask = np.where(free, _best(selection.rule, selection.arrays, mask & ~free), mask)
+        leaf = judge_leaf(selection.rule, selection.arrays, MaskSeen(mask), policy)
+        judged[name] = (leaf.tensors["mask"], mask.astype(np.float64))
+        given[name] = rule.held(name, mask, arrays)
+    return given, judged
+
+
+def _best(rule: Any, arrays: Arrays, prefer: np.ndarray) -> np.ndarray:
+    """The rule's choice with some entries first among equal ones."""
+    scores = rule.score(**arrays)
+    return rule.spread(rule.select(scores, folded(rule.units(prefer), scores.shape)), prefer.shape)

@@ -1,0 +1,347 @@
+"""Muon: the equations once more by singular values, laws of its iteration, and implementations that we did not write."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+
+import refgrad
+from refgrad.arithmetic import exact, matrices, matrix_error
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.optimizers import Muon
+from refgrad.oracle.inputs import generate
+from refgrad.oracle.judge import model_for
+from refgrad.oracle.policy import Policy
+from refgrad.tracing import free_values
+from tests.optimizers.test_packages import shielded
+from tests.optimizers.test_paper import DIGITS, Hyperparameters
+
+RANDOM = np.random.default_rng(3)
+
+
+# The equations: what an odd polynomial of a matrix is by its singular value decomposition, in scalars.
+
+
+def sets(h: Any, step: int) -> list[Any]:
+    """The coefficients of a step, as the sources print them (numbers of the claim itself are exact)."""
+    express = [
+        ("8.28721201814563", "-23.595886519098837", "17.300387312530933"),
+        ("4.107059111542203", "-2.9478499167379106", "0.5448431082926601"),
+        ("3.9486908534822946", "-2.908902115962949", "0.5518191394370137"),
+        ("3.3184196573706015", "-2.488488024314874", "0.51004894012372"),
+        ("2.300652019954817", "-1.6689039845747493", "0.4188073119525673"),
+    ]
+    if h.coefficients == "constant":
+        return [h.a, h.b, h.c]
+    if h.coefficients == "cubic":
+        return [mpf(3) / 2, -mpf(1) / 2]
+    if h.coefficients == "polar_express":
+        return [mpf(x) / mpf("1.01") ** power for x, power in zip(express[step], (1, 3, 5), strict=True)]
+    if h.coefficients == "stepwise":
+        return [mpf(x) for x in STEPWISE[step]]
+    return [mpf(repr(x)) for x in OTHERS[h.coefficients][step]]
+
+
+STEPWISE = [
+    ("4.0848", "-6.8946", "2.9270"),
+    ("3.9505", "-6.3029", "2.6377"),
+    ("3.7418", "-5.5913", "2.3037"),
+    ("2.8769", "-3.1427", "1.2046"),
+    ("2.8366", "-3.0525", "1.2012"),
+]
+OTHERS: dict[str, list[tuple[float, ...]]] = {
+    "polar_express_1": [
+        (8.237312490495555, -23.157747414558198, 16.680568411445915),
+        (4.082441999064835, -2.893047735332586, 0.5252849256975648),
+        (3.9263479922546582, -2.8547468034765298, 0.5318022422894988),
+        (3.2982187133085143, -2.424541981026706, 0.48632008358844075),
+        (2.2970369434552573, -1.63662558125903, 0.4002628455953627),
+    ],
+    "polar_express_2": [
+        (8.156554524902461, -22.48329292557795, 15.878769915207462),
+        (4.0429299351667245, -2.808917465908704, 0.5000178451051299),
+        (3.8916678022926563, -2.7724841532176825, 0.5060648178503389),
+        (3.285753657755658, -2.3681294933425394, 0.46449024233003117),
+        (2.3005307116270983, -1.6111665557258408, 0.3833374427545273),
+    ],
+    "cans": [
+        (5.182503604966906, -5.178098480082684),
+        (2.586120737395915, -0.6479542005271643),
+        (2.567364126726186, -0.6454968804392178),
+        (2.520560084348265, -0.6393528082067044),
+        (2.410759275435182, -0.6248683598710716),
+    ],
+}
+
+
+def step(p: Any, g: Any, s: dict[str, Any], t: int, h: Any) -> Any:
+    """One step on mpmath matrices."""
+    beta = h.momentum
+    new = (1 - beta) * g if h.buffer == "average" else g
+    s["m"] = beta * s["m"] + new
+    ahead = t + 1 if h.nesterov else t
+    m_hat, g_hat = (s["m"] / (1 - beta**ahead), new / (1 - beta**t)) if h.correction else (s["m"], new)
+    u = beta * m_hat + g_hat if h.nesterov else m_hat
+    norm = h.safety * mpmath.sqrt(sum(x * x for x in u))
+    left, sizes, right = mpmath.svd_r(u / (max(norm, h.eps) if h.eps_placement == "clamp" else norm + h.eps))
+    for k in range(h.ns_steps):
+        sizes = mpmath.matrix([sum(c * x ** (2 * i + 1) for i, c in enumerate(sets(h, k))) for x in sizes])
+    o = left * mpmath.diag(list(sizes)) * right
+    shape = mpf(p.rows) / p.cols
+    factor = {
+        "tall": mpmath.sqrt(max(1, shape)),
+        "wide": mpmath.sqrt(max(1, 1 / shape)),
+        "rms": mpf(0.2) * mpmath.sqrt(max(p.rows, p.cols)),
+        "ratio": mpmath.sqrt(shape),
+        "none": mpf(1),
+    }[h.scale]
+    return p - h.lr * h.weight_decay * p - h.lr * factor * o
+
+
+BASE = Muon(weight_decay=0.1, safety=1.25)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)], ids=str)
+@pytest.mark.parametrize(
+    "rule", [BASE, *(v for n, v in BASE.variants() if not n.startswith(("scalars", "internals")))], ids=str
+)
+def test_the_graph_is_the_papers_equations(rule: Muon, shape: tuple[int, int]) -> None:
+    p = RANDOM.standard_normal(shape)
+    state = rule.init(p)
+    for t in (1, 2, 3):
+        g = RANDOM.standard_normal(shape)
+        plan, free = rule.plan(shape, t), free_values(shape, {"t": t})
+        names = {**rule.numbers(), **dict(zip(plan.free, free, strict=True))}
+        got = exact.evaluate(plan.graph, {"p": p, "g": g, "m": state["m"]}, names, DIGITS)
+        with mpmath.workdps(DIGITS):
+            said = {"m": mpmath.matrix(state["m"])}
+            said["p"] = step(mpmath.matrix(p), mpmath.matrix(g), said, t, Hyperparameters(rule))
+            # coefficients of tables are doubles in the rule; the sources print as many digits as a double has
+            slack = mpf(10) ** -(DIGITS - 10) if rule.coefficients in ("constant", "cubic") else mpf(2) ** -44
+            for name, want in said.items():
+                worst = max(abs(a - b) for a, b in zip(np.ravel(got[name]), want, strict=True))
+                assert worst <= slack, (name, worst)
+        p, state = rule.step(p, g, state, backend="numpy")
+
+
+# Laws of the iteration.
+
+
+def orthogonal(n: int) -> np.ndarray:
+    return np.linalg.qr(RANDOM.standard_normal((n, n)))[0]
+
+
+def plain(x: np.ndarray, rule: Muon) -> np.ndarray:
+    return matrices.newton_schulz(x, rule._polynomials())
+
+
+def enclosed(x: np.ndarray, error: np.ndarray, rule: Muon) -> Bounded:
+    polynomials = rule._polynomials()
+    numbers = [Bounded(np.asarray(c)) for polynomial in polynomials for c in polynomial]
+    model = model_for(Policy(), np.dtype(np.float64))
+    return matrix_error.newton_schulz(Bounded(x, error), numbers, [len(p) for p in polynomials], "working", model, 0)
+
+
+SETS = [Muon(coefficients=name) for name in Muon.legal()["coefficients"].sentences]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rule", SETS, ids=str)
+def test_orthogonal_equivariance(rule: Muon) -> None:
+    """O(U G V) is U O(G) V within what rounding may do to both, for which the derived bound is asked."""
+    for rows, columns in [(3, 5), (6, 4), (4, 4)]:
+        left, right = orthogonal(rows), orthogonal(columns)
+        x = RANDOM.standard_normal((rows, columns))
+        x /= np.linalg.norm(x)
+        turned = left @ x @ right
+        # left and right are orthogonal to about so many units, and their products with x are rounded
+        error = np.full(x.shape, 8 * (rows + columns) * 2.0**-53)
+        both = enclosed(turned, error, rule)
+        also = left @ plain(x, rule) @ right
+        other = enclosed(x, np.zeros(x.shape), rule).bound().max() * np.sqrt(x.size)
+        assert np.all(np.abs(also - both.value) <= both.bound() + other + 1e3 * error)
+        assert both.bound().max() < 1e-9
+
+
+@pytest.mark.parametrize("rule", SETS, ids=str)
+def test_transposed_to_the_bit(rule: Muon) -> None:
+    x = (RANDOM.standard_normal((7, 5)) / 8).astype(np.float32)
+    assert np.array_equal(plain(x, rule).T, plain(np.ascontiguousarray(x.T), rule))
+
+
+def test_the_cubic_converges_to_a_polar_factor() -> None:
+    x = RANDOM.standard_normal((4, 6))
+    left, _, right = np.linalg.svd(x, full_matrices=False)
+    o = plain(x / np.linalg.norm(x), Muon(coefficients="cubic", ns_steps=40))
+    assert np.abs(o - left @ right).max() < 2.0**-53 * 200
+
+
+def test_stacked_matrices_are_judged_as_each_by_itself() -> None:
+    x = RANDOM.standard_normal((3, 2, 4, 5)) / 8
+    numbers = [Bounded(np.asarray(c)) for c in (3.4445, -4.775, 2.0315)] * 5
+    model = model_for(Policy(), np.dtype(np.float32))
+    found = matrix_error.newton_schulz(Bounded(x), numbers, (3,) * 5, "working", model, 2)
+    for at in np.ndindex(3, 2):
+        alone = matrix_error.newton_schulz(Bounded(x[at]), numbers, (3,) * 5, "working", model, 0)
+        assert np.allclose(found.value[at], alone.value, rtol=1e-9)
+        assert np.allclose(found.bound()[at], alone.bound(), rtol=1e-6)
+
+
+def test_a_vector_is_one_column_and_more_axes_are_columns() -> None:
+    g = RANDOM.standard_normal((4, 3, 2)).astype(np.float32)
+    rule = Muon()
+    flat, _ = rule.step(np.zeros((4, 6), np.float32), g.reshape(4, 6), rule.init(np.zeros((4, 6), np.float32)))
+    deep, _ = rule.step(np.zeros(g.shape, np.float32), g, rule.init(np.zeros(g.shape, np.float32)))
+    assert np.array_equal(flat, deep.reshape(4, 6))
+    column, _ = rule.step(np.zeros((4, 1), np.float32), g[:, :1, 0], rule.init(np.zeros((4, 1), np.float32)))
+    vector, _ = rule.step(np.zeros(4, np.float32), g[:, 0, 0].copy(), rule.init(np.zeros(4, np.float32)))
+    assert np.array_equal(column[:, 0], vector)
+
+
+# Implementations.
+
+
+@contextmanager
+def without_bfloat16() -> Iterator[None]:
+    """Torch's tensors with a ``bfloat16`` that leaves them as they are (copied)."""
+    torch = pytest.importorskip("torch")
+    kept = torch.Tensor.bfloat16
+    torch.Tensor.bfloat16 = lambda self: self.clone()
+    try:
+        yield
+    finally:
+        torch.Tensor.bfloat16 = kept
+
+
+def matrices_only(dtype: str = "float32") -> refgrad.Inputs:
+    """The generated inputs without the leaf of three axes, which torch and optax do not take."""
+    return chosen(lambda p: p.ndim == 2, dtype)
+
+
+def chosen(keeps: Callable[[np.ndarray], bool], dtype: str = "float32") -> refgrad.Inputs:
+    """Some leaves of the generated inputs."""
+    made = generate(6, dtype, 0, Muon())
+    keep = [i for i, p in enumerate(made.p) if keeps(p)]
+    return refgrad.Inputs(
+        [made.p[i] for i in keep], [[g[i] for i in keep] for g in made.g], [made.names[i] for i in keep]
+    )
+
+
+MUON = Muon(lr=1e-3, weight_decay=0.1, eps_placement="clamp")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (MUON, {}),
+        (MUON.replace(scale="rms", nesterov=False), {"adjust_lr_fn": "match_rms_adamw"}),
+        (MUON.replace(a=3.0, b=-4.0, c=2.0, ns_steps=3), {}),
+    ],
+    ids=str,
+)
+def test_torch(rule: Muon, options: dict[str, Any], dtype: str) -> None:
+    pytest.importorskip("torch")
+    with without_bfloat16():
+        verdict = refgrad.verify("torch.optim:Muon", rule, options=options, inputs=matrices_only(dtype=dtype))
+    verdict.raise_if_wrong()
+    assert verdict.mode == "step-locked"
+
+
+def test_torch_in_bfloat16() -> None:
+    """As it is it is not Muon in float32, and is Muon in bfloat16 (a wide set: its iteration is known to few digits)."""
+    pytest.importorskip("torch")
+    inputs = matrices_only()
+    assert refgrad.verify("torch.optim:Muon", MUON, inputs=inputs, shrink=False, explain=False).exit_code == 1
+    refgrad.verify("torch.optim:Muon", MUON.replace(internals="bfloat16"), inputs=inputs).raise_if_wrong()
+
+
+OPTAX: list[tuple[str, Any, dict[str, Any]]] = [
+    ("optax.contrib:muon", Muon(eps=1e-8, correction=True, scale="wide", weight_decay=0.1, scalars="float32"), {}),
+    (
+        "optax.contrib:muon",
+        Muon(eps=1e-8, correction=True, scale="rms", nesterov=False, scalars="float32"),
+        {"consistent_rms": 0.2},
+    ),
+    (
+        "optax.contrib:muon",
+        Muon(eps=1e-8, correction=True, scale="wide", coefficients="stepwise", scalars="float32"),
+        {"ns_coeffs": "dion"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "rule", "options"), OPTAX, ids=str)
+def test_optax(target: str, rule: Muon, options: dict[str, Any]) -> None:
+    pytest.importorskip("optax")
+    inputs = chosen(lambda p: p.shape in [(3, 5), (6, 4)])  # every shape is compiled
+    policy = {"subnormals": "either"}
+    refgrad.verify(target, rule, options=options, inputs=inputs, policy=policy).raise_if_wrong()
+
+
+def in_own_precision(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
+    """An iteration whose default is bfloat16 in the precision of what it is handed."""
+    monkeypatch.setattr(module, name, functools.partial(getattr(module, name), dtype=None))
+
+
+TIMM = Muon(weight_decay=0.1, eps_placement="clamp")
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (TIMM, {"adjust_lr_fn": "original"}),
+        (TIMM.replace(nesterov=False, coefficients="stepwise", scale="rms"), {}),  # its defaults
+        (TIMM.replace(coefficients="polar_express_1", scale="ratio", safety=1.01), {"adjust_lr_fn": "rms_to_rms"}),
+        (TIMM.replace(coefficients="polar_express_2", scale="none"), {"adjust_lr_fn": None}),
+    ],
+    ids=str,
+)
+def test_timm(rule: Muon, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    module = pytest.importorskip("timm.optim.muon")
+    in_own_precision(monkeypatch, module, "zeropower_via_newtonschulz")
+    names = {"polar_express_1": "polar_express", "polar_express_2": "polar_express_safer"}
+    if rule.coefficients in names:
+        options = {**options, "ns_coefficients": names[rule.coefficients]}
+    inputs = chosen(lambda p: p.shape[0] >= 4)  # smaller ones go to its AdamW
+    refgrad.verify("timm.optim:Muon", rule, options=options, inputs=inputs).raise_if_wrong()
+
+
+@pytest.mark.parametrize("foreach", [True, False])
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (TIMM, {}),
+        (
+            TIMM.replace(nesterov=False, coefficients="stepwise", scale="rms"),
+            {"ns_coeffs": "quintic", "use_adjusted_lr": True},
+        ),
+        (TIMM.replace(coefficients="polar_express_1", ns_steps=7), {"ns_coeffs": "polar_express"}),
+    ],
+    ids=str,
+)
+def test_pytorch_optimizer(rule: Muon, options: dict[str, Any], foreach: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("pytorch_optimizer")
+    in_own_precision(
+        monkeypatch, importlib.import_module("pytorch_optimizer.optimizer.muon.base"), "zero_power_via_newton_schulz_5"
+    )
+
+    def build(params: Any, lr: float, momentum: float, weight_decay: float, nesterov: bool, ns_steps: int) -> Any:
+        told = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "ns_steps": ns_steps,
+        }
+        cls = shielded(package.Muon)  # it writes its step into the gradients
+        return cls([{"params": list(params), "use_muon": True}], **told, **options, foreach=foreach)
+
+    refgrad.verify(build, rule, inputs=chosen(lambda p: True)).raise_if_wrong()

@@ -1,0 +1,145 @@
+"""An oracle that is broken on purpose is caught: by legal programs that it rejects, or by mutants that it accepts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.arithmetic import enclosure, running_error
+from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import judge
+from tests.oracle.adam_cases import MUTANTS
+from tests.oracle.attack import STYLES, Attacker
+from tests.oracle.cases import inputs
+from tests.oracle.test_adam_cases import judged
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+#: 0.625 and its complement are numbers of float32, so that no rounding of theirs hides others; the step of SGD from a
+#: parameter of zero is one product with a host scalar
+RULES = (AdamW(beta1=0.625), Lion(beta2=0.625, weight_decay=0.1), SGD(lr=1e-3))
+
+#: mutants that differ from AdamW by little
+SLIGHT = (
+    "lr off by 0.01 percent",
+    "beta2 0.9991",
+    "1 - beta2 in float32",
+    "root of twelve bits",
+    "v truncated to bfloat16",
+)
+
+
+def false_alarms() -> int:
+    """How many values of legal programs are outside."""
+    outside = 0
+    for rule in RULES:
+        for style in STYLES.values():
+            outside += _attacked(rule, style).total.outside
+    return outside
+
+
+def _attacked(rule: Optimizer, style: Any) -> refgrad.Verdict:
+    numbers = inputs(rule, 6)
+    return refgrad.verify(
+        Attacker(style, seed=1), rule, policy=style.policy, inputs=numbers, shrink=False, explain=False
+    )
+
+
+def misses() -> list[str]:
+    """Which slight mutants are accepted."""
+    return [n for n in SLIGHT if not judged(MUTANTS[n], steps=4, shrink=False, explain=False).total.outside]
+
+
+def _wrapped(name: str, change: Callable[[Any, tuple[Any, ...]], Any]) -> Patch:
+    """A function of the enclosure whose result is changed."""
+    original = getattr(running_error, name)
+
+    def patch(patcher: pytest.MonkeyPatch) -> None:
+        broken = lambda *args: change(original(*args), args)  # noqa: E731
+        patcher.setattr(running_error, name, broken)
+        if name in enclosure._SMOOTH:
+            patcher.setitem(enclosure._SMOOTH, name, broken)
+
+    return patch
+
+
+def _without_carried(result: Bounded, args: tuple[Any, ...]) -> Bounded:
+    """The rounding of the operation itself, and nothing of what its operands bring."""
+    model = next(a for a in args if isinstance(a, Model))
+    return result._replace(error=np.minimum(result.bound(), model.charge * np.abs(result.value)))
+
+
+def _scaled(factor: float) -> Patch:
+    original = judge.compare
+
+    def compare(acceptable: Bounded, *rest: Any) -> Any:
+        return original(acceptable._replace(error=acceptable.bound() * factor), *rest)
+
+    return lambda patcher: patcher.setattr(judge, "compare", compare)
+
+
+def _model(**changes: float) -> Patch:
+    original = judge.model_for
+    return lambda patcher: patcher.setattr(
+        judge, "model_for", lambda *args: dataclasses.replace(original(*args), **changes)
+    )
+
+
+def _one_decision(patcher: pytest.MonkeyPatch) -> None:
+    patcher.setattr(enclosure.Enclosure, "_take", lambda self, node, result, ambiguous, state, make: result)
+
+
+def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:
+    original = judge.compare
+
+    def compare(*args: Any) -> judge.Judged:
+        found = original(*args)
+        return dataclasses.replace(found, status=np.zeros_like(found.status))
+
+    patcher.setattr(judge, "compare", compare)
+
+
+NARROW: dict[str, Patch] = {
+    "sets of a third of the width": _scaled(1 / 3),
+    "one rounding an operation": _model(roundings=1),
+    "no underflow": _model(underflow=0.0),
+    "products carry no error on": _wrapped("product", _without_carried),
+    "sums carry no error on": _wrapped("total", _without_carried),
+    "roots carry no error on": _wrapped("sqrt", _without_carried),
+    "host scalars are exact": lambda patcher: patcher.setattr(
+        judge, "scalar", lambda value, error, model: Bounded(np.asarray(value))
+    ),
+    "no interpolation": lambda patcher: patcher.setattr(
+        enclosure.Enclosure, "_interpolation", lambda self, grouped, values: None
+    ),
+    "one decision alone": _one_decision,
+}
+WIDE: dict[str, Patch] = {
+    "sets a thousand times as wide": _scaled(1e3),
+    "nothing is outside": _nothing_outside,
+    "bfloat16 for float32": _model(unit_roundoff=2.0**-8),
+}
+
+
+def test_an_oracle_that_is_whole_is_not_caught() -> None:
+    assert false_alarms() == 0
+    assert misses() == []
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    NARROW[name](monkeypatch)
+    assert false_alarms() > 0
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_wide_oracle_accepts_mutants(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    WIDE[name](monkeypatch)
+    assert misses() != []

@@ -10,7 +10,7 @@ from refgrad.implementations.record import Implementation
 __all__ = ["Implementation", "known"]
 
 #: the modules whose ``ROWS`` are the table
-FAMILIES = ("frameworks", "keras", "packages", "momenta", "layers", "estimators", "masks", "quantizers")
+FAMILIES = ("frameworks", "wrappers", "keras", "packages", "momenta", "layers", "estimators", "masks", "quantizers")
 
 
 @functools.cache

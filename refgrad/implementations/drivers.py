@@ -26,6 +26,24 @@ def on_copies(target: str) -> type:
     return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
 
 
+def by_parameters(target: str) -> type:
+    """The same with its state under names that nobody knows: it is judged from the start by its parameters alone."""
+    cls: Any = on_copies(target)
+    mark = "own_"
+
+    def step(self: Any, closure: Any = None) -> Any:
+        for state in self.state.values():
+            for name in [n for n in state if n.startswith(mark)]:
+                state[name.removeprefix(mark)] = state.pop(name)
+        result = cls.step(self)
+        for state in self.state.values():
+            for name in list(state):
+                state[mark + name] = state.pop(name)
+        return result
+
+    return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
+
+
 def in_training(target: str) -> type:
     """An optimizer of schedulefree in its training mode, on copies of the gradients."""
     cls: Any = on_copies(target)
@@ -124,3 +142,73 @@ def top_of_groups(target: str, kind: str, arguments: tuple[Any, ...] = ()) -> Ca
 
     mask.__annotations__ = {"w": jax.Array, "return": jax.Array}
     return mask
+
+
+def before_adamw(target: str, **arguments: Any) -> Any:
+    """A transformation of optax on the gradients of its AdamW."""
+    import optax
+
+    return optax.chain(load(target)(**arguments), optax.adamw(0.1, weight_decay=0.1))
+
+
+def after_adamw(target: str, **arguments: Any) -> Any:
+    """A transformation of optax on the updates of its AdamW."""
+    import optax
+
+    return optax.chain(optax.adamw(0.1, weight_decay=0.1), load(target)(**arguments))
+
+
+def slow_weights_as_state(target: str, k: int, alpha: float) -> Any:
+    """optax keeps fast and slow weights as one tree of parameters; here the slow ones are state, beside its AdamW's."""
+    import jax
+    import optax
+
+    transform = load(target)(optax.adamw(0.1, weight_decay=0.1), sync_period=k, slow_step_size=alpha)
+
+    def init(params: Any) -> Any:
+        pair = optax.LookaheadParams.init_synced(params)
+        return pair.slow, transform.init(pair)
+
+    def update(grads: Any, state: Any, params: Any = None) -> Any:
+        pair = optax.LookaheadParams(fast=params, slow=state[0])
+        updates, inner_state = transform.update(grads, state[1], pair)
+        new = optax.apply_updates(pair, updates)
+        return jax.tree.map(lambda a, b: a - b, new.fast, params), (new.slow, inner_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+def changed_gradients(target: str, each: bool, **arguments: Any) -> Callable[..., Any]:
+    """torch's AdamW on copies of the gradients, which a function changes first: all at once, or one by one."""
+    import torch
+
+    function = load(target)
+
+    class Wrapped(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            params = [p for group in self.param_groups for p in group["params"]]
+            for p in params:
+                p.grad = p.grad.clone()  # type: ignore[union-attr]
+            for some in [[p] for p in params] if each else [params]:
+                function(some, **arguments)
+            return super().step(closure)
+
+    return lambda params: Wrapped(params, lr=0.1, weight_decay=0.1)
+
+
+def averaging_adamw(target: str, decay: float) -> Callable[..., Any]:
+    """torch's AdamW with a moving average of the parameters beside its state, by a function that torch makes for it."""
+    import torch
+
+    average = load(target)(decay)
+
+    class Averaged(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            params = [p for group in self.param_groups for p in group["params"]]
+            kept = {p: self.state[p].pop("average", p.detach().clone()) for p in params}
+            super().step(closure)
+            for p, mean in kept.items():
+                average([mean], [p.detach()], 1)
+                self.state[p]["average"] = mean
+
+    return lambda params: Averaged(params, lr=0.1, weight_decay=0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import optimizers as o
-from refgrad.implementations.packages import DECAYED, row, timm
+from refgrad.implementations.packages import CORRECTED, DECAYED, row, timm
 from refgrad.implementations.record import Implementation
 from refgrad.optimizers.base import Optimizer
 
@@ -40,7 +40,7 @@ ROWS = [
     pytorch("Adan", o.Adan(**DECAYED), start="corrected"),
     pytorch("Adan", o.Adan(**DECAYED), {"foreach": True}, start="corrected"),
     timm("Adan", o.Adan(**DECAYED), {"foreach": False}, start="corrected"),
-    row("torch-optimi", "Adan", o.Adan(**DECAYED), start="corrected"),
+    row("torch-optimi", "Adan", o.Adan(**DECAYED), None, CORRECTED, start="corrected"),
     pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, **DECAYED), {"weight_decouple": True}),
     pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, warmup=5.0), {"t_alpha_beta3": 5.0}),
     pytorch("SimplifiedAdEMAMix", o.SimplifiedAdEMAMix()),
@@ -50,7 +50,7 @@ ROWS = [
     pytorch("Yogi", o.Yogi(), **YOGI),
     row("torch-optimizer", "Yogi", o.Yogi(), **YOGI),
     pytorch("ADOPT", o.ADOPT(**DECAYED), {"weight_decouple": True}, clip="counted", first_step="decays"),
-    timm("Adopt", o.ADOPT(**DECAYED), {"decoupled": True, "foreach": False}, clip="counted"),
+    timm("Adopt", o.ADOPT(**DECAYED), {"decoupled": True, "foreach": False}),
     pytorch("PID", o.PID()),
     row("torch-optimizer", "PID", o.PID(), first_gradient="lost"),
     *[

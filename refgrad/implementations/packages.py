@@ -55,6 +55,8 @@ DELTA: dict[str, Any] = {"delta": 2.5}
 AUTHOR: dict[str, Any] = {"threshold": "author", "eps_placement": "uncorrected", "decay": "before"}
 #: timm clips gradients to a global norm of one unless it is told not to, which is no part of the rule
 UNCLIPPED: dict[str, Any] = {"max_grad_norm": None}
+#: torch-optimi keeps moments that are corrected already: what it does is judged by its parameters
+CORRECTED = "by_parameters"
 #: what RMSprop is run with
 TAKEN: tuple[dict[str, Any], ...] = ({}, {"momentum": 0.9}, {"momentum": 0.9, "centered": True})
 TENSORFLOW: dict[str, Any] = {
@@ -141,10 +143,17 @@ ADAM = [
     timm("AdamWLegacy", o.AdamW(**DECAYED)),
     timm("AdamWLegacy", o.AdamW(peak_lr=1e-3, decay="corrected", **DECAYED), {"corrected_weight_decay": True}),
     row("pytorch-optimizer", "EXAdam", o.EXAdam(**DECAYED)),
-    row("torch-optimi", "Adam", o.Adam()),
-    row("torch-optimi", "AdamW", o.AdamW(**DECAYED)),
-    row("torch-optimi", "RAdam", o.RAdam(decay="before", **DECAYED), {"decouple_wd": True}),
-    row("heavyball", "AdamW", o.AdamW(**DECAYED)),
+    row("torch-optimi", "Adam", o.Adam(), None, CORRECTED),
+    row("torch-optimi", "AdamW", o.AdamW(**DECAYED), None, CORRECTED),
+    row(
+        "torch-optimi",
+        "RAdam",
+        o.RAdam(decay="before", **DECAYED),
+        {"decouple_wd": True},
+        CORRECTED,
+        threshold="author",
+    ),
+    row("heavyball", "AdamW", o.AdamW(**DECAYED), eps_placement="clamped"),
     row("heavyball", "NAdam", o.NAdam()),
 ]
 

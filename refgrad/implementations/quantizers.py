@@ -75,7 +75,7 @@ CODEBOOKS = [
             "blockwise",
             "bitsandbytes.functional.quantize_blockwise",
             arguments={"signed": not map.endswith("unsigned"), "block_size": 256},
-            variant={"ties": "bitsandbytes"},
+            variant={"search": "grid", "normalize": "reciprocal"},
             note="on a CPU codes are looked up on a grid of 65536 steps",
         )
         for map in ("bitsandbytes", "bitsandbytes_unsigned")

@@ -38,6 +38,10 @@ class Implementation:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     #: the function of `refgrad.implementations.inputs` that makes the inputs, where generated ones will not do
     inputs: str = ""
+    #: how many steps it is driven
+    steps: int = 10
+    #: whether it is found to be its variant, or else something that no variant explains
+    explained: bool = True
     #: environment variables that its process is started with
     environment: Mapping[str, str] = field(default_factory=dict)
     #: how it is called, where the target does not say that
@@ -64,7 +68,8 @@ class Implementation:
     @property
     def rule(self) -> Rule:
         """What it computes, as far as is known."""
-        return self.claim.replace(**{**self.variant, "scalars": self.scalars})
+        scalars = {"scalars": self.scalars} if self.scalars != self.claim.scalars else {}
+        return self.claim.replace(**self.variant, **scalars)
 
     def version(self) -> str | None:
         """The version that is installed; None if it is not. Nothing is imported to find out."""

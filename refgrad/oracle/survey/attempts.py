@@ -68,6 +68,7 @@ class _Judge:
             options=row.options,
             policy=self.policy(granted),
             inputs=inputs,
+            steps=row.steps,
             time_limit=self.time_limit,
             **{"shrink": False, "explain": False, **how},
         )

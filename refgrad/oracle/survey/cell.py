@@ -105,6 +105,8 @@ def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], can
     """Lines of Python that give a verdict on an implementation again."""
     given = {"options": dict(row.options), "policy": dict(policy)}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    if row.steps != 10:
+        extra += f", steps={row.steps}"
     modules = [m for m in ("drivers", "casts") if candidate.startswith(f"{m}.")]
     if row.inputs:
         modules.append("inputs")

@@ -62,7 +62,9 @@ class Survey:
     @property
     def columns(self) -> tuple[str, ...]:
         """The implementations' columns, in their order."""
-        return tuple(dict.fromkeys(cell.column for cell in self.cells))
+        columns = dict.fromkeys((cell.package, cell.column) for cell in self.cells)
+        packages = list(dict.fromkeys(package for package, _ in columns))
+        return tuple(column for package, column in sorted(columns, key=lambda pair: packages.index(pair[0])))
 
     @property
     def counts(self) -> dict[str, int]:

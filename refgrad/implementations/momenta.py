@@ -25,7 +25,7 @@ ROWS = [
     pytorch("AdaMod", o.AdaMod(**DECAYED), sizes="corrected"),
     row("torch-optimizer", "AdaMod", o.AdaMod(**DECAYED), sizes="corrected"),
     pytorch("PNM", o.PNM()),
-    pytorch("SGDW", o.SGDW(), decay="scaled", first_step="undamped"),
+    pytorch("SGDW", o.SGDW(), decay="before", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(), decay="constant", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(nesterov=True), decay="constant", first_step="undamped"),
     timm("SGDW", o.SGDW()),

@@ -56,6 +56,8 @@ class Implementation:
     @property
     def called(self) -> str:
         """The name and the options, as people read them."""
+        if self.name.endswith(")"):
+            return self.name
         shown = {**self.arguments, **self.options}
         told = ", ".join(f"{n}={v!r}" for n, v in shown.items())
         return (self.name or self.target.replace(":", ".")) + (f"({told})" if told else "")
@@ -63,7 +65,7 @@ class Implementation:
     @property
     def key(self) -> str:
         """What tells it from all others, the same at every run."""
-        return f"{self.claim} | {self.column} | {self.called}"
+        return " | ".join(filter(None, [str(self.claim), self.column, self.called, self.inputs]))
 
     @property
     def rule(self) -> Rule:

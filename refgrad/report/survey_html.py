@@ -112,8 +112,8 @@ def page(survey: Survey) -> str:
 def _lead(survey: Survey) -> str:
     day, _, clock = survey.started.partition("T")
     return (
-        f"{len(survey.cells)} implementations of {len(survey.covered)} rules in {len(survey.packages)} packages, each judged against "
-        f"the rule that its documentation names, value by value: inside the set of what a correct implementation may return, or "
+        f"{len(survey.cells)} implementations of {len(survey.covered)} rules in {len(survey.packages)} packages, each judged "
+        f"against the rule that its documentation names, value by value: inside the set of what a correct one may return, or "
         f"outside. Run on <time datetime='{escape(survey.started)}'>{escape(day)}</time> at "
         f"{escape(clock[:5])} UTC in {_duration(survey.seconds)}. A cell opens to its verdict."
     )

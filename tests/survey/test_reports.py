@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from refgrad.cli import main
+from refgrad.implementations.findings import Finding
 from refgrad.oracle.survey.run import Survey
-from refgrad.report import survey_progress
+from refgrad.report import survey_page, survey_progress
 
 
 def test_text(found: Survey) -> None:
@@ -84,3 +86,18 @@ def test_progress_is_one_live_line_in_a_terminal(found: Survey) -> None:
         progress(3, 9, ["right as SGD()"], None)
     assert stream.getvalue().startswith("\r\x1b[K3/9  0 s  right as SGD()")
     assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_page_of_the_docs(found: Survey) -> None:
+    text = survey_page.page(found)
+    assert "| conforms | 3 |" in text
+    assert "| undamped (fakes unknown) | `SGD(lr=0.1, momentum=0.9, dampening=0.5)` | first_step=undamped" in text
+    assert "## The " in text
+    assert "most important" not in text  # no finding is shown that the survey does not confirm
+
+
+def test_a_finding_is_shown_where_a_cell_confirms_it(found: Survey) -> None:
+    (cell,) = [c for c in found.cells if c.called == "undamped"]
+    said = Finding("fakes", "undamped", "SGD", ("first_step=undamped",), "The first gradient is not damped.")
+    assert survey_page.confirmed(said, found.cells) == cell
+    assert survey_page.confirmed(dataclasses.replace(said, confirmed_by=("differs",)), found.cells) is None

@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -119,7 +120,7 @@ def _torchao(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
     for name in ("float8_e4m3fn", "float4_e2m1fn"):
         element = torch.float8_e4m3fn if name == "float8_e4m3fn" else torch.float4_e2m1fn_x2
         found[f"quantize, MX {name}"] = {
-            "refgrad": lambda rule=MX(format=name): rule.quantize(rows),
+            "refgrad": partial(MX(format=name).quantize, rows),
             "torchao": lambda element=element: mx_tensor.to_mx(t, element, 32),
         }
     found["quantize, NVFP4"] = {

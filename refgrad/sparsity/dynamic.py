@@ -146,6 +146,10 @@ class RigL(Dynamic):
     citation = Citation(
         "Evci et al. 2020", "Rigging the Lottery: Making All Tickets Winners", "arXiv:1911.11134, Algorithm 1"
     )
+    left_open = (
+        "whether what was just dropped may grow again: it may, by Algorithm 1; how k is rounded: down; what "
+        "becomes of an optimizer's state of grown weights is left to the caller"
+    )
 
     def fraction(self, t: int) -> float:
         """The share of the active connections that is replaced at step ``t``; zero after the end."""
@@ -213,6 +217,10 @@ class SET(Dynamic):
     citation = Citation(
         "Mocanu et al. 2018", "Scalable training of artificial neural networks", "arXiv:1707.04780, Algorithm 2"
     )
+    left_open = (
+        "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
+        "magnitude, as in later work (tails); grown weights are drawn by the caller"
+    )
 
     def remaining(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
         """The mask without what is dropped; a weight of zero counts as positive."""
@@ -258,6 +266,10 @@ class ACDC(MaskUpdate):
     citation = Citation(
         "Peste et al. 2021", "AC/DC: Alternating Compressed/DeCompressed Training", "arXiv:2106.12379, section 3"
     )
+    left_open = (
+        "ties; the schedule is that of the ResNet-50 runs; whether the optimizer's momentum is reset between "
+        "phases is the caller's to do"
+    )
 
     def is_sparse(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is in a sparse phase."""
@@ -297,6 +309,10 @@ class LotteryTicket(MaskUpdate):
     inputs = {"early": "signed"}
 
     citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
+    left_open = (
+        "whether the ranking is of each layer or of all, which the paper has both ways by network; how the count "
+        "of a round is rounded; to which step it goes back"
+    )
 
     def next_mask(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
         """The mask of the next round, from the trained weights; ``then`` as in `best`."""

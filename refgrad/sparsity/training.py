@@ -66,6 +66,10 @@ class SRSTEGradient(MaskedTraining):
 
     patterns = (SRSTE,)
     citation = SRSTE.citation
+    left_open = (
+        "the mask's ties, which are the pattern's; where the decay is added: to the gradient of the weights, as in "
+        "equation 9"
+    )
     parameters = Parameters(mask=MASK)
 
     def forward(self, x: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -115,6 +119,7 @@ class MovementGradient(MaskedTraining):
     patterns = (Movement, SoftMovement)
     pattern: Annotated[Any, Nested()] = Movement()
     citation = Movement.citation
+    left_open = "nothing: the three products of the paper; the mask is an argument, and how it is chosen is Movement's"
     parameters = Parameters(s=Parameter("element"), mask=MASK)
 
     def forward(self, x: Any, s: Any, mask: Any) -> Any:  # type: ignore[override]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -142,6 +143,9 @@ class HutchinsonDiagonal(Transform):
         "Applied Numerical Mathematics 57, equation 3",
     )
 
+    shapes: ClassVar[Mapping[str, str]] = {"probe": "o i h w", "product": "o i h w"}
+    lengths: ClassVar[Mapping[str, int]] = {"o": 3, "i": 2, "h": 2, "w": 3}
+
     def check(self, *arrays: np.ndarray) -> None:
         check_same(arrays[1], "product", arrays[0].shape, "the shape of the probe")
 
@@ -151,7 +155,7 @@ class HutchinsonDiagonal(Transform):
             estimate = np.abs(estimate)
         if self.average and estimate.ndim > 2:
             axes = tuple(range(2, estimate.ndim))
-            estimate = np.broadcast_to(np.mean(estimate, axis=axes, keepdims=True), estimate.shape)
+            estimate = np.mean(estimate, axis=axes, keepdims=True) * np.ones_like(estimate)
         return estimate
 
 
@@ -165,6 +169,8 @@ class GaussNewtonDiagonal(Transform):
     batch: Annotated[int, Whole(1)] = 1
 
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 2")
+
+    shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
 
     def apply(self, g: Any) -> Any:  # type: ignore[override]
         return self.batch * g * g

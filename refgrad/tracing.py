@@ -137,7 +137,7 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
 
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     """The plans of a rule that were asked for so far."""
-    return list(rule.__dict__.get("_plans", {}).get(ndim, []))
+    return list(rule.__dict__.get("_plans", {}).get((ndim, None), []))
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from refgrad.arithmetic import matrix_error
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.graph import MATRIX, Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
@@ -150,7 +150,7 @@ class Enclosure:
                 continue
             if node.index not in needed:
                 continue
-            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state)
+            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state, observed)
             for name in self._outputs.get(node.index, ()):
                 sets[name] = value
                 if name in observed and node.op != "input":
@@ -179,7 +179,11 @@ class Enclosure:
             return grouped.numerators + grouped.denominators
         return node.args
 
-    def _operation(self, node: Node, state: _State) -> Any:
+    def _seen(self, node: Node, observed: Mapping[str, Bounded]) -> Bounded | None:
+        """What was observed of an output, for operations whose results are not unique."""
+        return next((observed[name] for name in self._outputs.get(node.index, ()) if name in observed), None)
+
+    def _operation(self, node: Node, state: _State, observed: Mapping[str, Bounded]) -> Any:
         values, model = state.values, self.model
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
@@ -200,11 +204,10 @@ class Enclosure:
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
             return self._reduce(node, state.hulls.get(node.index, args[0]))
+        if node.op in MATRIX:
+            return matrix_error.operation(node.op, args, node.attribute, self._seen(node, observed), model, self.batch)
         if node.op == "round":
             return bounds.rounded(node.attribute, *args)
-        if node.op == "newton_schulz":
-            degrees, precision = node.attribute
-            return matrix_error.newton_schulz(args[0], args[1:], degrees, precision, model, self.batch)
         if node.op in _NARROWED:
             return _NARROWED[node.op](args[0], *node.attribute)
         return _SMOOTH[node.op](*args, model)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes, matrices
-from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.graph import MATRIX, Graph
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "add": np.add,
@@ -19,6 +19,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
     "sqrt": np.sqrt,
     "exp": np.exp,
+    "power_of_two": np.exp2,
     "sin": np.sin,
     "cos": np.cos,
     "tanh": np.tanh,
@@ -61,12 +62,14 @@ def evaluate(
                 values[node.index] = arrays[node.attribute]
             elif node.op in ("sum", "max"):
                 values[node.index] = _reduce(node.op, args[0], node.attribute, batch)
-            elif node.op == "newton_schulz":
-                numbers = matrices.gathered(args[1:], node.attribute[0])
-                x = matrices.as_matrices(args[0], batch)
-                values[node.index] = matrices.odd_polynomials(x, numbers, multiply=np.matmul).reshape(args[0].shape)
+            elif node.op == "round":
+                values[node.index] = node.attribute(*args)
+            elif node.op in MATRIX:
+                values[node.index] = _matrix(node.op, args, node.attribute, batch)
             elif node.op == "cast":
                 values[node.index] = dtypes.cast(args[0], *node.attribute)
+            elif node.op == "step":
+                values[node.index] = node.attribute(args[0])
             elif node.op == "loose":
                 values[node.index] = args[0]
             else:
@@ -78,3 +81,18 @@ def _reduce(op: str, x: np.ndarray, over: str, batch: int) -> np.ndarray:
     every = tuple(range(batch, x.ndim))
     axes = {"tensor": every, "row": every[1:], "column": every[:1]}[over]
     return np.sum(x, axis=axes, keepdims=True) if op == "sum" else np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+
+
+def _matrix(op: str, args: Sequence[np.ndarray], rule: Any, batch: int) -> np.ndarray:
+    """An operation on matrices, each of those that are stacked by itself."""
+    if op == "newton_schulz":
+        numbers = matrices.gathered(args[1:], rule[0])
+        x = matrices.as_matrices(args[0], batch)
+        return matrices.odd_polynomials(x, numbers, multiply=np.matmul).reshape(args[0].shape)
+    if batch:
+        lead = args[0].shape[:batch]
+        flat = [a.reshape(-1, *a.shape[batch:]) for a in args]
+        found = [_matrix(op, [a[i] for a in flat], rule, 0) for i in range(len(flat[0]))]
+        return np.reshape(found, (*lead, *np.shape(found[0])))
+    given = () if rule is None else rule if isinstance(rule, tuple) else (rule,)
+    return np.asarray(getattr(matrices, op)(*args, *given))

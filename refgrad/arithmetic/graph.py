@@ -10,12 +10,28 @@ from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.host import Expr, Host, Scope, name
 from refgrad.errors import TraceError
 
-#: how an operation's value is shaped: one number a tensor, one a column, one a row, or one an element
-LEVELS = ("scalar", "tensor", "column", "row", "element")
+#: how an operation's value is shaped: one number a tensor, one a column, one a row; a square matrix of the rows, or of the
+#: columns; a basis of a subspace of either, and what is seen in it; or one number an element
+LEVELS = ("scalar", "tensor", "column", "row", "left", "right", "thin", "low", "element")
+#: levels whose arrays do not broadcast against the parameter
+SQUARE = frozenset({"left", "right", "thin", "low"})
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
 REDUCTIONS = frozenset({"sum", "max"})
 #: operations on matrices, which see a whole tensor
-MATRIX = frozenset({"newton_schulz"})
+MATRIX = frozenset(
+    [
+        "newton_schulz",
+        "gram",
+        "matmul",
+        "inverse_root",
+        "eigenbasis",
+        "orthonormal",
+        "reordered",
+        "subspace",
+        "project",
+        "lift",
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +86,11 @@ class Graph:
 
     def couples(self) -> bool:
         """Whether elements see each other: by a reduction, or by an operation on matrices."""
-        return any(n.op in REDUCTIONS or n.op in MATRIX for n in self.nodes)
+        return self.matrix() or any(n.op in REDUCTIONS for n in self.nodes)
 
     def matrix(self) -> bool:
-        """Whether some operation is one on matrices."""
-        return any(n.op in MATRIX for n in self.nodes)
+        """Whether some operation is one on matrices, or some value a square matrix."""
+        return bool(SQUARE & set(self.small.values())) or any(n.op in MATRIX or n.level in SQUARE for n in self.nodes)
 
     def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
         """The graph of some outputs in which the nodes of some indices are inputs, under names."""
@@ -102,7 +118,27 @@ class Graph:
 
 def joint_level(levels: Sequence[str]) -> str:
     """The level of what is computed from values of these levels: of rows and columns, one number an element."""
-    return "element" if {"row", "column"} <= set(levels) else max(levels, key=LEVELS.index)
+    present = set(levels)
+    if present & SQUARE and len(present - {"scalar", "tensor"}) > 1:
+        raise TraceError(f"values that are one a {' and a '.join(sorted(present))} meet; legal: products by `matmul`")
+    return "element" if {"row", "column"} <= present else max(levels, key=LEVELS.index)
+
+
+def matrix_level(op: str, levels: Sequence[str], attribute: Any, ndim: int) -> str:
+    """The level of an operation on matrices."""
+    if not ndim:
+        return "element"
+    fixed = {"gram": str(attribute), "subspace": "thin", "project": "low", "lift": "element"}
+    if op in fixed:
+        return fixed[op]
+    if op != "matmul":
+        return levels[0]
+    a, b = levels
+    fits = a == b if {a, b} <= {"left", "right"} else (a, b) in (("left", "element"), ("element", "right"))
+    if not fits or any(flag and level == "element" for flag, level in zip(attribute, levels, strict=True)):
+        legal = "left @ left, right @ right, left @ element, element @ right; only squares are transposed"
+        raise TraceError(f"a product is of {a} and {b}; legal: {legal}")
+    return a if a == b else "element"
 
 
 @dataclass
@@ -170,8 +206,9 @@ class Tracer(Carrier):
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
         if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
             raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
-        level = "element" if op in MATRIX else over
-        return Tracer(self.builder.node(op, nodes, attributes.get("rule", over), level), self.builder)
+        rule = attributes.get("rule", over)
+        level = matrix_level(op, [n.level for n in nodes], rule, self.ndim) if op in MATRIX else over
+        return Tracer(self.builder.node(op, nodes, rule, level), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.sides import on_left
 
 #: terms that one leaf of the summation tree takes, as in `primitives.tree_sum`
 BLOCK = 1024
@@ -98,3 +99,81 @@ def newton_schulz(x: np.ndarray, polynomials: Sequence[Polynomial], precision: s
     with np.errstate(all="ignore"):
         numbers = [[x.dtype.type(c) for c in polynomial] for polynomial in polynomials]
         return odd_polynomials(kept(as_matrices(x)), numbers, narrow=kept).reshape(x.shape)
+
+
+def gram(x: np.ndarray, side: str) -> np.ndarray:
+    """X X^T of an array's rows ("left"), or X^T X of its columns ("right")."""
+    matrix = as_matrices(x)
+    return product(matrix, transposed(matrix)) if side == "left" else product(transposed(matrix), matrix)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool = False, transpose_b: bool = False) -> np.ndarray:
+    """The product of a parameter-shaped array and a square matrix, or of two square ones; shaped like the former."""
+    first, second = as_matrices(a), as_matrices(b)
+    found = product(transposed(first) if transpose_a else first, transposed(second) if transpose_b else second)
+    return found.reshape(next((x.shape for x in (a, b) if x.ndim != 2), found.shape))
+
+
+def on_symmetric(s: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A function of a symmetric matrix, from its decomposition in float64 (of its lower half); NaN if it is not finite."""
+    wide = s.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return np.full(s.shape, np.nan, s.dtype)
+    return np.asarray(function(wide)).astype(s.dtype)
+
+
+def inverse_root(s: np.ndarray, order: int) -> np.ndarray:
+    """S^(-1/order) of a positive definite matrix: V diag(lambda^(-1/order)) V^T; NaN or infinite for any other."""
+
+    def root(wide: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(wide)
+        return np.matmul(vectors * np.power(values, -1.0 / order), vectors.T)
+
+    with np.errstate(all="ignore"):
+        return on_symmetric(s, root)
+
+
+def eigenbasis(s: np.ndarray) -> np.ndarray:
+    """Eigenvectors of a symmetric matrix as columns, that of the largest eigenvalue first."""
+    return on_symmetric(s, lambda wide: np.linalg.eigh(wide)[1][:, ::-1])
+
+
+def orthonormal(a: np.ndarray) -> np.ndarray:
+    """The orthogonal factor of a square matrix's QR decomposition."""
+    return on_symmetric(a, lambda wide: np.linalg.qr(wide)[0])
+
+
+def rayleigh(q: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """q_j^T S q_j of each column of a matrix."""
+    return np.sum(q * np.matmul(s, q), axis=-2)
+
+
+def reordered(x: np.ndarray, q: np.ndarray, s: np.ndarray, axis: str) -> np.ndarray:
+    """The rows or columns of an array in the order in which q_j^T S q_j of the columns q_j falls; equal ones stay in order."""
+    order = np.argsort(-rayleigh(q.astype(np.float64), s.astype(np.float64)), kind="stable")
+    matrix = as_matrices(x)
+    return (matrix[order] if axis == "row" else matrix[:, order]).reshape(x.shape)
+
+
+def subspace(x: np.ndarray, rank: int, side: str) -> np.ndarray:
+    """The singular vectors of the largest singular values, as columns, on one side of a matrix; NaN if it is not finite."""
+    wide = as_matrices(x).astype(np.float64)
+    count = min(rank, *wide.shape)
+    left = on_left(wide.shape, side)
+    if not np.isfinite(wide).all() or not wide.size:
+        return np.full((wide.shape[0 if left else 1], count), np.nan, x.dtype)
+    u, _, v = np.linalg.svd(wide, full_matrices=False)
+    return np.ascontiguousarray(u[:, :count] if left else v[:count].T).astype(x.dtype)
+
+
+def project(x: np.ndarray, basis: np.ndarray, side: str) -> np.ndarray:
+    """A matrix seen in a basis: P^T X if that is of its columns, X P if it is of its rows."""
+    matrix, columns = as_matrices(x), as_matrices(basis)
+    return product(transposed(columns), matrix) if on_left(matrix.shape, side) else product(matrix, columns)
+
+
+def lift(low: np.ndarray, basis: np.ndarray, like: np.ndarray, side: str) -> np.ndarray:
+    """What is seen in a basis as a matrix again, shaped like another array."""
+    seen, columns = as_matrices(low), as_matrices(basis)
+    left = on_left(as_matrices(like).shape, side)
+    return (product(columns, seen) if left else product(seen, transposed(columns))).reshape(like.shape)

@@ -8,17 +8,81 @@ Frobenius norm by the derivative of all that follows, which singular values give
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.matrices import as_matrices, gathered, odd_polynomials, transposed
 from refgrad.arithmetic.running_error import _OWN, Bounded, Model, _settle
+from refgrad.arithmetic.sides import on_left
 
 Array = np.ndarray
 #: the unit roundoff of bfloat16
 BFLOAT16 = 2.0**-8
+
+
+#: how results of an operation are judged, for the notes of a verdict
+JUDGED: Mapping[str, str] = {
+    "newton_schulz": "Newton-Schulz steps are judged by a derived bound: magnitudes, and the derivative of what follows",
+    "gram": "products of matrices are judged by a derived bound, for any order of their sums",
+    "matmul": "products of matrices are judged by a derived bound, for any order of their sums",
+    "inverse_root": "matrix roots are judged by a derived bound, for backward stable decompositions",
+    "eigenbasis": "eigenvectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+    "orthonormal": "QR factors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+    "subspace": "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+    "project": "products of matrices are judged by a derived bound, for any order of their sums",
+    "lift": "products of matrices are judged by a derived bound, for any order of their sums",
+    "reordered": "an order of eigenvectors that rounding may change leaves what follows undecided",
+}
+
+
+def operation(
+    op: str, args: Sequence[Bounded], attribute: Any, seen: Bounded | None, model: Model, batch: int
+) -> Bounded:
+    """An operation of a graph on matrices; ``seen`` is what was observed of its result, if it was."""
+    if op == "newton_schulz":
+        degrees, precision = attribute
+        return newton_schulz(args[0], args[1:], degrees, precision, model, batch)
+    if op == "gram":
+        return gram(args[0], attribute, model, batch)
+    if op == "matmul":
+        return matmul(args[0], args[1], attribute, model, batch)
+    if op == "reordered":
+        return reordered(args[0], args[1], args[2], attribute, model, batch)
+    if op in ("subspace", "project", "lift"):
+        found = _in_subspace(op, args, attribute, seen, model, batch)
+        flat = np.ndim(args[0].value) == batch  # of a parameter without axes they are numbers
+        shape = np.shape(args[2].value) if op == "lift" else np.shape(args[0].value) if flat else found.value.shape
+        return Bounded(found.value.reshape(shape), found.bound().reshape(shape))
+    square = _matrices(args[0], batch)  # of a parameter without axes they are numbers
+    kept = None if seen is None else _matrices(seen, batch)
+    if op == "inverse_root":
+        found = inverse_root(square, attribute, model)
+    else:
+        found = {"eigenbasis": eigenbasis, "orthonormal": orthonormal}[op](square, kept, model)
+    shape = np.shape(args[0].value)
+    norm = found.norm if found.norm is None or len(shape) == batch + 2 else None
+    return Bounded(found.value.reshape(shape), found.bound().reshape(shape), norm=norm)
+
+
+def _in_subspace(
+    op: str, args: Sequence[Bounded], rule: Any, seen: Bounded | None, model: Model, batch: int
+) -> Bounded:
+    """Bases of subspaces, and products with them."""
+    given = [_matrices(arg, batch) for arg in args]
+    rows, columns = given[2 if op == "lift" else 0].value.shape[-2:]
+    left = on_left((rows, columns), rule[1] if op == "subspace" else rule)
+    if op == "subspace":
+        kept = None if seen is None else _matrices(seen, batch)
+        return subspace(given[0] if left else _transposed(given[0]), min(rule[0], rows, columns), kept, model)
+    x, basis = given[:2]
+    if op == "project":
+        first, second = (_transposed(basis), x) if left else (x, basis)
+    else:
+        first, second = (basis, x) if left else (x, _transposed(basis))
+    return product(first, second, (*first.value.shape[:-1], second.value.shape[-1]), model)
 
 
 def newton_schulz(
@@ -169,3 +233,169 @@ def _of_products(terms: int, narrow: float, model: Model) -> float:
     """The relative error of a sum of that many products, in any order or by a balanced tree, and rounded once more."""
     steps = terms if model.any_order else math.ceil(math.log2(max(terms, 1))) + 1
     return steps * model.unit_roundoff + 2 * model.charge + terms * _OWN + narrow
+
+
+#: how far a backward stable decomposition may be from an exact one of a matrix nearby, in units in the last place times the
+#: size of the matrix: the test ratios that LAPACK's own test programs let pass (TESTING/sep.in, svd.in and dtest.in)
+EIGEN, SINGULAR, FACTOR = 60.0, 35.0, 30.0
+
+
+def product(a: Bounded, b: Bounded, shape: tuple[int, ...], model: Model) -> Bounded:
+    """A product of two matrices: |A| E_B + E_A |B| + E_A E_B, and what the sums of its terms round, in any order."""
+    size_a, size_b = (np.abs(m.value) for m in (a, b))
+    error_a, error_b = a.bound(), b.bound()
+    carried = size_a @ error_b + error_a @ (size_b + error_b)
+    size = size_a @ size_b + carried
+    terms = size_a.shape[-1]
+    error = carried + _of_products(terms, 0.0, model) * size + terms * model.underflow
+    value = a.value @ b.value
+    unknown = np.isnan(error) & ~np.isnan(value) | (np.isfinite(value) & (size > model.largest))
+    settled = _settle(value, np.where(unknown, np.inf, np.where(np.isnan(value), 0.0, error)), model)
+    return Bounded(settled.value.reshape(shape), settled.bound().reshape(shape))
+
+
+def gram(x: Bounded, side: str, model: Model, batch: int) -> Bounded:
+    """X X^T or X^T X: a square of an element is one of a number with an error, and not negative."""
+    a = _matrices(x, batch)
+    b = _transposed(a)
+    first, second = (a, b) if side == "left" else (b, a)
+    rows = first.value.shape[-2]
+    return product(first, second, (*first.value.shape[:batch], rows, rows), model)
+
+
+def matmul(a: Bounded, b: Bounded, flips: tuple[bool, bool], model: Model, batch: int) -> Bounded:
+    """`matrices.matmul` on values with a bound."""
+    ends = [m.value.shape for m in (a, b) if m.value.ndim != batch + 2]
+    first, second = _matrices(a, batch), _matrices(b, batch)
+    first, second = _transposed(first) if flips[0] else first, _transposed(second) if flips[1] else second
+    natural = (*first.value.shape[:-1], second.value.shape[-1])
+    return product(first, second, ends[0] if ends else natural, model)
+
+
+def inverse_root(s: Bounded, order: int, model: Model) -> Bounded:
+    """S^(-1/order) by a backward stable decomposition: that of a matrix nearby, put together again.
+
+    A deviation of norm d of S is one of L d of the root, L being the largest divided difference of x^(-1/order) between
+    eigenvalues, each up to d off. Nothing can be said where one may be zero.
+    """
+    if not (np.isfinite(s.value).all() and np.isfinite(s.bound()).all()) or not s.value.size:
+        return _unusual(s.value, s.value.shape)
+    symmetric = (s.value + transposed(s.value)) / 2
+    values, vectors = np.linalg.eigh(symmetric)
+    size = values.shape[-1]
+    largest = np.max(np.abs(values), axis=-1)[..., None, None]
+    near = EIGEN * size * (2 * model.unit_roundoff + _OWN) * largest
+    # which half of a matrix that is not quite symmetric is read is left open
+    off = near + _norm(s.bound()) + _norm(s.value - transposed(s.value))
+    least = values[..., 0][..., None, None] - off
+    low, roots = np.maximum(values[..., None, :] - off, 0.0), np.power(values, -1.0 / order)[..., None, :]
+    value = np.matmul(vectors * roots, transposed(vectors))
+    # |f[s, t]| for a convex falling f is largest at the lower ends, and no larger than |f'| at the smaller of them
+    slope = np.power(np.min(low, axis=-1, keepdims=True), -1.0 / order - 1.0) / order
+    gathered_ = np.matmul(
+        np.abs(vectors) * np.power(np.where(low > 0, low, 1.0), -1.0 / order), transposed(np.abs(vectors))
+    )
+    # the function itself, the product, and vectors that are orthonormal to so many units
+    together = (_of_products(size, 0.0, model) + 8 * model.unit_roundoff + 4 * model.charge) * gathered_
+    loose = (
+        EIGEN * size * (2 * model.unit_roundoff + _OWN) * 2 * np.power(np.where(least > 0, least, 1.0), -1.0 / order)
+    )
+    norm = np.where(least > 0, slope * off + loose, np.inf)
+    value = np.where(np.isfinite(value), value, 0.0)
+    return _settle(value, norm + together, model)._replace(norm=norm)
+
+
+def eigenbasis(s: Bounded, seen: Bounded | None, model: Model) -> Bounded:
+    """Columns that were seen, that pass for eigenvectors by the residuals of S q = lambda q, for orthonormal, and in order.
+
+    Each is judged by what LAPACK's test programs demand. A column that fails has the nearest of our own as its set.
+    """
+    if seen is None or not np.isfinite(s.value).all() or not np.isfinite(s.bound()).all():
+        return Bounded(np.zeros_like(s.value), np.full(s.value.shape, np.inf))
+    q, size = seen.value, s.value.shape[-1]
+    units = EIGEN * size * (2 * model.unit_roundoff + _OWN)
+    times = np.matmul(s.value, q)
+    value = np.sum(q * times, axis=-2, keepdims=True)
+    extent = np.linalg.norm(s.value, axis=(-2, -1), keepdims=True)
+    allowed = units * extent + _norm(s.bound()) + _norm(s.value - transposed(s.value))
+    residual = np.sqrt(np.sum((times - q * value) ** 2, axis=-2, keepdims=True))
+    falls = value[..., :-1] - value[..., 1:] >= -2 * allowed
+    falls = np.concatenate([falls, np.ones_like(falls[..., :1])], axis=-1) if size > 1 else np.ones_like(value, bool)
+    passes = (residual <= allowed) & falls & _orthonormal(q, units)
+    own = np.linalg.eigh((s.value + transposed(s.value)) / 2)[1][..., ::-1]
+    return _passed(seen, passes, own)
+
+
+def subspace(x: Bounded, count: int, seen: Bounded | None, model: Model) -> Bounded:
+    """Columns that were seen, where they pass for the first left singular vectors: X X^T q = s^2 q, orthonormal, largest.
+
+    A backward stable decomposition is that of a matrix nearby, whose square is off by twice the size of both.
+    """
+    shape = (*x.value.shape[:-1], count)
+    if seen is None or not np.isfinite(x.value).all() or not np.isfinite(x.bound()).all():
+        return Bounded(np.zeros(shape), np.full(shape, np.inf))
+    q, units = seen.value, SINGULAR * max(x.value.shape[-2:]) * (2 * model.unit_roundoff + _OWN)
+    u, sizes, _ = np.linalg.svd(x.value, full_matrices=False)
+    largest = np.max(sizes, axis=-1)[..., None, None]
+    allowed = 2 * (units * largest + _norm(x.bound())) * largest
+    times = np.matmul(x.value, np.matmul(transposed(x.value), q))
+    quotient = np.sum(q * times, axis=-2, keepdims=True)
+    residual = np.sqrt(np.sum((times - q * quotient) ** 2, axis=-2, keepdims=True))
+    first = np.abs(quotient - sizes[..., None, :count] ** 2) <= allowed
+    return _passed(seen, (residual <= allowed) & first & _orthonormal(q, units), u[..., :count])
+
+
+def orthonormal(a: Bounded, seen: Bounded | None, model: Model) -> Bounded:
+    """Columns that were seen, where they pass for the orthogonal factor Q of A: Q^T A is upper triangular, Q orthonormal."""
+    if seen is None or not np.isfinite(a.value).all() or not np.isfinite(a.bound()).all():
+        return Bounded(np.zeros_like(a.value), np.full(a.value.shape, np.inf))
+    q, size = seen.value, a.value.shape[-1]
+    units = FACTOR * size * (2 * model.unit_roundoff + _OWN)
+    lower = np.tril(np.matmul(transposed(q), a.value), -1)
+    own_error = np.sqrt(np.sum(a.bound() ** 2 + np.zeros_like(a.value), axis=-2, keepdims=True))
+    extent = np.sqrt(np.sum(a.value**2, axis=-2, keepdims=True))
+    passes = np.abs(lower) <= units * extent + 2 * own_error
+    # what is below the diagonal in column j is the part of a_j along a later q_i: both are to blame
+    passes = passes.all(axis=-2, keepdims=True) & transposed(passes.all(axis=-1, keepdims=True))
+    return _passed(seen, passes & _orthonormal(q, units), np.linalg.qr(a.value)[0])
+
+
+def _orthonormal(q: Array, units: float) -> Array:
+    """Whether each column has the length one and is orthogonal to all others."""
+    off = np.abs(np.matmul(transposed(q), q) - np.eye(q.shape[-1]))
+    return np.asarray((off <= units).all(axis=-2, keepdims=True))
+
+
+def _passed(seen: Bounded, passes: Array, own: Array) -> Bounded:
+    """The columns that pass as they were seen, and ours, turned the same way, for the others."""
+    turned = own * np.where(np.sum(own * seen.value, axis=-2, keepdims=True) < 0.0, -1.0, 1.0)
+    return Bounded(np.where(passes, seen.value, turned), np.where(passes, seen.bound(), 0.0))
+
+
+def reordered(x: Bounded, q: Bounded, s: Bounded, axis: str, model: Model, batch: int) -> Bounded:
+    """Rows or columns in the order of q_j^T S q_j; where two of these are too near to each other, nothing is said of either."""
+    matrix = _matrices(x, batch)
+    times = product(s, q, s.value.shape, model)
+    size = np.abs(q.value) + q.bound()
+    value = np.sum(q.value * times.value, axis=-2)
+    error = np.sum(size * times.bound() + q.bound() * np.abs(times.value), axis=-2)
+    error = error + _of_products(s.value.shape[-1], 0.0, model) * np.sum(size * np.abs(times.value), axis=-2)
+    order = np.argsort(-value, axis=-1, kind="stable")
+    value, error = (np.take_along_axis(each, order, axis=-1) for each in (value, error))
+    close = ~(value[..., :-1] - value[..., 1:] > error[..., :-1] + error[..., 1:])
+    edge = np.zeros((*close.shape[:-1], 1), bool)
+    open_ = np.concatenate([close, edge], axis=-1) | np.concatenate([edge, close], axis=-1)
+    along = -2 if axis == "row" else -1
+    where, unknown = (np.expand_dims(each, -1 if axis == "row" else -2) for each in (order, open_))
+    where = np.broadcast_to(where, matrix.value.shape)
+    found, off = (np.take_along_axis(each, where, axis=along) for each in (matrix.value, matrix.bound()))
+    return Bounded(found.reshape(x.value.shape), np.where(unknown, np.inf, off).reshape(x.value.shape))
+
+
+def _matrices(x: Bounded, batch: int) -> Bounded:
+    value = as_matrices(np.asarray(x.value), batch)
+    return Bounded(value, as_matrices(np.broadcast_to(x.bound(), np.shape(x.value)), batch))
+
+
+def _transposed(x: Bounded) -> Bounded:
+    return Bounded(transposed(x.value), transposed(x.bound()))

@@ -113,6 +113,70 @@ def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str =
     return matrices.newton_schulz(np.asarray(x), numbers, precision)
 
 
+def gram(x: Any, side: str) -> Any:
+    """X X^T of the rows of a matrix ("left"), or X^T X of its columns ("right"); each sum is a `tree_sum`."""
+    if side not in ("left", "right"):
+        raise bad_argument("side", side, "'left' or 'right'")
+    return x._apply("gram", x, rule=side) if isinstance(x, Carrier) else matrices.gram(np.asarray(x), side)
+
+
+def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+    """The product of square matrices of a parameter's rows or columns with it or each other; each sum is a `tree_sum`.
+
+    A square matrix may be transposed first; a parameter (the matrix of its first axis by all others) may not.
+    """
+    if isinstance(a, Carrier) or isinstance(b, Carrier):
+        carrier = a if isinstance(a, Carrier) else b
+        return carrier._apply("matmul", a, b, rule=(transpose_a, transpose_b))
+    return matrices.matmul(np.asarray(a), np.asarray(b), transpose_a, transpose_b)
+
+
+def inverse_root(s: Any, order: int) -> Any:
+    """S^(-1/order) of a positive definite matrix: by its eigenvalues, in float64, rounded once."""
+    if isinstance(s, Carrier):
+        return s._apply("inverse_root", s, rule=order)
+    return matrices.inverse_root(np.asarray(s), order)
+
+
+def eigenbasis(s: Any) -> Any:
+    """Eigenvectors of a symmetric matrix as columns, the largest eigenvalue's first; signs are left open."""
+    return s._apply("eigenbasis", s) if isinstance(s, Carrier) else matrices.eigenbasis(np.asarray(s))
+
+
+def orthonormal(a: Any) -> Any:
+    """The orthogonal factor of a square matrix's QR decomposition; signs of columns are left open."""
+    return a._apply("orthonormal", a) if isinstance(a, Carrier) else matrices.orthonormal(np.asarray(a))
+
+
+def reordered(x: Any, q: Any, s: Any, axis: str) -> Any:
+    """The rows or columns of X in the order in which q_j^T S q_j falls, for the columns q_j of Q."""
+    if any(isinstance(each, Carrier) for each in (x, q, s)):
+        carrier = next(each for each in (x, q, s) if isinstance(each, Carrier))
+        return carrier._apply("reordered", x, q, s, rule=axis)
+    return matrices.reordered(np.asarray(x), np.asarray(q), np.asarray(s), axis)
+
+
+def subspace(x: Any, rank: int, side: str) -> Any:
+    """The singular vectors of the ``rank`` largest singular values of X, as columns, of its "shorter" or "longer" side."""
+    if isinstance(x, Carrier):
+        return x._apply("subspace", x, rule=(rank, side))
+    return matrices.subspace(np.asarray(x), rank, side)
+
+
+def project(x: Any, basis: Any, side: str) -> Any:
+    """X in a basis P of its columns or rows: P^T X or X P; each sum is a `tree_sum`."""
+    if isinstance(x, Carrier):
+        return x._apply("project", x, basis, rule=side)
+    return matrices.project(np.asarray(x), np.asarray(basis), side)
+
+
+def lift(low: Any, basis: Any, like: Any, side: str) -> Any:
+    """P Y or Y P^T, the matrix that is seen as Y in a basis P, shaped like another array."""
+    if isinstance(like, Carrier):
+        return like._apply("lift", low, basis, like, rule=side)
+    return matrices.lift(np.asarray(low), np.asarray(basis), np.asarray(like), side)
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)
@@ -152,7 +216,7 @@ def _tree(rows: np.ndarray, op: str) -> np.ndarray:
         return fold(rows, op)
     whole = count - count % BLOCK
     blocks = rows[:, :whole].reshape(-1, BLOCK)
-    folded = fold(blocks, op).reshape(rows.shape[0], -1)
+    folded = fold(blocks, op).reshape(rows.shape[0], whole // BLOCK)
     if whole < count:
         folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
     return fold(folded, op)

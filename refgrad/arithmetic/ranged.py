@@ -214,12 +214,11 @@ def _where(like: Ranged, condition: Any, a: Any, b: Any) -> Ranged:
     if not isinstance(condition, Decision) or not condition.open.any():
         return like.of(chosen)
     ends = np.broadcast_arrays(first.value, first.bound(), second.value, second.bound())
-    both = bounds.hull([Bounded(*ends[:2]), Bounded(*ends[2:])])
-    return like.of(
-        Bounded(
-            np.where(condition.open, both.value, chosen.value), np.where(condition.open, both.bound(), chosen.bound())
-        )
-    )
+    both = bounds.hull([Bounded(ends[0], ends[1]), Bounded(ends[2], ends[3])])
+    unknown = condition.open & ~(np.isfinite(ends[0]) & np.isfinite(ends[2]))  # an infinity or a number, say
+    value = np.where(condition.open, np.where(unknown, 0.0, both.value), chosen.value)
+    error = np.where(condition.open, np.where(unknown, np.inf, both.bound()), chosen.bound())
+    return like.of(Bounded(value, error))
 
 
 def product(a: Bounded, b: Bounded, model: Model) -> Bounded:
@@ -273,30 +272,34 @@ def _largest(x: Any, axis: Any = None, keepdims: bool = False, initial: float = 
     axes = _axes(x, axis)
     whole = Bounded(np.broadcast_to(x.known.value, x.shape), np.broadcast_to(x.known.bound(), x.shape))
     found = _reduced(x, bounds.largest(whole, axes, x.model), axes, keepdims)
-    return found if initial == -np.inf else np.maximum(found, initial)
+    return found if initial == -np.inf else found._apply("maximum", found, initial)
 
 
 def _smallest(x: Any, axis: Any = None, keepdims: bool = False) -> Ranged:
     return -_largest(-x, axis, keepdims)
 
 
+def _over(x: Ranged, count: int) -> Ranged:
+    return x.of(bounds.product(1, [x.known], [Bounded(np.asarray(float(count)))], x.model))
+
+
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Ranged:
     count = int(np.prod([x.shape[a] for a in _axes(x, axis)]))
-    return _sum(x, axis, keepdims) / count
+    return _over(_sum(x, axis, keepdims), count)
 
 
 def _variance(x: Any, axis: Any = None, ddof: int = 0) -> Ranged:
     centred = x - _mean(x, axis, True)
-    return _sum(centred * centred, axis) / (int(np.prod([x.shape[a] for a in _axes(x, axis)])) - ddof)
+    return _over(_sum(centred * centred, axis), int(np.prod([x.shape[a] for a in _axes(x, axis)])) - ddof)
 
 
-def _percentile(x: Any, percent: float, axis: int, method: str) -> Ranged:
+def _percentile(x: Any, percent: float, axis: int, method: Any) -> Ranged:
     low, high = x.known.value - x.known.bound(), x.known.value + x.known.bound()
     ends = [np.percentile(end, percent, axis=axis, method=method) for end in (low, high)]
     return x.of(bounds.hull([Bounded(end) for end in ends]) if np.any(ends[0] != ends[1]) else Bounded(ends[0]))
 
 
-def _argsort(x: Any, kind: str) -> np.ndarray:
+def _argsort(x: Any, kind: Any) -> np.ndarray:
     """An order of rising numbers; where bounds overlap, each is chosen to stand at the lower or at the upper end of its own.
 
     Every set of the smallest that some numbers within the bounds have comes out of one of these choices.
@@ -310,7 +313,7 @@ def _argsort(x: Any, kind: str) -> np.ndarray:
     np.fill_diagonal(meets, False)
     up = x.explorer.settle(np.zeros(len(value), bool), meets.any(axis=1))
     keys = np.where(meets.any(axis=1), np.where(up, high, low), value)
-    return np.argsort(keys, kind=kind)  # type: ignore[call-overload]
+    return np.argsort(keys, kind=kind)
 
 
 def _stacked(parts: Sequence[Any], *args: Any) -> Ranged:

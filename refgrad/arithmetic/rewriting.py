@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from refgrad.arithmetic.graph import REDUCTIONS, Builder, Graph, Node
+from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Builder, Graph, Node
 from refgrad.arithmetic.host import Expr, Scope, const
 
 #: what stands in a node's place, from its rebuilt operands
@@ -64,6 +64,8 @@ class Edit:
 
     def copy(self, node: Node, args: tuple[Node, ...]) -> Node:
         """A node with other operands."""
+        if node.op in MATRIX:
+            return self.builder.node(node.op, args, node.attribute, node.level)
         if node.args:
             return self.op(node.op, *args, attribute=node.attribute)
         return self.builder.node(node.op, (), node.attribute, node.level)
@@ -157,7 +159,7 @@ def cone(graph: Graph, output: str) -> Graph:
     def build(node: Node) -> Node:
         if node.index not in edit.new:
             if node.index in atoms:
-                edit.new[node.index] = edit.input(observed_name(atoms[node.index]))
+                edit.new[node.index] = edit.input(observed_name(atoms[node.index]), node.level)
             else:
                 edit.new[node.index] = edit.copy(node, tuple(build(a) for a in node.args))
         return edit.new[node.index]

@@ -455,7 +455,7 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
 
 
 def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
-    """A value rounded onto a grid by its ends, and those of random numbers that are not known: it rises with neither falling.
+    """A value rounded onto a grid, from its ends and those of random numbers that are not known: rounding is monotone in both.
 
     The centre is the middle of what is admissible, so that numbers beside that are not.
     """
@@ -465,7 +465,7 @@ def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = Non
     low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
     unknown = ~np.isfinite(reach) & ~np.isnan(x.value)
     value = np.where(low == high, low, np.where(np.isfinite(low + high), low / 2 + high / 2, x.value))
-    error = np.where(low == high, 0.0, high - low) / 2
+    error = np.where(low == high, 0.0, high / 2 - low / 2)
     value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, _nan_to_zero(error))
     return Bounded(value, None if not error.any() else error)
 
@@ -497,4 +497,4 @@ def hull(values: Sequence[Bounded]) -> Bounded:
     high = np.max([v.value + v.bound() for v in values], axis=0)
     low = np.min([v.value - v.bound() for v in values], axis=0)
     middle = high / 2 + low / 2
-    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * _OWN))

@@ -63,7 +63,7 @@ def for_rule(
         CandidateError: an option that is not a parameter; or, unless ``built_in``, a number of the rule that has no
             counterpart and is neither zero nor its default, so that the candidate cannot be told to use it.
     """
-    named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
+    rule, named = rule.told(), {n: p for n, p in parameters.items() if p.kind in _NAMED}
     anything = takes_anything(parameters)
     check_options(options, named, anything, name)
     result = Arguments()

@@ -18,7 +18,8 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "beta1": ("b1", "beta_1", "momentum"),
         "beta2": ("b2", "beta_2"),
         "beta3": ("b3", "beta_3"),
-        "eps": ("epsilon",),
+        "eps": ("epsilon", "matrix_eps"),
+        "interval": ("preconditioning_compute_steps", "precondition_frequency", "update_freq", "update_proj_gap"),
         "safety": ("safety_factor",),
         "a": ("muon_a",),
         "b": ("muon_b",),
@@ -33,6 +34,7 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "initial_m": ("initial_accumulator_value", "initial_accumulator"),
         "initial_v": ("initial_accumulator_value", "initial_accumulator"),
         "averaging": ("grad_averaging",),
+        "clip_exponent": ("clip_exp",),
         "clip_threshold": ("clipping_threshold", "d"),
         "d0": ("estim_lr0",),
         "d_coef": ("estim_lr_coef",),
@@ -112,9 +114,17 @@ SLOTS: Names = MappingProxyType(
         "e_g": ("square_avg",),
         "e_x": ("acc_delta",),
         "mu_product": (),
+        "left": ("pre_cond_0", "precond_0", "L"),
+        "right": ("pre_cond_1", "precond_1", "R"),
+        "left_root": ("inv_pre_cond_0", "inv_precond_0"),
+        "right_root": ("inv_pre_cond_1", "inv_precond_1"),
+        "basis": ("projector",),
+        "left_basis": ("Q_L", "QL"),
+        "right_basis": ("Q_R", "QR"),
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+        "lost": ("kahan_comp", "compensation", "residual"),
     }
 )
 
@@ -125,6 +135,7 @@ EXTRAS: Names = MappingProxyType(
         "h": ("hessian", "hess", "diagonal", "hutchinson"),
         "loss": ("value", "f", "fx"),
         "noise": ("normal", "z"),
+        "bits": ("random", "random_bits"),
     }
 )
 

@@ -79,7 +79,7 @@ def bind(
     by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
     constants: dict[str, Any] = dict(options)
-    for word, value in rule.hyperparameters().items():
+    for word, value in rule.told().hyperparameters().items():
         argument = known_as(word, HYPERPARAMETERS, free)
         if argument is not None and argument not in slots and argument not in constants:
             constants[argument] = value
@@ -124,6 +124,11 @@ class FunctionRun:
         for leaf, grad in enumerate(grads):
             own = {n: v if isinstance(v, float) else v[leaf] for n, v in asked.items()}
             self._call(leaf, {self._binding.g: grad, **own})
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The extra inputs that the function is handed."""
+        return frozenset(self._binding.extras.values())
 
     def observe(self) -> Observation:
         """The arrays themselves."""

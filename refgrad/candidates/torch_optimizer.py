@@ -10,7 +10,7 @@ returns, and a second gradient is what the closure leaves in ``p.grad`` when the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -127,11 +127,17 @@ class TorchRun:
                 keywords["closure"] = self._closure(grads, extras)
             self._optimizer.step(**keywords)
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """The extra inputs that the optimizer's ``step`` is handed, or its closure gives."""
+        by_closure = self._of_closure(self._inputs) if "closure" in self._takes else ()
+        return frozenset(n for n in self._inputs if known_as(n, EXTRAS, self._takes) or n in by_closure)
+
     def _set_gradients(self, grads: Sequence[np.ndarray]) -> None:
         for tensor, grad in zip(self._tensors, grads, strict=True):
             tensor.grad = to_tensor(grad)
 
-    def _of_closure(self, extras: Extras) -> list[str]:
+    def _of_closure(self, extras: Iterable[str]) -> list[str]:
         """The extra inputs that the closure gives: a loss, and other gradients."""
         return [n for n in extras if self._inputs[n].kind in ("loss", "gradient") and n not in self._takes]
 

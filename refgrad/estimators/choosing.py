@@ -61,11 +61,11 @@ class Choosing(Estimator):
     def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """As `Estimator.prepared`; the choices are made where they are not among the arguments."""
         tables = {n: as_array(given[n], n) for n in self.tables if n in given}
-        missing = [n for n in self.tables if n not in given]
-        if missing:
-            raise ArgumentError(f"{type(self).__name__} needs {missing[0]!r}; legal: an array")
         rest = {n: v for n, v in given.items() if n not in tables}
         absent = [n for n in self.chosen if n not in rest]
+        missing = [n for n in self.tables if n not in given and absent]
+        if missing:
+            raise ArgumentError(f"{type(self).__name__} needs {missing[0]!r}; legal: an array")
         x = as_array(rest["x"], "x")
         arrays = super().prepared({**rest, **dict.fromkeys(absent, np.zeros_like(x))})
         known = {**arrays, **tables}

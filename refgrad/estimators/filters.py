@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, log, power_of_two, tanh, tree_max, tree_sum
-from refgrad.estimators.policies import Binarizer, Edge, Ties, passes, rounded, within
+from refgrad.estimators.policies import Binarizer, Edge, passes, within
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole
 
 
@@ -29,10 +30,15 @@ class XNORWeights(Binarizer):
     ] = "paper"
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
+    )
+    left_open = (
+        "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
+        "Bi-Real Net's code alpha as well (gradient)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -58,10 +64,18 @@ class LibraPB(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "no cotangent": "a row of equal numbers has a deviation of zero, and is NaN",
+        "idempotent": "it standardizes what it is given",
+        "along the cotangent": "the gradient of a standardization is centred",
+    }
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+    )
+    left_open = (
+        "the standard deviation has n - 1, as in the authors' code; whether the shift is differentiated: not, as there"
     )
 
     def _standardized(self, x: Any) -> tuple[Any, Any, Any]:
@@ -99,7 +113,6 @@ class ReCU(Binarizer):
             none="weights as they are: the clamp alone",
         ),
     ] = "code"
-    edge: Edge = "inclusive"
 
     citation = Citation(
         "Xu et al. 2021", "ReCU: Reviving the Dead Weights in Binary Neural Networks", "arXiv:2103.12369"
@@ -123,7 +136,7 @@ class ReCU(Binarizer):
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         v, quantile, divisor = self._clamped_at(x)
-        v_grad = passes(cotangent, within(np.abs(v), quantile, self.edge))
+        v_grad = passes(cotangent, np.abs(v) <= quantile)
         if self.standardized == "none":
             return v_grad
         # v = c/divisor, and divisor^2 = (sum c^2/(n - 1) + eps)/8
@@ -151,7 +164,8 @@ class DoReFaWeights(Binarizer):
 
     More than one bit: t = tanh(w), y = 2 rint(n (t/(2 max |t|) + 1/2))/n - 1, n = 2^bits - 1, and dw = dt (1 - t^2) with
     dt = g/max |t|; where the maximum is differentiated too, sign(t) sum(g t)/max |t|^2 is taken off dt at the weight of the
-    largest magnitude, in equal shares where there are several. One bit: dw = g.
+    largest magnitude, in equal shares where there are several. A weight of zero is at a tie, n/2, which goes up under every
+    rule for ties. One bit: dw = g.
     Source: Zhou et al. 2016, arXiv:1606.06160
     """
 
@@ -163,19 +177,26 @@ class DoReFaWeights(Binarizer):
             differentiated="the gradient goes through the maximum too (tensorpack, the authors' code)",
         ),
     ] = "constant"
-    ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the levels of an even number lie around zero, and ties go to the even one",
+        "no cotangent": "an overflow times zero is NaN",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+    )
+    left_open = (
+        "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "
+        "differentiates it (maximum=differentiated)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         if self.bits == 1:
             return tree_sum(np.abs(x)) / length(x) * Binarizer.forward(self, x)
         n, t = 2.0**self.bits - 1, tanh(x)
-        return 2 * (rounded((t / (2 * tree_max(np.abs(t))) + 0.5) * n, self.ties) / n) - 1
+        return 2 * (np.rint((t / (2 * tree_max(np.abs(t))) + 0.5) * n) / n) - 1
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         if self.bits == 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.estimators.base import Estimator
-from refgrad.estimators.policies import SignAtZero, SignOfNan, signed
+from refgrad.estimators.policies import SignAtZero, signed
 from refgrad.rule import Citation, NonNegative
 
 
@@ -16,10 +16,9 @@ class Proximal(Estimator):
 
     strength: NonNegative = 0.1
     sign_at_zero: SignAtZero = "plus"
-    sign_of_nan: SignOfNan = "propagate"
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
-        q = signed(x, self.sign_at_zero, self.sign_of_nan)
+        q = signed(x, self.sign_at_zero, "propagate")
         return q + np.sign(x - q) * np.maximum(np.abs(x - q) - self.strength, 0.0)
 
 
@@ -37,7 +36,7 @@ class ProxQuant(Proximal):
     left_open = "a weight of zero is as near to -1 as to +1: it goes to +1 (sign_at_zero)"
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
-        q = signed(x, self.sign_at_zero, self.sign_of_nan)
+        q = signed(x, self.sign_at_zero, "propagate")
         return np.where(np.abs(x - q) > self.strength, cotangent, 0.0)
 
 

@@ -24,6 +24,7 @@ from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+from refgrad.optimizers.galore import GaLore
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
@@ -48,6 +49,7 @@ from refgrad.optimizers.quasi_newton import LBFGS
 from refgrad.optimizers.rmsprop import RMSprop
 from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
 from refgrad.optimizers.sgd import SGD
+from refgrad.optimizers.shampoo import SOAP, Shampoo
 from refgrad.optimizers.sharpness import ASAM, SAM
 from refgrad.optimizers.sign import Lion
 from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
@@ -86,6 +88,7 @@ __all__ = [
     "SGDP",
     "SGDW",
     "SM3",
+    "SOAP",
     "ACProp",
     "AMSGrad",
     "AccSGD",
@@ -129,6 +132,7 @@ __all__ = [
     "DoWG",
     "EXAdam",
     "Fromage",
+    "GaLore",
     "GaussNewtonDiagonal",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
@@ -173,6 +177,7 @@ __all__ = [
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SignDescent",
     "Signum",
     "SimplifiedAdEMAMix",

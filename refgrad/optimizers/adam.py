@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit, largest_adam_step
 from refgrad.optimizers.parts import DecayKind, DecoupledKind, EpsPlacement, adam_direction, descend, over_root
 from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, State, zeros_like_param
 
@@ -38,6 +39,10 @@ class Adam(Optimizer):
     left_open = "weight decay: coupled here"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
+    def largest_step(self, t: int) -> float:
+        """As of two averages of the same gradients."""
+        return largest_adam_step(self, t)
+
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay:
             g = g + self.weight_decay * p
@@ -66,11 +71,16 @@ class AdamW(Optimizer):
     decay: DecoupledKind = "before"
 
     scaling = "invariant"
+    limits = (Limit("Adam", {"weight_decay": 0.0, "decay": "before"}),)
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2"
     )
     left_open = "the multiplier of the schedule: 1 here; AdamW(decay=independent) has it in the decay alone"
     state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """As of two averages of the same gradients."""
+        return largest_adam_step(self, t)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + (1 - self.beta1) * g

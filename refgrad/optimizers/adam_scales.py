@@ -8,6 +8,7 @@ import numpy as np
 
 from refgrad.optimizers.adam_relatives import Adamax, MomentumSchedule, NAdam
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import DecayKind
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, zeros_like_param
 
@@ -37,6 +38,10 @@ class Yogi(Optimizer):
     scaling = "invariant"
     citation = Citation(
         "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
+    )
+    left_open = (
+        "the start of both moments: zero here, where implementations start at 1e-6 and correct as if they had "
+        "started at zero (correction=adam); weight decay: coupled here"
     )
     state = State(m=Slot(fill="initial_m"), v=Slot(fill="initial_v"))
 
@@ -85,6 +90,10 @@ class ADOPT(Optimizer):
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
         "arXiv:2411.02853, Algorithm 2",
     )
+    left_open = (
+        "weight decay at the first step, which only sets the second moment: none here; implementations decay "
+        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -126,6 +135,10 @@ class ACProp(Optimizer):
         "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods",
         "arXiv:2110.05454, Algorithm 2",
     )
+    left_open = (
+        "weight decay: decoupled here; whether the deviation is from the mean with or without the gradient itself: "
+        "with it in the paper, without in optax (deviation=old)"
+    )
     state = State(m=zeros_like_param, s=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, s: Any, t: Any) -> tuple[Any, ...]:
@@ -149,6 +162,7 @@ class AdamaxW(Adamax):
     weight_decay: NonNegative = 1e-4
     decay: DecayKind = "before"
 
+    limits = (Limit("Adamax", {"weight_decay": 0.0}),)
     citation = Citation(
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
@@ -168,6 +182,7 @@ class NAdamW(NAdam):
     schedule: MomentumSchedule = "constant"
     decay: DecayKind = "before"
 
+    limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
         "Dozat 2016; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
@@ -196,10 +211,15 @@ class AdaMod(Optimizer):
         ),
     ] = "plain"
 
+    limits = (Limit("Adam", {"beta3": 0.0, "weight_decay": 0.0}),)
     citation = Citation(
         "Ding et al. 2019",
         "An Adaptive and Momental Bound Method for Stochastic Learning",
         "arXiv:1910.12249, Algorithm 1",
+    )
+    left_open = (
+        "weight decay, which the algorithm has not: decoupled here; the authors' code averages sizes that hold "
+        "both bias corrections (sizes=corrected)"
     )
     state = State(m=zeros_like_param, v=zeros_like_param, size=zeros_like_param)
 

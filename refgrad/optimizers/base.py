@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from refgrad.arithmetic.dtypes import as_array
 from refgrad.arithmetic.host import names_in
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
+from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
 
@@ -33,10 +35,23 @@ class Optimizer(Rule):
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
+    #: other rules that this one is at some hyperparameters
+    limits: ClassVar[tuple[Limit, ...]] = ()
+    #: where there are such: hyperparameters at which the step is orthogonal to the parameter, row by row, and those that
+    #: are to be changed of these so that it is not
+    orthogonal: ClassVar[tuple[Mapping[str, Any], Mapping[str, Any]] | None] = None
 
-    def exempt(self) -> Mapping[str, str]:
-        """The laws (`refgrad.testing.LAWS`) that the rule does not obey, each with the reason."""
-        return {}
+    def told(self) -> Optimizer:
+        """The rule whose hyperparameters a candidate's constructor is told."""
+        return self
+
+    def largest_step(self, t: int) -> float:
+        """How far step t moves an element at most, if nothing decays; infinity where there is no such bound."""
+        return math.inf
+
+    def largest_norm(self, t: int, p: float) -> float:
+        """How long step t is at most, for a tensor of the norm ``p``, if nothing decays; infinity where there is no bound."""
+        return math.inf
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g``, the extra inputs and the slots that are arrays."""
@@ -98,6 +113,8 @@ class Optimizer(Rule):
         if slot.fill == "p":
             return np.array(p, dtype=dtype, order="C")
         fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
+        if slot.level in ("left", "right") and p.ndim:
+            return np.asarray(fill * np.eye(slot.shape(p.shape)[0]), dtype)
         return float(fill) if slot.host else np.full(slot.shape(p.shape), fill, dtype)
 
     def step(
@@ -288,9 +305,7 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """`ArgumentError` unless an array has its slot's shape and a dtype that the working precision holds."""
     shape = slot.shape(p.shape)
     if array.shape != shape:
-        what = (
-            "the shape of its parameter" if slot.level == "element" else f"one number a {slot.level} of its parameter"
-        )
+        what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
     if array.dtype == np.float64 and p.dtype != np.float64:
         legal = f"float32 or narrower, because the parameter is {p.dtype}"

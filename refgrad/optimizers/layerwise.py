@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import EpsPlacement, over_root
 from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
 
@@ -74,6 +76,11 @@ class LAMB(Optimizer):
     )
     left_open = "phi; a norm of zero, where the ratio is one here; versions of the paper differ in bias correction"
     state = State(m=zeros_like_param, v=zeros_like_param)
+
+    def largest_norm(self, t: int, p: float) -> float:
+        """The parameter's norm times lr, where it is not zero."""
+        scaled = self.adapt == "always" and self.phi == "identity" and self.correction in ("moments", "none")
+        return self.lr * p if scaled and p > 0 else math.inf
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + ((1 - self.beta1) * g if self.grad_averaging else g)
@@ -162,6 +169,8 @@ class AdamP(_Projected):
     eps_placement: EpsPlacement = "outside"
 
     scaling = "invariant"
+    limits = (Limit("AdamW", {"delta": 0.0}),)
+    orthogonal = ({"delta": 1e9, "test": "row", "eps": 0.0, "eps_root": 0.0}, {"delta": 0.0})
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
     )
@@ -198,6 +207,8 @@ class SGDP(_Projected):
     ] = "whole"
 
     scaling = "linear"
+    limits = (Limit("SGD", {"delta": 0.0, "weight_decay": 0.0}),)
+    orthogonal = ({"delta": 1e9, "test": "row", "eps": 0.0, "momentum": 0.0}, {"delta": 0.0})
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
     )

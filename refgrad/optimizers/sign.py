@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import AnyDecayKind, descend
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, State, zeros_like_param
 
@@ -33,11 +34,19 @@ class Lion(Optimizer):
     decay: AnyDecayKind = "before"
 
     scaling = "invariant"
+    limits = (
+        Limit("Signum", {"beta1": 0.9, "beta2": 0.9, "direction": "sign", "decay": "before"}, {"beta": 0.9}),
+        Limit("SignDescent", {"beta1": 0.0, "beta2": 0.0, "direction": "sign", "decay": "before"}),
+    )
     citation = Citation(
         "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
     )
     left_open = "the sign of NaN: NaN here, 0 in torch"
     state = State(m=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """No direction is longer than one."""
+        return self.lr
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         if self.weight_decay and self.decay == "coupled":

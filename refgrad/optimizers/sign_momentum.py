@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.limits import Limit
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Range, Slot, State, zeros_like_param
 
 
@@ -26,6 +27,14 @@ class SignDescent(Optimizer):
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 1",
     )
+    left_open = (
+        "the sign of zero: zero here, so that such an element only decays; weight decay, which the algorithm has "
+        "not: decoupled"
+    )
+
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
 
     def update(self, p: Any, g: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         return (p - self.lr * (np.sign(g) + self.weight_decay * p),)
@@ -42,12 +51,21 @@ class Signum(Optimizer):
     weight_decay: NonNegative = 0.0
 
     scaling = "invariant"
+    limits = (Limit("SignDescent", {"beta": 0.0}),)
     citation = Citation(
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 2",
     )
+    left_open = (
+        "the sign of zero: zero here; weight decay: decoupled, as optax; the average is not corrected for its "
+        "start, which changes no sign"
+    )
     state = State(m=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         m = self.beta * m + (1 - self.beta) * g
@@ -67,7 +85,15 @@ class Tiger(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
+    left_open = (
+        "gradient accumulation and the scaling by the size of the parameter, which are parts of the source's code "
+        "and are left out here; the sign of zero is zero"
+    )
     state = State(m=zeros_like_param)
+
+    def largest_step(self, t: int) -> float:
+        """The sign's magnitude times lr."""
+        return self.lr
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         m = self.beta * m + (1 - self.beta) * g
@@ -100,11 +126,19 @@ class Rprop(Optimizer):
         "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm",
         "ICNN 1993, equations 4 to 7",
     )
+    left_open = (
+        "what happens in the step after a turn: the gradient counts as zero, so that the size stays; first sizes "
+        "and bounds are the paper's; torch takes no step where the sign turned (reversal=skip)"
+    )
     state = State(g_prev=zeros_like_param, step_size=Slot(fill="lr"))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
         return {"no rate": "lr is the first size of the steps, which is positive"}
+
+    def largest_step(self, t: int) -> float:
+        """The largest size, or the first."""
+        return max(self.lr, self.step_max)
 
     def update(self, p: Any, g: Any, g_prev: Any, step_size: Any, t: Any) -> tuple[Any, ...]:
         turn = g * g_prev

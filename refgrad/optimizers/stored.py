@@ -10,11 +10,14 @@ import numpy as np
 
 from refgrad import trees
 from refgrad.arithmetic.dtypes import as_array, format_of, working
-from refgrad.arithmetic.storage import FORMATS, Grid, to_grid
+from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
 from refgrad.errors import bad_argument
-from refgrad.optimizers.base import OptimizerState
+from refgrad.optimizers.base import Optimizer, OptimizerState
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Choice, Citation, Slot, State
+from refgrad.rule import Choice, Citation, Extra, Extras, Slot, State, Whole
+
+#: random bits that decide one rounding: as many as bfloat16 cuts off float32
+BITS = 16
 
 
 class Stored(Wrapper):
@@ -29,6 +32,15 @@ class Stored(Wrapper):
 
     parameter: Annotated[str, FORMATS] = "bfloat16"
     states: Annotated[str, FORMATS] = "bfloat16"
+    rounding: Annotated[
+        str,
+        Choice(
+            nearest="the parameter is rounded to nearest, ties to even",
+            stochastic="the parameter goes to one of its two neighbours by sixteen random bits an element",
+        ),
+    ] = "nearest"
+    chance: Annotated[str, CHANCE] = "below"
+    seed: Annotated[int, Whole(0)] = 0
     compensation: Annotated[
         str,
         Choice(
@@ -45,11 +57,33 @@ class Stored(Wrapper):
         "is itself rounded before it is added: not here"
     )
     state = State(lost=Slot(when="compensated"))
+    extras = Extras(bits=Extra("bits", when="stochastic", bits=BITS))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stochastic and self.compensated:
+            raise bad_argument(
+                "Stored.compensation", self.compensation, "none with rounding='stochastic', which needs none"
+            )
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the parameter is rounded by chance."""
+        return self.rounding == "stochastic"
 
     @property
     def compensated(self) -> bool:
         """Whether what rounding loses is kept."""
         return self.compensation != "none"
+
+    @property
+    def kept_in(self) -> str:
+        """`Rule.kept_in`."""
+        return self.parameter
+
+    def told(self) -> Optimizer:
+        """`Optimizer.told`: the inner rule."""
+        return self.inner.told()
 
     def exempt(self) -> Mapping[str, str]:
         """`Optimizer.exempt`."""
@@ -59,7 +93,9 @@ class Stored(Wrapper):
             **{law: why for law, why in self.inner.exempt().items() if law not in ("still", "no rate")},
         }
 
-    def update(self, p: Any, g: Any, lost: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def update(self, p: Any, g: Any, bits: Any, lost: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        if self.stochastic:
+            return to_grid(step(p, g), Grid(self.parameter, BITS, self.chance), bits), lost
         if self.compensation == "none":
             return self._rounded(step(p, g)), lost
         kept = self._rounded if self.compensation == "kahan" else lambda x: x
@@ -75,6 +111,35 @@ class Stored(Wrapper):
         arrays = {n for n, slot in self.slots().items() if not slot.host and n not in self.state}
         results = super().body(given)
         return {n: to_grid(v, Grid(self.states)) if n in arrays else v for n, v in results.items()}
+
+    def step(self, p: Any, g: Any, state: Mapping[str, Any], **options: Any) -> Any:
+        """`Optimizer.step`; without ``bits`` they are `random_bits` of the step."""
+        return super().step(p, g, state, **self._with_bits(p, state, options))
+
+    def step_(self, p: Any, g: Any, state: OptimizerState, **options: Any) -> None:
+        """`Optimizer.step_`; without ``bits`` they are `random_bits` of the step."""
+        super().step_(p, g, state, **self._with_bits(p, state, options))
+
+    def _with_bits(self, p: Any, state: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        if not self.stochastic or "bits" in options:
+            return options
+        bits = self.random_bits(p, int(state["t"]) + 1, options.get("backend", "auto"), options.get("threads"))
+        return {**options, "bits": bits}
+
+    def random_bits(self, p: Any, t: int, backend: str = "auto", threads: int | None = None) -> Any:
+        """The bits of step ``t``, as uint32 arrays structured like ``p``.
+
+        They are the highest of the words of Philox4x32-10 with the key (``seed``, ``t``); the elements of all leaves, in their
+        order, are counted from 0.
+        """
+        from refgrad.backends.philox_kernel import random_words
+
+        leaves = [leaf for _, leaf in trees.leaves(p)]
+        count = sum(leaf.size for leaf in leaves)
+        words = random_words(count, self.seed, t, backend=backend, threads=threads) >> np.uint32(32 - BITS)
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        parts = [words[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True)]
+        return trees.rebuild(p, parts)
 
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
         """`Optimizer.init`; the states of a parameter of a narrow dtype have that of their format unless told otherwise.

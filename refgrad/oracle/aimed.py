@@ -66,9 +66,9 @@ def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generat
 
 
 def _table(random: np.random.Generator) -> np.ndarray:
-    """Rows like those of x: some twice, some with the other sign, so that some are equally far from what they stand for."""
+    """Rows like those of x: some twice, so that they are equally far from everything, and some with the other sign."""
     rows = random.standard_normal((4, *SHAPE[1:]))
-    return np.concatenate([rows, -rows[:2], rows[:2], np.zeros_like(rows[:1])])
+    return np.concatenate([rows, -rows[:2], rows[:2]])
 
 
 def _legal(values: np.ndarray, legal: Range) -> np.ndarray:
@@ -89,7 +89,11 @@ def _cotangent(random: np.random.Generator) -> np.ndarray:
 def _ordinary(
     rule: Estimator, parameters: Mapping[str, np.ndarray], random: np.random.Generator, facts: dtypes.Format
 ) -> np.ndarray:
-    return random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    values = random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
+    # a maximum over all that is saturated would be one
+    return (
+        values / 16 if any(n.op == "max" and n.attribute == "tensor" for n in rule.plan((1, 1)).graph.nodes) else values
+    )
 
 
 def _scaled(

@@ -20,6 +20,7 @@ from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.environment import environment
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.judge import OUTSIDE, Judged
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
@@ -49,6 +50,7 @@ class Outcome:
 
     counts: dict[str, Count] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, Errors] = field(default_factory=dict)
     first: Finding | None = None
     faults: list[Fault] = field(default_factory=list)
 
@@ -111,8 +113,8 @@ class Claim(ABC):
         record.notes += self.notes(record)
         return record
 
-    def judge(self, record: Record, rule: Any, policy: Policy) -> Outcome:
-        """Every answer; one that is none ends it."""
+    def judge(self, record: Record, rule: Any, policy: Policy, measured: bool = False) -> Outcome:
+        """Every answer; one that is none ends it. Distances from the truth too if they are to be measured."""
         outcome = Outcome()
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
             try:
@@ -124,8 +126,10 @@ class Claim(ABC):
                 outcome.counts[name] = outcome.counts.get(name, Count()) + count(judged)
                 closest = max(outcome.tightest.get(name, 0.0), tightness(judged, values))
                 outcome.tightest[name] = closest
+                unit = self.unit_of(name, arrays[rule.primary], values)
+                if measured and unit != np.bool_:
+                    outcome.errors[name] = outcome.errors.get(name, Errors()) + measure(judged, values, unit)
                 if outcome.first is None and (judged.status == OUTSIDE).any():
-                    unit = self.unit_of(name, arrays[rule.primary], values)
                     outcome.first = _finding(record.cases, number, name, judged, values, unit, rule)
         return outcome
 
@@ -175,7 +179,7 @@ def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 def _verdict(claim: Claim, record: Record) -> Verdict:
     request, policy, rule = claim.request, claim.request.policy, claim.rule
-    outcome = claim.judge(record, rule, policy)
+    outcome = claim.judge(record, rule, policy, measured=True)
     wrong, faults = outcome.first is not None, (*record.faults, *outcome.faults)
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     least = claim.smallest(record, outcome.first) if outcome.first is not None and request.shrink else None
@@ -198,6 +202,7 @@ def _verdict(claim: Claim, record: Record) -> Verdict:
         counterexample=None if least is None else _counterexample(least, rule),
         reproduce=_reproduce(claim, record.cases, least),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
         notes=tuple(record.notes),
     )

@@ -30,6 +30,8 @@ class Record:
     seen: list[Observation] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: random bits that the rule takes and the candidate draws by itself
+    unknown: frozenset[str] = frozenset()
 
     @property
     def steps(self) -> int:
@@ -58,12 +60,25 @@ def _run(candidate: Candidate, rule: Optimizer, record: Record, call: Call) -> N
     rule_for = getattr(run, "rule_for", None)
     if rule_for is not None:
         record.rules = [rule_for(leaf, rule) for leaf in range(len(params))]
+    record.unknown = _unknown(run, record.rules)
+    for name in sorted(record.unknown):
+        record.notes.append(
+            f"{candidate.name} is not handed {name}, and draws its own: of the numbers that some {name} lead to, each is "
+            "acceptable, and only all of them together tell a bias"
+        )
     record.seen.append(_kept(call(run.observe, candidate.name)))
     for step in range(1, len(record.inputs.g) + 1):
         _step(run, step, record, lambda action: call(action, candidate.name))
         if record.faults:
             break
     record.notes.extend(getattr(run, "notes", ()))
+
+
+def _unknown(run: Run, rules: Sequence[Optimizer]) -> frozenset[str]:
+    """The random bits that a run does not take."""
+    taken = getattr(run, "taken", None)
+    bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
+    return frozenset() if taken is None else frozenset(bits - set(taken))
 
 
 def _step(run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> None:
@@ -133,7 +148,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
         for slot, value in after.state[leaf].items():
             if slot in slots and not slots[slot].host and not fits(np.shape(value), slots[slot], old.shape):
                 legal = slots[slot].shape(old.shape)
-                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, one number a {slots[slot].level}"
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, {slots[slot].described()}"
                 record.faults.append(Fault("shape", step, message))
 
 

@@ -13,6 +13,7 @@ from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.aimed import generate
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
+from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.chosen import judge_choices
 from refgrad.oracle.judge import Judged
 from refgrad.oracle.policy import Policy
@@ -57,12 +58,7 @@ class _Claim(Claim):
         return [f"{self.subject.name} gives no {', '.join(missing)}, which is not judged"] if missing else []
 
     def judge_one(self, rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
-        if isinstance(rule, Choosing) and "y" in seen and x.size:
-            arrays, chosen = judge_choices(rule, arrays, seen, policy)
-        free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-        judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
-        return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+        return judge_results(rule, arrays, seen, policy)
 
     def comparable(self, rule: Estimator, record: Record) -> bool:
         return rule.takes() == self.rule.takes() and rule.gives() == self.rule.gives()
@@ -72,3 +68,19 @@ class _Claim(Claim):
 
     def smallest(self, record: Record, first: Finding) -> Cases:
         return shrink(record.cases, first, self.rule, self.fails)
+
+
+def judge_results(
+    rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy, change: Change = NONE
+) -> Answer:
+    """What a candidate answered to one case: each result with its status, and the values that were judged.
+
+    ``change`` rewrites the rule's graph first.
+    """
+    x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
+    if isinstance(rule, Choosing) and "y" in seen and x.size:
+        arrays, chosen = judge_choices(rule, arrays, seen, policy)
+    free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
+    plan = change.rewritten(rule.plan(x.shape))
+    judged = judge_case(plan, free, arrays, seen, policy, frozenset({"x_grad"}))
+    return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}

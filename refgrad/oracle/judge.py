@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes, host, host_error
 from refgrad.arithmetic.enclosure import Branch, Enclosure
-from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.graph import MATRIX, SQUARE, Graph
+from refgrad.arithmetic.matrix_error import JUDGED
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
@@ -63,6 +64,11 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
         if graph.small or graph.couples() or step.after["p"].size <= CHUNK:
             return judge_outputs(enclosure, step.before, scalars, step.after, policy)
         return _judge_in_chunks(enclosure, step, scalars, policy)
+
+
+def how_matrices(graphs: Iterable[Graph]) -> list[str]:
+    """How the operations on matrices in some graphs are judged, as notes."""
+    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in MATRIX))
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
@@ -130,7 +136,8 @@ def judge_outputs(
     policy: Policy,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
-    whole = np.broadcast_shapes(*(np.shape(b.value) for b in before.values()))
+    read = [n.attribute for n in enclosure.graph.nodes if n.op == "input" and n.level not in SQUARE]
+    whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
     shape = next((a.shape for n, a in after.items() if n not in enclosure.graph.small), whole)
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}

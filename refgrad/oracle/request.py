@@ -26,5 +26,6 @@ class Request:
     options: Mapping[str, Any]
     state_names: Any
     shrink: bool
-    explain: bool
+    #: seconds that the search for what a failing candidate is may take; 0 for none
+    explain: float
     time_limit: float

@@ -1,6 +1,7 @@
 """Which change of a claim explains a run: single changes, then recovered values, then combinations of the best.
 
-The search counts what it tries instead of looking at a clock, so that it finds the same on every machine.
+The search counts what it tries, so that it finds the same on every machine, unless it is given seconds: then what is
+likely comes first, and a clock ends it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import itertools
+import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,17 +67,30 @@ class Search:
 
     screen: Screen
     tried: dict[tuple[str, str], Scored] = field(default_factory=dict)
+    #: seconds that `run` may take, about; infinity lets it try all that it has
+    seconds: float = math.inf
+    #: whether `run` was ended by the clock
+    stopped: bool = False
+    _end: float = math.inf
 
-    def score(self, candidates: Iterable[Change]) -> list[Scored]:
-        """What was not tried yet, scored; what cannot be judged is left out."""
+    def score(self, candidates: Iterable[Change], end: float | None = None) -> list[Scored]:
+        """What was not tried yet, scored, until the clock ends it; what cannot be judged is left out."""
         found = []
         for change in candidates:
+            if self.late(end):
+                break
             if change.key not in self.tried:
                 counts = self.screen.counts(change)
                 if counts is not None:
                     self.tried[change.key] = Scored(change, counts)
                     found.append(self.tried[change.key])
         return found
+
+    def late(self, end: float | None = None) -> bool:
+        """Whether the time is over, or that until an earlier end."""
+        over = time.monotonic() > min(self._end, math.inf if end is None else end)
+        self.stopped = self.stopped or over
+        return over
 
     @property
     def ranked(self) -> list[Scored]:
@@ -114,8 +130,10 @@ class Search:
             self.score(changes.named(self.screen.stacks[0].rule))
 
     def plain(self) -> None:
-        """The claim itself."""
-        self.score([NONE])
+        """The claim itself, whatever the time."""
+        counts = self.screen.counts(NONE)
+        if counts is not None and NONE.key not in self.tried:
+            self.tried[NONE.key] = Scored(NONE, counts)
 
     def variants(self) -> None:
         """Pairs of named variants, and each under another policy."""
@@ -131,20 +149,27 @@ class Search:
         """All of it, until something explains the run; mutants of mutants only if it is to be deep."""
         if not self.screen.stacks:
             return self
+        self._end = time.monotonic() + self.seconds
         self.named()
         rule = self.screen.stacks[0].rule
-        self.score([*(c for c in changes.factors(rule) if set(c.rule) <= self._used), *self.mutants])
         if not self.tried[NONE.key].fits:
             self.score(changes.policies(self.screen.policy))
+        if self.seconds < math.inf and not self.explained:
+            self.variants()
+        self.score(c for c in changes.factors(rule) if set(c.rule) <= self._used)
+        if not self.late():
+            # whatever the clock says, half of the time is left for what mutants are combined with
+            self.score(self.mutants, (time.monotonic() + self._end) / 2)
         for stage in (self.values, self.combined, self.together):
-            if self.explained:
+            if self.explained or self.late():
                 break
             stage()
         for stage in (self.mutant_values, self.deeper) if deep else ():
-            if any(s.fits for s in self.tried.values()):
+            if any(s.fits for s in self.tried.values()) or self.late():
                 break
             stage()
-        self._measured()
+        if not self.late():
+            self._measured()
         return self
 
     def values(self) -> None:
@@ -170,7 +195,7 @@ class Search:
         if importlib.util.find_spec("scipy") is None or not self.screen.locked:
             return
         for base in bases:
-            if self.explained:
+            if self.explained or self.late():
                 return
             counts = self.screen.counts(base)
             if counts is not None:
@@ -252,7 +277,7 @@ class Search:
             plans = self._plans(scored.change)
             further = (m for m in mutations(plans) if not m.precision and _touches(m, plans, wrong))
             self.score(scored.change + _mutant(m) for m in further)
-            if self.explained:
+            if self.explained or self.late():
                 return
 
 

@@ -14,6 +14,7 @@ from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import chance
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
 from refgrad.oracle.changes import Change, policies
@@ -21,13 +22,15 @@ from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
+from refgrad.oracle.judge import how_matrices
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
-from refgrad.oracle.trajectory import Outcome, judge_record
+from refgrad.oracle.trajectory import Outcome, judge_record, locked_steps
 from refgrad.oracle.verdict import Counterexample, Verdict
+from refgrad.tracing import known_plans
 
 #: a smallest failing input of no more elements is written out in the line that reproduces it
 SHOWN = 16
@@ -63,8 +66,8 @@ class _Claim:
         record = drive(self.subject, self.rule, inputs, self.time_limit)
         return joined(record, self.rule) if self.rule.scope == "tree" else record
 
-    def judge(self, record: Record) -> Outcome:
-        return judge_record(record, record.rules, self.policy)
+    def judge(self, record: Record, measured: bool = False) -> Outcome:
+        return judge_record(record, record.rules, self.policy, measured=measured)
 
     def fails(self, inputs: Inputs) -> bool:
         """Whether some value is outside on these inputs."""
@@ -75,10 +78,14 @@ class _Claim:
 
 
 def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
-    outcome = claim.judge(record)
+    outcome = claim.judge(record, measured=True)
     wrong = outcome.first is not None
+    if record.unknown:
+        _judge_chance(claim, record)
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
+    sought = wrong and request.explain and not record.unknown
+    departures = _departures(claim, record, request.explain) if sought else ()
     counterexample = None
     if wrong and request.shrink and outcome.failing is not None:
         counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
@@ -94,17 +101,31 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         counts=outcome.counts,
         first=outcome.first,
         faults=tuple(record.faults),
-        departures=_departures(claim, record) if wrong and request.explain else (),
+        departures=departures,
         counterexample=counterexample,
         reproduce=_reproduce(claim, record, counterexample),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
-        notes=tuple(dict.fromkeys(record.notes)),
+        notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
 
 
-def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
-    """What the run is instead, as far as a search that looks at a few elements finds it."""
+def _judge_chance(claim: _Claim, record: Record) -> None:
+    """Whether bits that are not known are fair: a fault if not, and a note on how many roundings say so."""
+    count, fault = chance.judge(locked_steps(record, record.rules, claim.policy), claim.policy)
+    record.faults.extend([] if fault is None else [fault])
+    record.notes.append(f"{count} roundings by chance were looked at for a bias and for bits that are used twice")
+
+
+def _how(record: Record) -> list[str]:
+    """How operations on matrices were judged, of all plans that the run took."""
+    pairs = zip(record.rules, record.inputs.p, strict=True)
+    return how_matrices(plan.graph for rule, p in pairs for plan in known_plans(rule, p.ndim))
+
+
+def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Departure, ...]:
+    """What the run is instead, as far as a search that looks at a few elements finds it in time."""
 
     def judged(change: Change) -> Mapping[str, v.Count]:
         rules = [rule.replace(**change.rule) for rule in record.rules]
@@ -113,7 +134,11 @@ def _departures(claim: _Claim, record: Record) -> tuple[v.Departure, ...]:
     narrow = dtypes.working(record.inputs.p[0].dtype) != record.inputs.p[0].dtype
     # on a narrow grid mutants hide among the roundings of what most implementations do there
     usual = [c for c in policies(claim.policy) if narrow and c.policy == {"precision": "storage"}]
-    return known.searched(Search(Screen(small_run(record, claim.drive), claim.policy)), judged, usual)
+    search = Search(Screen(small_run(record, claim.drive), claim.policy), seconds=seconds)
+    found = known.searched(search, judged, usual)
+    if search.stopped:
+        record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
+    return found
 
 
 def _counterexample(least: Inputs) -> Counterexample:

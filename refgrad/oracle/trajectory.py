@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
 from refgrad.oracle.drive import Record, fits
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count, Finding
@@ -28,16 +30,20 @@ class Outcome:
     locked: bool
     tightest: dict[str, float]
     failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
+    errors: dict[str, Errors] = field(default_factory=dict)
 
 
 #: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
 Plans = Callable[[Optimizer, int, tuple[float, ...]], Plan]
 
 
-def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for) -> Outcome:
-    """Every completed step of every leaf, in order of steps."""
+def judge_record(
+    record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for, measured: bool = False
+) -> Outcome:
+    """Every completed step of every leaf, in order of steps; distances from the truth if they are to be measured."""
     counts: dict[str, Count] = {}
     tightest: dict[str, float] = {}
+    errors: dict[str, Errors] = {}
     first: Finding | None = None
     failing: tuple[int, int, tuple[int, ...]] | None = None
     locked = True
@@ -47,11 +53,24 @@ def judge_record(record: Record, rules: list[Optimizer], policy: Policy, plans: 
             for name, judged, step, dtype in leaf.judge(t):
                 counts[name] = counts.get(name, Count()) + count(judged)
                 tightest[name] = max(tightest.get(name, 0.0), tightness(judged, leaf.values(name, t)))
+                if measured and t > 0:
+                    errors[name] = errors.get(name, Errors()) + measure(judged, leaf.values(name, t), dtype)
                 if first is None and (judged.status == judge.OUTSIDE).any():
                     first = _finding(leaf, name, t, judged, step, dtype)
                     failing = (leaf.index, t, first.index)
             locked = locked and leaf.locked
-    return Outcome(counts, first, locked, tightest, failing)
+    return Outcome(counts, first, locked, tightest, failing, errors)
+
+
+def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
+    """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
+    leaves, times = (
+        [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)],
+        range(1, len(record.seen)),
+    )
+    if not all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times):
+        return []
+    return [[leaf._step(t) for t in times] for leaf in leaves]
 
 
 class _Leaf:
@@ -108,6 +127,7 @@ class _Leaf:
         p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
         extras, given = self.record.inputs.of_leaf(t, self.index, self.rule)
         before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
+        before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         hosts: dict[str, float] = {}
         for name, slot in self.slots.items():
             if slot.host:
@@ -128,6 +148,21 @@ class _Leaf:
     def hosts_before(self, name: str, t: int) -> float:
         """A host slot that cannot be read follows from the steps alone."""
         return float(self.initial[name]) if t == 1 else self.last_hosts[name]
+
+
+def _any_bits(like: np.ndarray, bits: int) -> Bounded:
+    """All numbers that so many random bits may be."""
+    middle = np.full(like.shape, (2.0**bits - 1) / 2)
+    return Bounded(middle, middle.copy())
+
+
+def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
+    """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
+    levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
+    own = levels.get(name, "")
+    shape = leaf.values(name if own else "p", t).shape
+    alike = {n: b for n, b in before.items() if levels.get(n, "") == own}
+    return {n: float(np.broadcast_to(b.value, shape)[index]) for n, b in alike.items()}
 
 
 def _dtype_of(value: Any) -> np.dtype:
@@ -152,11 +187,7 @@ def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, 
     value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
     inputs = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
     if step is not None:
-        inputs |= (
-            {n: float(np.broadcast_to(b.value, leaf.values("p", t).shape)[index]) for n, b in step.before.items()}
-            if (judged.truth.ndim)
-            else dict(step.free)
-        )
+        inputs |= _at(leaf, name, t, step.before, index) if (judged.truth.ndim) else dict(step.free)
     with np.errstate(all="ignore"):
         distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtype))
     ulps = float(distance) if np.isfinite(distance) else float("inf")

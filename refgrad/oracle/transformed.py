@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def _drive(subject: TransformCandidate, rule: Transform, cases: Cases, limit: fl
         try:
             for arrays in cases.arrays:
                 handed = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
-                result = call(lambda handed=handed: subject.call(rule, handed), subject.name)
+                result = call(partial(subject.call, rule, handed), subject.name)
                 record.seen.append(_checked(result, rule, arrays, subject.name))
                 changed = [n for n in arrays if handed[n].tobytes() != np.ascontiguousarray(arrays[n]).tobytes()]
                 if changed:

@@ -10,6 +10,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
+from refgrad.oracle.errors import Errors
 
 SCHEMA = "refgrad-verdict-1"
 
@@ -75,6 +76,7 @@ FAULTS: Mapping[str, str] = {
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not a parameter and its state",
     "hung": "the candidate did not return in time",
+    "biased": "rounding by chance does not go up as often as the distances say, each time anew",
     "count": "a mask keeps another number of entries than the rule says",
 }
 
@@ -136,6 +138,8 @@ class Verdict:
     reproduce: str = ""
     #: largest distance from the truth over half-width of the acceptance set, by tensor; at most 1 where all are inside
     tightest: Mapping[str, float] = field(default_factory=dict)
+    #: distances from the truth in ulps, by tensor, of rules whose results are numbers
+    errors: Mapping[str, Errors] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -27,20 +27,23 @@ JUDGES: Mapping[str, str] = {
     "mask-update": "refgrad.oracle.moved",
 }
 
+#: seconds that the search for what a failing candidate is may take where nothing else is said
+EXPLAIN_SECONDS = 60.0
+
 
 def verify(
     candidate: Any,
     rule: Any,
     *,
     steps: int = 10,
-    dtype: Any = "float32",
+    dtype: Any = None,
     seed: int = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
     state_names: Mapping[str, str] | None = None,
     shrink: bool = True,
-    explain: bool = True,
+    explain: bool | float = True,
     time_limit: float = TIME_LIMIT,
 ) -> Verdict:
     """Judge a candidate against a rule, step by step, from the candidate's own previous state.
@@ -50,7 +53,7 @@ def verify(
             arrays, a refgrad rule, or a string ``package.module:name`` (see docs/candidates.md).
         rule: the rule that it claims to be, such as ``refgrad.optimizers.AdamW(lr=1e-3)``, or its class.
         steps: how many steps are taken.
-        dtype: the dtype of the parameters.
+        dtype: the dtype of the parameters; by default the one that the rule keeps them in, for most float32.
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
         inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
@@ -59,7 +62,8 @@ def verify(
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.
         shrink: look for the smallest failing input.
-        explain: look for what a candidate that fails is instead; the costliest part of a failing verdict.
+        explain: look for what a candidate that fails is instead; the costliest part of a failing verdict. A number is
+            the seconds that the search may take, about; true is for `EXPLAIN_SECONDS`.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
 
@@ -73,6 +77,7 @@ def verify(
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
     if not isinstance(rule, Rule) or rule.kind not in JUDGES:
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    dtype = rule.kept_in if dtype is None else dtype
     if not dtypes.is_float(as_dtype(dtype)):
         raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
     request = Request(
@@ -86,10 +91,19 @@ def verify(
         options=dict(options or {}),
         state_names=state_names,
         shrink=shrink,
-        explain=explain,
+        explain=check_explain(explain),
         time_limit=check_time_limit(time_limit),
     )
     return importlib.import_module(JUDGES[rule.kind]).judge(request)
+
+
+def check_explain(value: Any) -> float:
+    """Seconds for the search, 0 for none; `ArgumentError` unless a bool or a number that is not negative."""
+    if isinstance(value, bool):
+        return EXPLAIN_SECONDS if value else 0.0
+    if not isinstance(value, (int, float)) or not value >= 0:
+        raise bad_argument("explain", value, "true, false, or seconds that are not negative")
+    return float(value)
 
 
 def as_dtype(value: Any) -> np.dtype:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.rule import Choice, Citation, Whole
 
 #: distances that are held at a time
@@ -81,12 +81,13 @@ def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
     centred = ordered - ordered[len(ordered) // 2]  # sums of squares lose fewer digits around the median
     sums, squares = (np.concatenate([[0.0], np.cumsum(v)]) for v in (centred, centred * centred))
 
-    def spread(start: np.ndarray, end: int) -> np.ndarray:
+    def spread(start: np.ndarray, end: np.ndarray) -> np.ndarray:
         total = sums[end] - sums[start]
         return np.maximum(squares[end] - squares[start] - total * total / (end - start), 0.0)
 
     count = len(ordered)
-    cost = np.asarray([0.0, *(spread(np.asarray([0]), i)[0] for i in range(1, count + 1))])
+    ends = np.arange(1, count + 1)
+    cost = np.concatenate([[0.0], spread(np.zeros(count, np.int64), ends)])
     choices = [np.zeros(count + 1, np.int64)]
     for layer in range(1, clusters):
         cost, chosen = _one_more(cost, spread, layer)
@@ -99,19 +100,28 @@ def exact_partition(ordered: np.ndarray, clusters: int) -> np.ndarray:
 
 
 def _one_more(cost: np.ndarray, spread: Callable[..., np.ndarray], layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far."""
+    """Of each prefix the least cost with one more cluster, and where that begins; ``layer`` clusters so far.
+
+    The prefixes in the middle of all intervals of one depth of the halving are looked at together.
+    """
     new, chosen = np.full(len(cost), np.inf), np.zeros(len(cost), np.int64)
-    pending = [(layer + 1, len(cost) - 1, layer, len(cost) - 2)]
-    while pending:
-        low, high, first, last = pending.pop()
-        if low > high:
-            continue
+    low, high = np.asarray([layer + 1]), np.asarray([len(cost) - 1])
+    first, last = np.asarray([layer]), np.asarray([len(cost) - 2])
+    while low.size:
         middle = (low + high) // 2
-        starts = np.arange(first, min(last, middle - 1) + 1)
-        totals = cost[starts] + spread(starts, middle)
-        best = int(np.argmin(totals))
-        new[middle], chosen[middle] = totals[best], starts[best]
-        pending += [(low, middle - 1, first, starts[best]), (middle + 1, high, starts[best], last)]
+        lengths = np.minimum(last, middle - 1) + 1 - first
+        begins = np.cumsum(lengths) - lengths
+        segment = np.repeat(np.arange(len(middle)), lengths)
+        starts = np.arange(len(segment)) - begins[segment] + first[segment]
+        totals = cost[starts] + spread(starts, middle[segment])
+        least = np.minimum.reduceat(totals, begins)
+        places = np.flatnonzero(totals == least[segment])
+        best = starts[places[np.searchsorted(segment[places], np.arange(len(middle)))]]
+        new[middle], chosen[middle] = least, best
+        low, high = np.concatenate([low, middle + 1]), np.concatenate([middle - 1, high])
+        first, last = np.concatenate([first, best]), np.concatenate([best, last])
+        kept = low <= high
+        low, high, first, last = low[kept], high[kept], first[kept], last[kept]
     return new, chosen
 
 
@@ -138,6 +148,19 @@ class Codebook(Quantizer):
         codes = nearest_centre(values[:, None], codebook.astype(np.float64)[:, None])
         return {"codebook": codebook, "codes": codes.astype(np.uint8).reshape(x.shape)}
 
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Codebooks whose values are as far from the rule's as sums may be; codes of the nearest in the one that was seen."""
+        if part == "codebook" and x.size:
+            return around(own, np.full(own.shape, reach * x.size * np.abs(x.astype(np.float64)).max()))
+        if part != "codes":
+            return None
+        book, wide = seen["codebook"].astype(np.float64), x.astype(np.float64)
+        middle, error = (book[1:] + book[:-1]) / 2, reach * (np.abs(wide) + np.abs(book).max(initial=0.0))
+        low, high = around(wide, error)
+        return np.searchsorted(middle, low, side="left"), np.searchsorted(middle, high, side="right")
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The codebook's values; `ArgumentError` for a code that is not in it."""
         codebook, codes = arrays["codebook"], arrays["codes"]
@@ -158,6 +181,10 @@ class KMeans(Codebook):
     start: Start = "linear"
 
     citation = Citation("Han et al. 2016", "Deep Compression", "arXiv:1510.00149, 3.1-3.2")
+    left_open = (
+        "a centre that no element is nearest to: it stays, where scikit-learn moves it; when to stop: after a "
+        "number of rounds, or when nothing changes; of equal distances the lower code"
+    )
 
     def centres(self, values: np.ndarray) -> np.ndarray:
         """By `lloyd`."""
@@ -181,6 +208,10 @@ class OptimalCodebook(Codebook):
     citation = Citation(
         "Wang & Song 2011", "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", "The R Journal 3/2"
     )
+    left_open = (
+        "nothing of the value, which is the least; where several codebooks reach it, or rounding cannot tell them "
+        "apart, the first cut that is found is taken"
+    )
 
     def centres(self, values: np.ndarray) -> np.ndarray:
         """The means of the parts; fewer than ``clusters`` if there are fewer elements."""
@@ -203,6 +234,15 @@ class ProductQuantizer(Quantizer):
     parts = ("codebooks", "codes")
 
     citation = Citation("Jégou et al. 2011", "Product Quantization for Nearest Neighbor Search", "IEEE TPAMI 33(1)")
+    left_open = (
+        "the start of the codebooks, which the source leaves to any k-means: vectors at equally spaced places "
+        "here; ties to the lowest code"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.clusters - 1
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Codebooks and codes; `ArgumentError` unless x has two axes, the second one a multiple of ``subspaces``."""

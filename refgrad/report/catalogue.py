@@ -76,7 +76,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _slot(slot: Slot) -> str:
-    shape = "an array like the parameter" if slot.level == "element" else f"one number a {slot.level}"
+    shape = "an array like the parameter" if slot.level == "element" else slot.described()
     fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
     return f"{'one float64 number a parameter' if slot.host else shape}, {fill} at first"
 

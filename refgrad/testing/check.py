@@ -14,64 +14,19 @@ import numpy as np
 
 from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
-from refgrad.errors import ArgumentError, VerdictError, bad_argument, nearest
+from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.shrink import shrink
 from refgrad.oracle.trajectory import judge_record
-from refgrad.testing.laws import BY_NAME, LAWS, Law
-
-#: seconds that smaller inputs are looked for, by Hypothesis and then by leaving out elements and steps
-SHRINKING = 1.5
-
-HOLDS, ROUNDING, BROKEN, EXEMPT = "holds", "holds within rounding", "broken", "does not apply"
-
-
-@dataclass(frozen=True)
-class LawReport:
-    """What came of one law.
-
-    Attributes:
-        law: its name.
-        sentence: what it says.
-        outcome: "holds" (to the bit), "holds within rounding" (what the law expects is in the acceptance set),
-            "broken", or "does not apply".
-        message: for a broken law, what differed; for one that does not apply, why.
-        counterexample: for a broken law, the smallest inputs found, as hex floats: ``p``, each step's ``g`` and extra inputs.
-    """
-
-    law: str
-    sentence: str
-    outcome: str
-    message: str = ""
-    counterexample: Mapping[str, Sequence[str]] | None = None
-
-    @property
-    def broken(self) -> bool:
-        """Whether the law was found broken."""
-        return self.outcome == BROKEN
-
-    def __str__(self) -> str:
-        lines = [f"{self.outcome:>21}  {self.law}: {self.sentence}"]
-        if self.message:
-            lines.append(f"{'':>21}  {self.message}")
-        for name, values in (self.counterexample or {}).items():
-            lines.append(f"{'':>21}  {name} = [{', '.join(values)}]")
-        return "\n".join(lines)
-
-
-class BrokenLawError(VerdictError):
-    """A law does not hold; the text says what differed."""
-
-
-def raise_if_broken(reports: Sequence[LawReport]) -> None:
-    """`BrokenLawError` with the reports of the laws that are broken, if any is."""
-    __tracebackhide__ = True
-    broken = [str(report) for report in reports if report.broken]
-    if broken:
-        raise BrokenLawError("\n".join(broken))
+from refgrad.rule import Rule
+from refgrad.testing import check_cases
+from refgrad.testing.kinds import KINDS
+from refgrad.testing.laws import BY_NAME, Law
+from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
+from refgrad.testing.single_laws import single_laws
 
 
 def check_laws(
@@ -101,20 +56,31 @@ def check_laws(
         A report a law.
 
     Raises:
-        ArgumentError: an unknown law, or a rule that is no optimizer.
+        ArgumentError: an unknown law, or no rule.
         ImportError: Hypothesis is not installed.
     """
-    rule = rule() if isinstance(rule, type) and issubclass(rule, Optimizer) else rule
-    if not isinstance(rule, Optimizer):
-        raise bad_argument("rule", rule, "an update rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
+    if not isinstance(rule, Rule) or (rule.kind not in KINDS and not isinstance(rule, Optimizer)):
+        raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    every = known_laws(rule)
     for name in laws or ():
-        if name not in BY_NAME:
-            raise ArgumentError(f"laws has {name!r}{nearest(name, BY_NAME)}; legal: {', '.join(BY_NAME)}")
+        if name not in every:
+            raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
     dtype = np.dtype(getattr(ml_dtypes, str(dtype), dtype))
+    if not isinstance(rule, Optimizer):
+        tried = check_cases.Trial(rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
+        return tuple(check_cases.report(tried, law) for n, law in every.items() if laws is None or n in laws)
     told = isinstance(candidate, (type, Optimizer))  # only these can be given the hyperparameters that a law is about
-    chosen = [law for law in LAWS if laws is None or law.name in laws]
+    chosen = [law for law in every.values() if laws is None or law.name in laws]
     trial = _Trial(candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
     return tuple(_report(trial, law, rule, told) for law in chosen)
+
+
+def known_laws(rule: Rule) -> Mapping[str, Any]:
+    """The laws of a rule's kind, by name."""
+    if isinstance(rule, Optimizer):
+        return {**BY_NAME, **{law.name: law for law in single_laws(rule)}}
+    return {law.name: law for law in KINDS[rule.kind].laws}
 
 
 @dataclass(frozen=True)
@@ -182,7 +148,7 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
     @hypothesis.given(strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None, rule=rule))
     def attempt(drawn: Inputs) -> None:
         if deadlines and time.monotonic() > deadlines[0]:
-            raise _Enough
+            raise Enough
         inputs = law.base(drawn)
         message = _broken(subject, law, rule, inputs, rounded, trial.policy)
         if message:
@@ -190,7 +156,7 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
             deadlines.append(time.monotonic() + SHRINKING)
             raise BrokenLawError(message)
 
-    with contextlib.suppress(BrokenLawError, _Enough):
+    with contextlib.suppress(BrokenLawError, Enough):
         attempt()
     if not known:
         return None
@@ -203,10 +169,6 @@ def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> 
     return inputs, _broken(subject, law, rule, inputs, [], trial.policy) or message
 
 
-class _Enough(KeyboardInterrupt):
-    """Ends Hypothesis' search: of all exceptions, those that interrupt are not taken for a failure."""
-
-
 def _length(inputs: Inputs) -> tuple[int, int]:
     """How much there is to read: elements, and digits."""
     arrays = [inputs.p[0], *(g[0] for g in inputs.g)]
@@ -215,6 +177,8 @@ def _length(inputs: Inputs) -> tuple[int, int]:
 
 def _broken(subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, rounded: list[bool], policy: Policy) -> str:
     """What differs between the two runs by more than rounding; empty if nothing does."""
+    if law.holds is not None:
+        return _broken_alone(subject, law, rule, inputs, rounded, policy)
     first, second = (drive(subject, rule, each, math.inf) for each in (inputs, law.change(inputs, rule)))
     for run in (first, second):
         if run.faults:
@@ -228,6 +192,21 @@ def _broken(subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, round
             rounded.append(by_rounding)
             return "" if by_rounding else message  # up to here the runs agreed to the bit
     return ""
+
+
+def _broken_alone(
+    subject: Candidate, law: Law, rule: Optimizer, inputs: Inputs, rounded: list[bool], policy: Policy
+) -> str:
+    """What is wrong with one run by more than rounding; empty if nothing is."""
+    assert law.holds is not None
+    run = drive(subject, rule, inputs, math.inf)
+    if run.faults:
+        return f"{run.faults[0].kind} at step {run.faults[0].step}: {run.faults[0].message}"
+    message = law.holds(rule, run)
+    judged_as = [law.judged_as] if law.judged_as is not None else run.rules
+    by_rounding = bool(message) and judge_record(run, judged_as, policy).first is None
+    rounded.append(by_rounding)
+    return "" if by_rounding else message
 
 
 def _difference(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], step: int) -> str:

@@ -44,6 +44,36 @@ class Law:
     base: Callable[[Inputs], Inputs] = lambda inputs: inputs
     moderate: bool = False
 
+    #: what is wrong with one run by itself; such a law has no other run
+    holds: Callable[[Optimizer, Any], str] | None = None
+    #: the rule that this run conforms to, if it is not the one that the law is asked of
+    judged_as: Optimizer | None = None
+
+    @classmethod
+    def single(
+        cls,
+        name: str,
+        sentence: str,
+        hyperparameters: Mapping[str, Any],
+        holds: Callable[[Optimizer, Any], str],
+        judged_as: Optimizer | None = None,
+        as_row: bool = False,
+    ) -> Law:
+        """A law of one run; ``as_row``: the parameter is a matrix of one row."""
+        base = (lambda inputs: inputs.mapped(_row)) if as_row else (lambda inputs: inputs)
+        return cls(
+            name,
+            sentence,
+            _always,
+            lambda inputs, rule: inputs,
+            lambda after, start, other: {},
+            hyperparameters,
+            base,
+            moderate=True,
+            holds=holds,
+            judged_as=judged_as,
+        )
+
     def subject(self, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters that the law is about, as far as it has them."""
         wanted: dict[str, Any] = {n: v for n, v in self.hyperparameters.items() if n in rule.legal()}

@@ -39,18 +39,10 @@ def reste(x: Number, r: Any) -> Number:
     return abs(x) ** ((1 - mpf(r.o)) / mpf(r.o)) / mpf(r.o) if abs(x) <= mpf(r.t) else mpf(0)
 
 
-def staircase(x: Number, r: Any, forward: bool) -> Number:
-    low, high, alpha = mpf(r.low), mpf(r.high), mpf(r.alpha)
-    if not low <= x <= high:
-        return (low if x < low else high) if forward else mpf(0)
-    width = (high - low) / (2**r.bits - 1)
-    i = min(int(mpmath.floor((x - low) / width)), 2**r.bits - 2)
-    middle = low + (i + mpf("0.5")) * width
-    if forward:
-        return low + width * (i + (1 if x >= middle else 0))
-    s, k = 1 / (1 - alpha), mpmath.log(2 / alpha - 1) / width
-    # the derivative of low + width (i + (phi + 1)/2)
-    return width / 2 * mpmath.diff(lambda z: s * mpmath.tanh(k * (z - middle)), x)
+def drawn(x: Number, r: Any) -> Number:
+    """The nearest of -1 and +1, approached by the strength and no further."""
+    q = mpf(1) if x >= 0 else mpf(-1)
+    return q if abs(x - q) <= mpf(r.strength) else x - mpf(r.strength) if x > q else x + mpf(r.strength)
 
 
 def normal(x: Number, mean: Number, deviation: Number) -> Number:
@@ -104,7 +96,12 @@ RESTATED: dict[str, Restated] = {
         lambda x, r: mpf(r.frequency) * mpmath.cos(mpf(r.frequency) * x),
     ),
     "ReSTE": (sign, reste),
-    "DSQ": (lambda x, r: staircase(x, r, True), lambda x, r: staircase(x, r, False)),
+    "ProxConnect": (drawn, lambda x, r: mpf(1)),
+    "ProxQuant": (drawn, lambda x, r: inside(abs(abs(x) - 1) > mpf(r.strength))),
+    "Powerpropagation": (
+        lambda x, r: mpmath.sign(x) * abs(x) ** mpf(r.alpha),
+        lambda x, r: mpf(r.alpha) * abs(x) ** (mpf(r.alpha) - 1),
+    ),
     "FastSigmoid": (step, lambda x, r: 1 / (1 + mpf(r.k) * abs(x)) ** 2),
     "SoftSign": (step, lambda x, r: 1 / (2 * mpf(r.alpha) * (1 / mpf(r.alpha) + abs(x)) ** 2)),
     "ArcTan": (step, lambda x, r: mpmath.diff(lambda z: mpmath.atan(mpmath.pi / 2 * mpf(r.alpha) * z) / mpmath.pi, x)),
@@ -128,7 +125,7 @@ RESTATED: dict[str, Restated] = {
     ),
 }
 
-#: rules whose gradient is not a factor times the cotangent, or that take parameters: restated in test_tensors.py
+#: rules whose gradient is not a factor times the cotangent, or that take parameters: restated in test_paper_tensors.py
 OTHERS = {
     "EWGS",
     "StochasticBinarization",
@@ -144,6 +141,22 @@ OTHERS = {
     "GumbelSoftmax",
     "ReinMax",
     "RotationTrick",
+    "BiPerActivation",
+    "ContinuousSparsification",
+    "DSQ",
+    "HardConcrete",
+    "MDGFGradient",
+    "MovementGradient",
+    "RBNNRotation",
+    "ReCU",
+    "SRSTEGradient",
+    "STR",
+    "StraightThroughGumbel",
+    "TopKAST",
+    "VectorQuantization",
+    "XNORPlusPlus",
+    "XNORPlusPlusChannel",
+    "XNORPlusPlusDense",
 }
 
 

@@ -58,6 +58,7 @@ OPTAX: Mapping[str, str] = {
     "novograd": "NovoGrad",
     "optimistic_adam_v2": "OptimisticAdam",
     "optimistic_gradient_descent": "OptimisticGradient",
+    "normalize_by_update_norm": "NormalizedGradient",
     "polyak_sgd": "PolyakSGD",
     "radam": "RAdam",
     "rmsprop": "RMSprop",
@@ -77,6 +78,7 @@ CONTRIB: Mapping[str, str] = {
     "dadapt_adamw": "DAdaptAdam",
     "dog": "DoG",
     "dowg": "DoWG",
+    "galore": "GaLore",
     "madgrad": "MADGRAD",
     "mechanize": "Mechanic",
     "momo": "MoMo",
@@ -139,7 +141,6 @@ OPTAX_OTHERS: Mapping[str, str] = {
     **dict.fromkeys(
         ("clip_by_block_rms", "scale", "trace", "ema", "add_decayed_weights"), _PART.format("several rules")
     ),
-    "normalize_by_update_norm": "a wrapper that is not written yet: the update over its global norm",
     "add_noise": _PART.format("noisy_sgd"),
     "optimistic_adam": "deprecated by optax for optimistic_adam_v2",
     "scale_by_backtracking_linesearch": "a line search: it evaluates the loss",
@@ -183,8 +184,7 @@ CONTRIB_OTHERS: Mapping[str, str] = {
     },
     "differentially_private_aggregate": "PrivateAggregate, a transform: it takes a gradient an example, and noise; run there",
     "dpsgd": "differentially_private_aggregate before sgd, of which both are judged",
-    "galore": "needs a singular value decomposition",
-    "scale_by_galore": "needs a singular value decomposition",
+    "scale_by_galore": _PART.format("galore"),
     "hutchinson_estimator_diag_hessian": "it differentiates the loss; HutchinsonDiagonal is what it does with the product",
     "scale_by_madgrad": _PART.format("madgrad"),
     "scale_by_muon": _PART.format("muon"),

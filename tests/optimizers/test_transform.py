@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, tuple[np.ndarray, ...]] = {
     "GaussNewtonDiagonal": (standard(4, 3),),
     "GhostBatchNorm": (standard(5, 2, 3), standard(2), standard(2), standard(2), standard(2) ** 2),
     "GhostBatchNormGradient": (standard(5, 2, 3), standard(2), standard(5, 2, 3)),
+    "GradientBefore": (standard(4, 3), standard(4, 3)),
     "HutchinsonDiagonal": (standard(3, 2, 2, 2), standard(3, 2, 2, 2)),
     "InnerProductTest": (standard(4, 3),),
     "LogisticDescent": (standard(3), standard(5, 3)),
@@ -54,6 +55,7 @@ ARGUMENTS: dict[str, tuple[np.ndarray, ...]] = {
     "TrActLinear": (standard(5, 3), standard(5, 2)),
     "WinsorizedMean": (standard(4, 3),),
     "ZLoss": (standard(4, 3),),
+    "ZeroNaNs": (standard(4, 3),),
 }
 NAMES = list(ARGUMENTS)
 PAGE = Path(__file__).parents[2] / "docs" / "transforms.md"

@@ -15,6 +15,7 @@ import pytest
 import refgrad
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
@@ -44,7 +45,7 @@ class Moment:
 def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Moment]:
     """A few steps on adversarial numbers."""
     random = np.random.Generator(np.random.Philox(7))
-    shape = (2, 12)
+    shape = (2, 5) if rule.plan((2, 2), 1).graph.matrix() else (2, 12)
     p = adversarial(random, dtype, shape, top)
     state, found = rule.init(p), []
     for t in range(1, steps + 1):
@@ -90,6 +91,18 @@ def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> n
     return np.frompyfunc(one, 3, 1)(centre, bound, truth).astype(bool)
 
 
+#: operations whose results are not unique, and judged by residuals
+RESIDUALS = ("eigenbasis", "orthonormal", "subspace")
+
+
+def _fits(moment: Moment, name: str, marks: np.ndarray) -> np.ndarray:
+    """Marks of an output so that they meet those of others: a square matrix's as one, and none of what is not unique."""
+    graph = moment.plan.graph
+    if graph.outputs[name].op in RESIDUALS:
+        return np.asarray(True)
+    return np.asarray(marks.all()) if graph.small.get(name) in SQUARE else marks
+
+
 def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], overflows: bool = False) -> int:
     """How many elements' truth is in the set of no way through the decisions."""
     arrays = dict(moment.before)
@@ -101,7 +114,10 @@ def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], ov
         truth = exact.evaluate(moment.plan.graph, arrays, names, DIGITS, observed)
         found = np.zeros(arrays["p"].shape, bool)
         for branch in Enclosure(moment.plan.graph, model).branches(bounded, scalars, seen):
-            found |= reduce(np.logical_and, (inside(s, truth[n], model, overflows) for n, s in branch.sets.items()))
+            found |= reduce(
+                np.logical_and,
+                (_fits(moment, n, inside(s, truth[n], model, overflows)) for n, s in branch.sets.items()),
+            )
     return int((~found).sum())
 
 
@@ -145,7 +161,8 @@ def test_random_programs_are_accepted(rule: Optimizer) -> None:
         assert verdict.total.outside == 0, str(verdict)
         assert not verdict.faults
         judged += verdict.counts["p"].total
-    assert judged > 100_000
+    # products of matrices are costly to round at random
+    assert judged > (20_000 if rule.plan((2, 2), 1).graph.matrix() else 100_000)
 
 
 @pytest.mark.parametrize("rule", EXERCISED, ids=str)

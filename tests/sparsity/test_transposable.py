@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.sparsity import Transposable
-from refgrad.sparsity.transposable import patterns
+from refgrad.sparsity.tiles import best_flow
+from refgrad.sparsity.transposable import legal, patterns
 
 TIES = hnp.arrays(np.float32, (4, 8), elements=st.one_of(st.integers(-2, 2).map(float), st.floats(-3, 3, width=32)))
 
@@ -71,18 +73,81 @@ def test_the_transpose_has_the_transposed_mask() -> None:
     assert np.array_equal(Transposable().mask(w.T), Transposable().mask(w).T)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_exact_is_the_optimum_of_the_transportation_problem(n: int) -> None:
+@pytest.mark.parametrize(("n", "m"), [(1, 4), (2, 4), (3, 4), (2, 5), (4, 8), (1, 8), (5, 8), (8, 16)])
+@pytest.mark.parametrize("method", ["exact", "at_most"])
+def test_the_optimum_of_the_transportation_problem(n: int, m: int, method: str) -> None:
     optimize = pytest.importorskip("scipy.optimize", reason="SciPy's linear programming is checked against")
-    rows, columns = np.kron(np.eye(4), np.ones(4)), np.kron(np.ones(4), np.eye(4))
-    for seed in range(5):
-        # whole numbers, so that sums are exact
-        w = np.random.default_rng(seed).integers(-99, 99, (4, 4)).astype(np.float32)
-        solved = optimize.linprog(
-            -np.abs(w).ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.full(8, n), bounds=(0, 1), method="highs-ds"
-        )
-        corner = np.rint(solved.x).astype(bool).reshape(4, 4)
-        assert total(w, Transposable(n=n).mask(w)) == total(w, corner)
+    sums = np.vstack([np.kron(np.eye(m), np.ones(m)), np.kron(np.ones(m), np.eye(m))])
+    limits: dict[str, Any] = {"b_eq": np.full(2 * m, n), "A_eq": sums}
+    if method == "at_most":
+        limits = {"b_ub": np.full(2 * m, n), "A_ub": sums}
+    for seed in range(4):
+        # whole numbers, so that sums are exact; few of them, so that many patterns are as good
+        w = np.random.default_rng(seed).integers(-9, 9 + 90 * (seed % 2), (m, m)).astype(np.float32)
+        solved = optimize.linprog(-np.abs(w).ravel(), **limits, bounds=(0, 1), method="highs-ds")
+        corner = np.rint(solved.x).astype(bool).reshape(m, m)
+        mask = Transposable(n=n, m=m, method=method).mask(w)
+        assert legal(mask[None], n, method).all()
+        assert total(w, mask) == total(w, corner)
+
+
+@pytest.mark.parametrize("method", ["exact", "at_most"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+@settings(max_examples=6, deadline=None)
+@given(w=hnp.arrays(np.float32, (4, 4), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_flows_find_what_going_through_all_patterns_finds(method: str, n: int, w: np.ndarray) -> None:
+    """Numbers of any magnitude: sums in fractions, the flow in whole numbers of many digits where they are needed."""
+    flow = best_flow(np.abs(w)[None], n, method == "exact")[0]
+    assert legal(flow[None], n, method).all()
+    exact = np.asarray([Fraction(float(x)) for x in np.abs(w).ravel()])
+    assert total(w, flow) == max(patterns(n, 4, method).astype(object) @ exact)
+
+
+def test_flows_take_infinities_ahead_of_all_sums() -> None:
+    w = np.full((5, 5), 1e30, np.float32)
+    w[0, 0] = w[1, 1] = np.inf
+    mask = Transposable(n=1, m=5).mask(w)
+    assert mask[0, 0]
+    assert mask[1, 1]
+
+
+def pruned_in_order(w: np.ndarray, order: list[tuple[int, int]], n: int) -> np.ndarray:
+    """The greedy algorithm that prunes, entry by entry in an order."""
+    m = len(w)
+    kept = np.ones((m, m), bool)
+    for i, j in order:
+        if (~kept[i]).sum() < m - n or (~kept[:, j]).sum() < m - n:
+            kept[i, j] = False
+    return kept
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    w=hnp.arrays(np.float32, (4, 4), elements=st.integers(-3, 3).map(float)), shuffle=st.randoms(use_true_random=False)
+)
+def test_greedy_pruning_in_any_order_of_equal_entries_is_accepted(w: np.ndarray, shuffle: Any) -> None:
+    rule = Transposable(method="greedy_pruned")
+    entries = [(i, j) for i in range(4) for j in range(4)]
+    in_order = sorted(entries, key=lambda e: (abs(float(w[e])), tuple(-k for k in e)))
+    assert np.array_equal(rule.mask(w), pruned_in_order(w, in_order, 2))
+    shuffle.shuffle(entries)
+    entries.sort(key=lambda e: abs(float(w[e])))
+    mask = pruned_in_order(w, entries, 2)
+    assert np.all(mask.sum(axis=0) <= 2)
+    assert np.all(mask.sum(axis=1) <= 2)
+    assert np.array_equal(rule.select(np.abs(w), mask), mask)
+    # it prunes at most twice the weight that must go
+    best = Transposable(method="at_most").mask(w)
+    assert total(w, ~mask) <= 2 * total(w, ~best)
+
+
+@pytest.mark.parametrize("method", ["exact", "at_most", "greedy", "greedy_pruned"])
+def test_larger_tiles_are_judged(method: str) -> None:
+    rule = Transposable(n=3, m=6, method=method)
+    verdict = refgrad.verify(lambda w: rule.replace(ties="high").mask(w), rule)
+    assert verdict.conforms, str(verdict)
+    other = {"exact": "greedy", "at_most": "greedy", "greedy": "greedy_pruned", "greedy_pruned": "greedy"}[method]
+    assert not refgrad.verify(lambda w: rule.replace(method=other).mask(w), rule, shrink=False).conforms
 
 
 def test_torch_ranks_signed_values() -> None:
@@ -100,7 +165,7 @@ def test_torch_ranks_signed_values() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Transposable(m=8), r"Transposable.m is 8; legal: up to 4, or method='greedy'"),
+        (lambda: Transposable(m=33), r"Transposable.m is 33; legal: a whole number from 1 to 32"),
         (lambda: Transposable(n=5), r"Transposable.n is 5; legal: a whole number from 1 to m=4"),
         (lambda: Transposable().mask(np.ones((4, 6), np.float32)), r"w.shape is \(4, 6\)"),
     ],

@@ -63,7 +63,9 @@ def rejections(record: Record, leaf: int) -> Iterator[set[str]]:
     rule, slots = record.rules[leaf], record.rules[leaf].slots()
     for t, grads in enumerate(record.inputs.g[: record.steps], 1):
         before, after = record.seen[t - 1], record.seen[t]
-        want, state = rule.step(before.params[leaf], grads[leaf], {"t": t - 1, **before.state[leaf]}, backend="numpy")
+        arrays, numbers = record.inputs.of_leaf(t, leaf, rule)
+        state = {"t": t - 1, **before.state[leaf]}
+        want, state = rule.step(before.params[leaf], grads[leaf], state, backend="numpy", **arrays, **numbers)
         pairs = [(after.params[leaf], want)]
         pairs += [(after.state[leaf][n], state[n]) for n in slots if n in after.state[leaf]]
         yield set().union(*(rejected_by(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in pairs))

@@ -17,9 +17,11 @@ from tests.oracle import adam_cases
 from tests.oracle.attack import STYLES, Attacker
 from tests.oracle.rewritten import LEGAL, rewritten
 from tests.oracle.strength.judges import JUDGES, rejections
-from tests.oracle.strength.problems import ORDINARY, problems
+from tests.oracle.strength.problems import ORDINARY, problems, stacked
 
 STEPS = 8
+#: so many arrays are one, unless little is asked for
+STACKED, LITTLE = 3, 1_000_000
 Figures = dict[str, Any]
 
 
@@ -31,8 +33,9 @@ def attacked(rule: Optimizer, values: int) -> Figures:
     """
     found: Figures = {"values": 0, "outside": 0, "undecided": 0, "share": {}}
     programs, rejected = _counters()
-    for seed in itertools.count():
-        for inputs in problems(rule, STEPS, seed, attacked=True):
+    for seed in itertools.count(0, STACKED):
+        seeds = range(seed, seed + (1 if values < LITTLE else STACKED))
+        for inputs in stacked([problems(rule, STEPS, s, attacked=True) for s in seeds]):
             for name, style in STYLES.items():
                 record = drive(Attacker(style, seed), rule, inputs)
                 assert not record.faults, record.faults

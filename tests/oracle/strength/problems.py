@@ -21,19 +21,36 @@ def problems(rule: Optimizer, steps: int, seed: int, attacked: bool = False) -> 
     the whole tensor's, none whose square overflows.
     """
     made = generate(steps, np.dtype(np.float32), seed, rule)
-    arrays = [[np.array(p), *(np.array(g[leaf]) for g in made.g)] for leaf, p in enumerate(made.p)]
+    single = [made.mapped(np.array, slice(leaf, leaf + 1)) for leaf in range(len(made.p))]
     if attacked:
-        top = 0.4 if rule.plan((1, 1), 1).graph.reductions() else 1.0
+        top = 0.4 if rule.plan((1, 1), 1).graph.couples() else 1.0
         random = np.random.Generator(np.random.Philox([seed, 2]))
-        for array in arrays[-1]:
+        for array in (single[-1].p[0], *(g[0] for g in single[-1].g)):
             half = array.shape[0] // 2
             array[:half] = adversarial(random, np.float32, array[:half].shape, top)
-    return [
-        Inputs([p], [[g] for g in grads], [name], seed) for name, (p, *grads) in zip(made.names, arrays, strict=True)
-    ]
+    return single
+
+
+def stacked(several: list[list[Inputs]]) -> list[Inputs]:
+    """Problems of some seeds, those of a family as one array: what is done for each array is done less often."""
+
+    def joined(arrays: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(arrays)
+
+    found = []
+    for parts in zip(*several, strict=True):
+        grads = [[joined([part.g[t][0] for part in parts])] for t in range(len(parts[0].g))]
+        extras = [
+            {
+                n: v if isinstance(v, float) else [joined([part.extras[t][n][0] for part in parts])]
+                for n, v in step.items()
+            }
+            for t, step in enumerate(parts[0].extras)
+        ]
+        found.append(Inputs([joined([part.p[0] for part in parts])], grads, parts[0].names, parts[0].seed, extras))
+    return found
 
 
 def corner(inputs: Inputs) -> Inputs:
     """The corners of the arrays."""
-    cut = (slice(0, EDGE), slice(0, EDGE))
-    return Inputs([p[cut].copy() for p in inputs.p], [[g[cut].copy() for g in step] for step in inputs.g], inputs.names)
+    return inputs.mapped(lambda a: a[(slice(0, EDGE),) * a.ndim].copy())

@@ -42,7 +42,7 @@ PARTS: Mapping[str, Callable[[str, int], Figures]] = {"random": _attacked, "hand
 def parts() -> dict[str, list[str]]:
     """The rules of each part."""
     names = list(optimizers())
-    return {"hand": names, "mutants": names, "random": names}
+    return {"hand": names, "random": names, "mutants": names}
 
 
 def measured(unit: Unit) -> tuple[Unit, Figures | str]:

@@ -49,9 +49,10 @@ def run(rule: Optimizer, change: Change, inputs: Inputs) -> Record:
     record.seen.append(Observation([p], [dict(state)]))
     for t, (g,) in enumerate(inputs.g, 1):
         hosts = {n: float(v) for n, v in state.items() if rule.slots()[n].host}
-        free = free_values(g.shape, {"t": t, **hosts})
+        extras, given = inputs.of_leaf(t, 0, rule)
+        free = free_values(g.shape, {"t": t, **hosts, **given})
         plan = change.plans(rule, g.ndim, free)
-        arrays = {"p": p, "g": g, **{n: v for n, v in state.items() if n not in hosts}}
+        arrays = {"p": p, "g": g, **extras, **{n: v for n, v in state.items() if n not in hosts}}
         scalars = [np.float32(s) for s in plan.scalars(*free)]
         new = floats.evaluate(plan.graph, arrays, scalars)
         new = {n: np.broadcast_to(np.asarray(a, np.float32), np.shape(arrays[n])).copy() for n, a in new.items()}

@@ -1,0 +1,103 @@
+"""Hypothesis strategies: the arrays of one case of a rule without state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
+from refgrad.estimators.base import Estimator, level_shape
+from refgrad.oracle import mask_inputs
+from refgrad.quantizers.base import Quantizer
+from refgrad.rule import Range
+from refgrad.sparsity.base import Mask
+from refgrad.testing.strategies import moderate, numbers
+
+#: numbers that parameters are drawn from, as far as they are legal
+PARAMETERS = (0.25, 0.5, 0.3, 1.0, 2.0, 0.75)
+ROWS, ELEMENTS = 2, 6
+LEVELS = frozenset({"element", "row", "tensor"})
+#: what the lengths of rows are multiples of, the first that an estimator takes
+STEPS = (1, 4, 8)
+#: shapes that an array of a few numbers is repeated to fill, the first that a quantizer takes
+SHAPES = ((2, 6), (2, 32), (2, 256), (16, 256))
+
+
+def _array(values: Any, dtype: np.dtype) -> np.ndarray:
+    return dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)
+
+
+def drawable(rule: Estimator) -> bool:
+    """Whether an estimator takes no arrays but its input, a cotangent and parameters whose levels are known."""
+    return set(rule.takes()) == {"x", "cotangent", *rule.parameters} and set(rule.levels().values()) <= LEVELS
+
+
+@st.composite
+def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
+    """``x``, a cotangent and legal parameters."""
+    element = moderate() if tame else numbers(dtype)
+    shape = (draw(st.integers(1, ROWS)), draw(st.integers(1, ELEMENTS)) * step_of(rule, dtype))
+    size = shape[0] * shape[1]
+    x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
+    cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
+    arrays = {"x": _array(x, dtype).reshape(shape), "cotangent": _array(cotangent, dtype).reshape(shape)}
+    for name, level in rule.levels().items():
+        legal = rule.parameters[name].legal
+        wanted = level_shape(level, shape)
+        count = int(np.prod(wanted))
+        drawn = draw(st.lists(st.sampled_from(_legal(legal)), min_size=count, max_size=count))
+        arrays[name] = _array(drawn, dtype).reshape(wanted)
+    return arrays
+
+
+def step_of(rule: Estimator, dtype: np.dtype) -> int:
+    """What the length of a row has to be a multiple of; not all rules take any."""
+    parameters = {n: _legal(rule.parameters[n].legal)[0] for n in rule.parameters}
+    for step in STEPS:
+        x = np.ones((1, step), dtype)
+        arrays = {n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in rule.levels().items()}
+        try:
+            rule.evaluate(x, backend="numpy", **arrays)
+        except ArgumentError:
+            continue
+        return step
+    return STEPS[-1]
+
+
+def _legal(legal: Range) -> list[float]:
+    found = [value for value in PARAMETERS if value in legal]
+    return found or [(max(legal.low, -1e3) + min(legal.high, 1e3)) / 2]
+
+
+@st.composite
+def quantized(draw: Any, rule: Quantizer, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
+    """An array that repeats a few numbers, in the smallest shape that the rule takes."""
+    element = moderate() if tame else numbers(dtype).filter(lambda v: abs(v) <= dtypes.format_of(dtype).largest / 8)
+    values = draw(st.lists(element, min_size=1, max_size=2 * ELEMENTS))
+    x = _array(values, dtype)
+    x = np.abs(x) if rule.nonnegative else x
+    return {"x": np.resize(x, shape_of(rule, dtype))}
+
+
+def shape_of(rule: Quantizer, dtype: np.dtype) -> tuple[int, ...]:
+    """The smallest of some shapes that a rule takes."""
+    for shape in SHAPES:
+        try:
+            rule.quantize(np.ones(shape, dtype))
+        except ArgumentError:
+            continue
+        return shape
+    return SHAPES[-1]
+
+
+@st.composite
+def masked(draw: Any, rule: Mask, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
+    """What a mask is made from, of a family that `refgrad.verify` generates; ordinary numbers where these are to be tame."""
+    family = draw(
+        st.just("normal") if tame else st.sampled_from(sorted(set(mask_inputs.FAMILIES) - {"NaN and infinities"}))
+    )
+    made = mask_inputs.generate(rule, dtype, draw(st.integers(0, 2**16)))
+    return dict(made.leaves[list(made.names).index(family)])

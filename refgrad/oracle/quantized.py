@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,11 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.candidates.quantizer import Parts, resolve
+from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
+from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
@@ -54,16 +56,10 @@ class _Claim(Claim):
         return lambda arrays: call(functools.partial(self._ask, arrays), self.subject.name)
 
     def _ask(self, arrays: Arrays) -> Parts:
-        x, given = arrays["x"], {n: a.copy() for n, a in arrays.items()}
-        parts = self.subject.quantize(self.rule, given["x"], **{n: a for n, a in given.items() if n != "x"})
+        given = {n: a.copy() for n, a in arrays.items()}
+        parts = answer(self.subject, self.rule, given)
         if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
             raise CandidateFault("mutated", f"{self.subject.name} changed its input")
-        parts = fitting(parts, self.rule, arrays)
-        if self.subject.dequantize is not None and set(self.rule.parts) <= set(parts):
-            handed = {n: a.copy() for n, a in parts.items() if n != "y"}
-            parts["y"] = np.asarray(self.subject.dequantize(self.rule, handed, x.copy()))
-        if "y" in parts and parts["y"].shape != x.shape:
-            raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
         return parts
 
     def notes(self, record: Record) -> list[str]:
@@ -80,7 +76,7 @@ class _Claim(Claim):
     def comparable(self, rule: Quantizer, record: Record) -> bool:
         if rule.parts != self.rule.parts or _unjudged(rule) != _unjudged(self.rule):
             return False
-        return all(_shapes(rule, a) == _shapes(self.rule, a) for a in record.cases.arrays)
+        return all(shapes_of(rule, a) == shapes_of(self.rule, a) for a in record.cases.arrays)
 
     def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
         return dtypes.working(x.dtype)
@@ -94,9 +90,21 @@ def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
     return Cases([{"x": x, **rule.besides(x, np.random.Generator(np.random.Philox(0)))}], [""])
 
 
+def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
+    """A candidate's parts of one array, which it is handed, and ``y``, what it makes of them if it has a way back."""
+    x = arrays["x"]
+    parts = fitting(subject.quantize(rule, x, **{n: a for n, a in arrays.items() if n != "x"}), rule, arrays)
+    if subject.dequantize is not None and set(rule.parts) <= set(parts):
+        handed = {n: a.copy() for n, a in parts.items() if n != "y"}
+        parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
+    if "y" in parts and parts["y"].shape != x.shape:
+        raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
+    return parts
+
+
 def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
     """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
-    shapes = _shapes(rule, arrays)
+    shapes = shapes_of(rule, arrays)
     fitted = {}
     for name, array in parts.items():
         wanted = shapes.get(name, arrays["x"].shape)
@@ -110,16 +118,16 @@ def _unjudged(rule: Quantizer) -> tuple[str, ...]:
     return rule.unjudged if isinstance(rule, RowQuantizer) else ()
 
 
-def _shapes(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     """The shape of each part of an array."""
-    return {name: part.shape for name, part in _truth(rule, arrays).items()}
+    return {name: part.shape for name, part in truth_of(rule, arrays).items()}
 
 
 #: the last truths that were computed, each with the array that it is of
 _KNOWN: dict[tuple[Quantizer, int], tuple[np.ndarray, Mapping[str, np.ndarray]]] = {}
 
 
-def _truth(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The rule's own parts; a rule that searches takes its time, and is asked more than once."""
     x = arrays["x"]
     known = _KNOWN.get((rule, id(x)))
@@ -134,17 +142,23 @@ def _truth(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np
 Result = dict[str, tuple[Judged, np.ndarray]]
 
 
-def judge_parts(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
-    """Each part that was seen, and ``y``: its statuses, and the values that were judged."""
-    x = arrays["x"]
-    if isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}:
-        return _by_enclosure(rule, x, seen, policy)
+def judge_parts(
+    rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy, change: Change = NONE
+) -> Result:
+    """Each part that was seen, and ``y``: its statuses, and the values that were judged; ``change`` rewrites the graph first."""
+    if has_graph(rule):
+        return _by_enclosure(rule, arrays["x"], seen, policy, change)
     return _by_ends(rule, arrays, seen, policy)
+
+
+def has_graph(rule: Quantizer) -> bool:
+    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
+    return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
 
 
 def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
     """Parts between the ends that the rule admits, or equal to its own; ``y`` of the candidate's own parts."""
-    x, truth, found = arrays["x"], dict(_truth(rule, arrays)), {}
+    x, truth, found = arrays["x"], dict(truth_of(rule, arrays)), {}
     if "y" in seen and set(rule.parts) <= set(seen):
         try:
             truth["y"] = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
@@ -186,7 +200,7 @@ def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
     return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)
 
 
-def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
+def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change: Change) -> Result:
     layout = rule.layout(x.shape)
     if not x.size:
         return {}
@@ -196,7 +210,7 @@ def _by_enclosure(rule: RowQuantizer, x: np.ndarray, seen: Parts, policy: Policy
     with np.errstate(all="ignore"):
         rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
         free = free_values(rows["x"].shape, {})
-        plan = plan_for(rule, 2, free)
+        plan = change.rewritten(plan_for(rule, 2, free))
         values = _values(rule, seen, layout)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
         scalars = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -103,7 +103,18 @@ class QSGD(Bucketed):
     ] = "share"
     parts = ("norm", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "the random number of an element depends on its place",
+        "columns": "the random number of an element depends on its place",
+        "idempotent": "the random number of an element depends on its place",
+        "monotone": "the random number of an element depends on its place",
+        "half a step": "the random number of an element depends on its place",
+    }
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
+    left_open = (
+        "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
+        "magnitude in the experiments; the order of the product, in which GRACE differs (order=unit)"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -167,6 +178,10 @@ class TernGrad(Random):
     parts = ("scale", "codes")
 
     citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
+    left_open = (
+        "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
+        "standard deviations, as the experiments are: not by default (clip)"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -242,7 +257,15 @@ class SignSGD(Quantizer):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "a sign has no magnitude",
+        "half a step": "a sign has no magnitude",
+    }
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
+    left_open = (
+        "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
+        "and named by its own sources (scaled)"
+    )
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -306,7 +329,14 @@ class OneBit(Quantizer):
 
     parts = ("low", "high", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "there is no code between the two signs",
+    }
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
+    left_open = (
+        "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
+        "and never read"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -370,7 +400,15 @@ class TopK(Sparse):
     Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "of equal magnitudes those are kept whose places are first",
+        "columns": "of equal magnitudes those are kept whose places are first",
+        "monotone": "what is not kept stands for zero",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
+    )
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The largest elements."""
@@ -394,7 +432,16 @@ class RandomK(Random, Sparse):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "rows": "which elements are kept depends on their places",
+        "columns": "which elements are kept depends on their places",
+        "monotone": "which elements are kept depends on their places",
+    }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
+        "as in the source's memory scheme (scaled=unbiased)"
+    )
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """The chosen elements."""

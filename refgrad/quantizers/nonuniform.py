@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,16 @@ class N2UQ(Quantizer):
     start: Real = 0.0
     least: Positive = 1e-3
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "it is meant for numbers that are not negative",
+        "scale": "thresholds are hyperparameters",
+        "half a step": "thresholds are learned, apart from what codes stand for",
+    }
     citation = CITATION
+    left_open = (
+        "the comparison at a threshold: strictly above, as in the code; the least interval, 1e-3, is the code's; "
+        "NaN lies above nothing"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:
@@ -109,7 +118,15 @@ class N2UQWeights(FewValues):
         ),
     ] = "straight"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "a tie goes to the even code, which lies on one side",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = CITATION
+    left_open = (
+        "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
+        "scale: not by the text, by the code it is (surrogate=scaled)"
+    )
 
     @property
     def half(self) -> float:

@@ -39,8 +39,16 @@ class RoundToNearest(Quantizer):
     grid: Grid = "asymmetric"
     parts: ClassVar[tuple[str, ...]] = ("scale", "zero", "codes", "group_of")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "the zero point is rounded to a whole number",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, section 4"
+    )
+    left_open = (
+        "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
+        "differs between the codes of GPTQ and AWQ (grid)"
     )
 
     @property
@@ -194,6 +202,10 @@ class GPTQ(RoundToNearest):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, algorithm 1"
     )
+    left_open = (
+        "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
+        "the code leaves out changes of the same block (parameters=stale); dead inputs are set to zero"
+    )
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """H of activations whose inputs go together, in few bits, so that its sums are exact."""
@@ -280,7 +292,15 @@ class AWQ(RoundToNearest):
     clip: Annotated[bool, Flag("magnitudes are clipped where that lessens the error")] = False
     parts = ("scale", "zero", "codes", "group_of", "channel_scale")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "scale": "the search for scales depends on roundings",
+        "idempotent": "it searches for scales anew",
+    }
     citation = Citation("Lin et al. 2024", "AWQ: Activation-aware Weight Quantization", "arXiv:2306.00978, section 3.2")
+    left_open = (
+        "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "
+        "examples; whether ranges include zero (grid); the search's grid of 20 is the code's"
+    )
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Activations of few bits, with inputs of different size."""
@@ -376,7 +396,17 @@ class HQQ(Quantizer):
     quotient: Quotient = "divide"
     parts = ("scale", "zero", "codes")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
+        "scale": "a spread of less than 1e-4 and scales of more than 2e4 are cut off",
+        "columns": "sums of a group are rounded in the order of its elements",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
+    left_open = (
+        "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
+        "and its exponent and weights are the package's defaults"
+    )
 
     @property
     def legal_codes(self) -> tuple[int, int]:

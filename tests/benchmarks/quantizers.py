@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -118,9 +119,8 @@ def _torchao(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
     t, tensor = torch.from_numpy(rows), torch.tensor(float(np.abs(x).max()) / (448 * 6))
     for name in ("float8_e4m3fn", "float4_e2m1fn"):
         element = torch.float8_e4m3fn if name == "float8_e4m3fn" else torch.float4_e2m1fn_x2
-        rule = MX(format=name)
         found[f"quantize, MX {name}"] = {
-            "refgrad": lambda rule=rule: rule.quantize(rows),
+            "refgrad": partial(MX(format=name).quantize, rows),
             "torchao": lambda element=element: mx_tensor.to_mx(t, element, 32),
         }
     found["quantize, NVFP4"] = {

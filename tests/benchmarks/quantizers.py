@@ -1,7 +1,7 @@
 """Quantizers against others on the same array, interleaved in one run: `python -m tests.benchmarks.quantizers`.
 
-Medians of five rounds, of 45 where they are short, at 4194304 elements; a ratio above one says how many times faster this package is. What is not
-installed is left out.
+Medians of 5 rounds, or 45 where they are short, at 4194304 elements; a ratio above one says how many times faster this package
+is. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -147,9 +147,8 @@ def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
 def main() -> None:
     """Print a table."""
     x = np.random.default_rng(0).standard_normal(SIZE).astype(np.float32)
-    print(
-        f"{SIZE} elements, medians of {ROUNDS} to {9 * ROUNDS}, {crew.available()} of {os.cpu_count()} processors, milliseconds\n"
-    )
+    rounds, cores = f"{ROUNDS} to {9 * ROUNDS}", f"{crew.available()} of {os.cpu_count()}"
+    print(f"{SIZE} elements, medians of {rounds}, {cores} processors, milliseconds\n")
     print("| what | refgrad | other | time | ratio |\n|---|---|---|---|---|")
     for what, calls in {**blocks(x), **casts(x)}.items():
         times = medians(calls)

@@ -29,7 +29,7 @@ def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
     known = plan.__dict__.setdefault("_passes", {})
     if dtype not in known:
         title = f"{type(plan.rule).__name__}, {dtype}"
-        known[dtype] = pass_sources(plan.graph, dtype, title)
+        known[dtype] = pass_sources(plan.graph, dtype, title, plan.__dict__.get("_kept", {}).get(dtype, {}))
     return known[dtype]
 
 

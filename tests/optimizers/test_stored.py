@@ -324,3 +324,17 @@ def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
         )
         assert after.dtype == p.dtype
         assert set(state) == {"t", *kept.slots()}
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule", "name"),
+    [
+        (compensated(wide=True), KAHAN, "compensation=wide"),
+        (by_chance(), CHANCE.replace(chance="carry"), "chance=below"),
+    ],
+    ids=["wide", "below"],
+)
+def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None:
+    verdict = refgrad.verify(subject, rule, steps=3, shrink=False)
+    assert verdict.explanation is not None
+    assert name in verdict.explanation.name

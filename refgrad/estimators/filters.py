@@ -31,7 +31,6 @@ class XNORWeights(Binarizer):
     edge: Edge = "inclusive"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",

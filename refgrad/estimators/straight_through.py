@@ -64,7 +64,6 @@ class ClippedSTE(Binarizer):
     ] = "zero"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -323,7 +322,6 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"

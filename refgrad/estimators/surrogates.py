@@ -22,7 +22,6 @@ class ApproxSign(Binarizer):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
@@ -71,7 +70,6 @@ class EDE(Binarizer):
     k: Positive = 10.0
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
@@ -96,7 +94,6 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
     left_open = (
@@ -236,7 +233,6 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -150,6 +151,9 @@ class HutchinsonDiagonal(Transform):
         "AdaHessian's experiments (average), and whether magnitudes are taken (magnitude)"
     )
 
+    shapes: ClassVar[Mapping[str, str]] = {"probe": "o i h w", "product": "o i h w"}
+    lengths: ClassVar[Mapping[str, int]] = {"o": 3, "i": 2, "h": 2, "w": 3}
+
     def check(self, *arrays: np.ndarray) -> None:
         check_same(arrays[1], "product", arrays[0].shape, "the shape of the probe")
 
@@ -159,7 +163,7 @@ class HutchinsonDiagonal(Transform):
             estimate = np.abs(estimate)
         if self.average and estimate.ndim > 2:
             axes = tuple(range(2, estimate.ndim))
-            estimate = np.broadcast_to(np.mean(estimate, axis=axes, keepdims=True), estimate.shape)
+            estimate = np.mean(estimate, axis=axes, keepdims=True) * np.ones_like(estimate)
         return estimate
 
 
@@ -177,6 +181,8 @@ class GaussNewtonDiagonal(Transform):
         "how labels are drawn, and what a batch is where examples are tokens: the caller says its size; the "
         "authors' code counts tokens"
     )
+
+    shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
 
     def apply(self, g: Any) -> Any:  # type: ignore[override]
         return self.batch * g * g

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -74,6 +75,9 @@ class PrivateAggregate(Transform):
         "Abadi et al. 2016", "Deep Learning with Differential Privacy", "CCS, arXiv:1607.00133, Algorithm 1"
     )
     left_open = "lots that are drawn at random have no fixed size; here the sum is divided by the number of examples"
+
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "examples d", "noise": "d"}
+    lengths: ClassVar[Mapping[str, int]] = {"examples": 6, "d": 5}
 
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 1, "one row an example")

@@ -35,7 +35,6 @@ class Wanda(Unstructured):
     inputs = {"a": "column"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
     )
@@ -53,7 +52,6 @@ class WandaNOfM(Groups):
 
     inputs = {"a": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, section 3"
@@ -87,7 +85,6 @@ class RIA(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"

@@ -40,7 +40,6 @@ class Magnitude(Unstructured):
     measure: Measure = "magnitude"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
     left_open = (
         "nearly all but the idea: the source prunes by a threshold of its quality parameter times the standard "
@@ -57,7 +56,6 @@ class NormalizedMagnitude(Together):
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
     left_open = (
@@ -78,7 +76,6 @@ class RandomMask(Unstructured):
 
     inputs = {"u": "uniform"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
     left_open = (
@@ -155,7 +152,6 @@ class L1Filters(Structured):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
     left_open = (
         "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
@@ -172,7 +168,6 @@ class L2Filters(Structured):
     Score of filter i: sqrt(sum w[i, ...]^2). Source: Li et al. 2017, arXiv:1608.08710, section 4.5 compares both norms.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
     left_open = (
@@ -191,7 +186,6 @@ class NetworkSlimming(Together):
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"

@@ -109,7 +109,6 @@ class NOfM(Groups):
     measure: Measure = "magnitude"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
     )
@@ -157,7 +156,6 @@ class SRSTE(NOfM):
         ),
     ] = "straight_through"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021",

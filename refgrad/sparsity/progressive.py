@@ -37,7 +37,6 @@ class MDGF(NOfM):
     ] = "straight_through"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
     left_open = (
         "the backward pass: the gradient passes as it is, as in the authors' code; the paper's own was not at "
@@ -76,7 +75,6 @@ class SDGF(NOfM):
     dense_epochs: Annotated[int, Whole(0)] = 0
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
     left_open = (

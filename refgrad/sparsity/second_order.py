@@ -23,7 +23,6 @@ class OBD(Unstructured):
     inputs = {"h": "positive"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
     left_open = (
         "how the diagonal is estimated: it is an argument; where it is negative, which the source excludes at a "
@@ -43,7 +42,6 @@ class OBS(Unstructured):
 
     inputs = {"d": "positive"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
     left_open = (
@@ -78,7 +76,6 @@ class WoodFisher(Unstructured):
         ),
     ] = "none"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
@@ -144,7 +141,6 @@ class SparseGPT(Unstructured):
     ties: Ties = "low"
     inputs = {"u": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"

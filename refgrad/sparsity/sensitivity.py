@@ -38,7 +38,6 @@ class SNIP(Saliency):
     ] = "none"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
     left_open = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
@@ -65,7 +64,6 @@ class FORCE(Saliency):
         ),
     ] = "exponential"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
@@ -110,7 +108,6 @@ class SynFlow(Saliency):
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Tanaka et al. 2020",

@@ -32,6 +32,7 @@ class XNORWeights(Binarizer):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",

@@ -61,6 +61,7 @@ class ClippedSTE(Binarizer):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
@@ -293,6 +294,7 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

@@ -23,6 +23,7 @@ class ApproxSign(Binarizer):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
@@ -64,6 +65,7 @@ class EDE(Binarizer):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
@@ -84,6 +86,7 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
@@ -212,6 +215,7 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

@@ -36,6 +36,7 @@ class Wanda(Unstructured):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
     )
@@ -49,6 +50,7 @@ class WandaNOfM(Groups):
 
     inputs = {"a": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
@@ -79,6 +81,7 @@ class RIA(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

@@ -32,6 +32,7 @@ class ASP(NOfM):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Mishra et al. 2021", "Accelerating Sparse Deep Neural Networks", "arXiv:2104.08378, section 4")
 
     def _of_groups(self, ranked: np.ndarray, size: int, first: np.ndarray | None) -> np.ndarray:

@@ -41,6 +41,7 @@ class Magnitude(Unstructured):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -53,6 +54,7 @@ class NormalizedMagnitude(Together):
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
@@ -70,6 +72,7 @@ class RandomMask(Unstructured):
 
     inputs = {"u": "uniform"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
@@ -140,6 +143,7 @@ class L1Filters(Structured):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -152,6 +156,7 @@ class L2Filters(Structured):
     Score of filter i: sqrt(sum w[i, ...]^2). Source: Li et al. 2017, arXiv:1608.08710, section 4.5 compares both norms.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
@@ -167,6 +172,7 @@ class NetworkSlimming(Together):
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

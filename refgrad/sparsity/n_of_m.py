@@ -110,6 +110,7 @@ class NOfM(Groups):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
     )
@@ -153,6 +154,7 @@ class SRSTE(NOfM):
         ),
     ] = "straight_through"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

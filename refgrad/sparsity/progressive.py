@@ -38,6 +38,7 @@ class MDGF(NOfM):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
 
     def beta(self, t: int) -> float:
@@ -72,6 +73,7 @@ class SDGF(NOfM):
     dense_epochs: Annotated[int, Whole(0)] = 0
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE

@@ -24,6 +24,7 @@ class OBD(Unstructured):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
 
     def scores(self, w: Any, h: Any) -> Any:  # type: ignore[override]
@@ -39,6 +40,7 @@ class OBS(Unstructured):
 
     inputs = {"d": "positive"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
@@ -70,6 +72,7 @@ class WoodFisher(Unstructured):
         ),
     ] = "none"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
@@ -132,6 +135,7 @@ class SparseGPT(Unstructured):
     ties: Ties = "low"
     inputs = {"u": "column"}
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

@@ -39,6 +39,7 @@ class SNIP(Saliency):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
 
     def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
@@ -61,6 +62,7 @@ class FORCE(Saliency):
         ),
     ] = "exponential"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
@@ -98,6 +100,7 @@ class SynFlow(Saliency):
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(

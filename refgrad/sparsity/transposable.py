@@ -47,6 +47,7 @@ class Transposable(Mask):
 
     lawless: ClassVar[Mapping[str, str]] = {}
     lawless: ClassVar[Mapping[str, str]] = {}
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Hubara et al. 2021",
         "Accelerated Sparse Neural Training: Transposable N:M masks",

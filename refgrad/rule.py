@@ -273,8 +273,9 @@ class Rule:
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     left_open: ClassVar[str] = ""
-    #: laws (`refgrad.testing`) that hold of the rule's kind but not of the rule, each with the reason
-    lawless: ClassVar[Mapping[str, str]] = {}
+    #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
+    #: nobody has said which, so that only those are asked that hold of every rule of the kind
+    lawless: ClassVar[Mapping[str, str] | None] = None
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -372,7 +373,7 @@ class Rule:
 
     def exempt(self) -> Mapping[str, str]:
         """The laws that the rule does not obey under its hyperparameters, each with the reason."""
-        return self.lawless
+        return self.lawless or {}
 
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""

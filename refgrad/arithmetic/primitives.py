@@ -233,7 +233,7 @@ def _tree(rows: np.ndarray, op: str) -> np.ndarray:
         return fold(rows, op)
     whole = count - count % BLOCK
     blocks = rows[:, :whole].reshape(-1, BLOCK)
-    folded = fold(blocks, op).reshape(rows.shape[0], -1)
+    folded = fold(blocks, op).reshape(rows.shape[0], whole // BLOCK)
     if whole < count:
         folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
     return fold(folded, op)

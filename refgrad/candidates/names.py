@@ -34,6 +34,7 @@ HYPERPARAMETERS: Names = MappingProxyType(
         "initial_m": ("initial_accumulator_value", "initial_accumulator"),
         "initial_v": ("initial_accumulator_value", "initial_accumulator"),
         "averaging": ("grad_averaging",),
+        "clip_exponent": ("clip_exp",),
         "clip_threshold": ("clipping_threshold", "d"),
         "d0": ("estim_lr0",),
         "d_coef": ("estim_lr_coef",),

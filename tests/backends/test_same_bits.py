@@ -7,8 +7,11 @@ import pytest
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import find, rules
+from tests.optimizers.made_up import extras
 
-PLAIN = [cls() for cls in rules(Optimizer).values()]
+#: rules of so many passes that to compile them all takes minutes: tests/optimizers/test_paper_extra.py runs small ones
+LONG = {"LBFGS", "Mechanic"}
+PLAIN = [cls() for name, cls in rules(Optimizer).items() if name not in LONG]
 VARIANTS = [variant for rule in PLAIN for _, variant in rule.variants()]
 #: kernels differ by dtype in their types alone, and take long to compile: variants are looked at in float32
 CASES = [(rule, np.float32) for rule in [*PLAIN, *VARIANTS]] + [(rule, np.float64) for rule in PLAIN]
@@ -35,7 +38,7 @@ def run(rule: Optimizer, p: np.ndarray, grads: list[np.ndarray], backend: str, t
     """The bits of the parameter and the state after the steps."""
     state = rule.init(p)
     for g in grads:
-        p, state = rule.step(p, g, state, backend=backend, threads=threads)
+        p, state = rule.step(p, g, state, backend=backend, threads=threads, **extras(rule, g))
     return [bits(p), *(bits(value) for _, value in sorted(state.items()))]
 
 

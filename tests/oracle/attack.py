@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -472,13 +473,15 @@ class Run:
     def observe(self) -> Observation:
         return Observation(self.params, self.state)
 
-    def step(self, grads: Sequence[Array]) -> None:
+    def step(self, grads: Sequence[Array], extras: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.t += 1
         for leaf, g in enumerate(grads):
             hosts = {n: v for n, v in self.state[leaf].items() if self.rule.slots()[n].host}
             arrays = {n: v for n, v in self.state[leaf].items() if n not in hosts}
-            arrays |= {"p": self.params[leaf], "g": g}
-            free = free_values(g.shape, {"t": self.t, **hosts})
+            inputs = self.rule.inputs()
+            arrays |= {"p": self.params[leaf], "g": g, **{n: extras[n][leaf] for n, e in inputs.items() if not e.host}}
+            numbers = {n: extras[n] for n, e in inputs.items() if e.host}
+            free = free_values(g.shape, {"t": self.t, **hosts, **numbers})
             plan = plan_for(self.rule, g.ndim, free)
             new = self.advanced(plan, free, arrays)
             self.params[leaf] = new.pop("p")

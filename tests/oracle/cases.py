@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.inputs import Inputs, completed, generate
 from refgrad.rule import Range, rules
 
 
@@ -23,7 +23,12 @@ def named(rule: Optimizer) -> list[Optimizer]:
 
 
 def exercised(rule: Optimizer) -> Optimizer:
-    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like."""
+    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like.
+
+    A memory is short: more of the same takes longer and shows no more.
+    """
+    if "history" in rule.legal():
+        rule = rule.replace(history=2)
     zeros = [n for n, value in rule.numbers().items() if value == 0.0]
     return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal().get(n), Range) and 0.1 in r})
 
@@ -61,7 +66,7 @@ def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
     joined = (lambda arrays: [np.concatenate(arrays)]) if rule.scope == "tree" else list
     names = ["both"] if rule.scope == "tree" else ["ordinary", "edges"]
     made = Inputs(joined(leaves(base.p)), [joined(leaves(g)) for g in base.g], names, seed)
-    return _with_small(made, rule, steps, seed) if rule.plan((2, 2), 1).graph.matrix() else made
+    return completed(_with_small(made, rule, steps, seed) if rule.plan((2, 2), 1).graph.matrix() else made, rule)
 
 
 def _with_small(made: Inputs, rule: Optimizer, steps: int, seed: int) -> Inputs:

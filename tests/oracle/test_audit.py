@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from functools import cache, reduce
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -18,7 +19,6 @@ from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs, completed
 from refgrad.oracle.judge import model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan, free_names, free_values, plan_for
@@ -50,17 +50,25 @@ def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Mo
     state, found = rule.init(p), []
     for t in range(1, steps + 1):
         g = adversarial(random, dtype, shape, top)
-        extras, numbers = completed(Inputs([p], [[g]], seed=t), rule).of_leaf(1, 0, rule)
+        extras, numbers = made_up(rule, g, random, top)
         hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host} | numbers
-        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host}
+        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host} | extras
         free = free_values(shape, {"t": t, **hosts})
         new, after = rule.step(p, g, state, backend="numpy", **extras, **numbers)
         named_free = dict(zip(free_names(rule, 2), free, strict=True))
-        found.append(
-            Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **extras, **arrays}, {"p": new, **after})
-        )
+        found.append(Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **arrays}, {"p": new, **after}))
         p, state = new, after
     return found
+
+
+def made_up(
+    rule: Optimizer, g: np.ndarray, random: np.random.Generator, top: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A rule's extra inputs of one step: adversarial arrays, and a loss."""
+    wanted = rule.inputs()
+    whole = {n: random.integers(0, 2**e.bits, g.shape).astype(g.dtype) for n, e in wanted.items() if e.bits}
+    arrays = {n: adversarial(random, g.dtype, g.shape, top) for n, e in wanted.items() if not e.host and not e.bits}
+    return {**whole, **arrays}, {n: float(random.uniform(0, 4)) for n, e in wanted.items() if e.host}
 
 
 def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> np.ndarray:

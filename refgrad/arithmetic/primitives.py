@@ -156,6 +156,27 @@ def reordered(x: Any, q: Any, s: Any, axis: str) -> Any:
     return matrices.reordered(np.asarray(x), np.asarray(q), np.asarray(s), axis)
 
 
+def subspace(x: Any, rank: int, side: str) -> Any:
+    """The singular vectors of the ``rank`` largest singular values of X, as columns, of its "shorter" or "longer" side."""
+    if isinstance(x, Carrier):
+        return x._apply("subspace", x, rule=(rank, side))
+    return matrices.subspace(np.asarray(x), rank, side)
+
+
+def project(x: Any, basis: Any, side: str) -> Any:
+    """X in a basis P of its columns or rows: P^T X or X P; each sum is a `tree_sum`."""
+    if isinstance(x, Carrier):
+        return x._apply("project", x, basis, rule=side)
+    return matrices.project(np.asarray(x), np.asarray(basis), side)
+
+
+def lift(low: Any, basis: Any, like: Any, side: str) -> Any:
+    """P Y or Y P^T, the matrix that is seen as Y in a basis P, shaped like another array."""
+    if isinstance(like, Carrier):
+        return like._apply("lift", low, basis, like, rule=side)
+    return matrices.lift(np.asarray(low), np.asarray(basis), np.asarray(like), side)
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)
@@ -195,7 +216,7 @@ def _tree(rows: np.ndarray, op: str) -> np.ndarray:
         return fold(rows, op)
     whole = count - count % BLOCK
     blocks = rows[:, :whole].reshape(-1, BLOCK)
-    folded = fold(blocks, op).reshape(rows.shape[0], -1)
+    folded = fold(blocks, op).reshape(rows.shape[0], whole // BLOCK)
     if whole < count:
         folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
     return fold(folded, op)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -29,10 +30,15 @@ class XNORWeights(Binarizer):
     ] = "paper"
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
+    )
+    left_open = (
+        "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
+        "Bi-Real Net's code alpha as well (gradient)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -58,10 +64,18 @@ class LibraPB(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "no cotangent": "a row of equal numbers has a deviation of zero, and is NaN",
+        "idempotent": "it standardizes what it is given",
+        "along the cotangent": "the gradient of a standardization is centred",
+    }
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+    )
+    left_open = (
+        "the standard deviation has n - 1, as in the authors' code; whether the shift is differentiated: not, as there"
     )
 
     def _standardized(self, x: Any) -> tuple[Any, Any, Any]:
@@ -164,10 +178,18 @@ class DoReFaWeights(Binarizer):
         ),
     ] = "constant"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the levels of an even number lie around zero, and ties go to the even one",
+        "no cotangent": "an overflow times zero is NaN",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+    )
+    left_open = (
+        "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "
+        "differentiates it (maximum=differentiated)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]

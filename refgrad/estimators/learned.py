@@ -7,7 +7,8 @@ Codes run from ``-negative`` to ``positive``; ``granularity`` says whether a par
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -45,7 +46,14 @@ class LSQ(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
+    left_open = (
+        "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
+        "outside here as in the equations, inside by autograd of a clamp (edge=inclusive)"
+    )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE))
 
     def forward(self, x: Any, scale: Any) -> Any:  # type: ignore[override]
@@ -75,10 +83,18 @@ class LSQPlus(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the range has an offset",
+        "even surrogate": "the range has an offset",
+    }
     citation = Citation(
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
         "arXiv:2004.09576",
+    )
+    left_open = (
+        "no scale of the gradient is applied, which the caller multiplies where wanted; the initialization of "
+        "scale and offset is left out"
     )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE), offset=Parameter("granularity"))
 
@@ -121,10 +137,18 @@ class PACT(Estimator):
     ] = "saturated"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to alpha",
+        "even surrogate": "it clips to numbers from 0 to alpha",
+    }
     citation = Citation(
         "Choi et al. 2018",
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
         "arXiv:1805.06085, equations 1 to 3",
+    )
+    left_open = (
+        "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "
+        "halves at both; the penalty on alpha is the caller's"
     )
     parameters = Parameters(alpha=Parameter("tensor", legal=POSITIVE))
 
@@ -154,10 +178,18 @@ class TQT(Estimator):
     bits: Annotated[int, Whole(2, 16)] = 8
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+        "even surrogate": "there is one more code below zero than above",
+    }
     citation = Citation(
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
         "arXiv:1903.08066",
+    )
+    left_open = (
+        "halves go to the even neighbour; the ceiling of the logarithm is a constant of the gradient; at an exact "
+        "power of two it is that power"
     )
     parameters = Parameters(log2_t=Parameter("tensor", legal=Range(-60.0, 60.0)))
 

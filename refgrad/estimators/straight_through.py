@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -28,10 +29,17 @@ class IdentitySTE(Binarizer):
     Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Bengio et al. 2013",
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
         "arXiv:1308.3432",
+    )
+    left_open = (
+        "the sign of zero and of NaN: +1 and NaN here; torch has 0 at both, brevitas -1 at NaN. That the gradient "
+        "is not clipped is the paper's plain form"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -55,10 +63,15 @@ class ClippedSTE(Binarizer):
         ),
     ] = "zero"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equation 4",
+    )
+    left_open = (
+        "the sign of zero and of NaN, and the gradient at NaN; the edge of the window is the paper's, included, "
+        "where torch's hardtanh leaves it out"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -85,10 +98,17 @@ class StochasticBinarization(Estimator):
     edge: Edge = "inclusive"
     sign_of_nan: SignOfNan = "minus"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the noise is not turned with x",
+    }
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equations 2 to 4",
+    )
+    left_open = (
+        "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "
+        "is never +1; the noise is an argument"
     )
     parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0, open_low=False)))
 
@@ -125,10 +145,17 @@ class RoundingSTE(Estimator):
     ] = "rounded"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "the lowest code has no negative",
+    }
     citation = Citation(
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877",
+    )
+    left_open = (
+        "whether the window is of the code before or after rounding: after here, as torch's fake quantization; the "
+        "paper says the clamped range; ties go to the even code"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -154,10 +181,19 @@ class RSign(Estimator):
     sign_at_zero: SignAtZero = "minus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its threshold is learned",
+        "even surrogate": "its threshold is learned",
+        "idempotent": "its threshold is learned",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
+    )
+    left_open = (
+        "the sign at the threshold: -1 as the equation says; the authors' code adds a bias and takes torch's sign, "
+        "0 there; its gradient is that of ApproxSign by default"
     )
     parameters = Parameters(shift=Parameter("row"))
 
@@ -176,10 +212,19 @@ class RPReLU(Estimator):
     Source: Liu et al. 2020, arXiv:2003.03488 Channels are rows ``x[i, ...]``.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "its sides have slopes of their own",
+        "even surrogate": "its sides have slopes of their own",
+        "idempotent": "it shifts",
+        "saturation": "the gradient passes everywhere",
+    }
     citation = Citation(
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
+    )
+    left_open = (
+        "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
     )
     parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
 
@@ -205,10 +250,17 @@ class DoReFaActivation(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "it clips to numbers from 0 to 1",
+        "even surrogate": "it clips to numbers from 0 to 1",
+    }
     citation = Citation(
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+    )
+    left_open = (
+        "the gradient at the edges of the clip, and halves: the edges pass and halves go to the even neighbour here"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -230,10 +282,19 @@ class EWGS(Estimator):
     delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "linear in the cotangent": "the gradient is scaled by the sign of the cotangent times the discretization error",
+        "even surrogate": "the gradient is scaled by the discretization error, which has the sign of x",
+        "saturation": "nothing is clipped",
+    }
     citation = Citation(
         "Lee et al. 2021",
         "Network Quantization with Element-wise Gradient Scaling",
         "arXiv:2104.00903",
+    )
+    left_open = (
+        "nothing in the formula; delta is learned from the Hessian's trace in the paper, a number here. Halves go "
+        "to the even neighbour, as torch's round"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -261,8 +322,13 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
+    )
+    left_open = (
+        "the shift of gradients and errors, and the scale of weights, which are parts of the method and not of "
+        "this rule; halves go to the even neighbour, which the source does not say"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]

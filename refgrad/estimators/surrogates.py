@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -20,10 +21,15 @@ class ApproxSign(Binarizer):
     Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278 The authors' code takes torch's sign, 0 at 0.
     """
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
         "arXiv:1808.00278",
+    )
+    left_open = (
+        "the sign of zero, and of NaN: +1 and NaN here; the authors' code has torch's sign, 0 at both. At |x| = 1 "
+        "the gradient is zero from either side"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -38,7 +44,14 @@ class SwishSign(Binarizer):
 
     beta: Positive = 5.0
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "the derivative of its swish falls below zero",
+    }
     citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
+    left_open = (
+        "the regularizers of the paper are left out; the sign of zero: +1 here; that the derivative is negative "
+        "far out is the formula's own, and some codes clip it"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         z = self.beta * x
@@ -56,10 +69,15 @@ class EDE(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+    )
+    left_open = (
+        "the sign of zero: +1 here, torch's sign in the authors' code; t and k by the epoch are the authors' "
+        "schedule, in refgrad.estimators.schedules"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -76,7 +94,12 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
+    left_open = (
+        "the sign of zero: +1 here, torch's in the authors' code; t and k by the epoch are theirs. The rotation "
+        "itself is RBNNRotation, not part of this rule"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (self.k * np.maximum(0.0, math.sqrt(2.0) * self.t - self.t**2 * np.abs(x)))
@@ -92,10 +115,18 @@ class FDA(Binarizer):
     frequency: Positive = 0.1
     terms: Annotated[int, Whole(0, 64)] = 10
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "along the cotangent": "a Fourier series of few terms falls below zero",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
         "arXiv:2103.00841",
+    )
+    left_open = (
+        "terms and frequency in training, for which no public training code was found: 10 terms here; the noise "
+        "adaptation module is left out; beyond a period the factor is not zeroed"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -126,8 +157,17 @@ class BiPer(Binarizer):
     sign_at_zero: SignAtZero = "plus"
     sign_of_nan: SignOfNan = "propagate"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "monotone": "it is periodic",
+        "along the cotangent": "its factor is a cosine",
+        "saturation": "it is periodic",
+    }
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+    )
+    left_open = (
+        "the sign of zero: +1 here, 0 in the authors' code; the paper's formula of the quantization error was not "
+        "read, so that its integral is derived here"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -193,10 +233,15 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
         "arXiv:2308.06689",
+    )
+    left_open = (
+        "o by the epoch, in which paper and released code were not reconciled (refgrad.estimators.schedules has "
+        "the code's); the edges of both thresholds are inside here"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -219,6 +264,10 @@ class DSQ(Estimator):
     bits: Annotated[int, Whole(1, 8)] = 2
     edge: Edge = "inclusive"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "odd": "sums are rounded otherwise on the other side of zero",
+        "even surrogate": "sums are rounded otherwise on the other side of zero",
+    }
     citation = Citation(
         "Gong et al. 2019",
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",

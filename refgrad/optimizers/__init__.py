@@ -24,6 +24,7 @@ from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+from refgrad.optimizers.galore import GaLore
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
@@ -131,6 +132,7 @@ __all__ = [
     "DoWG",
     "EXAdam",
     "Fromage",
+    "GaLore",
     "GaussNewtonDiagonal",
     "GhostBatchNorm",
     "GhostBatchNormGradient",

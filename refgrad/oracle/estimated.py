@@ -13,6 +13,7 @@ from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.aimed import generate
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
+from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.chosen import judge_choices
 from refgrad.oracle.judge import Judged
 from refgrad.oracle.policy import Policy
@@ -69,11 +70,17 @@ class _Claim(Claim):
         return shrink(record.cases, first, self.rule, self.fails)
 
 
-def judge_results(rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-    """What a candidate answered to one case: each result with its status, and the values that were judged."""
+def judge_results(
+    rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy, change: Change = NONE
+) -> Answer:
+    """What a candidate answered to one case: each result with its status, and the values that were judged.
+
+    ``change`` rewrites the rule's graph first.
+    """
     x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
     if isinstance(rule, Choosing) and "y" in seen and x.size:
         arrays, chosen = judge_choices(rule, arrays, seen, policy)
     free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-    judged = judge_case(rule.plan(x.shape), free, arrays, seen, policy, frozenset({"x_grad"}))
+    plan = change.rewritten(rule.plan(x.shape))
+    judged = judge_case(plan, free, arrays, seen, policy, frozenset({"x_grad"}))
     return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}

@@ -13,6 +13,7 @@ from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import identification as i
+from refgrad.oracle import identify_cases
 from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
@@ -52,7 +53,8 @@ def identify(
 
     Args:
         candidate: as for `refgrad.verify`.
-        rule: the rule that it claims to be, an instance or a class; by default every optimizer that fits its state.
+        rule: the rule that it claims to be, an instance or a class; by default every optimizer that fits its state. A kind
+            of rules, "estimator", "quantizer" or "mask", for every rule of that kind that gives what the candidate gives.
         steps: how many steps are taken.
         dtype: the dtype of the parameters.
         seed: of the generated inputs.
@@ -68,6 +70,19 @@ def identify(
         ArgumentError: an argument is not legal.
         CandidateError: the candidate cannot be found, or cannot be run as any rule that was asked for.
     """
+    without_state = _without_state(candidate, rule)
+    if without_state is not None:
+        return identify_cases.identify(
+            candidate,
+            without_state,
+            steps=steps,
+            dtype=as_dtype(dtype),
+            seed=seed,
+            policy=Policy.of(policy),
+            inputs=inputs,
+            options=dict(options or {}),
+            time_limit=check_time_limit(time_limit),
+        )
     if not isinstance(inputs, Inputs | None):
         raise bad_argument("inputs", inputs, "refgrad.Inputs, or None")
     claims = _claims(rule)
@@ -77,6 +92,19 @@ def identify(
     trials = _trials(subject, claims, given, Policy.of(policy), limit)
     searched = _searched(trials)
     return _identification(subject, rule, trials, searched)
+
+
+def _without_state(candidate: Any, rule: Any) -> Rule | str | None:
+    """The claim, where it is one of a rule without state, or of a kind of such rules; None for an optimizer's."""
+    if isinstance(rule, str):
+        if rule not in identify_cases.ASKED:
+            legal = "an optimizer, or one of " + ", ".join(map(repr, identify_cases.ASKED))
+            raise bad_argument("rule", rule, legal)
+        return rule
+    claim = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
+    if claim is None and isinstance(candidate, Rule) and candidate.kind in identify_cases.ASKED:
+        return candidate.kind
+    return claim if isinstance(claim, Rule) and claim.kind in identify_cases.ASKED else None
 
 
 def _claims(rule: Any) -> list[Optimizer]:

@@ -23,6 +23,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
+from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.environment import environment
 from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
 from refgrad.oracle.mask_inputs import Arrays, MaskInputs, generate
@@ -83,7 +84,7 @@ def _ask(subject: MaskCandidate, rule: Mask, arrays: Arrays, call: Call) -> Mask
         raise CandidateFault("shape", f"the mask has shape {mask.shape}; legal: {shape}, that of w")
     if not np.all((mask == 0) | (mask == 1)):
         raise CandidateFault("structure", "the mask has values besides 0 and 1")
-    scores = None if seen.scores is None else _like_units(np.asarray(seen.scores), rule, shape)
+    scores = None if seen.scores is None else like_units(np.asarray(seen.scores), rule, shape)
     return MaskSeen(mask.astype(bool), scores)
 
 
@@ -96,7 +97,7 @@ def _answer(subject: MaskCandidate, rule: Mask, given: Mapping[str, np.ndarray],
         raise CandidateFault("raised", f"{type(error).__name__}: {error}") from error
 
 
-def _like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.ndarray:
+def like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.ndarray:
     """Scores shaped like the weights, or one a unit, arranged as the rule's own."""
     if not dtypes.is_float(scores.dtype):
         raise CandidateFault("dtype", f"the scores have dtype {scores.dtype}; legal: a float dtype")
@@ -118,12 +119,12 @@ class _Leaf:
     high: np.ndarray
 
 
-def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy) -> _Leaf:
-    """The scores (if they were seen) and the mask of one leaf."""
+def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy, change: Change = NONE) -> _Leaf:
+    """The scores (if they were seen) and the mask of one leaf; ``change`` rewrites the scores' graph first."""
     given = rule.prepare(arrays["w"], {n: a for n, a in arrays.items() if n != "w"})
-    low, high, judged = _scores(rule, given, seen, model_for(policy, arrays["w"].dtype), policy)
+    low, high, judged = _scores(rule, given, seen, model_for(policy, arrays["w"].dtype), policy, change)
     # what fills up a ragged unit is no entry of the mask
-    favoured = folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
+    favoured = _folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
     best = rule.spread(rule.select(np.where(favoured, high, low), favoured), seen.mask.shape)
     worst = rule.spread(rule.select(np.where(favoured, low, high), ~favoured), seen.mask.shape)
     status = np.where(seen.mask != best, OUTSIDE, np.where(seen.mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
@@ -132,19 +133,19 @@ def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy) -> _L
     return _Leaf(tensors, (int(seen.mask.sum()), int(best.sum())), low, high)
 
 
-def folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A mask of entries as one of units: a unit counts as kept if all of it is."""
     axes = tuple(i for i, (whole, one) in enumerate(zip(mask.shape, shape, strict=True)) if one == 1 < whole)
     return np.broadcast_to(mask.all(axis=axes, keepdims=True), shape)
 
 
 def _scores(
-    rule: Mask, given: Mapping[str, np.ndarray], seen: MaskSeen, model: Model, policy: Policy
+    rule: Mask, given: Mapping[str, np.ndarray], seen: MaskSeen, model: Model, policy: Policy, change: Change
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Judged]]:
     """The lowest and highest score of each unit; those that were seen are judged, and are then exact."""
     w = given["w"]
     free = free_values(w.shape, {})
-    plan = plan_for(rule, w.ndim, free)
+    plan = change.rewritten(plan_for(rule, w.ndim, free))
     with np.errstate(all="ignore"):
         scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}

@@ -14,6 +14,7 @@ from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import chance
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
 from refgrad.oracle.changes import Change, policies
@@ -27,7 +28,7 @@ from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
-from refgrad.oracle.trajectory import Outcome, judge_record
+from refgrad.oracle.trajectory import Outcome, judge_record, locked_steps
 from refgrad.oracle.verdict import Counterexample, Verdict
 from refgrad.tracing import known_plans
 
@@ -79,6 +80,8 @@ class _Claim:
 def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     outcome = claim.judge(record, measured=True)
     wrong = outcome.first is not None
+    if record.unknown:
+        _judge_chance(claim, record)
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
     sought = wrong and request.explain and not record.unknown
@@ -106,6 +109,13 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         environment=environment(),
         notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
+
+
+def _judge_chance(claim: _Claim, record: Record) -> None:
+    """Whether bits that are not known are fair: a fault if not, and a note on how many roundings say so."""
+    count, fault = chance.judge(locked_steps(record, record.rules, claim.policy), claim.policy)
+    record.faults.extend([] if fault is None else [fault])
+    record.notes.append(f"{count} roundings by chance were looked at for a bias and for bits that are used twice")
 
 
 def _how(record: Record) -> list[str]:

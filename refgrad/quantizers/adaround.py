@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -28,12 +28,26 @@ class AdaRound(Quantizer):
     scale: Positive = 1.0
     weight: NonNegative = 0.01
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "it rounds down, and up where the learned share says so",
+        "scale": "the scale is a hyperparameter",
+        "half a step": "a learned share says which of two neighbours is taken",
+    }
     citation = Citation("Nagel et al. 2020", "Up or Down? Adaptive Rounding", "arXiv:2004.10568, equations 21-24")
+    left_open = (
+        "the optimizer of V, the number of steps and the warm-up, which are arguments; the codes' range is signed; "
+        "the scale is fixed beforehand, as in the paper"
+    )
 
     @property
     def limits(self) -> tuple[int, int]:
         """The least and the largest code."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return self.limits
 
     def start(self, w: np.ndarray) -> np.ndarray:
         """The V at which h(V) is the fraction of w / s, so that w' is w where it is not clipped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -78,10 +78,18 @@ class Affine(RowQuantizer):
     ] = "lowest"
 
     parts = ("scale", "zero_point", "codes")
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "the zero point is rounded to a whole number",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = Citation(
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877, section 2.1",
+    )
+    left_open = (
+        "ties, the code of NaN, whether the zero point is added before or after rounding, and what a symmetric "
+        "range is divided by: named variants, of which the papers say the least"
     )
 
     def __post_init__(self) -> None:

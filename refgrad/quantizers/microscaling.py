@@ -54,6 +54,10 @@ class MX(RowQuantizer):
     citation = Citation(
         "Rouhani et al. 2023", "Microscaling Data Formats for Deep Learning", "arXiv:2310.10537; OCP MX 1.0, 6.3"
     )
+    left_open = (
+        "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
+        "specification's own text was not at hand: four implementations that agree were read"
+    )
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
@@ -91,9 +95,10 @@ class MX(RowQuantizer):
         return layout.joined(codes_of(values, MINIFLOATS[self.format]))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
-        """What codes stand for, in float32."""
+        """What codes stand for, in float32; scales so large that elements overflow there, as float64 may have, in float64."""
         if part == "scale":
-            return rounding.decode(kept, E8M0).reshape(-1, 1)
+            scale = rounding.decode(kept, E8M0).reshape(-1, 1)
+            return scale.astype(np.float64) if (scale > 2.0**100).any() else scale
         if self.format == "int8":
             check_codes(kept.view(np.uint8) if kept.dtype == np.int8 else kept, 256)
             return layout.cut(kept.astype(np.int8).astype(np.float32) / np.float32(64))
@@ -125,6 +130,10 @@ class NVFP4(RowQuantizer):
 
     citation = Citation(
         "NVIDIA 2025", "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", "NVIDIA blog"
+    )
+    left_open = (
+        "the order of the divisions, on which the bits depend: that of torchao (normalize); the source is a "
+        "description without arithmetic; whether there is a scale of the tensor (levels)"
     )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,21 @@ class N2UQ(Quantizer):
     start: Real = 0.0
     least: Positive = 1e-3
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "it is meant for numbers that are not negative",
+        "scale": "thresholds are hyperparameters",
+        "half a step": "thresholds are learned, apart from what codes stand for",
+    }
     citation = CITATION
+    left_open = (
+        "the comparison at a threshold: strictly above, as in the code; the least interval, 1e-3, is the code's; "
+        "NaN lies above nothing"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.top
 
     @property
     def top(self) -> int:
@@ -104,12 +118,25 @@ class N2UQWeights(FewValues):
         ),
     ] = "straight"
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "sign": "a tie goes to the even code, which lies on one side",
+        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
+    }
     citation = CITATION
+    left_open = (
+        "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
+        "scale: not by the text, by the code it is (surrogate=scaled)"
+    )
 
     @property
     def half(self) -> float:
         """n."""
         return (2**self.bits - 1) / 2
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 2**self.bits - 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """s, and codes."""

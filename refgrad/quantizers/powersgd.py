@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -61,7 +61,17 @@ class PowerSGD(Quantizer):
     ] = "local"
     parts = ("p", "q")
 
+    lawless: ClassVar[Mapping[str, str]] = {
+        "columns": "the matrix that it starts from has columns in an order of their own",
+        "idempotent": "what is left of its rank is rounded anew",
+        "rows": "sums over rows are rounded in their order",
+        "scale": "eps is added where vectors are made orthogonal",
+    }
     citation = Citation("Vogels et al. 2019", "PowerSGD: Practical Low-Rank Gradient Compression", "arXiv:1905.13727")
+    left_open = (
+        "how columns are made orthonormal (Gram-Schmidt in torch's hook), which changes signs and order of "
+        "rounding only; columns of zero: they stay zero; the start of Q"
+    )
 
     def start(self, columns: int, dtype: np.dtype) -> np.ndarray:
         """The first Q for matrices of that many columns."""

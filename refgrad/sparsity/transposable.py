@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import combinations, product
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class Transposable(Mask):
     ] = "exact"
     measure: Measure = "magnitude"
 
+    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Hubara et al. 2021",
         "Accelerated Sparse Neural Training: Transposable N:M masks",

@@ -19,6 +19,9 @@ from refgrad.testing.strategies import moderate, numbers
 #: numbers that parameters are drawn from, as far as they are legal
 PARAMETERS = (0.25, 0.5, 0.3, 1.0, 2.0, 0.75)
 ROWS, ELEMENTS = 2, 6
+LEVELS = frozenset({"element", "row", "tensor"})
+#: what the lengths of rows are multiples of, the first that an estimator takes
+STEPS = (1, 4, 8)
 #: shapes that an array of a few numbers is repeated to fill, the first that a quantizer takes
 SHAPES = ((2, 6), (2, 32), (2, 256), (16, 256))
 
@@ -27,11 +30,16 @@ def _array(values: Any, dtype: np.dtype) -> np.ndarray:
     return dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)
 
 
+def drawable(rule: Estimator) -> bool:
+    """Whether an estimator takes no arrays but its input, a cotangent and parameters whose levels are known."""
+    return set(rule.takes()) == {"x", "cotangent", *rule.parameters} and set(rule.levels().values()) <= LEVELS
+
+
 @st.composite
 def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
     """``x``, a cotangent and legal parameters."""
     element = moderate() if tame else numbers(dtype)
-    shape = (draw(st.integers(1, ROWS)), draw(st.integers(1, ELEMENTS)))
+    shape = (draw(st.integers(1, ROWS)), draw(st.integers(1, ELEMENTS)) * step_of(rule, dtype))
     size = shape[0] * shape[1]
     x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
     cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
@@ -43,6 +51,20 @@ def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[s
         drawn = draw(st.lists(st.sampled_from(_legal(legal)), min_size=count, max_size=count))
         arrays[name] = _array(drawn, dtype).reshape(wanted)
     return arrays
+
+
+def step_of(rule: Estimator, dtype: np.dtype) -> int:
+    """What the length of a row has to be a multiple of; not all rules take any."""
+    parameters = {n: _legal(rule.parameters[n].legal)[0] for n in rule.parameters}
+    for step in STEPS:
+        x = np.ones((1, step), dtype)
+        arrays = {n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in rule.levels().items()}
+        try:
+            rule.evaluate(x, backend="numpy", **arrays)
+        except ArgumentError:
+            continue
+        return step
+    return STEPS[-1]
 
 
 def _legal(legal: Range) -> list[float]:

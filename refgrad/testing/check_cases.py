@@ -14,6 +14,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import CandidateError
 from refgrad.oracle.policy import Policy
 from refgrad.rule import Rule
+from refgrad.testing.case_strategies import drawable
 from refgrad.testing.claims import Arrays, Call, CaseLaw
 from refgrad.testing.kinds import KINDS, within_rounding
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
@@ -38,6 +39,10 @@ class Trial:
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
     reason = trial.rule.exempt().get(law.name) or ("" if law.applies(trial.rule) else "the rule is not of that kind")
+    if trial.rule.kind == "estimator" and not drawable(trial.rule):
+        reason = "it takes arrays that are not drawn"
+    if trial.rule.lawless is None and not law.universal:
+        reason = "nothing is said of it"
     if reason:
         return LawReport(law.name, law.sentence, EXEMPT, reason)
     rounded: list[bool] = []

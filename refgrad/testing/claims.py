@@ -46,6 +46,7 @@ class CaseLaw:
         sentence: what it says.
         claims: from a candidate, a rule and the arrays of a case to claims.
         applies: whether it says anything of a rule.
+        universal: whether it is asked of rules that do not say what they obey.
         moderate: whether inputs are kept from the edges of the format, where a power of two is not exact.
     """
 
@@ -54,6 +55,7 @@ class CaseLaw:
     claims: Callable[[Call, Any, Arrays], Iterator[Claim]]
     applies: Callable[[Any], bool] = lambda rule: True
     moderate: bool = False
+    universal: bool = False
 
 
 def difference(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> str:

@@ -105,11 +105,22 @@ def _told_sparsity(rule: Mask) -> bool:
 
 
 LAWS: tuple[CaseLaw, ...] = (
-    CaseLaw("count", "as many are kept as the sparsity says", _count, lambda rule: isinstance(rule, Unstructured)),
-    CaseLaw("n of m", "every group of m keeps n", _n_of_m, lambda rule: isinstance(rule, Groups)),
-    CaseLaw("nested", "what is kept at a sparsity is kept at every lower one", _nested, _told_sparsity),
-    CaseLaw("best", "nothing that is pruned has a better score than something that is kept in its stead", _best),
-    CaseLaw("repeatable", "the same arrays give the same mask", _repeatable),
+    CaseLaw(
+        "count",
+        "as many are kept as the sparsity says",
+        _count,
+        lambda rule: isinstance(rule, Unstructured),
+        universal=True,
+    ),
+    CaseLaw("n of m", "every group of m keeps n", _n_of_m, lambda rule: isinstance(rule, Groups), universal=True),
+    CaseLaw("nested", "what is kept at a sparsity is kept at every lower one", _nested, _told_sparsity, universal=True),
+    CaseLaw(
+        "best",
+        "nothing that is pruned has a better score than something that is kept in its stead",
+        _best,
+        universal=True,
+    ),
+    CaseLaw("repeatable", "the same arrays give the same mask", _repeatable, universal=True),
     CaseLaw(
         "sign",
         "with the signs of all weights and gradients turned, the mask is the same",

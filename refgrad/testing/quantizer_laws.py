@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.testing.claims import Arrays, Call, CaseLaw, Claim, first
@@ -72,7 +73,10 @@ def _monotone(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
 
 
 def _nearest(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
-    """Half a step: no neighbouring code stands for a nearer number, under the scales that were given."""
+    """Half a step: no neighbouring code stands for a nearer number, under the scales that were given.
+
+    A quotient that is rounded lies at most half a unit in the last place of x away, and what codes stand for is rounded too.
+    """
     got = call(arrays)
     x = arrays["x"]
     if not {*rule.parts, "y"} <= set(got) or "codes" not in rule.parts or got["codes"].shape != x.shape:
@@ -80,7 +84,8 @@ def _nearest(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
     away = np.abs(x.astype(np.float64) - _stands_for(rule, got, x, 0))
     for step in (-1, 1):
         other = _stands_for(rule, got, x, step)
-        nearer = np.abs(x.astype(np.float64) - other) < away
+        rounding = 2 * (dtypes.ulp(x, x.dtype) + dtypes.ulp(got["y"], x.dtype) + dtypes.ulp(other, x.dtype))
+        nearer = np.abs(x.astype(np.float64) - other) + rounding < away
         if nearer.any():
             at = first(nearer)
             message = f"the code at [{', '.join(map(str, at))}] stands for {float(got['y'][at])!r}, a neighbour for {other[at]!r}"
@@ -100,21 +105,21 @@ def _stands_for(rule: Quantizer, parts: Mapping[str, np.ndarray], x: np.ndarray,
         whole = rule.dequantize(
             Quantized({**arrays, "codes": moved.clip(info.min, info.max).astype(legal)}, x.shape, x.dtype)
         )
-    except ArgumentError:  # some are no codes: one by one
+    except (ArgumentError, IndexError):  # some are no codes: one by one
         whole = np.full(x.shape, np.inf)
         for at in np.ndindex(codes.shape):
             one = codes.copy()
             one[at] = np.clip(moved[at], info.min, info.max)
             try:
                 whole[at] = rule.dequantize(Quantized({**arrays, "codes": one}, x.shape, x.dtype))[at]
-            except ArgumentError:
+            except (ArgumentError, IndexError):
                 continue
     return np.where(inside & np.isfinite(whole), whole.astype(np.float64), np.inf)
 
 
 LAWS: tuple[CaseLaw, ...] = (
     CaseLaw("zeros", "an array of zeros stands for zeros", _zeros),
-    CaseLaw("repeatable", "the same array gives the same codes", _repeatable),
+    CaseLaw("repeatable", "the same array gives the same codes", _repeatable, universal=True),
     CaseLaw(
         "sign",
         "with all signs turned, what codes stand for is the negative",

@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -18,7 +19,7 @@ import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.backends import crew
-from refgrad.quantizers import NF4, Blockwise
+from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
 
 SIZE, ROUNDS = 1 << 22, 7
 Call = Callable[[], Any]
@@ -66,6 +67,9 @@ def blocks(x: np.ndarray) -> dict[str, dict[str, Call]]:
     }
     if importlib.util.find_spec("torch"):
         _torch(found, x, rule)
+        _torch_affine(found, x)
+    if importlib.util.find_spec("torchao"):
+        _torchao(found, x)
     if importlib.util.find_spec("bitsandbytes"):
         _bitsandbytes(found, x)
     return found
@@ -87,6 +91,42 @@ def _torch(found: dict[str, dict[str, Call]], x: np.ndarray, rule: Blockwise) ->
     codes, absmax = quantize()
     found["quantize, 8 bits"]["torch"] = quantize
     found["dequantize, 8 bits"]["torch"] = lambda: table[codes.int()] * absmax
+
+
+def _torch_affine(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
+    """int8 by the least and the largest number, and back."""
+    import torch
+
+    rule, t = Affine(), torch.from_numpy(x)
+    kept = rule.quantize(x)
+
+    def quantize() -> Any:
+        low, high = (float(v) for v in torch.aminmax(t))
+        scale = (max(high, 0.0) - min(low, 0.0)) / 255
+        return torch.quantize_per_tensor(t, scale, -128 - round(low / scale), torch.qint8)
+
+    codes = quantize()
+    found["quantize, affine int8"] = {"refgrad": lambda: rule.quantize(x), "torch": quantize}
+    found["dequantize, affine int8"] = {"refgrad": lambda: rule.dequantize(kept), "torch": codes.dequantize}
+
+
+def _torchao(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
+    """MX and NVFP4 without its compiler."""
+    import torch
+    from torchao.prototype.mx_formats import mx_tensor, nvfp4_tensor
+
+    rows = x.reshape(-1, 4096)
+    t, tensor = torch.from_numpy(rows), torch.tensor(float(np.abs(x).max()) / (448 * 6))
+    for name in ("float8_e4m3fn", "float4_e2m1fn"):
+        element = torch.float8_e4m3fn if name == "float8_e4m3fn" else torch.float4_e2m1fn_x2
+        found[f"quantize, MX {name}"] = {
+            "refgrad": partial(MX(format=name).quantize, rows),
+            "torchao": lambda element=element: mx_tensor.to_mx(t, element, 32),
+        }
+    found["quantize, NVFP4"] = {
+        "refgrad": lambda: NVFP4().quantize(rows),
+        "torchao": lambda: nvfp4_tensor.nvfp4_quantize(t, 16, tensor),
+    }
 
 
 def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import pytest
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.optimizers import coverage as known
+from tests.optimizers import test_galore as galore
 from tests.optimizers import test_implementations as first
 from tests.optimizers import test_implementations_averaging as averaging
 from tests.optimizers import test_implementations_layers as layers
@@ -25,7 +26,7 @@ def judged(package: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     plain = {"torch.optim": first.TORCH, "optax": first.OPTAX}.get(package, [])
     pairs = [(f"{package}:{row[0]}", row[1]) for row in plain]
-    for family in (momentum, layers, averaging, parameter_free, muon):
+    for family in (momentum, layers, averaging, parameter_free, muon, galore):
         pairs += [(row[0], row[1]) for table in ("TORCH", "OPTAX") for row in getattr(family, table, [])]
     pairs += [("torch.optim:Adafactor", layers.TORCH_ADAFACTOR), ("torch.optim:Muon", muon.MUON)]
     for target, rule in pairs:

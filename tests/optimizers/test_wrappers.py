@@ -162,3 +162,18 @@ def test_torchs_clipping_is_padded() -> None:
     p.grad = torch.full((1,), 1e-6)
     torch.nn.utils.clip_grad_norm_([p], 1e-6)
     assert 0.4e-6 < float(p.grad) < 0.6e-6
+
+
+@pytest.mark.parametrize("cls", [o.ClipByNorm, o.ClipByGlobalNorm])
+@pytest.mark.parametrize("division", ["exact", "padded"])
+def test_a_norm_that_is_nan_reaches_all(cls: Any, division: str) -> None:
+    rule = cls(inner=o.SGD(lr=1.0), division=division)
+    p = np.zeros(3, np.float32)
+    assert np.isnan(rule.step(p, np.asarray([np.nan, 1.0, 2.0], np.float32), rule.init(p))[0]).all()
+
+
+def test_optax_clips_nan_alike() -> None:
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    transform = optax.clip_by_global_norm(1.0)
+    g = np.asarray([np.nan, 1.0, 2.0], np.float32)
+    assert np.isnan(np.asarray(transform.update(g, transform.init(g))[0])).all()

@@ -15,7 +15,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.ClipByValue(bound=0.5), "np.clip(g, -self.bound, self.bound)", "np.clip(g, -self.bound, 2 * self.bound)"),
     (o.ClipByNorm(), "scaled(g, self)", "scaled(g, self) * 0.5"),
     (o.ClipByGlobalNorm(), "scaled(g, self)", "g"),
-    (o.AdaptiveClip(), "g_norm > most", "g_norm < most"),
+    (o.AdaptiveClip(), "g_norm <= most", "g_norm >= most"),
     (o.AdaptiveClip(eps=1e3), "np.maximum(np.sqrt(tree_sum(p * p, over)), self.eps)", "np.sqrt(tree_sum(p * p, over))"),
     (o.Centralize(), 'length(p, "row")', "length(p)"),
     (o.Stored(compensation="kahan"), "lost + (step(p, g) - p)", "(step(p, g) - p) - lost"),

@@ -161,6 +161,14 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Codebook, count: int) -
             ("3a6adefbbc297bb8", "ba914b465cb1a33a", "5dbd0209e89352e2"),
         ),
         (Blockwise(map="bitsandbytes_unsigned"), ("3a6adefbbc297bb8", "b81a1e3e74c5a483", "5dbd0209e89352e2")),
+        (
+            Blockwise(map="bitsandbytes", search="grid"),
+            ("8072e35e6e033172", "435422d3aaf8e3f6", "0949ffe2bcdb2ad7"),
+        ),
+        (
+            Blockwise(map="bitsandbytes_unsigned", search="grid"),
+            ("3a6adefbbc297bb8", "bf0360095189945f", "6ae5f68a87e85e9c"),
+        ),
     ],
     ids=str,
 )

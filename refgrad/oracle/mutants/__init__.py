@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from refgrad.arithmetic.graph import Graph, joint_level
-from refgrad.oracle.mutants import correction, decay, eps, operand, rough, step, weight
+from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.mutants.operand import signature
 from refgrad.tracing import Plan
@@ -62,6 +62,20 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("narrow", "an array kept in a narrower format", rough.narrowed, precision=True),
     Rewrite("rough root", "a root of twelve bits", rough.roots, model=True, precision=True),
     Rewrite("rough arithmetic", "bfloat16 arithmetic inside", rough.inside, model=True, precision=True),
+)
+
+#: for rules without state: estimators, the bodies of quantizers, the scores of masks
+CASE_REWRITES: tuple[Rewrite, ...] = (
+    Rewrite("comparison", "a boundary taken in or left out, or the other side of it", decision.comparisons),
+    Rewrite("rounding", "another direction of rounding", decision.roundings),
+    Rewrite("sign", "a term with the other sign", step.signs),
+    Rewrite("ties", "the sign of zero", step.ties),
+    Rewrite("missing", "a root, square, factor or term that is missing", operand.missing),
+    Rewrite("altered", "a factor twice, a quotient upside down, a magnitude for a square", operand.altered),
+    Rewrite("host", "a factor or term that is missing in host arithmetic", operand.hosts),
+    Rewrite("number", "a number twice, half, or with the other sign", decision.numbers),
+    Rewrite("result", "a result twice, half, or with the other sign", decision.results),
+    Rewrite("exchanged", "one input for another", decision.exchanged),
 )
 
 

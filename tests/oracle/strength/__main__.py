@@ -1,8 +1,8 @@
 """The figures of docs/strength.md: ``python -m tests.oracle.strength [RULE ...] [--values N] [--processes K]``.
 
-Each rule's figures are written to docs/strength.json as soon as they are known, and are not measured again, so that a run
-that was stopped goes on where it stood (``--again`` measures anew). When all is there the tables of docs/strength.md are
-written; ``--tables`` writes these alone.
+Each rule's figures are written to docs/strength.json as soon as they are known, and are not measured again unless fewer
+values were judged than are asked for, so that a run that was stopped goes on where it stood (``--again`` measures anew).
+When all is there the tables of docs/strength.md are written; ``--tables`` writes these alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def missing(names: list[str], values: int, again: bool) -> Iterator[rooms.Unit]:
     found = known()
     for part, rule_names in rooms.parts().items():
         for name in rule_names:
-            if (not names or name in names) and (again or part not in found.get(name, {})):
+            done = found.get(name, {}).get(part)
+            enough = done is not None and done.get("values", values) >= values
+            if (not names or name in names) and (again or not enough):
                 yield part, name, values
 
 

@@ -1,0 +1,88 @@
+"""Rewrites of decisions and of the numbers beside them: what rules without state are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from refgrad.arithmetic.graph import Node
+from refgrad.arithmetic.host import Expr, const
+from refgrad.arithmetic.rewriting import Edit, rebuilt
+from refgrad.oracle.mutants.form import Form, Found
+
+BOUNDARY = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
+TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+ROUNDINGS = {"rint": "to the nearest", "floor": "down", "ceil": "up"}
+FACTORS = {2.0: "twice", 0.5: "half"}
+
+
+def comparisons(form: Form) -> Iterator[Found]:
+    """The boundary taken in or left out, or the other side of it."""
+    for node in form.graph.nodes:
+        if node.op in BOUNDARY:
+            text = form.text(node)
+            for new, what in ((BOUNDARY[node.op], "the other boundary"), (TURNED[node.op], "the other side")):
+                sentence = f"{what} of {text}"
+                yield form.at(node, sentence, sentence, lambda d, a, n=new: d.op(n, *a), new)
+
+
+def roundings(form: Form) -> Iterator[Found]:
+    """Another direction of rounding to whole numbers, or none."""
+    for node in form.graph.nodes:
+        if node.op in ROUNDINGS:
+            text = form.text(node.args[0])
+            for new, how in ROUNDINGS.items():
+                if new != node.op:
+                    sentence = f"{text} rounded {how}"
+                    yield form.at(node, sentence, sentence, lambda d, a, n=new: d.op(n, *a), new)
+            yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
+
+
+def numbers(form: Form) -> Iterator[Found]:
+    """A number of the rule's text, or of its hyperparameters, twice or half as large at one place, or with the other sign."""
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args):
+            if arg.op != "scalar" or arg.attribute == const(0.0):
+                continue
+            for factor, word in FACTORS.items():
+                sentence = f"{word} {form.text(arg)} in {form.text(node)}"
+                yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, factor), (i, factor))
+            sentence = f"minus {form.text(arg)} in {form.text(node)}"
+            yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, -1.0), (i, -1.0))
+
+
+def _scaled(node: Node, i: int, expr: Expr, factor: float) -> object:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        new = d.scalar(Expr("mul", (const(factor), expr)))
+        return d.copy(node, tuple(new if j == i else a for j, a in enumerate(args)))
+
+    return make
+
+
+def results(form: Form) -> Iterator[Found]:
+    """A result twice or half as large, or with the other sign."""
+    for name in form.graph.outputs:
+        for factor, word in {**FACTORS, -1.0: "minus"}.items():
+            sentence = f"{word} {name}"
+            make = lambda n=name, f=factor: rebuilt(  # noqa: E731
+                form.graph, outputs={n: lambda d, node: d.op("mul", d.number(f), node)}
+            )
+            yield Found(("result", name, factor), sentence, sentence, make)
+
+
+def exchanged(form: Form) -> Iterator[Found]:
+    """One input for another of the same level."""
+    inputs = [n for n in form.graph.nodes if n.op == "input"]
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args):
+            for other in inputs:
+                if arg.op == "input" and other.attribute != arg.attribute and other.level == arg.level:
+                    sentence = f"{other.attribute} stands for {arg.attribute} in {form.text(node)}"
+                    yield form.at(node, sentence, sentence, _read(node, i, other), (i, other.attribute))
+
+
+def _read(node: Node, i: int, other: Node) -> object:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        read = d.input(other.attribute, other.level)
+        return d.copy(node, tuple(read if j == i else a for j, a in enumerate(args)))
+
+    return make

@@ -64,6 +64,10 @@ class Sophia(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 3")
+    left_open = (
+        "the first estimate, and which step uses it: the paper uses a fresh one, optax the one before (estimate); "
+        "the floor of the divisor differs in the authors' code (floor); decay is before the step"
+    )
     extras = Extras(h=Extra("curvature"))
     state = State(m=zeros_like_param, diagonal=zeros_like_param)
     decay = "before"
@@ -142,6 +146,10 @@ class HutchinsonDiagonal(Transform):
         "An estimator for the diagonal of a matrix",
         "Applied Numerical Mathematics 57, equation 3",
     )
+    left_open = (
+        "which probe: any of mean zero and variance one, an argument here; whether kernels are averaged, as in "
+        "AdaHessian's experiments (average), and whether magnitudes are taken (magnitude)"
+    )
 
     shapes: ClassVar[Mapping[str, str]] = {"probe": "o i h w", "product": "o i h w"}
     lengths: ClassVar[Mapping[str, int]] = {"o": 3, "i": 2, "h": 2, "w": 3}
@@ -169,6 +177,10 @@ class GaussNewtonDiagonal(Transform):
     batch: Annotated[int, Whole(1)] = 1
 
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 2")
+    left_open = (
+        "how labels are drawn, and what a batch is where examples are tokens: the caller says its size; the "
+        "authors' code counts tokens"
+    )
 
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
 

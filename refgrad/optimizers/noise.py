@@ -28,6 +28,10 @@ class AddNoise(Wrapper):
     citation = Citation(
         "Neelakantan et al. 2015", "Adding Gradient Noise Improves Learning for Very Deep Networks", "arXiv:1511.06807"
     )
+    left_open = (
+        "where noise meets clipping: the source clips first, which is to put AddNoise inside the clipping rule's "
+        "inner; steps count from 0 there and from 1 here, which is the same variance"
+    )
     extras = Extras(noise=Extra("noise"))
 
     def update(self, p: Any, g: Any, noise: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -45,6 +49,10 @@ class LangevinDynamics(Optimizer):
 
     citation = Citation(
         "Welling & Teh 2011", "Bayesian Learning via Stochastic Gradient Langevin Dynamics", "ICML, equation 4"
+    )
+    left_open = (
+        "how the step size falls, which its theory asks for: the caller's to do; the gradient is the whole "
+        "posterior's, scaled up from the batch by the caller; there is no preconditioner"
     )
     extras = Extras(noise=Extra("noise"))
 

@@ -57,10 +57,11 @@ class _Claim(Claim):
 
     def _ask(self, arrays: Arrays) -> Parts:
         given = {n: a.copy() for n, a in arrays.items()}
-        parts = answer(self.subject, self.rule, given)
-        if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
-            raise CandidateFault("mutated", f"{self.subject.name} changed its input")
-        return parts
+        try:
+            return answer(self.subject, self.rule, given)
+        finally:  # whatever else is wrong with the answer, this is said first
+            if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
+                raise CandidateFault("mutated", f"{self.subject.name} changed its input")
 
     def notes(self, record: Record) -> list[str]:
         found = []

@@ -8,6 +8,9 @@ from refgrad import estimators as e
 from refgrad.estimators.base import Estimator
 from refgrad.implementations.record import Implementation
 
+#: surrogates that are found to be nothing with a name
+WRONG = ("snntorch.sigmoid", "snntorch.triangular")
+
 
 def surrogate(package: str, name: str, claim: Estimator, arguments: dict[str, Any], **variant: Any) -> Implementation:
     """A surrogate gradient that is made by a call with its slope."""
@@ -20,6 +23,7 @@ def surrogate(package: str, name: str, claim: Estimator, arguments: dict[str, An
         through="made",
         arguments=arguments,
         name=f"{package}.{name}",
+        explained=f"{package}.{name}" not in WRONG,
     )
 
 

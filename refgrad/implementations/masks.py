@@ -32,6 +32,7 @@ def jaxpruner(
         through="top_of_groups",
         arguments={"kind": kind, "arguments": arguments},
         inputs=inputs,
+        explained=inputs != "ragged_blocks",
         name=f"jaxpruner.sparsity_types.{kind}({told})",
         note=note,
     )
@@ -55,7 +56,13 @@ TORCH = [
     ],
     *[torch("ao.pruning.WeightNormSparsifier", s.NOfM(n=kept), groups(kept, 1)) for kept in (1, 2, 3)],
     torch("ao.pruning.WeightNormSparsifier", s.NOfM(n=2), groups(2, 2), variant={"measure": "square"}),
-    torch("ao.pruning.WeightNormSparsifier", s.NOfM(), HALF, note="only half of the blocks are pruned at 0.5"),
+    torch(
+        "ao.pruning.WeightNormSparsifier",
+        s.NOfM(),
+        HALF,
+        note="only half of the blocks are pruned at 0.5",
+        explained=False,
+    ),
     torch("ao.pruning.WeightNormSparsifier", s.Block(height=2, width=4), BLOCKS, inputs="even_blocks"),
 ]
 

@@ -31,6 +31,8 @@ def row(
     claim: Optimizer,
     options: dict[str, Any] | None = None,
     through: str = "on_copies",
+    explained: bool = True,
+    note: str = "",
     **variant: Any,
 ) -> Implementation:
     """A torch optimizer of a package, on copies of the gradients; the loop over parameters where there is a choice."""
@@ -43,6 +45,8 @@ def row(
         variant=variant,
         options={**loop, **(options or {})},
         through=through,
+        explained=explained,
+        note=note,
         name=f"{MODULES[package]}.{name}",
     )
 

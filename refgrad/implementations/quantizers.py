@@ -44,13 +44,27 @@ def row(package: str, target: str, claim: Quantizer, through: str, name: str, **
 #: formats without infinities and NaN, in which everything saturates
 NUMBERS_ALONE = ("float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn")
 
+#: powers of two alone, which no package rounds as the standard does
+SCALES = "float8_e8m0fnu"
+
 #: of torch's casts those that saturate
 SATURATE = {"float8_e4m3fn": {"overflow": "saturate"}}
 
 CASTS = [
-    *[row("ml_dtypes", f"ml_dtypes:{n}", q.Cast(format=n), "cast", f"ml_dtypes.{n}") for n in ML_DTYPES],
     *[
-        row("torch", f"torch:{n}", q.Cast(format=n), "torch_cast", f"torch.{n}", variant=SATURATE.get(n, {}))
+        row("ml_dtypes", f"ml_dtypes:{n}", q.Cast(format=n), "cast", f"ml_dtypes.{n}", explained=n != SCALES)
+        for n in ML_DTYPES
+    ],
+    *[
+        row(
+            "torch",
+            f"torch:{n}",
+            q.Cast(format=n),
+            "torch_cast",
+            f"torch.{n}",
+            variant=SATURATE.get(n, {}),
+            explained=n != SCALES,
+        )
         for n in TORCH
     ],
     *[
@@ -61,6 +75,8 @@ CASTS = [
             "gfloat_cast",
             f"gfloat.{record.removeprefix('format_info_')}",
             arguments={"format": record, "saturate": n in NUMBERS_ALONE},
+            explained=n not in (SCALES, "float8_e4m3fn"),
+            note="NaN is coded without its sign" if n == "float8_e4m3fn" else "",
         )
         for n, record in GFLOAT.items()
     ],
@@ -103,6 +119,8 @@ BLOCKS = [
             "microscaled",
             "torchao.prototype.mx_formats.to_mx",
             arguments={"format": name, "scale_rule": rule},
+            explained=False,
+            note="numbers of subnormal blocks are divided by another scale than the one that is stored",
         )
         for name, rule in (
             ("float8_e4m3fn", "floor"),

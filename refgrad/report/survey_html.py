@@ -115,7 +115,7 @@ def _lead(survey: Survey) -> str:
         f"{len(survey.cells)} implementations of {len(survey.covered)} rules in {len(survey.packages)} packages, each judged "
         f"against the rule that its documentation names, value by value: inside the set of what a correct one may return, or "
         f"outside. Run on <time datetime='{escape(survey.started)}'>{escape(day)}</time> at "
-        f"{escape(clock[:5])} UTC in {_duration(survey.seconds)}. A cell opens to its verdict."
+        f"{escape(clock[:5])} UTC, with {_duration(survey.judging)} of judging. A cell opens to its verdict."
     )
 
 

@@ -53,11 +53,10 @@ def page(survey: Survey) -> str:
 
 
 def _counts(survey: Survey) -> Iterator[str]:
-    cells = sum(cell.seconds for cell in survey.cells)
     yield f"## The survey of {survey.started[:10]}\n"
     yield (
         f"{len(survey.cells)} implementations of {len(survey.covered)} of {len(survey.rules)} rules, in {len(survey.packages)} "
-        f"packages, in {survey.seconds / 60:.0f} minutes (judging took {cells / 60:.0f} minutes, all processes together). "
+        f"packages; judging them took {survey.judging / 60:.0f} minutes, all processes together. "
         f"With {', '.join(f'{n} {v}' for n, v in survey.environment.items())}.\n"
     )
     yield "| outcome | implementations |\n|---|---|"

@@ -22,9 +22,8 @@ def summary(survey: Survey) -> str:
     """The counts in one line."""
     told = ", ".join(f"{count} {outcome}" for outcome, count in survey.counts.items() if count) or "nothing"
     packages, covered = len(survey.packages), len(survey.covered)
-    return (
-        f"{len(survey.cells)} implementations of {covered} rules in {packages} packages: {told} ({survey.seconds:g} s)"
-    )
+    what = f"{len(survey.cells)} implementations of {covered} rules in {packages} packages"
+    return f"{what}: {told} ({survey.judging:g} s of judging)"
 
 
 def worst(cells: tuple[Cell, ...]) -> str:

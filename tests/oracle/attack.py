@@ -155,6 +155,8 @@ class Program:
         args = [self.value(a) for a in node.args]
         if node.op == "sum":
             return self.reduced(args[0], node.attribute)
+        if node.op == "step":
+            return np.asarray(node.attribute(args[0].astype(np.float32)), np.float64)
         if node.op == "newton_schulz":
             return self.polynomials(args[0], gathered(args[1:], node.attribute[0]))
         if node.op in MATRIX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,25 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="not the log of a survey"):
         refgrad.survey(rules=["SGD"], packages=["gguf"], log=other)
     assert other.read_text() == "dear diary\n"
+
+
+def test_an_interrupted_command_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    line = [sys.executable, "-m", "refgrad", "survey", "--table", TABLE, "--packages", "fakes", "--jobs", "1"]
+    started = subprocess.Popen([*line, "--log", str(log)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    assert "conforms" in started.stderr.readline()  # the first cell
+    started.send_signal(signal.SIGINT)
+    started.communicate()
+    assert started.returncode == 130
+    judged: list[Cell] = []
+    refgrad.survey(
+        ["fakes"],
+        table=TABLE,
+        jobs=1,
+        explain=0,
+        log=log,
+        resume=True,
+        progress=lambda done, total, now, one: judged.append(one) if one is not None else None,
+    )
+    assert 0 < len(judged) < 6

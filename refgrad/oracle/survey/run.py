@@ -73,6 +73,11 @@ class Survey:
         return {outcome: found[outcome] for outcome in OUTCOMES}
 
     @property
+    def judging(self) -> float:
+        """Seconds that all cells took together, whichever run they are of; `seconds` are those of the last one."""
+        return round(sum(cell.seconds for cell in self.cells), 1)
+
+    @property
     def covered(self) -> tuple[str, ...]:
         """The rules of which something was judged."""
         known = {cell.rule for cell in self.cells}

@@ -11,16 +11,8 @@ __all__ = ["Implementation", "known"]
 
 #: the modules whose ``ROWS`` are the table
 FAMILIES = (
-    "frameworks",
-    "wrappers",
-    "extra",
-    "keras",
-    "packages",
-    "momenta",
-    "layers",
-    "estimators",
-    "masks",
-    "quantizers",
+    *("frameworks", "wrappers", "extra", "keras", "packages", "momenta", "layers", "matrices"),
+    *("estimators", "masks", "quantizers"),
 )
 
 

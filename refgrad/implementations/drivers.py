@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from refgrad.candidates.resolve import load
+from refgrad.implementations.matrix_drivers import iterating_in_float32, unpacked
+
+__all__ = ["iterating_in_float32", "unpacked"]  # what is not defined here
 
 
 def made(target: str, **arguments: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, Sophia
+from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Sophia
 from refgrad.oracle.inputs import Inputs, completed, generate
 from refgrad.oracle.mask_inputs import MaskInputs
 
@@ -37,6 +37,21 @@ def matrices() -> Inputs:
 def two_matrices() -> Inputs:
     """Two of them: every shape is compiled."""
     return _chosen(lambda p: p.shape in [(3, 5), (6, 4)])
+
+
+def large_matrices() -> Inputs:
+    """Those of at least four rows, which timm does not give to AdamW."""
+    return _chosen(lambda p: p.shape[0] >= 4)
+
+
+def regular_matrices() -> Inputs:
+    """Those that are far from singular."""
+    return _chosen(lambda p: p.shape in [(3, 5), (6, 4), (4, 4)])
+
+
+def probed_matrices() -> Inputs:
+    """The same with random probes."""
+    return completed(regular_matrices(), PSGDKron())
 
 
 def _chosen(keeps: Callable[[np.ndarray], bool]) -> Inputs:

@@ -371,7 +371,6 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
 }
 PLAIN: Mapping[str, Callable[..., Array]] = {
     "power_of_two": np.exp2,
-    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,

@@ -46,7 +46,7 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         ("DoG",),
         "eps beside the root|g stands for g .*",
         ROUNDING
-        + "the first steps are a millionth of the norm of all parameters, over the root of all squares; where the parameter "
+        + "the first steps are a millionth of the norm of all parameters over the root of all squares; where a parameter "
         "is zero there is no decay to be seen",
     ),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.inputs import Inputs
     from refgrad.oracle.mask_inputs import MaskInputs
     from refgrad.oracle.policy import Policy
+    from refgrad.oracle.survey.run import Survey, survey
     from refgrad.oracle.verdict import Verdict
     from refgrad.oracle.verify import verify
 
@@ -29,12 +30,14 @@ __all__ = [
     "MaskInputs",
     "Policy",
     "RefgradError",
+    "Survey",
     "Verdict",
     "estimators",
     "identify",
     "optimizers",
     "quantizers",
     "sparsity",
+    "survey",
     "verify",
 ]
 
@@ -43,6 +46,8 @@ _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
+    "survey": "refgrad.oracle.survey.run",
+    "Survey": "refgrad.oracle.survey.run",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.verdict",
     "Policy": "refgrad.oracle.policy",

@@ -1,4 +1,4 @@
-"""The command ``refgrad``: verify, identify, list, show, demo.
+"""The command ``refgrad``: verify, identify, survey, list, show, demo.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
 be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are
@@ -35,6 +35,7 @@ Examples:
   refgrad identify my_optimizer.py:step
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
   refgrad verify torch.optim:AdamW --as AdamW --laws
+  refgrad survey --packages torch,optax --html survey.html
   refgrad show AdamW
 
 \b
@@ -236,6 +237,89 @@ def identify(
     else:
         click.echo(str(found))
     return found.exit_code
+
+
+@main.command(epilog=EPILOG)
+@click.option("--packages", multiple=True, metavar="NAME,...", help="Only these distributions, such as torch,optax.")
+@click.option("--rules", multiple=True, metavar="RULE,...", help="Only these rules, such as Adam,AdamW.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the survey as JSON.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write it as one self-contained page.")
+@click.option("--jobs", type=click.IntRange(min=1), help="How many processes judge at a time; by default one a core.")
+@click.option(
+    "--time-limit",
+    default=240.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one implementation may take before its process is ended.",
+)
+@click.option(
+    "--explain",
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the search for what a failing implementation is may take; 0 for none.",
+)
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False),
+    default="refgrad-survey.jsonl",
+    show_default=True,
+    help="Where each cell is written as it comes.",
+)
+@click.option("--resume", is_flag=True, help="Go on with what the log has.")
+@click.option("--from", "read", type=click.Path(exists=True, dir_okay=False), help="Show a survey that --json wrote.")
+@click.option("--table", metavar="TARGET", help="Other implementations than refgrad knows, as module:list of them.")
+def survey(
+    packages: tuple[str, ...],
+    rules: tuple[str, ...],
+    json_file: str | None,
+    html_file: str | None,
+    jobs: int | None,
+    time_limit: float,
+    explain: float,
+    log: str,
+    resume: bool,
+    read: str | None,
+    table: str | None,
+) -> None:
+    """Judge every implementation that is installed against the rule that it says it is."""
+    from refgrad.oracle.survey.run import TABLE, Survey, survey
+    from refgrad.report import survey_html, survey_progress
+
+    if read is not None:
+        found = Survey.read(read)
+    else:
+        with survey_progress.line() as progress:
+            found = survey(
+                _names(packages),
+                _names(rules),
+                jobs=jobs,
+                time_limit=time_limit,
+                explain=explain,
+                log=log,
+                resume=resume,
+                table=table or TABLE,
+                progress=progress,
+            )
+    for path, write in ((json_file, lambda: found.to_json(indent=1)), (html_file, lambda: survey_html.page(found))):
+        if path is not None:
+            _write(path, write())
+    click.echo(str(found))
+
+
+def _names(given: tuple[str, ...]) -> list[str] | None:
+    """Names from options that may be repeated and may hold several, parted by commas; None if there are none."""
+    return [name for text in given for name in text.replace(",", " ").split()] or None
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise ArgumentError(
+            f"{path!r} cannot be written: {error.strerror}; legal: a file in a folder that exists"
+        ) from None
 
 
 @main.command(name="list")

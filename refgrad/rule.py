@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
+from refgrad.arithmetic.sides import projected
 from refgrad.errors import ArgumentError, bad_argument, nearest
 
 
@@ -147,14 +148,17 @@ class Slot:
     slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
     parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
     columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
-    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. It
-    may also be the name of the hyperparameter that says which.
+    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. "thin"
+    are ``rank`` vectors as columns, as long as the parameter's ``side`` (see `projected`), and "low" is the parameter seen
+    in these. Level, rank and side may also be the names of the hyperparameters that say which.
     """
 
     fill: float | str = 0.0
     when: str | None = None
     host: bool = False
     level: str = "element"
+    rank: int | str = 0
+    side: str = ""
 
     def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
         """The array's shape for a parameter of a shape."""
@@ -162,12 +166,15 @@ class Slot:
             return p
         if self.level in ("left", "right"):
             return (p[0] if self.level == "left" else math.prod(p[1:]),) * 2
+        if self.level in ("thin", "low"):
+            return projected(p, int(self.rank), self.side)[self.level]
         return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
 
     def described(self) -> str:
         """What it is of a parameter, where it is not shaped like it."""
-        square = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
-        return square.get(self.level, f"one number a {self.level}")
+        known = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
+        known |= {"thin": "a basis of a subspace", "low": "an array in a subspace"}
+        return known.get(self.level, f"one number a {self.level}")
 
 
 zeros_like_param = Slot()
@@ -389,9 +396,15 @@ class Rule:
         known: dict[str, Slot] | None = self.__dict__.get("_slots")
         if known is None:
             present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
-            known = {n: dataclasses.replace(s, level=getattr(self, s.level, s.level)) for n, s in present.items()}
+            known = {n: self._settled(s) for n, s in present.items()}
             object.__setattr__(self, "_slots", known)
         return known
+
+    def _settled(self, slot: Slot) -> Slot:
+        """A slot with what hyperparameters say of its shape."""
+        level, side = getattr(self, slot.level, slot.level), getattr(self, slot.side, slot.side) if slot.side else ""
+        rank = getattr(self, slot.rank) if isinstance(slot.rank, str) else slot.rank
+        return dataclasses.replace(slot, level=level, rank=rank, side=side)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, f.name) for f in dataclasses.fields(self))

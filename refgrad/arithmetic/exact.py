@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +13,7 @@ from refgrad.arithmetic import host, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import MATRIX, Graph
 from refgrad.arithmetic.primitives import reduced_shape
+from refgrad.arithmetic.sides import on_left
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -167,20 +168,88 @@ def _matrix(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
         sizes = [mpmath.fdot(q[:, j].tolist(), _product(s, q)[:, j].tolist()) for j in range(q.shape[1])]
         order = sorted(range(len(sizes)), key=lambda j: -sizes[j])
         return np.asarray(x[order] if rule == "row" else x[:, order]).reshape(values[0].shape)
+    if op == "solve":
+        return _solved(x, matrices.as_matrices(values[1]), rule).reshape(values[1].shape)
+    if op == "upper":
+        return np.triu(x).reshape(values[0].shape)
+    if op == "norm_bound":
+        return _norm_bound(x).reshape((1,) * values[0].ndim)
+    if op in ("subspace", "project", "lift"):
+        return _in_subspace(op, values, rule)
     return _decomposed(op, x, rule).reshape(values[0].shape)
 
 
+def _solved(q: np.ndarray, x: np.ndarray, side: str) -> np.ndarray:
+    """X Q^(-1) for an upper triangular Q, column by column; Q^(-T) X is the transpose of X^T Q^(-1)."""
+    rows = (x.T if side == "left" else x).copy()
+    for j in range(len(q)):
+        for i in range(j):
+            rows[:, j] = rows[:, j] - rows[:, i] * q[i, j]
+        rows[:, j] = [_quotient(a, q[j, j]) for a in rows[:, j]]
+    return rows.T if side == "left" else rows
+
+
+def _norm_bound(s: np.ndarray) -> np.ndarray:
+    """|S y| / |y| for y = S s_j, s_j being the longest column."""
+    sizes = [mpmath.fsum(a * a for a in column) for column in s.T]
+    longest = max(range(len(sizes)), key=lambda j: sizes[j], default=None)
+    y = _product(s, s[:, [longest]]) if longest is not None else s
+    lengths = [mpmath.sqrt(mpmath.fsum(a * a for a in v.ravel())) for v in (_product(s, y) if y.size else y, y)]
+    return np.asarray([lengths[0] / lengths[1] if lengths[1] else mpmath.mpf(0)], dtype=object)
+
+
+def _in_subspace(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
+    """Bases of subspaces, and products with them."""
+    x, *others = (matrices.as_matrices(v) for v in values)
+    whole = others[-1] if op == "lift" else x
+    left = on_left(whole.shape, rule[1] if op == "subspace" else rule)
+    if op == "subspace":
+        square = _product(x, x.T) if left else _product(x.T, x)
+        found = _decomposed("eigenbasis", square, None)[:, : min(rule[0], *x.shape)]
+    elif op == "project":
+        found = _product(others[0].T, x) if left else _product(x, others[0])
+    else:
+        return (_product(others[0], x) if left else _product(x, others[0].T)).reshape(values[2].shape)
+    return found if values[0].ndim else found.reshape(())
+
+
 def _decomposed(op: str, x: np.ndarray, order: Any) -> np.ndarray:
-    """What is made of a decomposition; the sign of a vector is mpmath's."""
-    matrix = mpmath.matrix(x.tolist())
+    """What is made of a decomposition; the signs of vectors are whatever comes out."""
     if op == "orthonormal":
-        return np.asarray(mpmath.qr(matrix)[0].tolist(), dtype=object)
-    values, vectors = mpmath.eigsy((matrix + matrix.T) / 2)
-    columns = np.asarray(vectors.tolist(), dtype=object)
-    if op == "eigenbasis":
-        return columns[:, ::-1]
-    roots = np.asarray([v ** (-mpmath.mpf(1) / order) if v > 0 else mpmath.nan for v in values], dtype=object)
-    return _product(columns * roots, columns.T)
+        return np.asarray(mpmath.qr(mpmath.matrix(x.tolist()))[0].tolist(), dtype=object)
+    if not all(mpmath.isfinite(a) for a in x.ravel()):
+        return np.full(x.shape, mpmath.nan, dtype=object)
+    with mpmath.workdps(2 * mpmath.mp.dps):  # small eigenvalues are as exact as large ones
+        values, vectors = jacobi((x + x.T) / 2)
+        falling = sorted(range(len(values)), key=lambda j: -values[j])
+        if op == "eigenbasis":
+            return vectors[:, falling]
+        root = -mpmath.mpf(1) / order
+        roots = [v**root if v > 0 else mpmath.inf if v == 0 else mpmath.nan for v in values]
+        return _product(vectors * np.asarray(roots, dtype=object), vectors.T)
+
+
+def jacobi(a: np.ndarray) -> tuple[list[mpmath.mpf], np.ndarray]:
+    """Eigenvalues and eigenvectors of a symmetric matrix, by rotations that make one pair of elements zero after another."""
+    a, size = a.copy(), len(a)
+    vectors = np.asarray([[mpmath.mpf(i == j) for j in range(size)] for i in range(size)], dtype=object)
+    vectors = vectors.reshape(size, size)
+    small = mpmath.eps * mpmath.sqrt(mpmath.fsum(x * x for x in a.ravel()))
+    for i, j in _pairs_above(a, small):
+        tau = (a[j, j] - a[i, i]) / (2 * a[i, j])
+        tangent = (1 if tau >= 0 else -1) / (abs(tau) + mpmath.sqrt(1 + tau * tau))
+        cosine = 1 / mpmath.sqrt(1 + tangent * tangent)
+        sine = tangent * cosine
+        for m in (a.T, a, vectors.T):  # columns, rows, and the columns of the vectors
+            m[i], m[j] = cosine * m[i] - sine * m[j], sine * m[i] + cosine * m[j]
+    return [a[i, i] for i in range(size)], vectors
+
+
+def _pairs_above(a: np.ndarray, small: mpmath.mpf) -> Iterator[tuple[int, int]]:
+    """Sweeps over the places above the diagonal, until no element there is large."""
+    pairs = [(i, j) for i in range(len(a)) for j in range(i + 1, len(a))]
+    while any(abs(a[pair]) > small for pair in pairs):
+        yield from (pair for pair in pairs if abs(a[pair]) > small)
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

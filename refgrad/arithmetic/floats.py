@@ -24,7 +24,6 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": np.tanh,
     "log": np.log,
     "power": np.power,
-    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,
@@ -94,5 +93,5 @@ def _matrix(op: str, args: Sequence[np.ndarray], rule: Any, batch: int) -> np.nd
         flat = [a.reshape(-1, *a.shape[batch:]) for a in args]
         found = [_matrix(op, [a[i] for a in flat], rule, 0) for i in range(len(flat[0]))]
         return np.reshape(found, (*lead, *np.shape(found[0])))
-    given = {"gram": (rule,), "matmul": rule, "inverse_root": (rule,), "reordered": (rule,)}.get(op, ())
+    given = () if rule is None else rule if isinstance(rule, tuple) else (rule,)
     return np.asarray(getattr(matrices, op)(*args, *given))

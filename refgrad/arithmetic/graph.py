@@ -11,13 +11,30 @@ from refgrad.arithmetic.host import Expr, Host, Scope, name
 from refgrad.errors import TraceError
 
 #: how an operation's value is shaped: one number a tensor, one a column, one a row; a square matrix of the rows, or of the
-#: columns; or one number an element
-LEVELS = ("scalar", "tensor", "column", "row", "left", "right", "element")
-SQUARE = frozenset({"left", "right"})
+#: columns; a basis of a subspace of either, and what is seen in it; or one number an element
+LEVELS = ("scalar", "tensor", "column", "row", "left", "right", "thin", "low", "element")
+#: levels whose arrays do not broadcast against the parameter
+SQUARE = frozenset({"left", "right", "thin", "low"})
 BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
 REDUCTIONS = frozenset({"sum", "max"})
 #: operations on matrices, which see a whole tensor
-MATRIX = frozenset({"newton_schulz", "gram", "matmul", "inverse_root", "eigenbasis", "orthonormal", "reordered"})
+MATRIX = frozenset(
+    [
+        "newton_schulz",
+        "gram",
+        "matmul",
+        "inverse_root",
+        "eigenbasis",
+        "orthonormal",
+        "reordered",
+        "subspace",
+        "project",
+        "lift",
+        "solve",
+        "upper",
+        "norm_bound",
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +89,11 @@ class Graph:
 
     def couples(self) -> bool:
         """Whether elements see each other: by a reduction, or by an operation on matrices."""
-        return any(n.op in REDUCTIONS or n.op in MATRIX for n in self.nodes)
+        return self.matrix() or any(n.op in REDUCTIONS for n in self.nodes)
 
     def matrix(self) -> bool:
-        """Whether some operation is one on matrices."""
-        return any(n.op in MATRIX for n in self.nodes)
+        """Whether some operation is one on matrices, or some value a square matrix."""
+        return bool(SQUARE & set(self.small.values())) or any(n.op in MATRIX or n.level in SQUARE for n in self.nodes)
 
     def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
         """The graph of some outputs in which the nodes of some indices are inputs, under names."""
@@ -114,12 +131,14 @@ def matrix_level(op: str, levels: Sequence[str], attribute: Any, ndim: int) -> s
     """The level of an operation on matrices."""
     if not ndim:
         return "element"
-    if op == "gram":
-        return str(attribute)
+    fixed = {"gram": str(attribute), "subspace": "thin", "project": "low", "lift": "element"}
+    fixed |= {"solve": "element", "norm_bound": "tensor"}
+    if op in fixed:
+        return fixed[op]
     if op != "matmul":
         return levels[0]
     a, b = levels
-    fits = a == b if {a, b} <= SQUARE else (a, b) in (("left", "element"), ("element", "right"))
+    fits = a == b if {a, b} <= {"left", "right"} else (a, b) in (("left", "element"), ("element", "right"))
     if not fits or any(flag and level == "element" for flag, level in zip(attribute, levels, strict=True)):
         legal = "left @ left, right @ right, left @ element, element @ right; only squares are transposed"
         raise TraceError(f"a product is of {a} and {b}; legal: {legal}")

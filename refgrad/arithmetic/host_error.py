@@ -21,7 +21,9 @@ _POWER, _ROUNDINGS = 8.0, 3.0
 def table(precision: str) -> Table:
     """Operations on (value, bound) pairs where each operation rounds to "float64" or "float32"."""
     u = 2.0**-53 if precision == "float64" else 2.0**-24
-    leaf = 0.0 if precision == "float64" else u
+
+    def held(value: float) -> bool:
+        return precision == "float64" or float(np.float32(value)) == value
 
     def charged(value: float, carried: float, magnitude: float, roundings: float = _ROUNDINGS) -> Pair:
         return value, carried + roundings * u * (magnitude + carried)
@@ -33,11 +35,9 @@ def table(precision: str) -> Table:
 
         def apply(a: Pair, b: Pair) -> Pair:
             value, error = bounded(a, b)
-            if a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value))):
-                kept = precision == "float64" or float(np.float32(value)) == value
-                if kept and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value):
-                    return value, 0.0
-            return value, error
+            known = a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value)))
+            exact = known and held(value) and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value)
+            return value, 0.0 if exact else error
 
         return apply
 
@@ -55,6 +55,9 @@ def table(precision: str) -> Table:
         room = abs(b[0]) - b[1]
         carried = (a[1] + abs(value) * b[1]) / room if room > 0 else math.inf
         return charged(value, carried, abs(value))
+
+    def remainder(a: Pair, b: Pair) -> Pair:
+        return charged(a[0] % b[0], a[1] + abs(a[0] // b[0]) * b[1], abs(a[0] % b[0]))
 
     def root(a: Pair) -> Pair:
         value = math.sqrt(max(a[0], 0.0))
@@ -74,13 +77,13 @@ def table(precision: str) -> Table:
         return charged(math.tanh(a[0]), a[1], abs(math.tanh(a[0])), _POWER)
 
     operations: dict[str, Callable[..., Any]] = {
-        "const": lambda value: (float(value), leaf * abs(float(value))),
+        "const": lambda value: (float(value), 0.0 if held(float(value)) else u * abs(float(value))),
         "add": unless_exact(operator.add, lambda a, b: charged(a[0] + b[0], a[1] + b[1], abs(a[0]) + abs(b[0]))),
         "sub": unless_exact(operator.sub, lambda a, b: charged(a[0] - b[0], a[1] + b[1], abs(a[0]) + abs(b[0]))),
         "mul": unless_exact(operator.mul, product),
         "div": unless_exact(operator.truediv, quotient),
         "pow": power,
-        "mod": lambda a, b: (a[0] % b[0], a[1]),
+        "mod": unless_exact(operator.mod, remainder),
         "neg": lambda a: (-a[0], a[1]),
         "sqrt": root,
         "log": logarithm,

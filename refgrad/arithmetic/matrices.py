@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.sides import on_left
 
 #: terms that one leaf of the summation tree takes, as in `primitives.tree_sum`
 BLOCK = 1024
@@ -152,3 +153,53 @@ def reordered(x: np.ndarray, q: np.ndarray, s: np.ndarray, axis: str) -> np.ndar
     order = np.argsort(-rayleigh(q.astype(np.float64), s.astype(np.float64)), kind="stable")
     matrix = as_matrices(x)
     return (matrix[order] if axis == "row" else matrix[:, order]).reshape(x.shape)
+
+
+def subspace(x: np.ndarray, rank: int, side: str) -> np.ndarray:
+    """The singular vectors of the largest singular values, as columns, on one side of a matrix; NaN if it is not finite."""
+    wide = as_matrices(x).astype(np.float64)
+    count = min(rank, *wide.shape)
+    left = on_left(wide.shape, side)
+    if not np.isfinite(wide).all() or not wide.size:
+        return np.full((wide.shape[0 if left else 1], count), np.nan, x.dtype)
+    u, _, v = np.linalg.svd(wide, full_matrices=False)
+    return np.ascontiguousarray(u[:, :count] if left else v[:count].T).astype(x.dtype)
+
+
+def project(x: np.ndarray, basis: np.ndarray, side: str) -> np.ndarray:
+    """A matrix seen in a basis: P^T X if that is of its columns, X P if it is of its rows."""
+    matrix, columns = as_matrices(x), as_matrices(basis)
+    return product(transposed(columns), matrix) if on_left(matrix.shape, side) else product(matrix, columns)
+
+
+def lift(low: np.ndarray, basis: np.ndarray, like: np.ndarray, side: str) -> np.ndarray:
+    """What is seen in a basis as a matrix again, shaped like another array."""
+    seen, columns = as_matrices(low), as_matrices(basis)
+    left = on_left(as_matrices(like).shape, side)
+    return (product(columns, seen) if left else product(seen, transposed(columns))).reshape(like.shape)
+
+
+def solve(q: np.ndarray, x: np.ndarray, side: str) -> np.ndarray:
+    """Q^(-T) X ("left") or X Q^(-1) ("right") for upper triangular Q, in float64 and rounded once; NaN if Q is singular."""
+    matrix, triangle = as_matrices(x).astype(np.float64), as_matrices(q).astype(np.float64).T
+    try:
+        found = np.linalg.solve(triangle, matrix if side == "left" else matrix.T)
+    except np.linalg.LinAlgError:
+        return np.full(x.shape, np.nan, x.dtype)
+    return (found if side == "left" else found.T).reshape(x.shape).astype(x.dtype)
+
+
+def upper(s: np.ndarray) -> np.ndarray:
+    """A square matrix with zeros below its diagonal."""
+    return np.triu(as_matrices(s)).reshape(s.shape)
+
+
+def norm_bound(s: np.ndarray) -> np.ndarray:
+    """|S y| / |y| for y = S s_j, s_j being the longest column of a symmetric matrix: at most its spectral norm; zero of zero."""
+    matrix = as_matrices(s).astype(np.float64)
+    if not matrix.size:
+        return np.zeros((1, 1), s.dtype)
+    y = matrix @ matrix[:, np.argmax(np.sum(matrix * matrix, axis=0))]
+    length = np.linalg.norm(y)
+    found = np.linalg.norm(matrix @ y) / length if length != 0 else length
+    return np.full((1, 1), found).astype(s.dtype)

@@ -156,6 +156,44 @@ def reordered(x: Any, q: Any, s: Any, axis: str) -> Any:
     return matrices.reordered(np.asarray(x), np.asarray(q), np.asarray(s), axis)
 
 
+def subspace(x: Any, rank: int, side: str) -> Any:
+    """The singular vectors of the ``rank`` largest singular values of X, as columns, of its "shorter" or "longer" side."""
+    if isinstance(x, Carrier):
+        return x._apply("subspace", x, rule=(rank, side))
+    return matrices.subspace(np.asarray(x), rank, side)
+
+
+def project(x: Any, basis: Any, side: str) -> Any:
+    """X in a basis P of its columns or rows: P^T X or X P; each sum is a `tree_sum`."""
+    if isinstance(x, Carrier):
+        return x._apply("project", x, basis, rule=side)
+    return matrices.project(np.asarray(x), np.asarray(basis), side)
+
+
+def lift(low: Any, basis: Any, like: Any, side: str) -> Any:
+    """P Y or Y P^T, the matrix that is seen as Y in a basis P, shaped like another array."""
+    if isinstance(like, Carrier):
+        return like._apply("lift", low, basis, like, rule=side)
+    return matrices.lift(np.asarray(low), np.asarray(basis), np.asarray(like), side)
+
+
+def solve(q: Any, x: Any, side: str) -> Any:
+    """Q^(-T) X ("left") or X Q^(-1) ("right") for an upper triangular Q: by substitution, in float64, rounded once."""
+    if isinstance(x, Carrier):
+        return x._apply("solve", q, x, rule=side)
+    return matrices.solve(np.asarray(q), np.asarray(x), side)
+
+
+def upper(s: Any) -> Any:
+    """A square matrix with zeros below its diagonal."""
+    return s._apply("upper", s) if isinstance(s, Carrier) else matrices.upper(np.asarray(s))
+
+
+def norm_bound(s: Any) -> Any:
+    """|S y| / |y| for y = S s_j, s_j the longest column of a symmetric S: a lower bound of its spectral norm, one number."""
+    return s._apply("norm_bound", s) if isinstance(s, Carrier) else matrices.norm_bound(np.asarray(s))
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)
@@ -195,7 +233,7 @@ def _tree(rows: np.ndarray, op: str) -> np.ndarray:
         return fold(rows, op)
     whole = count - count % BLOCK
     blocks = rows[:, :whole].reshape(-1, BLOCK)
-    folded = fold(blocks, op).reshape(rows.shape[0], -1)
+    folded = fold(blocks, op).reshape(rows.shape[0], whole // BLOCK)
     if whole < count:
         folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
     return fold(folded, op)

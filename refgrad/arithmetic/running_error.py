@@ -167,6 +167,9 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         error = error + np.where(small, (len(terms) - 1) * model.smallest_normal, 0.0)
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
+    if model.flushes and len(terms) > 1:  # a sum of normal numbers may be subnormal, and flushed
+        lost = np.where(np.abs(value) <= error + (len(terms) - 1) * model.underflow, model.underflow, 0.0)
+        error = error + (len(terms) - 1) * lost
     settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
@@ -499,4 +502,4 @@ def hull(values: Sequence[Bounded]) -> Bounded:
     high = np.max([v.value + v.bound() for v in values], axis=0)
     low = np.min([v.value - v.bound() for v in values], axis=0)
     middle = high / 2 + low / 2
-    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + np.abs(middle) * _OWN))
+    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * _OWN))

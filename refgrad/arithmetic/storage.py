@@ -62,14 +62,18 @@ class Grid:
         """Of each element, in the dtype of ``x``; NaN and infinities stay."""
         with np.errstate(all="ignore"):
             wide = x.astype(np.float64)
-            size = np.where(np.isfinite(wide), np.abs(wide), 0.0)
-            exponent = np.maximum(np.frexp(size)[1] - 1, self.least_exponent)
-            quantum = np.ldexp(1.0, np.where(size > 0, exponent, self.least_exponent) - self.mantissa_bits)
+            size, quantum = np.where(np.isfinite(wide), np.abs(wide), 0.0), self.unit(wide)
             scaled = size / quantum
             rounded = np.rint(scaled) if self.bits is None else self._by_chance(scaled, random)
             value = rounded * quantum
             value = np.where(value > self.facts.largest, np.inf, value)
             return np.where(np.isfinite(wide), np.copysign(value, wide), wide).astype(x.dtype)
+
+    def unit(self, x: np.ndarray) -> np.ndarray:
+        """The distance of the numbers around each of some float64 numbers; of what is not finite that of the smallest."""
+        size = np.where(np.isfinite(x), np.abs(x), 0.0)
+        exponent = np.maximum(np.frexp(size)[1] - 1, self.least_exponent)
+        return np.ldexp(1.0, np.where(size > 0, exponent, self.least_exponent) - self.mantissa_bits)
 
     def _by_chance(self, scaled: np.ndarray, random: Any) -> np.ndarray:
         whole, count = np.floor(scaled), 2.0 ** (self.bits or 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import SLOTS
 from refgrad.candidates.numpy_function import FunctionRun, NumpyFunction
-from refgrad.candidates.protocol import CandidateFault, Observation, Run, Value
+from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Run, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
@@ -111,7 +112,7 @@ class _ReferenceRun:
         self._params = [np.array(p, order="C", copy=True) for p in params]
         self._state = [rule.init(p) for p in self._params]
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         with stepping(self._name):
             for leaf, g in enumerate(grads):
                 self._params[leaf], self._state[leaf] = self._rule.step(self._params[leaf], g, self._state[leaf])
@@ -179,6 +180,12 @@ class _Unfolded:
         rows = [flat(self._rule, state) for state in self._state]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
+    def inputs(self) -> dict[str, Any]:
+        return {}
+
+    def told(self) -> _Unfolded:
+        return self
+
     def hyperparameters(self) -> dict[str, Any]:
         return self._rule.rule.hyperparameters()
 
@@ -190,7 +197,7 @@ class _FunctionRun:
     def __init__(self, run: FunctionRun, stated: Mapping[str, str]) -> None:
         self._run, self._stated = run, stated
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         self._run.step(grads)
 
     def observe(self) -> Observation:

@@ -1,7 +1,8 @@
 """What can be checked as a quantizer: something that makes codes and scales of an array, and perhaps an array of those.
 
 A function ``f(x, **hyperparameters)`` on NumPy arrays that returns the rule's parts, as a dict by name or a tuple in the
-rule's order (one array is the last part); a pair of such a function and one that goes back, ``g(*parts)`` by name or in
+rule's order (one array is the last part, or of a packed format the bytes); what a rule takes besides, such as uniforms, it
+is handed by name; a pair of such a function and one that goes back, ``g(*parts)`` by name or in
 order; an object with methods ``quantize`` and ``dequantize``; or a quantizer of refgrad.
 """
 
@@ -33,7 +34,7 @@ class QuantizerCandidate:
     """A candidate: its parts of an array, and the array of its parts if it has a way back."""
 
     name: str
-    quantize: Callable[[Quantizer, np.ndarray], Parts]
+    quantize: Callable[..., Parts]
     dequantize: Callable[[Quantizer, Parts, np.ndarray], Any] | None = None
 
 
@@ -53,8 +54,9 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
     parameters = parameters_of(forward)
     check_options(options, parameters, takes_anything(parameters), name)
 
-    def quantize(rule: Quantizer, x: np.ndarray) -> Parts:
-        return named_parts(forward(x, **{**_bound(forward, rule), **options}), rule, name)
+    def quantize(rule: Quantizer, x: np.ndarray, **besides: np.ndarray) -> Parts:
+        taken = {n: a for n, a in besides.items() if n in parameters}
+        return named_parts(forward(x, **{**_bound(forward, rule), **taken, **options}), rule, name)
 
     def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
         assert backward is not None
@@ -90,8 +92,9 @@ def _reference(name: str, thing: Any, options: Mapping[str, Any]) -> QuantizerCa
     else:
         mine = thing(**options)
 
-    def quantize(rule: Quantizer, x: np.ndarray) -> Parts:
-        return dict(mine.quantize(x).arrays)
+    def quantize(rule: Quantizer, x: np.ndarray, **besides: np.ndarray) -> Parts:
+        taken = {n: a for n, a in besides.items() if n in parameters_of(mine.quantize)}
+        return dict(mine.quantize(x, **taken).arrays)
 
     def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
         return mine.dequantize(Quantized(parts, x.shape, x.dtype))
@@ -100,7 +103,10 @@ def _reference(name: str, thing: Any, options: Mapping[str, Any]) -> QuantizerCa
 
 
 def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
-    """What a function returned, by the names of the rule's parts."""
+    """What a function returned, by the names of the rule's parts; bytes of a packed format are unpacked."""
+    unpack = getattr(rule, "unpack", None)
+    if unpack is not None and not isinstance(result, (Mapping, tuple, list)):
+        return dict(unpack(np.asarray(result)).arrays)
     legal = f"a dict with {', '.join(rule.parts)}, a tuple of these, or {rule.parts[-1]} alone"
     if isinstance(result, Mapping):
         missing = [n for n in rule.parts[-1:] if n not in result]

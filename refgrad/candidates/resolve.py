@@ -24,7 +24,8 @@ Options = Mapping[str, Any]
 
 LEGAL = (
     "a torch.optim.Optimizer class, instance or function of the parameters; an optax.GradientTransformation or a "
-    "function that returns one; a function f(p, g, *slots, t); a refgrad rule; or a string 'package.module:name'"
+    "function that returns one; a Keras optimizer class; a function f(p, g, *slots, t); a refgrad rule; or a string "
+    "'package.module:name'"
 )
 
 
@@ -42,7 +43,7 @@ def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str
     options = dict(options or {})
     name = thing if isinstance(thing, str) else describe(thing)
     thing = load(thing) if isinstance(thing, str) else thing
-    for adapter in (_ready, _refgrad, _torch, _optax, _function):
+    for adapter in (_ready, _refgrad, _torch, _keras, _optax, _function):
         candidate = adapter(thing, name, options)
         if candidate is not None:
             return _with_stated(candidate, stated) if stated else candidate
@@ -163,6 +164,15 @@ def _torch(thing: Any, name: str, options: Options) -> Candidate | None:
     if isinstance(thing, TorchBase):
         return torch_optimizer.from_instance(thing, name, options)
     return torch_optimizer.from_factory(thing, name, options) if _takes_parameters(thing) else None
+
+
+def _keras(thing: Any, name: str, options: Options) -> Candidate | None:
+    keras = sys.modules.get("keras")
+    if keras is None or not isinstance(thing, type) or not issubclass(thing, keras.optimizers.Optimizer):
+        return None
+    from refgrad.candidates import keras_optimizer
+
+    return keras_optimizer.from_class(thing, name, options)
 
 
 def _optax(thing: Any, name: str, options: Options) -> Candidate | None:

@@ -40,6 +40,10 @@ class GumbelSoftmax(Estimator):
         "along the cotangent": "the categories of a row compete",
     }
     citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
+    left_open = (
+        "how noise of zero or one is kept away: exponential noise is an argument here; whether the noise is "
+        "divided by the temperature: it is, as in the paper"
+    )
     parameters = Parameters(e=Parameter("element", learned=False, legal=Range(0.0)))
 
     def forward(self, x: Any, e: Any) -> Any:  # type: ignore[override]
@@ -73,6 +77,10 @@ class StraightThroughGumbel(Choosing):
     citation = Citation(
         "Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144, section 2.2"
     )
+    left_open = (
+        "equal entries: the first here, not defined in torch; the forward value is the hard one itself, not its "
+        "sum with a detached difference, which rounds"
+    )
     parameters = Parameters(
         e=Parameter("element", learned=False, legal=Range(0.0)), mask=Parameter("element", learned=False)
     )
@@ -104,6 +112,10 @@ class ReinMax(Estimator):
     citation = Citation(
         "Liu et al. 2023", "Bridging Discrete and Backpropagation: Straight-Through and Beyond", "arXiv:2304.08612"
     )
+    left_open = (
+        "how the sample is drawn: it is an argument here; the temperature is in the second distribution alone, as "
+        "in the paper"
+    )
     parameters = Parameters(sample=Parameter("element", learned=False, legal=Range(0.0, 1.0, False, False)))
 
     def forward(self, x: Any, sample: Any) -> Any:  # type: ignore[override]
@@ -127,6 +139,9 @@ class RotationTrick(Estimator):
         "Fifty et al. 2024",
         "Restructuring Vector Quantization with the Rotation Trick",
         "arXiv:2410.06424",
+    )
+    left_open = (
+        "vectors that are zero or opposite to their code: NaN here; the authors' code adds 1e-6 to norms and avoids it"
     )
     parameters = Parameters(q=Parameter("element", learned=False))
 

@@ -31,12 +31,14 @@ class XNORWeights(Binarizer):
     edge: Edge = "inclusive"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
+    )
+    left_open = (
+        "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
+        "Bi-Real Net's code alpha as well (gradient)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -71,6 +73,9 @@ class LibraPB(Binarizer):
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+    )
+    left_open = (
+        "the standard deviation has n - 1, as in the authors' code; whether the shift is differentiated: not, as there"
     )
 
     def _standardized(self, x: Any) -> tuple[Any, Any, Any]:
@@ -181,6 +186,10 @@ class DoReFaWeights(Binarizer):
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+    )
+    left_open = (
+        "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "
+        "differentiates it (maximum=differentiated)"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]

@@ -50,6 +50,10 @@ class LSQ(Estimator):
         "odd": "the lowest code has no negative",
     }
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
+    left_open = (
+        "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
+        "outside here as in the equations, inside by autograd of a clamp (edge=inclusive)"
+    )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE))
 
     def forward(self, x: Any, scale: Any) -> Any:  # type: ignore[override]
@@ -87,6 +91,10 @@ class LSQPlus(Estimator):
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
         "arXiv:2004.09576",
+    )
+    left_open = (
+        "no scale of the gradient is applied, which the caller multiplies where wanted; the initialization of "
+        "scale and offset is left out"
     )
     parameters = Parameters(scale=Parameter("granularity", legal=POSITIVE), offset=Parameter("granularity"))
 
@@ -138,6 +146,10 @@ class PACT(Estimator):
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
         "arXiv:1805.06085, equations 1 to 3",
     )
+    left_open = (
+        "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "
+        "halves at both; the penalty on alpha is the caller's"
+    )
     parameters = Parameters(alpha=Parameter("tensor", legal=POSITIVE))
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
@@ -174,6 +186,10 @@ class TQT(Estimator):
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
         "arXiv:1903.08066",
+    )
+    left_open = (
+        "halves go to the even neighbour; the ceiling of the logarithm is a constant of the gradient; at an exact "
+        "power of two it is that power"
     )
     parameters = Parameters(log2_t=Parameter("tensor", legal=Range(-60.0, 60.0)))
 

@@ -35,6 +35,10 @@ class FastSigmoid(Spike):
         "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
         "arXiv:1705.11146",
     )
+    left_open = (
+        "whether a neuron at its threshold fires: it does here, not in snntorch; the factor 1 or k/2 differs "
+        "between snntorch and spikingjelly (SoftSign)"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         below = 1 + self.k * np.abs(x)
@@ -51,6 +55,10 @@ class SoftSign(Spike):
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
+    left_open = (
+        "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
+        "spikingjelly, of integral one"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         below = 1 / self.alpha + np.abs(x)
@@ -74,6 +82,10 @@ class ArcTan(Spike):
         "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks",
         "arXiv:2007.05785",
     )
+    left_open = (
+        "whether a neuron at its threshold fires: it does here and in spikingjelly, not in snntorch; the slope "
+        "alpha is 2 in both"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         z = math.pi / 2 * self.alpha * x
@@ -91,6 +103,7 @@ class SigmoidSpike(Spike):
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
+    left_open = "whether a neuron at its threshold fires; the slope is the user's, 4 in spikingjelly and 25 in snntorch"
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         s = 1 / (1 + exp(-(self.alpha * x)))
@@ -115,6 +128,10 @@ class Triangular(Spike):
         "Long short-term memory and learning-to-learn in networks of spiking neurons",
         "arXiv:1803.09574",
     )
+    left_open = (
+        "the height, 0.3 in the source, and the width, one threshold there; whether a neuron at its threshold "
+        "fires; snntorch's function of this name is no triangle"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (self.gamma * np.maximum(0.0, 1 - np.abs(x) / self.width))
@@ -132,6 +149,10 @@ class PiecewiseExponential(Spike):
     citation = Citation(
         "Shrestha and Orchard 2018", "SLAYER: Spike Layer Error Reassignment in Time", "arXiv:1810.08646"
     )
+    left_open = (
+        "whether a neuron at its threshold fires; the constants tau and scale of the source are one slope here, as "
+        "in spikingjelly"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (self.alpha / 2 * exp(-(self.alpha * np.abs(x))))
@@ -147,6 +168,10 @@ class GaussianSpike(Spike):
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
+    left_open = (
+        "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
+        "spikingjelly's Erf"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         z = self.alpha * x
@@ -173,6 +198,9 @@ class Rectangular(Spike):
         "Wu et al. 2018",
         "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
         "arXiv:1706.02609",
+    )
+    left_open = (
+        "the edges of the window, and whether a neuron at its threshold fires: the paper's |u - V| < a/2, and it does"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -201,6 +229,10 @@ class MultiGaussian(Spike):
         "Yin, Corradi and Bohte 2021",
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
         "arXiv:2103.12593",
+    )
+    left_open = (
+        "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "
+        "the authors' code"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]

@@ -37,6 +37,10 @@ class IdentitySTE(Binarizer):
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
         "arXiv:1308.3432",
     )
+    left_open = (
+        "the sign of zero and of NaN: +1 and NaN here; torch has 0 at both, brevitas -1 at NaN. That the gradient "
+        "is not clipped is the paper's plain form"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent
@@ -60,12 +64,14 @@ class ClippedSTE(Binarizer):
     ] = "zero"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equation 4",
+    )
+    left_open = (
+        "the sign of zero and of NaN, and the gradient at NaN; the edge of the window is the paper's, included, "
+        "where torch's hardtanh leaves it out"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -99,6 +105,10 @@ class StochasticBinarization(Estimator):
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equations 2 to 4",
+    )
+    left_open = (
+        "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "
+        "is never +1; the noise is an argument"
     )
     parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0, open_low=False)))
 
@@ -143,6 +153,10 @@ class RoundingSTE(Estimator):
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877",
     )
+    left_open = (
+        "whether the window is of the code before or after rounding: after here, as torch's fake quantization; the "
+        "paper says the clamped range; ties go to the even code"
+    )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         q = rounded(x / self.scale, self.ties) + self.zero_point
@@ -177,6 +191,10 @@ class RSign(Estimator):
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
     )
+    left_open = (
+        "the sign at the threshold: -1 as the equation says; the authors' code adds a bias and takes torch's sign, "
+        "0 there; its gradient is that of ApproxSign by default"
+    )
     parameters = Parameters(shift=Parameter("row"))
 
     def forward(self, x: Any, shift: Any) -> Any:  # type: ignore[override]
@@ -204,6 +222,9 @@ class RPReLU(Estimator):
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
+    )
+    left_open = (
+        "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
     )
     parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
 
@@ -238,6 +259,9 @@ class DoReFaActivation(Estimator):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
     )
+    left_open = (
+        "the gradient at the edges of the clip, and halves: the edges pass and halves go to the even neighbour here"
+    )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         n = 2.0**self.bits - 1
@@ -268,6 +292,10 @@ class EWGS(Estimator):
         "Network Quantization with Element-wise Gradient Scaling",
         "arXiv:2104.00903",
     )
+    left_open = (
+        "nothing in the formula; delta is learned from the Hessian's trace in the paper, a number here. Halves go "
+        "to the even neighbour, as torch's round"
+    )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
         n = float(self.levels_count - 1)
@@ -295,10 +323,12 @@ class WAGE(Estimator):
     ties: Ties = "even"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
+    )
+    left_open = (
+        "the shift of gradients and errors, and the scale of weights, which are parts of the method and not of "
+        "this rule; halves go to the even neighbour, which the source does not say"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]

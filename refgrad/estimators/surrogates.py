@@ -22,12 +22,14 @@ class ApproxSign(Binarizer):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
         "arXiv:1808.00278",
+    )
+    left_open = (
+        "the sign of zero, and of NaN: +1 and NaN here; the authors' code has torch's sign, 0 at both. At |x| = 1 "
+        "the gradient is zero from either side"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -46,6 +48,10 @@ class SwishSign(Binarizer):
         "along the cotangent": "the derivative of its swish falls below zero",
     }
     citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
+    left_open = (
+        "the regularizers of the paper are left out; the sign of zero: +1 here; that the derivative is negative "
+        "far out is the formula's own, and some codes clip it"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         z = self.beta * x
@@ -64,12 +70,14 @@ class EDE(Binarizer):
     k: Positive = 10.0
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+    )
+    left_open = (
+        "the sign of zero: +1 here, torch's sign in the authors' code; t and k by the epoch are the authors' "
+        "schedule, in refgrad.estimators.schedules"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -87,9 +95,11 @@ class RBNN(Binarizer):
     k: Positive = 10.0
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
+    left_open = (
+        "the sign of zero: +1 here, torch's in the authors' code; t and k by the epoch are theirs. The rotation "
+        "itself is RBNNRotation, not part of this rule"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent * (self.k * np.maximum(0.0, math.sqrt(2.0) * self.t - self.t**2 * np.abs(x)))
@@ -113,6 +123,10 @@ class FDA(Binarizer):
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
         "arXiv:2103.00841",
+    )
+    left_open = (
+        "terms and frequency in training, for which no public training code was found: 10 terms here; the noise "
+        "adaptation module is left out; beyond a period the factor is not zeroed"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
@@ -150,6 +164,10 @@ class BiPer(Binarizer):
     }
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+    )
+    left_open = (
+        "the sign of zero: +1 here, 0 in the authors' code; the paper's formula of the quantization error was not "
+        "read, so that its integral is derived here"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -216,12 +234,14 @@ class ReSTE(Binarizer):
     edge: Edge = "inclusive"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
         "arXiv:2308.06689",
+    )
+    left_open = (
+        "o by the epoch, in which paper and released code were not reconciled (refgrad.estimators.schedules has "
+        "the code's); the edges of both thresholds are inside here"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]

@@ -24,8 +24,10 @@ from refgrad.optimizers.dual_averaging import MADGRAD
 from refgrad.optimizers.exadam import EXAdam
 from refgrad.optimizers.factored import CAME, SM3, Adafactor
 from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+from refgrad.optimizers.galore import GaLore
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
+from refgrad.optimizers.kron import PSGDKron
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -131,6 +133,7 @@ __all__ = [
     "DoWG",
     "EXAdam",
     "Fromage",
+    "GaLore",
     "GaussNewtonDiagonal",
     "GhostBatchNorm",
     "GhostBatchNormGradient",
@@ -159,6 +162,7 @@ __all__ = [
     "NovoGrad",
     "OptimisticAdam",
     "OptimisticGradient",
+    "PSGDKron",
     "ParameterScaledRate",
     "Perceptron",
     "PixelwiseClip",

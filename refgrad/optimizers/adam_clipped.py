@@ -37,6 +37,10 @@ class StableAdamW(Optimizer):
         "Stable and low-precision training for large-scale vision-language models",
         "arXiv:2304.13013, Algorithm 2",
     )
+    left_open = (
+        "weight decay shrinks with the step, as in the algorithm; timm leaves it whole (decay=whole). The decays "
+        "are corrected as in Adafactor, and squares are floored at eps squared in the ratio, both as printed"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -84,6 +88,10 @@ class MARS(Optimizer):
         "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
         "arXiv:2411.10438, Algorithm 2",
     )
+    left_open = (
+        "the first change: none here; the authors' code counts the first gradient as a change from zero. The exact "
+        "form, with two gradients of one batch, is not offered"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param, g_prev=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:
@@ -124,6 +132,10 @@ class AdamMini(Optimizer):
     scaling = "invariant"
     citation = Citation(
         "Zhang et al. 2024", "Adam-mini: Use Fewer Learning Rates To Gain More", "arXiv:2406.16793, Algorithm 1"
+    )
+    left_open = (
+        "which parameters are cut into which blocks: the paper partitions by the model's architecture (heads, "
+        "neurons, the embedding by tokens); here the caller says row or tensor"
     )
     state = State(m=zeros_like_param, v=Slot(level="blocks"))
 

@@ -34,6 +34,10 @@ class QHAdam(Optimizer):
     citation = Citation(
         "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
     )
+    left_open = (
+        "weight decay: coupled here; the released code keeps moments corrected for their start as they are "
+        "averaged (corrected_state), which is the same in real numbers"
+    )
     state = State(
         m=zeros_like_param,
         v=zeros_like_param,
@@ -103,6 +107,10 @@ class Adan(Optimizer):
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
         "arXiv:2208.06677, Algorithm 1",
     )
+    left_open = (
+        "the start: the first gradient, as the paper says; its authors' code, optax and pytorch-optimizer start at "
+        "zero and correct for it (start=corrected). The decays are one less the paper's"
+    )
     state = State(m=zeros_like_param, m_diff=zeros_like_param, square=zeros_like_param, g_last=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, m_diff: Any, square: Any, g_last: Any, t: Any) -> tuple[Any, ...]:
@@ -148,6 +156,10 @@ class AdEMAMix(Optimizer):
     citation = Citation(
         "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
     )
+    left_open = (
+        "weight decay: decoupled, as in the algorithm; the warm-ups of alpha and of beta3, by its half-life, are "
+        "the paper's and off by default"
+    )
     state = State(m=zeros_like_param, m_slow=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, m_slow: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -186,6 +198,10 @@ class SimplifiedAdEMAMix(Optimizer):
         "Morwani et al. 2025",
         "Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants",
         "arXiv:2502.02431, section 4",
+    )
+    left_open = (
+        "eps and decay, decoupled here; the sum of gradients is not an average, as in the source's text; pytorch- "
+        "optimizer's rule of this name averages, and is another rule"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -232,6 +248,10 @@ class LaProp(Optimizer):
         "LaProp: Separating Momentum and Adaptivity in Adam",
         "arXiv:2002.04839, Algorithm 1",
     )
+    left_open = (
+        "where the decay stands: decoupled, after the step; lr is inside the average, as in the authors' code, "
+        "which matters only while lr changes (averaged)"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -265,6 +285,10 @@ class Grams(Optimizer):
     citation = Citation(
         "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
     )
+    left_open = (
+        "eps and decay: those of AdamW, decoupled; the sign of a gradient of zero: zero, so that such an element "
+        "only decays"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -293,6 +317,10 @@ class OptimisticAdam(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
+    left_open = (
+        "the change before the first step: none here, as in optax, so that the first step is plain; eps: outside "
+        "the root; the generalized coefficients are those of OptimisticGradient"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param, last=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, last: Any, t: Any) -> tuple[Any, ...]:

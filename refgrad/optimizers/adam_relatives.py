@@ -92,7 +92,9 @@ class NAdam(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
-    left_open = "weight decay"
+    left_open = (
+        "weight decay, which the source has not: coupled here; optax and timm keep the momentum constant (schedule)"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:

@@ -39,6 +39,10 @@ class Yogi(Optimizer):
     citation = Citation(
         "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
     )
+    left_open = (
+        "the start of both moments: zero here, where implementations start at 1e-6 and correct as if they had "
+        "started at zero (correction=adam); weight decay: coupled here"
+    )
     state = State(m=Slot(fill="initial_m"), v=Slot(fill="initial_v"))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -86,6 +90,10 @@ class ADOPT(Optimizer):
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
         "arXiv:2411.02853, Algorithm 2",
     )
+    left_open = (
+        "weight decay at the first step, which only sets the second moment: none here; implementations decay "
+        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -126,6 +134,10 @@ class ACProp(Optimizer):
         "Zhuang et al. 2021",
         "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods",
         "arXiv:2110.05454, Algorithm 2",
+    )
+    left_open = (
+        "weight decay: decoupled here; whether the deviation is from the mean with or without the gradient itself: "
+        "with it in the paper, without in optax (deviation=old)"
     )
     state = State(m=zeros_like_param, s=zeros_like_param)
 
@@ -204,6 +216,10 @@ class AdaMod(Optimizer):
         "Ding et al. 2019",
         "An Adaptive and Momental Bound Method for Stochastic Learning",
         "arXiv:1910.12249, Algorithm 1",
+    )
+    left_open = (
+        "weight decay, which the algorithm has not: decoupled here; the authors' code averages sizes that hold "
+        "both bias corrections (sizes=corrected)"
     )
     state = State(m=zeros_like_param, v=zeros_like_param, size=zeros_like_param)
 

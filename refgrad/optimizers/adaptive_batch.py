@@ -87,6 +87,10 @@ class NormTest(_BatchTest):
 
     threshold: TestSize = 0.1
     citation = _LAU
+    left_open = (
+        "a mean of zero: the size asked for is infinite; Byrd et al. estimate the variance on a sample with a "
+        "correction for finite populations, which is left out here as in later work"
+    )
 
     def apply(self, gradients: Any) -> Any:
         rows, mean = _flat(gradients)
@@ -105,6 +109,10 @@ class InnerProductTest(_BatchTest):
         "Adaptive Sampling Strategies for Stochastic Optimization",
         "arXiv:1710.11258",
     )
+    left_open = (
+        "a mean of zero: the size asked for is infinite; how a larger batch is drawn is the source's, the size "
+        "alone is given here"
+    )
 
     def apply(self, gradients: Any) -> Any:
         rows, mean = _flat(gradients)
@@ -122,6 +130,10 @@ class AugmentedInnerProductTest(_BatchTest):
     threshold: TestSize = 0.1
     orthogonality: Positive = 0.1
     citation = InnerProductTest.citation
+    left_open = (
+        "gradients whose mean is zero: the size asked for is NaN or infinite, by 0 / 0; how the batch grows is the "
+        "source's heuristic, which is left out: the size is that at which the test holds"
+    )
 
     def apply(self, gradients: Any) -> Any:
         rows, mean = _flat(gradients)
@@ -168,7 +180,7 @@ class AdAdaGrad(Transform):
     ] = "norm"
     citation = _LAU
     shapes: ClassVar[Mapping[str, str]] = {"p": "d", "gradients": "n d", "s": "d+"}
-    left_open = "eps"
+    left_open = "eps: that of Adagrad here; how the size asked for becomes the next one: next_size of the test"
 
     def check(self, *arrays: np.ndarray) -> None:
         p, gradients, s = arrays

@@ -36,6 +36,10 @@ class BatchScaledRate(_Scaling):
         "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach",
         "JMLR 23(173), arXiv:2006.09092",
     )
+    left_open = (
+        "only the abstract was at hand: the linear and the square-root rule as it states them; the formulas of its "
+        "theorems are not offered"
+    )
 
     def rate(self, batch: int) -> float:
         """The learning rate at a batch size; `ArgumentError` below 1."""

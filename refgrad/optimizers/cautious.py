@@ -48,6 +48,10 @@ class CautiousAdamW(Optimizer):
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 1",
     )
+    left_open = (
+        "what the kept steps are multiplied by: n over their number plus one, as in the authors' code; timm has n "
+        "over at least a thousandth of n; eps and decay are those of AdamW, all elements decay"
+    )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -77,6 +81,10 @@ class CautiousLion(Optimizer):
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 2",
+    )
+    left_open = (
+        "as CautiousAdamW: the rescaling differs between the authors' code and timm; whether elements that do not "
+        "step decay: they do"
     )
     state = State(m=zeros_like_param)
 

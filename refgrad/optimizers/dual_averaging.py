@@ -43,6 +43,9 @@ class MADGRAD(Optimizer):
         "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method",
         "arXiv:2101.11075, Algorithm 1",
     )
+    left_open = (
+        "weight decay: coupled here, as in the authors' code; that code adds eps to lr in the weights (weights=padded)"
+    )
     state = State(start=copy_of_param, s=zeros_like_param, square=zeros_like_param)
 
     def exempt(self) -> Mapping[str, str]:

@@ -70,6 +70,10 @@ class Adafactor(Optimizer):
         "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
         "arXiv:1804.04235, Algorithms 4 and 6",
     )
+    left_open = (
+        "weight decay, which the paper has not: scaled by lr here as in torch; Hugging Face's scales it by the "
+        "step size, optax by nothing; where eps enters differs in torch (eps_placement=clamp)"
+    )
     state = State(v_row=Slot(level="row"), v_column=Slot(level="column"), m=Slot(when="beta1"))
 
     def exempt(self) -> Mapping[str, str]:
@@ -123,6 +127,10 @@ class CAME(Optimizer):
         "CAME: Confidence-guided Adaptive Memory Efficient Optimization",
         "arXiv:2307.02047, Algorithm 2",
     )
+    left_open = (
+        "parameters of one axis: they step by the average alone, as in the authors' code; weight decay, which the "
+        "algorithm has not: decoupled, by lr"
+    )
     state = State(
         m=Slot(),
         v_row=Slot(level="row"),
@@ -160,6 +168,10 @@ class SM3(Optimizer):
     scaling = "invariant"
     citation = Citation(
         "Anil et al. 2019", "Memory-Efficient Adaptive Optimization", "arXiv:1901.11150, Algorithm SM3-II"
+    )
+    left_open = (
+        "eps: none here, where optax adds 1e-8 under the root; the momentum is an average, as in the paper's "
+        "experiments; parameters of one axis have exact sums"
     )
     state = State(s_row=Slot(level="row"), s_column=Slot(level="column"), buffer=Slot(when="momentum"))
 

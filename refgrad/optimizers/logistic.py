@@ -41,6 +41,10 @@ class LogisticDescent(_OnMargins):
 
     lr: Positive = 1.0
     citation = _TYURIN
+    left_open = (
+        "nothing: the gradient is exact; margins so large that exp under- or overflows are handled by the two- "
+        "sided sigmoid"
+    )
 
     def apply(self, theta: Any, z: Any) -> Any:
         return theta + self.lr * (sigmoid(-(z @ theta)) @ z) / len(z)
@@ -55,6 +59,10 @@ class NormalizedLogisticDescent(_OnMargins):
 
     lr: Positive = 1.0
     citation = _TYURIN
+    left_open = (
+        "an underflowed normalization: the weights are a softmax of logarithms here, which is the same quotient "
+        "and never 0 / 0"
+    )
 
     def apply(self, theta: Any, z: Any) -> Any:
         margins = z @ theta

@@ -82,7 +82,7 @@ class MoMo(Optimizer):
     One NaN reaches all parameters.
     """
 
-    lr: Positive = 1.0
+    lr: NonNegative = 1.0
     beta: Decay = 0.9
     lower_bound: Real = 0.0
     weight_decay: NonNegative = 0.0
@@ -136,10 +136,10 @@ class MoMoAdam(Optimizer):
     ``loss`` is that of the batch. Source: Schaipp et al. 2024, arXiv:2305.07583, Algorithm 3. One NaN reaches all parameters.
     """
 
-    lr: Positive = 1e-2
+    lr: NonNegative = 1e-2
     beta1: Decay = 0.9
     beta2: Decay = 0.999
-    eps: Positive = 1e-8
+    eps: NonNegative = 1e-8
     lower_bound: Real = 0.0
     weight_decay: NonNegative = 0.0
     least: NonNegative = 0.0

@@ -11,8 +11,9 @@ from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Positive, Slot, State, copy_of_param
 
-#: how many tuners there are, each with a decay of its own: 0.9, 0.99, ...
-COUNT = 6
+#: the decays of the tuners
+BETAS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
+COUNT = len(BETAS)
 
 
 def _each(name: str, slot: Slot) -> dict[str, Slot]:
@@ -54,6 +55,10 @@ class Mechanic(Wrapper):
     citation = Citation(
         "Cutkosky, Defazio & Mehta 2023", "Mechanic: A Learning Rate Tuner", "NeurIPS, arXiv:2306.00144"
     )
+    left_open = (
+        "where the decay points, and what becomes of a negative reward: the paper's algorithm and its authors' "
+        "package differ, and optax has their later form (decay_point, reward)"
+    )
     state = State(
         start=copy_of_param,
         offset=Slot(when="keep_offset"),
@@ -73,7 +78,7 @@ class Mechanic(Wrapper):
         decay = self.weight_decay * total * norm(g) / (norm(towards) + self.eps) * towards
         product = tree_sum(offset * (g + decay))
         offset = offset + (new - p)
-        tuned = [self._tuned(product, *each, 1 - 0.1**i) for i, each in enumerate(zip(s, r, m, v, strict=True), 1)]
+        tuned = [self._tuned(product, *each) for each in zip(s, r, m, v, BETAS, strict=True)]
         s, r, m, v = (list(column) for column in zip(*tuned, strict=True))
         return start + sum_of(s) * offset, start, offset, *s, *r, *m, *v
 
@@ -85,7 +90,7 @@ class Mechanic(Wrapper):
         else:
             r = np.maximum(beta * r - s * product, 0.0)
             m = np.maximum(beta * m, np.abs(product))
-        v = beta**2 * v + product * product
+        v = beta * (beta * v) + product * product
         wealth = self.s_init / COUNT * m + np.maximum(r, 0.0)
         return wealth / (np.sqrt(v) + self.eps), r, m, v
 

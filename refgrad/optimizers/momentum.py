@@ -63,6 +63,10 @@ class QHM(Optimizer):
         "Quasi-hyperbolic momentum and Adam for deep learning",
         "arXiv:1810.06801, equations 3 and 4",
     )
+    left_open = (
+        "weight decay: coupled here, as in the released code; the average starts at zero, without correction, as "
+        "in the paper"
+    )
     state = State(m=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -88,6 +92,10 @@ class AggMo(Optimizer):
     scaling = "linear"
     citation = Citation(
         "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
+    )
+    left_open = (
+        "weight decay: coupled here; the number of velocities is the user's in the source, three here, with the "
+        "decays of its default"
     )
     state = State(v1=zeros_like_param, v2=zeros_like_param, v3=zeros_like_param)
 
@@ -116,6 +124,9 @@ class OptimisticGradient(Optimizer):
         "Mokhtari et al. 2020",
         "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
         "arXiv:1901.08511, equation 7",
+    )
+    left_open = (
+        "the gradient before the first step: the first gradient itself here, so that it is a plain step, as in optax"
     )
     state = State(g_prev=zeros_like_param)
 
@@ -149,6 +160,10 @@ class PID(Optimizer):
     citation = Citation(
         "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
     )
+    left_open = (
+        "dampening and weight decay, which are the code's; the paper derives the derivative's weight from the "
+        "momentum by Laplace transforms, the code leaves it to the user"
+    )
     state = State(i_buffer=zeros_like_param, d_buffer=zeros_like_param, g_prev=zeros_like_param)
 
     def update(self, p: Any, g: Any, i_buffer: Any, d_buffer: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:
@@ -180,6 +195,10 @@ class AccSGD(Optimizer):
         "Kidambi et al. 2018",
         "On the insufficiency of existing momentum schemes for Stochastic Optimization",
         "arXiv:1803.05591, Algorithm 1",
+    )
+    left_open = (
+        "weight decay: coupled here, as in the packages; the source's experiments tune kappa and xi, for which it "
+        "gives no default: those of its released code"
     )
     state = State(far=copy_of_param)
 
@@ -214,6 +233,10 @@ class PNM(Optimizer):
         "Xie et al. 2021",
         "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",
         "arXiv:2103.17182, Algorithm 1",
+    )
+    left_open = (
+        "weight decay: coupled here; momenta before the first odd and even step: zero; the scale of the step, one "
+        "over the norm of the two weights, is that of the algorithm"
     )
     state = State(odd=zeros_like_param, even=zeros_like_param)
 

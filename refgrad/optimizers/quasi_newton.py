@@ -78,7 +78,7 @@ class LBFGS(Optimizer):
         if t > 1:
             step = p - previous if self.difference == "points" else previous
             pairs, scale = self._remembered(step, g - previous_g, pairs, scale)
-        present = [pair for i, pair in enumerate(pairs, 1) if t > i]
+        present = pairs if t > 1 else []  # those that are not there yet are zeros, and change nothing
         moved = (
             self.lr * self._first_scale(g, t) * two_loops(g, present, scale if self.scale_initial and t > 1 else 1.0)
         )

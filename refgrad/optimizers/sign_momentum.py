@@ -27,6 +27,10 @@ class SignDescent(Optimizer):
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 1",
     )
+    left_open = (
+        "the sign of zero: zero here, so that such an element only decays; weight decay, which the algorithm has "
+        "not: decoupled"
+    )
 
     def largest_step(self, t: int) -> float:
         """The sign's magnitude times lr."""
@@ -53,6 +57,10 @@ class Signum(Optimizer):
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 2",
     )
+    left_open = (
+        "the sign of zero: zero here; weight decay: decoupled, as optax; the average is not corrected for its "
+        "start, which changes no sign"
+    )
     state = State(m=zeros_like_param)
 
     def largest_step(self, t: int) -> float:
@@ -77,6 +85,10 @@ class Tiger(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
+    left_open = (
+        "gradient accumulation and the scaling by the size of the parameter, which are parts of the source's code "
+        "and are left out here; the sign of zero is zero"
+    )
     state = State(m=zeros_like_param)
 
     def largest_step(self, t: int) -> float:
@@ -113,6 +125,10 @@ class Rprop(Optimizer):
         "Riedmiller & Braun 1993",
         "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm",
         "ICNN 1993, equations 4 to 7",
+    )
+    left_open = (
+        "what happens in the step after a turn: the gradient counts as zero, so that the size stays; first sizes "
+        "and bounds are the paper's; torch takes no step where the sign turned (reversal=skip)"
     )
     state = State(g_prev=zeros_like_param, step_size=Slot(fill="lr"))
 

@@ -54,6 +54,11 @@ class LARS(Optimizer):
     citation = Citation(
         "You et al. 2017", "Large Batch Training of Convolutional Networks", "arXiv:1708.03888, Algorithm 1"
     )
+    left_open = (
+        "parameters whose norm or gradient is zero: a ratio of one here; which parameters are left out (biases, "
+        "norms) is the caller's to say; implementations differ in the norm with decay and in where lr stands "
+        "(variants)"
+    )
     state = State(momentum_sum=zeros_like_param)
 
     def largest_norm(self, t: int, p: float) -> float:
@@ -103,6 +108,10 @@ class Fromage(Optimizer):
         "On the distance between two neural networks and the stability of learning",
         "arXiv:2002.03432, Algorithm 1",
     )
+    left_open = (
+        "norms that are zero: a plain step here, as in the authors' code; optax floors them; the order of the "
+        "shrink is that of the algorithm, after the step"
+    )
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -137,6 +146,10 @@ class NovoGrad(Optimizer):
         "Ginsburg et al. 2019",
         "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep Networks",
         "arXiv:1905.11286, Algorithm 1",
+    )
+    left_open = (
+        "eps: outside the root, as in the packages; the first step's norm enters whole, without bias correction, "
+        "as in the algorithm; averaging of gradients is the paper's remark (averaging)"
     )
     state = State(m=zeros_like_param, v=Slot(level="tensor"))
 

@@ -35,6 +35,10 @@ class Lookahead(Wrapper):
     citation = Citation(
         "Zhang et al. 2019", "Lookahead Optimizer: k steps forward, 1 step back", "arXiv:1907.08610, Algorithm 1"
     )
+    left_open = (
+        "what becomes of the inner rule's momentum at a synchronization: kept here; the paper names keeping, "
+        "averaging and resetting it; the first synchronization is after k steps, at once in torch-optimizer"
+    )
     state = State(slow=copy_of_param)
 
     def update(self, p: Any, g: Any, slow: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -63,6 +67,10 @@ class AveragedWeights(Wrapper):
         "Mean teachers are better role models",
         "arXiv:1703.01780, section 2",
     )
+    left_open = (
+        "whether the first average is the first point or zero: the parameter before the first step here; whether "
+        "the decay is warmed up: it is not, where some libraries use min(decay, (1 + t) / (10 + t))"
+    )
     state = State(average=copy_of_param)
 
     def update(self, p: Any, g: Any, average: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -79,6 +87,7 @@ class ClipByValue(Wrapper):
     bound: Positive = 1.0
 
     citation = Citation("Goodfellow et al. 2016", "Deep Learning", "MIT Press, section 10.11.1")
+    left_open = "nothing: each element is held between two numbers; NaN stays NaN here and in torch and optax"
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         return (step(p, np.clip(g, -self.bound, self.bound)),)
@@ -97,7 +106,7 @@ def scaled(g: Any, rule: Any) -> Any:
     """A gradient with a norm of at most the rule's bound."""
     if rule.division == "padded":
         return g * np.minimum(rule.max_norm / (norm(g) + rule.padding), 1.0)
-    return g * np.where(norm(g) > rule.max_norm, rule.max_norm / norm(g), 1.0)
+    return g * np.where(norm(g) <= rule.max_norm, 1.0, rule.max_norm / norm(g))  # of NaN all become NaN
 
 
 class ClipByNorm(Wrapper):
@@ -112,6 +121,10 @@ class ClipByNorm(Wrapper):
 
     citation = Citation(
         "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
+    )
+    left_open = (
+        "whether the norm is of each parameter or of all: of each here, of all in ClipByGlobalNorm; the source "
+        "says the gradient's norm; torch adds 1e-6 to it (division=padded)"
     )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -131,6 +144,10 @@ class ClipByGlobalNorm(Wrapper):
     couples = True
     citation = Citation(
         "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
+    )
+    left_open = (
+        "a norm that is NaN: all gradients become NaN, as in optax; an infinite one makes zeros, and NaN of what "
+        "is infinite; torch adds 1e-6 to the norm (division=padded)"
     )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -158,12 +175,16 @@ class AdaptiveClip(Wrapper):
         "High-Performance Large-Scale Image Recognition Without Normalization",
         "arXiv:2102.06171, equation 3",
     )
+    left_open = (
+        "what a unit is where weights are stored otherwise: a row here, a column in optax; a parameter of one axis "
+        "is a unit an element; the paper leaves the last layer unclipped, which is the caller's to do"
+    )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         over: Any = self.units if p.ndim > 1 else "row" if p.ndim else "tensor"
         most = self.clipping * np.maximum(np.sqrt(tree_sum(p * p, over)), self.eps)
         g_norm = np.sqrt(tree_sum(g * g, over))
-        return (step(p, g * np.where(g_norm > most, most / g_norm, 1.0)),)
+        return (step(p, g * np.where(g_norm <= most, 1.0, most / g_norm)),)
 
 
 class Centralize(Wrapper):
@@ -177,6 +198,10 @@ class Centralize(Wrapper):
         "Gradient Centralization: A New Optimization Technique for Deep Neural Networks",
         "arXiv:2004.01461, equation 1",
     )
+    left_open = (
+        "parameters of one axis: left alone, as in the authors' code; the axes of a mean where weights are stored "
+        "otherwise: all but the first here and in optax"
+    )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         if p.ndim > 1:
@@ -187,8 +212,11 @@ class Centralize(Wrapper):
 class NormalizedGradient(Wrapper):
     """The inner rule on gradients divided by the norm of all parameters' gradients together.
 
-    Source: Nesterov 1984; Hazan et al. 2015, arXiv:1507.02030, Algorithm 1. Without gradients it is zero over zero.
+    ``eps`` is added to the norm. Source: Nesterov 1984; Hazan et al. 2015, arXiv:1507.02030, Algorithm 1, which has no eps:
+    without gradients it is zero over zero.
     """
+
+    eps: NonNegativeNumber = 0.0
 
     couples = True
     citation = Citation(
@@ -196,13 +224,15 @@ class NormalizedGradient(Wrapper):
         "Beyond Convexity: Stochastic Quasi-Convex Optimization",
         "arXiv:1507.02030, Algorithm 1",
     )
+    left_open = "a gradient of zero: NaN here (the source stops there); what the norm is of: all parameters together"
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
         return {"still": "without gradients it is zero over zero"}
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        return (step(p, g / norm(g)),)
+        size = norm(g) + self.eps if self.eps else norm(g)
+        return (step(p, g / size),)
 
 
 class NonNegative(Wrapper):
@@ -212,6 +242,7 @@ class NonNegative(Wrapper):
     """
 
     citation = Citation("Goldstein 1964", "Convex programming in Hilbert space", "Bulletin of the AMS 70(5)")
+    left_open = "nothing: the projection on non-negative numbers; that of NaN is NaN, and of -0 a zero of either sign"
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""

@@ -303,12 +303,7 @@ class AskedQuantizer(Asked):
         subject = quantizers.resolve(thing, options)
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            x = arrays["x"]
-            parts = quantized.fitting(subject.quantize(rule, x.copy()), rule, x)
-            if subject.dequantize is not None and set(rule.parts) <= set(parts):
-                handed = {n: a.copy() for n, a in parts.items() if n != "y"}
-                parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
-            return parts
+            return quantized.answer(subject, rule, {n: a.copy() for n, a in arrays.items()})
 
         return subject.name, call
 
@@ -320,13 +315,13 @@ class AskedQuantizer(Asked):
         if rule.parts != self.rule.parts:
             return False
         try:
-            x = self.answers[0][0]["x"] if self.answers else np.ones((2, 256), self.dtype)
-            return _shapes(rule, x) == _shapes(self.rule, x)
+            arrays = self.answers[0][0] if self.answers else {"x": np.ones((2, 256), self.dtype)}
+            return quantized.shapes_of(rule, arrays) == quantized.shapes_of(self.rule, arrays)
         except ArgumentError:
             return False
 
     def judge(self, rule: Any, change: Change, arrays: Arrays, seen: Any, policy: Policy) -> Answer:
-        return quantized.judge_parts(rule, arrays["x"], dict(seen), policy, change)
+        return quantized.judge_parts(rule, arrays, dict(seen), policy, change)
 
     def plan(self, rule: Any) -> Plan | None:
         if not quantized.has_graph(rule):
@@ -336,15 +331,11 @@ class AskedQuantizer(Asked):
 
     def literal(self, rule: Any, change: Change, arrays: Arrays) -> list[np.ndarray]:
         if not quantized.has_graph(rule):
-            return [np.asarray(a, np.float64) for a in rule.quantize(arrays["x"]).arrays.values()]
+            return [np.asarray(a, np.float64) for a in quantized.truth_of(rule, arrays).values()]
         rows = rule.given(np.ascontiguousarray(arrays["x"], np.float64), rule.layout(arrays["x"].shape))
         shape = rows["x"].shape
         found = _evaluated(change.rewritten(plan_for(rule, 2, free_values(shape, {}))), shape, rows)
         return [np.broadcast_to(np.asarray(found[n], np.float64), shape) for n in sorted(found)]
-
-
-def _shapes(rule: Any, x: np.ndarray) -> dict[str, tuple[int, ...]]:
-    return {name: part.shape for name, part in rule.quantize(x).arrays.items()}
 
 
 class AskedMask(Asked):

@@ -10,7 +10,7 @@ from refgrad.candidates.masks import MaskSeen
 from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.casewise import Arrays
 from refgrad.oracle.judge import Judged
-from refgrad.oracle.masked import folded, judge_leaf
+from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
 
 Choices = dict[str, tuple[Judged, np.ndarray]]
@@ -26,7 +26,9 @@ def judge_choices(rule: Choosing, arrays: Arrays, seen: Arrays, policy: Policy) 
     for name, selection in rule.selections(arrays).items():
         mask, free = rule.shown(name, arrays, seen)
         if free.any():
-            mask = np.where(free, _best(selection.rule, selection.arrays, mask & ~free), mask)
+            # what was seen to be chosen first, then what may have been
+            prefer = np.where(free, 1, np.where(mask, 2, 0))
+            mask = np.where(free, _best(selection.rule, selection.arrays, prefer), mask)
         leaf = judge_leaf(selection.rule, selection.arrays, MaskSeen(mask), policy)
         judged[name] = (leaf.tensors["mask"], mask.astype(np.float64))
         given[name] = rule.held(name, mask, arrays)
@@ -34,6 +36,6 @@ def judge_choices(rule: Choosing, arrays: Arrays, seen: Arrays, policy: Policy) 
 
 
 def _best(rule: Any, arrays: Arrays, prefer: np.ndarray) -> np.ndarray:
-    """The rule's choice with some entries first among equal ones."""
+    """The rule's choice, of equal entries those that are preferred first; the scores are one an entry."""
     scores = rule.score(**arrays)
-    return rule.spread(rule.select(scores, folded(rule.units(prefer), scores.shape)), prefer.shape)
+    return rule.spread(rule.select(scores, rule.units(prefer)), prefer.shape)

@@ -64,7 +64,7 @@ def _run(candidate: Candidate, rule: Optimizer, record: Record, call: Call) -> N
     for name in sorted(record.unknown):
         record.notes.append(
             f"{candidate.name} is not handed {name}, and draws its own: of the numbers that some {name} lead to, each is "
-            "acceptable, so that neither a bias nor bits that are used twice would be seen"
+            "acceptable, and only all of them together tell a bias"
         )
     record.seen.append(_kept(call(run.observe, candidate.name)))
     for step in range(1, len(record.inputs.g) + 1):

@@ -20,6 +20,7 @@ from refgrad.oracle.changes import Change, factors, named, policies
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.eight_bit_step import judge_step
 from refgrad.oracle.environment import environment
+from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.inputs import SHAPE, Inputs, generate
 from refgrad.oracle.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.mutants import mutations
@@ -73,6 +74,7 @@ def generated(subject: EightBitCandidate, rule: EightBit, request: Request) -> I
 class _Outcome:
     counts: dict[str, Count] = dataclasses.field(default_factory=dict)
     tightest: dict[str, float] = dataclasses.field(default_factory=dict)
+    errors: dict[str, Errors] = dataclasses.field(default_factory=dict)
     first: Finding | None = None
     failing: tuple[int, int, tuple[int, ...]] | None = None
 
@@ -108,8 +110,16 @@ class _Claim:
     def drive(self, inputs: Inputs) -> Record:
         return drive(self.subject, self.rule.rule, inputs, self.request.time_limit)  # type: ignore[arg-type]
 
-    def judge(self, record: Record, way: _Way, leaves: Sequence[int] | None = None, steps: int = 10**9) -> _Outcome:
-        """Every completed step of every leaf, in order of steps."""
+    def judge(
+        self,
+        record: Record,
+        way: _Way,
+        leaves: Sequence[int] | None = None,
+        steps: int = 10**9,
+        *,
+        measured: bool = False,
+    ) -> _Outcome:
+        """Every completed step of every leaf, in order of steps; distances from the truth too if they are measured."""
         outcome = _Outcome()
         numbers = range(len(record.rules)) if leaves is None else leaves
         runs = [_Leaf(record, i, way.change(self.rule.replace(rule=record.rules[i])), way) for i in numbers]
@@ -119,6 +129,9 @@ class _Claim:
                     outcome.counts[name] = outcome.counts.get(name, Count()) + count(judged)
                     closest = max(outcome.tightest.get(name, 0.0), tightness(judged, values))
                     outcome.tightest[name] = closest
+                    if measured:
+                        unit = dtypes.working(leaf.p.dtype) if "." in name else values.dtype
+                        outcome.errors[name] = outcome.errors.get(name, Errors()) + measure(judged, values, unit)
                     if outcome.first is None and (judged.status == OUTSIDE).any():
                         outcome.first = _finding(leaf, name, t, judged, values)
                         outcome.failing = (leaf.index, t, outcome.first.index)
@@ -226,7 +239,7 @@ def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, values: np.ndarray)
 def _verdict(claim: _Claim, record: Record) -> Verdict:
     request, outcome = claim.request, _Outcome()
     try:
-        outcome = claim.judge(record, claim.way)
+        outcome = claim.judge(record, claim.way, measured=True)
     except (CandidateFault, ArgumentError) as fault:  # codes that stand for nothing are refused by the quantizer
         record.faults.append(Fault(getattr(fault, "kind", "structure"), record.steps, str(fault)))
     wrong, least = outcome.first is not None, None
@@ -249,6 +262,7 @@ def _verdict(claim: _Claim, record: Record) -> Verdict:
         counterexample=None if least is None else _counterexample(least),
         reproduce=_reproduce(claim, record, least),
         tightest=outcome.tightest,
+        errors=outcome.errors,
         environment=environment(),
         notes=tuple(dict.fromkeys(record.notes)),
     )

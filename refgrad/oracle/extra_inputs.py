@@ -15,12 +15,17 @@ Families = Mapping[str, Callable[[np.random.Generator, dtypes.Format, tuple[int,
 
 
 def draw(
-    extra: Extra, grads: Sequence[np.ndarray], names: Sequence[str], families: Families, random: np.random.Generator
+    extra: Extra,
+    t: int,
+    grads: Sequence[np.ndarray],
+    names: Sequence[str],
+    families: Families,
+    random: np.random.Generator,
 ) -> Any:
-    """One step's input: an array a leaf, shaped like its gradient, or one number."""
+    """The input of step ``t``: an array a leaf, shaped like its gradient, or one number."""
     facts = dtypes.format_of(grads[0].dtype)
     if extra.host:
-        return NUMBERS[extra.kind](grads, random)
+        return NUMBERS[extra.kind](t, grads, random)
     found = []
     for leaf, g in enumerate(grads):
         family = families[names[leaf] if leaf < len(names) and names[leaf] in families else "normal"]
@@ -66,10 +71,10 @@ def _bits(extra: Extra, g: np.ndarray, fresh: np.ndarray, random: np.random.Gene
     )
 
 
-def _loss(grads: Sequence[np.ndarray], random: np.random.Generator) -> float:
-    """A positive number of the working precision, ordinary or of the size of the gradients' square; now and then zero."""
+def _loss(t: int, grads: Sequence[np.ndarray], random: np.random.Generator) -> float:
+    """A positive number of the working precision, ordinary or of the size of the gradients' square; later zero too."""
     square = sum(float(np.sum(np.square(np.clip(g.astype(np.float64), -1e15, 1e15)))) for g in grads)
-    size = random.choice([1.0, square, 1e-3 * square, 0.0], p=[0.4, 0.25, 0.25, 0.1])
+    size = random.choice([1.0, square, 1e-3 * square, 0.0 if t > 4 else 1.0], p=[0.4, 0.25, 0.25, 0.1])
     value = np.asarray(size * np.exp2(random.uniform(-4.0, 4.0)))
     return float(dtypes.round_to(value, dtypes.working(grads[0].dtype)))
 

@@ -162,8 +162,8 @@ def completed(inputs: Inputs, rule: Optimizer) -> Inputs:
     steps: list[dict[str, Any]] = [dict(inputs.given(t)) for t in range(1, len(inputs.g) + 1)]
     for name, extra in missing.items():
         random = np.random.Generator(np.random.Philox([inputs.seed or 0, zlib.crc32(name.encode())]))
-        for made, grads in zip(steps, inputs.g, strict=True):
-            made[name] = extra_inputs.draw(extra, grads, inputs.names, FAMILIES, random)
+        for t, (made, grads) in enumerate(zip(steps, inputs.g, strict=True), 1):
+            made[name] = extra_inputs.draw(extra, t, grads, inputs.names, FAMILIES, random)
     return dataclasses.replace(inputs, extras=steps)
 
 

@@ -124,7 +124,7 @@ def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy, chang
     given = rule.prepare(arrays["w"], {n: a for n, a in arrays.items() if n != "w"})
     low, high, judged = _scores(rule, given, seen, model_for(policy, arrays["w"].dtype), policy, change)
     # what fills up a ragged unit is no entry of the mask
-    favoured = folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
+    favoured = _folded(rule.units(seen.mask) | ~rule.units(np.ones_like(seen.mask)), low.shape)
     best = rule.spread(rule.select(np.where(favoured, high, low), favoured), seen.mask.shape)
     worst = rule.spread(rule.select(np.where(favoured, low, high), ~favoured), seen.mask.shape)
     status = np.where(seen.mask != best, OUTSIDE, np.where(seen.mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
@@ -133,7 +133,7 @@ def judge_leaf(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy, chang
     return _Leaf(tensors, (int(seen.mask.sum()), int(best.sum())), low, high)
 
 
-def folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A mask of entries as one of units: a unit counts as kept if all of it is."""
     axes = tuple(i for i, (whole, one) in enumerate(zip(mask.shape, shape, strict=True)) if one == 1 < whole)
     return np.broadcast_to(mask.all(axis=axes, keepdims=True), shape)

@@ -2,7 +2,8 @@
 
 A code is judged by the value that it stands for. Where the number that is rounded is known only to within its roundings,
 every value that some number in reach has is admissible, and each of them alone: never what lies between. A quantizer that
-is not written as a body on rows has no enclosure: its parts must be those of the rule to the bit.
+is not written as a body on rows names the ends of what is admissible itself (`Quantizer.admitted`); where it names none,
+its parts must be those of the rule to the bit.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.candidates.quantizer import Parts, resolve
+from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.judge import INSIDE, OUTSIDE, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
 from refgrad.oracle.request import Request
 from refgrad.oracle.verdict import Finding, Verdict
 from refgrad.oracle.watch import Call
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import free_names, free_values, plan_for
 
@@ -52,19 +53,13 @@ class _Claim(Claim):
     counted = False
 
     def start(self, call: Call) -> Callable[[Arrays], Parts]:
-        return lambda arrays: call(functools.partial(self._ask, arrays["x"]), self.subject.name)
+        return lambda arrays: call(functools.partial(self._ask, arrays), self.subject.name)
 
-    def _ask(self, x: np.ndarray) -> Parts:
-        given = x.copy()
-        parts = self.subject.quantize(self.rule, given)
-        if given.tobytes() != x.tobytes():
+    def _ask(self, arrays: Arrays) -> Parts:
+        given = {n: a.copy() for n, a in arrays.items()}
+        parts = answer(self.subject, self.rule, given)
+        if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
             raise CandidateFault("mutated", f"{self.subject.name} changed its input")
-        parts = fitting(parts, self.rule, x)
-        if self.subject.dequantize is not None and set(self.rule.parts) <= set(parts):
-            handed = {n: a.copy() for n, a in parts.items() if n != "y"}
-            parts["y"] = np.asarray(self.subject.dequantize(self.rule, handed, x.copy()))
-        if "y" in parts and parts["y"].shape != x.shape:
-            raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
         return parts
 
     def notes(self, record: Record) -> list[str]:
@@ -76,26 +71,43 @@ class _Claim(Claim):
         return found
 
     def judge_one(self, rule: Quantizer, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        return judge_parts(rule, arrays["x"], dict(seen), policy)
+        return judge_parts(rule, arrays, dict(seen), policy)
 
     def comparable(self, rule: Quantizer, record: Record) -> bool:
         if rule.parts != self.rule.parts or _unjudged(rule) != _unjudged(self.rule):
             return False
-        return all(_shapes(rule, a["x"]) == _shapes(self.rule, a["x"]) for a in record.cases.arrays)
+        return all(shapes_of(rule, a) == shapes_of(self.rule, a) for a in record.cases.arrays)
 
     def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
         return dtypes.working(x.dtype)
 
     def smallest(self, record: Record, first: Finding) -> Cases:
-        return Cases([{"x": _smallest(self, record.cases.arrays[first.step - 1]["x"])}], [""])
+        return cases_of(self.rule, _smallest(self, record.cases.arrays[first.step - 1]["x"]))
 
 
-def fitting(parts: Parts, rule: Quantizer, x: np.ndarray) -> Parts:
+def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
+    """One array, and what the rule takes besides."""
+    return Cases([{"x": x, **rule.besides(x, np.random.Generator(np.random.Philox(0)))}], [""])
+
+
+def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
+    """A candidate's parts of one array, which it is handed, and ``y``, what it makes of them if it has a way back."""
+    x = arrays["x"]
+    parts = fitting(subject.quantize(rule, x, **{n: a for n, a in arrays.items() if n != "x"}), rule, arrays)
+    if subject.dequantize is not None and set(rule.parts) <= set(parts):
+        handed = {n: a.copy() for n, a in parts.items() if n != "y"}
+        parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
+    if "y" in parts and parts["y"].shape != x.shape:
+        raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
+    return parts
+
+
+def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
     """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
-    shapes = _shapes(rule, x)
+    shapes = shapes_of(rule, arrays)
     fitted = {}
     for name, array in parts.items():
-        wanted = shapes.get(name, x.shape)
+        wanted = shapes.get(name, arrays["x"].shape)
         if array.size != int(np.prod(wanted)):
             raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
         fitted[name] = array.reshape(wanted)
@@ -106,36 +118,80 @@ def _unjudged(rule: Quantizer) -> tuple[str, ...]:
     return rule.unjudged if isinstance(rule, RowQuantizer) else ()
 
 
-def _shapes(rule: Quantizer, x: np.ndarray) -> dict[str, tuple[int, ...]]:
+def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     """The shape of each part of an array."""
-    return {name: part.shape for name, part in rule.quantize(x).arrays.items()}
+    return {name: part.shape for name, part in truth_of(rule, arrays).items()}
+
+
+#: the last truths that were computed, each with the array that it is of
+_KNOWN: dict[tuple[Quantizer, int], tuple[np.ndarray, Mapping[str, np.ndarray]]] = {}
+
+
+def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The rule's own parts; a rule that searches takes its time, and is asked more than once."""
+    x = arrays["x"]
+    known = _KNOWN.get((rule, id(x)))
+    if known is None or known[0] is not x:
+        while len(_KNOWN) >= 16:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n != "x"}).arrays
+        _KNOWN[rule, id(x)] = known
+    return known[1]
 
 
 Result = dict[str, tuple[Judged, np.ndarray]]
 
 
-def judge_parts(rule: Quantizer, x: np.ndarray, seen: Parts, policy: Policy, change: Change = NONE) -> Result:
+def judge_parts(
+    rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy, change: Change = NONE
+) -> Result:
     """Each part that was seen, and ``y``: its statuses, and the values that were judged; ``change`` rewrites the graph first."""
     if has_graph(rule):
-        return _by_enclosure(rule, x, seen, policy, change)
-    return _to_the_bit(rule, x, seen, policy)
+        return _by_enclosure(rule, arrays["x"], seen, policy, change)
+    return _by_ends(rule, arrays, seen, policy)
 
 
 def has_graph(rule: Quantizer) -> bool:
-    """Whether a quantizer's parts are judged by enclosures of its own graph; others to the bit."""
+    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
     return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
 
 
-def _to_the_bit(rule: Quantizer, x: np.ndarray, seen: Parts, policy: Policy) -> Result:
-    """Parts equal to those of the rule; ``y`` of the candidate's own parts, rounded once."""
-    truth = rule.quantize(x).arrays
-    found: Result = {}
-    for name in [n for n in rule.parts if n in seen]:
-        found[name] = (_equal(seen[name], truth[name]), seen[name].astype(np.float64))
+def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
+    """Parts between the ends that the rule admits, or equal to its own; ``y`` of the candidate's own parts."""
+    x, truth, found = arrays["x"], dict(truth_of(rule, arrays)), {}
     if "y" in seen and set(rule.parts) <= set(seen):
-        y = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
-        found["y"] = (_equal(seen["y"], y), seen["y"].astype(np.float64))
+        try:
+            truth["y"] = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
+        except ArgumentError as error:
+            raise CandidateFault("structure", str(error)) from None
+    dtype = dtypes.working(x.dtype)
+    reach = policy.roundings * dtypes.format_of(dtype).unit_roundoff
+    wide = np.ascontiguousarray(x, dtype).reshape(x.shape)
+    besides = {n: a for n, a in arrays.items() if n != "x"}
+    for name in [n for n in (*rule.parts, "y") if n in seen and n in truth]:
+        with np.errstate(all="ignore"):
+            ends = rule.admitted(name, wide, seen, truth[name].astype(np.float64), reach, **besides)
+            if ends is None:
+                judged = _equal(seen[name], truth[name])
+            else:
+                least = 2 * dtypes.format_of(dtype).smallest_subnormal  # what is lost below the smallest normal number
+                ends = ends[0] - least, ends[1] + least
+                judged = _within(seen[name], truth[name], ends, x.dtype if name == "y" else None)
+        found[name] = (judged, seen[name].astype(np.float64))
     return found
+
+
+def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype | None) -> Judged:
+    """Between the ends, each rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
+    values, truth = values.astype(np.float64), truth.astype(np.float64)
+    low, high = (np.broadcast_to(np.asarray(e, np.float64), values.shape) for e in ends)
+    if dtype is not None:
+        low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
+    special = ~np.isfinite(truth)
+    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
+    inside = np.where(special, same, (values >= low) & (values <= high))
+    status = np.where((high == np.inf) & (low == -np.inf), UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
+    return Judged(status.astype(np.uint8), truth, low, high)
 
 
 def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
@@ -215,7 +271,7 @@ def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judge
 
 def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
     """A flat array that still fails: halves of it, then what fails with the numbers that scales are made of."""
-    fails = lambda part: claim.fails(Cases([{"x": part}], [""]))  # noqa: E731
+    fails = lambda part: claim.fails(cases_of(claim.rule, part))  # noqa: E731
     best = x
     while best.size > 1:
         flat = best.reshape(-1)
@@ -224,7 +280,7 @@ def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
         if smaller is None:
             break
         best = smaller.copy()
-    first = claim.judge(claim.drive(Cases([{"x": best}], [""])), claim.rule, claim.request.policy).first
+    first = claim.judge(claim.drive(cases_of(claim.rule, best)), claim.rule, claim.request.policy).first
     if first is not None and "x" in first.inputs:
         flat = best.reshape(-1)
         at = int(np.ravel_multi_index(first.index, best.shape))

@@ -39,7 +39,7 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
     largest = facts.largest / 2
     cast = [dtypes.round_to(np.clip(x, -largest, largest), dtype).astype(dtype) for x in families.values()]
     kept = [(name, x) for name, x in zip(families, cast, strict=True) if _takes(rule, x)]
-    return Cases([{"x": x} for _, x in kept], [name for name, _ in kept], seed)
+    return Cases([{"x": x, **rule.besides(x, random)} for _, x in kept], [name for name, _ in kept], seed)
 
 
 def _takes(rule: Quantizer, x: np.ndarray) -> bool:

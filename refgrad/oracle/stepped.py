@@ -14,9 +14,10 @@ from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle import chance
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
-from refgrad.oracle.changes import Change, policies
+from refgrad.oracle.changes import Change, named, policies
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
@@ -27,7 +28,7 @@ from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Search
 from refgrad.oracle.shrink import shrink as smallest
-from refgrad.oracle.trajectory import Outcome, judge_record
+from refgrad.oracle.trajectory import Outcome, judge_record, locked_steps
 from refgrad.oracle.verdict import Counterexample, Verdict
 from refgrad.tracing import known_plans
 
@@ -79,6 +80,8 @@ class _Claim:
 def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     outcome = claim.judge(record, measured=True)
     wrong = outcome.first is not None
+    if record.unknown:
+        _judge_chance(claim, record)
     judged = sum(c.inside + c.outside for c in outcome.counts.values())
     result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
     sought = wrong and request.explain and not record.unknown
@@ -108,6 +111,13 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     )
 
 
+def _judge_chance(claim: _Claim, record: Record) -> None:
+    """Whether bits that are not known are fair: a fault if not, and a note on how many roundings say so."""
+    count, fault = chance.judge(locked_steps(record, record.rules, claim.policy), claim.policy)
+    record.faults.extend([] if fault is None else [fault])
+    record.notes.append(f"{count} roundings by chance were looked at for a bias and for bits that are used twice")
+
+
 def _how(record: Record) -> list[str]:
     """How operations on matrices were judged, of all plans that the run took."""
     pairs = zip(record.rules, record.inputs.p, strict=True)
@@ -124,6 +134,9 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
     narrow = dtypes.working(record.inputs.p[0].dtype) != record.inputs.p[0].dtype
     # on a narrow grid mutants hide among the roundings of what most implementations do there
     usual = [c for c in policies(claim.policy) if narrow and c.policy == {"precision": "storage"}]
+    if "round" in record.rules[0].plan(record.inputs.p[0].shape, 1).graph.counts():
+        # a rule that says how it is stored: another way of that says more than wider bounds, which take in all of them
+        usual = [*named(claim.rule), *usual]
     search = Search(Screen(small_run(record, claim.drive), claim.policy), seconds=seconds)
     found = known.searched(search, judged, usual)
     if search.stopped:

@@ -62,6 +62,17 @@ def judge_record(
     return Outcome(counts, first, locked, tightest, failing, errors)
 
 
+def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
+    """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
+    leaves, times = (
+        [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)],
+        range(1, len(record.seen)),
+    )
+    if not all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times):
+        return []
+    return [[leaf._step(t) for t in times] for leaf in leaves]
+
+
 class _Leaf:
     """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
 

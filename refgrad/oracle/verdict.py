@@ -76,6 +76,7 @@ FAULTS: Mapping[str, str] = {
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not a parameter and its state",
     "hung": "the candidate did not return in time",
+    "biased": "rounding by chance does not go up as often as the distances say, each time anew",
     "count": "a mask keeps another number of entries than the rule says",
 }
 

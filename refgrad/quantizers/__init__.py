@@ -24,11 +24,13 @@ from refgrad.quantizers.gguf import (
 )
 from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
 from refgrad.quantizers.microscaling import MX, NVFP4
+from refgrad.quantizers.natural import NUQSGD, NaturalCompression
 from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.scaled_floats import ScaledFloat
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
+from refgrad.quantizers.training import DoReFaGradient, WAGEError, WAGEGradient, lsq_plus_scale, lsq_scale
 from refgrad.quantizers.transforms import hadamard, smooth_scales
 from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
 
@@ -44,6 +46,7 @@ __all__ = [
     "MX",
     "N2UQ",
     "NF4",
+    "NUQSGD",
     "NVFP4",
     "Q2_K",
     "Q3_K",
@@ -67,10 +70,12 @@ __all__ = [
     "BitNetWeights",
     "Blockwise",
     "Cast",
+    "DoReFaGradient",
     "EightBit",
     "KMeans",
     "LogQuantizer",
     "N2UQWeights",
+    "NaturalCompression",
     "OneBit",
     "OptimalCodebook",
     "PercentileClipping",
@@ -84,9 +89,13 @@ __all__ = [
     "SignSGD",
     "TernGrad",
     "TopK",
+    "WAGEError",
+    "WAGEGradient",
     "error_feedback",
     "hadamard",
     "hessian",
+    "lsq_plus_scale",
+    "lsq_scale",
     "majority_vote",
     "smooth_scales",
     "stable_embedding",

@@ -34,11 +34,20 @@ class AdaRound(Quantizer):
         "half a step": "a learned share says which of two neighbours is taken",
     }
     citation = Citation("Nagel et al. 2020", "Up or Down? Adaptive Rounding", "arXiv:2004.10568, equations 21-24")
+    left_open = (
+        "the optimizer of V, the number of steps and the warm-up, which are arguments; the codes' range is signed; "
+        "the scale is fixed beforehand, as in the paper"
+    )
 
     @property
     def limits(self) -> tuple[int, int]:
         """The least and the largest code."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return self.limits
 
     def start(self, w: np.ndarray) -> np.ndarray:
         """The V at which h(V) is the fraction of w / s, so that w' is w where it is not clipped."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import as_array, working
-from refgrad.errors import ArgumentError, nearest
+from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Rule
+
+#: the ends of what is admissible, element by element
+Ends = tuple[np.ndarray, np.ndarray]
 
 #: below this many elements a kernel is not worth the wait for the compiler
 WORTH_COMPILING = 1 << 16
+
+
+def around(value: np.ndarray, error: np.ndarray) -> Ends:
+    """What lies within an error of a value."""
+    return value - error, value + error
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +57,14 @@ class Quantizer(Rule):
     primary = "x"
     parts: ClassVar[tuple[str, ...]] = ("codes",)
 
+    #: the code that stands for NaN, besides those of `legal_codes`
+    poison_code: ClassVar[int | None] = None
+
+    @property
+    def legal_codes(self) -> tuple[int, int] | None:
+        """The least and the largest code; None where every code of their dtype is one, or `decode` looks itself."""
+        return None
+
     @property
     def nonnegative(self) -> bool:
         """Whether it is meant for arrays without negative numbers."""
@@ -56,6 +72,20 @@ class Quantizer(Rule):
 
     def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
         """Numbers on which the rule's ties decide, under scales by which nothing is rounded; None where it has none."""
+        return None
+
+    def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Arrays that `quantize` takes besides ``x``, to be judged with: uniforms, activations; none by default."""
+        return {}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """The least and the largest that a part, or ``y``, may be, given the parts before it; None: the rule's own bits.
+
+        ``x`` has the working dtype, ``own`` is what the rule itself gives, in float64; ``reach`` is the relative error that one
+        operation of another program may have. Where the ends are infinite nothing is decided.
+        """
         return None
 
     def takes(self) -> dict[str, str]:
@@ -97,9 +127,22 @@ class Quantizer(Rule):
                 raise ArgumentError(
                     f"quantized has no {part!r}{hint}; legal: the parts of {type(self).__name__}: {legal}"
                 )
+        self._check_codes(quantized.arrays)
         with np.errstate(all="ignore"):
             values = self.decode(quantized.arrays, quantized.shape)
             return values.reshape(quantized.shape).astype(quantized.dtype, copy=False)
+
+    def _check_codes(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """`ArgumentError` for a code that stands for nothing."""
+        if self.legal_codes is None:
+            return
+        (low, high), codes = self.legal_codes, np.asarray(arrays["codes"])
+        wrong = (codes < low) | (codes > high)
+        if self.poison_code is not None:
+            wrong &= codes != self.poison_code
+        if wrong.any():
+            besides = "" if self.poison_code is None else f", or {self.poison_code} for NaN"
+            raise bad_argument("codes", int(codes[wrong].flat[0]), f"whole numbers from {low} to {high}{besides}")
 
     def round_trip(self, x: np.ndarray) -> np.ndarray:
         """`dequantize` of `quantize`: the array as the quantizer can represent it."""

@@ -214,6 +214,10 @@ class Blockwise(Codebook):
     citation = Citation(
         "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
     )
+    left_open = (
+        "ties: to the lower code, as argmin; the map has 1 and not -1, as all codes, and differs in last bits "
+        "where it is computed in float32 (map=bitsandbytes)"
+    )
 
     def table(self) -> tables.Values:
         """The map."""
@@ -230,6 +234,10 @@ class NF4(Codebook):
         "sign": "its table has another number of values below zero than above",
     }
     citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 3")
+    left_open = (
+        "ties: to the lower code; the table's last bits are those of the package, as the paper prints it; absmax "
+        "of a block of zeros is zero"
+    )
 
     def table(self) -> tables.Values:
         """The 16 values."""
@@ -245,6 +253,10 @@ class FP4(Codebook):
     """
 
     citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 4")
+    left_open = (
+        "the paper does not print the table: it is that of the package; ties, and the code of minus zero, which "
+        "bitsandbytes gives on a CPU and is never given here"
+    )
 
     def table(self) -> tables.Values:
         """The 15 different values."""
@@ -276,6 +288,10 @@ class AF4(Codebook):
     }
     citation = Citation(
         "Yoshida 2023", "NF4 Isn't Information Theoretically Optimal (and that's Good)", "arXiv:2306.06965"
+    )
+    left_open = (
+        "ties, and the number of a code: a rank here, descending in bitsandbytes; the table is the paper's for "
+        "blocks of 64, other sizes have other tables"
     )
 
     def table(self) -> tables.Values:

@@ -70,6 +70,10 @@ class Cast(Quantizer):
     citation = Citation(
         "Micikevicius et al. 2022", "FP8 Formats for Deep Learning", "arXiv:2209.05433; IEEE 754-2019, 4.3"
     )
+    left_open = (
+        "beyond the largest number: infinity, NaN or the largest by format; the standard leaves to the format what "
+        "has neither, and torch saturates E4M3 (overflow=saturate)"
+    )
 
     @property
     def record(self) -> Minifloat:

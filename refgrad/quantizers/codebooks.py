@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.rule import Choice, Citation, Whole
 
 #: distances that are held at a time
@@ -148,6 +148,19 @@ class Codebook(Quantizer):
         codes = nearest_centre(values[:, None], codebook.astype(np.float64)[:, None])
         return {"codebook": codebook, "codes": codes.astype(np.uint8).reshape(x.shape)}
 
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Codebooks whose values are as far from the rule's as sums may be; codes of the nearest in the one that was seen."""
+        if part == "codebook" and x.size:
+            return around(own, np.full(own.shape, reach * x.size * np.abs(x.astype(np.float64)).max()))
+        if part != "codes":
+            return None
+        book, wide = seen["codebook"].astype(np.float64), x.astype(np.float64)
+        middle, error = (book[1:] + book[:-1]) / 2, reach * (np.abs(wide) + np.abs(book).max(initial=0.0))
+        low, high = around(wide, error)
+        return np.searchsorted(middle, low, side="left"), np.searchsorted(middle, high, side="right")
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The codebook's values; `ArgumentError` for a code that is not in it."""
         codebook, codes = arrays["codebook"], arrays["codes"]
@@ -168,6 +181,10 @@ class KMeans(Codebook):
     start: Start = "linear"
 
     citation = Citation("Han et al. 2016", "Deep Compression", "arXiv:1510.00149, 3.1-3.2")
+    left_open = (
+        "a centre that no element is nearest to: it stays, where scikit-learn moves it; when to stop: after a "
+        "number of rounds, or when nothing changes; of equal distances the lower code"
+    )
 
     def centres(self, values: np.ndarray) -> np.ndarray:
         """By `lloyd`."""
@@ -191,6 +208,10 @@ class OptimalCodebook(Codebook):
     citation = Citation(
         "Wang & Song 2011", "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", "The R Journal 3/2"
     )
+    left_open = (
+        "nothing of the value, which is the least; where several codebooks reach it, or rounding cannot tell them "
+        "apart, the first cut that is found is taken"
+    )
 
     def centres(self, values: np.ndarray) -> np.ndarray:
         """The means of the parts; fewer than ``clusters`` if there are fewer elements."""
@@ -213,6 +234,15 @@ class ProductQuantizer(Quantizer):
     parts = ("codebooks", "codes")
 
     citation = Citation("Jégou et al. 2011", "Product Quantization for Nearest Neighbor Search", "IEEE TPAMI 33(1)")
+    left_open = (
+        "the start of the codebooks, which the source leaves to any k-means: vectors at equally spaced places "
+        "here; ties to the lowest code"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.clusters - 1
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Codebooks and codes; `ArgumentError` unless x has two axes, the second one a multiple of ``subspaces``."""

@@ -78,6 +78,9 @@ class EightBit(Rule):
             raise bad_argument("EightBit.rule", self.rule, "an update rule, such as refgrad.optimizers.Adam()")
         if self.rule.scope == "tree":
             raise bad_argument("EightBit.rule", str(self.rule), "an update rule that steps each parameter by itself")
+        if self.rule.inputs():
+            legal = "an update rule that takes nothing besides the gradient"
+            raise bad_argument("EightBit.rule", str(self.rule), legal)
         for name in ("signed", "unsigned"):
             if not isinstance(getattr(self, name), RowQuantizer):
                 raise bad_argument(f"EightBit.{name}", getattr(self, name), "a quantizer of rows, such as Blockwise()")

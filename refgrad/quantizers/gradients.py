@@ -16,7 +16,7 @@ from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.rule import Choice, Citation, NonNegative, Range, Whole
 
 Zero = Annotated[
@@ -39,7 +39,15 @@ class Random(Quantizer):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The parts, with uniforms that are multiples of 2**-32 from Philox4x32-10 with key ``(seed, 0)``."""
-        return self.draw(x, random_words(x.size, self.seed).astype(np.float64).reshape(x.shape) * 2.0**-32)
+        return self.draw(x, self.uniforms(x.shape))
+
+    def uniforms(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The uniforms that the seed gives, in float64."""
+        return random_words(math.prod(shape), self.seed).astype(np.float64).reshape(shape) * 2.0**-32
+
+    def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Those uniforms."""
+        return {"uniform": self.uniforms(x.shape)}
 
     def quantize(self, x: np.ndarray, uniform: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with the uniforms to be used.
@@ -58,7 +66,25 @@ class Random(Quantizer):
             return Quantized(self.draw(x.astype(working(x.dtype)), uniform), x.shape, x.dtype)
 
 
-class QSGD(Random):
+class Bucketed(Random):
+    """Buckets of the flat array, the last of which may be short, each with a norm."""
+
+    bucket: Annotated[int, Whole(0)] = 0
+    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (QSGD's experiments)")] = "l2"
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """The buckets, filled up with zeros."""
+        width = self.bucket or max(x.size, 1)
+        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
+
+    def norms(self, rows: np.ndarray) -> np.ndarray:
+        """The norm of each row."""
+        if self.norm == "max":
+            return tree_max(np.abs(rows), "row")
+        return np.sqrt(tree_sum(rows * rows, "row"))
+
+
+class QSGD(Bucketed):
     """Levels 0 .. s in units of a norm's s-th part, rounded by chance so that the mean is right.
 
     y = s |v| / ||v||, l = floor(y), or one more with probability y - floor(y); Q = ||v|| sign(v) l / s. Parts: ``norm``, one
@@ -68,8 +94,6 @@ class QSGD(Random):
     """
 
     levels: Annotated[int, Whole(1, 2**24)] = 16
-    bucket: Annotated[int, Whole(0)] = 0
-    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (the paper's experiments)")] = "l2"
     order: Annotated[
         str,
         Choice(
@@ -87,11 +111,15 @@ class QSGD(Random):
         "half a step": "the random number of an element depends on its place",
     }
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
+    left_open = (
+        "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
+        "magnitude in the experiments; the order of the product, in which GRACE differs (order=unit)"
+    )
 
-    def rows(self, x: np.ndarray) -> np.ndarray:
-        """The buckets, filled up with zeros."""
-        width = self.bucket or max(x.size, 1)
-        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -self.levels, self.levels
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Norms and signed levels."""
@@ -107,11 +135,28 @@ class QSGD(Random):
         norm = np.where(finite, norm, np.nan).astype(x.dtype)
         return {"norm": norm.reshape(-1), "codes": codes.reshape(-1)[: x.size].reshape(x.shape)}
 
-    def norms(self, rows: np.ndarray) -> np.ndarray:
-        """The norm of each row."""
-        if self.norm == "max":
-            return tree_max(np.abs(rows), "row")
-        return np.sqrt(tree_sum(rows * rows, "row"))
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Norms within the roundings of their sums; levels of shares within theirs, under the norm that was seen."""
+        rows = self.rows(x.astype(np.float64))
+        if part == "norm":
+            norm = self.norms(rows).reshape(-1)
+            return around(norm, (rows.shape[1] + 2) * reach * norm) if self.norm == "l2" else None
+        norm, size = seen["norm"].astype(np.float64)[:, None], x.size
+        if part == "codes":
+            share = np.where(norm > 0, self.levels * np.abs(rows) / norm, 0.0)
+            uniform, found = self.rows(besides.get("uniform", self.uniforms(x.shape))), []
+            for y in around(share, 2 * reach * share):
+                y = np.minimum(y, self.levels)
+                level = np.floor(y) + (uniform < y - np.floor(y))
+                found.append(np.where(np.isfinite(norm) & np.isfinite(level), level, 0.0))
+            sign, (low, high) = np.sign(rows), found
+            ends = np.minimum(sign * low, sign * high), np.maximum(sign * low, sign * high)
+        else:
+            y = norm * (self.rows(seen["codes"].astype(np.float64)) / self.levels)
+            ends = around(y, 2 * reach * np.abs(y))
+        return tuple(e.reshape(-1)[:size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Norm times share of the levels."""
@@ -133,6 +178,15 @@ class TernGrad(Random):
     parts = ("scale", "codes")
 
     citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
+    left_open = (
+        "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
+        "standard deviations, as the experiments are: not by default (clip)"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Scale and ternary codes."""
@@ -147,6 +201,25 @@ class TernGrad(Random):
             "scale": np.where(finite, scale, np.nan).astype(x.dtype),
             "codes": codes.astype(np.int8).reshape(x.shape),
         }
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """A scale within the roundings of the deviation; codes of a chance within its own, under the scale that was seen."""
+        if part == "scale":
+            if not self.clip or not x.size:
+                return None
+            scale = np.minimum(np.abs(x.astype(np.float64)).max(), self.clip * deviation(x))
+            return around(np.full(1, scale), np.full(1, (x.size + 4) * reach * scale))
+        if part == "codes":
+            size, sign = np.abs(x.astype(np.float64)), np.sign(x)
+            scale, uniform = seen["scale"].astype(np.float64), besides.get("uniform", self.uniforms(x.shape))
+            chance = np.minimum(size, scale) / scale
+            one, other = (sign * (uniform < e) for e in around(chance, reach * chance))
+            finite = np.isfinite(scale)
+            ends = np.minimum(one, other), np.maximum(one, other)
+            return tuple(np.where(finite, e, 0.0) for e in ends)  # type: ignore[return-value]
+        return None
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Codes times scale."""
@@ -189,11 +262,20 @@ class SignSGD(Quantizer):
         "half a step": "a sign has no magnitude",
     }
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
+    left_open = (
+        "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
+        "and named by its own sources (scaled)"
+    )
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]
         """``codes``, and ``scale`` before them if there is one."""
         return ("codes",) if self.scaled == "none" else ("scale", "codes")
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Signs, and their scale."""
@@ -205,6 +287,16 @@ class SignSGD(Quantizer):
             return {"scale": (tree_sum(np.abs(x)) / x.dtype.type(count)).reshape(-1), **codes}
         norm = np.sqrt(tree_sum(x.astype(np.float64) ** 2) / count)
         return {"scale": norm.astype(x.dtype).reshape(-1), **codes}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """A scale within the roundings of its sum."""
+        if part != "scale":
+            return None
+        wide, count = np.abs(x.astype(np.float64)), max(x.size, 1)
+        scale = np.sum(wide) / count if self.scaled == "mean" else np.sqrt(np.sum(wide * wide) / count)
+        return around(np.full(1, scale), np.full(1, (count + 2) * reach * scale))
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Signs, times their scale."""
@@ -241,6 +333,15 @@ class OneBit(Quantizer):
         "half a step": "there is no code between the two signs",
     }
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
+    left_open = (
+        "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
+        "and never read"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 1
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Two means a column, and one bit an element."""
@@ -252,6 +353,18 @@ class OneBit(Quantizer):
             count = np.maximum(chosen.sum(axis=1), 1).astype(x.dtype)
             means.append(tree_sum(np.where(chosen, columns, x.dtype.type(0)), "row").reshape(-1) / count + poison)
         return {"low": means[0], "high": means[1], "codes": (~(x < 0)).astype(np.uint8)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Means within the roundings of their sums."""
+        if part not in ("low", "high"):
+            return None
+        columns = as_columns(x.astype(np.float64))
+        chosen = columns < 0 if part == "low" else ~(columns < 0)
+        count = np.maximum(chosen.sum(axis=0), 1)
+        mean = np.where(chosen, columns, 0.0).sum(axis=0) / count
+        return around(mean, (count + 1) * reach * np.abs(mean))
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The mean that the bit says."""
@@ -293,6 +406,9 @@ class TopK(Sparse):
         "monotone": "what is not kept stands for zero",
     }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
+    )
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The largest elements."""
@@ -322,6 +438,10 @@ class RandomK(Random, Sparse):
         "monotone": "which elements are kept depends on their places",
     }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    left_open = (
+        "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
+        "as in the source's memory scheme (scaled=unbiased)"
+    )
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """The chosen elements."""

@@ -11,7 +11,7 @@ from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.rounding import check_codes
-from refgrad.arithmetic.steps import SCALE_RULES, Integer, SharedScale, ToFormat, step
+from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole
@@ -54,6 +54,10 @@ class MX(RowQuantizer):
     citation = Citation(
         "Rouhani et al. 2023", "Microscaling Data Formats for Deep Learning", "arXiv:2310.10537; OCP MX 1.0, 6.3"
     )
+    left_open = (
+        "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
+        "specification's own text was not at hand: four implementations that agree were read"
+    )
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
@@ -65,6 +69,11 @@ class MX(RowQuantizer):
             return SharedScale(127 / 64, 0, 6, self.scale_rule)
         form = MINIFLOATS[self.format]
         return SharedScale(form.largest, form.largest_exponent, form.mantissa_bits, self.scale_rule)
+
+    @property
+    def kept_codes(self) -> WholeCodes | FormatCodes:
+        """Codes of the format, or multiples of 1/64."""
+        return WholeCodes("int8", unit=1 / 64) if self.format == "int8" else FormatCodes(self.format)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scale."""
@@ -84,16 +93,17 @@ class MX(RowQuantizer):
     def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
         """Scales as E8M0 codes, elements as codes of their format; those of a block with a NaN scale are 0."""
         if part == "scale":
-            return rounding.encode(values.reshape(-1), E8M0)
+            return codes_of(values.reshape(-1), E8M0)
         values = np.where(np.isnan(values), 0, values).astype(values.dtype)
         if self.format == "int8":
             return layout.joined((values * 64).astype(np.int8))
         return layout.joined(codes_of(values, MINIFLOATS[self.format]))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
-        """What codes stand for, in float32."""
+        """What codes stand for, in float32; scales so large that elements overflow there, as float64 may have, in float64."""
         if part == "scale":
-            return rounding.decode(kept, E8M0).reshape(-1, 1)
+            scale = rounding.decode(kept, E8M0).reshape(-1, 1)
+            return scale.astype(np.float64) if (scale > 2.0**100).any() else scale
         if self.format == "int8":
             check_codes(kept.view(np.uint8) if kept.dtype == np.int8 else kept, 256)
             return layout.cut(kept.astype(np.int8).astype(np.float32) / np.float32(64))
@@ -126,6 +136,10 @@ class NVFP4(RowQuantizer):
     citation = Citation(
         "NVIDIA 2025", "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", "NVIDIA blog"
     )
+    left_open = (
+        "the order of the divisions, on which the bits depend: that of torchao (normalize); the source is a "
+        "description without arithmetic; whether there is a scale of the tensor (levels)"
+    )
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -139,6 +153,11 @@ class NVFP4(RowQuantizer):
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
         return Layout.last_axis(shape, self.block_size)
+
+    @property
+    def kept_codes(self) -> FormatCodes:
+        """Codes of E2M1."""
+        return FormatCodes(E2M1.name)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scales."""
@@ -172,7 +191,7 @@ class NVFP4(RowQuantizer):
         if part == "tensor_scale":
             return values.reshape(())
         if part == "scale":
-            return rounding.encode(values.reshape(-1), E4M3)
+            return codes_of(values.reshape(-1), E4M3)
         return layout.joined(codes_of(np.where(np.isnan(values), 0, values).astype(values.dtype), E2M1))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:

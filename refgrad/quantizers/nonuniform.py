@@ -39,6 +39,15 @@ class N2UQ(Quantizer):
         "half a step": "thresholds are learned, apart from what codes stand for",
     }
     citation = CITATION
+    left_open = (
+        "the comparison at a threshold: strictly above, as in the code; the least interval, 1e-3, is the code's; "
+        "NaN lies above nothing"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.top
 
     @property
     def top(self) -> int:
@@ -115,11 +124,20 @@ class N2UQWeights(FewValues):
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = CITATION
+    left_open = (
+        "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
+        "scale: not by the text, by the code it is (surrogate=scaled)"
+    )
 
     @property
     def half(self) -> float:
         """n."""
         return (2**self.bits - 1) / 2
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 2**self.bits - 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """s, and codes."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole
 
 #: the float64 next above the square root of two, so that m >= SQRT2 decides for floats as for real numbers
@@ -53,6 +53,25 @@ class LogQuantizer(Quantizer):
         "Convolutional Neural Networks using Logarithmic Data Representation",
         "arXiv:1603.01025, section 3",
     )
+    left_open = (
+        "the boundary between two powers: half-way in the logarithm, as the paper's rounding says; the sign, which "
+        "activations have not, is added here; NaN has a code of its own"
+    )
+
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 1 - 2**self.bits, 2**self.bits - 1
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """The float32 numbers on either side of boundaries."""
+        boundary = SQRT2 if self.boundary == "logarithm" else 1.5
+        near = np.float32(boundary)
+        around = [float(near), *(float(np.nextafter(near, np.float32(end))) for end in (0, 2))]
+        power = np.exp2(self.full_scale - random.integers(1, 2**self.bits, shape).astype(np.float64))
+        return random.choice(around, shape) * power * random.choice([-1.0, 1.0], shape)
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Sign times the number of the power."""
@@ -81,11 +100,30 @@ class INQ(Quantizer):
     parts = ("exponent", "codes")
 
     citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, section 2.1")
+    left_open = (
+        "which weights are quantized in which round, the method's other half, is left to the caller; no official "
+        "code was found to compare with; a tensor of zeros has all codes 0"
+    )
 
     @property
     def lowest(self) -> int:
         """n2 - n1."""
         return 1 - 2 ** (self.bits - 2)
+
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return self.lowest - 1, 1 - self.lowest
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers half-way between levels, where the largest is where its exponent turns."""
+        top = 1.5 * 2.0**3
+        x = 1.5 * np.exp2(random.integers(4 + self.lowest - 1, 4, shape).astype(np.float64))
+        x = np.where(random.random(shape) < 0.2, np.exp2(4.0 + self.lowest - 1), x) * random.choice([-1.0, 1.0], shape)
+        x[..., ::16] = top
+        return x
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The largest exponent, and sign times the number of the power."""
@@ -131,6 +169,10 @@ class APoT(Quantizer):
     ] = True
 
     citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, section 2.2")
+    left_open = (
+        "ties between two levels: the lower one; the authors' code takes what comes first in a set. Whether "
+        "weights beyond alpha get a gradient: not, as printed; in the code they do"
+    )
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -139,6 +181,13 @@ class APoT(Quantizer):
         sums = np.asarray(sorted({sum(chosen) for chosen in product(*terms)}))
         return sums / sums[-1]
 
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 1 - len(self.levels), len(self.levels) - 1
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Sign times the number of the nearest level."""
         levels = self.levels.astype(x.dtype).astype(np.float64)
@@ -146,6 +195,22 @@ class APoT(Quantizer):
         number = np.searchsorted((levels[1:] + levels[:-1]) / 2, share, side="left")
         codes = np.where(np.isnan(x), NAN_CODE, np.where(x < 0, -number, number))
         return {"codes": codes.astype(np.int8)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Levels of shares within their rounding, which is none where alpha is a power of two; values within theirs."""
+        if part != "codes":
+            y = self.decode(seen, x.shape)
+            return around(y, reach * np.abs(y))
+        share = np.abs(x.astype(np.float64)) / self.alpha
+        reach = 0.0 if np.frexp(self.alpha)[0] == 0.5 else 2 * reach
+        levels = self.levels.astype(x.dtype).astype(np.float64)
+        middle = (levels[1:] + levels[:-1]) / 2
+        low, high = (np.searchsorted(middle, np.minimum(e, 1.0), side="left") for e in around(share, reach * share))
+        negative = x < 0
+        low, high = np.where(negative, -high, low), np.where(negative, -low, high)
+        return tuple(np.where(np.isnan(x), NAN_CODE, e) for e in (low, high))  # type: ignore[return-value]
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Level times alpha, in float64."""

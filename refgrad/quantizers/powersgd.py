@@ -68,6 +68,10 @@ class PowerSGD(Quantizer):
         "scale": "eps is added where vectors are made orthogonal",
     }
     citation = Citation("Vogels et al. 2019", "PowerSGD: Practical Low-Rank Gradient Compression", "arXiv:1905.13727")
+    left_open = (
+        "how columns are made orthonormal (Gram-Schmidt in torch's hook), which changes signs and order of "
+        "rounding only; columns of zero: they stay zero; the start of Q"
+    )
 
     def start(self, columns: int, dtype: np.dtype) -> np.ndarray:
         """The first Q for matrices of that many columns."""

@@ -115,6 +115,15 @@ class BWN(FewValues):
     citation = Citation(
         "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
     )
+    left_open = (
+        "the sign of zero: +1 here (zero); whether there is a scale for a filter or for the tensor: a filter, as "
+        "the paper's matrices are"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean magnitude, and signs."""
@@ -157,6 +166,15 @@ class TWN(FewValues):
     threshold: Positive = 0.7
 
     citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
+    left_open = (
+        "ties at the threshold: they are zero, as the inequality is strict; whether the scale is of a layer or a "
+        "filter: of the tensor here (per)"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Mean of what exceeds Delta, and ternary codes."""
@@ -193,6 +211,23 @@ class TTQ(Quantizer):
         "sign": "its two scales differ",
     }
     citation = Citation("Zhu et al. 2017", "Trained Ternary Quantization", "arXiv:1612.01064, equations 6-9")
+    left_open = (
+        "the sign of the negative level's gradient: equation 7 as printed, which is not the derivative "
+        "(negative_gradient=chain); t is 0.05 in the experiments"
+    )
+
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Delta of both signs, where the largest magnitude is one."""
+        x = random.choice([-1.0, 1.0], shape) * self.threshold
+        x[..., ::16] = 1.0
+        return x
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """-1, 0 or 1 by the threshold."""
@@ -244,6 +279,15 @@ class BitNetWeights(FewValues):
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",
         "arXiv:2402.17764, eq. 1-3",
     )
+    left_open = (
+        "ties: to the even one; whether eps is added to the mean, as printed, or its floor, as in the code "
+        "(floor=clamped)"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return -1, 1
 
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Gamma (or s), and rounded codes."""
@@ -272,6 +316,10 @@ class BitNetActivations(FewValues):
 
     citation = Citation(
         "Ma et al. 2024", "The Era of 1-bit LLMs: Training Tips, Code and FAQ", "github.com/microsoft/unilm, bitnet"
+    )
+    left_open = (
+        "the floor of the largest magnitude, 1e-5, and the code -128: those of the authors' FAQ, where the paper's "
+        "formula has neither; torch divides by a rounded reciprocal (quotient)"
     )
 
     def grouped(self, x: Any) -> tuple[Any, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import as_array, finite
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.rule import Choice, Citation, Flag, Fraction, NonNegative, Positive, Whole
 
@@ -46,11 +46,22 @@ class RoundToNearest(Quantizer):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, section 4"
     )
+    left_open = (
+        "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
+        "differs between the codes of GPTQ and AWQ (grid)"
+    )
 
     @property
     def top(self) -> int:
         """The largest code."""
         return 2**self.bits - 1
+
+    def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Halves of the scale, which is 2**-4 where the grid is asymmetric."""
+        low, high = -float(self.top // 2), float(self.top - self.top // 2)
+        x = random.integers(int(2 * low), int(2 * high) + 1, shape) / 2.0
+        x[..., ::16], x[..., 1::16] = low, high
+        return x * 2.0**-4
 
     def fit(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scale and zero of rows, one each."""
@@ -95,11 +106,55 @@ class RoundToNearest(Quantizer):
         scale, zero = self.fit_groups(w)
         return kept(scale, zero, self.code(w, scale[:, group_of], zero[:, group_of]), group_of)
 
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Scales within their roundings; zeros and codes of quotients within theirs, under the scale that was seen."""
+        if part == "group_of" or part not in (*RoundToNearest.parts, "y"):
+            return None
+        w, group_of = x.astype(np.float64), self.groups_of(x.shape[1])
+        scale = self.fit_groups(w)[0] if part == "scale" else seen["scale"].astype(np.float64)
+        if part == "scale":
+            return around(scale, 3 * reach * scale)
+        if part == "zero":
+            if self.lowest is None or not w.size:
+                return None
+            share = -self.lowest(w.reshape(scale.size, -1)).reshape(scale.shape) / scale
+            ends = (np.rint(e) for e in around(share, 2 * reach * np.abs(share)))
+            return tuple(np.clip(e, 0, self.top) if self.grid == "awq" else e for e in ends)  # type: ignore[return-value]
+        zero, scale = seen["zero"].astype(np.float64)[:, group_of], scale[:, group_of]
+        if part == "codes":
+            share = w / scale
+            exact = np.frexp(scale)[0] == 0.5  # a power of two divides without rounding
+            ends = (np.rint(e) for e in around(share, np.where(exact, 0.0, 2 * reach * np.abs(share))))
+            low, high = (np.nan_to_num(np.clip(e + zero, 0, self.top)) for e in ends)
+            overflows = 1 / np.abs(scale) > np.finfo(x.dtype).max  # a reciprocal would
+            return np.where(overflows, -np.inf, low), np.where(overflows, np.inf, high)
+        y = scale * (seen["codes"].astype(np.float64) - zero)
+        return around(y, 2 * reach * np.abs(y))
+
+    @property
+    def lowest(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """From rows to the end that the zero point comes of; None where it is a constant."""
+        if self.grid == "awq":
+            return lambda rows: rows.min(axis=1)
+        return _lowest if self.grid == "asymmetric" else None
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The points of the grids."""
         group_of, scale = arrays["group_of"], arrays["scale"]
+        for part, count in (("group_of", scale.shape[1]), ("codes", self.top + 1)):
+            worst = arrays[part].max(initial=0)
+            if worst >= count or arrays[part].min(initial=0) < 0:
+                raise bad_argument(f"quantized[{part!r}]", int(worst), f"whole numbers from 0 to {count - 1}")
         steps = arrays["codes"].astype(scale.dtype) - arrays["zero"].astype(scale.dtype)[:, group_of]
         return scale[:, group_of] * steps
+
+
+def _lowest(rows: np.ndarray) -> np.ndarray:
+    """The lower end of each row's interval, which holds zero, and is not empty."""
+    least, most = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
+    return np.where(least == most, -1.0, least)
 
 
 def kept(scale: np.ndarray, zero: np.ndarray, codes: np.ndarray, group_of: np.ndarray) -> dict[str, np.ndarray]:
@@ -147,6 +202,23 @@ class GPTQ(RoundToNearest):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, algorithm 1"
     )
+    left_open = (
+        "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
+        "the code leaves out changes of the same block (parameters=stale); dead inputs are set to zero"
+    )
+
+    def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """H of activations whose inputs go together, in few bits, so that its sums are exact."""
+        if x.ndim != 2:
+            return {}
+        activations = random.integers(-4, 5, (64, x.shape[1])) + random.integers(-2, 3, (64, 1))
+        return {"hessian": (activations.T @ activations / 32.0).astype(np.float64)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Each rounding acts on all later ones, so that there are no ends to name: the algorithm's own codes, in float64."""
+        return None
 
     def quantize(self, x: np.ndarray, hessian: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with H: symmetric, positive semidefinite, inputs by inputs; by default the identity.
@@ -225,6 +297,22 @@ class AWQ(RoundToNearest):
         "idempotent": "it searches for scales anew",
     }
     citation = Citation("Lin et al. 2024", "AWQ: Activation-aware Weight Quantization", "arXiv:2306.00978, section 3.2")
+    left_open = (
+        "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "
+        "examples; whether ranges include zero (grid); the search's grid of 20 is the code's"
+    )
+
+    def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Activations of few bits, with inputs of different size."""
+        if x.ndim != 2:
+            return {}
+        return {"activations": random.integers(-8, 9, (32, x.shape[1])) * np.exp2(random.integers(-3, 4, x.shape[1]))}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Which scales are best is a search, whose least errors may be equal: the algorithm's own, in float64."""
+        return None
 
     def quantize(self, x: np.ndarray, activations: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with activations, tokens by inputs; without them it is rounding to nearest.
@@ -315,6 +403,15 @@ class HQQ(Quantizer):
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
+    left_open = (
+        "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
+        "and its exponent and weights are the package's defaults"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, 2**self.bits - 1
 
     def grouped(self, x: np.ndarray) -> np.ndarray:
         """Groups as rows; `ArgumentError` if the elements are not whole groups."""

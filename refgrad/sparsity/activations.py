@@ -35,10 +35,12 @@ class Wanda(Unstructured):
     inputs = {"a": "column"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
+    )
+    left_open = (
+        "ties, and how the count is rounded: down here; the authors' code takes one more, and all that equal the "
+        "threshold; the norm is of all tokens' inputs, which a mean leaves in order"
     )
 
     def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]
@@ -51,10 +53,12 @@ class WandaNOfM(Groups):
     inputs = {"a": "column"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, section 3"
+    )
+    left_open = (
+        "whether n of every m are kept or pruned: kept here, pruned in the authors' code (n_is=pruned), which "
+        "agrees for 2:4; ties"
     )
 
     def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]
@@ -82,10 +86,12 @@ class RIA(Unstructured):
     inputs = {"a": "column"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"
+    )
+    left_open = (
+        "the power of the activations' norm, 1/2 here, as recalled and not read again; a row or column of zeros: "
+        "its score is NaN; whether n of m counts what is kept"
     )
 
     def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]

@@ -31,9 +31,11 @@ class ASP(NOfM):
     ] = "rank"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Mishra et al. 2021", "Accelerating Sparse Deep Neural Networks", "arXiv:2104.08378, section 4")
+    left_open = (
+        "ties, which the source does not mention; apex compares sums of float32, which differ from ranks where a "
+        "sum rounds (chosen_by=pattern_sums)"
+    )
 
     def _of_groups(self, ranked: np.ndarray, size: int, first: np.ndarray | None) -> np.ndarray:
         if self.chosen_by == "rank" or size != 4 or self.kept() != 2:

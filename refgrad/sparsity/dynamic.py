@@ -63,6 +63,23 @@ class MaskUpdate(Rule):
 class Dynamic(MaskUpdate):
     """A rule that replaces part of a mask's connections by others, so that their number stays."""
 
+    rounding: counts.Rounding = "floor"
+    counted: Annotated[
+        str,
+        Choice(
+            dropped="the number of dropped connections, a share of the active ones, is rounded",
+            kept="the number of those that stay is rounded (jaxpruner, with half_even)",
+        ),
+    ] = "dropped"
+
+    def share(self, active: int, fraction: float) -> int:
+        """How many of the active connections are dropped."""
+        if self.counted == "dropped":
+            number = counts.rounded(fraction * active, self.rounding)
+        else:
+            number = active - counts.rounded((1.0 - fraction) * active, self.rounding)
+        return min(max(number, 0), active)
+
     def drop(self, w: np.ndarray, mask: np.ndarray, k: int, *then: np.ndarray) -> np.ndarray:
         """The mask without its ``k`` connections of the smallest magnitude; ``then`` as in `best`."""
         active = int(np.count_nonzero(mask))
@@ -98,8 +115,8 @@ def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low", *then
 class RigL(Dynamic):
     """RigL: the smallest weights are dropped, and connections with the largest gradients grow.
 
-    Every ``every`` steps up to ``end``: k = floor(fraction(t) active); drop the k active weights of the smallest magnitude; grow
-    the k inactive ones with the largest |gradient| of the dense network. Grown weights start at zero.
+    Every ``every`` steps up to ``end``: k = fraction(t) active, rounded down; drop the k active weights of the smallest
+    magnitude; grow the k inactive ones with the largest |gradient| of the dense network. Grown weights start at zero.
     Source: Evci et al. 2020, arXiv:1911.11134, Algorithm 1.
     """
 
@@ -129,6 +146,10 @@ class RigL(Dynamic):
     citation = Citation(
         "Evci et al. 2020", "Rigging the Lottery: Making All Tickets Winners", "arXiv:1911.11134, Algorithm 1"
     )
+    left_open = (
+        "whether what was just dropped may grow again: it may, by Algorithm 1; how k is rounded: down; what "
+        "becomes of an optimizer's state of grown weights is left to the caller"
+    )
 
     def fraction(self, t: int) -> float:
         """The share of the active connections that is replaced at step ``t``; zero after the end."""
@@ -148,7 +169,7 @@ class RigL(Dynamic):
 
     def update(self, w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int, prefer: np.ndarray | None = None) -> Moved:
         """The mask after the update of step ``t``, and which connections are new: these start at zero."""
-        k = int(counts.rounded(self.fraction(t) * np.count_nonzero(mask), "floor"))
+        k = self.share(int(np.count_nonzero(mask)), self.fraction(t))
         # of equal weights that are preferred those with the largest gradients are dropped, since they may grow again
         kept = self.drop(w, mask, k, *(() if prefer is None else (prefer, -np.abs(g))))
         after = kept | self.grow(g, kept, mask, k, *(() if prefer is None else (prefer,)))
@@ -183,11 +204,22 @@ class SET(Dynamic):
             together="by one ranking of magnitudes (rigl, jaxpruner)",
         ),
     ] = "separate"
+    candidates: Annotated[
+        str,
+        Choice(
+            inactive="only connections that were inactive before the update may grow",
+            dropped_too="those just dropped may grow again, and then keep their value (jaxpruner)",
+        ),
+    ] = "inactive"
 
     inputs = {"u": "uniform"}
 
     citation = Citation(
         "Mocanu et al. 2018", "Scalable training of artificial neural networks", "arXiv:1707.04780, Algorithm 2"
+    )
+    left_open = (
+        "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
+        "magnitude, as in later work (tails); grown weights are drawn by the caller"
     )
 
     def remaining(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
@@ -199,13 +231,15 @@ class SET(Dynamic):
         return positive | negative
 
     def _share(self, mask: np.ndarray) -> int:
-        return counts.rounded(self.zeta * np.count_nonzero(mask), "floor")
+        return self.share(int(np.count_nonzero(mask)), self.zeta)
 
     def update(self, w: np.ndarray, mask: np.ndarray, u: np.ndarray, prefer: np.ndarray | None = None) -> Moved:
-        """The mask after an update; ``u`` are uniform numbers like ``w``, and just dropped connections do not grow."""
+        """The mask after an update; ``u`` are uniform numbers like ``w``."""
+        # of equal weights that are preferred those with the largest numbers are dropped, since they may grow again
+        kept = self.remaining(w, mask, *(() if prefer is None else (prefer, -u)))
+        free = ~(kept if self.candidates == "dropped_too" else mask)
         then = () if prefer is None else (prefer,)
-        kept = self.remaining(w, mask, *then)
-        after = kept | best(u, ~mask, int(np.count_nonzero(mask & ~kept)), self.ties, *then)
+        after = kept | best(u, free, int(np.count_nonzero(mask & ~kept)), self.ties, *then)
         return Moved(after, after & ~mask)
 
     def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
@@ -231,6 +265,10 @@ class ACDC(MaskUpdate):
 
     citation = Citation(
         "Peste et al. 2021", "AC/DC: Alternating Compressed/DeCompressed Training", "arXiv:2106.12379, section 3"
+    )
+    left_open = (
+        "ties; the schedule is that of the ResNet-50 runs; whether the optimizer's momentum is reset between "
+        "phases is the caller's to do"
     )
 
     def is_sparse(self, epoch: int) -> bool:
@@ -271,6 +309,10 @@ class LotteryTicket(MaskUpdate):
     inputs = {"early": "signed"}
 
     citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
+    left_open = (
+        "whether the ranking is of each layer or of all, which the paper has both ways by network; how the count "
+        "of a round is rounded; to which step it goes back"
+    )
 
     def next_mask(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:
         """The mask of the next round, from the trained weights; ``then`` as in `best`."""

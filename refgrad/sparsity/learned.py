@@ -52,6 +52,10 @@ class STR(Estimator):
     citation = Citation(
         "Kusupati et al. 2020", "Soft Threshold Weight Reparameterization", "arXiv:2002.03231, equations 3 and 4"
     )
+    left_open = (
+        "the edge, where |w| equals the threshold: zero here; the threshold's function is the sigmoid, of which "
+        "the source says it may be another"
+    )
     parameters = Parameters(s=Parameter("tensor"))
 
     def forward(self, x: Any, s: Any) -> Any:  # type: ignore[override]
@@ -79,6 +83,10 @@ class Powerpropagation(Estimator):
     }
     citation = Citation(
         "Schwarz et al. 2021", "Powerpropagation: A sparsity inducing weight reparameterisation", "arXiv:2110.00296"
+    )
+    left_open = (
+        "the derivative at zero: the limit, 0 for alpha above 1; automatic differentiation of theta "
+        "|theta|**(alpha - 1) gives NaN for alpha below 2"
     )
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -115,6 +123,10 @@ class ContinuousSparsification(Estimator):
 
     citation = Citation(
         "Savarese et al. 2020", "Winning the Lottery with Continuous Sparsification", "arXiv:1912.04427, section 3"
+    )
+    left_open = (
+        "what the score becomes between rounds: min(beta s, s0) as printed; the script sets beta back first, so "
+        "that it is min(s, s0) (reset=code)"
     )
     parameters = Parameters(s=Parameter("element"), beta=Parameter("tensor", learned=False, legal=Range(0.0)))
 
@@ -165,6 +177,10 @@ class HardConcrete(Estimator):
 
     citation = Citation(
         "Louizos et al. 2018", "Learning Sparse Neural Networks through L0 Regularization", "arXiv:1712.01312"
+    )
+    left_open = (
+        "the gradient where a gate meets 0 or 1: zero here (edge); the noise is an argument; stretch and "
+        "temperature are the source's experiments'"
     )
     parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0)))
 

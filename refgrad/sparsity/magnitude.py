@@ -40,9 +40,11 @@ class Magnitude(Unstructured):
     measure: Measure = "magnitude"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
+    left_open = (
+        "nearly all but the idea: the source prunes by a threshold of its quality parameter times the standard "
+        "deviation; count, ties, NaN and layer- or network-wide ranking are named variants"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return measured(w, self.measure)
@@ -55,9 +57,11 @@ class NormalizedMagnitude(Together):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
+    left_open = (
+        "a layer of zeros: eps keeps its scores at zero; jaxpruner is the source, so that its float32 counts are a "
+        "variant and not the default"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return abs(w) / (np.sqrt(tree_sum(w * w)) + 1e-8)
@@ -73,9 +77,11 @@ class RandomMask(Unstructured):
     inputs = {"u": "uniform"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
+    left_open = (
+        "what is random: the numbers are an argument, and the count is exact; the source's baseline may also draw "
+        "each entry by itself, with a count that varies"
+    )
 
     def scores(self, w: Any, u: Any) -> Any:  # type: ignore[override]
         return u
@@ -106,6 +112,10 @@ class Block(Unstructured):
         "count": "whole blocks are kept, of which those at the edges may be smaller",
     }
     citation = Citation("Narang et al. 2017", "Block-Sparse Recurrent Neural Networks", "arXiv:1711.02782, section 3")
+    left_open = (
+        "ragged blocks at the edges: they have fewer entries, and the mean divides by these; the source takes the "
+        "maximum, jaxpruner and TensorFlow the mean"
+    )
 
     def scores(self, w: Any, entries: Any) -> Any:  # type: ignore[override]
         if self.pool == "max":
@@ -142,9 +152,11 @@ class L1Filters(Structured):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
+    left_open = (
+        "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
+        "sensitive ones, which is the caller's to do"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return tree_sum(abs(w), over="row")
@@ -157,9 +169,11 @@ class L2Filters(Structured):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
+    left_open = (
+        "the source names it only for comparison: count and ties are as in L1Filters, the root does not change the "
+        "order but by rounding"
+    )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return np.sqrt(tree_sum(w * w, over="row"))
@@ -173,10 +187,12 @@ class NetworkSlimming(Together):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
+    )
+    left_open = (
+        "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry and "
+        "ties; the subgradient at zero is zero"
     )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]

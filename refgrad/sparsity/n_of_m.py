@@ -109,10 +109,12 @@ class NOfM(Groups):
     measure: Measure = "magnitude"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
+    )
+    left_open = (
+        "ties within a group; a length that m does not divide; whether n counts what is kept or pruned; along "
+        "which axis a convolution's groups run: all are named variants"
     )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
@@ -155,12 +157,14 @@ class SRSTE(NOfM):
     ] = "straight_through"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021",
         "Learning N:M Fine-grained Structured Sparse Neural Networks",
         "arXiv:2102.04010, equation 9",
+    )
+    left_open = (
+        "ties, and the axis of groups: the authors' code runs them through the flat array (along=flat); the decay "
+        "2e-4 is their experiments'"
     )
 
     def forward(self, w: Any, mask: Any) -> Any:

@@ -37,9 +37,11 @@ class MDGF(NOfM):
     ] = "straight_through"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
+    left_open = (
+        "the backward pass: the gradient passes as it is, as in the authors' code; the paper's own was not at "
+        "hand, and differentiation scales it (gradient=scaled)"
+    )
 
     def beta(self, t: int) -> float:
         """The factor of pruned weights after ``t`` steps."""
@@ -74,9 +76,11 @@ class SDGF(NOfM):
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
+    left_open = (
+        "how long each pattern lasts: equal shares of the epochs, as in the code; the paper's list of patterns for "
+        "each model was not read"
+    )
 
     def patterns(self) -> Mapping[int, tuple[int, int]]:
         """The first epoch of each pattern, as (kept, of)."""

@@ -23,9 +23,11 @@ class OBD(Unstructured):
     inputs = {"h": "positive"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
+    left_open = (
+        "how the diagonal is estimated: it is an argument; where it is negative, which the source excludes at a "
+        "minimum, weights are pruned first"
+    )
 
     def scores(self, w: Any, h: Any) -> Any:  # type: ignore[override]
         return h * w * w / 2
@@ -41,9 +43,11 @@ class OBS(Unstructured):
     inputs = {"d": "positive"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
+    left_open = (
+        "how the inverse Hessian is estimated and damped: its diagonal is an argument; the source deletes one "
+        "weight at a time, a count is pruned together here"
+    )
 
     def scores(self, w: Any, d: Any) -> Any:  # type: ignore[override]
         return w * w / (2 * d)
@@ -73,10 +77,12 @@ class WoodFisher(Unstructured):
     ] = "none"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
+    )
+    left_open = (
+        "the damping, and how many gradients are taken: arguments; the authors' code leaves the factor 1/2 out and "
+        "adds 1e-10 (offset=code); weights are deleted together as if each alone"
     )
 
     def scores(self, w: Any, d: Any) -> Any:  # type: ignore[override]
@@ -136,10 +142,12 @@ class SparseGPT(Unstructured):
     inputs = {"u": "column"}
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"
+    )
+    left_open = (
+        "the damping, a hundredth of the mean diagonal, and blocks of 128 columns are the code's; its unstructured "
+        "mask takes one entry a block more (rounding=floor_plus_one); ties"
     )
 
     def scores(self, w: Any, u: Any) -> Any:  # type: ignore[override]

@@ -66,7 +66,8 @@ def top_k(ranked: np.ndarray, k: int, ties: str = "low", prefer: np.ndarray | No
         ranked: keys, (rows, length).
         k: how many are kept a row; no more than the length, and no fewer than none.
         ties: a member of `Ties`.
-        prefer: entries, shaped like the keys, that go first among equal keys; `ties` decides among these.
+        prefer: which go first among equal keys, shaped like the keys: true before false, or larger numbers first; `ties`
+            decides among these.
 
     Returns:
         A boolean array like the keys. Each row has ``k`` entries kept, more under "keep_all" and fewer under "prune_all" where
@@ -93,7 +94,10 @@ def _first(tied: np.ndarray, left: np.ndarray, ties: str, prefer: np.ndarray | N
         return _first(tied[:, ::-1], left, "low", flipped)[:, ::-1]
     if prefer is None:
         return tied & (np.cumsum(tied, axis=1) <= left)
-    ahead = tied & prefer
-    first = np.cumsum(ahead, axis=1)
-    second = first[:, -1:] + np.cumsum(tied & ~prefer, axis=1)
-    return tied & (np.where(prefer, first, second) <= left)
+    chosen, before = np.zeros_like(tied), np.zeros_like(left)
+    for level in np.unique(prefer)[::-1]:
+        here = tied & (prefer == level)
+        place = before + np.cumsum(here, axis=1)
+        chosen |= here & (place <= left)
+        before = place[:, -1:]
+    return chosen

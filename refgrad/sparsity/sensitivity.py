@@ -38,9 +38,11 @@ class SNIP(Saliency):
     ] = "none"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
+    left_open = (
+        "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
+        "ranking over all is the paper's; ties"
+    )
 
     def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
         saliency = super().scores(w, g)
@@ -63,10 +65,12 @@ class FORCE(Saliency):
     ] = "exponential"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
+    )
+    left_open = (
+        "the schedule: exponential, as the paper prefers, linear as its other choice; how many batches make the "
+        "gradient; ties"
     )
 
     def density(self, i: int, steps: int) -> float:
@@ -88,6 +92,10 @@ class GraSP(Together):
     citation = Citation(
         "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
     )
+    left_open = (
+        "which end is kept: the paper's text and code agree once signs are followed; the code keeps one entry "
+        "fewer (rounding=floor_minus_one); the temperature of its loss is the caller's"
+    )
 
     def scores(self, w: Any, hg: Any) -> Any:  # type: ignore[override]
         return w * hg
@@ -101,12 +109,14 @@ class SynFlow(Saliency):
     """
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",
         "arXiv:2006.05467",
+    )
+    left_open = (
+        "biases and batch normalization: the caller runs the network with magnitudes; the number of rounds, 100 in "
+        "the paper; ties"
     )
 
     def density(self, i: int, steps: int = 100) -> float:
@@ -128,6 +138,10 @@ class Movement(Unstructured):
     }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
+    )
+    left_open = (
+        "whether masked weights are updated: they are not, their scores are; initialization of scores at zero "
+        "makes the first mask one of ties"
     )
 
     def scores(self, w: Any, s: Any) -> Any:  # type: ignore[override]
@@ -165,6 +179,10 @@ class SoftMovement(Mask):
     }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
+    )
+    left_open = (
+        "whether the score or its sigmoid is compared with the threshold: the sigmoid, as in the authors' code; "
+        "the paper prints the score (squashed=plain)"
     )
 
     def scores(self, w: Any, s: Any) -> Any:  # type: ignore[override]

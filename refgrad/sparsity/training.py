@@ -43,8 +43,19 @@ class MaskedTraining(Choosing):
         return {"mask": Selection(self.pattern, {"w": given["x"], **others})}
 
     def shown(self, name: str, given: Arrays, seen: Arrays) -> Shown:
-        """What is not zero was kept; a weight of zero tells nothing."""
-        return Shown(seen["y"] != 0, given["x"] == 0)
+        """What is not zero was kept; of a weight of zero the gradient tells, where it is masked."""
+        return either(Shown(seen["y"] != 0, given["x"] == 0), self.shown_by_gradient(given, seen))
+
+    def shown_by_gradient(self, given: Arrays, seen: Arrays) -> Shown | None:
+        """What the gradient of a weight of zero tells, if anything: where it is masked, what is not zero was kept."""
+        if "x_grad" not in seen or self.pattern.gradient != "masked":
+            return None
+        return Shown(seen["x_grad"] != 0, given["cotangent"] == 0)
+
+
+def either(one: Shown, other: Shown | None) -> Shown:
+    """What one result shows, and where it tells nothing what another does."""
+    return one if other is None else Shown(np.where(one.free, other.mask, one.mask), one.free & other.free)
 
 
 class SRSTEGradient(MaskedTraining):
@@ -55,6 +66,10 @@ class SRSTEGradient(MaskedTraining):
 
     patterns = (SRSTE,)
     citation = SRSTE.citation
+    left_open = (
+        "the mask's ties, which are the pattern's; where the decay is added: to the gradient of the weights, as in "
+        "equation 9"
+    )
     parameters = Parameters(mask=MASK)
 
     def forward(self, x: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -83,9 +98,16 @@ class MDGFGradient(MaskedTraining):
         return self.pattern.backward(x, mask > 0.5, cotangent, beta)
 
     def shown(self, name: str, given: Arrays, seen: Arrays) -> Shown:
-        """What is as it was was kept; a weight that beta does not change tells nothing."""
-        x, y = given["x"], seen["y"]
-        return Shown((x == y) | ((x != x) & (y != y)), x * given["beta"] == x)
+        """What is as it was was kept; of a weight that beta does not change the gradient tells, where it is scaled."""
+        one = _unscaled(given["x"], seen["y"], given["beta"])
+        if "x_grad" not in seen or self.pattern.gradient != "scaled":
+            return one
+        return either(one, _unscaled(given["cotangent"], seen["x_grad"], given["beta"]))
+
+
+def _unscaled(before: np.ndarray, after: np.ndarray, beta: np.ndarray) -> Shown:
+    """What is as it was; where the factor changes nothing, that tells nothing."""
+    return Shown((before == after) | ((before != before) & (after != after)), before * beta == before)
 
 
 class MovementGradient(MaskedTraining):
@@ -97,6 +119,7 @@ class MovementGradient(MaskedTraining):
     patterns = (Movement, SoftMovement)
     pattern: Annotated[Any, Nested()] = Movement()
     citation = Movement.citation
+    left_open = "nothing: the three products of the paper; the mask is an argument, and how it is chosen is Movement's"
     parameters = Parameters(s=Parameter("element"), mask=MASK)
 
     def forward(self, x: Any, s: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -104,6 +127,10 @@ class MovementGradient(MaskedTraining):
 
     def backward(self, cotangent: Any, x: Any, s: Any, mask: Any) -> Any:  # type: ignore[override]
         return Movement.backward(x, mask > 0.5, cotangent)
+
+    def shown_by_gradient(self, given: Arrays, seen: Arrays) -> Shown | None:
+        """What is not zero was kept."""
+        return Shown(seen["x_grad"] != 0, given["cotangent"] == 0) if "x_grad" in seen else None
 
 
 class LargestShare(Unstructured):

@@ -46,8 +46,6 @@ class Transposable(Mask):
     measure: Measure = "magnitude"
 
     lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
-    lawless: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Hubara et al. 2021",
         "Accelerated Sparse Neural Training: Transposable N:M masks",

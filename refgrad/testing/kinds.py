@@ -18,7 +18,7 @@ from refgrad.oracle.estimated import judge_results
 from refgrad.oracle.judge import OUTSIDE
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
-from refgrad.oracle.quantized import fitting, judge_parts
+from refgrad.oracle.quantized import answer, judge_parts
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Rule
 from refgrad.sparsity.base import Mask
@@ -62,18 +62,13 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
     subject = quantizers.resolve(thing, options)
 
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
-        x = arrays["x"]
-        parts = fitting(subject.quantize(rule, x.copy()), rule, x)
-        if subject.dequantize is not None and set(rule.parts) <= set(parts):
-            handed = {n: a.copy() for n, a in parts.items() if n != "y"}
-            parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
-        return parts
+        return answer(subject, rule, {n: a.copy() for n, a in arrays.items()})
 
     return call
 
 
 def _quantized(rule: Quantizer, arrays: Arrays, results: Results, policy: Policy) -> bool:
-    judged = judge_parts(rule, arrays["x"], dict(results), policy)
+    judged = judge_parts(rule, arrays, dict(results), policy)
     return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
 
 

@@ -1,7 +1,7 @@
 """Quantizers against others on the same array, interleaved in one run: `python -m tests.benchmarks.quantizers`.
 
-Medians of seven rounds at 4194304 elements; a ratio above one says how many times faster this package is. What is not
-installed is left out.
+Medians of 5 rounds, or 45 where they are short, at 4194304 elements; a ratio above one says how many times faster this package
+is. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -18,18 +19,20 @@ import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.backends import crew
-from refgrad.quantizers import NF4, Blockwise
+from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
 
-SIZE, ROUNDS = 1 << 22, 7
+SIZE, ROUNDS = 1 << 22, 5
 Call = Callable[[], Any]
 
 
 def medians(calls: dict[str, Call]) -> dict[str, float]:
-    """The median time of each call in milliseconds, the calls taking turns."""
-    for call in calls.values():
+    """The median time of each call in milliseconds, the calls taking turns; more of them where they are short."""
+    start = time.perf_counter()
+    for call in (*calls.values(), *calls.values()):
         call()
+    rounds = ROUNDS if time.perf_counter() - start > 0.2 else 9 * ROUNDS
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, call in calls.items():
             start = time.perf_counter()
             call()
@@ -66,6 +69,9 @@ def blocks(x: np.ndarray) -> dict[str, dict[str, Call]]:
     }
     if importlib.util.find_spec("torch"):
         _torch(found, x, rule)
+        _torch_affine(found, x)
+    if importlib.util.find_spec("torchao"):
+        _torchao(found, x)
     if importlib.util.find_spec("bitsandbytes"):
         _bitsandbytes(found, x)
     return found
@@ -89,6 +95,42 @@ def _torch(found: dict[str, dict[str, Call]], x: np.ndarray, rule: Blockwise) ->
     found["dequantize, 8 bits"]["torch"] = lambda: table[codes.int()] * absmax
 
 
+def _torch_affine(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
+    """int8 by the least and the largest number, and back."""
+    import torch
+
+    rule, t = Affine(), torch.from_numpy(x)
+    kept = rule.quantize(x)
+
+    def quantize() -> Any:
+        low, high = (float(v) for v in torch.aminmax(t))
+        scale = (max(high, 0.0) - min(low, 0.0)) / 255
+        return torch.quantize_per_tensor(t, scale, -128 - round(low / scale), torch.qint8)
+
+    codes = quantize()
+    found["quantize, affine int8"] = {"refgrad": lambda: rule.quantize(x), "torch": quantize}
+    found["dequantize, affine int8"] = {"refgrad": lambda: rule.dequantize(kept), "torch": codes.dequantize}
+
+
+def _torchao(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
+    """MX and NVFP4 without its compiler."""
+    import torch
+    from torchao.prototype.mx_formats import mx_tensor, nvfp4_tensor
+
+    rows = x.reshape(-1, 4096)
+    t, tensor = torch.from_numpy(rows), torch.tensor(float(np.abs(x).max()) / (448 * 6))
+    for name in ("float8_e4m3fn", "float4_e2m1fn"):
+        element = torch.float8_e4m3fn if name == "float8_e4m3fn" else torch.float4_e2m1fn_x2
+        found[f"quantize, MX {name}"] = {
+            "refgrad": partial(MX(format=name).quantize, rows),
+            "torchao": lambda element=element: mx_tensor.to_mx(t, element, 32),
+        }
+    found["quantize, NVFP4"] = {
+        "refgrad": lambda: NVFP4().quantize(rows),
+        "torchao": lambda: nvfp4_tensor.nvfp4_quantize(t, 16, tensor),
+    }
+
+
 def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
     import torch
     from bitsandbytes import functional
@@ -105,7 +147,8 @@ def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
 def main() -> None:
     """Print a table."""
     x = np.random.default_rng(0).standard_normal(SIZE).astype(np.float32)
-    print(f"{SIZE} elements, medians of {ROUNDS}, {crew.available()} of {os.cpu_count()} processors, milliseconds\n")
+    rounds, cores = f"{ROUNDS} to {9 * ROUNDS}", f"{crew.available()} of {os.cpu_count()}"
+    print(f"{SIZE} elements, medians of {rounds}, {cores} processors, milliseconds\n")
     print("| what | refgrad | other | time | ratio |\n|---|---|---|---|---|")
     for what, calls in {**blocks(x), **casts(x)}.items():
         times = medians(calls)

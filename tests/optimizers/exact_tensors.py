@@ -10,10 +10,11 @@ import numpy as np
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
+from refgrad.oracle.inputs import Inputs, completed
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 
-#: (p, g, state by name, step, hyperparameters) -> p; the state is replaced in place
+#: (p, g, state by name, step, hyperparameters and extra inputs) -> p; the state is replaced in place
 Paper = Callable[[np.ndarray, np.ndarray, dict[str, Any], int, Any], np.ndarray]
 
 root = np.frompyfunc(mpmath.sqrt, 1, 1)
@@ -46,19 +47,28 @@ def gradients(shape: tuple[int, ...], steps: int, seed: int = 7) -> list[np.ndar
 
 
 def check(rule: Any, paper: Paper, shape: tuple[int, ...] = (3, 4), grads: Sequence[np.ndarray] | None = None) -> None:
-    """Each step from the floats that the rule itself gave; all outputs agree to fifty digits."""
+    """Each step from the floats that the rule itself gave; all outputs agree to fifty digits.
+
+    A rule's extra inputs are made up, and are attributes of the hyperparameters.
+    """
     p = np.random.default_rng(3).standard_normal(shape)
     state = rule.init(p)
-    for t, g in enumerate(gradients(shape, 6) if grads is None else grads, 1):
-        hosts = {n: state[n] for n, slot in rule.slots().items() if slot.host}
+    grads = gradients(shape, 6) if grads is None else grads
+    inputs = completed(Inputs([p], [[g] for g in grads], ["normal"], 5), rule)
+    for t, g in enumerate(grads, 1):
+        extras, numbers = inputs.of_leaf(t, 0, rule)
+        own = {n: state[n] for n, slot in rule.slots().items() if slot.host}
+        hosts = {**own, **numbers}
         plan = rule.plan(shape, t, hosts)
         names = {**rule.numbers(), **dict(zip(plan.free, free_values(shape, {"t": t, **hosts}), strict=True))}
-        arrays = {"p": p, "g": g, **{n: state[n] for n in rule.slots() if n not in hosts}}
+        arrays = {"p": p, "g": g, **extras, **{n: state[n] for n in rule.slots() if n not in hosts}}
         got = exact.evaluate(plan.graph, arrays, names, DIGITS)
         with mpmath.workdps(DIGITS):
             said = {n: exactly(state[n]) for n in rule.slots()}
-            want = {"p": paper(exactly(p), exactly(g), said, t, Hyperparameters(rule)), **said}
+            h = Hyperparameters(rule)
+            vars(h).update({n: exactly(v) for n, v in extras.items()}, **{n: mpf(v) for n, v in numbers.items()})
+            want = {"p": paper(exactly(p), exactly(g), said, t, h), **said}
             for name, values in want.items():
                 pairs = np.broadcast(np.asarray(got[name], dtype=object), np.asarray(values, dtype=object))
                 assert all(agree(a, b) for a, b in pairs), (t, name, got[name], values)
-        p, state = rule.step(p, g, state, backend="numpy")
+        p, state = rule.step(p, g, state, backend="numpy", **extras, **numbers)

@@ -179,7 +179,7 @@ def test_a_function_that_misreads_one_input_differs_and_the_line_reproduces_it(w
         given[wrong] = given[wrong] * 2 if wrong != "bits" else given[wrong] + np.uint32(1)
         return function(p, g, *given.values(), m, lr, sigma)
 
-    verdict = refgrad.verify(misread, RULE, steps=2, explain=False)
+    verdict = refgrad.verify(misread, RULE, steps=4, explain=False)
     assert verdict.exit_code == 1
     assert verdict.counterexample is not None
     assert set(verdict.counterexample.extras) == set(RULE.inputs())

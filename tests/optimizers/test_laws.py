@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
+from tests.optimizers.made_up import extras
 
 #: faults of other packages, kept as variants: the same amount is taken from every entry, whatever its sign; the least and
 #: the largest of three are taken from their sum one after the other, which rounds otherwise where all signs are changed
@@ -38,7 +39,7 @@ def walk(rule: Any, p: np.ndarray, grads: np.ndarray) -> tuple[np.ndarray, dict]
     """The parameter and state after all steps."""
     state = rule.init(p)
     for g in grads:
-        p, state = rule.step(p, g, state, backend="numpy")
+        p, state = rule.step(p, g, state, backend="numpy", **extras(rule, g))
     return p, state
 
 

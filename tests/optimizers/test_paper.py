@@ -197,7 +197,7 @@ class Hyperparameters:
 
 def agree(a: Any, b: Any) -> bool:
     """Relative agreement to fifty digits: sixty, less what a few dozen operations and cancellation lose."""
-    return abs(a - b) <= mpf(10) ** (10 - DIGITS) * max(abs(a), abs(b))
+    return bool(a == b) or abs(a - b) <= mpf(10) ** (10 - DIGITS) * max(abs(a), abs(b))
 
 
 def follow(rule: Any, paper: Callable[..., Any], gradients: tuple[float, ...] = GRADIENTS) -> None:

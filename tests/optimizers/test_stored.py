@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -14,6 +16,9 @@ import refgrad
 from refgrad import optimizers as o
 from refgrad.arithmetic.storage import Grid
 from refgrad.errors import ArgumentError
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import Inputs, completed
+from refgrad.rule import rules
 
 F = np.float32
 SGD = o.SGD(lr=2.0**-6, momentum=0.5)  # powers of two, so that float32 loses nothing in what follows
@@ -239,19 +244,111 @@ def test_kernels_are_judged_too(rule: Any) -> None:
         assert refgrad.verify(rule, rule, steps=3, options={"backend": backend}).conforms
 
 
-def test_without_its_bits_both_neighbours_are_acceptable() -> None:
-    right, drawn = by_chance(), np.random.default_rng(8)
+#: what a candidate may make of the bits that it draws, and what the sums that show it have in their name
+UNFAIR = {
+    "cut": (lambda bits, t: np.full_like(bits, 65535), "in all"),
+    "to nearest": (lambda bits, t: np.full_like(bits, 32767), "of the way"),
+    "one bit short": (lambda bits, t: bits >> 1, "in all"),
+    "the same at every step": (
+        lambda bits, t: np.random.default_rng(0).integers(0, 1 << 16, bits.shape),
+        "step before",
+    ),
+    "the same along a row": (lambda bits, t: np.broadcast_to(bits[..., :1], bits.shape), "element before"),
+}
 
-    def blind(p: Any, g: Any, m: Any, v: Any, t: int, **rest: float) -> Any:
-        return right(p, g, m, v, t, drawn.integers(0, 1 << 16, p.shape), **rest)
+
+def drawing(change: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., Any]:
+    """A step that draws its own bits, and what it makes of them."""
+    right = by_chance()
 
     def step(
         p: Any, g: Any, m: Any, v: Any, t: int, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
     ) -> Any:
-        return blind(p, g, m, v, t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        bits = change(np.random.default_rng([t, p.size]).integers(0, 1 << 16, p.shape), t)
+        return right(p, g, m, v, t, bits, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
-    verdict = refgrad.verify(step, CHANCE)
+    return step
+
+
+def test_without_its_bits_both_neighbours_are_acceptable() -> None:
+    fair = drawing(lambda bits, t: bits)
+    verdict = refgrad.verify(fair, CHANCE)
     assert verdict.conforms, str(verdict)
     assert any("draws its own" in note for note in verdict.notes)
-    off = refgrad.verify(step, CHANCE.replace(inner_lr=1.1e-3), options={"lr": 1e-3}, shrink=False)
+    off = refgrad.verify(fair, CHANCE.replace(inner_lr=1.1e-3), options={"lr": 1e-3}, shrink=False)
     assert off.counts["p"].outside
+
+
+@pytest.mark.parametrize("name", UNFAIR)
+def test_bits_that_are_not_fair_are_seen(name: str) -> None:
+    change, where = UNFAIR[name]
+    verdict = refgrad.verify(drawing(change), CHANCE, shrink=False, explain=False)
+    assert not verdict.conforms
+    assert verdict.total.outside == 0  # each value by itself is acceptable
+    assert [f.kind for f in verdict.faults] == ["biased"]
+    assert where in verdict.faults[0].message
+
+
+def test_the_pages_example_runs() -> None:
+    blocks = re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "low-precision.md").read_text(), re.DOTALL
+    )
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
+EVERY = [cls() for name, cls in rules(Optimizer).items() if name != "Stored" and cls.__module__.startswith("refgrad.")]
+
+
+@pytest.mark.parametrize("inner", EVERY, ids=lambda rule: type(rule).__name__)
+def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
+    """Without compensation, to nearest: what every rule makes of narrow arrays, to the bit; and the rest is traced and steps."""
+    random = np.random.default_rng(9)
+    p = random.standard_normal((4, 4)).astype(ml_dtypes.bfloat16)
+    grads = [random.standard_normal((4, 4)).astype(ml_dtypes.bfloat16) for _ in range(3)]
+    inputs = completed(Inputs([p], [[g] for g in grads], seed=1), inner)
+    rule = o.Stored(inner=inner)
+    plain, stored = (p, inner.init(p)), (p, rule.init(p))
+    for t, g in enumerate(grads, 1):
+        arrays, numbers = inputs.of_leaf(t, 0, inner)
+        given: dict[str, Any] = {**arrays, **numbers, "backend": "numpy"}
+        plain, stored = inner.step(plain[0], g, plain[1], **given), rule.step(stored[0], g, stored[1], **given)
+        assert np.array_equal(plain[0], stored[0], equal_nan=True)
+        for name, value in plain[1].items():
+            assert np.array_equal(np.asarray(value, float), np.asarray(stored[1][name], float), equal_nan=True)
+    for variant in ({"compensation": "kahan"}, {"compensation": "wide"}, {"rounding": "stochastic"}):
+        kept = rule.replace(**variant)
+        after, state = kept.step(
+            p, grads[0], kept.init(p), **{**inputs.of_leaf(1, 0, inner)[0], **inputs.of_leaf(1, 0, inner)[1]}
+        )
+        assert after.dtype == p.dtype
+        assert set(state) == {"t", *kept.slots()}
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule", "name"),
+    [
+        (compensated(wide=True), KAHAN, "compensation=wide"),
+        (by_chance(), CHANCE.replace(chance="carry"), "chance=below"),
+    ],
+    ids=["wide", "below"],
+)
+def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None:
+    verdict = refgrad.verify(subject, rule, steps=3, shrink=False)
+    assert verdict.explanation is not None
+    assert name in verdict.explanation.name
+
+
+@pytest.mark.parametrize("inner", [o.Adafactor(), o.SM3()], ids=str)
+def test_kernels_of_state_of_other_shapes_keep_the_bits(inner: Optimizer) -> None:
+    """States that are one number a row or a column are rounded between the passes."""
+    rule = o.Stored(inner=inner, compensation="kahan")
+    p = np.random.default_rng(0).standard_normal((6, 5)).astype(ml_dtypes.bfloat16)
+    ends = []
+    for backend in ("numpy", "numba"):
+        q, state = p, rule.init(p)
+        for _ in range(3):
+            q, state = rule.step(q, p, state, backend=backend)
+        ends.append([np.asarray(a).tobytes() for a in (q, *state.values())])
+    assert ends[0] == ends[1]

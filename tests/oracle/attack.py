@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import host
-from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.matrices import as_matrices, gathered
+from refgrad.arithmetic.graph import MATRIX, Node
+from refgrad.arithmetic.matrices import as_matrices, gathered, reordered
+from refgrad.arithmetic.sides import on_left
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.policy import Policy
@@ -157,6 +159,8 @@ class Program:
             return np.asarray(node.attribute(args[0].astype(np.float32)), np.float64)
         if node.op == "newton_schulz":
             return self.polynomials(args[0], gathered(args[1:], node.attribute[0]))
+        if node.op in MATRIX:
+            return self.matrix(node, args)
         if node.op == "max":
             return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
         if node.op == "round":
@@ -332,6 +336,59 @@ class Program:
             x = x.T if flipped else x
         return x.reshape(shape)
 
+    def matrix(self, node: Node, args: list[Array]) -> Array:
+        """Products in random orders; decompositions of NumPy in float32, by one routine or another, signs at random."""
+        x, rule = as_matrices(args[0]), node.attribute
+        if node.op == "gram":
+            return self.multiplied(x, x.T) if rule == "left" else self.multiplied(x.T, x)
+        if node.op == "matmul":
+            y = as_matrices(args[1])
+            found = self.multiplied(x.T if rule[0] else x, y.T if rule[1] else y)
+            return found.reshape(next((a.shape for a in args if a.ndim != 2), found.shape))
+        if node.op == "reordered":
+            return reordered(args[0], args[1], args[2], rule)
+        if node.op in ("project", "lift"):
+            whole, basis = as_matrices(args[-1] if node.op == "lift" else args[0]), as_matrices(args[1])
+            left, up = on_left(whole.shape, rule), node.op == "lift"
+            basis = basis if left == up else basis.T
+            found = self.multiplied(basis, x) if left else self.multiplied(x, basis)
+            return found.reshape(args[-1].shape) if up else found
+        if node.op == "upper":
+            return np.triu(x).reshape(args[0].shape)
+        if node.op == "norm_bound":
+            y = self.multiplied(x, x[:, [np.argmax(np.sum(x * x, axis=0))]])
+            z, y = (self.round(np.sqrt(np.sum(v * v))) for v in (self.multiplied(x, y), y))
+            return np.full((1,) * args[0].ndim, self.round(z / y) if y else 0.0)
+        if node.op == "solve":
+            other = as_matrices(args[1])
+            found = self.solved(x, other.T).T if rule == "left" else self.solved(x, other)
+            return found.reshape(args[1].shape)
+        narrow = x.astype(np.float32)
+        if not np.isfinite(narrow).all():
+            return np.full(args[0].shape, np.nan)
+        if node.op == "subspace":
+            u, _, v = np.linalg.svd(narrow, full_matrices=False)
+            vectors = u if on_left(x.shape, rule[1]) else v.T
+            return (vectors[:, : rule[0]] * self.random.choice([-1.0, 1.0], 1)).astype(np.float64)
+        signs = self.random.choice([-1.0, 1.0], len(x))
+        if node.op == "orthonormal":
+            return (np.linalg.qr(narrow)[0] * signs).astype(np.float64)
+        if node.op == "eigenbasis":
+            return (np.linalg.eigh(narrow)[1][:, ::-1] * signs).astype(np.float64)
+        values, vectors = np.linalg.eigh(narrow)
+        u, v = vectors, vectors.T
+        if self.coin():
+            u, values, v = np.linalg.svd(narrow)
+        return self.multiplied((u * values ** np.float32(-1.0 / rule)).astype(np.float64), v.astype(np.float64))
+
+    def solved(self, q: Array, x: Array) -> Array:
+        """X Q^(-1) for an upper triangular matrix, by substitution."""
+        rows = x.copy()
+        for j in range(len(q)):
+            known = self.multiplied(rows[:, :j], q[:j, [j]]) if j else np.zeros((len(x), 1))
+            rows[:, j] = self.round(self.round(rows[:, j] - known[:, 0]) / q[j, j])
+        return rows
+
     def multiplied(self, a: Array, b: Array) -> Array:
         """A product whose terms are rounded, and added in a random order."""
         order = self.random.permutation(a.shape[1])
@@ -418,13 +475,15 @@ class Run:
     def observe(self) -> Observation:
         return Observation(self.params, self.state)
 
-    def step(self, grads: Sequence[Array]) -> None:
+    def step(self, grads: Sequence[Array], extras: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.t += 1
         for leaf, g in enumerate(grads):
             hosts = {n: v for n, v in self.state[leaf].items() if self.rule.slots()[n].host}
             arrays = {n: v for n, v in self.state[leaf].items() if n not in hosts}
-            arrays |= {"p": self.params[leaf], "g": g}
-            free = free_values(g.shape, {"t": self.t, **hosts})
+            inputs = self.rule.inputs()
+            arrays |= {"p": self.params[leaf], "g": g, **{n: extras[n][leaf] for n, e in inputs.items() if not e.host}}
+            numbers = {n: extras[n] for n, e in inputs.items() if e.host}
+            free = free_values(g.shape, {"t": self.t, **hosts, **numbers})
             plan = plan_for(self.rule, g.ndim, free)
             new = self.advanced(plan, free, arrays)
             self.params[leaf] = new.pop("p")

@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.inputs import Inputs, completed, generate
 from refgrad.rule import Range, rules
 
 
@@ -23,7 +23,12 @@ def named(rule: Optimizer) -> list[Optimizer]:
 
 
 def exercised(rule: Optimizer) -> Optimizer:
-    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like."""
+    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like.
+
+    A memory is short: more of the same takes longer and shows no more.
+    """
+    if "history" in rule.legal():
+        rule = rule.replace(history=2)
     zeros = [n for n, value in rule.numbers().items() if value == 0.0]
     return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal().get(n), Range) and 0.1 in r})
 
@@ -44,8 +49,8 @@ def adversarial(random: np.random.Generator, dtype: Any, shape: tuple[int, ...],
 def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
     """Two leaves of 2048 elements: rows of the families that `verify` generates, and of adversarial numbers.
 
-    One leaf for a rule that couples its parameters; and where there is a norm, whose overflow is the whole tensor's, no
-    number whose square overflows.
+    One leaf for a rule that couples its parameters; small ones besides, and smaller ones, for one that multiplies matrices. Where
+    there is a norm, whose overflow is the whole tensor's, there is no number whose square overflows.
     """
     top = 0.4 if rule.plan((1, 1), 1).graph.couples() else 1.0
     base = generate(steps, "float32", seed)
@@ -60,4 +65,12 @@ def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
 
     joined = (lambda arrays: [np.concatenate(arrays)]) if rule.scope == "tree" else list
     names = ["both"] if rule.scope == "tree" else ["ordinary", "edges"]
-    return Inputs(joined(leaves(base.p)), [joined(leaves(g)) for g in base.g], names, seed)
+    made = Inputs(joined(leaves(base.p)), [joined(leaves(g)) for g in base.g], names, seed)
+    return completed(_with_small(made, rule, steps, seed) if rule.plan((2, 2), 1).graph.matrix() else made, rule)
+
+
+def _with_small(made: Inputs, rule: Optimizer, steps: int, seed: int) -> Inputs:
+    """A part of these, and the small matrices that `verify` generates, for which bounds are near to what is met."""
+    small = generate(steps, "float32", seed, rule)
+    grads = [[*(a[16:48, :16] for a in g), *more] for g, more in zip(made.g, small.g, strict=True)]
+    return Inputs([*(a[16:48, :16] for a in made.p), *small.p], grads, [*made.names, *small.names], seed)

@@ -11,6 +11,7 @@ from refgrad import optimizers as o
 from refgrad.optimizers import parts
 from refgrad.optimizers.base import Optimizer
 from tests.oracle import rewritten_averaging as averaging
+from tests.oracle import rewritten_extra as extra
 from tests.oracle import rewritten_layers as layers
 from tests.oracle import rewritten_matrix as matrix
 from tests.oracle import rewritten_momentum as momentum
@@ -139,6 +140,6 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.SGDP(momentum=0.9), "self.momentum * buffer + damped", "damped + buffer * self.momentum"),
 ]
 
-for family in (momentum, layers, averaging, parameter_free, wrappers, matrix):
+for family in (momentum, layers, averaging, parameter_free, wrappers, matrix, extra):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL

@@ -52,6 +52,16 @@ def test_subnormal_numbers_by_policy(subnormals: str, candidate: Any, conforms: 
     assert verdict.conforms is conforms, str(verdict)
 
 
+def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
+    """It is exact by itself, and subnormal."""
+    inputs = Inputs.of([float(1.5 * TINY)], [[float(TINY)]])
+    for policy, ok in (("keep", False), ("either", True)):
+        verdict = refgrad.verify(
+            lambda p, g, lr: flushed(p - g), SGD(lr=1.0), inputs=inputs, policy={"subnormals": policy}
+        )
+        assert verdict.conforms is ok, str(verdict)
+
+
 def test_three_roundings_an_operation_by_default() -> None:
     assert (Policy().roundings, Policy().scalar_roundings) == (3, 2)
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from functools import cache, reduce
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -14,10 +15,10 @@ import pytest
 import refgrad
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs, completed
 from refgrad.oracle.judge import model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan, free_names, free_values, plan_for
@@ -44,22 +45,30 @@ class Moment:
 def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Moment]:
     """A few steps on adversarial numbers."""
     random = np.random.Generator(np.random.Philox(7))
-    shape = (2, 12)
+    shape = (2, 5) if rule.plan((2, 2), 1).graph.matrix() else (2, 12)
     p = adversarial(random, dtype, shape, top)
     state, found = rule.init(p), []
     for t in range(1, steps + 1):
         g = adversarial(random, dtype, shape, top)
-        extras, numbers = completed(Inputs([p], [[g]], seed=t), rule).of_leaf(1, 0, rule)
+        extras, numbers = made_up(rule, g, random, top)
         hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host} | numbers
-        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host}
+        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host} | extras
         free = free_values(shape, {"t": t, **hosts})
         new, after = rule.step(p, g, state, backend="numpy", **extras, **numbers)
         named_free = dict(zip(free_names(rule, 2), free, strict=True))
-        found.append(
-            Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **extras, **arrays}, {"p": new, **after})
-        )
+        found.append(Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **arrays}, {"p": new, **after}))
         p, state = new, after
     return found
+
+
+def made_up(
+    rule: Optimizer, g: np.ndarray, random: np.random.Generator, top: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A rule's extra inputs of one step: adversarial arrays, and a loss."""
+    wanted = rule.inputs()
+    whole = {n: random.integers(0, 2**e.bits, g.shape).astype(g.dtype) for n, e in wanted.items() if e.bits}
+    arrays = {n: adversarial(random, g.dtype, g.shape, top) for n, e in wanted.items() if not e.host and not e.bits}
+    return {**whole, **arrays}, {n: float(random.uniform(0, 4)) for n, e in wanted.items() if e.host}
 
 
 def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> np.ndarray:
@@ -82,6 +91,18 @@ def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> n
     return np.frompyfunc(one, 3, 1)(centre, bound, truth).astype(bool)
 
 
+#: operations whose results are not unique, and judged by residuals
+RESIDUALS = ("eigenbasis", "orthonormal", "subspace")
+
+
+def _fits(moment: Moment, name: str, marks: np.ndarray) -> np.ndarray:
+    """Marks of an output so that they meet those of others: a square matrix's as one, and none of what is not unique."""
+    graph = moment.plan.graph
+    if graph.outputs[name].op in RESIDUALS:
+        return np.asarray(True)
+    return np.asarray(marks.all()) if graph.small.get(name) in SQUARE else marks
+
+
 def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], overflows: bool = False) -> int:
     """How many elements' truth is in the set of no way through the decisions."""
     arrays = dict(moment.before)
@@ -93,7 +114,10 @@ def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], ov
         truth = exact.evaluate(moment.plan.graph, arrays, names, DIGITS, observed)
         found = np.zeros(arrays["p"].shape, bool)
         for branch in Enclosure(moment.plan.graph, model).branches(bounded, scalars, seen):
-            found |= reduce(np.logical_and, (inside(s, truth[n], model, overflows) for n, s in branch.sets.items()))
+            found |= reduce(
+                np.logical_and,
+                (_fits(moment, n, inside(s, truth[n], model, overflows)) for n, s in branch.sets.items()),
+            )
     return int((~found).sum())
 
 
@@ -137,7 +161,8 @@ def test_random_programs_are_accepted(rule: Optimizer) -> None:
         assert verdict.total.outside == 0, str(verdict)
         assert not verdict.faults
         judged += verdict.counts["p"].total
-    assert judged > 100_000
+    # products of matrices are costly to round at random
+    assert judged > (20_000 if rule.plan((2, 2), 1).graph.matrix() else 100_000)
 
 
 @pytest.mark.parametrize("rule", EXERCISED, ids=str)

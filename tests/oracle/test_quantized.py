@@ -12,10 +12,12 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.oracle.quantized import cases_of
 from refgrad.oracle.verdict import CONFORMS, DIFFERS
-from refgrad.quantizers import NF4, NVFP4, Affine, Blockwise, Cast, Quantizer
+from refgrad.quantizers import NF4, NVFP4, Q4_0, Q8_0, Affine, Blockwise, Cast, Quantized, Quantizer
 from refgrad.rule import rules
 from tests.oracle import quantizer_programs as programs
+from tests.oracle import quantizer_rewrites as rewrites
 
 DTYPES = ["float32", "bfloat16", "float16"]
 
@@ -51,11 +53,59 @@ def test_right_programs_are_accepted(program: programs.Program, dtype: str) -> N
 @pytest.mark.parametrize(("program", "part"), programs.WRONG, ids=lambda p: p[0] if isinstance(p, tuple) else p)
 def test_wrong_programs_are_rejected(program: programs.Program, part: str) -> None:
     _, rule, candidate, options = program
-    verdict = refgrad.verify(candidate, rule, options=options, shrink=False)
+    verdict = refgrad.verify(candidate, rule, options=options, shrink=False, explain=False)
     assert verdict.outcome == DIFFERS
     if part:
         assert verdict.first is not None
         assert verdict.first.tensor == part
+
+
+def _named(case: tuple) -> str:
+    return f"{case[0]}, {', '.join(case[2])}"
+
+
+@pytest.mark.parametrize("case", rewrites.REWRITES, ids=_named)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_every_other_rule_written_otherwise_is_accepted_and_with_a_fault_rejected(case: tuple) -> None:
+    rule, program, fault = case
+    right = refgrad.verify(program, rule)
+    assert right.outcome == CONFORMS, str(right)
+    assert right.total.inside > 10 * right.total.undecided
+    wrong = refgrad.verify(program, rule, options=fault, shrink=False, explain=False)
+    assert wrong.outcome == DIFFERS
+    assert wrong.first is not None
+
+
+@pytest.mark.parametrize("name", rules(Quantizer))
+def test_one_element_off_in_any_part_is_rejected(name: str) -> None:
+    """A code next to the right one, and a scale half again as large, among thousands that are right."""
+    rule = rules(Quantizer)[name]()
+    x = np.random.default_rng(5).standard_normal((16, 256)).astype(np.float32)
+    cases = cases_of(rule, x)
+    besides = {n: a for n, a in cases.arrays[0].items() if n != "x"}
+    own = rule.quantize(x, **besides).arrays
+    for part in (*rule.parts, "y"):
+
+        def candidate(x: np.ndarray, part: str = part) -> dict[str, np.ndarray]:
+            found = {n: a.copy() for n, a in own.items()}
+            found["y"] = rule.dequantize(Quantized(own, x.shape, x.dtype)).copy()
+            flat = found[part].reshape(-1)
+            middle = int(np.argmax(np.abs(flat.astype(np.float64)))) if flat.dtype.kind == "f" else flat.size // 2
+            flat[middle] = flat[middle] * 1.5 + (flat[middle] == 0) if flat.dtype.kind == "f" else flat[middle] ^ 1
+            return found
+
+        verdict = refgrad.verify(candidate, rule, inputs=cases, shrink=False, explain=False)
+        assert verdict.outcome == DIFFERS, (part, str(verdict))
+
+
+def test_bytes_of_a_packed_format_are_read() -> None:
+    gguf = pytest.importorskip("gguf", reason="judges gguf's packing")
+
+    def packed(x: np.ndarray) -> np.ndarray:
+        return gguf.quants.quantize(x.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
+
+    assert refgrad.verify(packed, Q8_0()).conforms
+    assert not refgrad.verify(packed, Q4_0(), shrink=False, explain=False).conforms
 
 
 def test_the_way_back_is_judged_given_the_codes() -> None:

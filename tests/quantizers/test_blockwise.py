@@ -144,8 +144,10 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Codebook, count: int) -
     absmax, codes = codebook_kernels.encode(x, rule.block_size, rule._lookup, rule.normalize, count)
     assert np.array_equal(absmax, results["absmax"].ravel(), equal_nan=True)
     assert np.array_equal(codes, rule.stored("codes", results["codes"], layout))
-    y = codebook_kernels.decode(codes, absmax, rule.block_size, rule.code_values, count)
-    assert np.array_equal(y, layout.joined(results["y"]), equal_nan=True)
+    unaligned = np.frombuffer(b"x" + codes.tobytes(), np.uint8)[1:]  # which is read one by one
+    for kept in (codes, unaligned):
+        y = codebook_kernels.decode(kept, absmax, rule.block_size, rule.code_values, count)
+        assert np.array_equal(y, layout.joined(results["y"]), equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +163,14 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Codebook, count: int) -
             ("3a6adefbbc297bb8", "ba914b465cb1a33a", "5dbd0209e89352e2"),
         ),
         (Blockwise(map="bitsandbytes_unsigned"), ("3a6adefbbc297bb8", "b81a1e3e74c5a483", "5dbd0209e89352e2")),
+        (
+            Blockwise(map="bitsandbytes", search="grid"),
+            ("8072e35e6e033172", "435422d3aaf8e3f6", "0949ffe2bcdb2ad7"),
+        ),
+        (
+            Blockwise(map="bitsandbytes_unsigned", search="grid"),
+            ("3a6adefbbc297bb8", "bf0360095189945f", "6ae5f68a87e85e9c"),
+        ),
     ],
     ids=str,
 )

@@ -37,17 +37,47 @@ DIGESTS = {
     ("float8_e5m2", "floor"): (
         "3e441393404b2085 c6367e3f903bd3d4 d332a80efe30eff2 14cadb83a56a62af b7bca7371b797681 6d4dd5ba665f7232"
     ),
+    ("float8_e5m2", "ceil"): (
+        "515a733d7320b35b f73ecf18f9b66b78 515a733d7320b35b 711f302da613ea47 a7cbbfdfe39c7df7 55b902a2c7b324ac"
+    ),
     ("float8_e5m2", "even"): (
         "a8d05c9a377ef179 4615ce4a993fc007 515a733d7320b35b 711f302da613ea47 dbfc1179d750ffaf 86c3245b2b36e942"
     ),
+    ("float8_e5m2", "rceil"): (
+        "515a733d7320b35b f73ecf18f9b66b78 515a733d7320b35b 711f302da613ea47 3e05294d07c31e00 e1a6f83ffc5fed30"
+    ),
+    ("float6_e2m3fn", "floor"): (
+        "3af805c48a2c0ebe 98d0f63b966049ca 0f8f5c5a7cac4598 5869cc83125b5b84 d8f929fd8120f582 676dcf6c200e44e1"
+    ),
+    ("float6_e2m3fn", "ceil"): (
+        "17a7384bf1c50a94 777d0e2e4a92f77b 17a7384bf1c50a94 917d5e80fe61db41 07e31c6ab1a4928c 3a6a0dd4922c2637"
+    ),
     ("float6_e2m3fn", "even"): (
         "bb643dca226993b5 bd5b44d62b8388a1 17a7384bf1c50a94 917d5e80fe61db41 c5eaa7d561e1c162 47f25166ed40f28e"
+    ),
+    ("float6_e2m3fn", "rceil"): (
+        "cd740fe816c11b1b 1755b8fe63841a4f 17a7384bf1c50a94 917d5e80fe61db41 95c011abf6d5196b 91d6b1aaaf4e3bc9"
+    ),
+    ("float6_e3m2fn", "floor"): (
+        "d8f929fd8120f582 c0b494de360629dd f015a0d261d60611 4646d4aaa499bddd a677edf4f47496d9 c9cdc9df11868fb0"
+    ),
+    ("float6_e3m2fn", "ceil"): (
+        "07e31c6ab1a4928c 1ee405d4ad9f967b 07e31c6ab1a4928c f1504df849a8eab9 242d90eb14c6780a e14b5ef006b112b1"
+    ),
+    ("float6_e3m2fn", "even"): (
+        "d22ceed7f415e644 fc283aede36e8226 07e31c6ab1a4928c f1504df849a8eab9 7ecccb92535a20fe 878f774d1cbeed84"
     ),
     ("float6_e3m2fn", "rceil"): (
         "07e31c6ab1a4928c 1ee405d4ad9f967b 07e31c6ab1a4928c f1504df849a8eab9 1a635d795addcc77 f634be856fa01f20"
     ),
     ("float4_e2m1fn", "floor"): (
         "3af805c48a2c0ebe eabc10caf2409515 0f8f5c5a7cac4598 58fe1457ad208ba1 d8f929fd8120f582 ee4a86780aa4a139"
+    ),
+    ("float4_e2m1fn", "ceil"): (
+        "17a7384bf1c50a94 2bf7c65ee71ce339 17a7384bf1c50a94 43016482728535ce 07e31c6ab1a4928c 3316ff66e93b8980"
+    ),
+    ("float4_e2m1fn", "even"): (
+        "17a7384bf1c50a94 2bf7c65ee71ce339 17a7384bf1c50a94 43016482728535ce 0f10c0f0c8a48d61 4ce917fdcc5611cd"
     ),
     ("float4_e2m1fn", "rceil"): (
         "17a7384bf1c50a94 2bf7c65ee71ce339 17a7384bf1c50a94 43016482728535ce 95eb3837d70b8fcc 6fd84c78d916b6fc"

@@ -91,6 +91,67 @@ def test_the_reordering_by_hand() -> None:
     assert np.array_equal(restored(reordered(words)), words)
 
 
+def cutlass_offset(row: int, column: int, rows: int, bits: int) -> int:
+    """Where CUTLASS puts a word of metadata: reorder_meta of host_reorder.h, then its column-major layout of pairs."""
+    group, interweave = (32, 4) if bits == 16 else (16, 2)
+    down = row // group * group + row % 8 * interweave + row % group // 8
+    if down % 2 == 0 and column % 2 == 1:
+        down, column = down + 1, column - 1
+    elif down % 2 == 1 and column % 2 == 0:
+        down, column = down - 1, column + 1
+    return column // 2 * (rows * 2) + down * 2 + column % 2
+
+
+@pytest.mark.parametrize(("bits", "shape"), [(16, (32, 2)), (16, (96, 6)), (32, (16, 2)), (32, (48, 8))])
+def test_the_reordering_is_cutlass_index_function(bits: int, shape: tuple[int, int]) -> None:
+    words = np.arange(np.prod(shape), dtype=f"i{bits // 8}").reshape(shape)
+    flat = reordered(words).ravel()
+    for (row, column), word in np.ndenumerate(words):
+        assert flat[cutlass_offset(row, column, shape[0], bits)] == word
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_expanded_as_cutlass_expands(dtype: Any) -> None:
+    """uncompress of host_uncompress.h, word by word from the reordered metadata: 256 bits of the dense row each."""
+    w = sparse(dtype, (32, 128), 3)
+    packed = compress(w, w != 0, "cutlass")
+    size = 8 * w.dtype.itemsize
+    step, kept = (4, 2) if size <= 16 else (2, 1)
+    per_word, bits = 256 // size, 8 * packed.metadata.dtype.itemsize
+    flat, dense = packed.metadata.ravel(), np.zeros_like(w)
+    for row in range(32):
+        for column in range(128 // per_word):
+            word = int(flat[cutlass_offset(row, column, 32, bits)])
+            for i in range(0, per_word, step):
+                indices = word >> (i // step * 4) & 15
+                first, at = column * per_word + i, (column * per_word + i) // step * kept
+                if kept == 1:
+                    dense[row, first + (indices & 3) // 2] = packed.values[row, at]
+                else:
+                    dense[row, first + (indices & 3)] = packed.values[row, at]
+                    dense[row, first + (indices >> 2)] = packed.values[row, at + 1]
+    assert np.array_equal(dense, w)
+
+
+def test_torchs_tensor_of_our_parts_is_the_matrix() -> None:
+    """What `to_sparse_semi_structured` makes on a GPU, made of our values and metadata; conversion alone asks for a GPU."""
+    torch = pytest.importorskip("torch", reason="torch's semi-structured tensor is checked against")
+    from torch.sparse import SparseSemiStructuredTensorCUTLASS, to_sparse_semi_structured
+
+    w = sparse(np.float16, (64, 128), 4)
+    packed = compress(w, w != 0, "cutlass")
+    values, metadata = torch.from_numpy(packed.values), torch.from_numpy(packed.metadata)
+    made = SparseSemiStructuredTensorCUTLASS(torch.Size(w.shape), values, metadata, None, None, None)
+    assert torch.equal(made.to_dense(), torch.from_numpy(w))
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="Only CUDA tensors are currently supported"):
+            to_sparse_semi_structured(torch.from_numpy(w))
+        return
+    there = to_sparse_semi_structured(torch.from_numpy(w).cuda())
+    assert torch.equal(there.packed.cpu(), values)
+    assert torch.equal(there.meta.cpu(), metadata)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -165,3 +165,47 @@ def test_functions_of_jax_arrays() -> None:
         return (ranks >= m - n).reshape(w.shape)
 
     assert explained(by_rank, NOfM(n=3, m=8), policy=FLUSHED) is None
+
+
+def test_jaxpruner_moves_connections() -> None:
+    """Its counts are rounded as what stays, an empty mask gets a connection, and what was just dropped may grow again."""
+    trainers = pytest.importorskip("jaxpruner.algorithms.sparse_trainers", reason="compares with jaxpruner")
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+
+    from refgrad.oracle.moved import generate
+    from refgrad.sparsity import SET, RigL
+
+    def made(cls: Any) -> Any:
+        share = functools.partial(jaxpruner_uniform(), sparsity=0.5)
+        return cls(sparsity_distribution_fn=share, rng_seed=jax.random.PRNGKey(0), drop_fraction_fn=lambda t: 0.3)
+
+    rigl, evolutionary = made(trainers.RigL), made(trainers.SET)
+
+    @jax.jit
+    def by_gradient(w: Any, g: Any, mask: Any) -> Any:
+        return rigl._update_masks(mask.astype(jnp.uint8), jnp.abs(w), jnp.abs(g), drop_fraction=0.3)
+
+    @jax.jit
+    def by_chance(w: Any, mask: Any, u: Any) -> Any:
+        return evolutionary._update_masks(mask.astype(jnp.uint8), jnp.abs(w), u, drop_fraction=0.3)
+
+    counted = {"rounding": "half_even", "counted": "kept"}
+    for function, rule in (
+        (by_gradient, RigL(anneal="constant", **counted)),
+        (by_chance, SET(tails="together", candidates="dropped_too", **counted)),
+    ):
+        cases = generate(rule, np.dtype(np.float32), 0)
+        whole = [i for i, a in enumerate(cases.arrays) if a["mask"].any() and "subnormals" not in cases.name(i)]
+        moving = [i for i in whole if not rule.timed or rule.is_update(int(cases.arrays[i]["t"][0]))]
+        given = refgrad.Cases([cases.arrays[i] for i in moving], [cases.name(i) for i in moving])
+        verdict = refgrad.verify(function, rule, inputs=given)
+        assert verdict.conforms, str(verdict)
+        empty = refgrad.Cases([a for a in cases.arrays if not a["mask"].any()][:1])
+        assert refgrad.verify(function, rule, inputs=empty, shrink=False).counts["mask"].outside > 0
+
+
+def jaxpruner_uniform() -> Any:
+    return pytest.importorskip("jaxpruner.sparsity_distributions", reason="compares with jaxpruner").uniform

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.rounding import check_codes
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.gguf import searches
@@ -42,6 +43,11 @@ class BlockFormat(Quantizer):
         if "layout" in vars(cls):
             cls.parts = tuple(name for name in FIELDS if name in cls.layout.lengths)
 
+    @property
+    def legal_codes(self) -> tuple[int, int] | None:
+        """Those that stand for numbers; where all of a byte do, it may be signed."""
+        return None if len(self.values) == 256 else (0, len(self.values) - 1)
+
     def search(self, x: np.ndarray) -> Fields:
         """The fields of finite blocks, one a row of float32; a subclass writes it."""
         raise NotImplementedError
@@ -64,7 +70,7 @@ class BlockFormat(Quantizer):
         """Each element's number in float32."""
         scale = arrays["scale"].astype(np.float32)[:, None]
         if self.scale_values is not None:
-            scale = scale * self.scale_values[arrays["scales"]]
+            scale = scale * self.scale_values[check_codes(arrays["scales"], len(self.scale_values), "scales")]
         offset = np.full_like(scale, NOTHING)
         if "minimum" in arrays:
             offset = arrays["minimum"].astype(np.float32)[:, None]

@@ -42,6 +42,10 @@ class Q4_0(SignedExtreme):
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(*range(-8, 8))
     citation = source("quantize_row_q4_0_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class Q5_0(SignedExtreme):
@@ -52,6 +56,10 @@ class Q5_0(SignedExtreme):
     layout = Layout(22, Half("scale", 0), *planes("codes", 6, 32, run=16, width=4), *bit_string("codes", 2, 32, low=4))
     values = numbers(*range(-16, 16))
     citation = source("quantize_row_q5_0_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class FromMinimum(BlockFormat):
@@ -77,6 +85,10 @@ class Q4_1(FromMinimum):
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
     citation = source("quantize_row_q4_1_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class Q5_1(FromMinimum):
@@ -95,6 +107,10 @@ class Q5_1(FromMinimum):
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
     citation = source("quantize_row_q5_1_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class Symmetric(BlockFormat):
@@ -121,6 +137,10 @@ class Q8_0(Symmetric):
     layout = Layout(34, Half("scale", 0), Bits("codes", 0, 32, 2))
     values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)
     citation = source("quantize_row_q8_0_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class TQ1_0(Symmetric):
@@ -137,6 +157,10 @@ class TQ1_0(Symmetric):
     )
     values = numbers(-1, 0, 1)
     citation = source("quantize_row_tq1_0_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class TQ2_0(Symmetric):
@@ -147,3 +171,7 @@ class TQ2_0(Symmetric):
     layout = Layout(66, *planes("codes", 0, 256, run=32, width=2), Half("scale", 64))
     values = numbers(-1, 0, 1, 2)
     citation = source("quantize_row_tq2_0_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )

@@ -97,6 +97,10 @@ class Q2_K(ScaleAndMinimum):
     values = numbers(*range(4))
     scale_values = numbers(*range(16))
     citation = source("quantize_row_q2_K_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
     def weigh(self, x: np.ndarray) -> np.ndarray:
         """The magnitude."""
@@ -120,6 +124,10 @@ class Q4_K(ScaleAndMinimum):
     values = numbers(*range(16))
     scale_values = numbers(*range(64))
     citation = source("quantize_row_q4_K_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class Q5_K(ScaleAndMinimum):
@@ -140,6 +148,10 @@ class Q5_K(ScaleAndMinimum):
     values = numbers(*range(32))
     scale_values = numbers(*range(64))
     citation = source("quantize_row_q5_K_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
 
 class SignedScale(BlockFormat):
@@ -205,6 +217,10 @@ class Q3_K(SignedScale):
         "monotone": "a row has blocks with scales of their own",
     }
     citation = source("quantize_row_q3_K_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
     def fit(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """By coordinates."""
@@ -237,6 +253,10 @@ class Q6_K(SignedScale):
         "monotone": "a row has blocks with scales of their own",
     }
     citation = source("quantize_row_q6_K_ref")
+    left_open = (
+        "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
+        "infinities are undefined there and have codes of their own here"
+    )
 
     def fit(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Around the extreme."""
@@ -275,6 +295,10 @@ class IQ4_NL(BlockFormat):
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
     citation = source("quantize_row_iq4_nl_impl")
+    left_open = (
+        "which of the two quantizers of that name is meant: the one that tries fifteen scales (tries=none is the "
+        "other); a block that counts as zero has indices that the C code leaves uninitialised in one of them"
+    )
 
     def search(self, x: np.ndarray) -> Fields:
         """By `searches.fit_table`."""

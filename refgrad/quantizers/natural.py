@@ -1,0 +1,127 @@
+"""Gradients as powers of two, rounded by chance so that the mean is right: natural compression, and NUQSGD's levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.quantizers.base import Ends, around
+from refgrad.quantizers.gradients import Bucketed, Random
+from refgrad.rule import Citation, Whole
+
+#: added to exponents, so that those of all float64 numbers are positive
+BIAS = 1100
+#: the code that stands for NaN
+NAN_CODE = -(2**15)
+
+
+def split(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """k and the chance with which a magnitude m 2**k, 1 <= m < 2, becomes 2**(k + 1): m - 1, exactly."""
+    mantissa, exponent = np.frexp(size)
+    return exponent - 1, 2.0 * mantissa.astype(np.float64) - 1.0
+
+
+class NaturalCompression(Random):
+    """Each number to one of the two powers of two around it, so that the mean is the number.
+
+    |x| = m 2**k with 1 <= m < 2 becomes 2**(k + 1) with probability m - 1, else 2**k; zero stays. Parts: ``codes``, int16:
+    0, or the sign times the exponent plus 1100. Nothing is rounded: E[Q] = x exactly, and E[Q**2] <= 9/8 x**2. An infinity
+    stays; NaN has the code -32768. Source: Horváth et al. 2019, arXiv:1905.10988, definition 1.
+    """
+
+    citation = Citation("Horváth et al. 2019", "Natural Compression for Distributed Deep Learning", "arXiv:1905.10988")
+    left_open = (
+        "nothing of the rule: both powers and their chances are given; the source packs nine bits, which is not "
+        "done here; NaN has a code of its own"
+    )
+    poison_code = NAN_CODE
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """Signs times exponents."""
+        return -2 * BIAS, 2 * BIAS
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Signed exponents."""
+        size = np.abs(x.astype(np.float64))
+        k, chance = split(np.where(np.isfinite(size), size, 1.0))
+        number = np.where(np.isinf(size), 2 * BIAS, k + (uniform < chance) + BIAS)
+        codes = np.where(np.isnan(x), NAN_CODE, np.sign(x) * number * (size != 0))
+        return {"codes": codes.astype(np.int16)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The powers, in float64."""
+        codes = arrays["codes"].astype(np.int32)
+        powers = np.ldexp(1.0, np.abs(codes) - BIAS)
+        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+
+
+class NUQSGD(Bucketed):
+    """QSGD with levels 0, 2**-s, .., 1/2, 1 of a norm's share, rounded by chance so that the mean is right.
+
+    r = |v| / ||v|| between neighbouring levels a <= r < b becomes b with probability (r - a) / (b - a). Parts: ``norm``, one a
+    bucket of the flat array; ``codes``, int8, the sign times the number of the level. The norm is computed in float64 and
+    rounded once, shares in float64. A bucket of zeros is 0; a bucket with NaN or an infinity is NaN. Source:
+    Ramezani-Kebrya et al. 2019, arXiv:1908.06077, section 3.
+    """
+
+    levels: Annotated[int, Whole(0, 100)] = 3
+    parts = ("norm", "codes")
+
+    citation = Citation(
+        "Ramezani-Kebrya et al. 2019", "NUQSGD: Provably Communication-efficient Data-parallel SGD", "arXiv:1908.06077"
+    )
+    left_open = (
+        "the bucket, as in QSGD; no official code was found to compare with; below the least level it is rounded "
+        "by chance between that and zero, as the definition says"
+    )
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """Signs times numbers of levels."""
+        return -self.levels - 1, self.levels + 1
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Norms and signed levels."""
+        rows = self.rows(x.astype(np.float64))
+        norm = self.norms(rows).astype(x.dtype)
+        share = np.where(norm > 0, np.minimum(np.abs(rows) / norm.astype(np.float64), 1.0), 0.0)
+        finite = np.isfinite(norm) & np.isfinite(share)
+        codes = np.where(finite, np.sign(rows) * self.level(np.where(finite, share, 0.0), self.rows(uniform)), 0)
+        norm = np.where(np.isfinite(norm), norm, np.nan).astype(x.dtype)
+        return {"norm": norm.reshape(-1), "codes": codes.astype(np.int8).reshape(-1)[: x.size].reshape(x.shape)}
+
+    def level(self, share: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """The number of the level that a share becomes."""
+        k, chance = split(share)
+        least = share < 2.0**-self.levels
+        chance = np.where(least, share * 2.0**self.levels, chance)
+        return np.where(least, 0, k + self.levels + 1) + (uniform < chance)
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Norms within the roundings of their sums; levels of shares within theirs, under the norm that was seen."""
+        rows = self.rows(x.astype(np.float64))
+        if part == "norm":
+            return around(own, (rows.shape[1] + 2) * reach * own) if self.norm == "l2" else None
+        if part == "y":
+            return around(own, 2 * reach * np.abs(own))
+        norm, uniform = (
+            seen["norm"].astype(np.float64)[:, None],
+            self.rows(besides.get("uniform", self.uniforms(x.shape))),
+        )
+        share = np.where(norm > 0, np.abs(rows) / norm, 0.0)
+        good, sign = np.isfinite(norm) & np.isfinite(share), np.sign(rows)
+        shares = (np.clip(np.where(good, e, 0.0), 0.0, 1.0) for e in around(share, 2 * reach * share))
+        one, other = (np.where(good, sign * self.level(e, uniform), 0.0) for e in shares)
+        ends = np.minimum(one, other), np.maximum(one, other)
+        return tuple(e.reshape(-1)[: x.size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Norm times level."""
+        norm, codes = arrays["norm"][:, None], self.rows(arrays["codes"]).astype(np.int32)
+        levels = np.where(codes == 0, 0.0, np.ldexp(1.0, np.abs(codes) - 1 - self.levels)).astype(norm.dtype)
+        return (np.sign(codes) * levels * norm).reshape(-1)[: arrays["codes"].size].reshape(shape)

@@ -1,0 +1,217 @@
+"""What is quantized while a quantized network is trained: DoReFa's gradients, WAGE's errors and gradients, first scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.primitives import tree_max
+from refgrad.errors import bad_argument
+from refgrad.quantizers.base import Ends, Quantizer, around
+from refgrad.quantizers.gradients import Random
+from refgrad.quantizers.powers import SQRT2, nearest_exponent
+from refgrad.rule import Citation, Positive, Whole
+
+WAGE_CITATION = Citation(
+    "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680, section 3"
+)
+
+
+class DoReFaGradient(Random):
+    """Gradients of each sample in k bits, with noise before they are rounded.
+
+    M = max |g| of a sample (first axis); q = round(n clip(g / (2 M) + 1/2 + (u - 1/2) / n, 0, 1)) with n = 2**k - 1, u uniform,
+    ties to even; g about 2 M (q / n - 1/2). Parts: ``scale``, M, one a sample; ``codes``, uint8. Shares in float64. A sample of
+    zeros decodes to zeros; one with NaN or an infinity is NaN. Source: Zhou et al. 2016, arXiv:1606.06160, section 2.5.
+    """
+
+    bits: Annotated[int, Whole(1, 8)] = 4
+    parts = ("scale", "codes")
+
+    citation = Citation(
+        "Zhou et al. 2016",
+        "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
+        "arXiv:1606.06160, section 2.5",
+    )
+    left_open = (
+        "the noise: one number an element, uniform, as printed; a sample is an index of the first axis; halves go "
+        "to the even code; a sample of zeros, for which the formula is 0 / 0, stays zero"
+    )
+
+    @property
+    def top(self) -> int:
+        """n, and the largest code."""
+        return 2**self.bits - 1
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 0, self.top
+
+    def samples(self, x: np.ndarray) -> np.ndarray:
+        """One sample a row."""
+        count = x.shape[0] if x.ndim else 1
+        return x.reshape(count, math.prod(x.shape[1:]))
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Largest magnitudes, and codes."""
+        rows = self.samples(x.astype(np.float64))
+        largest = tree_max(np.abs(rows), "row") if rows.size else np.zeros((len(rows), 1))
+        codes = np.rint(self.top * np.clip(self.shares(x, uniform, largest), 0.0, 1.0))
+        good = np.isfinite(largest) & (largest > 0)
+        scale = np.where(np.isfinite(largest), largest, np.nan).astype(x.dtype)
+        return {"scale": scale.reshape(-1), "codes": np.where(good, codes, 0).astype(np.uint8).reshape(x.shape)}
+
+    def shares(self, x: np.ndarray, uniform: np.ndarray, largest: np.ndarray) -> np.ndarray:
+        """What is rounded, over n."""
+        rows = self.samples(x.astype(np.float64)) / (2.0 * largest)
+        return rows + 0.5 + (self.samples(uniform) - 0.5) / self.top
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Codes of shares within their roundings."""
+        if part == "scale":
+            return None
+        if part == "y":  # of the difference from one half a rounding of the share is left
+            return around(own, 2 * reach * (np.abs(own) + np.broadcast_to(self._largest(seen, x.shape), own.shape)))
+        largest = seen["scale"].astype(np.float64)[:, None]
+        share = self.shares(x, besides.get("uniform", self.uniforms(x.shape)), largest)
+        good = np.isfinite(largest) & (largest > 0)
+        ends = (np.rint(self.top * np.clip(e, 0.0, 1.0)) for e in around(share, np.full(share.shape, 2 * reach)))
+        return tuple(np.where(good, e, 0.0).reshape(x.shape) for e in ends)  # type: ignore[return-value]
+
+    def _largest(self, seen: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        largest = np.nan_to_num(seen["scale"].astype(np.float64))
+        return largest.reshape(-1, *(1,) * max(len(shape) - 1, 0)) if shape else largest.reshape(())
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """2 M (q / n - 1/2)."""
+        scale = arrays["scale"].astype(np.float64)[:, None]
+        rows = 2.0 * scale * (self.samples(arrays["codes"].reshape(shape)) / self.top - 0.5)
+        return np.where(scale == 0, 0.0, rows).reshape(shape)
+
+
+def shift(largest: np.ndarray) -> np.ndarray:
+    """Shift(x) = 2**round(log2 x), from the significand; 1 for zero and what is no number."""
+    good = np.isfinite(largest) & (largest > 0)
+    return np.where(good, np.ldexp(1.0, nearest_exponent(np.where(good, largest, 1.0), SQRT2)), 1.0)
+
+
+class WAGEError(Quantizer):
+    """Errors in k bits: their size is dropped, their order kept.
+
+    S = 2**(k - 1); q = round(S clip(e / Shift(max |e|), -1 + 1/S, 1 - 1/S)), ties to even; e becomes q / S. Parts: ``codes``,
+    int16. Shift divides without rounding. An array of zeros stays zero; one with NaN or an infinity is refused. Source:
+    Wu et al. 2018, arXiv:1802.04680, section 3.3.3.
+    """
+
+    bits: Annotated[int, Whole(2, 15)] = 8
+
+    citation = WAGE_CITATION
+    left_open = (
+        "halves, and a largest error of zero: to the even code, and zeros; the shift rounds the logarithm as the "
+        "source says, by the authors' code for halves"
+    )
+
+    @property
+    def steps(self) -> int:
+        """S."""
+        return 2 ** (self.bits - 1)
+
+    @property
+    def legal_codes(self) -> tuple[int, int]:
+        """From the least to the largest."""
+        return 1 - self.steps, self.steps - 1
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Codes of the shifted errors."""
+        e = finite(x, "x")
+        shifted = e / shift(np.abs(e).max(initial=0.0))
+        codes = np.rint(np.clip(shifted * self.steps, *self.legal_codes))
+        return {"codes": codes.astype(np.int16)}
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """q / S."""
+        return arrays["codes"] / float(self.steps)
+
+
+class WAGEGradient(Random):
+    """Gradients as whole steps of the weights' grid, rounded by chance.
+
+    n = lr g / Shift(max |g|); q = sign(n) (floor |n| + [u < |n| - floor |n|]); the update is q 2**(1 - k). Parts: ``codes``,
+    int32. In float64: with lr a power of two nothing is rounded, and the mean of q is n. An array of zeros gives zeros; one
+    with NaN or an infinity is refused. Source: Wu et al. 2018, arXiv:1802.04680, section 3.3.4 (lr 8 is the authors' code).
+    """
+
+    bits: Annotated[int, Whole(2, 15)] = 8
+    lr: Positive = 8.0
+
+    citation = WAGE_CITATION
+    left_open = (
+        "the learning rate, 8 in the authors' code, which the paper writes as a shift; numbers beyond the weights' "
+        "range are cut where weights are updated, not here"
+    )
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Whole steps."""
+        g = finite(x, "x")
+        n = self.lr * (np.abs(g) / shift(np.abs(g).max(initial=0.0)))
+        low = np.floor(n)
+        return {"codes": (np.sign(g) * (low + (uniform < n - low))).astype(np.int32)}
+
+    def admitted(
+        self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
+    ) -> Ends | None:
+        """Steps of n within its rounding, which is none where lr is a power of two."""
+        if part != "codes" or np.frexp(self.lr)[0] == 0.5:
+            return None
+        g = x.astype(np.float64)
+        n, uniform = (
+            self.lr * (np.abs(g) / shift(np.abs(g).max(initial=0.0))),
+            besides.get("uniform", self.uniforms(x.shape)),
+        )
+        one, other = (np.sign(g) * (np.floor(e) + (uniform < e - np.floor(e))) for e in around(n, 2 * reach * n))
+        return np.minimum(one, other), np.maximum(one, other)
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Steps of 2**(1 - k)."""
+        return arrays["codes"] * 2.0 ** (1 - self.bits)
+
+
+def lsq_scale(x: np.ndarray, highest: int) -> float:
+    """LSQ's first scale, 2 mean |x| / sqrt(highest), in float64.
+
+    Args:
+        x: weights, or the first batch of activations; finite, not empty.
+        highest: the largest code, 2**(bits - 1) - 1, or 2**bits - 1 without a sign.
+
+    Source: Esser et al. 2020, arXiv:1902.08153, section 2.
+    """
+    wide = _sample(x)
+    return float(2.0 * np.abs(wide).mean() / math.sqrt(Whole(1).check("highest", highest)))
+
+
+def lsq_plus_scale(x: np.ndarray, bits: int) -> float:
+    """LSQ+'s first scale of weights, max(|mu - 3 sigma|, |mu + 3 sigma|) / 2**(bits - 1), in float64.
+
+    Args:
+        x: weights; finite, not empty. sigma is that of the whole population (the paper does not say).
+        bits: the width of the codes.
+
+    Source: Bhalgat et al. 2020, arXiv:2004.09576, on initialization.
+    """
+    wide = _sample(x)
+    mean, deviation = wide.mean(), wide.std()
+    return float(max(abs(mean - 3 * deviation), abs(mean + 3 * deviation)) / 2 ** (Whole(1).check("bits", bits) - 1))
+
+
+def _sample(x: np.ndarray) -> np.ndarray:
+    wide = finite(x, "x")
+    if not wide.size:
+        raise bad_argument("x.size", 0, "at least one element")
+    return wide

@@ -1,0 +1,122 @@
+"""The table of implementations: legal, complete beside the docs, and each what it is said to be where it is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refgrad
+from refgrad.errors import CandidateError
+from refgrad.implementations import Implementation, inputs, known
+from refgrad.oracle.survey.cell import expression
+from refgrad.rule import rules
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
+ROWS = known()
+DOCS = Path(__file__).parents[2] / "docs" / "checked-against.md"
+#: the columns of the table in the docs -> the package
+COLUMNS = {
+    "torch": "torch",
+    "optax": "optax",
+    "pytorch-optimizer": "pytorch-optimizer",
+    "torch-optimizer": "torch-optimizer",
+}
+
+
+def test_every_rule_exists_and_its_hyperparameters_are_legal() -> None:
+    for row in ROWS:
+        assert rules()[type(row.claim).__name__] is type(row.claim)
+        assert row.rule.kind == row.claim.kind  # built of the variant's values, which are checked when it is
+        assert eval(expression(row.rule), {"refgrad": refgrad}) == row.rule
+
+
+def test_every_row_has_a_key_of_its_own() -> None:
+    assert [key for key, count in Counter(row.key for row in ROWS).items() if count > 1] == []
+
+
+def test_what_drives_and_feeds_them_exists() -> None:
+    from refgrad.implementations import casts, drivers
+
+    for row in ROWS:
+        module = casts if row.claim.kind == "quantizer" else drivers
+        assert not row.through or callable(getattr(module, row.through))
+        assert not row.inputs or callable(getattr(inputs, row.inputs))
+        refgrad.Policy.of(dict(row.policy))
+
+
+def test_nothing_is_imported_to_know_them() -> None:
+    import subprocess
+    import sys
+
+    lines = "import sys; from refgrad.implementations import known; [r.version() for r in known()]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert not {"torch", "jax", "keras", "optax"} & set(done.stdout.split())
+
+
+def documented() -> list[tuple[str, str]]:
+    """Each rule of the docs' table with each column that says something of it."""
+    table = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    header = [cell.strip() for cell in table[0].strip("|").split("|")]
+    found = []
+    for line in table[1:]:
+        rule, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found += [(rule, header[i]) for i, cell in enumerate(cells, 1) if cell not in ("–", "")]
+    return found
+
+
+def test_whatever_the_docs_say_was_checked_is_in_the_table() -> None:
+    """A missing one is added as a row of a module in refgrad/implementations."""
+    held = {(type(row.claim).__name__, row.package) for row in ROWS}
+    others = {rule for rule, package in held if package not in COLUMNS.values()}
+    missing = [
+        (rule, column)
+        for rule, column in documented()
+        if ((rule, COLUMNS[column]) not in held if column in COLUMNS else rule not in others)
+    ]
+    assert len(documented()) > 60
+    assert missing == []
+
+
+def named(row: Implementation) -> str:
+    return re.sub(r"\s+", " ", f"{row.column}-{row.called}-{row.rule}")
+
+
+def runs_here(row: Implementation) -> bool:
+    """Whether its package is there, and what its process has to be started with."""
+    here = all(os.environ.get(name) == value for name, value in row.environment.items())
+    return row.version() is not None and here
+
+
+def candidate(row: Implementation) -> Any:
+    try:
+        return row.candidate()
+    except CandidateError as error:  # installed, but it cannot be imported beside what else is
+        pytest.skip(str(error))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
+def test_it_is_what_the_table_says(row: Implementation) -> None:
+    given = getattr(inputs, row.inputs)() if row.inputs else None
+    verdict = refgrad.verify(
+        candidate(row),
+        row.rule,
+        options=row.options,
+        policy=row.policy,
+        inputs=given,
+        steps=row.steps,
+        shrink=False,
+        explain=False,
+    )
+    if not row.explained:
+        assert not verdict.conforms
+        return
+    verdict.raise_if_wrong()
+    state = [slot for slot in getattr(row.rule, "slots", dict)().values() if not slot.host]
+    if row.package == "torch" and row.claim.kind == "optimizer" and state:
+        assert verdict.mode == "step-locked"

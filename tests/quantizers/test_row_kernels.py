@@ -1,0 +1,85 @@
+"""Quantizers of rows run by kernels have the bits of their bodies as they stand, whatever the number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refgrad.arithmetic.steps import Integer, Nearest, ToFormat
+from refgrad.backends import row_kernels, step_source
+from refgrad.quantizers import MX, NF4, NVFP4, TWN, Affine, BitNetActivations, BitNetWeights, Blockwise, ScaledFloat
+from refgrad.quantizers.rows import RowQuantizer
+from refgrad.tracing import literal
+
+RULES: list[RowQuantizer] = [
+    *(MX(format=f) for f in ("float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn")),
+    MX(format="float4_e2m1fn", scale_rule="rceil"),
+    MX(format="int8"),
+    NVFP4(),
+    NVFP4(levels="one", normalize="divide"),
+    Affine(),
+    Affine(symmetric=True, granularity="group", ties="away"),
+    Affine(granularity="block", bits=4, zero_point_added="before"),
+    ScaledFloat(granularity="channel"),
+    BitNetWeights(),
+    BitNetActivations(),
+    TWN(),
+    NF4(),
+]
+
+
+def adversarial(dtype: np.dtype) -> np.ndarray:
+    """Many magnitudes, ties, both zeros, subnormals, constant stretches, and numbers that are none."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((96, 500)) * np.exp(4 * random.standard_normal((96, 500)))
+    x[:8] = random.integers(-64, 65, (8, 500)) / 8
+    x = x.astype(dtype)
+    x[8], x[9, ::2], x[10], x[11] = 0, -0.0, -3.25, x[11] * dtype.type(1e-40)
+    x[12, 5], x[13, 7], x[14, 9], x[15] = np.nan, np.inf, -np.inf, 3e38
+    return x
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
+    dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]
+    for x in map(adversarial, map(np.dtype, dtypes)):
+        given = rule.given(x, rule.layout(x.shape))
+        wanted = literal(rule, given, {})
+        for count in (1, 3):
+            found = row_kernels.run(rule, given, count)
+            assert found is not None
+            for name, values in found.items():
+                if values.dtype.kind in "iu":
+                    kept = rule.stored(name, wanted[name], rule.layout(x.shape))
+                    assert np.array_equal(rule.layout(x.shape).joined(values), kept)
+                    assert values.dtype == kept.dtype
+                    continue
+                same = np.ascontiguousarray(np.broadcast_to(wanted[name], values.shape))
+                bits = np.dtype(f"i{x.itemsize}")
+                agree = (same.view(bits) == values.view(bits)) | (np.isnan(same) & np.isnan(values))
+                assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
+
+
+def test_what_no_kernel_can_is_run_as_it_stands() -> None:
+    large, grid = Blockwise(), NF4(search="grid")
+    for rule in (large, grid):
+        given = rule.given(adversarial(np.dtype(np.float32)), rule.layout((96, 500)))
+        assert row_kernels.run(rule, given) is None
+        assert set(rule.run(given)) >= set(rule.body_parts())
+
+
+def test_long_and_short_arrays_have_the_same_codes() -> None:
+    """Above the number of elements from which kernels are used, and below it."""
+    x = np.random.default_rng(1).standard_normal((128, 1024)).astype(np.float32)
+    for rule in (MX(), NVFP4(levels="one"), Affine(granularity="group"), ScaledFloat(granularity="group")):
+        whole, part = rule.quantize(x), rule.quantize(x[:4])
+        assert np.array_equal(whole.codes[:4], part.codes)
+        assert np.array_equal(whole["scale"][: part["scale"].size], part["scale"])
+
+
+@pytest.mark.parametrize(
+    "record", [ToFormat("float8_e4m3fn", "up"), ToFormat("float8_e8m0fnu"), Nearest(tuple(range(20)))]
+)
+def test_records_without_lines_are_known(record: object) -> None:
+    assert step_source._writer(record) is None
+    assert step_source._writer(Integer()) is not None

@@ -1,0 +1,103 @@
+"""A survey as text and on the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from refgrad.cli import main
+from refgrad.implementations.findings import Finding
+from refgrad.oracle.survey.run import Survey
+from refgrad.report import survey_page, survey_progress
+
+
+def test_text(found: Survey) -> None:
+    text = str(found)
+    assert "10 implementations of 2 rules in 3 packages: 3 conforms, 2 named variant, 1 differs, 3 crashed" in text
+    matrix = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("AdamW ", "SGD "))}
+    assert matrix == {"AdamW": [".", "~", "."], "SGD": ["?", ".", "!"]}
+    assert "undamped unknown as SGD(lr=0.1, momentum=0.9, dampening=0.5): first_step=undamped" in text
+    assert "not installed: no-such-package" in text
+
+
+def test_command_shows_a_survey_and_writes_it(found: Survey, tmp_path: Path) -> None:
+    told, again, page = tmp_path / "told.json", tmp_path / "again.json", tmp_path / "page.html"
+    told.write_text(found.to_json())
+    run = CliRunner().invoke(main, ["survey", "--from", str(told), "--json", str(again), "--html", str(page)])
+    assert run.exit_code == 0, run.output
+    assert "implementations of 2 rules" in run.output
+    assert Survey.read(again) == found
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_command_runs_one(tmp_path: Path) -> None:
+    arguments = [
+        "--table",
+        "tests.survey.fakes:FAKES",
+        "--packages",
+        "fakes,others",
+        "--rules",
+        "SGD",
+        "--explain",
+        "0",
+    ]
+    log = tmp_path / "log.jsonl"
+    run = CliRunner().invoke(main, ["survey", *arguments, "--jobs", "1", "--log", str(log)])
+    assert run.exit_code == 0, run.output
+    assert "6 implementations of 1 rules in 1 packages" in run.output
+    assert len(log.read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--packages", "optaxx"], "did you mean 'optax'"),
+        (["--json", "no/such/folder.json", "--from"], "cannot be written"),
+    ],
+)
+def test_command_says_what_is_wrong(arguments: list[str], said: str, found: Survey, tmp_path: Path) -> None:
+    told = tmp_path / "told.json"
+    told.write_text(found.to_json())
+    rest = [str(told)] if arguments[-1] == "--from" else ["--log", str(tmp_path / "log.jsonl")]
+    run = CliRunner().invoke(main, ["survey", *arguments, *rest])
+    assert run.exit_code == 64
+    assert said in run.output
+
+
+def test_progress_is_a_line_a_cell_where_there_is_no_terminal(found: Survey) -> None:
+    stream = io.StringIO()
+    with survey_progress.line(stream) as progress:
+        progress(0, 2, ["right as SGD()"], None)
+        progress(1, 2, [], found.cells[0])
+    assert stream.getvalue() == f"1/2  conforms: right as SGD(lr=0.1) ({found.cells[0].seconds:g} s)\n"
+
+
+def test_progress_is_one_live_line_in_a_terminal(found: Survey) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with survey_progress.line(stream) as progress:
+        progress(3, 9, ["right as SGD()"], None)
+    assert stream.getvalue().startswith("\r\x1b[K3/9  0 s  right as SGD()")
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_page_of_the_docs(found: Survey) -> None:
+    text = survey_page.page(found)
+    assert "| conforms | 3 |" in text
+    assert "| undamped (fakes unknown) | `SGD(lr=0.1, momentum=0.9, dampening=0.5)` | first_step=undamped" in text
+    assert "## The " in text
+    assert "most important" not in text  # no finding is shown that the survey does not confirm
+
+
+def test_a_finding_is_shown_where_a_cell_confirms_it(found: Survey) -> None:
+    (cell,) = [c for c in found.cells if c.called == "undamped"]
+    said = Finding("fakes", "undamped", "SGD", ("first_step=undamped",), "The first gradient is not damped.")
+    assert survey_page.confirmed(said, found.cells) == cell
+    assert survey_page.confirmed(dataclasses.replace(said, confirmed_by=("differs",)), found.cells) is None

@@ -1,0 +1,145 @@
+"""A survey of fakes: whatever they do, each is one cell."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refgrad
+from refgrad.errors import ArgumentError
+from refgrad.oracle.survey.cell import OUTCOMES, Cell
+from refgrad.oracle.survey.run import Survey
+from refgrad.rule import rules
+from tests.survey.conftest import TABLE
+
+
+def cell(found: Survey, name: str, column: str = "fakes") -> Cell:
+    (one,) = [c for c in found.cells if c.called == name and c.column == column]
+    return one
+
+
+def test_each_is_one_cell(found: Survey) -> None:
+    outcomes = {(c.column, c.called): c.outcome for c in found.cells}
+    assert outcomes == {
+        ("fakes", "right"): "conforms",
+        ("fakes", "talkative"): "conforms",
+        ("fakes", "undamped"): "named variant",
+        ("fakes", "odd"): "differs",
+        ("fakes", "raising"): "crashed",
+        ("fakes", "unknown"): "not judged",
+        ("others", "inside"): "named variant",
+        ("breaking", "exiting"): "crashed",
+        ("breaking", "segfaulting"): "crashed",
+        ("breaking", "right"): "conforms",
+    }
+    assert found.missing == ("no-such-package",)
+    assert sum(found.counts.values()) == len(found.cells)
+    assert list(found.counts) == list(OUTCOMES)
+
+
+def test_cells_say_why(found: Survey) -> None:
+    assert cell(found, "undamped").variant == "first_step=undamped"
+    assert "without dampening" in cell(found, "undamped").sentence
+    assert "root" in cell(found, "inside", "others").sentence
+    assert "out of order" in cell(found, "raising").message
+    assert "exit code 7; going down" in cell(found, "exiting", "breaking").message
+    assert "SIGSEGV" in cell(found, "segfaulting", "breaking").message
+    assert "unknown" in cell(found, "unknown").message
+    odd = cell(found, "odd")
+    assert "DOES NOT CONFORM" in odd.report
+    assert sum(odd.errors["p"].outside) == odd.attempts[0].outside > 0
+    assert [a.what for a in cell(found, "undamped").attempts] == ["as claimed", "as first_step=undamped"]
+
+
+def test_every_rule_has_a_row(found: Survey) -> None:
+    assert {r.name for r in found.rules} == set(rules())
+    assert found.covered == ("AdamW", "SGD")
+
+
+def test_progress_counts_up_to_all(found: Survey, told: list[Any]) -> None:
+    finished = [(done, total) for done, total, one in told if one is not None]
+    assert finished == [(i, len(found.cells)) for i in range(1, len(found.cells) + 1)]
+
+
+def test_json_and_back(found: Survey, tmp_path: Path) -> None:
+    path = tmp_path / "survey.json"
+    path.write_text(found.to_json())
+    assert Survey.read(path) == found
+    assert json.loads(found.to_json())["schema"] == "refgrad-survey-1"
+    path.write_text('{"schema": "another"}')
+    with pytest.raises(ArgumentError, match="is no survey"):
+        Survey.read(path)
+
+
+def test_the_line_that_reproduces_a_verdict_does(found: Survey) -> None:
+    lines = cell(found, "undamped").reproduce
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("CONFORMS")
+
+
+def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.jsonl"
+    lines = log.read_text().splitlines()
+    kept = [line for line in lines[:1] + lines[1:] if '"called": "right"' not in line]
+    torn.write_text("\n".join(kept) + '\n{"key": "torn')
+    judged: list[Cell] = []
+    again = refgrad.survey(
+        table=TABLE,
+        jobs=1,
+        log=torn,
+        resume=True,
+        progress=lambda done, total, now, one: judged.append(one) if one is not None else None,
+    )
+    assert [c.called for c in judged] == ["right", "right"]
+    assert [(c.key, c.outcome) for c in again.cells] == [(c.key, c.outcome) for c in found.cells]
+
+
+def test_a_candidate_that_hangs_is_given_up() -> None:
+    found = refgrad.survey(table="tests.survey.fakes:HANGING", jobs=1, time_limit=5, explain=0)
+    assert [c.outcome for c in found.cells] == ["hung", "conforms"]
+
+
+def test_wrong_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'torch'"):
+        refgrad.survey(["troch"])
+    with pytest.raises(ArgumentError, match="did you mean 'AdamW'"):
+        refgrad.survey(rules=["AdamWW"])
+    with pytest.raises(ArgumentError, match="several names"):
+        refgrad.survey("torch")
+    with pytest.raises(ArgumentError, match="jobs"):
+        refgrad.survey(jobs=0)
+    with pytest.raises(ArgumentError, match="without a log"):
+        refgrad.survey(rules=["SGD"], packages=["gguf"], resume=True)
+    other = tmp_path / "notes.txt"
+    other.write_text("dear diary\n")
+    with pytest.raises(ArgumentError, match="not the log of a survey"):
+        refgrad.survey(rules=["SGD"], packages=["gguf"], log=other)
+    assert other.read_text() == "dear diary\n"
+
+
+def test_an_interrupted_command_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    line = [sys.executable, "-m", "refgrad", "survey", "--table", TABLE, "--packages", "fakes", "--jobs", "1"]
+    started = subprocess.Popen([*line, "--log", str(log)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    assert "conforms" in started.stderr.readline()  # the first cell
+    started.send_signal(signal.SIGINT)
+    started.communicate()
+    assert started.returncode == 130
+    judged: list[Cell] = []
+    refgrad.survey(
+        ["fakes"],
+        table=TABLE,
+        jobs=1,
+        explain=0,
+        log=log,
+        resume=True,
+        progress=lambda done, total, now, one: judged.append(one) if one is not None else None,
+    )
+    assert 0 < len(judged) < 6

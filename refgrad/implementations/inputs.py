@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refgrad.optimizers import Muon
+from refgrad.optimizers import Muon, Shampoo
+from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.mask_inputs import MaskInputs
 
@@ -30,17 +31,22 @@ def ragged_blocks() -> MaskInputs:
 
 def matrices() -> Inputs:
     """Generated inputs for rules of matrices, without the leaf of three axes, which torch and optax do not take."""
-    return _chosen(lambda p: p.ndim == 2)
+    return _chosen(lambda name, p: p.ndim == 2, Muon())
 
 
 def two_matrices() -> Inputs:
     """Two of them: every shape is compiled."""
-    return _chosen(lambda p: p.shape in [(3, 5), (6, 4)])
+    return _chosen(lambda name, p: p.shape in [(3, 5), (6, 4)], Muon())
 
 
-def _chosen(keeps: Callable[[np.ndarray], bool]) -> Inputs:
-    made = generate(6, np.dtype(np.float32), 0, Muon())
-    keep = [i for i, p in enumerate(made.p) if keeps(p)]
+def regular_matrices() -> Inputs:
+    """Generated leaves of two axes that are far from singular."""
+    return _chosen(lambda name, p: name in ("wide", "tall", "square"), Shampoo())
+
+
+def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Inputs:
+    made = generate(6, np.dtype(np.float32), 0, rule)
+    keep = [i for i, p in enumerate(made.p) if keeps(made.names[i], p)]
     return Inputs([made.p[i] for i in keep], [[g[i] for i in keep] for g in made.g], [made.names[i] for i in keep])
 
 

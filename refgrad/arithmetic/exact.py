@@ -168,9 +168,34 @@ def _matrix(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:
         sizes = [mpmath.fdot(q[:, j].tolist(), _product(s, q)[:, j].tolist()) for j in range(q.shape[1])]
         order = sorted(range(len(sizes)), key=lambda j: -sizes[j])
         return np.asarray(x[order] if rule == "row" else x[:, order]).reshape(values[0].shape)
+    if op == "solve":
+        return _solved(x, matrices.as_matrices(values[1]), rule).reshape(values[1].shape)
+    if op == "upper":
+        return np.triu(x).reshape(values[0].shape)
+    if op == "norm_bound":
+        return _norm_bound(x).reshape((1,) * values[0].ndim)
     if op in ("subspace", "project", "lift"):
         return _in_subspace(op, values, rule)
     return _decomposed(op, x, rule).reshape(values[0].shape)
+
+
+def _solved(q: np.ndarray, x: np.ndarray, side: str) -> np.ndarray:
+    """X Q^(-1) for an upper triangular Q, column by column; Q^(-T) X is the transpose of X^T Q^(-1)."""
+    rows = (x.T if side == "left" else x).copy()
+    for j in range(len(q)):
+        for i in range(j):
+            rows[:, j] = rows[:, j] - rows[:, i] * q[i, j]
+        rows[:, j] = [_quotient(a, q[j, j]) for a in rows[:, j]]
+    return rows.T if side == "left" else rows
+
+
+def _norm_bound(s: np.ndarray) -> np.ndarray:
+    """|S y| / |y| for y = S s_j, s_j being the longest column."""
+    sizes = [mpmath.fsum(a * a for a in column) for column in s.T]
+    longest = max(range(len(sizes)), key=lambda j: sizes[j], default=None)
+    y = _product(s, s[:, [longest]]) if longest is not None else s
+    lengths = [mpmath.sqrt(mpmath.fsum(a * a for a in v.ravel())) for v in (_product(s, y) if y.size else y, y)]
+    return np.asarray([lengths[0] / lengths[1] if lengths[1] else mpmath.mpf(0)], dtype=object)
 
 
 def _in_subspace(op: str, values: list[np.ndarray], rule: Any) -> np.ndarray:

@@ -30,6 +30,9 @@ MATRIX = frozenset(
         "subspace",
         "project",
         "lift",
+        "solve",
+        "upper",
+        "norm_bound",
     ]
 )
 
@@ -129,6 +132,7 @@ def matrix_level(op: str, levels: Sequence[str], attribute: Any, ndim: int) -> s
     if not ndim:
         return "element"
     fixed = {"gram": str(attribute), "subspace": "thin", "project": "low", "lift": "element"}
+    fixed |= {"solve": "element", "norm_bound": "tensor"}
     if op in fixed:
         return fixed[op]
     if op != "matmul":

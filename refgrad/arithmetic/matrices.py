@@ -177,3 +177,29 @@ def lift(low: np.ndarray, basis: np.ndarray, like: np.ndarray, side: str) -> np.
     seen, columns = as_matrices(low), as_matrices(basis)
     left = on_left(as_matrices(like).shape, side)
     return (product(columns, seen) if left else product(seen, transposed(columns))).reshape(like.shape)
+
+
+def solve(q: np.ndarray, x: np.ndarray, side: str) -> np.ndarray:
+    """Q^(-T) X ("left") or X Q^(-1) ("right") for upper triangular Q, in float64 and rounded once; NaN if Q is singular."""
+    matrix, triangle = as_matrices(x).astype(np.float64), as_matrices(q).astype(np.float64).T
+    try:
+        found = np.linalg.solve(triangle, matrix if side == "left" else matrix.T)
+    except np.linalg.LinAlgError:
+        return np.full(x.shape, np.nan, x.dtype)
+    return (found if side == "left" else found.T).reshape(x.shape).astype(x.dtype)
+
+
+def upper(s: np.ndarray) -> np.ndarray:
+    """A square matrix with zeros below its diagonal."""
+    return np.triu(as_matrices(s)).reshape(s.shape)
+
+
+def norm_bound(s: np.ndarray) -> np.ndarray:
+    """|S y| / |y| for y = S s_j, s_j being the longest column of a symmetric matrix: at most its spectral norm; zero of zero."""
+    matrix = as_matrices(s).astype(np.float64)
+    if not matrix.size:
+        return np.zeros((1, 1), s.dtype)
+    y = matrix @ matrix[:, np.argmax(np.sum(matrix * matrix, axis=0))]
+    length = np.linalg.norm(y)
+    found = np.linalg.norm(matrix @ y) / length if length != 0 else length
+    return np.full((1, 1), found).astype(s.dtype)

@@ -34,6 +34,8 @@ JUDGED: Mapping[str, str] = {
     "subspace": "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
     "project": "products of matrices are judged by a derived bound, for any order of their sums",
     "lift": "products of matrices are judged by a derived bound, for any order of their sums",
+    "solve": "triangular systems are judged by a derived bound, for substitution in any order of its sums",
+    "norm_bound": "norms of matrices are judged by a derived bound, for every column that rounding may take for the longest",
     "reordered": "an order of eigenvectors that rounding may change leaves what follows undecided",
 }
 
@@ -56,9 +58,18 @@ def operation(
         flat = np.ndim(args[0].value) == batch  # of a parameter without axes they are numbers
         shape = np.shape(args[2].value) if op == "lift" else np.shape(args[0].value) if flat else found.value.shape
         return Bounded(found.value.reshape(shape), found.bound().reshape(shape))
+    if op == "solve":
+        return solve(args[0], args[1], attribute, model, batch)
     square = _matrices(args[0], batch)  # of a parameter without axes they are numbers
     kept = None if seen is None else _matrices(seen, batch)
-    if op == "inverse_root":
+    if op == "norm_bound":
+        found = norm_bound(square, model)
+        ones = (1,) * (np.ndim(args[0].value) - batch)
+        value, error = (each.reshape(*each.shape[:batch], *ones) for each in (found.value, found.bound()))
+        return Bounded(value, error)
+    if op == "upper":
+        found = Bounded(np.triu(square.value), np.triu(square.bound()))
+    elif op == "inverse_root":
         found = inverse_root(square, attribute, model)
     else:
         found = {"eigenbasis": eigenbasis, "orthonormal": orthonormal}[op](square, kept, model)
@@ -358,6 +369,52 @@ def orthonormal(a: Bounded, seen: Bounded | None, model: Model) -> Bounded:
     # what is below the diagonal in column j is the part of a_j along a later q_i: both are to blame
     passes = passes.all(axis=-2, keepdims=True) & transposed(passes.all(axis=-1, keepdims=True))
     return _passed(seen, passes & _orthonormal(q, units), np.linalg.qr(a.value)[0])
+
+
+def solve(q: Bounded, x: Bounded, side: str, model: Model, batch: int) -> Bounded:
+    """Y = X Q^(-1) for an upper triangular Q by substitution: (E_X + |Y| E_Q + gamma |Y| |Q|) |Q^(-1)|; Q^(-T) X alike."""
+    shape = np.shape(x.value)
+    triangle, matrix = _matrices(q, batch), _matrices(x, batch)
+    matrix = _transposed(matrix) if side == "left" else matrix
+    diagonal = np.diagonal(triangle.value, axis1=-2, axis2=-1)
+    if not (np.isfinite(triangle.value).all() and np.isfinite(matrix.value).all() and (diagonal != 0.0).all()):
+        return Bounded(np.zeros(shape), np.full(shape, np.inf))
+    inverse = np.abs(np.linalg.inv(triangle.value))
+    value = transposed(np.linalg.solve(transposed(triangle.value), transposed(matrix.value)))
+    size, terms = np.abs(value), triangle.value.shape[-1]
+    spread = triangle.bound() + _of_products(terms, 0.0, model) * np.abs(triangle.value)
+    error = (matrix.bound() + size @ spread + terms * model.underflow) @ inverse
+    # what the error does to itself is a geometric series
+    ratio = np.max(np.sum(spread @ inverse, axis=-1), axis=-1)[..., None, None]
+    error = np.where(ratio < 0.5, error / (1.0 - np.minimum(ratio, 0.5)), np.inf) + 4 * terms * _OWN * size
+    settled = _settle(value, error, model)
+    found = _transposed(settled) if side == "left" else settled
+    return Bounded(found.value.reshape(shape), found.bound().reshape(shape))
+
+
+def norm_bound(s: Bounded, model: Model) -> Bounded:
+    """|S y| / |y|, y = S s_j: the hull over every column s_j that may be the longest."""
+    if not s.value.size:
+        return Bounded(np.zeros((*s.value.shape[:-2], 1, 1)))
+    columns = product(s, s, s.value.shape, model)
+    further = product(s, columns, s.value.shape, model)
+    (own, own_error), (y, y_error), (z, z_error) = (_lengths(m, model) for m in (s, columns, further))
+    may = own + own_error >= np.max(own - own_error, axis=-1, keepdims=True)
+    with np.errstate(all="ignore"):
+        low, high = np.maximum(z - z_error, 0.0) / (y + y_error), (z + z_error) / np.maximum(y - y_error, 0.0)
+    zero = (s.value == 0.0).all(axis=(-1, -2), keepdims=True) & (s.bound() == 0.0).all(axis=(-1, -2), keepdims=True)
+    low = np.min(np.where(may, low, np.inf), axis=-1)[..., None, None]
+    high = np.max(np.where(may, high, 0.0), axis=-1)[..., None, None]
+    middle, half = (low + high) / 2, (high - low) / 2 * (1.0 + 8 * _OWN) + (low + high) * (model.charge + 4 * _OWN)
+    known = np.isfinite(middle)
+    return Bounded(np.where(known & ~zero, middle, 0.0), np.where(zero, 0.0, np.where(known, half, np.inf)))
+
+
+def _lengths(m: Bounded, model: Model) -> tuple[Array, Array]:
+    """The lengths of columns, and how far off they may be."""
+    value = np.sqrt(np.sum(m.value**2, axis=-2))
+    own = np.sqrt(np.sum((m.bound() + np.zeros_like(m.value)) ** 2, axis=-2))
+    return value, own + (value + own) * _of_products(m.value.shape[-2], 0.0, model)
 
 
 def _orthonormal(q: Array, units: float) -> Array:

@@ -177,6 +177,23 @@ def lift(low: Any, basis: Any, like: Any, side: str) -> Any:
     return matrices.lift(np.asarray(low), np.asarray(basis), np.asarray(like), side)
 
 
+def solve(q: Any, x: Any, side: str) -> Any:
+    """Q^(-T) X ("left") or X Q^(-1) ("right") for an upper triangular Q: by substitution, in float64, rounded once."""
+    if isinstance(x, Carrier):
+        return x._apply("solve", q, x, rule=side)
+    return matrices.solve(np.asarray(q), np.asarray(x), side)
+
+
+def upper(s: Any) -> Any:
+    """A square matrix with zeros below its diagonal."""
+    return s._apply("upper", s) if isinstance(s, Carrier) else matrices.upper(np.asarray(s))
+
+
+def norm_bound(s: Any) -> Any:
+    """|S y| / |y| for y = S s_j, s_j the longest column of a symmetric S: a lower bound of its spectral norm, one number."""
+    return s._apply("norm_bound", s) if isinstance(s, Carrier) else matrices.norm_bound(np.asarray(s))
+
+
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)

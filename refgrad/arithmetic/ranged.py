@@ -389,6 +389,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     ),
     np.empty_like: lambda x: _filled(x, 0.0),
     np.zeros_like: lambda x: _filled(x, 0.0),
+    np.ones_like: lambda x: _filled(x, 1.0),
+    np.broadcast_to: lambda x, shape: x.moved(lambda y: np.broadcast_to(y, shape)),
     np.full_like: _filled,
     np.any: lambda x: bool(np.any((x != 0.0).settled())),
 }

@@ -247,3 +247,20 @@ class OnGrid:
         """Whether they are neighbours among the values that places have."""
         table = np.unique(np.asarray(self.values, np.float64)[self._codes])
         return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1
+
+
+@dataclass(frozen=True)
+class WholeCodes:
+    """Results that are kept as whole numbers of a unit, in an integer type; NaN as a number of its own."""
+
+    kind: str
+    nan: int = 0
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
+class FormatCodes:
+    """Results that are numbers of a small format with zero, kept as its codes; NaN as the code of zero."""
+
+    format: str
+    kind: str = "uint8"

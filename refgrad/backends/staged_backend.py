@@ -29,7 +29,7 @@ def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
     known = plan.__dict__.setdefault("_passes", {})
     if dtype not in known:
         title = f"{type(plan.rule).__name__}, {dtype}"
-        known[dtype] = pass_sources(plan.graph, dtype, title)
+        known[dtype] = pass_sources(plan.graph, dtype, title, plan.__dict__.get("_kept", {}).get(dtype, {}))
     return known[dtype]
 
 
@@ -64,8 +64,8 @@ def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Va
         elif node.op in WHOLE:
             whole = node.attribute == "tensor" and node.args[0].level in ("row", "column")
             values[node.index] = WHOLE[node.op](operands[0]) if whole else operands[0]
-        elif node.op == "step":
-            values[node.index] = node.attribute(operands[0])
+        elif node.op in ("step", "round"):
+            values[node.index] = node.attribute(*operands)
         else:
             values[node.index] = FUNCTIONS[node.op](*operands)
 

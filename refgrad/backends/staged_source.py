@@ -6,7 +6,10 @@ summation tree, from ``first`` up to ``last``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
@@ -38,13 +41,25 @@ class PassSource:
     scalars: tuple[int, ...]
 
 
-def pass_sources(graph: Graph, dtype: np.dtype, title: str) -> tuple[PassSource, ...]:
-    """The kernels of a graph, in the order in which they run."""
+class Kept(Protocol):
+    """How an output is stored in another type than the working dtype."""
+
+    kind: str
+
+    def lines(self, target: str, x: str, dtype: np.dtype) -> list[str]:
+        """The lines that store ``x``."""
+
+
+def pass_sources(
+    graph: Graph, dtype: np.dtype, title: str, kept: Mapping[str, Kept] = MappingProxyType({})
+) -> tuple[PassSource, ...]:
+    """The kernels of a graph, in the order in which they run; ``kept`` are outputs that are stored otherwise."""
     swept = passes(graph)
-    return tuple(_pass_source(graph, s, dtype, f"{title}: pass {i} of {len(swept)}") for i, s in enumerate(swept, 1))
+    titles = [f"{title}: pass {i} of {len(swept)}" for i in range(1, len(swept) + 1)]
+    return tuple(_pass_source(graph, s, dtype, t, kept) for s, t in zip(swept, titles, strict=True))
 
 
-def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> PassSource:
+def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str, kept: Mapping[str, Kept]) -> PassSource:
     stored = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
     arrays = tuple(dict.fromkeys([*inputs, *stored]))
@@ -65,17 +80,19 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str) -> Pass
     text += [f"    {name} = carray({pointer(name)}, (n,))" for name in held]
     text += indented(prologue(scalars, dtype), 1)
     text += indented([_small(n, "0") for n in sweep.small if n.level not in ("row", "column")], 1)
-    text += indented(_body(sweep, stored, dtype), 1)
+    text += indented(_body(sweep, stored, dtype, kept), 1)
     order = [n for n in graph.nodes if n.op == "scalar"]
-    source = KernelSource("\n".join([*text, ""]), (*arrays, *small, *folded), len(scalars), dtype, integers=4)
+    named = (*arrays, *small, *folded)
+    types = tuple(kept[a].kind if a in kept and a in stored else str(dtype) for a in named) if kept else ()
+    source = KernelSource("\n".join([*text, ""]), named, len(scalars), dtype, integers=4, types=types)
     return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
 
 
-def _body(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+def _body(sweep: Pass, stored: dict[str, Node], dtype: np.dtype, kept: Mapping[str, Kept]) -> list[str]:
     if sweep.over == "column":  # columns are folded elsewhere, from their elements
         ending = [f"r{n.index}[i] = x{n.args[0].index}" for n in sweep.reductions]
         return _elements(sweep, ending, "first", "last", dtype)
-    return _blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype)
+    return _blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype, kept)
 
 
 def _small(node: Node, at: str) -> str:
@@ -83,11 +100,13 @@ def _small(node: Node, at: str) -> str:
     return f"x{node.index} = s{node.index}[{at}]" + (" != zero" if node.is_boolean else "")
 
 
-def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype, kept: Mapping[str, Kept]) -> list[str]:
     """Elements from ``first`` to ``last``, each output stored."""
-    return _elements(
-        sweep, [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()], "first", "last", dtype
-    )
+    ending = []
+    for name, node in stored.items():
+        target, x = f"{variable(name)}[i]", f"x{node.index}"
+        ending += kept[name].lines(target, x, dtype) if name in kept else [f"{target} = {x}"]
+    return _elements(sweep, ending, "first", "last", dtype)
 
 
 def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:

@@ -6,13 +6,14 @@ What they compute has the bits that the records of `refgrad.arithmetic.steps` gi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
-from refgrad.arithmetic.steps import Integer, Nearest, ToFormat
+from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, ToFormat, WholeCodes
 from refgrad.backends import elementary_source
 
 #: a table of more values is not written out as comparisons
@@ -35,6 +36,36 @@ def lines(record: Any, result: str, x: str, dtype: np.dtype) -> list[str]:
     writer = _writer(record)
     assert writer is not None, f"no kernel has {record}"
     return writer(record, result, x, str(dtype))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How codes are stored in an integer type, by the record that says what they are."""
+
+    record: WholeCodes | FormatCodes
+
+    @property
+    def kind(self) -> str:
+        """The type."""
+        return self.record.kind
+
+    def lines(self, target: str, x: str, dtype: np.dtype) -> list[str]:
+        """The lines that store ``x``, a float32."""
+        if isinstance(self.record, WholeCodes):
+            scaled = x if self.record.unit == 1 else f"{x} * {dtype}({1 / self.record.unit!r})"
+            return [f"{target} = {self.kind}({scaled} if {x} == {x} else {dtype}({self.record.nan}))"]
+        form = MINIFLOATS[self.record.format]
+        bias = (126 + form.least_exponent) << form.mantissa_bits
+        bits, code = f"{x}_bits", f"{x}_code"
+        small = f"abs({x}) < float32({2.0**form.least_exponent!r})"
+        units = f"np.int32(abs({x}) * float32({2.0 ** (form.mantissa_bits - form.least_exponent)!r}))"
+        return [
+            f"{bits} = np.float32({x}).view(np.int32)",
+            f"{code} = np.int32((({bits} & np.int32(0x7FFFFFFF)) >> {23 - form.mantissa_bits}) - {bias})",
+            f"{code} = {units} if {small} else {code}",
+            f"{code} = np.int32({code} | (np.int32({form.sign_code}) if {bits} < 0 else np.int32(0)))",
+            f"{target} = {self.kind}({code} if {x} == {x} else np.int32(0))",
+        ]
 
 
 def _writer(record: Any) -> Callable[[Any, str, str, str], list[str]] | None:

@@ -27,6 +27,7 @@ from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
 from refgrad.optimizers.galore import GaLore
 from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
 from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
+from refgrad.optimizers.kron import PSGDKron
 from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
 from refgrad.optimizers.logistic import (
     BatchPerceptron,
@@ -161,6 +162,7 @@ __all__ = [
     "NovoGrad",
     "OptimisticAdam",
     "OptimisticGradient",
+    "PSGDKron",
     "ParameterScaledRate",
     "Perceptron",
     "PixelwiseClip",

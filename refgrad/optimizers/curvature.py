@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +64,10 @@ class Sophia(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 3")
+    left_open = (
+        "the first estimate, and which step uses it: the paper uses a fresh one, optax the one before (estimate); "
+        "the floor of the divisor differs in the authors' code (floor); decay is before the step"
+    )
     extras = Extras(h=Extra("curvature"))
     state = State(m=zeros_like_param, diagonal=zeros_like_param)
     decay = "before"
@@ -141,6 +146,13 @@ class HutchinsonDiagonal(Transform):
         "An estimator for the diagonal of a matrix",
         "Applied Numerical Mathematics 57, equation 3",
     )
+    left_open = (
+        "which probe: any of mean zero and variance one, an argument here; whether kernels are averaged, as in "
+        "AdaHessian's experiments (average), and whether magnitudes are taken (magnitude)"
+    )
+
+    shapes: ClassVar[Mapping[str, str]] = {"probe": "o i h w", "product": "o i h w"}
+    lengths: ClassVar[Mapping[str, int]] = {"o": 3, "i": 2, "h": 2, "w": 3}
 
     def check(self, *arrays: np.ndarray) -> None:
         check_same(arrays[1], "product", arrays[0].shape, "the shape of the probe")
@@ -151,7 +163,7 @@ class HutchinsonDiagonal(Transform):
             estimate = np.abs(estimate)
         if self.average and estimate.ndim > 2:
             axes = tuple(range(2, estimate.ndim))
-            estimate = np.broadcast_to(np.mean(estimate, axis=axes, keepdims=True), estimate.shape)
+            estimate = np.mean(estimate, axis=axes, keepdims=True) * np.ones_like(estimate)
         return estimate
 
 
@@ -165,6 +177,12 @@ class GaussNewtonDiagonal(Transform):
     batch: Annotated[int, Whole(1)] = 1
 
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 2")
+    left_open = (
+        "how labels are drawn, and what a batch is where examples are tokens: the caller says its size; the "
+        "authors' code counts tokens"
+    )
+
+    shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
 
     def apply(self, g: Any) -> Any:  # type: ignore[override]
         return self.batch * g * g

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +28,10 @@ class AddNoise(Wrapper):
     citation = Citation(
         "Neelakantan et al. 2015", "Adding Gradient Noise Improves Learning for Very Deep Networks", "arXiv:1511.06807"
     )
+    left_open = (
+        "where noise meets clipping: the source clips first, which is to put AddNoise inside the clipping rule's "
+        "inner; steps count from 0 there and from 1 here, which is the same variance"
+    )
     extras = Extras(noise=Extra("noise"))
 
     def update(self, p: Any, g: Any, noise: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -44,6 +49,10 @@ class LangevinDynamics(Optimizer):
 
     citation = Citation(
         "Welling & Teh 2011", "Bayesian Learning via Stochastic Gradient Langevin Dynamics", "ICML, equation 4"
+    )
+    left_open = (
+        "how the step size falls, which its theory asks for: the caller's to do; the gradient is the whole "
+        "posterior's, scaled up from the batch by the caller; there is no preconditioner"
     )
     extras = Extras(noise=Extra("noise"))
 
@@ -66,6 +75,9 @@ class PrivateAggregate(Transform):
         "Abadi et al. 2016", "Deep Learning with Differential Privacy", "CCS, arXiv:1607.00133, Algorithm 1"
     )
     left_open = "lots that are drawn at random have no fixed size; here the sum is divided by the number of examples"
+
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "examples d", "noise": "d"}
+    lengths: ClassVar[Mapping[str, int]] = {"examples": 6, "d": 5}
 
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 1, "one row an example")

@@ -212,8 +212,11 @@ class Centralize(Wrapper):
 class NormalizedGradient(Wrapper):
     """The inner rule on gradients divided by the norm of all parameters' gradients together.
 
-    Source: Nesterov 1984; Hazan et al. 2015, arXiv:1507.02030, Algorithm 1. Without gradients it is zero over zero.
+    ``eps`` is added to the norm. Source: Nesterov 1984; Hazan et al. 2015, arXiv:1507.02030, Algorithm 1, which has no eps:
+    without gradients it is zero over zero.
     """
+
+    eps: NonNegativeNumber = 0.0
 
     couples = True
     citation = Citation(
@@ -228,7 +231,8 @@ class NormalizedGradient(Wrapper):
         return {"still": "without gradients it is zero over zero"}
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        return (step(p, g / norm(g)),)
+        size = norm(g) + self.eps if self.eps else norm(g)
+        return (step(p, g / size),)
 
 
 class NonNegative(Wrapper):

@@ -114,6 +114,12 @@ def named(rule: Rule) -> Iterator[Change]:
             flag = not getattr(rule, name)
             sentence = legal.sentence if flag else f"not: {legal.sentence}"
             yield Change(f"{name}={flag}", sentence, "field", {name: flag})
+    # those of an optimizer's inner rules are found by the search
+    inner = rule.inner_rules() if rule.kind != "optimizer" else {}
+    for field_, nested in inner.items():
+        for change in named(nested):
+            values = {f"{field_}_{n}": value for n, value in change.rule.items()}
+            yield Change(f"{field_}_{change.name}", change.sentence, "field", values)
 
 
 def policies(policy: Policy) -> Iterator[Change]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes, host, host_error
 from refgrad.arithmetic.enclosure import Branch, Enclosure
-from refgrad.arithmetic.graph import MATRIX, SQUARE, Graph
+from refgrad.arithmetic.graph import SQUARE, Graph
 from refgrad.arithmetic.matrix_error import JUDGED
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
 from refgrad.oracle.policy import Policy
@@ -68,7 +68,7 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
 
 def how_matrices(graphs: Iterable[Graph]) -> list[str]:
     """How the operations on matrices in some graphs are judged, as notes."""
-    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in MATRIX))
+    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in JUDGED))
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:

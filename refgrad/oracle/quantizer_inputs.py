@@ -28,6 +28,8 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
         "subnormal": facts.smallest_normal * random.uniform(-1, 1, (4, SHAPE[1])),
         "a tail": random.standard_normal(1013),
         "one element": random.standard_normal(1),
+        "above zero": np.abs(normal[:4]) + 0.5,
+        "below zero": -np.abs(normal[4:8]) - 0.5,
     }
     tied = rule.tied(random, SHAPE)
     if tied is not None:

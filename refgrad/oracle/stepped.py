@@ -17,7 +17,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import chance
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
-from refgrad.oracle.changes import Change, policies
+from refgrad.oracle.changes import Change, named, policies
 from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
@@ -134,6 +134,9 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
     narrow = dtypes.working(record.inputs.p[0].dtype) != record.inputs.p[0].dtype
     # on a narrow grid mutants hide among the roundings of what most implementations do there
     usual = [c for c in policies(claim.policy) if narrow and c.policy == {"precision": "storage"}]
+    if "round" in record.rules[0].plan(record.inputs.p[0].shape, 1).graph.counts():
+        # a rule that says how it is stored: another way of that says more than wider bounds, which take in all of them
+        usual = [*named(claim.rule), *usual]
     search = Search(Screen(small_run(record, claim.drive), claim.policy), seconds=seconds)
     found = known.searched(search, judged, usual)
     if search.stopped:

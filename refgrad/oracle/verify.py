@@ -57,7 +57,7 @@ def verify(
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
         inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
-            docs/sparsity.md for what can be judged as one).
+            docs/sparsity.md for what can be judged as one), `Cases` for an estimator or a transform (docs/transforms.md).
         options: extra keyword arguments for the candidate's constructor.
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.

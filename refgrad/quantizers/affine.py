@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.arithmetic.primitives import tree_max
-from refgrad.arithmetic.steps import Integer, step
+from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
@@ -113,6 +113,16 @@ class Affine(RowQuantizer):
     def code_dtype(self) -> np.dtype:
         """The dtype that codes are kept in."""
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
+
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes(str(self.code_dtype), self._nan)
+
+    @property
+    def _nan(self) -> int:
+        """The code of NaN in a group whose scale is no number."""
+        return {"lowest": self.lowest, "highest": self.highest, "zero": self.middle}[self.nan_code]
 
     def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Halves of the scale, which is 2**-4, with an odd zero point if it is free."""
@@ -219,8 +229,7 @@ class Affine(RowQuantizer):
             return values.reshape(-1)
         if part == "zero_point":
             return np.where(np.isnan(values), self.lowest, values).astype(np.int32).reshape(-1)
-        instead = {"lowest": self.lowest, "highest": self.highest, "zero": self.middle}[self.nan_code]
-        return layout.joined(np.where(np.isnan(values), instead, values).astype(self.code_dtype))
+        return layout.joined(np.where(np.isnan(values), self._nan, values).astype(self.code_dtype))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """Integers as float32, which is exact."""

@@ -11,7 +11,7 @@ from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.rounding import check_codes
-from refgrad.arithmetic.steps import SCALE_RULES, Integer, SharedScale, ToFormat, step
+from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole
@@ -70,6 +70,11 @@ class MX(RowQuantizer):
         form = MINIFLOATS[self.format]
         return SharedScale(form.largest, form.largest_exponent, form.mantissa_bits, self.scale_rule)
 
+    @property
+    def kept_codes(self) -> WholeCodes | FormatCodes:
+        """Codes of the format, or multiples of 1/64."""
+        return WholeCodes("int8", unit=1 / 64) if self.format == "int8" else FormatCodes(self.format)
+
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scale."""
         x = given["x"]
@@ -88,7 +93,7 @@ class MX(RowQuantizer):
     def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
         """Scales as E8M0 codes, elements as codes of their format; those of a block with a NaN scale are 0."""
         if part == "scale":
-            return rounding.encode(values.reshape(-1), E8M0)
+            return codes_of(values.reshape(-1), E8M0)
         values = np.where(np.isnan(values), 0, values).astype(values.dtype)
         if self.format == "int8":
             return layout.joined((values * 64).astype(np.int8))
@@ -149,6 +154,11 @@ class NVFP4(RowQuantizer):
         """Blocks along the last axis."""
         return Layout.last_axis(shape, self.block_size)
 
+    @property
+    def kept_codes(self) -> FormatCodes:
+        """Codes of E2M1."""
+        return FormatCodes(E2M1.name)
+
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scales."""
         x = given["x"]
@@ -181,7 +191,7 @@ class NVFP4(RowQuantizer):
         if part == "tensor_scale":
             return values.reshape(())
         if part == "scale":
-            return rounding.encode(values.reshape(-1), E4M3)
+            return codes_of(values.reshape(-1), E4M3)
         return layout.joined(codes_of(np.where(np.isnan(values), 0, values).astype(values.dtype), E2M1))
 
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:

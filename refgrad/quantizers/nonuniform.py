@@ -119,6 +119,7 @@ class N2UQWeights(FewValues):
     ] = "straight"
 
     lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "numbers beyond the outermost code stand for that one",
         "sign": "a tie goes to the even code, which lies on one side",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }

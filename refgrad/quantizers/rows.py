@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.steps import FormatCodes, WholeCodes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.tracing import literal
@@ -99,6 +100,11 @@ class RowQuantizer(Quantizer):
         """Parts that depend on more than the body says: a verdict takes them as they are seen."""
         return ()
 
+    @property
+    def kept_codes(self) -> WholeCodes | FormatCodes | None:
+        """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
+        return None
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of a shape is cut."""
         raise NotImplementedError
@@ -131,6 +137,9 @@ class RowQuantizer(Quantizer):
         """The body run on the rows."""
         layout = self.layout(x.shape)
         results = self.run(self.given(x, layout))
+        if results["codes"].dtype.kind in "iu":
+            codes = layout.joined(results["codes"])
+            return {p: codes if p == "codes" else self.stored(p, results[p], layout) for p in self.parts}
         return {part: self.stored(part, results[part], layout) for part in self.parts}
 
     def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

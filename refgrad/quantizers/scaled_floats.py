@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, Minifloat
 from refgrad.arithmetic.primitives import tree_max
-from refgrad.arithmetic.steps import ToFormat, step
+from refgrad.arithmetic.steps import FormatCodes, ToFormat, step
 from refgrad.quantizers.blockwise import Normalize
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
@@ -78,6 +78,11 @@ class ScaledFloat(RowQuantizer):
             return Layout.channels(shape, self.axis)
         cut = Layout.last_axis if self.granularity == "group" else Layout.flat
         return cut(shape, self.block_size)
+
+    @property
+    def kept_codes(self) -> FormatCodes:
+        """Codes of the format."""
+        return FormatCodes(self.format)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scale."""

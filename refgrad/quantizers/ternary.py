@@ -270,6 +270,7 @@ class BitNetWeights(FewValues):
     ] = "added"
 
     lawless: ClassVar[Mapping[str, str]] = {
+        "half a step": "numbers beyond the outermost code stand for that one",
         "scale": "eps is added to the scale",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }

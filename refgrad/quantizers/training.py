@@ -37,6 +37,10 @@ class DoReFaGradient(Random):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160, section 2.5",
     )
+    left_open = (
+        "the noise: one number an element, uniform, as printed; a sample is an index of the first axis; halves go "
+        "to the even code; a sample of zeros, for which the formula is 0 / 0, stays zero"
+    )
 
     @property
     def top(self) -> int:
@@ -109,6 +113,10 @@ class WAGEError(Quantizer):
     bits: Annotated[int, Whole(2, 15)] = 8
 
     citation = WAGE_CITATION
+    left_open = (
+        "halves, and a largest error of zero: to the even code, and zeros; the shift rounds the logarithm as the "
+        "source says, by the authors' code for halves"
+    )
 
     @property
     def steps(self) -> int:
@@ -144,6 +152,10 @@ class WAGEGradient(Random):
     lr: Positive = 8.0
 
     citation = WAGE_CITATION
+    left_open = (
+        "the learning rate, 8 in the authors' code, which the paper writes as a shift; numbers beyond the weights' "
+        "range are cut where weights are updated, not here"
+    )
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Whole steps."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 
 from refgrad.arithmetic.host import names_in
-from refgrad.estimators.base import Estimator
+from refgrad.estimators.base import Estimator, Parameter
 from refgrad.optimizers.base import Optimizer
 from refgrad.report import formula
 from refgrad.rule import Choice, Flag, Rule, Slot, rules
@@ -48,7 +48,13 @@ def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
         (n, p, f"one number a {levels[n]}" if levels[n] != "element" else "an array like x")
         for n, p in rule.parameters.items()
     ]
-    return [(n, f"{shape} in {p.legal}", "learned" if p.learned else "given, such as noise") for n, p, shape in given]
+    what = dict.fromkeys(rule.chosen, "a choice, which is made, and read off a candidate's results")
+    listed: list[tuple[str, ...]] = [(n, f"{shape} in {p.legal}", what.get(n, _role(p))) for n, p, shape in given]
+    return listed + [(n, "an array of its own shape", "given; choices depend on it") for n in rule.tables]
+
+
+def _role(parameter: Parameter) -> str:
+    return "learned" if parameter.learned else "given, such as noise"
 
 
 def update(rule: Optimizer | Estimator, step: int) -> list[str]:

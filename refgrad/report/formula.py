@@ -153,6 +153,8 @@ class _Formula:
         args = [self.render(a) for a in node.args]
         if node.op == "where":
             return Piece(n.cases(*(a.text for a in args)), COMPARE)
+        if node.op == "round":
+            return Piece(n.call(node.attribute.format, [a.text for a in args]), ATOM)
         return _operation(node.op, args, n)
 
     def _product(self, node: Node) -> Piece:

@@ -19,7 +19,7 @@ from refgrad.testing.strategies import moderate, numbers
 #: numbers that parameters are drawn from, as far as they are legal
 PARAMETERS = (0.25, 0.5, 0.3, 1.0, 2.0, 0.75)
 ROWS, ELEMENTS = 2, 6
-LEVELS = frozenset({"element", "row", "tensor"})
+LEVELS = frozenset({"element", "row", "column", "tensor"})
 #: what the lengths of rows are multiples of, the first that an estimator takes
 STEPS = (1, 4, 8)
 #: shapes that an array of a few numbers is repeated to fill, the first that a quantizer takes
@@ -44,13 +44,23 @@ def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[s
     x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
     cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
     arrays = {"x": _array(x, dtype).reshape(shape), "cotangent": _array(cotangent, dtype).reshape(shape)}
-    for name, level in rule.levels().items():
+    for name, level in _drawn(rule).items():
         legal = rule.parameters[name].legal
         wanted = level_shape(level, shape)
         count = int(np.prod(wanted))
         drawn = draw(st.lists(st.sampled_from(_legal(legal)), min_size=count, max_size=count))
         arrays[name] = _array(drawn, dtype).reshape(wanted)
-    return arrays
+    arrays |= _tables(rule, shape, dtype)
+    return rule.prepared(arrays) if rule.chosen else arrays
+
+
+def _drawn(rule: Estimator) -> dict[str, str]:
+    """The levels of the parameters; choices are made, not drawn."""
+    return {n: level for n, level in rule.levels().items() if n not in rule.chosen}
+
+
+def _tables(rule: Estimator, shape: tuple[int, ...], dtype: np.dtype) -> dict[str, np.ndarray]:
+    return {name: _array(np.eye(3, shape[1]), dtype) for name in rule.tables}
 
 
 def step_of(rule: Estimator, dtype: np.dtype) -> int:
@@ -58,7 +68,10 @@ def step_of(rule: Estimator, dtype: np.dtype) -> int:
     parameters = {n: _legal(rule.parameters[n].legal)[0] for n in rule.parameters}
     for step in STEPS:
         x = np.ones((1, step), dtype)
-        arrays = {n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in rule.levels().items()}
+        arrays: dict[str, Any] = {
+            n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in _drawn(rule).items()
+        }
+        arrays |= _tables(rule, x.shape, dtype)
         try:
             rule.evaluate(x, backend="numpy", **arrays)
         except ArgumentError:

@@ -16,7 +16,7 @@ FAR, FACTOR = 1e30, -4.0
 def is_local(rule: Estimator) -> bool:
     """Whether the elements of the input do not see each other."""
     levels = {*rule.levels().values(), *rule.gives().values()}
-    return levels <= {"element"} and not rule.plan((2, 2)).graph.reductions()
+    return not rule.chosen and levels <= {"element"} and not rule.plan((2, 2)).graph.reductions()
 
 
 def _gradients(results: Arrays) -> dict[str, np.ndarray]:

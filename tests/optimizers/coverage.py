@@ -16,6 +16,7 @@ TORCH: Mapping[str, str] = {
     "Adam": "Adam",
     "AdamW": "AdamW",
     "Adamax": "Adamax",
+    "LBFGS": "LBFGS",
     "Muon": "Muon",
     "NAdam": "NAdam",
     "RAdam": "RAdam",
@@ -25,7 +26,6 @@ TORCH: Mapping[str, str] = {
 }
 
 TORCH_OTHERS: Mapping[str, str] = {
-    "LBFGS": "a quasi-Newton method: needs a closure, a history of pairs and a line search; not written yet",
     "SparseAdam": "takes sparse gradients: only the entries at their indices move",
 }
 
@@ -48,14 +48,18 @@ OPTAX: Mapping[str, str] = {
     "fromage": "Fromage",
     "lamb": "LAMB",
     "lars": "LARS",
+    "lbfgs": "LBFGS",
     "lion": "Lion",
     "lookahead": "Lookahead",
     "nadam": "NAdam",
     "nadamw": "NAdamW",
     "keep_params_nonnegative": "NonNegative",
+    "noisy_sgd": "AddNoise",
     "novograd": "NovoGrad",
     "optimistic_adam_v2": "OptimisticAdam",
     "optimistic_gradient_descent": "OptimisticGradient",
+    "normalize_by_update_norm": "NormalizedGradient",
+    "polyak_sgd": "PolyakSGD",
     "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
@@ -76,12 +80,18 @@ CONTRIB: Mapping[str, str] = {
     "dowg": "DoWG",
     "galore": "GaLore",
     "madgrad": "MADGRAD",
+    "mechanize": "Mechanic",
+    "momo": "MoMo",
+    "momo_adam": "MoMoAdam",
     "muon": "Muon",
     "normalize": "NormalizedGradient",
     "prodigy": "Prodigy",
+    "reduce_on_plateau": "ReduceOnPlateau",
+    "sam": "SAM",
     "schedule_free_adamw": "ScheduleFreeAdamW",
     "schedule_free_sgd": "ScheduleFreeSGD",
     "simplified_ademamix": "SimplifiedAdEMAMix",
+    "sophia": "Sophia",
 }
 
 
@@ -131,16 +141,13 @@ OPTAX_OTHERS: Mapping[str, str] = {
     **dict.fromkeys(
         ("clip_by_block_rms", "scale", "trace", "ema", "add_decayed_weights"), _PART.format("several rules")
     ),
-    "normalize_by_update_norm": "a wrapper that is not written yet: the update over its global norm",
-    "add_noise": "needs random bits as an input, which steps do not take yet",
-    "noisy_sgd": "needs random bits as an input, which steps do not take yet",
-    "lbfgs": "a quasi-Newton method: needs a history of pairs and a line search; not written yet",
+    "add_noise": _PART.format("noisy_sgd"),
     "optimistic_adam": "deprecated by optax for optimistic_adam_v2",
-    "polyak_sgd": "needs the loss as an input, which steps do not take yet",
     "scale_by_backtracking_linesearch": "a line search: it evaluates the loss",
     "scale_by_zoom_linesearch": "a line search: it evaluates the loss",
     "value_and_grad_from_state": "a line search's helper",
-    **dict.fromkeys(("per_example_global_norm_clip", "per_example_layer_norm_clip"), "takes a gradient an example"),
+    "per_example_global_norm_clip": "a part of differentially_private_aggregate: PrivateAggregate without noise",
+    "per_example_layer_norm_clip": "takes a gradient an example, and clips each leaf of it by itself",
     **_all(
         "apply_every apply_if_finite apply_updates chain conditionally_mask conditionally_transform flatten freeze identity "
         "inject_hyperparams inject_stateful_hyperparams masked measure_with_ema microbatch monitor multi_transform named_chain "
@@ -175,19 +182,13 @@ CONTRIB_OTHERS: Mapping[str, str] = {
         f"scale_by_{part}": _PART.format(part)
         for part in ("acprop", "ademamix", "adopt", "cocob", "simplified_ademamix")
     },
-    "differentially_private_aggregate": "takes a gradient an example, and noise",
-    "dpsgd": "takes a gradient an example, and noise",
+    "differentially_private_aggregate": "PrivateAggregate, a transform: it takes a gradient an example, and noise; run there",
+    "dpsgd": "differentially_private_aggregate before sgd, of which both are judged",
     "scale_by_galore": _PART.format("galore"),
-    "hutchinson_estimator_diag_hessian": "an estimator: it differentiates the loss",
+    "hutchinson_estimator_diag_hessian": "it differentiates the loss; HutchinsonDiagonal is what it does with the product",
     "scale_by_madgrad": _PART.format("madgrad"),
-    "mechanize": "a wrapper around any transform, not written yet",
-    "momo": "needs the loss as an input, which steps do not take yet",
-    "momo_adam": "needs the loss as an input, which steps do not take yet",
     "scale_by_muon": _PART.format("muon"),
-    "reduce_on_plateau": "needs the loss as an input, which steps do not take yet",
-    "sam": "needs a second gradient, at a point that it names",
     "schedule_free": "the wrapper behind " + _PART.format("schedule_free_sgd and schedule_free_adamw"),
     "schedule_free_eval_params": _TOOL,
-    "sophia": "needs an estimate of the Hessian's diagonal as an input",
     "split_real_and_imaginary": "complex parameters",
 }

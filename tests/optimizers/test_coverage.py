@@ -8,27 +8,22 @@ from typing import Any
 
 import pytest
 
+from refgrad.implementations import known as implementations
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.optimizers import coverage as known
 from tests.optimizers import test_galore as galore
-from tests.optimizers import test_implementations as first
-from tests.optimizers import test_implementations_averaging as averaging
-from tests.optimizers import test_implementations_layers as layers
-from tests.optimizers import test_implementations_momentum as momentum
-from tests.optimizers import test_implementations_parameter_free as parameter_free
+from tests.optimizers import test_implementations_extra as extra
 from tests.optimizers import test_muon as muon
-from tests.optimizers import test_wrappers as wrappers
 
 
 def judged(package: str) -> dict[str, set[str]]:
-    """The names of a package that are run in the tests, each with the rules that they are judged as."""
-    found: dict[str, set[str]] = {}
-    plain = {"torch.optim": first.TORCH, "optax": first.OPTAX}.get(package, [])
-    pairs = [(f"{package}:{row[0]}", row[1]) for row in plain]
-    for family in (momentum, layers, averaging, parameter_free, muon, galore):
+    """The names of a package that are run, each with the rules that they are judged as: the table's, and the tests' own."""
+    pairs = [(row.target, row.rule) for row in implementations()]
+    for family in (muon, galore, extra):
         pairs += [(row[0], row[1]) for table in ("TORCH", "OPTAX") for row in getattr(family, table, [])]
-    pairs += [("torch.optim:Adafactor", layers.TORCH_ADAFACTOR), ("torch.optim:Muon", muon.MUON)]
+    pairs.append(("torch.optim:Muon", muon.MUON))
+    found: dict[str, set[str]] = {}
     for target, rule in pairs:
         place, _, name = target.partition(":")
         if place == package:
@@ -72,7 +67,7 @@ def test_optax() -> None:
     optax = pytest.importorskip("optax")
     compare(functions(optax), known.OPTAX, known.OPTAX_OTHERS)
     run = judged("optax")
-    wrapped = {type(rule).__name__ for rule, _ in wrappers.OPTAX}
+    wrapped = {type(row.rule).__name__ for row in implementations() if row.package == "optax" and row.through}
     missing = {
         name: rule for name, rule in known.OPTAX.items() if rule not in run.get(name, ()) and rule not in wrapped
     }
@@ -85,6 +80,6 @@ def test_optax_contrib() -> None:
 
     compare(functions(contrib), known.CONTRIB, known.CONTRIB_OTHERS)
     run = judged("optax.contrib")
-    wrapped = {type(rule).__name__ for rule, _ in wrappers.OPTAX}
+    wrapped = {type(row.rule).__name__ for row in implementations() if row.package == "optax" and row.through}
     missing = {n: rule for n, rule in known.CONTRIB.items() if rule not in run.get(n, ()) and rule not in wrapped}
     assert missing == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,13 +17,12 @@ from mpmath import mpf
 import refgrad
 from refgrad.arithmetic import exact, matrices, matrix_error
 from refgrad.arithmetic.running_error import Bounded
+from refgrad.implementations.drivers import on_copies
 from refgrad.optimizers import Muon
 from refgrad.oracle.inputs import generate
 from refgrad.oracle.judge import model_for
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import free_values
-from tests.optimizers.test_keras import Keras
-from tests.optimizers.test_packages import shielded
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
 
 RANDOM = np.random.default_rng(3)
@@ -326,7 +326,7 @@ def test_timm(rule: Muon, options: dict[str, Any], monkeypatch: pytest.MonkeyPat
     ids=str,
 )
 def test_pytorch_optimizer(rule: Muon, options: dict[str, Any], foreach: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("pytorch_optimizer")
     in_own_precision(
         monkeypatch, importlib.import_module("pytorch_optimizer.optimizer.muon.base"), "zero_power_via_newton_schulz_5"
     )
@@ -339,7 +339,7 @@ def test_pytorch_optimizer(rule: Muon, options: dict[str, Any], foreach: bool, m
             "nesterov": nesterov,
             "ns_steps": ns_steps,
         }
-        cls = shielded(package.Muon)  # it writes its step into the gradients
+        cls = on_copies("pytorch_optimizer:Muon")  # it writes its step into the gradients
         return cls([{"params": list(params), "use_muon": True}], **told, **options, foreach=foreach)
 
     refgrad.verify(build, rule, inputs=chosen(lambda p: True)).raise_if_wrong()
@@ -374,7 +374,8 @@ def test_how_sharp_the_bound_is() -> None:
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_keras(nesterov: bool) -> None:
     """On torch, in float32: its momentum is a sum, and its step is scaled as Moonlight's."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
     pytest.importorskip("keras", reason="keras is not installed")
     rule = Muon(weight_decay=0.1, buffer="sum", scale="rms", nesterov=nesterov, scalars="float32")
-    candidate = Keras("Muon", {"nesterov": nesterov}, {"m": "momentums"})
-    refgrad.verify(candidate, rule, inputs=matrices_only()).raise_if_wrong()
+    options = {"nesterov": nesterov}
+    refgrad.verify("keras.optimizers:Muon", rule, inputs=matrices_only(), options=options).raise_if_wrong()

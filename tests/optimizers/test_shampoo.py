@@ -15,13 +15,13 @@ import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.candidates.protocol import Observation
+from refgrad.implementations.drivers import on_copies
 from refgrad.optimizers import SOAP, Shampoo
 from refgrad.oracle.inputs import generate
 from refgrad.oracle.judge import model_for
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import free_values
 from tests.optimizers.test_muon import HADAMARD
-from tests.optimizers.test_packages import shielded
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
 
 RANDOM = np.random.default_rng(5)
@@ -219,8 +219,8 @@ def test_eigenvectors_are_judged_by_their_residuals(spoil: str) -> None:
 
 
 def test_pytorch_optimizers_shampoo() -> None:
-    package = pytest.importorskip("pytorch_optimizer", reason="pytorch_optimizer is missing", exc_type=ImportError)
-    cls = shielded(package.Shampoo)
+    pytest.importorskip("pytorch_optimizer", reason="pytorch_optimizer is missing", exc_type=ImportError)
+    cls = on_copies("pytorch_optimizer:Shampoo")
     options = {"matrix_eps": 0.01}
     rule = Shampoo(eps=0.01, weight_decay=0.1)
     inputs = matrices()
@@ -233,10 +233,10 @@ def test_pytorch_optimizers_shampoo() -> None:
 
 def test_torch_optimizers_shampoo() -> None:
     """Its statistic of the columns is of what the rows' root was applied to already, and its exponents are -1/k."""
-    package = pytest.importorskip("torch_optimizer", reason="torch_optimizer is missing", exc_type=ImportError)
+    pytest.importorskip("torch_optimizer", reason="torch_optimizer is missing", exc_type=ImportError)
     rule = Shampoo(eps=0.01, interval=2, exponent="order", statistics="preconditioned")
     options = {"epsilon": 0.01, "update_freq": 2}
-    cls = shielded(package.Shampoo)
+    cls = on_copies("torch_optimizer:Shampoo")
     refgrad.verify(cls, rule, options=options, inputs=matrices()).raise_if_wrong()
     paper = rule.replace(exponent="paper", statistics="gradient")
     assert not refgrad.verify(cls, paper, options=options, inputs=matrices(), shrink=False, explain=False).conforms

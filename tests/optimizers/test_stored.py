@@ -324,3 +324,31 @@ def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
         )
         assert after.dtype == p.dtype
         assert set(state) == {"t", *kept.slots()}
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule", "name"),
+    [
+        (compensated(wide=True), KAHAN, "compensation=wide"),
+        (by_chance(), CHANCE.replace(chance="carry"), "chance=below"),
+    ],
+    ids=["wide", "below"],
+)
+def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None:
+    verdict = refgrad.verify(subject, rule, steps=3, shrink=False)
+    assert verdict.explanation is not None
+    assert name in verdict.explanation.name
+
+
+@pytest.mark.parametrize("inner", [o.Adafactor(), o.SM3()], ids=str)
+def test_kernels_of_state_of_other_shapes_keep_the_bits(inner: Optimizer) -> None:
+    """States that are one number a row or a column are rounded between the passes."""
+    rule = o.Stored(inner=inner, compensation="kahan")
+    p = np.random.default_rng(0).standard_normal((6, 5)).astype(ml_dtypes.bfloat16)
+    ends = []
+    for backend in ("numpy", "numba"):
+        q, state = p, rule.init(p)
+        for _ in range(3):
+            q, state = rule.step(q, p, state, backend=backend)
+        ends.append([np.asarray(a).tobytes() for a in (q, *state.values())])
+    assert ends[0] == ends[1]

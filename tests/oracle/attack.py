@@ -155,6 +155,8 @@ class Program:
         args = [self.value(a) for a in node.args]
         if node.op == "sum":
             return self.reduced(args[0], node.attribute)
+        if node.op == "step":
+            return np.asarray(node.attribute(args[0].astype(np.float32)), np.float64)
         if node.op == "newton_schulz":
             return self.polynomials(args[0], gathered(args[1:], node.attribute[0]))
         if node.op in MATRIX:
@@ -351,6 +353,16 @@ class Program:
             basis = basis if left == up else basis.T
             found = self.multiplied(basis, x) if left else self.multiplied(x, basis)
             return found.reshape(args[-1].shape) if up else found
+        if node.op == "upper":
+            return np.triu(x).reshape(args[0].shape)
+        if node.op == "norm_bound":
+            y = self.multiplied(x, x[:, [np.argmax(np.sum(x * x, axis=0))]])
+            z, y = (self.round(np.sqrt(np.sum(v * v))) for v in (self.multiplied(x, y), y))
+            return np.full((1,) * args[0].ndim, self.round(z / y) if y else 0.0)
+        if node.op == "solve":
+            other = as_matrices(args[1])
+            found = self.solved(x, other.T).T if rule == "left" else self.solved(x, other)
+            return found.reshape(args[1].shape)
         narrow = x.astype(np.float32)
         if not np.isfinite(narrow).all():
             return np.full(args[0].shape, np.nan)
@@ -368,6 +380,14 @@ class Program:
         if self.coin():
             u, values, v = np.linalg.svd(narrow)
         return self.multiplied((u * values ** np.float32(-1.0 / rule)).astype(np.float64), v.astype(np.float64))
+
+    def solved(self, q: Array, x: Array) -> Array:
+        """X Q^(-1) for an upper triangular matrix, by substitution."""
+        rows = x.copy()
+        for j in range(len(q)):
+            known = self.multiplied(rows[:, :j], q[:j, [j]]) if j else np.zeros((len(x), 1))
+            rows[:, j] = self.round(self.round(rows[:, j] - known[:, 0]) / q[j, j])
+        return rows
 
     def multiplied(self, a: Array, b: Array) -> Array:
         """A product whose terms are rounded, and added in a random order."""

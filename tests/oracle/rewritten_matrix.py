@@ -54,6 +54,17 @@ MUTANTS += [
     (GALORE.replace(weight_decay=0.1), "self.weight_decay * p), m", "self.scale * self.weight_decay * p), m"),
 ]
 
+MUTANTS += [
+    (o.PSGDKron(), "step = matmul(left, matmul(left, m_hat), True)", "step = matmul(left, matmul(left, m_hat))"),
+    (o.PSGDKron(), "matmul(matmul(step, right, False, True), right)", "matmul(step, right)"),
+    (o.PSGDKron(), 'solve(left, noise, "left")', "noise"),
+    (o.PSGDKron(), "a = matmul(matmul(left, m_hat), right, False, True)", "a = m_hat"),
+    (o.PSGDKron(clip=0.1), "self.clip / (rms + 1e-6)", "self.clip / (rms * rms + 1e-6)"),
+    (o.PSGDKron(), "upper(seen - drawn)", "upper(seen + drawn)", "_fitted"),
+    (o.PSGDKron(), "matmul(upper(seen - drawn), q)", "matmul(seen - drawn, q)", "_fitted"),
+    (o.PSGDKron(), "norm_bound(seen + drawn)", "norm_bound(seen)", "_fitted"),
+]
+
 LEGAL: list[tuple[Any, ...]] = [
     (o.Muon(), "self.momentum * m + gain * g", "m + gain * (g - m)"),
     (o.Muon(), "u / (norm + self.eps if", "u * 1 / (norm + self.eps if"),
@@ -71,4 +82,15 @@ LEGAL: list[tuple[Any, ...]] = [
     (GALORE, "subspace(g, self.rank", "-1 * subspace(2 * g, self.rank"),
     (GALORE, "self.beta1 * m + (1 - self.beta1) * r", "m + (1 - self.beta1) * (r - m)"),
     (GALORE, "self.scale * lift(n, basis", "lift(self.scale * n, basis"),
+    (
+        o.PSGDKron(),
+        'solve(right, solve(left, noise, "left"), "right")',
+        'solve(left, solve(right, noise, "right"), "left")',
+    ),
+    (
+        o.PSGDKron(),
+        "a = matmul(matmul(left, m_hat), right, False, True)",
+        "a = matmul(left, matmul(m_hat, right, False, True))",
+    ),
+    (o.PSGDKron(), "norm_bound(seen + drawn)", "norm_bound(-1 * (seen + drawn))", "_fitted"),
 ]

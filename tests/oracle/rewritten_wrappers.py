@@ -7,7 +7,7 @@ from typing import Any
 from refgrad import optimizers as o
 
 MUTANTS: list[tuple[Any, ...]] = [
-    (o.NormalizedGradient(), "g / norm(g)", "g / (norm(g) * norm(g))"),
+    (o.NormalizedGradient(), "g / size", "g / (size * size)"),
     (o.NonNegative(), "np.maximum(step(p, g), 0.0)", "np.abs(step(p, g))"),
     (o.Lookahead(k=2.0), "self.alpha * (p - slow)", "(1 - self.alpha / 2) * (p - slow)"),
     (o.Lookahead(k=2.0), "        p = slow\n", "        p = 1.0 * p\n"),
@@ -29,7 +29,7 @@ LEGAL: list[tuple[Any, ...]] = [
     (o.Stored(), "self._rounded(step(p, g))", "self._rounded(self._rounded(step(p, g)))"),
     (o.Stored(compensation="kahan"), "p + y", "y + p"),
     (o.Stored(compensation="wide"), "y - kept(new - p)", "(p + y) - new"),
-    (o.NormalizedGradient(), "g / norm(g)", "g * (1 / norm(g))"),
+    (o.NormalizedGradient(), "g / size", "g * (1 / size)"),
     (o.NonNegative(), "(np.maximum(step(p, g), 0.0),)", "((lambda new: np.where(new > 0, new, 0.0))(step(p, g)),)"),
     (o.Lookahead(k=2.0), "slow + self.alpha * (p - slow)", "(1 - self.alpha) * slow + self.alpha * p"),
     (o.AveragedWeights(), "self.decay * average + (1 - self.decay) * p", "average + (1 - self.decay) * (p - average)"),

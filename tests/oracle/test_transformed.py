@@ -80,6 +80,9 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.GhostBatchNormGradient(size=2), "- x_hat * along", ""),
     (o.GradientBefore(of=o.Centralize()), "handed[0]", "handed[0] * 1.00001"),
     (o.ZeroNaNs(), "0.0, g", "1.0, g"),
+    (o.GaussNewtonDiagonal(batch=8), "self.batch * g * g", "g * g"),
+    (o.HutchinsonDiagonal(average=True), "axis=axes", "axis=axes[:1]"),
+    (o.PrivateAggregate(l2_norm_clip=0.5), "np.maximum(1.0, norms", "np.maximum(0.5, norms"),
 ]
 LEGAL: list[tuple[Any, ...]] = [
     (o.WinsorizedMean(), "np.mean(", "1.0 * np.mean("),

@@ -12,6 +12,11 @@ from refgrad.rule import Rule, rules
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+def test_every_rule_says_what_its_source_leaves_open() -> None:
+    ours = {n: c for n, c in rules().items() if c.__module__.startswith("refgrad.")}
+    assert [n for n, c in ours.items() if not c.left_open] == []
+
+
 @pytest.mark.parametrize(
     "cls", [c for c in rules().values() if c.__module__.startswith("refgrad.")], ids=lambda c: c.__name__
 )

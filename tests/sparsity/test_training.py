@@ -60,6 +60,9 @@ def test_sr_ste_by_an_autograd_function() -> None:
     wrong = refgrad.verify(Masked, s.SRSTEGradient(), steps=3)
     assert wrong.counts["mask"].outside == wrong.counts["y"].outside == 0
     assert wrong.counts["x_grad"].outside > 0
+    own = refgrad.verify(Masked, s.SRSTEGradient(pattern=s.SRSTE(decay=0.0)), steps=3)
+    assert own.explanation is not None
+    assert own.explanation.name == "pattern_gradient=masked"
     other = refgrad.verify(Sparse, s.SRSTEGradient(), steps=3, options={"decay": 0.0})
     assert not other.conforms
     one = refgrad.verify(KeepsOne, s.SRSTEGradient(), steps=3, shrink=False)

@@ -18,14 +18,14 @@ from refgrad.testing import BrokenLawError, check_laws, known_laws, raise_if_bro
 from tests.oracle import quantizer_programs as programs
 
 #: they take seconds an array
-SLOW = {"GPTQ", "OptimalCodebook", "AWQ", "HQQ", "Q3_K", "Q6_K", "Q2_K", "Q4_K", "Q5_K"}
+SLOW = {"GPTQ", "OptimalCodebook", "AWQ", "HQQ", "Q3_K", "Q6_K", "Q2_K", "Q4_K", "Q5_K", "KMeans", "ProductQuantizer"}
 ALL = [cls() for kind in (Estimator, Quantizer, Mask) for name, cls in rules(kind).items() if name not in SLOW]
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:
-    reports = check_laws(rule, rule, examples=4)
+    reports = check_laws(rule, rule, examples=2)
     assert {r.outcome for r in reports} <= {"holds", "does not apply"}, "\n".join(map(str, reports))
 
 

@@ -1,7 +1,7 @@
 """The figures of docs/strength.md: ``python -m tests.oracle.strength [RULE ...] [--values N] [--processes K]``.
 
-Each rule's figures are written to docs/strength.json as soon as they are known, and are not measured again unless fewer
-values were judged than are asked for, so that a run that was stopped goes on where it stood (``--again`` measures anew).
+Each rule's figures are written to docs/strength.json as soon as they are known. They are not measured again unless fewer
+values were judged than are asked for, so that a run that was stopped goes on where it stood; ``--again`` measures anew.
 When all is there the tables of docs/strength.md are written; ``--tables`` writes these alone.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import legal, wrong
+from tests.oracle.strength import casewise, legal, wrong
 
 Figures = dict[str, Any]
 #: a part, a rule's name, and how many values are to be judged
@@ -36,13 +36,29 @@ def _mutants(name: str, values: int) -> Figures:
     return {"rule": str(rule), **wrong.mutants(rule)}
 
 
-PARTS: Mapping[str, Callable[[str, int], Figures]] = {"random": _attacked, "hand": _by_hand, "mutants": _mutants}
+def _cases_attacked(name: str, values: int) -> Figures:
+    rule = casewise.measurable()[name]
+    return {"rule": str(rule), **casewise.random_programs(rule, values)}
+
+
+def _cases_mutants(name: str, values: int) -> Figures:
+    rule = casewise.measurable()[name]
+    return {"rule": str(rule), **casewise.mutants(rule)}
+
+
+PARTS: Mapping[str, Callable[[str, int], Figures]] = {
+    "random": _attacked,
+    "hand": _by_hand,
+    "mutants": _mutants,
+    "case programs": _cases_attacked,
+    "case mutants": _cases_mutants,
+}
 
 
 def parts() -> dict[str, list[str]]:
     """The rules of each part."""
-    names = list(optimizers())
-    return {"hand": names, "random": names, "mutants": names}
+    names, cases = list(optimizers()), list(casewise.measurable())
+    return {"hand": names, "random": names, "mutants": names, "case mutants": cases, "case programs": cases}
 
 
 def measured(unit: Unit) -> tuple[Unit, Figures | str]:

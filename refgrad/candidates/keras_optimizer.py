@@ -13,13 +13,13 @@ import numpy as np
 from refgrad.candidates.arguments import for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import Names, slot_names
-from refgrad.candidates.protocol import Observation, Value
+from refgrad.candidates.protocol import Extras, Observation, Value
 from refgrad.optimizers.base import Optimizer
 
 #: slot -> the attributes of a Keras optimizer that hold its variables, one a parameter
 ATTRIBUTES: Names = MappingProxyType(
     {
-        "m": ("_momentums", "_m"),
+        "m": ("_momentums", "_m", "momentums"),
         "v": ("_velocities", "_v"),
         "v_max": ("_velocity_hats",),
         "u": ("_u",),
@@ -79,7 +79,7 @@ class KerasRun:
         found = {slot: n for slot, n in own.items() if n is not None} | dict(stated)
         self._slots = slot_names(found, found, held, name)
 
-    def step(self, grads: Sequence[np.ndarray]) -> None:
+    def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One application of gradients, which are copied."""
         with stepping(self._name):
             self._optimizer.apply([keras.ops.convert_to_tensor(np.array(g, copy=True)) for g in grads])

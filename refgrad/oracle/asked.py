@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -132,7 +133,7 @@ class Asked(ABC):
         ends = [_edge(lambda v: at(v)[0] == 0, fitting, end) for end in (low, high)]
         told = shortest_decimal(ends[0], ends[1], fitting)
         told = claimed if ends[0] <= claimed <= ends[1] else told
-        return Recovered(name, self.told_by, claimed, told if at(told)[0] == 0 else fitting, *ends, True)
+        return Recovered(name, self.told_by, claimed, told if at(told)[0] == 0 else fitting, ends[0], ends[1], True)
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two hypotheses compute the same on other numbers than were seen."""
@@ -195,9 +196,8 @@ def _answered(call: Callable[[Arrays], Any], cases: list[Arrays], limit: float) 
     with watched(limit) as watch:
         for number, arrays in enumerate(cases, 1):
             try:
-                seen.append(
-                    watch(lambda a=arrays: call({n: np.array(x, copy=True) for n, x in a.items()}), "candidate")
-                )
+                handed = {n: np.array(x, copy=True) for n, x in arrays.items()}
+                seen.append(watch(functools.partial(call, handed), "candidate"))
             except CandidateFault as fault:
                 return seen, [Fault(fault.kind, number, str(fault))]
             except (ArgumentError, CandidateError):
@@ -303,7 +303,7 @@ class AskedQuantizer(Asked):
         subject = quantizers.resolve(thing, options)
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            return quantized.answer(subject, rule, {n: a.copy() for n, a in arrays.items()})
+            return quantized.answer(subject, rule, arrays)
 
         return subject.name, call
 

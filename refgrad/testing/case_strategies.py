@@ -70,7 +70,9 @@ def step_of(rule: Estimator, dtype: np.dtype) -> int:
     parameters = {n: _legal(rule.parameters[n].legal)[0] for n in rule.parameters}
     for step in STEPS:
         x = np.ones((1, step), dtype)
-        arrays = {n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in _drawn(rule).items()}
+        arrays: dict[str, Any] = {
+            n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in _drawn(rule).items()
+        }
         arrays |= _tables(rule, x.shape, dtype)
         try:
             rule.evaluate(x, backend="numpy", **arrays)

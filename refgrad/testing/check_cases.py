@@ -12,6 +12,7 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import CandidateError
+from refgrad.estimators.base import Estimator
 from refgrad.oracle.policy import Policy
 from refgrad.rule import Rule
 from refgrad.testing.case_strategies import drawable
@@ -39,7 +40,7 @@ class Trial:
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
     reason = trial.rule.exempt().get(law.name) or ("" if law.applies(trial.rule) else "the rule is not of that kind")
-    if trial.rule.kind == "estimator" and not drawable(trial.rule):
+    if isinstance(trial.rule, Estimator) and not drawable(trial.rule):
         reason = "it takes arrays that are not drawn"
     if trial.rule.lawless is None and not law.universal:
         reason = "nothing is said of it"

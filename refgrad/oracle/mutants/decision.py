@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.host import Expr, const
@@ -50,7 +50,7 @@ def numbers(form: Form) -> Iterator[Found]:
             yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, -1.0), (i, -1.0))
 
 
-def _scaled(node: Node, i: int, expr: Expr, factor: float) -> object:
+def _scaled(node: Node, i: int, expr: Expr, factor: float) -> Callable[..., Node]:
     def make(d: Edit, args: tuple[Node, ...]) -> Node:
         new = d.scalar(Expr("mul", (const(factor), expr)))
         return d.copy(node, tuple(new if j == i else a for j, a in enumerate(args)))
@@ -80,7 +80,7 @@ def exchanged(form: Form) -> Iterator[Found]:
                     yield form.at(node, sentence, sentence, _read(node, i, other), (i, other.attribute))
 
 
-def _read(node: Node, i: int, other: Node) -> object:
+def _read(node: Node, i: int, other: Node) -> Callable[..., Node]:
     def make(d: Edit, args: tuple[Node, ...]) -> Node:
         read = d.input(other.attribute, other.level)
         return d.copy(node, tuple(read if j == i else a for j, a in enumerate(args)))

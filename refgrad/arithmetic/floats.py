@@ -19,7 +19,6 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
     "sqrt": np.sqrt,
     "exp": np.exp,
-    "power_of_two": np.exp2,
     "sin": np.sin,
     "cos": np.cos,
     "tanh": np.tanh,

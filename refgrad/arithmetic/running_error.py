@@ -162,6 +162,9 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     if interpolation is not None:
         spread = spread + interpolation
     error = error + (model.charge * (len(terms) - 1)) * spread
+    if model.flushes:  # numbers that are normal may differ by one that is not
+        small = np.abs(value) - error < model.smallest_normal if len(terms) == 2 else np.asarray(len(terms) > 1)
+        error = error + np.where(small, (len(terms) - 1) * model.smallest_normal, 0.0)
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
     if model.flushes and len(terms) > 1:  # a sum of normal numbers may be subnormal, and flushed
@@ -481,6 +484,8 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
     relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * _OWN
     error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
+    if model.flushes:
+        error = error + steps * model.smallest_normal
     return _settle(np.sum(x.value, axis=axes, keepdims=True), error, model)
 
 

@@ -54,6 +54,8 @@ def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitC
     """The candidate that a thing is; `CandidateError` if it is nothing that can be checked so."""
     name = thing if isinstance(thing, str) else optimizers.describe(thing)
     thing = optimizers.load(thing) if isinstance(thing, str) else thing
+    if isinstance(thing, type) and issubclass(thing, EightBit):
+        thing, options = rule.replace(**options), {}
     if isinstance(thing, EightBit):
         if options:
             raise CandidateError(f"{name} is a rule already; legal options: none, not {', '.join(options)}")

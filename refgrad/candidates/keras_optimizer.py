@@ -19,7 +19,7 @@ from refgrad.optimizers.base import Optimizer
 #: slot -> the attributes of a Keras optimizer that hold its variables, one a parameter
 ATTRIBUTES: Names = MappingProxyType(
     {
-        "m": ("_momentums", "_m"),
+        "m": ("_momentums", "_m", "momentums"),
         "v": ("_velocities", "_v"),
         "v_max": ("_velocity_hats",),
         "u": ("_u",),

@@ -10,7 +10,10 @@ from refgrad.implementations.record import Implementation
 __all__ = ["Implementation", "known"]
 
 #: the modules whose ``ROWS`` are the table
-FAMILIES = ("frameworks", "wrappers", "keras", "packages", "momenta", "layers", "estimators", "masks", "quantizers")
+FAMILIES = (
+    *("frameworks", "wrappers", "extra", "keras", "packages", "momenta", "layers", "matrices"),
+    *("estimators", "masks", "quantizers"),
+)
 
 
 @functools.cache

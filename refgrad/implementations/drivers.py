@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from refgrad.candidates.resolve import load
+from refgrad.implementations.matrix_drivers import iterating_in_float32, unpacked
+
+__all__ = ["iterating_in_float32", "unpacked"]  # what is not defined here
 
 
 def made(target: str, **arguments: Any) -> Any:
@@ -212,3 +215,44 @@ def averaging_adamw(target: str, decay: float) -> Callable[..., Any]:
                 self.state[p]["average"] = mean
 
     return lambda params: Averaged(params, lr=0.1, weight_decay=0.1)
+
+
+def around_momentum(target: str, **fixed: Any) -> Callable[..., Any]:
+    """A wrapper of torch optimizers by their class, around SGD with momentum."""
+    import torch
+
+    wrapper = load(target)
+    return lambda params: wrapper(params, torch.optim.SGD, lr=0.1, momentum=0.9, **fixed)
+
+
+def mechanized(target: str, store_delta: bool) -> Callable[..., Any]:
+    """The authors' Mechanic around torch's SGD with steps of size one."""
+    import torch
+
+    make = load(target)
+    return lambda params: make(torch.optim.SGD, store_delta=store_delta)(params, lr=1.0)
+
+
+def opaque_sam(target: str) -> Any:
+    """optax's SAM around Adam, which takes both of its steps in one."""
+    import optax
+
+    ascent = optax.chain(load("optax.contrib:normalize")(), optax.sgd(0.05))
+    return load(target)(optax.adam(1e-3), ascent, opaque_mode=True)
+
+
+def around_sgd(target: str) -> Any:
+    """A wrapper of optax's transformations around its SGD with steps of size one."""
+    import optax
+
+    return load(target)(optax.sgd(1.0))
+
+
+def keyed_noise(target: str) -> Any:
+    """optax's SGD with noise that it draws from key 0."""
+    return load(target)(0.1, 0.01, 0.55, key=0)
+
+
+def without_line_search(target: str) -> Any:
+    """optax's L-BFGS with a memory of three, and steps of size 0.1."""
+    return load(target)(0.1, memory_size=3, linesearch=None)

@@ -12,26 +12,7 @@ from refgrad.implementations.record import Implementation
 EPS2: dict[str, Any] = {"eps2": (1e-30, 1e-3)}
 FLOAT32 = "with_float32_momentum"
 
-REGULAR = "regular_matrices"
-
 ROWS = [
-    pytorch("Shampoo", o.Shampoo(eps=0.01, **DECAYED), {"matrix_eps": 0.01}, inputs=REGULAR),
-    pytorch(
-        "Shampoo",
-        o.Shampoo(eps=0.01, interval=3, **DECAYED),
-        {"matrix_eps": 0.01, "preconditioning_compute_steps": 3},
-        inputs=REGULAR,
-        refresh="whole",
-    ),
-    row(
-        "torch-optimizer",
-        "Shampoo",
-        o.Shampoo(eps=0.01, interval=2),
-        {"epsilon": 0.01, "update_freq": 2},
-        inputs=REGULAR,
-        exponent="order",
-        statistics="preconditioned",
-    ),
     row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, decay="step"),
     row(
         "pytorch-optimizer",

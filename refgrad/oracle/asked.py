@@ -303,7 +303,7 @@ class AskedQuantizer(Asked):
         subject = quantizers.resolve(thing, options)
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            return quantized.answer(subject, rule, {n: a.copy() for n, a in arrays.items()})
+            return quantized.answer(subject, rule, arrays)
 
         return subject.name, call
 

@@ -32,6 +32,10 @@ class Mutates(Protocol):
         """The plan, rewritten."""
 
 
+#: fields that say how exactly a rule is computed, and nothing of what
+WIDENING = frozenset({"internals"})
+
+
 @dataclass(frozen=True)
 class Change:
     """One departure from a claim; ``kind`` is "none", "field", "policy", "value" or "mutant"."""
@@ -67,7 +71,9 @@ class Change:
         return self.name, self.sentence
 
     def clashes(self, other: Change) -> bool:
-        """Whether both change one field."""
+        """Whether both change one field, or one only widens what is acceptable, so that any other would fit beside it."""
+        if (self.rule.keys() | other.rule.keys()) & WIDENING:
+            return True
         return bool(set(self.rule) & set(other.rule) or set(self.policy) & set(other.policy))
 
     @property

@@ -61,9 +61,14 @@ def _scored(judged: Callable[[Change], Counts | None], changes: Iterable[Change]
             continue  # the departure is not defined for these hyperparameters
         if counts is None:
             continue
-        outside, total = sum(c.outside for c in counts.values()), sum(c.total for c in counts.values())
+        outside, total = sum(map(_unexplained, counts.values())), sum(c.total for c in counts.values())
         scored.append((change, Departure(change.name, change.sentence, outside, total)))
     return _sorted(scored)
+
+
+def _unexplained(count: Count) -> int:
+    """The elements outside; of a tensor that is undecided for the most part, which explains nothing, those as well."""
+    return count.outside + (count.undecided if count.undecided > count.inside else 0)
 
 
 def _sorted(scored: list[tuple[Change, Departure]]) -> list[tuple[Change, Departure]]:

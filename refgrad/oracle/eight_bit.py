@@ -47,7 +47,7 @@ def judge(request: Request) -> Verdict:
     assert isinstance(rule, EightBit)
     if not isinstance(request.inputs, Inputs | None):
         raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
-    if request.state_names is not None:
+    if request.state_names:
         raise bad_argument("state_names", request.state_names, "None: parts of slots are found by their names alone")
     claim = _Claim(resolve(request.candidate, request.options, rule), rule, request)
     inputs = request.inputs or generated(claim.subject, rule, request)

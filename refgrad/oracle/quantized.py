@@ -53,14 +53,7 @@ class _Claim(Claim):
     counted = False
 
     def start(self, call: Call) -> Callable[[Arrays], Parts]:
-        return lambda arrays: call(functools.partial(self._ask, arrays), self.subject.name)
-
-    def _ask(self, arrays: Arrays) -> Parts:
-        given = {n: a.copy() for n, a in arrays.items()}
-        parts = answer(self.subject, self.rule, given)
-        if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
-            raise CandidateFault("mutated", f"{self.subject.name} changed its input")
-        return parts
+        return lambda arrays: call(functools.partial(answer, self.subject, self.rule, arrays), self.subject.name)
 
     def notes(self, record: Record) -> list[str]:
         found = []
@@ -91,9 +84,12 @@ def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
 
 
 def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
-    """A candidate's parts of one array, which it is handed, and ``y``, what it makes of them if it has a way back."""
-    x = arrays["x"]
-    parts = fitting(subject.quantize(rule, x, **{n: a for n, a in arrays.items() if n != "x"}), rule, arrays)
+    """A candidate's parts of a copy of the arrays, and ``y``, what it makes of them if it has a way back."""
+    x, given = arrays["x"], {n: a.copy() for n, a in arrays.items()}
+    parts = subject.quantize(rule, given["x"], **{n: a for n, a in given.items() if n != "x"})
+    if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
+        raise CandidateFault("mutated", f"{subject.name} changed its input")
+    parts = fitting(parts, rule, arrays)
     if subject.dequantize is not None and set(rule.parts) <= set(parts):
         handed = {n: a.copy() for n, a in parts.items() if n != "y"}
         parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))

@@ -22,7 +22,7 @@ JUDGES: Mapping[str, str] = {
     "estimator": "refgrad.oracle.estimated",
     "mask": "refgrad.oracle.masked",
     "quantizer": "refgrad.oracle.quantized",
-    "8-bit optimizer": "refgrad.oracle.eight_bit",
+    "8-bit-optimizer": "refgrad.oracle.eight_bit",
     "transform": "refgrad.oracle.transformed",
     "mask-update": "refgrad.oracle.moved",
 }

@@ -58,7 +58,7 @@ class EightBit(Rule):
         ),
     ] = "short"
 
-    kind = "8-bit optimizer"
+    kind = "8-bit-optimizer"
     citation = Citation(
         "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
     )

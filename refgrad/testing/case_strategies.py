@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ def _tables(rule: Estimator, shape: tuple[int, ...], dtype: np.dtype) -> dict[st
     return {name: _array(np.eye(3, shape[1]), dtype) for name in rule.tables}
 
 
+@lru_cache(maxsize=1024)
 def step_of(rule: Estimator, dtype: np.dtype) -> int:
     """What the length of a row has to be a multiple of; not all rules take any."""
     parameters = {n: _legal(rule.parameters[n].legal)[0] for n in rule.parameters}
@@ -95,6 +97,7 @@ def quantized(draw: Any, rule: Quantizer, dtype: np.dtype, tame: bool) -> dict[s
     return {"x": np.resize(x, shape_of(rule, dtype))}
 
 
+@lru_cache(maxsize=1024)
 def shape_of(rule: Quantizer, dtype: np.dtype) -> tuple[int, ...]:
     """The smallest of some shapes that a rule takes."""
     for shape in SHAPES:

@@ -62,7 +62,7 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
     subject = quantizers.resolve(thing, options)
 
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
-        return answer(subject, rule, {n: a.copy() for n, a in arrays.items()})
+        return answer(subject, rule, arrays)
 
     return call
 

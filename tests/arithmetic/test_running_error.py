@@ -95,3 +95,13 @@ def test_a_centre_that_underflowed_is_not_exact() -> None:
     assert found.value[0] == 0.0
     assert found.bound()[0] > 0.0
     assert found.sure is None or not np.any(found.sure)
+
+
+def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
+    """Found by random programs, one value in four hundred million: both are normal, and their difference is not."""
+    model = model_for(Policy(subnormals="either"), np.dtype(np.float32))
+    a, b = np.float64(2.0**-126), np.float64(2.0**-126 * (1 + 2.0**-20))
+    difference = bounds.total([(1, bounds.exact(a, model)), (-1, bounds.exact(b, model))], None, model)
+    assert abs(difference.value) <= difference.bound()
+    added = bounds.add_up(bounds.exact(np.asarray([a, -b]), model), (0,), 2, model)
+    assert abs(added.value) <= added.bound()

@@ -9,8 +9,8 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.rule import find, rules
 from tests.optimizers.made_up import extras
 
-#: rules of so many passes that to compile them all takes minutes: tests/optimizers/test_paper_extra.py runs small ones
-LONG = {"LBFGS", "Mechanic"}
+#: rules of many passes, whose kernels take minutes to compile: tests/optimizers/test_paper_extra.py runs each once
+LONG = {"ASAM", "LBFGS", "Mechanic", "MoMo", "MoMoAdam", "PolyakSGD", "SAM"}
 PLAIN = [cls() for name, cls in rules(Optimizer).items() if name not in LONG]
 VARIANTS = [variant for rule in PLAIN for _, variant in rule.variants()]
 #: kernels differ by dtype in their types alone, and take long to compile: variants are looked at in float32

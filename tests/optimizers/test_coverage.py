@@ -12,17 +12,11 @@ from refgrad.implementations import known as implementations
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.optimizers import coverage as known
-from tests.optimizers import test_galore as galore
-from tests.optimizers import test_implementations_extra as extra
-from tests.optimizers import test_muon as muon
 
 
 def judged(package: str) -> dict[str, set[str]]:
     """The names of a package that are run, each with the rules that they are judged as: the table's, and the tests' own."""
     pairs = [(row.target, row.rule) for row in implementations()]
-    for family in (muon, galore, extra):
-        pairs += [(row[0], row[1]) for table in ("TORCH", "OPTAX") for row in getattr(family, table, [])]
-    pairs.append(("torch.optim:Muon", muon.MUON))
     found: dict[str, set[str]] = {}
     for target, rule in pairs:
         place, _, name = target.partition(":")

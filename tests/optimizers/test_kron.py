@@ -1,22 +1,17 @@
-"""PSGD-Kron: the equations once more in sixty digits, and an implementation that we did not write."""
+"""PSGD-Kron: the equations once more in sixty digits."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 
-import refgrad
 from refgrad.arithmetic import exact
-from refgrad.candidates.protocol import Observation
 from refgrad.optimizers import PSGDKron
-from refgrad.oracle.inputs import completed
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
-from tests.optimizers.test_shampoo import agree, arrays_of, matrices, matrix, names_of
+from tests.optimizers.test_shampoo import agree, arrays_of, matrix, names_of
 
 RANDOM = np.random.default_rng(9)
 
@@ -67,55 +62,3 @@ def test_the_graph_is_the_equations(rule: PSGDKron) -> None:
             for name, want in said.items():
                 agree(got[name], want)
         p, state = rule.step(p, g, state, noise=v)
-
-
-@dataclasses.dataclass(frozen=True)
-class Package:
-    """pytorch-optimizer's Kron, whose factors are in a list, and whose probes are handed to it."""
-
-    cls: Any
-    frozen: Any
-    name: str = "Kron"
-
-    def start(self, rule: PSGDKron, params: Sequence[np.ndarray]) -> Any:
-        import torch
-
-        tensors = [torch.tensor(p, requires_grad=True) for p in params]
-        told = {"lr": rule.lr, "momentum": rule.momentum, "weight_decay": rule.weight_decay, "weight_decouple": True}
-        optimizer = self.cls(tensors, pre_conditioner_update_probability=1.0, balance_prob=0.0, **told)
-        return PackageRun(optimizer, tensors, self.frozen)
-
-
-@dataclasses.dataclass
-class PackageRun:
-    optimizer: Any
-    tensors: list[Any]
-    frozen: Any
-
-    def step(self, grads: Sequence[np.ndarray], extras: Mapping[str, Any]) -> None:
-        import torch
-
-        for tensor, g in zip(self.tensors, grads, strict=True):
-            tensor.grad = torch.tensor(g)
-        probes: Iterator[Any] = iter([torch.tensor(v) for v in extras["noise"]])
-        with self.frozen.context() as patch:
-            patch.setattr(torch, "randn_like", lambda *_, **__: next(probes))
-            self.optimizer.step()
-
-    def observe(self) -> Observation:
-        return Observation([t.detach().numpy() for t in self.tensors], [self.state(t) for t in self.tensors])
-
-    def state(self, tensor: Any) -> dict[str, np.ndarray]:
-        kept = self.optimizer.state.get(tensor, {})
-        if not kept:
-            return {}
-        found = {"m": kept["momentum_buffer"], "left": kept["Q"][0], "right": kept["Q"][1]}
-        return {n: v.numpy() for n, v in found.items()}
-
-
-def test_pytorch_optimizer() -> None:
-    package = pytest.importorskip("pytorch_optimizer", reason="pytorch_optimizer is missing", exc_type=ImportError)
-    rule = PSGDKron(weight_decay=0.1)
-    inputs = completed(matrices(), rule)
-    verdict = refgrad.verify(Package(package.Kron, pytest.MonkeyPatch), rule, inputs=inputs).raise_if_wrong()
-    assert any("triangular" in note for note in verdict.notes)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import mpmath
@@ -14,10 +13,9 @@ from mpmath import mpf
 import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.candidates.protocol import Observation
 from refgrad.implementations.drivers import on_copies
+from refgrad.implementations.inputs import regular_matrices
 from refgrad.optimizers import SOAP, Shampoo
-from refgrad.oracle.inputs import generate
 from refgrad.oracle.judge import model_for
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import free_values
@@ -215,94 +213,18 @@ def test_eigenvectors_are_judged_by_their_residuals(spoil: str) -> None:
     assert outside.any() == (spoil != "none")
 
 
-# Implementations.
+# Implementations: those that conform are in refgrad/implementations/matrices.py.
 
 
-def test_pytorch_optimizers_shampoo() -> None:
-    pytest.importorskip("pytorch_optimizer", reason="pytorch_optimizer is missing", exc_type=ImportError)
-    cls = on_copies("pytorch_optimizer:Shampoo")
-    options = {"matrix_eps": 0.01}
-    rule = Shampoo(eps=0.01, weight_decay=0.1)
-    inputs = matrices()
-    verdict = refgrad.verify(cls, rule, options=options, inputs=inputs).raise_if_wrong()
-    assert verdict.mode == "step-locked"
-    assert any("derived bound" in note for note in verdict.notes)
-    every = {**options, "preconditioning_compute_steps": 3}
-    refgrad.verify(cls, rule.replace(interval=3, refresh="whole"), options=every, inputs=inputs).raise_if_wrong()
-
-
-def test_torch_optimizers_shampoo() -> None:
+def test_torch_optimizers_shampoo_is_not_the_papers() -> None:
     """Its statistic of the columns is of what the rows' root was applied to already, and its exponents are -1/k."""
     pytest.importorskip("torch_optimizer", reason="torch_optimizer is missing", exc_type=ImportError)
-    rule = Shampoo(eps=0.01, interval=2, exponent="order", statistics="preconditioned")
-    options = {"epsilon": 0.01, "update_freq": 2}
-    cls = on_copies("torch_optimizer:Shampoo")
-    refgrad.verify(cls, rule, options=options, inputs=matrices()).raise_if_wrong()
-    paper = rule.replace(exponent="paper", statistics="gradient")
-    assert not refgrad.verify(cls, paper, options=options, inputs=matrices(), shrink=False, explain=False).conforms
+    rule = Shampoo(eps=0.01, interval=2)
+    candidate = on_copies("torch_optimizer:Shampoo")
+    assert not refgrad.verify(candidate, rule, inputs=regular_matrices(), shrink=False, explain=False).conforms
 
 
-def matrices() -> refgrad.Inputs:
-    """The generated leaves of two axes that are far from singular."""
-    made = generate(6, "float32", 0, Shampoo())
-    keep = [i for i, name in enumerate(made.names) if name in ("wide", "tall", "square")]
-    return refgrad.Inputs(
-        [made.p[i] for i in keep], [[g[i] for i in keep] for g in made.g], [made.names[i] for i in keep]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Soap:
-    """SOAP of a package that keeps its matrices in lists."""
-
-    build: Any
-    name: str = "SOAP"
-
-    def start(self, rule: SOAP, params: Sequence[np.ndarray]) -> Any:
-        import torch
-
-        tensors = [torch.tensor(p, requires_grad=True) for p in params]
-        return SoapRun(self.build(tensors, rule), tensors)
-
-
-class SoapRun:
-    def __init__(self, optimizer: Any, tensors: list[Any]) -> None:
-        self.optimizer, self.tensors = optimizer, tensors
-
-    def step(self, grads: Sequence[np.ndarray]) -> None:
-        import torch
-
-        for tensor, g in zip(self.tensors, grads, strict=True):
-            tensor.grad = torch.tensor(g)
-        self.optimizer.step()
-
-    def observe(self) -> Observation:
-        return Observation([t.detach().numpy() for t in self.tensors], [self.state(t) for t in self.tensors])
-
-    def state(self, tensor: Any) -> dict[str, np.ndarray]:
-        kept = self.optimizer.state.get(tensor, {})
-        if not kept:
-            return {}
-        found = {"m": kept["exp_avg"], "v": kept["exp_avg_sq"]}
-        for i, side in enumerate(("left", "right")):
-            found |= {side: kept["GG"][i], f"{side}_basis": kept["Q"][i]}
-        return {n: v.numpy() for n, v in found.items()}
-
-
-@pytest.mark.parametrize("rule", [SOAP(interval=2), SOAP(interval=3, shampoo_beta=0.9, beta1=0.9)], ids=str)
-def test_pytorch_optimizers_soap(rule: SOAP) -> None:
-    package = pytest.importorskip("pytorch_optimizer", reason="pytorch_optimizer is missing", exc_type=ImportError)
-
-    def build(tensors: Any, rule: SOAP) -> Any:
-        return package.SOAP(
-            tensors,
-            lr=rule.lr,
-            betas=(rule.beta1, rule.beta2),
-            shampoo_beta=rule.shampoo_beta,
-            weight_decay=rule.weight_decay,
-            precondition_frequency=rule.interval,
-            eps=rule.eps,
-        )
-
-    verdict = refgrad.verify(Soap(build), rule, inputs=matrices()).raise_if_wrong()
-    assert any("a-posteriori residual" in note for note in verdict.notes)
+def test_a_verdict_says_how_matrices_were_judged() -> None:
+    shampoo, soap = (refgrad.verify(r, r, inputs=regular_matrices()).notes for r in (Shampoo(), SOAP(interval=2)))
+    assert any("derived bound" in note for note in shampoo)
+    assert any("a-posteriori residual" in note for note in soap)

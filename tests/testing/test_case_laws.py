@@ -57,21 +57,23 @@ def gradients(**wrong: bool) -> Any:
     [("one_sided", "even surrogate"), ("nonlinear", "linear in the cotangent"), ("leaks", "saturation"), ("", None)],
 )
 def test_an_estimator_that_breaks_a_law(wrong: str, law: str | None) -> None:
-    reports = check_laws(gradients(**{wrong: True}), ClippedSTE())
+    reports = check_laws(gradients(**{wrong: True}), ClippedSTE(), examples=20)
     assert (law in [r.law for r in reports if r.broken]) == (law is not None), "\n".join(map(str, reports))
     if law is None:
         assert not any(r.broken for r in reports)
         return
     found = next(r for r in reports if r.law == law)
     assert found.counterexample is not None
-    assert len(found.counterexample["x"]) <= 2
+    assert set(found.counterexample) == {"x", "cotangent"}
     with pytest.raises(BrokenLawError, match=law):
         raise_if_broken(reports)
 
 
-@pytest.mark.parametrize(("options", "law"), [({"middle": 0.7}, "half a step"), ({"shift": 1}, "zeros"), ({}, None)])
+@pytest.mark.parametrize(
+    ("options", "law"), [({"middle": 0.7}, "half a step"), ({"shift": 1}, "idempotent"), ({}, None)]
+)
 def test_a_quantizer_that_breaks_a_law(options: dict[str, Any], law: str | None) -> None:
-    reports = check_laws((programs.nf4, programs.nf4_back), NF4(), options=options, examples=20)
+    reports = check_laws((programs.nf4, programs.nf4_back), NF4(), options=options, examples=10)
     broken = [r.law for r in reports if r.broken]
     assert (law in broken) if law else not broken, "\n".join(map(str, reports))
 

@@ -35,10 +35,12 @@ def save(found: dict[str, dict[str, Any]]) -> None:
     os.replace(new, FIGURES)
 
 
-def missing(names: list[str], values: int, again: bool) -> Iterator[rooms.Unit]:
+def missing(names: list[str], parts: list[str], values: int, again: bool) -> Iterator[rooms.Unit]:
     """What is to be measured."""
     found = known()
     for part, rule_names in rooms.parts().items():
+        if parts and part not in parts:
+            continue
         for name in rule_names:
             done = found.get(name, {}).get(part)
             enough = done is not None and done.get("values", values) >= values
@@ -52,10 +54,11 @@ def main() -> None:
     parser.add_argument("rules", nargs="*")
     parser.add_argument("--values", type=int, default=VALUES, help="values judged of random programs, a rule")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--parts", nargs="+", choices=list(rooms.PARTS), help="what is measured; by default all")
     parser.add_argument("--again", action="store_true", help="measure what is known already, too")
     parser.add_argument("--tables", action="store_true", help="write the tables alone")
     given = parser.parse_args()
-    units = [] if given.tables else list(missing(given.rules, given.values, given.again))
+    units = [] if given.tables else list(missing(given.rules, given.parts, given.values, given.again))
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
         for number, (unit, figures) in enumerate(pool.imap_unordered(rooms.measured, units), 1):
             found = known()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ SHORT: Mapping[str, str] = {
     "chex.assert_trees_all_close": "chex",
     "4 ulps": "4 ulps",
 }
+KINDS = ("all", "ordinary")
 OTHERS = [name for name in SHORT if name != "refgrad"]
 
 
@@ -47,32 +48,51 @@ def head(*cells: str) -> Iterator[str]:
     yield "|" + "---|" * len(cells)
 
 
-def totals(found: Found) -> Iterator[str]:
+def totals(found: Found, kinds: Sequence[str] = ("hand", "random", "mutants")) -> Iterator[str]:
     """All rules together, judge by judge."""
-    yield from head(
-        "judge",
-        "hand rewrites rejected",
-        "on ordinary numbers",
-        "random programs rejected",
-        "on ordinary numbers",
-        "mutants accepted",
-        "on ordinary numbers",
-    )
-    counts = {
-        part: {
-            kind: sum(f[part]["programs"][kind] for f in found.values() if part in f) for kind in ("all", "ordinary")
-        }
-        for part in ("hand", "random")
-    }
-    made = sum(f["mutants"]["made"] for f in found.values() if "mutants" in f)
-    yield row("*of*", *(counts[part][kind] for part in ("hand", "random") for kind in ("all", "ordinary")), made, made)
+    words = {"hand": "hand rewrites rejected", "mutants": "mutants accepted", "case mutants": "mutants accepted"}
+    columns = [words.get(part, "random programs rejected") for part in kinds]
+    yield from head("judge", *(text for column in columns for text in (column, "on ordinary numbers")))
+    size = {part: _size(found, part) for part in kinds}
+    yield row("*of*", *(size[part][kind] for part in kinds for kind in KINDS))
     for judge in SHORT:
         cells = []
-        for part in ("hand", "random", "mutants"):
-            for kind in ("all", "ordinary"):
+        for part in kinds:
+            for kind in KINDS:
                 rejected = sum(f[part]["rejected"].get(judge, {}).get(kind, 0) for f in found.values() if part in f)
-                cells.append(made - rejected if part == "mutants" else rejected)
+                cells.append(size[part][kind] - rejected if part.endswith("mutants") else rejected)
         yield row(judge, *cells)
+
+
+def case_totals(found: Found) -> Iterator[str]:
+    """All rules without state together."""
+    yield from totals(found, ("case programs", "case mutants"))
+
+
+def _size(found: Found, part: str) -> dict[str, int]:
+    """How many programs there are: those of a part, on all numbers and on ordinary ones."""
+    figures = [f[part] for f in found.values() if part in f]
+    if part.endswith("mutants"):
+        return dict.fromkeys(KINDS, sum(f["made"] for f in figures))
+    return {kind: sum(f["programs"][kind] for f in figures) for kind in KINDS}
+
+
+def counts(found: Found) -> Iterator[str]:
+    """How much was measured."""
+    yield from head("what", "rules", "values", "outside", "undecided", "mutants", "survivors")
+    for text, programs, mutant in (
+        ("optimizers", "random", "mutants"),
+        ("rules without state", "case programs", "case mutants"),
+    ):
+        random = [f[programs] for f in found.values() if programs in f]
+        wrong = [f[mutant] for f in found.values() if mutant in f]
+        yield row(
+            text,
+            f"{len(random)} random, {len(wrong)} mutated",
+            *(f"{sum(f[n] for f in random):,}" for n in ("values", "outside", "undecided")),
+            sum(f["made"] for f in wrong),
+            sum(len(f["survivors"]) for f in wrong),
+        )
 
 
 def legal(found: Found) -> Iterator[str]:
@@ -100,7 +120,7 @@ def survivors(found: Found) -> Iterator[str]:
     yield from head("rule", "mutants", "largest error, over what is allowed", "reason")
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name, f in found.items():
-        for each in f.get("mutants", {}).get("survivors", ()):
+        for each in (e for part in ("mutants", "case mutants") for e in f.get(part, {}).get("survivors", ())):
             groups.setdefault((name, reason(name, each["name"]) or "none is known"), []).append(each)
     for (name, why), each in sorted(groups.items()):
         yield row(
@@ -114,8 +134,21 @@ def _of(found: Found, part: str) -> Iterator[Mapping[str, Any]]:
             yield figures[part]
 
 
+def case_rules(found: Found) -> Iterator[str]:
+    """Rules without state, one by one."""
+    yield from head("rule", "values", "outside", "undecided", "programs", "mutants", "accepted by refgrad")
+    for name, f in sorted(found.items()):
+        if "case programs" in f or "case mutants" in f:
+            p, m = f.get("case programs"), f.get("case mutants")
+            first = (p["values"], p["outside"], p["undecided"], p["programs"]["all"]) if p else ("-",) * 4
+            yield row(name, *first, *((m["made"], m["made"] - m["rejected"]["refgrad"]["all"]) if m else ("-", "-")))
+
+
 TABLES: Mapping[str, Callable[[Found], Iterator[str]]] = {
+    "counts": counts,
     "totals": totals,
+    "case totals": case_totals,
+    "case rules": case_rules,
     "legal": legal,
     "mutants": mutants,
     "survivors": survivors,

@@ -56,9 +56,7 @@ def probed_matrices() -> Inputs:
 
 
 def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Inputs:
-    made = generate(6, np.dtype(np.float32), 0, rule)
-    keep = [i for i, p in enumerate(made.p) if keeps(made.names[i], p)]
-    return Inputs([made.p[i] for i in keep], [[g[i] for i in keep] for g in made.g], [made.names[i] for i in keep])
+    return generate(6, np.dtype(np.float32), 0, rule).leaves(keeps)
 
 
 def two_steps() -> Inputs:

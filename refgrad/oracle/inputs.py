@@ -96,6 +96,13 @@ class Inputs:
         extras = [{n: v if isinstance(v, float | int) else row(v) for n, v in step.items()} for step in self.extras]
         return Inputs(row(self.p), [row(g) for g in self.g], self.names[own], self.seed, extras)
 
+    def leaves(self, keeps: Callable[[str, np.ndarray], bool]) -> Inputs:
+        """The same with the leaves of which a function of name and parameter says so."""
+        own = [i for i, p in enumerate(self.p) if keeps(self.name(i), p)]
+        row = lambda arrays: [arrays[i] for i in own]  # noqa: E731
+        extras = [{n: v if isinstance(v, float | int) else row(v) for n, v in step.items()} for step in self.extras]
+        return Inputs(row(self.p), [row(g) for g in self.g], [self.name(i) for i in own], self.seed, extras)
+
     def steps(self, chosen: slice | Sequence[int]) -> Inputs:
         """The same with some of the steps."""
         at = range(len(self.g))[chosen] if isinstance(chosen, slice) else chosen

@@ -12,7 +12,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, CandidateError, bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import chance
 from refgrad.oracle import departures as known
@@ -45,10 +45,9 @@ def judge(request: Request) -> Verdict:
     stated = check_stated(request.state_names, rule.slots(), str(rule))
     subject = resolve(request.candidate, request.options, stated)
     claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
-    inputs = request.inputs
-    if inputs is None:
-        inputs = generate(request.steps, request.dtype, request.seed, rule)
-    return _verdict(claim, claim.drive(inputs), request)
+    if request.inputs is not None:
+        return _verdict(claim, claim.drive(request.inputs), request)
+    return _verdict(claim, _driven(claim, generate(request.steps, request.dtype, request.seed, rule)), request)
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,19 @@ class _Claim:
             return self.judge(self.drive(inputs)).first is not None
         except ArgumentError:
             return False
+
+
+def _driven(claim: _Claim, made: Inputs) -> Record:
+    """A run on generated inputs; on the matrices alone where a candidate refuses to be built with the other leaves."""
+    matrices = made.leaves(lambda name, p: p.ndim == 2)
+    try:
+        return claim.drive(made)
+    except CandidateError as refused:
+        if len(matrices.p) == len(made.p):
+            raise
+        record = claim.drive(matrices)
+        record.notes.append(f"judged on matrices alone, because {refused}")
+        return record
 
 
 def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:

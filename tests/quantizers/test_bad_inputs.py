@@ -54,7 +54,7 @@ def _with(rule: Quantizer, part: str, change: object) -> None:
         (MX(format="float4_e2m1fn"), "codes", lambda c: c + np.uint8(16), "legal: whole numbers from 0 to 15"),
         (Affine(bits=4), "codes", lambda c: c + np.int8(20), "legal: whole numbers from -8 to 7"),
     ],
-    ids=str,
+    ids=["dtype", "shape", "range", "signed range"],
 )
 def test_what_was_kept_is_checked(rule: Quantizer, part: str, change: object, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):

@@ -53,7 +53,7 @@ FINDINGS = (
         "bitsandbytes.functional.quantize_blockwise",
         "Blockwise",
         ("search=grid",),
-        "On a CPU codes of 8 bits are looked up on a grid of 65536 steps: of numbers on many scales a third are not the "
+        "On a CPU codes of 8 bits are looked up on a grid of 65536 steps: of the numbers it was tried on three in ten are not the "
         "nearest, and the codes of every 8-bit optimizer with them.",
     ),
     Finding(
@@ -81,8 +81,8 @@ FINDINGS = (
         "torchao",
         "torchao.prototype.mx_formats.to_mx(format='float8_e4m3fn', scale_rule='floor')",
         "MX",
-        ("differs", "named variant"),
-        "Blocks of numbers below the smallest normal float32 are divided by another scale than the one that is stored.",
+        ("subnormals=either",),
+        "Numbers below the smallest normal float32 have codes of zero, though the scale that is stored could hold them.",
     ),
     Finding(
         "heavyball",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Sophia
+from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
+from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import Inputs, completed, generate
 from refgrad.oracle.mask_inputs import MaskInputs
 
@@ -31,22 +32,22 @@ def ragged_blocks() -> MaskInputs:
 
 def matrices() -> Inputs:
     """Generated inputs for rules of matrices, without the leaf of three axes, which torch and optax do not take."""
-    return _chosen(lambda p: p.ndim == 2)
+    return _chosen(lambda name, p: p.ndim == 2, Muon())
 
 
 def two_matrices() -> Inputs:
     """Two of them: every shape is compiled."""
-    return _chosen(lambda p: p.shape in [(3, 5), (6, 4)])
+    return _chosen(lambda name, p: p.shape in [(3, 5), (6, 4)], Muon())
 
 
 def large_matrices() -> Inputs:
     """Those of at least four rows, which timm does not give to AdamW."""
-    return _chosen(lambda p: p.shape[0] >= 4)
+    return _chosen(lambda name, p: p.shape[0] >= 4, Muon())
 
 
 def regular_matrices() -> Inputs:
-    """Those that are far from singular."""
-    return _chosen(lambda p: p.shape in [(3, 5), (6, 4), (4, 4)])
+    """Generated leaves of two axes that are far from singular."""
+    return _chosen(lambda name, p: name in ("wide", "tall", "square"), Shampoo())
 
 
 def probed_matrices() -> Inputs:
@@ -54,9 +55,9 @@ def probed_matrices() -> Inputs:
     return completed(regular_matrices(), PSGDKron())
 
 
-def _chosen(keeps: Callable[[np.ndarray], bool]) -> Inputs:
-    made = generate(6, np.dtype(np.float32), 0, Muon())
-    keep = [i for i, p in enumerate(made.p) if keeps(p)]
+def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Inputs:
+    made = generate(6, np.dtype(np.float32), 0, rule)
+    keep = [i for i, p in enumerate(made.p) if keeps(made.names[i], p)]
     return Inputs([made.p[i] for i in keep], [[g[i] for i in keep] for g in made.g], [made.names[i] for i in keep])
 
 

@@ -119,8 +119,8 @@ BLOCKS = [
             "microscaled",
             "torchao.prototype.mx_formats.to_mx",
             arguments={"format": name, "scale_rule": rule},
-            explained=False,
-            note="numbers of subnormal blocks are divided by another scale than the one that is stored",
+            policy={"subnormals": "either"},
+            note="the largest of a subnormal block is read as zero, and so are its numbers",
         )
         for name, rule in (
             ("float8_e4m3fn", "floor"),

@@ -21,9 +21,8 @@ def render(survey: Survey) -> str:
 def summary(survey: Survey) -> str:
     """The counts in one line."""
     told = ", ".join(f"{count} {outcome}" for outcome, count in survey.counts.items() if count) or "nothing"
-    packages, covered = len(survey.packages), len(survey.covered)
-    what = f"{len(survey.cells)} implementations of {covered} rules in {packages} packages"
-    return f"{what}: {told} ({survey.judging:g} s of judging)"
+    where = f"of {len(survey.covered)} rules in {len(survey.packages)} packages"
+    return f"{len(survey.cells)} implementations {where}: {told} ({survey.judging:g} s of judging)"
 
 
 def worst(cells: tuple[Cell, ...]) -> str:

@@ -26,6 +26,13 @@ COLUMNS = {
     "pytorch-optimizer": "pytorch-optimizer",
     "torch-optimizer": "torch-optimizer",
 }
+#: what the docs say was checked, but only by a test of its own, and why
+BY_THEMSELVES = {
+    "Muon": "its iteration is put into float32 by patching the package",
+    "SOAP": "its matrices are kept in lists, which a class of the test reads",
+    "GaLore": "its basis is kept in an object, which a class of the test reads",
+    "Stored": "it is judged in bfloat16",
+}
 
 
 def test_every_rule_exists_and_its_hyperparameters_are_legal() -> None:
@@ -76,7 +83,8 @@ def test_whatever_the_docs_say_was_checked_is_in_the_table() -> None:
     missing = [
         (rule, column)
         for rule, column in documented()
-        if ((rule, COLUMNS[column]) not in held if column in COLUMNS else rule not in others)
+        if rule not in BY_THEMSELVES
+        and ((rule, COLUMNS[column]) not in held if column in COLUMNS else rule not in others)
     ]
     assert len(documented()) > 60
     assert missing == []

@@ -79,7 +79,8 @@ class _Judge:
     def fewest(self, variant: Mapping[str, Any], verdict: v.Verdict) -> tuple[list[str], v.Verdict]:
         """The conditions without which it does not conform, and the verdict under them."""
         granted = self.conditions()
-        for condition in list(granted) if len(granted) > 1 else []:
+        # without any the claim itself was found to fail
+        for condition in list(granted) if variant or len(granted) > 1 else []:
             rest = [g for g in granted if g != condition]
             found = self.verdict(f"without {condition}", variant, rest)
             if found.conforms:

@@ -173,7 +173,8 @@ def survey(
     installed = [r for r in wanted if versions[r.package] is not None]
     started, begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.monotonic()
     written = Log.open(log, resume)
-    done = {k: c for k, c in written.cells.items() if k in {r.key for r in installed if r.version() == c.version}}
+    keys = {r.key: versions[r.package] for r in installed}
+    done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
     report = _Report(progress, len(installed), len(done))
     crew = Crew(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
     with written:
@@ -188,7 +189,7 @@ def survey(
         packages={p: v for p, v in versions.items() if v is not None},
         missing=tuple(p for p, v in versions.items() if v is None),
         rules=tuple(Surveyed(n, r.kind, str(r.citation)) for n, r in known.items()),
-        cells=tuple(done[r.key] for r in installed),
+        cells=tuple(done[key] for key in keys),
     )
 
 

@@ -26,6 +26,11 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         NUMBERS + "it shows on a row whose norm is of the size of eps, and the generated arrays have none",
     ),
     (
+        ("NovoGrad",),
+        ".*eps.*",
+        NUMBERS + "it shows on a tensor whose norm is of the size of eps, and the generated ones are larger",
+    ),
+    (
         ("BiPerActivation",),
         ".*eps",
         NUMBERS + "it shows on a row whose variance is of the size of eps, and the generated arrays have none",

@@ -22,7 +22,7 @@ MASKS = [cls() for cls in rules(Mask).values()]
 MASKS += [Transposable(method="greedy_pruned"), Transposable(method="at_most"), NOfM(n=1, m=8), Transposable(n=3, m=6)]
 UPDATES = [cls() for cls in rules(MaskUpdate).values()]
 #: mutants of a rule that are looked at
-MOST = 24
+MOST = 12
 
 
 class FromScores:

@@ -26,6 +26,11 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         NUMBERS + "it shows on a row whose norm is of the size of eps, and the generated arrays have none",
     ),
     (
+        ("BiPerActivation",),
+        ".*eps",
+        NUMBERS + "it shows on a row whose variance is of the size of eps, and the generated arrays have none",
+    ),
+    (
         ("Adan",),
         "decoupled weight decay after the step .*",
         ROUNDING + "1 - lr weight_decay and 1 / (1 + lr weight_decay) differ by the square of 1e-4",

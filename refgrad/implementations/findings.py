@@ -53,8 +53,8 @@ FINDINGS = (
         "bitsandbytes.functional.quantize_blockwise",
         "Blockwise",
         ("search=grid",),
-        "On a CPU codes of 8 bits are looked up on a grid of 65536 steps: of the numbers it was tried on three in ten are not "
-        "the nearest, and the codes of every 8-bit optimizer with them.",
+        "On a CPU codes of 8 bits are looked up on a grid of 65536 steps: three in ten of those tried are not the nearest, and "
+        "so it is with the state of every 8-bit optimizer.",
     ),
     Finding(
         "snntorch",

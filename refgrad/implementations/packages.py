@@ -160,7 +160,7 @@ ADAM = [
         threshold="author",
     ),
     row("heavyball", "AdamW", o.AdamW(**DECAYED), eps_placement="clamped"),
-    row("heavyball", "NAdam", o.NAdam()),
+    row("heavyball", "NAdam", o.NAdam(), eps_placement="clamped"),
 ]
 
 SIGN_AND_SGD = [
@@ -177,7 +177,7 @@ SIGN_AND_SGD = [
     ),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
     row("heavyball", "SGD", o.SGD(lr=0.1)),
-    row("heavyball", "RMSprop", o.RMSprop()),
+    row("heavyball", "RMSprop", o.RMSprop(), explained=False),
     *[
         Implementation(
             package="timm",

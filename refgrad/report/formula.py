@@ -16,6 +16,9 @@ from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.host import Expr
 from refgrad.tracing import Plan
 
+#: characters of one expression, beyond which it is no help to a reader
+LONGEST = 2000
+
 #: how tightly an expression binds
 COMPARE, SUM, PRODUCT, PREFIX, ATOM = range(5)
 
@@ -62,14 +65,17 @@ def host_text(expr: Expr) -> str:
 
 
 def expression(graph: Graph, node: Node) -> str:
-    """One node in plain text, in terms of the graph's inputs, its outputs, and the outputs corrected for their bias."""
+    """One node in plain text, in terms of the graph's inputs, its outputs, and the outputs corrected for their bias.
+
+    What would be longer than `LONGEST` characters, such as what is used again and again in itself, is written as dots.
+    """
     new = {other.index: name for name, other in graph.outputs.items() if other.args}
     names = {index: f"{name}'" for index, name in new.items()}
     for other in graph.nodes:
         corrected = _Formula._corrected(other, new)
         if corrected is not None:
             names[other.index] = TEXT.hat(corrected)
-    return _Formula(graph, TEXT, names=names).render(node).text
+    return _Formula(graph, TEXT, names=names, rendered={}).render(node).text
 
 
 @dataclass
@@ -79,6 +85,9 @@ class _Formula:
     #: the rule's kind: an optimizer's results are the next values of what it was handed, and are primed
     kind: str = "optimizer"
     names: dict[int, str] = field(default_factory=dict)
+    #: pieces and factors that were written already; none where names are still to come
+    rendered: dict[int, Piece] | None = None
+    factors: dict[int, Counter[Piece]] = field(default_factory=dict)
 
     def assignments(self) -> Iterator[tuple[str, str]]:
         """Pairs of a left and a right side."""
@@ -138,6 +147,14 @@ class _Formula:
 
     def render(self, node: Node) -> Piece:
         """A node as text; nodes with a name are shown by it."""
+        if self.rendered is None:
+            return self._piece(node)
+        if node.index not in self.rendered:
+            piece = self._piece(node)
+            self.rendered[node.index] = piece if len(piece.text) <= LONGEST else Piece("...", ATOM)
+        return self.rendered[node.index]
+
+    def _piece(self, node: Node) -> Piece:
         n = self.notation
         if node.index in self.names:
             return Piece(self.names[node.index], ATOM)
@@ -158,16 +175,21 @@ class _Formula:
         return _operation(node.op, args, n)
 
     def _product(self, node: Node) -> Piece:
-        factors = Counter(self._factors(node))
-        parts = [_times(piece, count, self.notation) for piece, count in factors.items()]
+        parts = [_times(piece, count, self.notation) for piece, count in self._factors(node).items()]
         return Piece(self.notation.signs["mul"].join(parts), PRODUCT if len(parts) > 1 else ATOM)
 
-    def _factors(self, node: Node) -> Iterator[Piece]:
+    def _factors(self, node: Node) -> Counter[Piece]:
+        if node.index in self.factors:
+            return self.factors[node.index]
+        found: Counter[Piece] = Counter()
         for arg in node.args:
             if arg.op == "mul" and arg.index not in self.names:
-                yield from self._factors(arg)
+                found.update(self._factors(arg))
             else:
-                yield self.render(arg)
+                found[self.render(arg)] += 1
+        if self.rendered is not None:
+            self.factors[node.index] = found
+        return found
 
 
 def _times(piece: Piece, count: int, n: Notation) -> str:

@@ -24,6 +24,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "tanh": np.tanh,
     "log": np.log,
     "power": np.power,
+    "power_of_two": np.exp2,
     "rint": np.rint,
     "floor": np.floor,
     "ceil": np.ceil,

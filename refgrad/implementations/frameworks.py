@@ -29,6 +29,7 @@ def torch(name: str, claim: Optimizer, options: dict[str, Any] | None = None, **
             options={**chosen, **(options or {})},
             form=form,
             name=f"torch.optim.{name}",
+            mutates=form == "foreach" and getattr(claim, "nesterov", False) and name == "SGD",
         )
         for form, chosen in FORMS.items()
         if form != "fused" or name in FUSED

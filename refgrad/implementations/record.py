@@ -43,6 +43,8 @@ class Implementation:
     steps: int = 10
     #: whether it is found to be its variant, or else something that no variant explains
     explained: bool = True
+    #: whether it writes into the gradients that it is handed, so that it is its variant on copies of them alone
+    mutates: bool = False
     #: environment variables that its process is started with
     environment: Mapping[str, str] = field(default_factory=dict)
     #: how it is called, where the target does not say that

@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from refgrad.arithmetic import primitives
+from refgrad.arithmetic import elementary, exact, floats, primitives
 
 DTYPES = [np.float32, np.float64]
 PRECISION = 1300
@@ -121,3 +121,8 @@ def test_shapes_and_dtypes_are_kept() -> None:
 def test_powers_of_two_are_exact(dtype: type) -> None:
     k = np.arange(np.finfo(dtype).minexp - np.finfo(dtype).nmant, np.finfo(dtype).maxexp).astype(dtype)
     np.testing.assert_array_equal(primitives.power_of_two(k), np.ldexp(dtype(1), k.astype(int)))
+
+
+def test_every_arithmetic_knows_every_function() -> None:
+    for table in (floats.OPERATIONS, exact.OPERATIONS):
+        assert set(elementary.FUNCTIONS) <= set(table)

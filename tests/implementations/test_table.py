@@ -12,7 +12,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import CandidateError
-from refgrad.implementations import Implementation, inputs, known
+from refgrad.implementations import Implementation, drivers, inputs, known
 from refgrad.oracle.survey.cell import expression
 from refgrad.rule import rules
 
@@ -111,16 +111,11 @@ def candidate(row: Implementation) -> Any:
 @pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
 def test_it_is_what_the_table_says(row: Implementation) -> None:
     given = getattr(inputs, row.inputs)() if row.inputs else None
-    verdict = refgrad.verify(
-        candidate(row),
-        row.rule,
-        options=row.options,
-        policy=row.policy,
-        inputs=given,
-        steps=row.steps,
-        shrink=False,
-        explain=False,
-    )
+    how = {"options": row.options, "policy": row.policy, "inputs": given, "steps": row.steps}
+    verdict = refgrad.verify(candidate(row), row.rule, shrink=False, explain=False, **how)
+    if row.mutates:
+        assert {fault.kind for fault in verdict.faults} == {"mutated"}
+        verdict = refgrad.verify(drivers.on_copies(row.target), row.rule, shrink=False, explain=False, **how)
     if not row.explained:
         assert not verdict.conforms
         return

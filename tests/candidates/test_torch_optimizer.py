@@ -222,7 +222,7 @@ def test_groups_are_judged_by_their_own_hyperparameters() -> None:
     assert "weight_decay=0.5 is taken from param_groups[2]" in verdict.notes
     # one rule for all three would not do
     for fields in ({"lr": 0.1}, {"beta1": 0.5, "beta2": 0.9}, {"weight_decay": 0.5}):
-        assert not refgrad.verify(mine, AdamW(**fields), steps=2, shrink=False).conforms
+        assert not refgrad.verify(mine, AdamW(**fields), steps=2, shrink=False, explain=False).conforms
 
 
 def test_a_group_that_ignores_its_own_lr_is_found_out() -> None:
@@ -239,7 +239,7 @@ def test_a_group_that_ignores_its_own_lr_is_found_out() -> None:
 
     leaves = [torch.zeros(2), torch.zeros(2)]
     mine = FirstLr([{"params": leaves[:1], "lr": 0.1}, {"params": leaves[1:], "lr": 0.2}])
-    verdict = refgrad.verify(mine, AdamW(), steps=2, shrink=False)
+    verdict = refgrad.verify(mine, AdamW(), steps=2, shrink=False, explain=False)
     assert verdict.first is not None
     assert (verdict.first.step, verdict.first.tensor, verdict.first.leaf) == (1, "p", "scaled")
 

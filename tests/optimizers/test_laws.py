@@ -49,7 +49,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("known", by_class(RULES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
 def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, grads: np.ndarray) -> None:
     rule = data.draw(st.sampled_from(known))
@@ -57,7 +57,7 @@ def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, gra
 
 
 @pytest.mark.parametrize("known", by_class(ELEMENTWISE))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     data=st.data(),
     p=hnp.arrays(np.float32, 5, elements=numbers),

@@ -25,7 +25,7 @@ from tests.oracle.strength.reasons import reason
 from tests.oracle.strength.rooms import optimizers
 
 #: of the mutants of each rule, one in so many is judged here; all of them by ``python -m tests.oracle.strength``
-ONE_IN = 40
+ONE_IN = 80
 
 
 @pytest.mark.parametrize("name", ["Lion", "LAMB"])

@@ -84,6 +84,6 @@ def test_torch_adamw_obeys() -> None:
 def test_arguments() -> None:
     with pytest.raises(ArgumentError, match="did you mean 'odd'"):
         check_laws(AdamW, AdamW(), laws=["od"])
-    with pytest.raises(ArgumentError, match="an update rule"):
+    with pytest.raises(ArgumentError, match="a rule such as"):
         check_laws(AdamW, "AdamW")
     assert len({law.name for law in LAWS}) == len(LAWS)

@@ -121,7 +121,7 @@ class _Worker:
     def __init__(self, table: str, environment: Mapping[str, str], noise: IO[str], jobs: int) -> None:
         threads = str(max(1, (os.cpu_count() or 1) // jobs))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "refgrad.oracle.survey.worker", table],
+            [sys.executable, "-c", "from refgrad.oracle.survey.worker import main; main()", table],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,

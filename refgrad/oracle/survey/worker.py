@@ -1,4 +1,4 @@
-"""``python -m refgrad.oracle.survey.worker TABLE``: judges implementations by key, one JSON line in, one JSON line out.
+"""A process of a survey, started with the name of a table: judges implementations by key, one JSON line in, one JSON line out.
 
 What a candidate prints goes to standard error, where it harms nothing; the pipe of answers is out of its reach.
 """
@@ -54,7 +54,3 @@ def main() -> None:
     serve(sys.argv[1], sys.stdin, own)
     own.flush()
     os._exit(0)  # threads that candidates left behind do not keep the process
-
-
-if __name__ == "__main__":
-    main()

@@ -140,6 +140,11 @@ class _Trial:
         return self.record.rules[0]
 
     @property
+    def besides(self) -> int:
+        """How many other rules and extra inputs the rule has, of which nothing may have shown."""
+        return len(self.rule.inner_rules()) + len(self.rule.inputs())
+
+    @property
     def told(self) -> int:
         """How many numbers the candidate was told that are not zero."""
         return sum(v != 0 for v in self.judged.numbers().values())
@@ -220,8 +225,9 @@ def _searched(trials: list[_Trial]) -> list[_Trial]:
 
 
 def _ranked(trials: list[_Trial]) -> list[_Trial]:
-    """The nearest first; of those as near, the one whose hyperparameters say the most."""
-    return sorted((t for t in trials if t.best is not None), key=lambda t: (t.best.rank if t.best else (), -t.told))
+    """The nearest first; of those as near the plainest, and of these the one whose hyperparameters say the most."""
+    found = [t for t in trials if t.best is not None]
+    return sorted(found, key=lambda t: (t.best.rank if t.best else (), t.besides, -t.told))
 
 
 def _exact(trial: _Trial) -> bool:

@@ -265,8 +265,8 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
 def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Trial | None]:
     """What fits the whole run: exact explanations if there are any, else of the roundings, else models of error."""
     fits = [(t, s) for t in searched for s in t.search.ranked if s.fits]
-    # of rules that a candidate was run as, the one that told it the most hyperparameters says the most
-    fits.sort(key=lambda pair: (pair[1].rank, -pair[0].told))
+    # of rules that a candidate was run as the plainest, and of these the one that told it the most hyperparameters
+    fits.sort(key=lambda pair: (pair[1].rank, pair[0].besides, -pair[0].told))
     for eligible in (lambda c: not c.precision, lambda c: not c.model, lambda c: True):
         found, first = [], None
         for trial, changes in _distinct([(t, s.change) for t, s in fits if eligible(s.change)])[:JUDGED]:

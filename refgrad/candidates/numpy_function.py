@@ -126,7 +126,7 @@ class FunctionRun:
             self._call(leaf, {self._binding.g: grad, **own})
 
     @property
-    def taken(self) -> frozenset[str]:
+    def extras_taken(self) -> frozenset[str]:
         """The extra inputs that the function is handed."""
         return frozenset(self._binding.extras.values())
 

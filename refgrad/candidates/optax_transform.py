@@ -113,7 +113,7 @@ class OptaxRun:
     """A transformation with its state and its parameters, a list of JAX arrays."""
 
     #: the extra inputs that it is handed
-    taken = frozenset(EXTRA_ARGUMENTS)
+    extras_taken = frozenset(EXTRA_ARGUMENTS)
 
     def __init__(
         self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]

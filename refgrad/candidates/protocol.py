@@ -35,7 +35,8 @@ class Run(Protocol):
     def step(self, grads: Sequence[np.ndarray], extras: Extras = ..., /) -> None:
         """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards.
 
-        ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them.
+        ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them. A run that does
+        not take all of them says which it does by an attribute ``extras_taken``, a set of names.
         """
 
     def observe(self) -> Observation:

@@ -128,7 +128,7 @@ class TorchRun:
             self._optimizer.step(**keywords)
 
     @property
-    def taken(self) -> frozenset[str]:
+    def extras_taken(self) -> frozenset[str]:
         """The extra inputs that the optimizer's ``step`` is handed, or its closure gives."""
         by_closure = self._of_closure(self._inputs) if "closure" in self._takes else ()
         return frozenset(n for n in self._inputs if known_as(n, EXTRAS, self._takes) or n in by_closure)

@@ -76,7 +76,7 @@ def _run(candidate: Candidate, rule: Optimizer, record: Record, call: Call) -> N
 
 def _unknown(run: Run, rules: Sequence[Optimizer]) -> frozenset[str]:
     """The random bits that a run does not take."""
-    taken = getattr(run, "taken", None)
+    taken = getattr(run, "extras_taken", None)
     bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
     return frozenset() if taken is None else frozenset(bits - set(taken))
 

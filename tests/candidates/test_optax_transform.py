@@ -65,7 +65,9 @@ def test_gradients_are_copied() -> None:
     grads[0][...] = 7.0
     assert run.observe().params[0].tolist() == [0.5, 0.5]
     # what is kept is a copy that nobody overwrites, so that there is nothing to be aliased with
-    assert not refgrad.verify(optax.chain(keeps, optax.scale(-1.0)), Lion(), steps=3, shrink=False, explain=False).faults
+    assert not refgrad.verify(
+        optax.chain(keeps, optax.scale(-1.0)), Lion(), steps=3, shrink=False, explain=False
+    ).faults
 
 
 def test_faults_and_errors() -> None:

@@ -268,7 +268,7 @@ def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Tri
     # of rules that a candidate was run as the plainest, and of these the one that told it the most hyperparameters
     fits.sort(key=lambda pair: (pair[1].rank, pair[0].besides, -pair[0].told))
     for eligible in (lambda c: not c.precision, lambda c: not c.model, lambda c: True):
-        found, first = [], None
+        found, first, besides = [], None, []
         for trial, changes in _distinct([(t, s.change) for t, s in fits if eligible(s.change)])[:JUDGED]:
             counts = trial.counts(changes[0][1])
             if sum(c.outside for c in counts.values()) and changes[0][1].recovered:
@@ -283,10 +283,13 @@ def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Tri
                     dataclasses.replace(best, aliases=tuple(n for n in dict.fromkeys(names) if n != best.title))
                 )
                 first = first or trial
+                besides.append(trial.besides)
         if found:
-            # what leaves undecided what the simplest explanation decides explains less
+            # what leaves undecided what the simplest explanation decides explains less; and where a rule explains all,
+            # one around it, or one that takes a loss besides, of which nothing shows, is no other explanation
             fewest = _undecided(found[0])
-            return tuple(e for e in found if _undecided(e) <= fewest), first
+            plain = zip(found, besides, strict=True)
+            return tuple(e for e, more in plain if _undecided(e) <= fewest and more <= besides[0]), first
     return (), None
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +21,10 @@ from refgrad.oracle.shrink import shrink
 from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import Rule
 from refgrad.testing import check_cases
+from refgrad.testing.drawn import smallest
 from refgrad.testing.kinds import KINDS
 from refgrad.testing.laws import BY_NAME, Law
-from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
+from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, LawReport
 from refgrad.testing.single_laws import single_laws
 
 
@@ -128,39 +127,15 @@ def _silent(law: Law, rule: Optimizer, told: bool) -> str:
 
 def _smallest(trial: _Trial, law: Law, rule: Optimizer, rounded: list[bool]) -> tuple[Inputs, str] | None:
     """The smallest inputs found on which a law is broken, with what differed; None if there are none."""
-    import hypothesis
-
     from refgrad.testing import strategies
 
     subject = trial.subject(law)
-    known: list[tuple[Inputs, str]] = []
-    deadlines: list[float] = []
-
-    @hypothesis.seed(trial.seed)
-    @hypothesis.settings(
-        max_examples=trial.examples,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    @hypothesis.given(strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None, rule=rule))
-    def attempt(drawn: Inputs) -> None:
-        if deadlines and time.monotonic() > deadlines[0]:
-            raise Enough
-        inputs = law.base(drawn)
-        message = _broken(subject, law, rule, inputs, rounded, trial.policy)
-        if message:
-            known.append((inputs, message))
-            deadlines.append(time.monotonic() + SHRINKING)
-            raise BrokenLawError(message)
-
-    with contextlib.suppress(BrokenLawError, Enough):
-        attempt()
-    if not known:
+    drawn = strategies.problems(trial.dtype, strategies.moderate() if law.moderate else None, rule=rule).map(law.base)
+    broken = lambda inputs: _broken(subject, law, rule, inputs, rounded, trial.policy)  # noqa: E731
+    found = smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)
+    if found is None:
         return None
-    inputs, message = min(known, key=lambda found: _length(found[0]))
+    inputs, message = found
 
     def fails(smaller: Inputs) -> bool:
         return bool(_broken(subject, law, rule, smaller, [], trial.policy))

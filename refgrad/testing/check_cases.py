@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import CandidateError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.policy import Policy
 from refgrad.rule import Rule
 from refgrad.testing.case_strategies import drawable
 from refgrad.testing.claims import Arrays, Call, CaseLaw
+from refgrad.testing.drawn import smallest
 from refgrad.testing.kinds import KINDS, within_rounding
-from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, BrokenLawError, Enough, LawReport
+from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
 
 #: numbers of a counterexample that are written out
 SHOWN = 64
@@ -57,35 +55,11 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
 
 def _smallest(trial: Trial, law: CaseLaw, rounded: list[bool]) -> tuple[Arrays, str] | None:
     """The smallest arrays found on which a law is broken, with what differs; None if there are none."""
-    import hypothesis
-
     kind = KINDS[trial.rule.kind]
     call = kind.call(trial.candidate, trial.options, trial.rule)
-    known: list[tuple[Arrays, str]] = []
-    deadlines: list[float] = []
-
-    @hypothesis.seed(trial.seed)
-    @hypothesis.settings(
-        max_examples=trial.examples,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    @hypothesis.given(kind.draw(trial.rule, trial.dtype, law.moderate))
-    def attempt(arrays: Arrays) -> None:
-        if deadlines and time.monotonic() > deadlines[0]:
-            raise Enough
-        message = _broken(trial, law, call, arrays, rounded)
-        if message:
-            known.append((arrays, message))
-            deadlines.append(time.monotonic() + SHRINKING)
-            raise BrokenLawError(message)
-
-    with contextlib.suppress(BrokenLawError, Enough):
-        attempt()
-    return min(known, key=lambda found: _length(found[0])) if known else None
+    drawn = kind.draw(trial.rule, trial.dtype, law.moderate)
+    broken = lambda arrays: _broken(trial, law, call, arrays, rounded)  # noqa: E731
+    return smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)
 
 
 def _length(arrays: Arrays) -> tuple[int, int]:
@@ -105,6 +79,4 @@ def _broken(trial: Trial, law: CaseLaw, call: Call, arrays: Arrays, rounded: lis
                 rounded.append(bool(message))
     except CandidateFault as fault:
         return f"{fault.kind}: {fault}"
-    except CandidateError:
-        raise
     return ""

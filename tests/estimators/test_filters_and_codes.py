@@ -119,7 +119,7 @@ def test_the_maximum_as_a_constant_is_told_from_the_differentiated_one() -> None
     verdict = refgrad.verify(tensorpack, e.DoReFaWeights(), steps=6)
     assert verdict.counts["y"].outside == 0
     assert verdict.explanation is not None
-    assert verdict.explanation.name.endswith("maximum=differentiated")  # in some runs torch flushes subnormal numbers
+    assert verdict.explanation.name == "maximum=differentiated"
 
 
 def test_torchs_hard_gumbel() -> None:

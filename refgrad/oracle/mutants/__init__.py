@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from refgrad.arithmetic.graph import Graph, joint_level
+from refgrad.errors import TraceError
 from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.mutants.operand import signature
@@ -137,7 +138,10 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
         for plan in plans:
             for place, found in found_in(plan, rewrite).items():
                 mutation = Mutation(rewrite, place, found.name, found.sentence)
-                graphs = [mutation.apply(p).graph for p in plans]
+                try:
+                    graphs = [mutation.apply(p).graph for p in plans]
+                except TraceError:
+                    continue  # values of shapes that do not go together, beside products of matrices
                 made = tuple(map(signature, graphs))
                 if made not in seen and all(map(_fits, graphs)):
                     seen.add(made)

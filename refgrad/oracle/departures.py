@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from refgrad.errors import ArgumentError
-from refgrad.oracle.changes import Change, named, policies
+from refgrad.oracle.changes import NONE, Change, named, policies
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.search import Search
 from refgrad.oracle.verdict import Count, Departure
@@ -25,12 +25,13 @@ def departures(rule: Rule, policy: Policy, rejudge: Rejudge, most: int = 5) -> t
     def judged(change: Change) -> Counts | None:
         return rejudge(change.rule, change.policy_of(policy))
 
-    singles = _scored(judged, [*named(rule), *policies(policy)])
+    claimed = judged(NONE) or {}
+    singles = _scored(judged, [*named(rule), *policies(policy)], claimed)
     found = singles
     if singles and not singles[0][1].explains:
         best = [change for change, _ in singles[:4]]
         pairs = [a + b for a, b in itertools.combinations(best, 2) if not a.clashes(b)]
-        found = _sorted(singles + _scored(judged, pairs))
+        found = _sorted(singles + _scored(judged, pairs, claimed))
     return tuple(departure for _, departure in found[:most])
 
 
@@ -41,18 +42,22 @@ def searched(
 
     ``usual`` are changes so common that one which explains the run ends the search before it begins.
     """
-    found = _scored(judged, usual)
+    claimed = judged(NONE) or {}
+    found = _scored(judged, usual, claimed)
     if found and found[0][1].explains:
         return (found[0][1],)
     for scored in search.run(deep=False).ranked[:most]:
         if scored.change.parts:
-            found += _scored(judged, [scored.change])
+            found += _scored(judged, [scored.change], claimed)
             if found and found[-1][1].explains:
                 break
     return tuple(departure for _, departure in _sorted(found))
 
 
-def _scored(judged: Callable[[Change], Counts | None], changes: Iterable[Change]) -> list[tuple[Change, Departure]]:
+def _scored(
+    judged: Callable[[Change], Counts | None], changes: Iterable[Change], claimed: Counts
+) -> list[tuple[Change, Departure]]:
+    """Changes with what is outside under them; ``claimed`` are the counts under none."""
     scored = []
     for change in changes:
         try:
@@ -61,14 +66,19 @@ def _scored(judged: Callable[[Change], Counts | None], changes: Iterable[Change]
             continue  # the departure is not defined for these hyperparameters
         if counts is None:
             continue
-        outside, total = sum(map(_unexplained, counts.values())), sum(c.total for c in counts.values())
+        outside = sum(_unexplained(c, claimed.get(name, Count())) for name, c in counts.items())
+        total = sum(c.total for c in counts.values())
         scored.append((change, Departure(change.name, change.sentence, outside, total)))
     return _sorted(scored)
 
 
-def _unexplained(count: Count) -> int:
-    """The elements outside; of a tensor that is undecided for the most part, which explains nothing, those as well."""
-    return count.outside + (count.undecided if count.undecided > count.inside else 0)
+def _unexplained(count: Count, claimed: Count) -> int:
+    """The elements outside; of a tensor that a change leaves undecided for the most part, which explains nothing, those too.
+
+    What is as undecided under the claim itself is not held against the change.
+    """
+    blurred = count.undecided > max(count.inside, claimed.undecided)
+    return count.outside + (count.undecided if blurred else 0)
 
 
 def _sorted(scored: list[tuple[Change, Departure]]) -> list[tuple[Change, Departure]]:

@@ -16,7 +16,7 @@ from refgrad.oracle.changes import NONE, Change
 from refgrad.oracle.mutants import REWRITES, Mutation, mutations
 from refgrad.oracle.mutants.operand import signature
 from refgrad.oracle.sameness import distinct, same
-from refgrad.rule import rules
+from refgrad.rule import find, rules
 from refgrad.tracing import Plan
 
 SHAPE = (3, 2)
@@ -185,3 +185,15 @@ def test_distinct_mutants_differ_from_the_rule_in_real_arithmetic(rule: Optimize
     assert all(isinstance(m, Mutation) and not m.model for m in kept)
     dropped = {m.name for m in found} - {m.name for m in kept}
     assert "bfloat16 arithmetic inside" in dropped
+
+
+@pytest.mark.parametrize("name", ["GaLore", "SOAP", "PSGDKron", "Mechanic"])
+def test_mutants_read_what_there_is(name: str) -> None:
+    """Rules of matrices, and one without a rate: no mutant joins shapes that do not go together, or reads what is not there."""
+    rule = find(name)(weight_decay=0.1, **({"inner": SGD()} if name == "Mechanic" else {}))
+    plan = rule.plan((4, 4), 2)  # type: ignore[attr-defined]
+    found = mutations([plan])
+    assert len(found) > 100
+    known = {*plan.free, *rule.numbers()}
+    for mutation in found:
+        assert {n for e in mutation.apply(plan).graph.scalars() for n in host.names_in(e)} <= known, mutation.name

@@ -40,10 +40,11 @@ def test_no_legal_program_is_rejected(name: str) -> None:
     assert random["rejected"]["numpy.testing.assert_allclose"]["all"] > 0
 
 
-MEASURED = [name for name in optimizers() if "mutants" in known().get(name, {})]
+#: thousands of mutants, which take minutes to be told apart: those of steps within steps, and of pairs within pairs
+MANY = {"LBFGS", "Mechanic"}
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", [name for name in optimizers() if name not in MANY])
 def test_mutants_are_rejected(name: str) -> None:
     """A fixed sample, on few numbers first; a survivor has a reason."""
     rule = wrong.configured(optimizers()[name])

@@ -140,10 +140,11 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                 mutation = Mutation(rewrite, place, found.name, found.sentence)
                 try:
                     graphs = [mutation.apply(p).graph for p in plans]
+                    fit = all(map(_fits, graphs))
                 except TraceError:
                     continue  # values of shapes that do not go together, beside products of matrices
                 made = tuple(map(signature, graphs))
-                if made not in seen and all(map(_fits, graphs)):
+                if made not in seen and fit:
                     seen.add(made)
                     result.append(mutation)
     return result

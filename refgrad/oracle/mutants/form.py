@@ -86,6 +86,10 @@ class Form:
         """Whether some scalar that meets an array reads a name."""
         return any(word in names_in(e) for e in self.graph.scalars())
 
+    def knows(self, expr: Expr) -> bool:
+        """Whether every name that an expression reads is a number of the rule."""
+        return names_in(expr) <= set(self.plan.rule.numbers())
+
     def text(self, node: Node) -> str:
         """A node's expression as a person reads it."""
         return formula.expression(self.graph, node)

@@ -24,7 +24,7 @@ SCALES: dict[str, tuple[Expr, str]] = {
 def scaled(form: Form) -> Iterator[Found]:
     """Weight decay absent, negative, or scaled otherwise."""
     if form.has("weight_decay"):
-        for text, (expr, sentence) in SCALES.items():
+        for text, (expr, sentence) in ((t, s) for t, s in SCALES.items() if form.knows(s[0])):
             change = substituting({"weight_decay": expr})
             yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, host=c))
 
@@ -77,7 +77,8 @@ def decoupled(form: Form) -> Iterator[Found]:
     """Weight decay of the parameter itself, before or after the step, scaled by lr or not."""
     if not form.has("weight_decay"):
         return
-    for scale, phrase in ((times(LR, DECAY), "lr times weight_decay"), (DECAY, "weight_decay alone")):
+    scales = ((times(LR, DECAY), "lr times weight_decay"), (DECAY, "weight_decay alone"))
+    for scale, phrase in ((s, p) for s, p in scales if form.knows(s)):
         for after in (False, True):
             when = "after" if after else "before"
             text = f"decoupled weight decay {when} the step by {phrase}"

@@ -31,6 +31,18 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         NUMBERS + "it shows on a tensor whose norm is of the size of eps, and the generated ones are larger",
     ),
     (
+        ("SAM",),
+        "the root of eps",
+        NUMBERS
+        + "it shows where the norm of all gradients together is of the size of 1e-6, and the generated ones are larger",
+    ),
+    (
+        ("PSGDKron",),
+        "sqrt.* stands for .* 1e-06",
+        NUMBERS
+        + "it shows where the step's root mean square is of the size of 1e-6, and the generated ones are larger",
+    ),
+    (
         ("BiPerActivation",),
         ".*eps",
         NUMBERS + "it shows on a row whose variance is of the size of eps, and the generated arrays have none",

@@ -17,6 +17,7 @@ from refgrad.oracle.mutants import Mutation, mutations
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.sameness import distinct
 from refgrad.oracle.trajectory import judge_record
+from refgrad.rule import Range
 from refgrad.tracing import free_values
 from tests.oracle.strength.judges import JUDGES, rejections
 from tests.oracle.strength.problems import EDGE, ORDINARY, corner, problems
@@ -32,7 +33,8 @@ Figures = dict[str, Any]
 
 def configured(cls: type[Optimizer]) -> Optimizer:
     """A rule with its decays and momentum switched on, so that there is something to mutate."""
-    return cls(**{n: v for n, v in SWITCHED_ON.items() if n in cls.defaults()})
+    legal = cls.legal()
+    return cls(**{n: v for n, v in SWITCHED_ON.items() if isinstance(legal.get(n), Range)})
 
 
 def considered(rule: Optimizer) -> list[Mutation]:

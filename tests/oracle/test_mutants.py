@@ -190,10 +190,11 @@ def test_distinct_mutants_differ_from_the_rule_in_real_arithmetic(rule: Optimize
 @pytest.mark.parametrize("name", ["GaLore", "SOAP", "PSGDKron", "Mechanic"])
 def test_mutants_read_what_there_is(name: str) -> None:
     """Rules of matrices, and one without a rate: no mutant joins shapes that do not go together, or reads what is not there."""
-    rule = find(name)(weight_decay=0.1, **({"inner": SGD()} if name == "Mechanic" else {}))
+    rule = find(name)(weight_decay=0.1)
     plan = rule.plan((4, 4), 2)  # type: ignore[attr-defined]
-    found = mutations([plan])
-    assert len(found) > 100
+    of_decay = [r for r in REWRITES if r.find.__module__.endswith("weight")]
+    found = mutations([plan], of_decay if name == "Mechanic" else REWRITES)  # of Mechanic there are thousands
+    assert len(found) > 5
     known = {*plan.free, *rule.numbers()}
     for mutation in found:
         assert {n for e in mutation.apply(plan).graph.scalars() for n in host.names_in(e)} <= known, mutation.name

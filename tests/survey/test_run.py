@@ -38,7 +38,7 @@ def test_each_is_one_cell(found: Survey) -> None:
         ("breaking", "segfaulting"): "crashed",
         ("breaking", "right"): "conforms",
     }
-    assert found.missing == ("no-such-package",)
+    assert found.missing == ("no-such-package", "no_such_backend")
     assert sum(found.counts.values()) == len(found.cells)
     assert list(found.counts) == list(OUTCOMES)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,14 @@ from refgrad.optimizers.transform import Transform
 from refgrad.oracle.cases import Cases
 
 
-def generate(rule: Transform, cases: int, dtype: Any, seed: int) -> Cases:
-    """As many cases as asked for, of the shapes that the rule says, each of one family in turn."""
+def generate(
+    rule: Transform, cases: int, dtype: Any, seed: int, lengths: Mapping[str, int] = MappingProxyType({})
+) -> Cases:
+    """As many cases as asked for, of the shapes that the rule says, each of one family in turn.
+
+    ``lengths`` are those of axes that shall be longer or shorter than the rule says. For a rule that is about NaN and
+    infinities a tenth of all numbers are.
+    """
     if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
         raise bad_argument("steps", cases, "a whole number from 1")
     facts = dtypes.format_of(dtype)
@@ -24,10 +31,12 @@ def generate(rule: Transform, cases: int, dtype: Any, seed: int) -> Cases:
         name = list(FAMILIES)[case % len(FAMILIES)]
         arrays = {}
         for array, axes in rule.shapes.items():
-            shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
+            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes.replace("+", "").split())
             values = FAMILIES[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
-            clipped = np.clip(values, -facts.largest, facts.largest)
+            if rule.about_nan:
+                values = np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
+            clipped = np.where(np.isinf(values), values, np.clip(values, -facts.largest, facts.largest))
             arrays[array] = np.asarray(dtypes.round_to(clipped, dtype).astype(dtype))
         made.append(arrays)
         names.append(name)

@@ -20,8 +20,6 @@ from tests.oracle.strength.tally import Tally
 Figures = dict[str, Any]
 #: families of ordinary numbers
 ORDINARY = ("ordinary", "normal")
-#: so many cases decide which mutants count
-FEW = 3
 
 
 def random_programs(subject: Subject, values: int) -> Figures:
@@ -31,10 +29,11 @@ def random_programs(subject: Subject, values: int) -> Figures:
     those that take the three roundings which the policy allows.
     """
     found: Figures = {"values": 0, "outside": 0, "undecided": 0, "share": {}}
-    tally = Tally()
+    tally, runs = Tally(), 0
     random = np.random.Generator(np.random.Philox(0))
     for seed in itertools.count():
         for case in subject.cases(seed):
+            runs += len(STYLES)
             reference = subject.mutated(case, None)
             for name, style in STYLES.items():
                 results = subject.legal(case, random, style)
@@ -49,7 +48,7 @@ def random_programs(subject: Subject, values: int) -> Figures:
                 if style.rounding == "nearest":
                     wrong = rejections(results, reference) | ({"refgrad"} if outside else set())
                     tally.count(wrong, case.family in ORDINARY)
-        if found["values"] >= values:
+        if found["values"] >= values or runs >= subject.most_runs:
             return {**found, **tally.figures()}
     raise AssertionError
 
@@ -64,7 +63,7 @@ def mutants(subject: Subject, found: list[Mutation] | None = None) -> Figures:
     """Every mutant that is another in real arithmetic on some case, by every judge."""
     known = [(case, subject.mutated(case, None)) for case in subject.cases(0)]
     if found is None:
-        found = subject.mutants([case for case, _ in known[:FEW]], 1 << 30)
+        found = subject.mutants([case for case, _ in known[: subject.few]], 1 << 30)
     tally, impossible, survivors = Tally(), 0, []
     for mutation in found:
         try:

@@ -69,4 +69,4 @@ def measured(unit: Unit) -> tuple[Unit, Figures | str]:
         figures = PARTS[part](name, values)
     except Exception as error:  # one rule that fails leaves the others to be measured
         return unit, f"{type(error).__name__}: {error}"
-    return unit, {**figures, "seconds": round(time.monotonic() - started, 1)}
+    return unit, {**figures, "asked": values, "seconds": round(time.monotonic() - started, 1)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,22 +11,26 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
-from refgrad.oracle import aimed, mask_inputs, quantizer_inputs
+from refgrad.oracle import aimed, mask_inputs, quantizer_inputs, transform_inputs
 from refgrad.oracle.estimated import judge_results
-from refgrad.oracle.judge import Judged
+from refgrad.oracle.judge import UNDECIDED, Judged
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.mutants import Mutation
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantized import has_graph, judge_parts
+from refgrad.oracle.transformed import judge_case
 from refgrad.rule import Rule, rules
 from tests.oracle import graph_programs
-from tests.oracle.attack import Style
+from tests.oracle.attack import Rounding, Style
+from tests.oracle.strength import bodies
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
 #: what was judged of a program: statuses, and the values that they are of
 Answers = list[tuple[Judged, np.ndarray]]
 FLOAT32 = np.dtype(np.float32)
+#: each operation once, to nearest
+PLAINLY = Style("nearest", False, Policy())
 #: the edge of a corner, on which it is decided which mutants count
 EDGE = 4
 
@@ -41,6 +46,11 @@ class Case:
 
 class Subject(ABC):
     """A rule with the arrays that it is tried on, its programs and its judge."""
+
+    #: so many cases decide which mutants count
+    few = 3
+    #: so many runs are enough, whatever values they give
+    most_runs: float = math.inf
 
     def __init__(self, rule: Any) -> None:
         self.rule = rule
@@ -139,7 +149,62 @@ class OfQuantizer(Subject):
         return list(judge_parts(rule, case.arrays, {**parts, "y": y}, policy).values())
 
 
-SUBJECTS: Mapping[str, type[Subject]] = {"estimator": OfEstimator, "mask": OfMask, "quantizer": OfQuantizer}
+class OfTransform(Subject):
+    """The results of a body that is run as it stands, on arrays as short as the rule says, and on longer ones."""
+
+    few = len(transform_inputs.FAMILIES)
+
+    #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
+    longer: Mapping[str, int] = {"d": 200, "w": 100, "width": 100}
+    #: rules whose matrices are decomposed, and one of many choices, whose ways are judged one by one
+    otherwise: Mapping[str, Mapping[str, int]] = {
+        "TrActLinear": {"o": 200},
+        "TrActConvolution": {"o": 60},
+        "MoNNA": {},
+    }
+    runs: Mapping[str, int] = {"MoNNA": 1_000}
+
+    def __init__(self, rule: Any) -> None:
+        super().__init__(rule)
+        self.most_runs = self.runs.get(type(rule).__name__, 20_000)
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        longer = self.otherwise.get(type(self.rule).__name__, self.longer) if seed % 2 else {}
+        made = transform_inputs.generate(self.rule, len(transform_inputs.FAMILIES), FLOAT32, seed, longer)
+        for name, arrays in zip(made.names, made.arrays, strict=True):
+            yield Case(name, arrays, arrays)
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        return self._results(bodies.Run(Rounding(style, random), random=random), case)
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        plainly = Rounding(PLAINLY, np.random.Generator(np.random.Philox(0)))
+        return self._results(bodies.Run(plainly, mutation), case)
+
+    def _results(self, run: bodies.Run, case: Case) -> Results:
+        return {n: a.astype(np.float32) for n, a in run.results(self.rule, case.arrays).items()}
+
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        return bodies.alterations(self.rule, [case.arrays for case in cases])[:most]
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        found = judge_case(self.rule, case.arrays, results, policy)
+        if found is None:  # choices that rounding decides go too many ways
+            found = {n: _undecided(a) for n, a in results.items()}
+        return [(found[n], a) for n, a in results.items()]
+
+
+def _undecided(values: np.ndarray) -> Judged:
+    wide = values.astype(np.float64)
+    return Judged(np.full(values.shape, UNDECIDED), wide, wide, wide)
+
+
+SUBJECTS: Mapping[str, type[Subject]] = {
+    "estimator": OfEstimator,
+    "mask": OfMask,
+    "quantizer": OfQuantizer,
+    "transform": OfTransform,
+}
 
 
 def measurable() -> dict[str, Rule]:

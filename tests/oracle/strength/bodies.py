@@ -26,7 +26,8 @@ from tests.oracle.attack import ROUNDED, Rounding
 
 Array = np.ndarray
 TEXTS = str(Path(refgrad.optimizers.__file__).parent)
-#: relative difference from which two results are two in real arithmetic, of which float64 keeps sixteen digits
+#: what stands for real arithmetic, and the relative difference from which two results are two in it
+REAL = np.longdouble
 DIFFERENCE = 1e-9
 
 
@@ -53,7 +54,7 @@ class Altered:
 
 @dataclass
 class Run:
-    """One run of a body: how it rounds (not at all: in float64), what is altered, and which operations were met."""
+    """One run of a body: how it rounds (or that it does not), what is altered, and which operations were met."""
 
     rounding: Rounding | None = None
     altered: Altered | None = None
@@ -62,10 +63,15 @@ class Run:
 
     def results(self, rule: Transform, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """A body's results by name."""
-        given = [Loose(a.astype(np.float64), self) for a in arrays.values()]
+        given = [Loose(a.astype(self.kind), self) for a in arrays.values()]
         with np.errstate(all="ignore"):
             found = named(rule.apply(*given))
             return {n: np.asarray(r.values if isinstance(r, Loose) else r) for n, r in found.items()}
+
+    @property
+    def kind(self) -> Any:
+        """What numbers are kept in: float32 numbers as float64, or as near to real ones as there are."""
+        return REAL if self.rounding is None else np.float64
 
     def coin(self) -> bool:
         """Whether to do what only a rewritten program does."""
@@ -73,7 +79,7 @@ class Run:
 
     def round(self, exact: Any) -> Array:
         """A result of this run."""
-        return np.asarray(exact, np.float64) if self.rounding is None else self.rounding(exact)
+        return np.asarray(exact, REAL) if self.rounding is None else self.rounding(exact)
 
     def do(self, op: str, *args: Any, **how: Any) -> Any:
         """One operation, noted, or altered if it is the one."""
@@ -105,7 +111,7 @@ class Run:
         """An operand; a number of the text is rounded where it meets an array."""
         if isinstance(value, Loose):
             return value.values
-        numbers = np.asarray(value, np.float64)
+        numbers = np.asarray(value, self.kind)
         return self.round(numbers) if not isinstance(value, np.ndarray) else numbers
 
     def summed(self, a: Any, b: Any, sign: int) -> Array:
@@ -279,7 +285,7 @@ def _variance(run: Run, x: Array, axis: Any = None, ddof: int = 0) -> Array:
 def _solve(run: Run, a: Array, b: Array) -> Array:
     """A symmetric positive definite system by elimination, the inverse, or a factorization."""
     if run.rounding is None:
-        return np.linalg.solve(a, b)
+        return np.linalg.solve(a.astype(np.float64), b.astype(np.float64)).astype(REAL)
     a, b, way = a.astype(np.float32), b.astype(np.float32), int(run.random.integers(3))
     if way == 0:
         return np.linalg.solve(a, b).astype(np.float64)
@@ -420,7 +426,7 @@ def _differs(rule: Transform, altered: Altered, case: Mapping[str, Array], truth
     except (ArithmeticError, ValueError, IndexError, TypeError):
         return False
     for name, true in truth.items():
-        values = np.asarray(other[name], np.float64)
+        values = np.asarray(other[name], REAL)
         if values.shape != true.shape:
             return False
         with np.errstate(all="ignore"):

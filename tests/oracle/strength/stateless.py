@@ -15,7 +15,6 @@ from refgrad.oracle import aimed, mask_inputs, quantizer_inputs, transform_input
 from refgrad.oracle.estimated import judge_results
 from refgrad.oracle.judge import UNDECIDED, Judged
 from refgrad.oracle.masked import judge_leaf
-from refgrad.oracle.mutants import Mutation
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantized import has_graph, judge_parts
 from refgrad.oracle.transformed import judge_case
@@ -67,12 +66,12 @@ class Subject(ABC):
         """The results of a random legal program."""
         return graph_programs.legal(self.rule, case.given, random, style)
 
-    def mutated(self, case: Case, mutation: Mutation | None) -> Results:
+    def mutated(self, case: Case, mutation: Any) -> Results:
         """The results of the rule as it stands, or changed, each operation in float32."""
         return graph_programs.mutated(self.rule, mutation, case.given)
 
-    def mutants(self, cases: list[Case], most: int) -> list[Mutation]:
-        """The mutants that are others in real arithmetic on the corner of some case."""
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        """The mutants, which have a name and a sentence, that are others in real arithmetic on the corner of some case."""
         return graph_programs.mutants(self.rule, [corner(case.given) for case in cases], most)
 
 
@@ -152,7 +151,6 @@ class OfQuantizer(Subject):
 class OfTransform(Subject):
     """The results of a body that is run as it stands, on arrays as short as the rule says, and on longer ones."""
 
-    few = len(transform_inputs.FAMILIES)
 
     #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
     longer: Mapping[str, int] = {"d": 200, "w": 100, "width": 100}
@@ -166,11 +164,12 @@ class OfTransform(Subject):
 
     def __init__(self, rule: Any) -> None:
         super().__init__(rule)
+        self.few = len(transform_inputs.families(rule))
         self.most_runs = self.runs.get(type(rule).__name__, 20_000)
 
     def cases(self, seed: int) -> Iterator[Case]:
         longer = self.otherwise.get(type(self.rule).__name__, self.longer) if seed % 2 else {}
-        made = transform_inputs.generate(self.rule, len(transform_inputs.FAMILIES), FLOAT32, seed, longer)
+        made = transform_inputs.generate(self.rule, self.few, FLOAT32, seed, longer)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name, arrays, arrays)
 

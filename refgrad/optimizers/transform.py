@@ -30,6 +30,10 @@ class Transform(Rule):
     #: how long the axes are with which the rule is tried
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.primary = next(iter(cls.shapes), Rule.primary)
+
     @classmethod
     def legal(cls) -> dict[str, Any]:
         """Each hyperparameter's legal values; the precision of host scalars is not one: the body has plain numbers."""

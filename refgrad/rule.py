@@ -97,16 +97,21 @@ class Flag:
         return value
 
 
+@dataclass(frozen=True)
 class Nested:
-    """Another rule, which the rule wraps."""
+    """Another rule, which the rule wraps; of one kind, if any is said."""
+
+    kind: str = ""
 
     def __str__(self) -> str:
         return "a rule"
 
     def check(self, name: str, value: object) -> Rule:
-        """The value; `ArgumentError` if it is no rule."""
+        """The value; `ArgumentError` if it is no rule, or one of another kind."""
         if not isinstance(value, Rule):
             raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
+        if self.kind and value.kind != self.kind:
+            raise bad_argument(name, str(value), f"a rule of the kind {self.kind}; this one's is {value.kind}")
         return value
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad.implementations.record import Implementation
 from refgrad.oracle.errors import Binades, Errors
+from refgrad.oracle.reproduction import called
 from refgrad.oracle.verdict import Verdict
 from refgrad.rule import Rule
 
@@ -114,14 +115,7 @@ def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], can
     lines = ["import refgrad"] + [f"from refgrad.implementations import {m}" for m in modules]
     head = [f"{n}={v}" for n, v in row.environment.items()]
     comment = [f"# with {' '.join(head)} in the environment"] if head else []
-    return "\n".join([*comment, *lines, f"print(refgrad.verify({candidate}, {expression(rule)}{extra}))"])
-
-
-def expression(rule: Rule) -> str:
-    """A rule as Python."""
-    changed = {n: v for n, v in rule.hyperparameters().items() if v != rule.defaults()[n]}
-    told = ", ".join(f"{n}={expression(v) if isinstance(v, Rule) else repr(v)}" for n, v in changed.items())
-    return f"{'.'.join(type(rule).__module__.split('.')[:2])}.{type(rule).__name__}({told})"
+    return "\n".join([*comment, *lines, f"print(refgrad.verify({candidate}, {called(rule)}{extra}))"])
 
 
 def tightest(verdict: Verdict) -> float | None:

@@ -13,7 +13,7 @@ import pytest
 import refgrad
 from refgrad.errors import CandidateError
 from refgrad.implementations import Implementation, drivers, inputs, known
-from refgrad.oracle.survey.cell import expression
+from refgrad.oracle.reproduction import called
 from refgrad.rule import rules
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
@@ -39,7 +39,7 @@ def test_every_rule_exists_and_its_hyperparameters_are_legal() -> None:
     for row in ROWS:
         assert rules()[type(row.claim).__name__] is type(row.claim)
         assert row.rule.kind == row.claim.kind  # built of the variant's values, which are checked when it is
-        assert eval(expression(row.rule), {"refgrad": refgrad}) == row.rule
+        assert eval(called(row.rule), {"refgrad": refgrad}) == row.rule
 
 
 def test_every_row_has_a_key_of_its_own() -> None:

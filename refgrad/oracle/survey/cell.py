@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad.implementations.record import Implementation
 from refgrad.oracle.errors import Binades, Errors
+from refgrad.oracle.reproduction import called
 from refgrad.oracle.verdict import Verdict
 from refgrad.rule import Rule
 
@@ -114,15 +115,8 @@ def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], *ca
     lines = ["import refgrad"] + [f"from refgrad.implementations import {m}" for m in modules]
     head = [f"{n}={v}" for n, v in row.environment.items()]
     comment = [f"# with {' '.join(head)} in the environment"] if head else []
-    calls = [f"print(refgrad.verify({text}, {expression(rule)}{extra}))" for text in candidates]
+    calls = [f"print(refgrad.verify({text}, {called(rule)}{extra}))" for text in candidates]
     return "\n".join([*comment, *lines, *calls])
-
-
-def expression(rule: Rule) -> str:
-    """A rule as Python."""
-    changed = {n: v for n, v in rule.hyperparameters().items() if v != rule.defaults()[n]}
-    told = ", ".join(f"{n}={expression(v) if isinstance(v, Rule) else repr(v)}" for n, v in changed.items())
-    return f"{'.'.join(type(rule).__module__.split('.')[:2])}.{type(rule).__name__}({told})"
 
 
 def tightest(verdict: Verdict) -> float | None:

@@ -151,7 +151,6 @@ class OfQuantizer(Subject):
 class OfTransform(Subject):
     """The results of a body that is run as it stands, on arrays as short as the rule says, and on longer ones."""
 
-
     #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
     longer: Mapping[str, int] = {"d": 200, "w": 100, "width": 100}
     #: rules whose matrices are decomposed, and one of many choices, whose ways are judged one by one

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
-from refgrad.oracle import aimed, mask_inputs, quantizer_inputs, transform_inputs
+from refgrad.oracle import aimed, mask_inputs, moved, quantizer_inputs, transform_inputs
 from refgrad.oracle.estimated import judge_results
 from refgrad.oracle.judge import UNDECIDED, Judged
 from refgrad.oracle.masked import judge_leaf
@@ -21,7 +21,8 @@ from refgrad.oracle.transformed import judge_case
 from refgrad.rule import Rule, rules
 from tests.oracle import graph_programs
 from tests.oracle.attack import Rounding, Style
-from tests.oracle.strength import bodies
+from tests.oracle.strength import bodies, spoiled
+from tests.oracle.strength.spoiled import Spoiled, Variant
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
@@ -108,14 +109,60 @@ class OfMask(Subject):
             if name not in self.left_out:
                 yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
 
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        scores = results["scores"]
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        """Scores, and a mask of them."""
+        scores = super().legal(case, random, style)["scores"]
         free = self.rule.ties in ("low", "high")
-        chosen = self.rule.select(scores, random.random(scores.shape) < 0.5 if free else None)
-        mask = self.rule.spread(chosen, case.arrays["w"].shape)
+        return {"scores": scores, "mask": self._mask(case, scores, random.random(scores.shape) < 0.5 if free else None)}
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        changed = isinstance(mutation, Spoiled)
+        scores = super().mutated(case, None if changed else mutation)["scores"]
+        results = {"scores": scores, "mask": self._mask(case, scores, None)}
+        return mutation(results, case.arrays) if changed else results
+
+    def _mask(self, case: Case, scores: np.ndarray, prefer: np.ndarray | None) -> np.ndarray:
+        return np.asarray(self.rule.spread(self.rule.select(scores, prefer), case.arrays["w"].shape))
+
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        """Those of the scores, and whatever may be wrong with a mask."""
+        return [*super().mutants(cases, most), *spoiled.differing(self, spoiled.MASKS, cases)]
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        scores, mask = results["scores"], results["mask"]
         shown = judge_leaf(self.rule, case.arrays, MaskSeen(mask, scores), policy).tensors
         hidden = judge_leaf(self.rule, case.arrays, MaskSeen(mask, None), policy).tensors
         return [(shown["scores"], scores), (shown["mask"], mask), (hidden["mask"], mask)]
+
+
+class OfUpdate(Subject):
+    """The next mask and the weights under it, which are bits: programs differ in the order of equal entries alone."""
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = moved.generate(self.rule, FLOAT32, seed)
+        for name, arrays in zip(made.names, made.arrays, strict=True):
+            yield Case(name.partition(",")[0], arrays, arrays)
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        """Equal entries in random order."""
+        return self._results(self.rule, case, random.random(case.arrays["w"].shape) < 0.5)
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        results = self._results(mutation.rule if isinstance(mutation, Variant) else self.rule, case, None)
+        return mutation(results, case.arrays) if isinstance(mutation, Spoiled) else results
+
+    def _results(self, rule: Any, case: Case, prefer: np.ndarray | None) -> Results:
+        given, t = moved.handed(rule, case.arrays)
+        mask = rule.after(given, t, prefer)
+        return {"mask": mask, "w": rule.weights(given, mask, t)}
+
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        """Whatever may be wrong with a mask or its weights, and other named behaviours."""
+        variants = [Variant(n, r) for n, r in self.rule.variants() if not n.startswith(("scalars", "ties"))]
+        return spoiled.differing(self, [*spoiled.UPDATES, *variants], list(self.cases(0)))
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        return list(moved.judge_move(self.rule, case.arrays, results).values())
 
 
 class OfQuantizer(Subject):
@@ -150,7 +197,6 @@ class OfQuantizer(Subject):
 
 class OfTransform(Subject):
     """The results of a body that is run as it stands, on arrays as short as the rule says, and on longer ones."""
-
 
     #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
     longer: Mapping[str, int] = {"d": 200, "w": 100, "width": 100}
@@ -201,6 +247,7 @@ def _undecided(values: np.ndarray) -> Judged:
 SUBJECTS: Mapping[str, type[Subject]] = {
     "estimator": OfEstimator,
     "mask": OfMask,
+    "mask-update": OfUpdate,
     "quantizer": OfQuantizer,
     "transform": OfTransform,
 }

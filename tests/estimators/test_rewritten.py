@@ -10,7 +10,7 @@ from refgrad.estimators.base import Estimator
 from refgrad.rule import rules
 from tests.oracle.strength import casewise
 from tests.oracle.strength.reasons import reason
-from tests.oracle.strength.stateless import subject
+from tests.oracle.strength.subjects import subject
 
 #: mutants of a rule that are looked at here; ``python -m tests.oracle.strength`` looks at all
 MOST = 10

@@ -120,6 +120,13 @@ def _is_exact(name: str, args: tuple[Any, ...], value: Any) -> bool:
     return bool(EXACTLY[name](*map(Fraction, map(float, args))) == Fraction(float(value)))
 
 
+def host_scalars(plan: Plan, free: Sequence[float], random: np.random.Generator) -> list[float]:
+    """A plan's host scalars, as such arithmetic gives them."""
+    table, memo = host_table(plan.rule.scalars, random), dict[host.Expr, Any]()
+    names = plan.names(dict(zip(plan.free, free, strict=True)))
+    return [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+
+
 @dataclass(frozen=True)
 class Factors:
     """A signed quotient of products of nodes."""
@@ -532,10 +539,7 @@ class Run:
             chosen = {n: a.astype(np.float64) for n, a in arrays.items()}
             if blocks > 1:
                 chosen = {n: a.reshape(-1)[block::blocks] for n, a in chosen.items()}
-            memo: dict[host.Expr, Any] = {}
-            table = host_table(self.rule.scalars, self.random)
-            names = plan.names(dict(zip(plan.free, free, strict=True)))
-            scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+            scalars = host_scalars(plan, free, self.random)
             with np.errstate(all="ignore"):
                 parts.append(Program(plan, chosen, scalars, self.attacker.style, self.random).run())
         if blocks == 1:

@@ -18,7 +18,7 @@ from refgrad.oracle.sameness import distinct
 from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import casewise, elsewhere, legal, rooms, stateless, tables, wrong
+from tests.oracle.strength import casewise, elsewhere, legal, rooms, subjects, tables, wrong
 from tests.oracle.strength.__main__ import FIGURES, known
 from tests.oracle.strength.judges import JUDGES, rejected_by, rejections, ulp_distance
 from tests.oracle.strength.problems import EDGE, corner, problems
@@ -58,7 +58,7 @@ STATELESS = (
 
 @pytest.mark.parametrize("name", STATELESS)
 def test_no_legal_program_without_state_is_rejected(name: str) -> None:
-    found = casewise.random_programs(stateless.subject(stateless.measurable()[name]), 1)
+    found = casewise.random_programs(subjects.subject(subjects.measurable()[name]), 1)
     assert found["outside"] == 0
     assert found["undecided"] < found["values"] / 2
     assert found["programs"]["all"] > 5
@@ -67,7 +67,7 @@ def test_no_legal_program_without_state_is_rejected(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["MX", "Coherence", "Diff2Restart", "TrActLinear", "ZeroNaNs"])
 def test_every_mutant_without_state_is_rejected(name: str) -> None:
-    found = casewise.mutants(stateless.subject(stateless.measurable()[name]))
+    found = casewise.mutants(subjects.subject(subjects.measurable()[name]))
     assert found["made"]
     assert found["survivors"] == []
     # the other judges are shown the same; the reference itself is none of them
@@ -76,8 +76,8 @@ def test_every_mutant_without_state_is_rejected(name: str) -> None:
 
 def test_altered_operations_are_told_apart_in_real_arithmetic() -> None:
     """What is the same number in another form is no mutant; each alteration is of one place in the text."""
-    rule = stateless.measurable()["ParameterScaledRate"]
-    tried = stateless.subject(rule)
+    rule = subjects.measurable()["ParameterScaledRate"]
+    tried = subjects.subject(rule)
     found = tried.mutants(list(tried.cases(0)), 10**6)
     assert len({m.name for m in found}) == len(found) > 10
     names = {m.name for m in found}

@@ -12,7 +12,7 @@ from refgrad.sparsity import NOfM, Transposable
 from refgrad.sparsity.base import Mask
 from refgrad.sparsity.dynamic import MaskUpdate
 from tests.oracle.strength import casewise
-from tests.oracle.strength.stateless import subject
+from tests.oracle.strength.subjects import subject
 
 MASKS = [cls() for cls in rules(Mask).values()]
 MASKS += [Transposable(method="greedy_pruned"), Transposable(method="at_most"), NOfM(n=1, m=8), Transposable(n=3, m=6)]

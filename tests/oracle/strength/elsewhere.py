@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.oracle import quantizer_rewrites
+from tests.oracle.strength.subjects import measurable
 
 PACKED = (
     *("IQ4_NL", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K"),
@@ -26,8 +27,6 @@ class Elsewhere:
 
 def _by_hand() -> tuple[str, ...]:
     """Quantizers judged by the arithmetic that they name themselves, each written once more by hand, right and wrong."""
-    from tests.oracle.strength.stateless import measurable
-
     found = {type(rule).__name__ for rule, *_ in quantizer_rewrites.REWRITES}
     return tuple(sorted(found - set(measurable()) - {"Cast"}))
 
@@ -71,13 +70,6 @@ REST: Sequence[Elsewhere] = (
         "formulas of one number, without arrays; `refgrad.verify` takes no candidate for them",
         "their laws, and the formulas by another route",
         "`tests/optimizers/test_batch_scaling.py`",
-        "searched",
-    ),
-    Elsewhere(
-        ("EightBit",),
-        "it is an update rule and two quantizers, each of which is measured by itself",
-        "ten optimizers on codes written by hand, accepted, and with a fault of update or state, rejected",
-        "`tests/oracle/eight_bit_programs.py`, `tests/oracle/test_eight_bit.py`",
         "searched",
     ),
 )

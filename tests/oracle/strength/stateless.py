@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
+from refgrad.estimators.base import level_shape
 from refgrad.oracle import aimed, mask_inputs, moved, quantizer_inputs, transform_inputs
 from refgrad.oracle.estimated import judge_results
 from refgrad.oracle.judge import UNDECIDED, Judged
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
-from refgrad.oracle.quantized import has_graph, judge_parts
+from refgrad.oracle.quantized import judge_parts
 from refgrad.oracle.transformed import judge_case
-from refgrad.rule import Rule, rules
 from tests.oracle import graph_programs
 from tests.oracle.attack import Rounding, Style
 from tests.oracle.strength import bodies, spoiled
@@ -177,22 +177,27 @@ class OfQuantizer(Subject):
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         """The parts, and what follows from them as they are stored."""
-        rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
-
-        def kept(name: str, values: np.ndarray) -> np.ndarray:
-            if name == "y":
-                return values
-            shape = graph_programs.level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
-            stored = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
-            return np.asarray(rule.values(name, stored, layout), np.float64)
-
-        return graph_programs.legal(rule, case.given, random, style, kept)
+        kept = parts_kept(self.rule, self.rule.layout(case.arrays["x"].shape))
+        return graph_programs.legal(self.rule, case.given, random, style, kept)
 
     def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
         rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
         parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
         y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
         return list(judge_parts(rule, case.arrays, {**parts, "y": y}, policy).values())
+
+
+def parts_kept(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarray]:
+    """What is left of a part's values where they are stored, and read again for what follows."""
+
+    def kept(name: str, values: np.ndarray) -> np.ndarray:
+        if name == "y":
+            return values
+        shape = level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
+        stored = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
+        return np.asarray(rule.values(name, stored, layout), np.float64)
+
+    return kept
 
 
 class OfTransform(Subject):
@@ -242,26 +247,3 @@ class OfTransform(Subject):
 def _undecided(values: np.ndarray) -> Judged:
     wide = values.astype(np.float64)
     return Judged(np.full(values.shape, UNDECIDED), wide, wide, wide)
-
-
-SUBJECTS: Mapping[str, type[Subject]] = {
-    "estimator": OfEstimator,
-    "mask": OfMask,
-    "mask-update": OfUpdate,
-    "quantizer": OfQuantizer,
-    "transform": OfTransform,
-}
-
-
-def measurable() -> dict[str, Rule]:
-    """The rules without state whose programs can be made of what they are made of, by name."""
-    found: dict[str, Rule] = {}
-    for name, cls in rules().items():
-        if cls.kind in SUBJECTS and not (cls.kind == "quantizer" and not has_graph(cls())):  # type: ignore[arg-type]
-            found[name] = cls()
-    return found
-
-
-def subject(rule: Rule) -> Subject:
-    """A rule as the measurement sees it."""
-    return SUBJECTS[rule.kind](rule)

@@ -30,6 +30,7 @@ KINDS_OF_RULES: Mapping[str, str] = {
     "mask-update": "updates of masks",
     "quantizer": "quantizers with a graph",
     "transform": "transforms of gradients",
+    "8-bit-optimizer": "optimizers with 8-bit state",
 }
 OTHERS = [name for name in SHORT if name != "refgrad"]
 
@@ -140,7 +141,8 @@ def _mutants(found: Found, part: str) -> Iterator[str]:
     yield from head("rule", "mutants", "impossible", *SHORT.values())
     for f in _of(found, part):
         accepted = [f["made"] - f["rejected"][n]["all"] if n in f["rejected"] else "-" for n in SHORT]
-        yield row(f["rule"], f["made"], f["impossible"], *accepted)
+        made = f"{f['made']} (a sample of {f['sampled of']})" if "sampled of" in f else f["made"]
+        yield row(f["rule"], made, f["impossible"], *accepted)
 
 
 def no_part(found: Found) -> Iterator[str]:

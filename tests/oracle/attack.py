@@ -63,15 +63,15 @@ class Rounding:
     def __call__(self, exact: Any) -> Array:
         exact = np.asarray(exact, dtype=np.float64)
         near = exact.astype(np.float32)
+        if self.style.rounding == "nearest":
+            return self.flushed(near.astype(np.float64))
         moves = self._moves(exact, near)
-        moved = np.where(moves > 0, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)))
+        moved = np.nextafter(near, np.where(moves > 0, np.float32(np.inf), np.float32(-np.inf)))
         # what is exact stays; no sign changes; what is finite becomes an infinity by rounding to nearest alone
         keep = (moves == 0) | (near == exact) | ~np.isfinite(near) | ~np.isfinite(moved) | (moved * exact < 0)
         return self.flushed(np.where(keep, near, moved).astype(np.float64))
 
     def _moves(self, exact: Array, near: Array) -> Array:
-        if self.style.rounding == "nearest":
-            return np.zeros(near.shape)
         if self.style.rounding == "thrice":
             return self.random.integers(-1, 2, near.shape)
         return np.sign(exact - near) * self.random.integers(0, 2, near.shape)

@@ -7,12 +7,10 @@ imported when first needed.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +20,7 @@ from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Flag, Range, Rule, Whole, find
+from refgrad.written import build_rule, literal, pairs
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -34,6 +32,7 @@ Examples:
   refgrad verify optax:adamw --as AdamW scalars=float32 --json
   refgrad identify my_optimizer.py:step
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
+  refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
   refgrad verify torch.optim:AdamW --as AdamW --laws
   refgrad survey --packages torch,optax --html survey.html
   refgrad show AdamW
@@ -386,46 +385,6 @@ def _table(table: Any) -> None:
         from refgrad.report import text
 
         click.echo("\n".join(text.render_table(table)))
-
-
-def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
-    """The rule of a name with hyperparameters from the command line."""
-    cls = find(name)
-    values = pairs(hyperparameters, "HYPER=VALUE", str)
-    return cls().replace(**{word: _hyperparameter(cls, word, text) for word, text in values.items()})
-
-
-def _hyperparameter(cls: type[Rule], word: str, text: str) -> Any:
-    """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
-    legal = cls.legal().get(word)
-    value = literal(text) if isinstance(legal, (Range, Whole, Flag)) else text
-    return text if isinstance(legal, Range) and isinstance(value, bool) else value
-
-
-def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """``name=value`` texts as a dict."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ArgumentError(f"{what} is {text!r}; legal: name=value, such as lr=0.01")
-        if name in found:
-            raise ArgumentError(f"{what} gives {name!r} twice, as {found[name]!r} and {value!r}; legal: once")
-        found[name] = read(value)
-    return found
-
-
-WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
-
-
-def literal(text: str) -> Any:
-    """A Python literal (``true``, ``false`` and ``none`` in any case), or the text itself."""
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _dtype(name: str) -> Any:

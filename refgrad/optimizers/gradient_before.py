@@ -22,7 +22,7 @@ class GradientBefore(Transform):
     ``of``; Pascanu et al. 2013 for its default.
     """
 
-    of: Annotated[Optimizer, Nested()] = ClipByGlobalNorm()
+    of: Annotated[Optimizer, Nested("optimizer")] = ClipByGlobalNorm()
     citation = ClipByGlobalNorm.citation
     left_open = "nothing: the rule around another says what it hands on"
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d"}

@@ -32,6 +32,10 @@ class Transform(Rule):
     #: whether the rule is about NaN and infinities, so that it is tried with some
     about_nan: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.primary = next(iter(cls.shapes), Rule.primary)
+
     @classmethod
     def legal(cls) -> dict[str, Any]:
         """Each hyperparameter's legal values; the precision of host scalars is not one: the body has plain numbers."""

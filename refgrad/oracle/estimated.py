@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.candidates.estimator import check_outputs, resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.aimed import generate
@@ -29,9 +29,7 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be an estimator."""
     rule = request.rule
     assert isinstance(rule, Estimator)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, "refgrad.Cases, or None")
-    given = request.inputs
+    given = request.own(Cases)
     if given is not None:
         for arrays in given.arrays:
             if "cotangent" not in arrays or "x" not in arrays:

@@ -32,9 +32,8 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be a mask update."""
     rule = request.rule
     assert isinstance(rule, MaskUpdate)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, f"refgrad.Cases with {', '.join([*rule.takes(), 't'])}, or None")
-    cases = request.inputs or generate(rule, request.dtype, request.seed)
+    taken = ", ".join([*rule.takes(), "t"])
+    cases = request.own(Cases, f" with {taken}") or generate(rule, request.dtype, request.seed)
     for arrays in cases.arrays:
         for name in rule.takes():
             if name not in arrays or arrays[name].shape != arrays.get("w", arrays[name]).shape:

@@ -20,7 +20,7 @@ from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
 from refgrad.oracle.changes import NONE, Change
@@ -41,9 +41,7 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be a quantizer."""
     rule = request.rule
     assert isinstance(rule, Quantizer)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, "refgrad.Cases with x, or None")
-    cases = request.inputs or generate(rule, request.dtype, request.seed)
+    cases = request.own(Cases, " with x") or generate(rule, request.dtype, request.seed)
     claim = _Claim(resolve(request.candidate, request.options), rule, request)
     return claim.verdict(cases)
 

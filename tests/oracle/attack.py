@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import host
+from refgrad.arithmetic.floats import OPERATIONS
 from refgrad.arithmetic.graph import MATRIX, Node
 from refgrad.arithmetic.matrices import as_matrices, gathered, reordered
 from refgrad.arithmetic.sides import on_left
@@ -466,27 +467,8 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
     "tanh": np.tanh,
     "power": np.power,
 }
-PLAIN: Mapping[str, Callable[..., Array]] = {
-    "power_of_two": np.exp2,
-    "rint": np.rint,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "neg": np.negative,
-    "abs": np.abs,
-    "sign": np.sign,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
-    "where": np.where,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-}
+#: what no program rounds
+PLAIN: Mapping[str, Callable[..., Array]] = {op: f for op, f in OPERATIONS.items() if op not in ROUNDED}
 
 
 @dataclass(frozen=True)

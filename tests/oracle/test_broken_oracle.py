@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.arithmetic import enclosure, running_error
+from refgrad.arithmetic import enclosure, function_error, running_error
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
@@ -69,11 +69,12 @@ def misses() -> list[str]:
 
 def _wrapped(name: str, change: Callable[[Any, tuple[Any, ...]], Any]) -> Patch:
     """A function of the enclosure whose result is changed."""
-    original = getattr(running_error, name)
+    module = next(m for m in (running_error, function_error) if hasattr(m, name))
+    original = getattr(module, name)
 
     def patch(patcher: pytest.MonkeyPatch) -> None:
         broken = lambda *args: change(original(*args), args)  # noqa: E731
-        patcher.setattr(running_error, name, broken)
+        patcher.setattr(module, name, broken)
         if name in enclosure._SMOOTH:
             patcher.setitem(enclosure._SMOOTH, name, broken)
 

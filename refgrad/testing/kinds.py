@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.candidates import estimator as estimators
 from refgrad.candidates import masks
 from refgrad.candidates import quantizer as quantizers
+from refgrad.candidates.faults import copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
@@ -47,7 +48,7 @@ def _estimator(thing: Any, options: Mapping[str, Any], rule: Estimator) -> Call:
     run = estimators.resolve(thing, options).start(rule)
 
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
-        results = run({n: np.array(a, copy=True) for n, a in arrays.items()})
+        results = run(copies(arrays))
         return {n: np.asarray(results[n]) for n in rule.results() if n in results}
 
     return call
@@ -76,7 +77,7 @@ def _mask(thing: Any, options: Mapping[str, Any], rule: Mask) -> Call:
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
         told = isinstance(thing, Mask) and hyperparameters
         subject = masks.resolve_mask(thing.replace(**hyperparameters) if told else thing, options)
-        given = {n: np.array(a, copy=True) for n, a in arrays.items()}
+        given = copies(arrays)
         seen = subject.prune(rule.replace(**hyperparameters) if hyperparameters else rule, given)
         return {"mask": np.asarray(seen.mask).astype(bool)}
 

@@ -14,10 +14,9 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import OUTCOMES
 from refgrad.backends.staged_backend import FUNCTIONS
-from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.cases import Cases
-from refgrad.rule import Range
+from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
 
 SHAPE = (16, 256)
@@ -27,8 +26,7 @@ NEAR = 3
 
 def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     """As many cases as there are steps: ordinary numbers, numbers of many magnitudes, and decisions, in turn."""
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise bad_argument("steps", steps, "a whole number from 1")
+    Whole(1).check("steps", steps)
     random = np.random.Generator(np.random.Philox(seed))
     families = {"aimed": _aimed, "ordinary": _ordinary, "scaled": _scaled}
     names = [list(families)[i % len(families)] for i in range(steps)]

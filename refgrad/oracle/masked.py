@@ -17,6 +17,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Model, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.masks import MaskCandidate, MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
@@ -77,11 +78,9 @@ class _Run:
 
 def _ask(subject: MaskCandidate, rule: Mask, arrays: Arrays, call: Call) -> MaskSeen:
     """The candidate's mask as booleans; what it does wrong is raised as a `CandidateFault`."""
-    given = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+    given = copies(arrays)
     seen = _answer(subject, rule, given, call)
-    for name, array in given.items():
-        if array.tobytes() != np.ascontiguousarray(arrays[name]).tobytes():
-            raise CandidateFault("mutated", f"{name} was changed")
+    check_kept(given, arrays, subject.name)
     mask, shape = np.asarray(seen.mask), arrays["w"].shape
     if mask.shape != shape:
         raise CandidateFault("shape", f"the mask has shape {mask.shape}; legal: {shape}, that of w")

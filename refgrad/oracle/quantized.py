@@ -18,6 +18,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
 from refgrad.errors import ArgumentError
@@ -83,10 +84,9 @@ def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
 
 def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
     """A candidate's parts of a copy of the arrays, and ``y``, what it makes of them if it has a way back."""
-    x, given = arrays["x"], {n: a.copy() for n, a in arrays.items()}
+    x, given = arrays["x"], copies(arrays)
     parts = subject.quantize(rule, given["x"], **{n: a for n, a in given.items() if n != "x"})
-    if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
-        raise CandidateFault("mutated", f"{subject.name} changed its input")
+    check_kept(given, arrays, subject.name)
     parts = fitting(parts, rule, arrays)
     if subject.dequantize is not None and set(rule.parts) <= set(parts):
         handed = {n: a.copy() for n, a in parts.items() if n != "y"}

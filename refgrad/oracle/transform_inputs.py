@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.cases import Cases
+from refgrad.rule import Whole
 
 
 def generate(rule: Transform, cases: int, dtype: Any, seed: int) -> Cases:
     """As many cases as asked for, of the shapes that the rule says, each of one family in turn."""
-    if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
-        raise bad_argument("steps", cases, "a whole number from 1")
+    Whole(1).check("steps", cases)
     facts = dtypes.format_of(dtype)
     random = np.random.Generator(np.random.Philox(seed))
     made, names = [], []

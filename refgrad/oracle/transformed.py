@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.ranged import Explorer, OpenChoice, Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import TraceError, bad_argument
@@ -45,11 +46,9 @@ def judge(request: Request) -> Verdict:
 class _Claim(Claim):
     def start(self, call: Call) -> Callable[[Arrays], Results]:
         def ask(arrays: Arrays) -> Results:
-            handed = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+            handed = copies(arrays)
             result = call(partial(self.subject.call, self.rule, handed), self.subject.name)
-            changed = [n for n in arrays if handed[n].tobytes() != np.ascontiguousarray(arrays[n]).tobytes()]
-            if changed:
-                raise CandidateFault("mutated", f"{self.subject.name} changed its argument {changed[0]!r}")
+            check_kept(handed, arrays, self.subject.name)
             return _checked(result, self.rule, arrays, self.subject.name)
 
         return ask

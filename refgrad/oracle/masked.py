@@ -24,7 +24,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle import departures as known
 from refgrad.oracle import reproduction
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, outside, scalars_of
 from refgrad.oracle.mask_inputs import Arrays, MaskInputs, generate
 from refgrad.oracle.mask_shrink import smallest
 from refgrad.oracle.policy import Policy
@@ -161,7 +161,7 @@ def _scores(
             return low.astype(w.dtype), high.astype(w.dtype), {}
         wide = seen.scores.astype(np.float64)
         judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
-    least = min(judged, key=lambda j: int((j.status == OUTSIDE).sum()))
+    least = min(judged, key=lambda j: outside([j]))
     return seen.scores, seen.scores, {"scores": least}
 
 
@@ -228,7 +228,7 @@ def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding) -> MaskInpu
             judged = judge_leaf(rule, arrays, seen, request.policy)
         except (ArgumentError, CandidateFault):
             return False
-        return any((j.status == OUTSIDE).any() for j in judged.tensors.values())
+        return outside(judged.tensors.values()) > 0
 
     return MaskInputs([smallest(run.inputs.leaves[first.step - 1], fails)])
 

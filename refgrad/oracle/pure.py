@@ -15,7 +15,18 @@ import numpy as np
 from refgrad.arithmetic.enclosure import Branch, Enclosure
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.running_error import Bounded, Model, exact
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of, undecide, union
+from refgrad.oracle.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    model_for,
+    outside,
+    scalars_of,
+    undecide,
+    union,
+)
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
 
@@ -126,7 +137,7 @@ def _elements(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> _Grou
             if name not in case.seen:
                 _widen(group.terms, name, acceptable, agree, case.shape)
                 _widen(group.others, name, acceptable, np.ones(case.shape, bool), case.shape)
-    best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.judged.values()))
+    best = min(groups.values(), key=lambda group: outside(group.judged.values()))
     for n, known in best.judged.items():
         status = np.where(best.open[n] & (known.status == INSIDE), UNDECIDED, known.status)
         best.judged[n] = replace(known, status=status)

@@ -10,6 +10,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.cases import Cases
+from refgrad.oracle.inputs import clipped
 from refgrad.rule import Whole
 
 
@@ -26,8 +27,7 @@ def generate(rule: Transform, cases: int, dtype: Any, seed: int) -> Cases:
             shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
             values = FAMILIES[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
-            clipped = np.clip(values, -facts.largest, facts.largest)
-            arrays[array] = np.asarray(dtypes.round_to(clipped, dtype).astype(dtype))
+            arrays[array] = np.asarray(clipped(values, facts))
         made.append(arrays)
         names.append(name)
     return Cases(made, names, seed)

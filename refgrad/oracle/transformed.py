@@ -121,7 +121,7 @@ def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Boun
     Raises:
         TraceError: the body uses an operation without a bound.
     """
-    dtype = next(iter(arrays.values())).dtype
+    dtype = arrays[rule.primary].dtype
     model = j.model_for(policy, dtype)
     pending: list[tuple[bool, ...]] = [()]
     found: list[dict[str, Bounded]] = []
@@ -146,14 +146,9 @@ def judge_case(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
     explored = ways(rule, arrays, policy)
     if explored is None:
         return None
-    best: dict[str, j.Judged] | None = None
-    least = np.inf
-    for sets in explored:
-        judged = {n: _compared(sets[n], seen[n], next(iter(arrays.values())).dtype, policy) for n in seen}
-        outside = sum(int((x.status == j.OUTSIDE).sum()) for x in judged.values())
-        if outside < least:
-            best, least = judged, outside
-    return best
+    dtype = arrays[rule.primary].dtype
+    judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
+    return min(judged, key=lambda way: j.outside(way.values()))
 
 
 def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> j.Judged:

@@ -16,7 +16,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.estimated import judge_results
-from refgrad.oracle.judge import OUTSIDE
+from refgrad.oracle.judge import outside
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantized import answer, judge_parts
@@ -56,7 +56,7 @@ def _estimator(thing: Any, options: Mapping[str, Any], rule: Estimator) -> Call:
 
 def _estimates(rule: Estimator, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_results(rule, arrays, results, policy)
-    return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
+    return not outside(status for status, _ in judged.values())
 
 
 def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
@@ -70,7 +70,7 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
 
 def _quantized(rule: Quantizer, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_parts(rule, arrays, dict(results), policy)
-    return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
+    return not outside(status for status, _ in judged.values())
 
 
 def _mask(thing: Any, options: Mapping[str, Any], rule: Mask) -> Call:
@@ -86,7 +86,7 @@ def _mask(thing: Any, options: Mapping[str, Any], rule: Mask) -> Call:
 
 def _masked(rule: Mask, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_leaf(rule, arrays, masks.MaskSeen(np.asarray(results["mask"], bool)), policy)
-    return not (judged.tensors["mask"].status == OUTSIDE).any()
+    return not outside([judged.tensors["mask"]])
 
 
 KINDS: Mapping[str, Kind] = {

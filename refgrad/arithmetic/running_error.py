@@ -422,8 +422,10 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
 
 
 def hull(values: Sequence[Bounded]) -> Bounded:
-    """The smallest interval that holds all of several values; NaN where one may be."""
+    """The smallest interval that holds all of several values; NaN where one may be, and all numbers where an end is infinite."""
     high = np.max([v.value + v.bound() for v in values], axis=0)
     low = np.min([v.value - v.bound() for v in values], axis=0)
     middle = high / 2 + low / 2
-    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN))
+    error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
+    endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
+    return Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))

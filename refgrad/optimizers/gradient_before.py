@@ -54,6 +54,7 @@ class ZeroNaNs(Transform):
     citation = Citation("Babuschkin et al. 2020", "The DeepMind JAX Ecosystem", "optax.zero_nans")
     left_open = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
+    about_nan = True
 
     def apply(self, g: Any) -> Any:
         return np.where(np.isnan(g), 0.0, g)

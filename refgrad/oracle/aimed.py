@@ -16,7 +16,7 @@ from refgrad.arithmetic.enclosure import OUTCOMES
 from refgrad.backends.staged_backend import FUNCTIONS
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.cases import Cases
-from refgrad.oracle.inputs import clipped
+from refgrad.oracle.inputs import clipped, epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
 
@@ -94,8 +94,13 @@ def _ordinary(
 def _scaled(
     rule: Estimator, parameters: Mapping[str, np.ndarray], random: np.random.Generator, facts: dtypes.Format
 ) -> np.ndarray:
+    """Numbers of many magnitudes; a quarter of the rows is of the size of an eps or of its root, if a norm has one beside it."""
     low, high = max(np.log2(facts.smallest_normal) / 2, -60.0), min(np.log2(facts.largest) / 2, 12.0)
     values = np.exp2(random.uniform(low, high, SHAPE)) * random.choice([-1.0, 1.0], SHAPE)
+    known = epsilons(rule)
+    if known and rule.plan((1, 1)).graph.couples():
+        rows = np.resize([size for eps in known for size in (eps, np.sqrt(eps))], (SHAPE[0] // 4, 1))
+        values[: SHAPE[0] // 4] = rows * random.standard_normal((SHAPE[0] // 4, SHAPE[1]))
     return np.where(random.random(SHAPE) < 0.05, 0.0, values)
 
 

@@ -14,6 +14,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import decisions, extra_inputs, matrix_inputs
+from refgrad.rule import Rule
 from refgrad.tracing import free_values, plan_for
 
 SHAPE = (64, 64)
@@ -132,7 +133,8 @@ def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -
     """Three leaves of 4096 elements: ordinary numbers, numbers over many magnitudes, and the edges of the format.
 
     With a rule, its extra inputs are made too, and some gradients of the first two leaves are aimed at its decisions (see
-    `refgrad.oracle.decisions`); for one that multiplies matrices there are smaller leaves (see `refgrad.oracle.matrix_inputs`).
+    `refgrad.oracle.decisions`); for one that multiplies matrices there are smaller leaves (see `refgrad.oracle.matrix_inputs`),
+    and for one with an eps beside a norm two more, which are small as a whole (see `small_leaves`).
     """
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise bad_argument("steps", steps, "a whole number from 1")
@@ -153,7 +155,37 @@ def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -
     made = Inputs([cast(a) for a in p], [[cast(a) for a in each] for each in grads], list(FAMILIES), seed)
     if rule is None:
         return made
-    return _aimed(completed(made, rule), rule, np.random.Generator(np.random.Philox([seed, 1])))
+    made = completed(small_leaves(made, rule), rule)
+    return _aimed(made, rule, np.random.Generator(np.random.Philox([seed, 1])))
+
+
+def epsilons(rule: Rule) -> list[float]:
+    """The small numbers that keep a rule from dividing by zero, those of a nested rule too."""
+    return [v for n, v in rule.numbers().items() if v > 0 and any(part.startswith("eps") for part in n.split("_"))]
+
+
+def small_leaves(inputs: Inputs, rule: Optimizer) -> Inputs:
+    """The same with two more leaves for a rule that reduces and has an eps: of the size of eps, and of its root.
+
+    A norm, a variance or a maximum is small only where all its elements are: an eps beside it can be seen there alone. Each row
+    has a size of its own, and a rule's several eps take turns.
+    """
+    facts = dtypes.format_of(inputs.p[0].dtype)
+    found = [v for v in epsilons(rule) if v * 2.0**SMALLEST > facts.smallest_normal]
+    if not found or not rule.plan((2, 2), 1).graph.couples():
+        return inputs
+    random = np.random.Generator(np.random.Philox([inputs.seed or 0, 2]))
+    p, grads, names = list(inputs.p), [list(each) for each in inputs.g], list(inputs.names)
+    for name, power in SMALL.items():
+        rows = np.resize(found, (SMALL_SHAPE[0], 1)) ** power * np.exp2(
+            random.uniform(SMALLEST, 0, (SMALL_SHAPE[0], 1))
+        )
+        fresh = lambda rows=rows: clipped(rows * random.standard_normal(SMALL_SHAPE), facts)  # noqa: E731
+        p.append(fresh())
+        for each in grads:
+            each.append(fresh())
+        names.append(name)
+    return Inputs(p, grads, names, inputs.seed)
 
 
 def clipped(values: np.ndarray, facts: dtypes.Format) -> np.ndarray:
@@ -216,6 +248,8 @@ def _edges(random: np.random.Generator, facts: dtypes.Format, shape: tuple[int, 
     return values
 
 
+#: leaves that are small as a whole: their size is this power of a rule's eps, times two to the power of 0 down to `SMALLEST`
+SMALL, SMALL_SHAPE, SMALLEST = {"eps": 1.0, "root of eps": 0.5}, (16, 64), -8
 #: what the numbers of each leaf are like
 FAMILIES = {"normal": _normal, "scaled": _scaled, "edges": _edges}
 

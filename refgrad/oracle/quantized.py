@@ -25,7 +25,7 @@ from refgrad.errors import ArgumentError
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, conditioned, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
 from refgrad.oracle.request import Request
@@ -211,7 +211,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change:
             _literal(s, model)
             for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
         ]
-        observed = {n: exact(a, model) for n, a in values.items() if n != "y"}
+        observed = {n: conditioned(a, rows["x"].dtype, model) for n, a in values.items() if n != "y"}
         judged: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
             new = {}

@@ -60,7 +60,7 @@ def test_nothing_is_imported_to_know_them() -> None:
     import subprocess
     import sys
 
-    lines = "import sys; from refgrad.implementations import known; [r.version() for r in known()]; print(*sys.modules)"
+    lines = "import sys; from refgrad.implementations import known; [r.missing() for r in known()]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert not {"torch", "jax", "keras", "optax"} & set(done.stdout.split())
 
@@ -97,7 +97,7 @@ def named(row: Implementation) -> str:
 def runs_here(row: Implementation) -> bool:
     """Whether its package is there, and what its process has to be started with."""
     here = all(os.environ.get(name) == value for name, value in row.environment.items())
-    return row.version() is not None and here
+    return not row.missing() and here
 
 
 def candidate(row: Implementation) -> Any:

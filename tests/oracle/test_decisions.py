@@ -50,10 +50,13 @@ DECIDING = [rule for rule in map(exercised, shipped()) if decisions(rule.plan((4
 @pytest.mark.parametrize("rule", DECIDING, ids=str)
 def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:
     plain, aimed = generate(6, dtype, 1), generate(6, dtype, 1, rule)
-    assert rule.plan((2, 2), 1).graph.matrix() or all(  # those have smaller inputs of their own
-        a.dtype == b.dtype and a.shape == b.shape
-        for x, y in zip(plain.g, aimed.g, strict=True)
-        for a, b in zip(x, y, strict=True)
+    assert (
+        rule.plan((2, 2), 1).graph.matrix()
+        or all(  # those have smaller inputs of their own
+            a.dtype == b.dtype and a.shape == b.shape
+            for x, y in zip(plain.g, aimed.g, strict=True)
+            for a, b in zip(x, y[: len(x)], strict=True)
+        )
     )
     again = generate(6, dtype, 1, rule)
     assert all(
@@ -77,6 +80,20 @@ def test_rules_without_decisions_get_the_plain_inputs() -> None:
     assert all(
         a.tobytes() == b.tobytes() for x, y in zip(plain.g, aimed.g, strict=True) for a, b in zip(x, y, strict=True)
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_leaves_are_small_as_a_whole_where_a_norm_has_an_eps(dtype: str) -> None:
+    """Those of a tensor-wide eps, and rows of each eps of several."""
+    made = generate(3, dtype, 0, o.NovoGrad(eps=1e-8))
+    assert made.names[3:] == ["eps", "root of eps"]
+    for leaf, size in ((3, 1e-8), (4, 1e-4)):
+        for g in (made.p, *made.g):
+            norms = np.sqrt((g[leaf].astype(np.float64) ** 2).sum(1))
+            assert size / 2**9 * 8 * 0.5 < norms.min() < norms.max() < size * 8 * 2
+    assert generate(3, dtype, 0, o.AdamW()).names == generate(3, dtype, 0, o.SGDP(eps=0.0)).names == made.names[:3]
+    rows = np.abs(generate(3, dtype, 0, o.CAME(eps1=1e-20, eps2=1e-6)).p[3].astype(np.float64)).max(1)
+    assert rows[::2].max() < 1e-19 < 1e-9 < rows[1::2].min()
 
 
 def test_a_decision_that_is_one_a_row_is_met() -> None:

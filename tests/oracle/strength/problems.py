@@ -25,7 +25,8 @@ def problems(rule: Optimizer, steps: int, seed: int, attacked: bool = False) -> 
     if attacked:
         top = 0.4 if rule.plan((1, 1), 1).graph.couples() else 1.0
         random = np.random.Generator(np.random.Philox([seed, 2]))
-        for array in (single[-1].p[0], *(g[0] for g in single[-1].g)):
+        edges = single[made.names.index("edges") if "edges" in made.names else -1]
+        for array in (edges.p[0], *(g[0] for g in edges.g)):
             half = array.shape[0] // 2
             array[:half] = adversarial(random, np.float32, array[:half].shape, top)
     return single

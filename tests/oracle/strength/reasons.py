@@ -16,36 +16,10 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         ROUNDING + "eps of 1e-16 is kept in the second moment too, whose root is then at least 1e-8",
     ),
     (
-        ("AdamMini",),
-        ".*eps.*",
-        NUMBERS + "it shows on a row whose gradients are all of the size of eps, and the generated arrays have none",
-    ),
-    (
-        ("AdamP", "AdaptiveClip"),
-        ".*(eps|sqrt).*",
-        NUMBERS + "it shows on a row whose norm is of the size of eps, and the generated arrays have none",
-    ),
-    (
-        ("NovoGrad",),
-        ".*eps.*",
-        NUMBERS + "it shows on a tensor whose norm is of the size of eps, and the generated ones are larger",
-    ),
-    (
-        ("SAM",),
-        "the root of eps",
-        NUMBERS
-        + "it shows where the norm of all gradients together is of the size of 1e-6, and the generated ones are larger",
-    ),
-    (
         ("PSGDKron",),
         "sqrt.* stands for .* 1e-06",
         NUMBERS
         + "it shows where the step's root mean square is of the size of 1e-6, and the generated ones are larger",
-    ),
-    (
-        ("BiPerActivation",),
-        ".*eps",
-        NUMBERS + "it shows on a row whose variance is of the size of eps, and the generated arrays have none",
     ),
     (
         ("Adan",),

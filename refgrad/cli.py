@@ -348,9 +348,9 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
         click.echo(catalogue.page(known, step))
         return
     if source is not None:
-        from refgrad.arithmetic.dtypes import working
+        from refgrad.arithmetic.dtypes import as_dtype, working
 
-        precision = working(_dtype(dtype))
+        precision = working(as_dtype(dtype, "--dtype"))
         from refgrad.backends.numba_backend import kernel_source
 
         click.echo(kernel_source(known.plan(catalogue.SHAPE, step), precision))
@@ -386,14 +386,3 @@ def _table(table: Any) -> None:
         from refgrad.report import text
 
         click.echo("\n".join(text.render_table(table)))
-
-
-def _dtype(name: str) -> Any:
-    """A NumPy dtype by name, those of ml_dtypes included."""
-    import ml_dtypes
-    import numpy as np
-
-    try:
-        return np.dtype(getattr(ml_dtypes, name, name))
-    except TypeError:
-        raise ArgumentError(f"--dtype is {name!r}; legal: float16, bfloat16, float32, float64") from None

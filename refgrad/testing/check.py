@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument, nearest
@@ -64,7 +64,7 @@ def check_laws(
     for name in laws or ():
         if name not in every:
             raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
-    dtype = np.dtype(getattr(ml_dtypes, str(dtype), dtype))
+    dtype = as_dtype(dtype)
     how = (rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
     if not isinstance(rule, Optimizer):
         tried = check_cases.Trial(*how)

@@ -157,13 +157,11 @@ BLOCKS = [
             "observed",
             "torch.quantize_per_tensor",
             arguments={"scheme": scheme},
-            variant=variant,
-            explained=False,
-            note="a few codes differ, two of 95238 and thirteen",
+            variant={**variant, "smallest_scale": 2.0**-23},
         )
         for symmetric, scheme, variant in (
-            (False, "per_tensor_affine", {"zero_point_added": "before", "normalize": "reciprocal"}),
-            (True, "per_tensor_symmetric", {"normalize": "reciprocal"}),
+            (False, "per_tensor_affine", {"zero_point_added": "before"}),
+            (True, "per_tensor_symmetric", {"zero_point_added": "before", "divisor": "half"}),
         )
     ],
 ]

@@ -14,7 +14,7 @@ from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
 from refgrad.quantizers.rows import Layout, RowQuantizer, granularity
-from refgrad.rule import Choice, Citation, Flag, Range, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Range, Whole
 from refgrad.tracing import literal
 
 
@@ -23,7 +23,8 @@ class Affine(RowQuantizer):
 
     With bits b, q lies in [-2**(b - 1), 2**(b - 1) - 1], or in [0, 2**b - 1] unsigned; narrow leaves the lowest out. From an
     interval [lo, hi], widened to hold zero: s = (hi - lo) / (qmax - qmin), z = clip(qmin - round(lo / s), qmin, qmax), ties to
-    even; symmetric: s = max(-lo, hi) / divisor, z = 0, or 2**(b - 1) unsigned. An interval of no width has s = 1.
+    even; symmetric: s = max(-lo, hi) / divisor, z = 0, or 2**(b - 1) unsigned. s is at least ``smallest_scale``; where it is
+    0 all the same, for an interval of no width, it is 1.
     Parts: ``scale``, one a group, in the working dtype; ``zero_point``, int32; ``codes``, shaped like ``x``. A NaN in a group
     makes its scale and all of it NaN, an infinity makes its scale infinite; `quantize_with` says what becomes of them under
     given scales.
@@ -55,6 +56,7 @@ class Affine(RowQuantizer):
             lowest="-qmin; unsigned, 2**(b - 1)",
         ),
     ] = "highest"
+    smallest_scale: NonNegative = 0.0
     zero_point_added: Annotated[
         str,
         Choice(
@@ -80,8 +82,8 @@ class Affine(RowQuantizer):
         "arXiv:1712.05877, section 2.1",
     )
     left_open = (
-        "ties, the code of NaN, whether the zero point is added before or after rounding, and what a symmetric "
-        "range is divided by: named variants, of which the papers say the least"
+        "ties, the code of NaN, whether the zero point is added before or after rounding, what a symmetric "
+        "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )
 
     def __post_init__(self) -> None:
@@ -149,13 +151,16 @@ class Affine(RowQuantizer):
     def parameters(self, low: Any, high: Any) -> tuple[Any, Any]:
         """Scale and zero point of an interval that holds zero."""
         if self.symmetric:
-            scale = np.maximum(-low, high) / self._divisor()
-            scale = np.where(scale == 0, 1.0, scale)
+            scale = self._kept(np.maximum(-low, high) / self._divisor())
             return scale, 0.0 * scale + float(self.middle)
-        scale = (high - low) / float(self.highest - self.lowest)
-        scale = np.where(scale == 0, 1.0, scale)
+        scale = self._kept((high - low) / float(self.highest - self.lowest))
         zero = float(self.lowest) - step(low / scale, Integer())
         return scale, np.minimum(np.maximum(zero, float(self.lowest)), float(self.highest))
+
+    def _kept(self, scale: Any) -> Any:
+        """A scale that can be divided by."""
+        scale = np.maximum(scale, self.smallest_scale) if self.smallest_scale else scale
+        return np.where(scale == 0, 1.0, scale)
 
     def _divisor(self) -> float:
         """What the largest magnitude of a symmetric interval is divided by."""

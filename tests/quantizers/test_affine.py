@@ -64,6 +64,19 @@ def test_every_code_comes_back(bits: int, signed: bool, narrow: bool) -> None:
             assert np.array_equal(rule.quantize_with(values, STEP, zero), codes)
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_scale_is_at_least_the_smallest(symmetric: bool) -> None:
+    """That of zeros too, which is 1 otherwise."""
+    x = np.float32([[0.0, 0.0], [2.0**-30, -(2.0**-31)], [1.0, -0.5]])
+    rules = [Affine(symmetric=symmetric, granularity="channel", smallest_scale=each) for each in (0.0, 2.0**-20)]
+    free, bounded = (rule.quantize(x)["scale"] for rule in rules)
+    assert free[0] == 1
+    assert bounded.tolist() == [2.0**-20, 2.0**-20, free[2]]
+    assert free[1] < 2.0**-20 < free[2]
+    with pytest.raises(ArgumentError, match=r"Affine.smallest_scale is -1"):
+        Affine(smallest_scale=-1.0)
+
+
 @pytest.mark.parametrize("divisor", ["highest", "half", "lowest"])
 @pytest.mark.parametrize("signed", [True, False])
 def test_scales_by_the_formulas(divisor: str, signed: bool) -> None:

@@ -81,19 +81,38 @@ def _failed(error: Exception, code: int) -> int:
     return code
 
 
+# what several commands take
+HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+OPTIONS = click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
+)
+STEPS = click.option(
+    "--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run."
+)
+SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+POLICY = click.option(
+    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one step may take before it has the fault `hung`; inf for no limit.",
+)
+
+
 @click.group(cls=Cli, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="refgrad")
 def main() -> None:
-    """Is this implementation right? Judge an optimizer against the rule that it says it is."""
+    """Is this implementation right? Judge it against the rule that it says it is."""
 
 
 @main.command(epilog=EPILOG)
 @click.argument("target")
 @click.option("--as", "rule", required=True, metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
-@click.option(
-    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
-)
+@HYPERPARAMETERS
+@OPTIONS
 @click.option(
     "--state",
     "states",
@@ -101,22 +120,14 @@ def main() -> None:
     metavar="SLOT=NAME",
     help="What the target's state calls a slot, as m=my_buffer.",
 )
-@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@STEPS
 @click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
-@click.option(
-    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
-)
+@SEED
+@POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 @click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one step may take before it has the fault `hung`; inf for no limit.",
-)
+@TIME_LIMIT
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 def verify(
     target: str,
@@ -186,24 +197,14 @@ def _with_laws(verdict: Any, reports: Any) -> str:
 @main.command(epilog=EPILOG)
 @click.argument("target")
 @click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
-@click.option(
-    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
-)
-@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@HYPERPARAMETERS
+@OPTIONS
+@STEPS
 @click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
-@click.option(
-    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
-)
+@SEED
+@POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one step may take before it has the fault `hung`; inf for no limit.",
-)
+@TIME_LIMIT
 def identify(
     target: str,
     rule: str | None,
@@ -331,7 +332,7 @@ def list_() -> None:
 
 @main.command()
 @click.argument("rule")
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+@HYPERPARAMETERS
 @click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
 @click.option("--source", type=click.Choice(["numba"]), help="The kernel's source alone.")
@@ -347,9 +348,9 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
         click.echo(catalogue.page(known, step))
         return
     if source is not None:
-        from refgrad.arithmetic.dtypes import working
+        from refgrad.arithmetic.dtypes import as_dtype, working
 
-        precision = working(_dtype(dtype))
+        precision = working(as_dtype(dtype, "--dtype"))
         from refgrad.backends.numba_backend import kernel_source
 
         click.echo(kernel_source(known.plan(catalogue.SHAPE, step), precision))
@@ -385,14 +386,3 @@ def _table(table: Any) -> None:
         from refgrad.report import text
 
         click.echo("\n".join(text.render_table(table)))
-
-
-def _dtype(name: str) -> Any:
-    """A NumPy dtype by name, those of ml_dtypes included."""
-    import ml_dtypes
-    import numpy as np
-
-    try:
-        return np.dtype(getattr(ml_dtypes, name, name))
-    except TypeError:
-        raise ArgumentError(f"--dtype is {name!r}; legal: float16, bfloat16, float32, float64") from None

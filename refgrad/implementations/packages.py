@@ -184,7 +184,7 @@ SIGN_AND_SGD = [
     ),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
     row("heavyball", "SGD", o.SGD(lr=0.1)),
-    row("heavyball", "RMSprop", o.RMSprop(), explained=False),
+    row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),
     *[
         Implementation(
             package="timm",

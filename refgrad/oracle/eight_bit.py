@@ -14,10 +14,10 @@ from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.request import Request
 from refgrad.oracle.shrink import shrink as smallest
 from refgrad.oracle.trajectory import Outcome
-from refgrad.oracle.verdict import Fault, Verdict
+from refgrad.oracle.verdict import LOCKED, Fault, Verdict
 from refgrad.quantizers.eight_bit import EightBit
 
-MODE = "step-locked, given the candidate's own codes"
+MODE = f"{LOCKED}, given the candidate's own codes"
 
 
 def judge(request: Request) -> Verdict:

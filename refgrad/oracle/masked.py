@@ -17,13 +17,14 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Model, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.masks import MaskCandidate, MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle import departures as known
 from refgrad.oracle import reproduction
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, outside, scalars_of
 from refgrad.oracle.mask_inputs import Arrays, MaskInputs, generate
 from refgrad.oracle.mask_shrink import smallest
 from refgrad.oracle.policy import Policy
@@ -77,11 +78,9 @@ class _Run:
 
 def _ask(subject: MaskCandidate, rule: Mask, arrays: Arrays, call: Call) -> MaskSeen:
     """The candidate's mask as booleans; what it does wrong is raised as a `CandidateFault`."""
-    given = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+    given = copies(arrays)
     seen = _answer(subject, rule, given, call)
-    for name, array in given.items():
-        if array.tobytes() != np.ascontiguousarray(arrays[name]).tobytes():
-            raise CandidateFault("mutated", f"{name} was changed")
+    check_kept(given, arrays, subject.name)
     mask, shape = np.asarray(seen.mask), arrays["w"].shape
     if mask.shape != shape:
         raise CandidateFault("shape", f"the mask has shape {mask.shape}; legal: {shape}, that of w")
@@ -162,7 +161,7 @@ def _scores(
             return low.astype(w.dtype), high.astype(w.dtype), {}
         wide = seen.scores.astype(np.float64)
         judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
-    least = min(judged, key=lambda j: int((j.status == OUTSIDE).sum()))
+    least = min(judged, key=lambda j: outside([j]))
     return seen.scores, seen.scores, {"scores": least}
 
 
@@ -229,7 +228,7 @@ def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding) -> MaskInpu
             judged = judge_leaf(rule, arrays, seen, request.policy)
         except (ArgumentError, CandidateFault):
             return False
-        return any((j.status == OUTSIDE).any() for j in judged.tensors.values())
+        return outside(judged.tensors.values()) > 0
 
     return MaskInputs([smallest(run.inputs.leaves[first.step - 1], fails)])
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
@@ -64,7 +65,7 @@ def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:
 
 def handed(rule: MaskUpdate, arrays: Arrays) -> tuple[dict[str, np.ndarray], int]:
     """The arrays as rules take them, masks as booleans, and the step."""
-    given = {n: np.array(arrays[n], order="C", copy=True) for n in rule.takes()}
+    given = copies({n: arrays[n] for n in rule.takes()})
     return {**given, "mask": given["mask"] != 0}, int(arrays["t"].reshape(-1)[0]) if "t" in arrays else 0
 
 
@@ -75,11 +76,9 @@ class _Claim(Claim):
     def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
         def ask(arrays: Arrays) -> Mapping[str, np.ndarray]:
             given, t = handed(self.rule, arrays)
-            before = {n: a.tobytes() for n, a in given.items()}
+            before = copies(given)
             seen = call(lambda: self.subject.next(self.rule, given, t), self.subject.name)
-            changed = [n for n, a in given.items() if a.tobytes() != before[n]]
-            if changed:
-                raise CandidateFault("mutated", f"{changed[0]} was changed")
+            check_kept(given, before, self.subject.name)
             for name, array in seen.items():
                 if array.shape != arrays["w"].shape:
                     raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {arrays['w'].shape}")

@@ -59,15 +59,15 @@ def nested(array: np.ndarray) -> Any:
 def of_arrays(arrays: Mapping[str, np.ndarray], primary: str) -> Counterexample:
     """The counterexample of a rule without state: arrays by name."""
     first = arrays[primary]
-    return Counterexample(str(first.dtype), first.shape, arrays={n: _hexes(a) for n, a in arrays.items()})
+    return Counterexample(str(first.dtype), first.shape, arrays={n: hexes(a) for n, a in arrays.items()})
 
 
 def of_steps(least: Inputs) -> Counterexample:
     """The counterexample of a rule with state: the first leaf of inputs."""
     p = least.p[0]
     one = lambda value: value if isinstance(value, float | int) else value[0]  # noqa: E731
-    extras = {n: tuple(_hexes(one(step[n])) for step in least.extras) for n in least.given(1)}
-    return Counterexample(str(p.dtype), p.shape, _hexes(p), tuple(_hexes(g[0]) for g in least.g), extras=extras)
+    extras = {n: tuple(hexes(one(step[n])) for step in least.extras) for n in least.given(1)}
+    return Counterexample(str(p.dtype), p.shape, hexes(p), tuple(hexes(g[0]) for g in least.g), extras=extras)
 
 
 def made_by_steps(inputs: Inputs, least: Counterexample | None, rule: Optimizer) -> str:
@@ -81,5 +81,6 @@ def made_by_steps(inputs: Inputs, least: Counterexample | None, rule: Optimizer)
     return f"inputs=refgrad.Inputs.of({text})"
 
 
-def _hexes(values: Any) -> tuple[str, ...]:
+def hexes(values: Any) -> tuple[str, ...]:
+    """The first numbers of an array, or one number, as hex strings."""
     return tuple(float(x).hex() for x in np.asarray(values, dtype=np.float64).ravel()[:KEPT])

@@ -97,7 +97,7 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
         record.faults,
         candidate=claim.subject.name,
         rule=str(claim.rule),
-        mode="step-locked" if outcome.locked else "free-running",
+        mode=v.LOCKED if outcome.locked else v.FREE,
         steps=record.steps,
         dtype=str(record.inputs.p[0].dtype),
         seed=record.inputs.seed,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.inputs import epsilons
+from refgrad.rule import Whole
 
 
 def generate(
@@ -23,8 +23,7 @@ def generate(
     ``lengths`` are those of axes that shall be longer or shorter than the rule says. For a rule that is about NaN and
     infinities a tenth of all numbers are.
     """
-    if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
-        raise bad_argument("steps", cases, "a whole number from 1")
+    Whole(1).check("steps", cases)
     facts = dtypes.format_of(dtype)
     random = np.random.Generator(np.random.Philox(seed))
     made, names, known = [], [], families(rule)

@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.ranged import Explorer, OpenChoice, Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import TraceError, bad_argument
@@ -45,11 +46,9 @@ def judge(request: Request) -> Verdict:
 class _Claim(Claim):
     def start(self, call: Call) -> Callable[[Arrays], Results]:
         def ask(arrays: Arrays) -> Results:
-            handed = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+            handed = copies(arrays)
             result = call(partial(self.subject.call, self.rule, handed), self.subject.name)
-            changed = [n for n in arrays if handed[n].tobytes() != np.ascontiguousarray(arrays[n]).tobytes()]
-            if changed:
-                raise CandidateFault("mutated", f"{self.subject.name} changed its argument {changed[0]!r}")
+            check_kept(handed, arrays, self.subject.name)
             return _checked(result, self.rule, arrays, self.subject.name)
 
         return ask
@@ -122,7 +121,7 @@ def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Boun
     Raises:
         TraceError: the body uses an operation without a bound.
     """
-    dtype = next(iter(arrays.values())).dtype
+    dtype = arrays[rule.primary].dtype
     model = j.model_for(policy, dtype)
     pending: list[tuple[bool, ...]] = [()]
     found: list[dict[str, Bounded]] = []
@@ -147,14 +146,9 @@ def judge_case(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
     explored = ways(rule, arrays, policy)
     if explored is None:
         return None
-    best: dict[str, j.Judged] | None = None
-    least = np.inf
-    for sets in explored:
-        judged = {n: _compared(sets[n], seen[n], next(iter(arrays.values())).dtype, policy) for n in seen}
-        outside = sum(int((x.status == j.OUTSIDE).sum()) for x in judged.values())
-        if outside < least:
-            best, least = judged, outside
-    return best
+    dtype = arrays[rule.primary].dtype
+    judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
+    return min(judged, key=lambda way: j.outside(way.values()))
 
 
 def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> j.Judged:

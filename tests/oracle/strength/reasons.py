@@ -23,7 +23,7 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
     ),
     (
         ("DSQ",),
-        "gt for x >= .*",
+        "the other boundary of x >= .*",
         ROUNDING
         + "the middle of an interval is made of a third of high - low, so that on which side of it an x lies that "
         "meets it is open",

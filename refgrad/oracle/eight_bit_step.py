@@ -14,8 +14,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.running_error import Bounded, exact
-from refgrad.oracle.judge import Judged, Step, compare, judge, model_for, scalars_of
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.oracle.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantized import either
 from refgrad.oracle.trajectory import Plans
@@ -89,7 +89,7 @@ def judge_codes(rule: RowQuantizer, state: Bounded, seen: Quantized, policy: Pol
         free = free_values(x.value.shape, {})
         plan = plan_for(rule, 2, free)
         scalars = scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
-        observed = {n: exact(a, model) for n, a in values.items() if n != "codes"}
+        observed = {n: conditioned(a, dtype, model) for n, a in values.items() if n != "codes"}
         found: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches({"x": x}, scalars, observed):
             new = {n: compare(branch.sets[n], a, dtype, policy) for n, a in values.items()}

@@ -219,9 +219,20 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change:
             new = {}
             for name, array in values.items():
                 dtype = x.dtype if name == "y" else rows["x"].dtype
-                new[name] = compare(branch.sets[name], array, dtype, policy)
+                new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
             judged = {n: either(judged.get(n), j) for n, j in new.items()}
     return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
+
+
+def _as_stored(rule: Any, name: str, found: Bounded, layout: Layout, rows: Mapping[str, np.ndarray]) -> Bounded:
+    """What is kept of a part; of NaN, which some codes cannot say, what the rule keeps in its place."""
+    nan = np.isnan(found.value)
+    if name == "y" or not nan.any():
+        return found
+    shape = rows["x"].shape if rule.gives().get(name, "element") == "element" else nan.shape
+    values = np.broadcast_to(found.value, shape).astype(rows["x"].dtype)
+    kept = rule.values(name, rule.stored(name, values, layout), layout).astype(np.float64)
+    return found._replace(value=np.where(nan, kept, found.value), error=np.where(nan, 0.0, found.bound()))
 
 
 def either(one: Judged | None, other: Judged) -> Judged:

@@ -105,3 +105,16 @@ def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
     assert abs(difference.value) <= difference.bound()
     added = bounds.add_up(bounds.exact(np.asarray([a, -b]), model), (0,), 2, model)
     assert abs(added.value) <= added.bound()
+
+
+def test_the_hull_of_what_has_no_end_is_all_numbers() -> None:
+    """A number beside one of which nothing is known; two infinities that are equal stay one; NaN stays NaN."""
+    inf = np.inf
+    first = Bounded(np.asarray([0.0, inf, np.nan, 1.0, -inf]))
+    second = Bounded(np.asarray([0.0, inf, 2.0, 3.0, inf]), np.asarray([inf, 0.0, 0.0, 0.0, 0.0]))
+    with np.errstate(all="ignore"):
+        found = bounds.hull([first, second])
+    assert found.value[[0, 1, 3, 4]].tolist() == [0.0, inf, 2.0, 0.0]
+    assert np.isnan(found.value[2])
+    assert found.bound()[[0, 1, 4]].tolist() == [inf, 0.0, inf]
+    assert 1.0 <= found.bound()[3] < 1.0 + 2.0**-40

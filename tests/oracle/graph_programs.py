@@ -1,8 +1,8 @@
 """Programs made of a rule's own graph, for rules without state: legal ones, rewritten and rounded at random, and mutants.
 
 A legal program orders sums and products anew, fuses, distributes, takes reciprocals (see `tests.oracle.attack`). A mutant has
-one thing wrong: an operation that is missing, an operand that is taken twice or from elsewhere, a sign, the edge of a
-comparison, a rounding of another kind. It counts if it differs from the rule in real arithmetic on the inputs that are looked at.
+one thing wrong: a rewrite that `refgrad.identify` tries on rules without state, or another function. It counts if it differs from
+the rule in real arithmetic on the inputs that are looked at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic import exact, floats
 from refgrad.estimators.base import level_shape
-from refgrad.oracle.mutants import Mutation, Rewrite, mutations, operand, step
+from refgrad.oracle.mutants import CASE_REWRITES, Mutation, Rewrite, mutations
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.sameness import _agree
 from refgrad.rule import Rule
@@ -23,48 +23,19 @@ from tests.oracle.attack import STYLES, Program, Style, host_scalars
 
 Arrays = Mapping[str, np.ndarray]
 
-EDGES = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
-ROUNDINGS = {"rint": ("floor", "ceil"), "floor": ("ceil", "rint"), "ceil": ("floor", "rint")}
 FUNCTIONS = {"sin": "cos", "cos": "sin", "exp": "tanh", "tanh": "sin"}
 
 
-def edges(form: Form) -> Iterator[Found]:
-    """A comparison that takes in its edge, or leaves it out; what both sides decide alike is no mutant."""
+def functions(form: Form) -> Iterator[Found]:
+    """Another function."""
     for node in form.graph.nodes:
-        if node.op in EDGES:
-            text, other = form.text(node), EDGES[node.op]
-            yield form.at(node, f"{other} for {text}", f"{text} has the other edge", lambda d, a, o=other: d.op(o, *a))
+        if node.op in FUNCTIONS:
+            text, other = form.text(node), FUNCTIONS[node.op]
+            yield form.at(node, f"{other} for {text}", f"{other} stands for {text}", lambda d, a, o=other: d.op(o, *a))
 
 
-def roundings(form: Form) -> Iterator[Found]:
-    """Another rounding to whole numbers, or another function."""
-    for node in form.graph.nodes:
-        for other in (*ROUNDINGS.get(node.op, ()), *([FUNCTIONS[node.op]] if node.op in FUNCTIONS else [])):
-            text = form.text(node)
-            yield form.at(
-                node, f"{other} for {text}", f"{other} stands for {text}", lambda d, a, o=other: d.op(o, *a), other
-            )
-
-
-def exchanged(form: Form) -> Iterator[Found]:
-    """One input for another."""
-    inputs = [n for n in form.graph.nodes if n.op == "input" and n.level == "element"]
-    for node in inputs:
-        for other in inputs:
-            if other is not node:
-                text = f"{other.attribute} for {node.attribute}"
-                yield form.at(node, text, text, lambda d, a, o=other.attribute: d.input(o), other.attribute)
-
-
-REWRITES = (
-    Rewrite("missing", "", operand.missing),
-    Rewrite("altered", "", operand.altered),
-    Rewrite("host", "", operand.hosts),
-    Rewrite("sign", "", step.signs),
-    Rewrite("edge", "", edges),
-    Rewrite("rounding", "", roundings),
-    Rewrite("exchanged", "", exchanged),
-)
+#: those that `refgrad.identify` tries, and one more
+REWRITES = (*CASE_REWRITES, Rewrite("function", "another function", functions))
 
 
 def plan_of(rule: Rule, shape: tuple[int, ...]) -> tuple[Plan, tuple[float, ...]]:

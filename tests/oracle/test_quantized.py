@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.oracle.quantized import cases_of
+from refgrad.oracle.quantized import cases_of, has_graph
 from refgrad.oracle.verdict import CONFORMS, DIFFERS
 from refgrad.quantizers import NF4, NVFP4, Q4_0, Q8_0, Affine, Blockwise, Cast, Quantized, Quantizer
 from refgrad.rule import rules
@@ -32,6 +32,17 @@ def test_a_rule_is_itself(name: str, dtype: str) -> None:
     verdict = refgrad.verify(rule, rule, dtype=dtype)
     assert verdict.outcome == CONFORMS, str(verdict)
     assert verdict.total.inside > 20 * verdict.total.undecided
+
+
+@pytest.mark.parametrize("name", [n for n, cls in rules(Quantizer).items() if has_graph(cls())])
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_a_rule_is_itself_on_what_is_no_number(name: str, special: float) -> None:
+    """Codes cannot say NaN: what the rule keeps in its place is right."""
+    x = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    x[1, 3] = special
+    rule = rules(Quantizer)[name]()
+    verdict = refgrad.verify(rule, rule, inputs=cases_of(rule, x), explain=False)
+    assert verdict.first is None, str(verdict)
 
 
 @pytest.mark.parametrize("rule", [NF4(), Blockwise(), Affine(), NVFP4()], ids=str)

@@ -23,10 +23,16 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
     ),
     (
         ("DSQ",),
-        "gt for x >= .*",
+        "the other boundary of x >= .*",
         ROUNDING
         + "the middle of an interval is made of a third of high - low, so that on which side of it an x lies that "
         "meets it is open",
+    ),
+    (
+        ("TWN",),
+        "twice 1 in maximum.*",
+        NUMBERS
+        + "it shows on a row of which one entry alone is above the threshold, and the generated arrays have none",
     ),
     (
         ("LibraPB",),

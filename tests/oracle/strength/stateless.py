@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
+from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import level_shape
 from refgrad.oracle import aimed, mask_inputs, moved, quantizer_inputs, transform_inputs
 from refgrad.oracle.estimated import judge_results
@@ -182,7 +183,10 @@ class OfQuantizer(Subject):
 
     def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
         rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
-        parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
+        try:
+            parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
+        except IndexError as error:  # numbers of which the table has none
+            raise CandidateFault("structure", str(error)) from None
         y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
         return list(judge_parts(rule, case.arrays, {**parts, "y": y}, policy).values())
 

@@ -147,7 +147,7 @@ def test_shortest_decimals_of_other_numbers() -> None:
 
 @pytest.mark.parametrize("value", ["float33", "int32", np.int8, "finfo", 3.0, "complex64"])
 def test_what_is_no_float_dtype_is_refused_by_name(value: object) -> None:
-    with pytest.raises(ArgumentError, match="--dtype is .*; legal: a float dtype, such as 'float32'"):
+    with pytest.raises(ArgumentError, match=r"--dtype is .*; legal: a float dtype, such as 'float32'"):
         dtypes.as_dtype(value, "--dtype")
 
 

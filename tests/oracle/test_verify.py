@@ -9,6 +9,8 @@ import pytest
 
 import refgrad
 from refgrad import ArgumentError, Inputs
+from refgrad.candidates.resolve import resolve
+from refgrad.errors import CandidateError
 from refgrad.optimizers import AdamW, Lion
 
 RULE = AdamW()
@@ -147,3 +149,19 @@ def test_a_departure_is_named() -> None:
     assert verdict.explanation is not None
     assert "subnormals" in verdict.explanation.name
     assert refgrad.verify(flushing, RULE, policy={"subnormals": "either"}).conforms
+
+
+def test_a_candidate_that_is_not_built_with_a_small_parameter_is_shrunk_as_far_as_it_goes() -> None:
+    twice = resolve(AdamW(lr=2e-3))
+
+    class Choosy:
+        name = "choosy"
+
+        def start(self, rule, params):
+            if min(p.size for p in params) < 8:
+                raise CandidateError("choosy wants eight elements")
+            return twice.start(rule, params)
+
+    verdict = refgrad.verify(Choosy(), RULE, steps=2, explain=False)
+    assert verdict.counterexample is not None
+    assert 8 <= np.prod(verdict.counterexample.shape) < 16

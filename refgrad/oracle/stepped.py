@@ -131,11 +131,19 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
     if "round" in record.rules[0].plan(record.inputs.p[0].shape, 1).graph.counts():
         # a rule that says how it is stored: another way of that says more than wider bounds, which take in all of them
         usual = [*named(claim.rule), *usual]
-    search = Search(Screen(small_run(record, claim.drive), claim.request.policy), seconds=seconds)
+    search = Search(Screen(_looked_at(claim, record), claim.request.policy), seconds=seconds)
     found = known.searched(search, judged, usual)
     if search.stopped:
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     return found
+
+
+def _looked_at(claim: _Claim, record: Record) -> Record:
+    """The run that the search looks at; the whole one where a candidate refuses to be built with smaller leaves."""
+    try:
+        return small_run(record, claim.drive)
+    except CandidateError:
+        return record
 
 
 def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:

@@ -161,6 +161,14 @@ class _Trial:
         found = [s.change for s in search.tried.values() if s.fits and s.change.rule.keys() == change.rule.keys()]
         return found[0] if found else change
 
+    def look_closer(self) -> None:
+        """The hyperparameters that many elements tell, where what explains a few of them does not explain the run."""
+        if self.search.explained and self.search.screen.locked:
+            search = Search(Screen(self.record, self.policy, FINE))
+            search.claimed()
+            wrong = {key: s for key, s in self.search.tried.items() if not s.fits}
+            self.search.tried = (wrong if search.explained else self.search.tried) | search.tried
+
     def explanation(self, change: Change, counts: Any) -> Explanation:
         """A change with what is outside under it."""
         mutants = [m.name for m in change.mutations] + [f"{n}={v}" for n, v in change.policy.items()]
@@ -236,6 +244,10 @@ def _exact(trial: _Trial) -> bool:
 
 def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searched: list[_Trial]) -> Identification:
     explanations, explained = _explanations(searched)
+    if not explanations:
+        for trial in searched:
+            trial.look_closer()
+        explanations, explained = _explanations(searched)
     shown = explained or (searched[0] if searched else trials[0])
     nearest = () if explanations else tuple(_nearest(searched))
     judged = any(len(t.record.seen) > 1 and t.best is not None for t in trials)

@@ -93,17 +93,7 @@ class _Claim(Claim):
         return [f"{self.subject.name} gives no weights, which are not judged"] if untold else []
 
     def judge_one(self, rule: MaskUpdate, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        given, t = handed(rule, arrays)
-        mask = seen["mask"]
-        best, worst = rule.after(given, t, mask), rule.after(given, t, ~mask)
-        status = np.where(mask != best, OUTSIDE, np.where(mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
-        truth = best.astype(np.float64)
-        answer = {"mask": (Judged(status, truth, truth, truth), mask.astype(np.float64))}
-        if "w" in seen:
-            want, values = rule.weights(given, mask, t).astype(np.float64), seen["w"].astype(np.float64)
-            right = np.where((values == want) | (np.isnan(values) & np.isnan(want)), INSIDE, OUTSIDE)
-            answer["w"] = (Judged(right.astype(np.uint8), want, want, want), values)
-        return answer
+        return judge_move(rule, arrays, seen)
 
     def comparable(self, rule: MaskUpdate, record: Record) -> bool:
         return rule.takes() == self.rule.takes()
@@ -114,3 +104,18 @@ class _Claim(Claim):
     def smallest(self, record: Record, first: Finding) -> Cases:
         fails = lambda arrays: self.fails(Cases([arrays], [""]))  # noqa: E731
         return Cases([smallest(record.cases.arrays[first.step - 1], fails)], [""])
+
+
+def judge_move(rule: MaskUpdate, arrays: Arrays, seen: Mapping[str, np.ndarray]) -> Answer:
+    """The next mask, and the weights under it if they were seen."""
+    given, t = handed(rule, arrays)
+    mask = seen["mask"]
+    best, worst = rule.after(given, t, mask), rule.after(given, t, ~mask)
+    status = np.where(mask != best, OUTSIDE, np.where(mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
+    truth = best.astype(np.float64)
+    answer = {"mask": (Judged(status, truth, truth, truth), mask.astype(np.float64))}
+    if "w" in seen:
+        want, values = rule.weights(given, mask, t).astype(np.float64), seen["w"].astype(np.float64)
+        right = np.where((values == want) | (np.isnan(values) & np.isnan(want)), INSIDE, OUTSIDE)
+        answer["w"] = (Judged(right.astype(np.uint8), want, want, want), values)
+    return answer

@@ -2,35 +2,30 @@
 
 Given all else that was seen, one output is a function of a few hyperparameters. They are fitted so that the distance
 of every element from the truth, in half-widths of its acceptance set, is at most one; the values that may stand for
-each, the others free, follow from a linear programme around the fit.
+each, the others free, follow from a linear programme around the fit. What acts through decisions alone is told by these
+(see `refgrad.oracle.decided`).
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import floats, host, rewriting
-from refgrad.arithmetic.graph import Graph
-from refgrad.optimizers.base import Optimizer
-from refgrad.oracle import judge
+from refgrad.arithmetic import host, rewriting
+from refgrad.oracle import decided
 from refgrad.oracle.changes import Change
 from refgrad.oracle.mutants.form import substituting
-from refgrad.oracle.screen import Screen, Stack
-from refgrad.rule import Range
+from refgrad.oracle.problem import Problem
+from refgrad.oracle.screen import Screen
 from refgrad.tracing import Plan
 
 #: a value that may be wrong by this factor either way and still fits is not determined
 UNDETERMINED = 1e3
 #: values that an eps is tried from, where a fit from the claimed one fails
 EPS_STARTS = (1e-3, 1e-5, 1e-7, 1e-10, 1e-12)
-
-_TABLE: host.Table = {**host.FLOAT64, "sqrt": np.sqrt, "max": np.maximum, "min": np.minimum}
 
 
 @dataclass(frozen=True)
@@ -79,104 +74,6 @@ class Constants:
         return Plan(plan.rule, rewriting.rebuilt(plan.graph, edits), plan.free)
 
 
-@dataclass(frozen=True, eq=False)
-class _Segment:
-    """Steps of a stack that share a plan: the output's own part, what it reads, and what came out."""
-
-    graph: Graph
-    arrays: Mapping[str, np.ndarray]
-    free: Mapping[str, Any]
-    observed: np.ndarray
-    half: np.ndarray
-    usable: np.ndarray
-    batch: int
-
-
-class _Problem:
-    """One output under a change, as a function of hyperparameters in coordinates in which they are well spread."""
-
-    def __init__(self, screen: Screen, change: Change, output: str) -> None:
-        self.screen, self.change, self.output = screen, change, output
-        self.rule: Optimizer = screen.stacks[0].rule.replace(**change.rule)
-        self.numbers = self.rule.numbers()
-        self.base: dict[str, float] = dict(self.numbers)
-        self.segments = list(self._segments(self.rule))
-        used = {n for s in self.segments for e in s.graph.scalars() for n in host.names_in(e)}
-        # a wrapper's inner numbers are no fields of its own, and stay as they are
-        own = self.rule.legal()
-        self.names = [n for n in self.numbers if n in used and n in own and self.numbers[n] != 0.0]
-
-    def _segments(self, rule: Optimizer) -> Iterator[_Segment]:
-        screen, policy = self.screen, self.change.policy_of(self.screen.policy)
-        for stack in screen.stacks:
-            for plan, frees in screen.plans(stack, rule, self.change).items():
-                if self.output in plan.graph.outputs and self.output in stack.after:
-                    yield self._segment(stack, plan, frees, rule, policy)
-
-    def _segment(self, stack: Stack, plan: Plan, frees: Any, rule: Optimizer, policy: Any) -> _Segment:
-        cone = rewriting.cone(plan.graph, self.output)
-        judged = self.screen.judged(stack, cone, self.output, rule, frees, policy)
-        before, after = stack.at(tuple(t for t, _ in frees))
-        arrays = {n: a.astype(np.float64) for n, a in before.items()}
-        arrays |= {rewriting.observed_name(n): a.astype(np.float64) for n, a in after.items()}
-        observed = after[self.output].astype(np.float64)
-        shape = (len(frees),) + (1,) * (observed.ndim - 1)
-        free = {n: np.reshape([names[n] for _, names in frees], shape) for n in frees[0][1]}
-        with np.errstate(all="ignore"):
-            half = (judged.high - judged.low) / 2
-            usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
-            usable &= judged.status != judge.UNDECIDED
-        return _Segment(cone, arrays, free, observed, half, usable, stack.batch)
-
-    def residuals(self, values: Mapping[str, float]) -> np.ndarray:
-        """How far each element is from the truth, in half-widths of its set."""
-        parts = []
-        for s in self.segments:
-            names = {**self.base, **s.free, **values}
-            memo: dict[host.Expr, Any] = {}
-            with np.errstate(all="ignore"):
-                scalars = [host.evaluate(e, names, _TABLE, memo) for e in s.graph.scalars()]
-                truth = floats.evaluate(s.graph, s.arrays, scalars, s.batch)[self.output]
-                ratio = (np.broadcast_to(truth, s.observed.shape) - s.observed)[s.usable] / s.half[s.usable]
-            parts.append(np.nan_to_num(np.clip(ratio, -1e9, 1e9), nan=1e9))
-        return np.concatenate(parts) if parts else np.zeros(0)
-
-    def refined(self, values: Mapping[str, float]) -> _Problem:
-        """The same problem with the acceptance sets that belong to some values."""
-        changes = {**self.change.rule, **values}
-        moved = Change(
-            self.change.name, self.change.sentence, "value", changes, self.change.policy, self.change.mutations
-        )
-        problem = _Problem(self.screen, moved, self.output)
-        problem.names, problem.base = self.names, {**self.base, **values}
-        return problem
-
-    def only(self, names: list[str]) -> _Problem:
-        """The same problem with few names free."""
-        problem = copy.copy(self)
-        problem.names = list(names)
-        return problem
-
-    # coordinates: logarithms of sizes, and of what a decay lacks to one
-
-    def coordinates(self, values: Mapping[str, float]) -> np.ndarray:
-        return np.asarray([math.log(self._size(n, values[n])) for n in self.names])
-
-    def values(self, coordinates: np.ndarray) -> dict[str, float]:
-        sizes = np.exp(np.clip(coordinates, -700.0, 700.0))
-        return {n: self._value(n, float(size)) for n, size in zip(self.names, sizes, strict=True)}
-
-    def _lacks(self, name: str) -> bool:
-        legal = self.rule.range_of(name)
-        return isinstance(legal, Range) and legal.high == 1.0 and self.numbers[name] > 0.5
-
-    def _size(self, name: str, value: float) -> float:
-        return 1.0 - value if self._lacks(name) else value
-
-    def _value(self, name: str, size: float) -> float:
-        return 1.0 - min(size, 1.0) if self._lacks(name) else size
-
-
 def recover(
     screen: Screen, change: Change, output: str, known: Mapping[str, float] | None = None, thorough: bool = True
 ) -> list[Recovered] | None:
@@ -193,31 +90,98 @@ def recover(
         thorough: whether single hyperparameters are tried, and several values of eps to start from.
     """
     try:
-        problem = _Problem(screen, change, output)
-        if not problem.names or not problem.segments:
+        problem = Problem(screen, change, output)
+        if not problem.segments:
             return None
         known = {n: v for n, v in (known or {}).items() if n in problem.numbers}
         start = {**problem.numbers, **known}
-        small = [n for n in problem.names if n.startswith("eps")]
-        free = [n for n in problem.names if n not in known]
-        tries = [([n], start) for n in problem.names] if thorough and len(problem.names) > 1 else []
-        tries += [(names, start) for names in (free, problem.names) if names]
-        tries += [(free, {**start, **dict.fromkeys(small, e)}) for e in EPS_STARTS if small and free and thorough]
-        for names, values in tries:
+        for names, values in _tries(problem, start, known, thorough):
             found = _fitted(problem.only(names), values)
             if found is not None:
                 return _intervals(*found, output)
+        return _decided(problem, start, known, thorough)
     except (ArithmeticError, ValueError, TypeError):
         return None
+
+
+_Try = tuple[list[str], dict[str, float]]
+
+
+def _tries(problem: Problem, start: dict[str, float], known: Mapping[str, float], thorough: bool) -> list[_Try]:
+    """Which hyperparameters are set free, and where from; the fewest first."""
+    small = [n for n in problem.names if n.startswith("eps")]
+    free = [n for n in problem.names if n not in known]
+    tries = [([n], start) for n in problem.names] if thorough and len(problem.names) > 1 else []
+    tries += [(names, start) for names in (free, problem.names) if names]
+    tries += [(free, {**start, **dict.fromkeys(small, e)}) for e in EPS_STARTS if small and free and thorough]
+    return tries
+
+
+def _decided(
+    problem: Problem, start: dict[str, float], known: Mapping[str, float], thorough: bool
+) -> list[Recovered] | None:
+    """What decisions tell of a hyperparameter that acts through them alone, and what the values then tell of others."""
+    if problem.change.mutations and any(s.graph.couples() for s in problem.segments):
+        return None  # too dear
+    for name in problem.decided:
+        value = decided.value_of(problem, name, start)
+        if value is not None and not problem.refined({name: value}).outside:
+            return [_told(problem, name, value, start)]
+        turned = _turned(problem, name, start) if problem.names else None
+        if turned is None:
+            continue
+        for names, first in _tries(problem, start, known, thorough):
+            found = _fitted(turned.only(names), {**first, name: turned.base[name]})
+            if found is not None:
+                others = _intervals(*found, problem.output)
+                values = {**start, **{r.name: r.value for r in others}}
+                return [*others, _told(problem, name, turned.base[name], values)]
     return None
 
 
-def _fitted(problem: _Problem, start: Mapping[str, float]) -> tuple[_Problem, np.ndarray] | None:
+def _turned(problem: Problem, name: str, start: Mapping[str, float]) -> Problem | None:
+    """The problem with the value under which decisions go as they went, the other values being known roughly."""
+    turned = problem
+    for slack in decided.SLACKS:
+        values = {**start, **_rough(turned, turned.base)}
+        value = decided.value_of(turned, name, values, slack)
+        if value is None:
+            return None
+        turned = problem.refined({**values, name: value})
+    return turned
+
+
+def _rough(problem: Problem, start: Mapping[str, float]) -> dict[str, float]:
+    """What most elements say of the hyperparameters that act by their values, though some decisions are wrong."""
+    from scipy.optimize import least_squares
+
+    at = problem.coordinates(start)
+    for _ in range(4):  # what is far off counts by its distance alone, and more is far off each time
+        far = max(1.0, float(np.median(np.abs(problem.residuals(problem.values(at))))))
+        solved = least_squares(
+            lambda u: problem.residuals(problem.values(u)), at, loss="soft_l1", f_scale=far, max_nfev=20
+        )
+        at = solved.x
+    return problem.values(at)
+
+
+def _told(problem: Problem, name: str, value: float, others: Mapping[str, float]) -> Recovered:
+    """A hyperparameter that decisions tell, with the values under which none is wrong."""
+    low, high = decided.interval(problem, name, value, others)
+    claimed = problem.screen.stacks[0].rule.numbers()[name]
+    told = claimed if low <= claimed <= high else shortest_decimal(low, high, value)
+    sizes = sorted(abs(problem.size(name, end)) for end in (low, high))
+    determined = low * high > 0 and sizes[1] < UNDETERMINED * sizes[0]
+    return Recovered(name, problem.output, claimed, told, low, high, determined)
+
+
+def _fitted(problem: Problem, start: Mapping[str, float]) -> tuple[Problem, np.ndarray] | None:
     """A problem and coordinates at which every element is inside its set."""
     from scipy.optimize import least_squares
 
     problem.base = dict(start)
     current = problem.coordinates(start)
+    usable = len(problem.residuals(start))
     for _ in range(3):
         solved = least_squares(
             lambda u, p=problem: p.residuals(p.values(u)), current, x_scale=1.0, method="trf", max_nfev=40
@@ -227,20 +191,20 @@ def _fitted(problem: _Problem, start: Mapping[str, float]) -> tuple[_Problem, np
         if not largest < 1e4:
             return None
         try:
-            own = problem.rule.legal()
-            problem = problem.refined({n: v for n, v in {**start, **problem.values(current)}.items() if n in own})
+            problem = problem.refined({**start, **problem.values(current)})
         except ValueError:
             return None
         residuals = problem.residuals(problem.values(current))
         for _ in range(2):
             if np.max(np.abs(residuals), initial=0.0) <= 1.0:
-                return problem, current
+                # sets so wide that they decide nothing explain nothing
+                return (problem, current) if 2 * len(residuals) > usable else None
             current = _centred(problem, current, residuals)
             residuals = problem.residuals(problem.values(current))
     return None
 
 
-def _jacobian(problem: _Problem, at: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+def _jacobian(problem: Problem, at: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     step = 1e-6
     columns = []
     for i in range(len(at)):
@@ -250,7 +214,7 @@ def _jacobian(problem: _Problem, at: np.ndarray, residuals: np.ndarray) -> np.nd
     return np.stack(columns, axis=1)
 
 
-def _centred(problem: _Problem, at: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+def _centred(problem: Problem, at: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """The coordinates at which the farthest element is nearest, by a linear programme."""
     solution = _programme(_jacobian(problem, at, residuals), residuals, None, {}, slack=True)
     return at if solution is None else at + solution[: len(at)]
@@ -276,7 +240,7 @@ def _programme(
     return solved.x[:count] / scale if solved.status == 0 else None
 
 
-def _intervals(problem: _Problem, at: np.ndarray, output: str) -> list[Recovered]:
+def _intervals(problem: Problem, at: np.ndarray, output: str) -> list[Recovered]:
     """What each hyperparameter may be, the shortest numbers first taken where they are narrowest."""
     residuals = problem.residuals(problem.values(at))
     jacobian = _jacobian(problem, at, residuals)
@@ -289,11 +253,11 @@ def _intervals(problem: _Problem, at: np.ndarray, output: str) -> list[Recovered
         low, high = _range(jacobian, residuals, i, fixed)
         value = _shortest(problem, i, at[i] + low, at[i] + high, claimed[problem.names[i]])
         chosen[i] = value
-        size = problem._size(problem.names[i], value)
+        size = problem.size(problem.names[i], value)
         fixed[i] = math.log(size) - at[i] if size > 0 else 0.0
     found = []
     for i, name in enumerate(problem.names):
-        ends = sorted(problem._value(name, math.exp(at[i] + x)) for x in ranges[i])
+        ends = sorted(problem.value(name, math.exp(at[i] + x)) for x in ranges[i])
         width = ranges[i][1] - ranges[i][0]
         found.append(
             Recovered(name, output, claimed[name], chosen[i], ends[0], ends[1], width < math.log(UNDETERMINED))
@@ -309,13 +273,13 @@ def _range(jacobian: np.ndarray, residuals: np.ndarray, i: int, fixed: Mapping[i
     return min(low, 0.0) if low <= high else low, high if low <= high else low
 
 
-def _shortest(problem: _Problem, i: int, low: float, high: float, claimed: float) -> float:
+def _shortest(problem: Problem, i: int, low: float, high: float, claimed: float) -> float:
     """The claimed value if it fits, else the decimal with the fewest digits between two coordinates."""
     name = problem.names[i]
-    least, most = sorted((problem._value(name, math.exp(low)), problem._value(name, math.exp(high))))
+    least, most = sorted((problem.value(name, math.exp(low)), problem.value(name, math.exp(high))))
     if least <= claimed <= most:
         return claimed
-    middle = problem._value(name, math.exp((low + high) / 2))
+    middle = problem.value(name, math.exp((low + high) / 2))
     return shortest_decimal(least, most, middle)
 
 

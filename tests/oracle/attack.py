@@ -64,15 +64,15 @@ class Rounding:
     def __call__(self, exact: Any) -> Array:
         exact = np.asarray(exact, dtype=np.float64)
         near = exact.astype(np.float32)
+        if self.style.rounding == "nearest":
+            return self.flushed(near.astype(np.float64))
         moves = self._moves(exact, near)
-        moved = np.where(moves > 0, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)))
+        moved = np.nextafter(near, np.where(moves > 0, np.float32(np.inf), np.float32(-np.inf)))
         # what is exact stays; no sign changes; what is finite becomes an infinity by rounding to nearest alone
         keep = (moves == 0) | (near == exact) | ~np.isfinite(near) | ~np.isfinite(moved) | (moved * exact < 0)
         return self.flushed(np.where(keep, near, moved).astype(np.float64))
 
     def _moves(self, exact: Array, near: Array) -> Array:
-        if self.style.rounding == "nearest":
-            return np.zeros(near.shape)
         if self.style.rounding == "thrice":
             return self.random.integers(-1, 2, near.shape)
         return np.sign(exact - near) * self.random.integers(0, 2, near.shape)
@@ -119,6 +119,13 @@ def _is_exact(name: str, args: tuple[Any, ...], value: Any) -> bool:
     if name not in EXACTLY or not all(map(math.isfinite, (*args, value))):
         return False
     return bool(EXACTLY[name](*map(Fraction, map(float, args))) == Fraction(float(value)))
+
+
+def host_scalars(plan: Plan, free: Sequence[float], random: np.random.Generator) -> list[float]:
+    """A plan's host scalars, as such arithmetic gives them."""
+    table, memo = host_table(plan.rule.scalars, random), dict[host.Expr, Any]()
+    names = plan.names(dict(zip(plan.free, free, strict=True)))
+    return [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
 
 
 @dataclass(frozen=True)
@@ -514,10 +521,7 @@ class Run:
             chosen = {n: a.astype(np.float64) for n, a in arrays.items()}
             if blocks > 1:
                 chosen = {n: a.reshape(-1)[block::blocks] for n, a in chosen.items()}
-            memo: dict[host.Expr, Any] = {}
-            table = host_table(self.rule.scalars, self.random)
-            names = plan.names(dict(zip(plan.free, free, strict=True)))
-            scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+            scalars = host_scalars(plan, free, self.random)
             with np.errstate(all="ignore"):
                 parts.append(Program(plan, chosen, scalars, self.attacker.style, self.random).run())
         if blocks == 1:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import exact, floats, host
+from refgrad.arithmetic import exact, floats
 from refgrad.estimators.base import level_shape
 from refgrad.oracle.mutants import Mutation, Rewrite, mutations, operand, step
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.sameness import _agree
 from refgrad.rule import Rule
 from refgrad.tracing import Plan, free_names, free_values, plan_for
-from tests.oracle.attack import STYLES, Program, Style, host_table
+from tests.oracle.attack import STYLES, Program, Style, host_scalars
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -82,10 +82,7 @@ def legal(
 ) -> dict[str, np.ndarray]:
     """The results of a random legal program in float32; ``kept`` is what is left of a result where it is stored."""
     plan, free = plan_of(rule, arrays[rule.primary].shape)
-    names = plan.names(dict(zip(plan.free, free, strict=True)))
-    memo: dict[host.Expr, Any] = {}
-    table = host_table(rule.scalars, random)
-    scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+    scalars = host_scalars(plan, free, random)
     wide = {n: arrays[n].astype(np.float64) for n in plan.graph.inputs()}
     with np.errstate(all="ignore"):
         found = Program(plan, wide, scalars, style, random, kept).run()

@@ -6,6 +6,8 @@ products into FMA, and takes reciprocals. A mutant has one operation of the rule
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,13 +40,14 @@ class Altered:
     file: str
     at: int
     line: int
+    piece: str
     op: str
     by: str
 
     @property
     def name(self) -> str:
-        """The alteration, and the line of the text that it is made in."""
-        return f"{self.by} for {self.op} in {linecache.getline(self.file, self.line).strip()}"
+        """The alteration, and the piece of the text that it is made in."""
+        return f"{self.by} for {self.op} in {self.piece}"
 
     @property
     def sentence(self) -> str:
@@ -86,10 +89,10 @@ class Run:
         if self.met is None and self.altered is None:
             return self.plainly(op, *args, **how)
         frame = _frame()
-        here = (frame.f_code.co_filename, frame.f_lasti, frame.f_lineno, op)
+        here = (frame.f_code.co_filename, frame.f_lasti, frame.f_lineno, _piece(frame), op)
         if self.met is not None:
             self.met |= dict.fromkeys(Altered(*here, by) for by in _ways(op, args))
-        if self.altered is None or here != (self.altered.file, self.altered.at, self.altered.line, op):
+        if self.altered is None or here != dataclasses.astuple(self.altered)[:-1]:
             return self.plainly(op, *args, **how)
         return _instead(self, self.altered.by, op, args, how)
 
@@ -258,6 +261,13 @@ def _frame() -> FrameType:
     return frame
 
 
+def _piece(frame: FrameType) -> str:
+    """The text of the operation that a frame is at."""
+    line, last, start, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    text = linecache.getline(frame.f_code.co_filename, line or frame.f_lineno)
+    return text[start:end].strip() if line == last else text[start:].strip()
+
+
 # operations on float64 arrays that hold float32 numbers
 
 
@@ -410,7 +420,9 @@ def _instead(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, 
         values = np.broadcast_to(run.lift(args[by == "second"]), found.shape)
         return Loose(values.copy(), run)
     values = found.values
-    return Loose({"double": 2 * values, "minus": -values, "reversed": values[::-1]}[by].copy(), run)
+    if by == "reversed":
+        return Loose(values[::-1].copy(), run)
+    return Loose(2 * values if by == "double" else -values, run)
 
 
 def alterations(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[Altered]:

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import casewise, legal, stateless, wrong
+from tests.oracle.strength import casewise, legal, subjects, wrong
 
 Figures = dict[str, Any]
 #: a part, a rule's name, and how many values are to be judged
@@ -37,13 +37,13 @@ def _mutants(name: str, values: int) -> Figures:
 
 
 def _cases_attacked(name: str, values: int) -> Figures:
-    rule = stateless.measurable()[name]
-    return {"rule": str(rule), **casewise.random_programs(stateless.subject(rule), values)}
+    rule = subjects.measurable()[name]
+    return {"rule": str(rule), **casewise.random_programs(subjects.subject(rule), values)}
 
 
 def _cases_mutants(name: str, values: int) -> Figures:
-    rule = stateless.measurable()[name]
-    return {"rule": str(rule), **casewise.mutants(stateless.subject(rule))}
+    rule = subjects.measurable()[name]
+    return {"rule": str(rule), **casewise.mutants(subjects.subject(rule))}
 
 
 PARTS: Mapping[str, Callable[[str, int], Figures]] = {
@@ -57,7 +57,7 @@ PARTS: Mapping[str, Callable[[str, int], Figures]] = {
 
 def parts() -> dict[str, list[str]]:
     """The rules of each part."""
-    names, cases = list(optimizers()), list(stateless.measurable())
+    names, cases = list(optimizers()), list(subjects.measurable())
     return {"hand": names, "random": names, "mutants": names, "case mutants": cases, "case programs": cases}
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
-from refgrad.oracle import aimed, mask_inputs, quantizer_inputs, transform_inputs
+from refgrad.estimators.base import level_shape
+from refgrad.oracle import aimed, mask_inputs, moved, quantizer_inputs, transform_inputs
 from refgrad.oracle.estimated import judge_results
 from refgrad.oracle.judge import UNDECIDED, Judged
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
-from refgrad.oracle.quantized import has_graph, judge_parts
+from refgrad.oracle.quantized import judge_parts
 from refgrad.oracle.transformed import judge_case
-from refgrad.rule import Rule, rules
 from tests.oracle import graph_programs
 from tests.oracle.attack import Rounding, Style
-from tests.oracle.strength import bodies
+from tests.oracle.strength import bodies, spoiled
+from tests.oracle.strength.spoiled import Spoiled, Variant
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
@@ -108,14 +109,60 @@ class OfMask(Subject):
             if name not in self.left_out:
                 yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
 
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        scores = results["scores"]
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        """Scores, and a mask of them."""
+        scores = super().legal(case, random, style)["scores"]
         free = self.rule.ties in ("low", "high")
-        chosen = self.rule.select(scores, random.random(scores.shape) < 0.5 if free else None)
-        mask = self.rule.spread(chosen, case.arrays["w"].shape)
+        return {"scores": scores, "mask": self._mask(case, scores, random.random(scores.shape) < 0.5 if free else None)}
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        changed = isinstance(mutation, Spoiled)
+        scores = super().mutated(case, None if changed else mutation)["scores"]
+        results = {"scores": scores, "mask": self._mask(case, scores, None)}
+        return mutation(results, case.arrays) if changed else results
+
+    def _mask(self, case: Case, scores: np.ndarray, prefer: np.ndarray | None) -> np.ndarray:
+        return np.asarray(self.rule.spread(self.rule.select(scores, prefer), case.arrays["w"].shape))
+
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        """Those of the scores, and whatever may be wrong with a mask."""
+        return [*super().mutants(cases, most), *spoiled.differing(self, spoiled.MASKS, cases)]
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        scores, mask = results["scores"], results["mask"]
         shown = judge_leaf(self.rule, case.arrays, MaskSeen(mask, scores), policy).tensors
         hidden = judge_leaf(self.rule, case.arrays, MaskSeen(mask, None), policy).tensors
         return [(shown["scores"], scores), (shown["mask"], mask), (hidden["mask"], mask)]
+
+
+class OfUpdate(Subject):
+    """The next mask and the weights under it, which are bits: programs differ in the order of equal entries alone."""
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = moved.generate(self.rule, FLOAT32, seed)
+        for name, arrays in zip(made.names, made.arrays, strict=True):
+            yield Case(name.partition(",")[0], arrays, arrays)
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        """Equal entries in random order."""
+        return self._results(self.rule, case, random.random(case.arrays["w"].shape) < 0.5)
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        results = self._results(mutation.rule if isinstance(mutation, Variant) else self.rule, case, None)
+        return mutation(results, case.arrays) if isinstance(mutation, Spoiled) else results
+
+    def _results(self, rule: Any, case: Case, prefer: np.ndarray | None) -> Results:
+        given, t = moved.handed(rule, case.arrays)
+        mask = rule.after(given, t, prefer)
+        return {"mask": mask, "w": rule.weights(given, mask, t)}
+
+    def mutants(self, cases: list[Case], most: int) -> list[Any]:
+        """Whatever may be wrong with a mask or its weights, and other named behaviours."""
+        variants = [Variant(n, r) for n, r in self.rule.variants() if not n.startswith(("scalars", "ties"))]
+        return spoiled.differing(self, [*spoiled.UPDATES, *variants], list(self.cases(0)))
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        return list(moved.judge_move(self.rule, case.arrays, results).values())
 
 
 class OfQuantizer(Subject):
@@ -130,22 +177,27 @@ class OfQuantizer(Subject):
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         """The parts, and what follows from them as they are stored."""
-        rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
-
-        def kept(name: str, values: np.ndarray) -> np.ndarray:
-            if name == "y":
-                return values
-            shape = graph_programs.level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
-            stored = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
-            return np.asarray(rule.values(name, stored, layout), np.float64)
-
-        return graph_programs.legal(rule, case.given, random, style, kept)
+        kept = parts_kept(self.rule, self.rule.layout(case.arrays["x"].shape))
+        return graph_programs.legal(self.rule, case.given, random, style, kept)
 
     def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
         rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
         parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
         y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
         return list(judge_parts(rule, case.arrays, {**parts, "y": y}, policy).values())
+
+
+def parts_kept(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarray]:
+    """What is left of a part's values where they are stored, and read again for what follows."""
+
+    def kept(name: str, values: np.ndarray) -> np.ndarray:
+        if name == "y":
+            return values
+        shape = level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
+        stored = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
+        return np.asarray(rule.values(name, stored, layout), np.float64)
+
+    return kept
 
 
 class OfTransform(Subject):
@@ -195,25 +247,3 @@ class OfTransform(Subject):
 def _undecided(values: np.ndarray) -> Judged:
     wide = values.astype(np.float64)
     return Judged(np.full(values.shape, UNDECIDED), wide, wide, wide)
-
-
-SUBJECTS: Mapping[str, type[Subject]] = {
-    "estimator": OfEstimator,
-    "mask": OfMask,
-    "quantizer": OfQuantizer,
-    "transform": OfTransform,
-}
-
-
-def measurable() -> dict[str, Rule]:
-    """The rules without state whose programs can be made of what they are made of, by name."""
-    found: dict[str, Rule] = {}
-    for name, cls in rules().items():
-        if cls.kind in SUBJECTS and not (cls.kind == "quantizer" and not has_graph(cls())):  # type: ignore[arg-type]
-            found[name] = cls()
-    return found
-
-
-def subject(rule: Rule) -> Subject:
-    """A rule as the measurement sees it."""
-    return SUBJECTS[rule.kind](rule)

@@ -140,10 +140,10 @@ class Claim(ABC):
         return None if outcome.faults else outcome.counts
 
     def fails(self, cases: Cases) -> bool:
-        """Whether some value is outside on these cases."""
+        """Whether some value is outside on these cases, of those that the candidate takes."""
         try:
             return self.judge(self.drive(cases), self.rule, self.request.policy).first is not None
-        except ArgumentError:
+        except (ArgumentError, CandidateError):
             return False
 
     def _finding(

@@ -226,7 +226,7 @@ def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding) -> MaskInpu
             with watched(request.time_limit) as call:
                 seen = _ask(run.subject, rule, arrays, call)
             judged = judge_leaf(rule, arrays, seen, request.policy)
-        except (ArgumentError, CandidateFault):
+        except (ArgumentError, CandidateError, CandidateFault):
             return False
         return outside(judged.tensors.values()) > 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.names import check_stated
@@ -20,7 +19,6 @@ from refgrad.oracle.drive import Record, drive
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.judge import how_matrices
-from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
 from refgrad.oracle.screen import Screen, small_run
 from refgrad.oracle.search import Search
@@ -37,10 +35,10 @@ def judge(request: Request) -> Verdict:
     given = request.own(Inputs)
     stated = check_stated(request.state_names, rule.slots(), str(rule))
     subject = resolve(request.candidate, request.options, stated)
-    claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
+    claim = _Claim(subject, rule, request, stated)
     if given is not None:
-        return _verdict(claim, claim.drive(given), request)
-    return _verdict(claim, _driven(claim, generate(request.steps, request.dtype, request.seed, rule)), request)
+        return _verdict(claim, claim.drive(given))
+    return _verdict(claim, _driven(claim, generate(request.steps, request.dtype, request.seed, rule)))
 
 
 @dataclass(frozen=True)
@@ -49,23 +47,21 @@ class _Claim:
 
     subject: Candidate
     rule: Optimizer
-    policy: Policy
-    options: Mapping[str, Any]
-    time_limit: float
+    request: Request
     stated: Mapping[str, str]
 
     def drive(self, inputs: Inputs) -> Record:
-        record = drive(self.subject, self.rule, inputs, self.time_limit)
+        record = drive(self.subject, self.rule, inputs, self.request.time_limit)
         return joined(record, self.rule) if self.rule.scope == "tree" else record
 
     def judge(self, record: Record, measured: bool = False) -> Outcome:
-        return judge_record(record, record.rules, self.policy, measured=measured)
+        return judge_record(record, record.rules, self.request.policy, measured=measured)
 
     def fails(self, inputs: Inputs) -> bool:
-        """Whether some value is outside on these inputs."""
+        """Whether some value is outside on these inputs, of those that the candidate takes."""
         try:
             return self.judge(self.drive(inputs)).first is not None
-        except ArgumentError:
+        except (ArgumentError, CandidateError):
             return False
 
 
@@ -82,7 +78,8 @@ def _driven(claim: _Claim, made: Inputs) -> Record:
         return record
 
 
-def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
+def _verdict(claim: _Claim, record: Record) -> Verdict:
+    request = claim.request
     outcome = claim.judge(record, measured=True)
     wrong = outcome.first is not None
     if record.unknown:
@@ -93,7 +90,7 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     if wrong and request.shrink and outcome.failing is not None:
         counterexample = reproduction.of_steps(smallest(record.inputs, *outcome.failing, claim.fails))
     return outcome.verdict(
-        claim.policy,
+        request.policy,
         record.faults,
         candidate=claim.subject.name,
         rule=str(claim.rule),
@@ -110,7 +107,7 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
 
 def _judge_chance(claim: _Claim, record: Record) -> None:
     """Whether bits that are not known are fair: a fault if not, and a note on how many roundings say so."""
-    count, fault = chance.judge(locked_steps(record, record.rules, claim.policy), claim.policy)
+    count, fault = chance.judge(locked_steps(record, record.rules, claim.request.policy), claim.request.policy)
     record.faults.extend([] if fault is None else [fault])
     record.notes.append(f"{count} roundings by chance were looked at for a bias and for bits that are used twice")
 
@@ -126,23 +123,31 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
 
     def judged(change: Change) -> Mapping[str, v.Count]:
         rules = [rule.replace(**change.rule) for rule in record.rules]
-        return judge_record(record, rules, change.policy_of(claim.policy), change.plans).counts
+        return judge_record(record, rules, change.policy_of(claim.request.policy), change.plans).counts
 
     narrow = dtypes.working(record.inputs.p[0].dtype) != record.inputs.p[0].dtype
     # on a narrow grid mutants hide among the roundings of what most implementations do there
-    usual = [c for c in policies(claim.policy) if narrow and c.policy == {"precision": "storage"}]
+    usual = [c for c in policies(claim.request.policy) if narrow and c.policy == {"precision": "storage"}]
     if "round" in record.rules[0].plan(record.inputs.p[0].shape, 1).graph.counts():
         # a rule that says how it is stored: another way of that says more than wider bounds, which take in all of them
         usual = [*named(claim.rule), *usual]
-    search = Search(Screen(small_run(record, claim.drive), claim.policy), seconds=seconds)
+    search = Search(Screen(_looked_at(claim, record), claim.request.policy), seconds=seconds)
     found = known.searched(search, judged, usual)
     if search.stopped:
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     return found
 
 
+def _looked_at(claim: _Claim, record: Record) -> Record:
+    """The run that the search looks at; the whole one where a candidate refuses to be built with smaller leaves."""
+    try:
+        return small_run(record, claim.drive)
+    except CandidateError:
+        return record
+
+
 def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
     """A line of Python that gives this verdict again."""
-    given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
+    given = {"options": claim.request.options, "policy": claim.request.policy.changed(), "state_names": claim.stated}
     made = reproduction.made_by_steps(record.inputs, least, claim.rule)
     return reproduction.line(claim.subject.name, claim.rule, made, **given)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explanation, Identification
 from refgrad.oracle.recovery import Recovered
-from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table
+from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table, turn
 
 #: how many other names of the same are shown
 ALIASES = 4
@@ -94,11 +94,12 @@ def _nearest(found: Identification) -> Iterator[Section]:
 
 def _faults(found: Identification) -> Iterator[Section]:
     if found.faults:
-        yield Section("Faults", tuple(f"step {f.step}, {f.kind}: {f.message}" for f in found.faults), tone=BAD)
+        lines = tuple(f"{turn(found.mode)} {f.step}, {f.kind}: {f.message}" for f in found.faults)
+        yield Section("Faults", lines, tone=BAD)
 
 
 def _tried(found: Identification) -> Iterator[Section]:
-    run = f"{found.steps} steps, {found.dtype}, seed {found.seed}, {found.mode}"
+    run = f"{found.steps} {turn(found.mode)}s, {found.dtype}, seed {found.seed}, {found.mode}"
     rules = found.claim or f"{len(found.rules)} rules"
     pairs = [("tried", f"{found.hypotheses} hypotheses of {rules}"), ("run", run)]
     yield Section("How it was found", pairs=tuple(pairs))

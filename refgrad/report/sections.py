@@ -84,7 +84,7 @@ def _headline(verdict: Verdict) -> Iterator[Section]:
 
 def _faults(verdict: Verdict) -> Iterator[Section]:
     if verdict.faults:
-        lines = tuple(f"{_turns(verdict)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
+        lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
         yield Section("Faults", lines, tone=BAD)
 
 
@@ -105,19 +105,19 @@ def _counts(verdict: Verdict) -> Iterator[Section]:
 
 def _first(verdict: Verdict) -> Iterator[Section]:
     if verdict.first is not None:
-        yield Section("First finding", pairs=tuple(_finding(verdict.first, _turns(verdict))), tone=BAD)
+        yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
 
 
-def _turns(verdict: Verdict) -> str:
-    """What the candidate was driven by: steps, or cases where the rule has no state."""
-    return "step" if verdict.mode.startswith(STEPPED) else "case"
+def turn(mode: str) -> str:
+    """What a candidate is driven by: a step, or a case where the rule has no state."""
+    return "step" if mode.startswith(STEPPED) else "case"
 
 
-def _finding(found: Finding, turn: str) -> Iterator[tuple[str, str]]:
+def _finding(found: Finding, turned: str) -> Iterator[tuple[str, str]]:
     index = f"[{', '.join(map(str, found.index))}]" if found.index else ""
-    whose = " of parameter" if turn == "step" else " of inputs"
+    whose = " of parameter" if turned == "step" else " of inputs"
     place = f"{found.tensor}{index}" + (f"{whose} {found.leaf}" if found.leaf else "")
-    yield "where", f"{turn} {found.step}, {place}, {found.dtype}"
+    yield "where", f"{turned} {found.step}, {place}, {found.dtype}"
     low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
     yield "value", number(found.value, found.dtype)
     yield "truth", number(found.truth, found.dtype)
@@ -173,7 +173,7 @@ def _judged(verdict: Verdict) -> Iterator[Section]:
     mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode
     pairs = [
         ("mode", mode),
-        ("run", f"{verdict.steps} {_turns(verdict)}s, {verdict.dtype}, seed {verdict.seed}"),
+        ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
         ("policy", _fields(verdict.policy)),
         ("with", _fields(verdict.environment, " ")),
     ]

@@ -9,7 +9,10 @@ import pytest
 
 import refgrad
 from refgrad import ArgumentError, Inputs
-from refgrad.optimizers import AdamW, Lion
+from refgrad.candidates.resolve import resolve
+from refgrad.errors import CandidateError
+from refgrad.optimizers import LAMB, AdamW, Lion
+from refgrad.oracle.inputs import generate
 
 RULE = AdamW()
 
@@ -147,3 +150,30 @@ def test_a_departure_is_named() -> None:
     assert verdict.explanation is not None
     assert "subnormals" in verdict.explanation.name
     assert refgrad.verify(flushing, RULE, policy={"subnormals": "either"}).conforms
+
+
+class Choosy:
+    """A rule that wants parameters of so many elements."""
+
+    name = "choosy"
+
+    def __init__(self, rule, least):
+        self.candidate, self.least = resolve(rule), least
+
+    def start(self, rule, params):
+        if min(p.size for p in params) < self.least:
+            raise CandidateError(f"choosy wants {self.least} elements")
+        return self.candidate.start(rule, params)
+
+
+def test_a_candidate_that_is_not_built_with_a_small_parameter_is_shrunk_as_far_as_it_goes() -> None:
+    verdict = refgrad.verify(Choosy(AdamW(lr=2e-3), 8), RULE, steps=2, explain=False)
+    assert verdict.counterexample is not None
+    assert 8 <= np.prod(verdict.counterexample.shape) < 16
+
+
+def test_a_candidate_that_is_not_built_with_smaller_leaves_is_explained_by_the_whole_run() -> None:
+    inputs = generate(2, "float32", 0).leaves(lambda name, p: name == "normal")
+    verdict = refgrad.verify(Choosy(LAMB(eps=1e-3), 4096), LAMB(), inputs=inputs, shrink=False, explain=2)
+    assert not verdict.conforms
+    assert verdict.departures

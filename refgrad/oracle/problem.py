@@ -108,6 +108,10 @@ class Problem:
         free = {n: np.reshape([names[n] for _, names in frees], shape) for n in frees[0][1]}
         with np.errstate(all="ignore"):
             half = (judged.high - judged.low) / 2
+            root = cone.outputs[self.output]
+            if root.op == "round":  # what is stored moves in jumps; what it was rounded from does not
+                half = half + root.attribute.unit(observed) * (0.5 if root.attribute.bits is None else 1.0)
+                cone = rewriting.rebuilt(cone, outputs={self.output: lambda edit, node: node.args[0]})
             usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
             usable &= judged.status != judge.UNDECIDED
         outside = int(np.count_nonzero(judged.status == judge.OUTSIDE))

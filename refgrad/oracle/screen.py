@@ -121,7 +121,7 @@ class Screen:
         try:
             policy = change.policy_of(self.policy)
             rules = [rule.replace(**change.rule) if change.rule else rule for rule in self.record.rules]
-            if [r.slots().keys() for r in rules] != [r.slots().keys() for r in self.record.rules]:
+            if [_kept_and_given(r) for r in rules] != [_kept_and_given(r) for r in self.record.rules]:
                 return None
             if not self.locked or any(rule.scope == "tree" for rule in rules):
                 return judge_record(self._part, self._part_rules(change), policy, change.plans).counts
@@ -250,6 +250,11 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
         seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
         inputs[rewriting.observed_name(name)] = seen
     return inputs
+
+
+def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:
+    """The slots and the extra inputs of a rule."""
+    return list(rule.slots()), list(rule.inputs())
 
 
 def _first(rule: Optimizer) -> dict[str, float]:

@@ -168,7 +168,7 @@ class _Trial:
 
     def look_closer(self) -> None:
         """The hyperparameters that many elements tell, where what explains a few of them does not explain the run."""
-        if self.search.explained and self.search.screen.locked:
+        if self.search.explained:
             search = Search(Screen(self.record, self.policy, FINE))
             search.claimed()
             wrong = {key: s for key, s in self.search.tried.items() if not s.fits}
@@ -275,8 +275,20 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
         seed=shown.record.inputs.seed,
         faults=tuple(shown.record.faults),
         environment=environment(),
-        notes=tuple(dict.fromkeys(shown.record.notes)),
+        notes=tuple(dict.fromkeys([*shown.record.notes, *_hidden(shown, explanations)])),
     )
+
+
+def _hidden(shown: _Trial, explanations: tuple[Explanation, ...]) -> Iterable[str]:
+    """Why nothing may be known of a candidate whose state is hidden, and what to do about it."""
+    seen = shown.record.seen[-1].state[0] if shown.record.seen else {}
+    names = [n for n, slot in shown.rule.slots().items() if not slot.host and n not in seen]
+    if names and not explanations and shown.record.steps:
+        yield (
+            f"{' and '.join(names)} could not be read, so that the run was followed from its start and a fault shows in the "
+            "parameter alone; a candidate that takes and returns them, or keeps them under a name that says so, is judged "
+            "tensor by tensor, which finds more (docs/candidates.md)"
+        )
 
 
 def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Trial | None]:

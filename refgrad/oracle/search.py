@@ -43,8 +43,13 @@ class Scored:
 
     @property
     def wrong(self) -> float:
-        """The share of elements outside, averaged over outputs: an output that is right as a whole counts much."""
-        shares = [c.outside / c.total for c in self.counts.values() if c.total]
+        """The share of elements outside, averaged over outputs: an output that is right as a whole counts much.
+
+        One that is undecided for the most part is not right.
+        """
+        shares = [
+            (c.outside + c.undecided * (c.undecided > c.inside)) / c.total for c in self.counts.values() if c.total
+        ]
         return sum(shares) / len(shares) if shares else 1.0
 
     @property
@@ -204,7 +209,7 @@ class Search:
         self._recovered([s.change for s in singles[:FITTED]], thorough=False)
 
     def _recovered(self, bases: Iterable[Change], thorough: bool) -> None:
-        if importlib.util.find_spec("scipy") is None or not self.screen.locked:
+        if importlib.util.find_spec("scipy") is None:
             return
         for base in bases:
             if self.explained or self.late():

@@ -27,7 +27,6 @@ from refgrad.oracle.search import Scored, Search
 from refgrad.oracle.trajectory import judge_record
 from refgrad.oracle.verify import as_dtype
 from refgrad.oracle.watch import TIME_LIMIT, check_time_limit
-from refgrad.report import formula
 from refgrad.rule import Rule, rules
 from refgrad.tracing import free_values
 
@@ -256,12 +255,9 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
     shown = explained or (searched[0] if searched else trials[0])
     nearest = () if explanations else tuple(_nearest(searched))
     judged = any(len(t.record.seen) > 1 and t.best is not None for t in trials)
-    outcome = i.UNKNOWN if judged else i.UNJUDGED
-    if explanations:
-        outcome = i.IDENTIFIED if len(explanations) == 1 else i.AMBIGUOUS
     itself = shown.explanation(NONE, shown.counts(NONE)) if judged else None
     return Identification(
-        outcome=outcome,
+        outcome=i.outcome_of(explanations, judged),
         candidate=subject.name,
         claim=str(shown.rule) if isinstance(rule, Rule) else None,
         explanations=explanations,
@@ -385,5 +381,4 @@ def _formula(trial: _Trial, change: Change) -> tuple[str, ...]:
     hosts = dict.fromkeys(trial.judged.hosts(), 1.0)
     free = free_values(p.shape, {**hosts, "t": float(max(trial.record.steps, 1))})
     rule = trial.judged.replace(**change.rule)
-    before = formula.text_lines(NONE.plans(rule, p.ndim, free))
-    return tuple(line for line in formula.text_lines(change.plans(rule, p.ndim, free)) if line not in before)
+    return i.new_lines(NONE.plans(rule, p.ndim, free), change.plans(rule, p.ndim, free))

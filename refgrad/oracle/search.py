@@ -124,8 +124,9 @@ class Search:
 
     @cached_property
     def _deciding(self) -> set[str]:
-        """The names that decide which form the claim's steps take."""
-        return {n for plan in self._plans(NONE) for e, _ in plan.graph.guards for n in names_in(e)}
+        """The names that decide, together with the step or a number of the state, which form the claim's steps take."""
+        plans = self._plans(NONE)
+        return {n for p in plans for e, _ in p.graph.guards if names_in(e) & set(p.free) for n in names_in(e)}
 
     def _wholes(self) -> list[Change]:
         """Other whole numbers for hyperparameters that decide which form a step takes and do nothing else."""

@@ -31,6 +31,7 @@ Examples:
   refgrad verify torch.optim:AdamW --as AdamW lr=0.01 --set fused=true --steps 20
   refgrad verify optax:adamw --as AdamW scalars=float32 --json
   refgrad identify my_optimizer.py:step
+  refgrad identify my_quantizer.py:quantize --kind quantizer
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
   refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
   refgrad verify torch.optim:AdamW --as AdamW --laws
@@ -197,10 +198,15 @@ def _with_laws(verdict: Any, reports: Any) -> str:
 @main.command(epilog=EPILOG)
 @click.argument("target")
 @click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    help="All rules of a kind, where no rule is named: optimizer (by default), estimator, quantizer or mask.",
+)
 @HYPERPARAMETERS
 @OPTIONS
 @STEPS
-@click.option("--dtype", default="float32", show_default=True, help="float16, bfloat16, float32 or float64.")
+@click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
 @SEED
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -208,10 +214,11 @@ def _with_laws(verdict: Any, reports: Any) -> str:
 def identify(
     target: str,
     rule: str | None,
+    kind: str | None,
     hyperparameters: tuple[str, ...],
     options: tuple[str, ...],
     steps: int,
-    dtype: str,
+    dtype: str | None,
     seed: int,
     policy: tuple[str, ...],
     as_json: bool,
@@ -220,7 +227,9 @@ def identify(
     """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
     if rule is None and hyperparameters:
         raise ArgumentError(f"{hyperparameters[0]!r} is given without --as RULE; legal: hyperparameters of a rule")
-    claim = None if rule is None else build_rule(rule, hyperparameters)
+    if rule is not None and kind is not None:
+        raise ArgumentError(f"--kind {kind} is given with --as {rule}; legal: one of them, because a rule is of a kind")
+    claim = kind if rule is None else build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
     import refgrad

@@ -57,6 +57,33 @@ def test_identify_names_what_it_is(run: Run) -> None:
     assert (data["outcome"], data["exit_code"]) == ("identified", 0)
 
 
+def test_identify_takes_a_kind(run: Run, tmp_path: Any) -> None:
+    lines = [
+        "import numpy as np",
+        "",
+        "",
+        "def mask(w):",
+        "    order = np.argsort(np.abs(w), axis=None, kind='stable')",
+    ]
+    lines += [
+        "    kept = np.ones(w.size, bool)",
+        "    kept[order[: w.size // 2]] = False",
+        "    return kept.reshape(w.shape)",
+    ]
+    (tmp_path / "half.py").write_text("\n".join([*lines, ""]))
+    target = f"{tmp_path / 'half.py'}:mask"
+    result = run("identify", target, "--kind", "mask")
+    assert result.exit_code == 0, result.output
+    assert "is Magnitude" in result.output
+    wrong = run("identify", target, "--kind", "masks")
+    assert wrong.exit_code == 64
+    assert "did you mean 'mask'" in wrong.stderr
+    assert "'quantizer'" in wrong.stderr
+    both = run("identify", target, "--kind", "mask", "--as", "Magnitude")
+    assert both.exit_code == 64
+    assert "--as Magnitude" in both.stderr
+
+
 def test_identify_takes_hyperparameters_of_a_rule_alone(run: Run) -> None:
     result = run("identify", WRONG, "lr=0.01")
     assert result.exit_code == 64 or "without --as RULE" in str(result.exception)

@@ -21,6 +21,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle import aimed, estimated, mask_inputs, masked, quantized, quantizer_inputs
 from refgrad.oracle.casewise import Answer, Arrays
 from refgrad.oracle.changes import Change
+from refgrad.oracle.decided import edge
 from refgrad.oracle.judge import OUTSIDE
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.recovery import Recovered, shortest_decimal
@@ -130,7 +131,7 @@ class Asked(ABC):
         fitting = next((v for v in (value, grid[best]) if at(v)[0] == 0), None)
         if fitting is None:
             return None
-        ends = [_edge(lambda v: at(v)[0] == 0, fitting, end) for end in (low, high)]
+        ends = [edge(lambda v: at(v)[0] == 0, fitting, end, FINE) for end in (low, high)]
         told = shortest_decimal(ends[0], ends[1], fitting)
         told = claimed if ends[0] <= claimed <= ends[1] else told
         return Recovered(name, self.told_by, claimed, told if at(told)[0] == 0 else fitting, ends[0], ends[1], True)
@@ -168,9 +169,9 @@ class Asked(ABC):
         """What a candidate is called, and a function from arrays to its answer."""
 
     @staticmethod
-    @abstractmethod
     def few(arrays: Arrays) -> Arrays:
-        """A part of a case."""
+        """A part of a case; all of it unless a kind says otherwise."""
+        return arrays
 
     @abstractmethod
     def alike(self, rule: Any) -> bool:
@@ -229,16 +230,6 @@ def _least(function: Callable[[float], float], low: float, high: float) -> float
             b = low + ratio * (high - low)
             at_b = function(b)
     return a if at_a <= at_b else b
-
-
-def _edge(fits: Callable[[float], bool], inside: float, outside: float) -> float:
-    """The last number that fits on the way from one that does."""
-    if fits(outside):
-        return outside
-    for _ in range(FINE):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if fits(middle) else (inside, middle)
-    return inside
 
 
 def _close(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -307,10 +298,6 @@ class AskedQuantizer(Asked):
 
         return subject.name, call
 
-    @staticmethod
-    def few(arrays: Arrays) -> Arrays:
-        return arrays
-
     def alike(self, rule: Any) -> bool:
         if rule.parts != self.rule.parts:
             return False
@@ -357,10 +344,6 @@ class AskedMask(Asked):
             return {"mask": mask.astype(bool), **({} if seen.scores is None else {"scores": np.asarray(seen.scores)})}
 
         return subject.name, call
-
-    @staticmethod
-    def few(arrays: Arrays) -> Arrays:
-        return arrays
 
     def alike(self, rule: Any) -> bool:
         return rule.takes().keys() == self.rule.takes().keys()

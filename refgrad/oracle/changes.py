@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -120,9 +120,7 @@ def named(rule: Rule) -> Iterator[Change]:
             flag = not getattr(rule, name)
             sentence = legal.sentence if flag else f"not: {legal.sentence}"
             yield Change(f"{name}={flag}", sentence, "field", {name: flag})
-    # those of an optimizer's inner rules are found by the search
-    inner = rule.inner_rules() if rule.kind != "optimizer" else {}
-    for field_, nested in inner.items():
+    for field_, nested in rule.inner_rules().items():
         for change in named(nested):
             values = {f"{field_}_{n}": value for n, value in change.rule.items()}
             yield Change(f"{field_}_{change.name}", change.sentence, "field", values)
@@ -153,6 +151,19 @@ def factors(rule: Rule) -> Iterator[Change]:
             yield from _legal(legal, name, new, f"{name} is {new:g}: {what} is {word} that of the claim")
         squared = float(f"{value * value:.15g}")
         yield from _legal(legal, name, squared, f"{name} is {squared:g}, the square of {value:g}")
+
+
+#: whole numbers on either side of a claim that are tried
+WHOLES = 8
+
+
+def wholes(rule: Rule, names: Iterable[str]) -> Iterator[Change]:
+    """Other whole numbers for each of some hyperparameters that are whole, such as how many steps lie between two of a kind."""
+    for name in sorted(set(names) & set(rule.numbers())):
+        value, legal = rule.numbers()[name], rule.range_of(name)
+        if isinstance(legal, Range) and float(value).is_integer():
+            for new in (value + k for k in range(-WHOLES, WHOLES + 1) if k):
+                yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
 
 
 def _legal(legal: Range, name: str, value: float, sentence: str) -> Iterator[Change]:

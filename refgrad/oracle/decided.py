@@ -24,6 +24,8 @@ from refgrad.rule import Range
 HALVINGS, EDGES = 60, 24
 #: crossing points of one decision that are looked for in one element
 CROSSINGS = 3
+#: how often the values that are tried draw closer
+ZOOMS = 5
 #: where other values are known roughly, elements this many times as far as most are wrong; and where they are known better
 SLACKS = (30.0, 5.0)
 
@@ -40,11 +42,27 @@ def value_of(problem: Problem, name: str, values: Mapping[str, float], slack: fl
     names = {**problem.base, **values}
     most = max(1.0, slack * float(np.median(np.abs(problem.residuals(values)))))
     low, high = _reach(legal, problem.numbers[name])
+    if not problem.segments:
+        return _scanned(problem, name, values, most, (low, high))
     parts = [part for s in problem.segments for part in _wrong(s, name, names, (low, high), most)]
-    if not parts:
-        return None
     starts, ends = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     return _middle(starts, ends, low, high)
+
+
+def _scanned(problem: Problem, name: str, values: Mapping[str, float], most: float, ends: tuple[float, float]) -> float:
+    """The same by trying values, ever closer: where state is hidden, a decision tells of all steps before it."""
+
+    def wrong(value: float) -> int:
+        return int(np.count_nonzero(np.abs(problem.residuals({**values, name: value})) > most))
+
+    grid = _grid(*ends)
+    for _ in range(ZOOMS):
+        counts = np.asarray([wrong(float(value)) for value in grid])
+        best = np.flatnonzero(counts == counts.min())
+        low, high = grid[max(best[0] - 1, 0)], grid[min(best[-1] + 1, len(grid) - 1)]
+        middle = float(grid[best].mean())
+        grid = np.linspace(low, high, 16)
+    return middle
 
 
 def interval(problem: Problem, name: str, value: float, values: Mapping[str, float]) -> tuple[float, float]:
@@ -52,7 +70,7 @@ def interval(problem: Problem, name: str, value: float, values: Mapping[str, flo
     low, high = _reach(problem.rule.range_of(name), value)
 
     def fits(moved: float) -> bool:
-        return problem.refined({**values, name: moved}).outside == 0
+        return problem.fits({**values, name: moved})
 
     return tuple(sorted(_end(fits, value, limit) for limit in (low, high)))  # type: ignore[return-value]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from refgrad.oracle.recovery import Recovered
 from refgrad.oracle.verdict import Count, Fault, plain
+from refgrad.report import formula
+from refgrad.tracing import Plan
 
 SCHEMA = "refgrad-identification-1"
 
@@ -49,6 +51,19 @@ class Explanation:
     def title(self) -> str:
         """What the candidate is, in one phrase."""
         return f"{self.rule} with {self.name}" if self.name else self.rule
+
+
+def outcome_of(explanations: Sequence[Explanation], judged: bool) -> str:
+    """What a search came to."""
+    if explanations:
+        return IDENTIFIED if len(explanations) == 1 else AMBIGUOUS
+    return UNKNOWN if judged else UNJUDGED
+
+
+def new_lines(before: Plan, after: Plan) -> tuple[str, ...]:
+    """The lines of a formula that a rewrite changed."""
+    known = formula.text_lines(before)
+    return tuple(line for line in formula.text_lines(after) if line not in known)
 
 
 @dataclass(frozen=True)

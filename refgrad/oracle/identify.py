@@ -10,7 +10,7 @@ from typing import Any
 
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
-from refgrad.errors import ArgumentError, CandidateError, bad_argument
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import identification as i
 from refgrad.oracle import identify_cases
@@ -27,10 +27,11 @@ from refgrad.oracle.search import Scored, Search
 from refgrad.oracle.trajectory import judge_record
 from refgrad.oracle.verify import as_dtype
 from refgrad.oracle.watch import TIME_LIMIT, check_time_limit
-from refgrad.report import formula
 from refgrad.rule import Rule, rules
 from refgrad.tracing import free_values
 
+#: the kind of rules with a state
+OPTIMIZER = "optimizer"
 #: how many rules are tried with their variants, and searched in depth; explanations judged on the whole run; near ones shown
 NAMED, DEEP, JUDGED, NEAREST = 12, 3, 6, 3
 #: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
@@ -42,7 +43,7 @@ def identify(
     rule: Any = None,
     *,
     steps: int = 10,
-    dtype: Any = "float32",
+    dtype: Any = None,
     seed: int = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Inputs | None = None,
@@ -54,9 +55,10 @@ def identify(
     Args:
         candidate: as for `refgrad.verify`.
         rule: the rule that it claims to be, an instance or a class; by default every optimizer that fits its state. A kind
-            of rules, "estimator", "quantizer" or "mask", for every rule of that kind that gives what the candidate gives.
+            of rules, "optimizer", "estimator", "quantizer" or "mask", for every rule of that kind that gives what the
+            candidate gives.
         steps: how many steps are taken.
-        dtype: the dtype of the parameters.
+        dtype: the dtype of the parameters; by default the one that the rule keeps them in, float32 for most and for a kind.
         seed: of the generated inputs.
         policy: what counts as correct.
         inputs: your own in place of generated ones.
@@ -70,13 +72,15 @@ def identify(
         ArgumentError: an argument is not legal.
         CandidateError: the candidate cannot be found, or cannot be run as any rule that was asked for.
     """
+    rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
+    dtype = as_dtype(dtype if dtype is not None else rule.kept_in if isinstance(rule, Rule) else "float32")
     without_state = _without_state(candidate, rule)
     if without_state is not None:
         return identify_cases.identify(
             candidate,
             without_state,
             steps=steps,
-            dtype=as_dtype(dtype),
+            dtype=dtype,
             seed=seed,
             policy=Policy.of(policy),
             inputs=inputs,
@@ -87,7 +91,7 @@ def identify(
         raise bad_argument("inputs", inputs, "refgrad.Inputs, or None")
     claims = _claims(rule)
     subject = resolve(candidate, options)
-    given = inputs if inputs is not None else generate(steps, as_dtype(dtype), seed)
+    given = inputs if inputs is not None else generate(steps, dtype, seed)
     limit = check_time_limit(time_limit)
     trials = _trials(subject, claims, given, Policy.of(policy), limit)
     searched = _searched(trials)
@@ -97,23 +101,23 @@ def identify(
 def _without_state(candidate: Any, rule: Any) -> Rule | str | None:
     """The claim, where it is one of a rule without state, or of a kind of such rules; None for an optimizer's."""
     if isinstance(rule, str):
-        if rule not in identify_cases.ASKED:
-            legal = "an optimizer, or one of " + ", ".join(map(repr, identify_cases.ASKED))
-            raise bad_argument("rule", rule, legal)
-        return rule
-    claim = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
-    if claim is None and isinstance(candidate, Rule) and candidate.kind in identify_cases.ASKED:
+        kinds = (OPTIMIZER, *identify_cases.ASKED)
+        if rule not in kinds:
+            legal = "a rule such as refgrad.optimizers.AdamW(lr=1e-3), or one of " + ", ".join(map(repr, kinds))
+            raise ArgumentError(f"rule is {rule!r}{nearest(rule, kinds)}; legal: {legal}")
+        return None if rule == OPTIMIZER else rule
+    if rule is None and isinstance(candidate, Rule) and candidate.kind in identify_cases.ASKED:
         return candidate.kind
-    return claim if isinstance(claim, Rule) and claim.kind in identify_cases.ASKED else None
+    return rule if isinstance(rule, Rule) and rule.kind in identify_cases.ASKED else None
 
 
 def _claims(rule: Any) -> list[Optimizer]:
-    if rule is None:
+    if rule is None or rule == OPTIMIZER:
         return [cls() for cls in rules(Optimizer).values() if issubclass(cls, Optimizer)]
-    claim = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
-    if not isinstance(claim, Optimizer):
-        raise bad_argument("rule", rule, "an optimizer such as refgrad.optimizers.AdamW(lr=1e-3), or None")
-    return [claim]
+    if not isinstance(rule, Optimizer):
+        kinds = ", ".join((OPTIMIZER, *identify_cases.ASKED))
+        raise bad_argument("rule", rule, f"a rule of these kinds: {kinds}; or None")
+    return [rule]
 
 
 @dataclass(eq=False)
@@ -163,7 +167,7 @@ class _Trial:
 
     def look_closer(self) -> None:
         """The hyperparameters that many elements tell, where what explains a few of them does not explain the run."""
-        if self.search.explained and self.search.screen.locked:
+        if self.search.explained:
             search = Search(Screen(self.record, self.policy, FINE))
             search.claimed()
             wrong = {key: s for key, s in self.search.tried.items() if not s.fits}
@@ -251,14 +255,11 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
     shown = explained or (searched[0] if searched else trials[0])
     nearest = () if explanations else tuple(_nearest(searched))
     judged = any(len(t.record.seen) > 1 and t.best is not None for t in trials)
-    outcome = i.UNKNOWN if judged else i.UNJUDGED
-    if explanations:
-        outcome = i.IDENTIFIED if len(explanations) == 1 else i.AMBIGUOUS
     itself = shown.explanation(NONE, shown.counts(NONE)) if judged else None
     return Identification(
-        outcome=outcome,
+        outcome=i.outcome_of(explanations, judged),
         candidate=subject.name,
-        claim=None if rule is None else str(shown.rule),
+        claim=str(shown.rule) if isinstance(rule, Rule) else None,
         explanations=explanations,
         nearest=nearest,
         itself=itself,
@@ -270,8 +271,20 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
         seed=shown.record.inputs.seed,
         faults=tuple(shown.record.faults),
         environment=environment(),
-        notes=tuple(dict.fromkeys(shown.record.notes)),
+        notes=tuple(dict.fromkeys([*shown.record.notes, *_hidden(shown, explanations)])),
     )
+
+
+def _hidden(shown: _Trial, explanations: tuple[Explanation, ...]) -> Iterable[str]:
+    """Why nothing may be known of a candidate whose state is hidden, and what to do about it."""
+    seen = shown.record.seen[-1].state[0] if shown.record.seen else {}
+    names = [n for n, slot in shown.rule.slots().items() if not slot.host and n not in seen]
+    if names and not explanations and shown.record.steps:
+        yield (
+            f"{' and '.join(names)} could not be read, so that the run was followed from its start and a fault shows in the "
+            "parameter alone; a candidate that takes and returns them, or keeps them under a name that says so, is judged "
+            "tensor by tensor, which finds more (docs/candidates.md)"
+        )
 
 
 def _explanations(searched: list[_Trial]) -> tuple[tuple[Explanation, ...], _Trial | None]:
@@ -368,5 +381,4 @@ def _formula(trial: _Trial, change: Change) -> tuple[str, ...]:
     hosts = dict.fromkeys(trial.judged.hosts(), 1.0)
     free = free_values(p.shape, {**hosts, "t": float(max(trial.record.steps, 1))})
     rule = trial.judged.replace(**change.rule)
-    before = formula.text_lines(NONE.plans(rule, p.ndim, free))
-    return tuple(line for line in formula.text_lines(change.plans(rule, p.ndim, free)) if line not in before)
+    return i.new_lines(NONE.plans(rule, p.ndim, free), change.plans(rule, p.ndim, free))

@@ -25,7 +25,6 @@ from refgrad.oracle.identification import Explanation, Identification
 from refgrad.oracle.mutants import CASE_REWRITES, mutations
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.verdict import Count
-from refgrad.report import formula
 from refgrad.rule import Rule, Whole, rules
 
 #: explanations that are judged on many arrays; rules whose mutants are tried; near ones that are shown
@@ -213,13 +212,10 @@ def _identification(search: Search, claim: Any, others: Sequence[Rule], steps: i
     explanations = tuple(_explanations(search, claim))
     ranked = search.ranked(claim)
     nearest = () if explanations else tuple(_explained(search, s, s.counts) for s in ranked[:NEAREST])
-    outcome = i.UNKNOWN if ranked else i.UNJUDGED
-    if explanations:
-        outcome = i.IDENTIFIED if len(explanations) == 1 else i.AMBIGUOUS
     shown = claim if claim is not None else (ranked[0].rule if ranked else search.claim)
     itself = search.asked.many.counts(shown, NONE, search.policy) if ranked else None
     return Identification(
-        outcome=outcome,
+        outcome=i.outcome_of(explanations, bool(ranked)),
         candidate=search.asked.name,
         claim=None if claim is None else str(claim),
         explanations=explanations,
@@ -276,5 +272,4 @@ def _formula(search: Search, scored: Scored) -> tuple[str, ...]:
     plan = search.asked.plan(scored.changed) if scored.change.mutations else None
     if plan is None:
         return ()
-    before = formula.text_lines(plan)
-    return tuple(line for line in formula.text_lines(scored.change.rewritten(plan)) if line not in before)
+    return i.new_lines(plan, scored.change.rewritten(plan))

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
 from refgrad.oracle.changes import Change
+from refgrad.oracle.followed import TABLE, Followed
 from refgrad.oracle.screen import Screen, Stack
 from refgrad.rule import Range
 from refgrad.tracing import Plan
-
-_TABLE: host.Table = {**host.FLOAT64, "sqrt": np.sqrt, "max": np.maximum, "min": np.minimum}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Segment:
         """Another graph on the same arrays; a name's value may be an array that broadcasts against them."""
         memo: dict[host.Expr, Any] = {}
         with np.errstate(all="ignore"):
-            scalars = [host.evaluate(e, {**names, **self.free}, _TABLE, memo) for e in graph.scalars()]
+            scalars = [host.evaluate(e, {**names, **self.free}, TABLE, memo) for e in graph.scalars()]
             return floats.evaluate(graph, self.arrays, scalars, self.batch)
 
     def distance(self, names: Mapping[str, Any]) -> np.ndarray:
@@ -51,11 +50,14 @@ class Segment:
         return np.where(self.usable, np.nan_to_num(np.clip(ratio, -1e9, 1e9), nan=1e9), 0.0)
 
 
-def names_by_way(graph: Graph) -> tuple[set[str], set[str]]:
-    """The host names that reach an output by some way without a decision, and those that reach it through one."""
+def names_by_way(graph: Graph, output: str) -> tuple[set[str], set[str]]:
+    """The host names that reach an output by some way without a decision, and those that reach it through one.
+
+    Where the graph gives other outputs as well, they go on in the next step.
+    """
     valued: set[str] = set()
     decided: set[str] = set()
-    stack = [(node, False) for node in graph.outputs.values()]
+    stack = [(graph.outputs[output], False)]
     seen = set()
     while stack:
         node, behind = stack.pop()
@@ -63,7 +65,8 @@ def names_by_way(graph: Graph) -> tuple[set[str], set[str]]:
             seen.add((node.index, behind))
             if node.op == "scalar":
                 (decided if behind else valued).update(host.names_in(node.attribute))
-            stack.extend((arg, behind or node.op in OUTCOMES) for arg in node.args)
+            before = [graph.outputs[node.attribute]] if node.op == "input" and node.attribute in graph.outputs else []
+            stack.extend((arg, behind or node.op in OUTCOMES) for arg in [*node.args, *before])
     return valued, decided
 
 
@@ -76,7 +79,7 @@ class Problem:
         self.numbers = self.rule.numbers()
         self.base: dict[str, float] = dict(self.numbers)
         self.segments = list(self._segments(self.rule))
-        used = {n for s in self.segments for e in s.graph.scalars() for n in host.names_in(e)}
+        used = {n for graph in self._graphs() for e in graph.scalars() for n in host.names_in(e)}
         self.decided = sorted(self._by_decisions() & set(self.numbers))
         self.names = [n for n in self.numbers if n in used and n not in self.decided and self.numbers[n] != 0.0]
 
@@ -85,9 +88,16 @@ class Problem:
         """How many elements are outside their sets."""
         return sum(s.outside for s in self.segments)
 
+    def _graphs(self) -> list[Graph]:
+        return [s.graph for s in self.segments]
+
+    def fits(self, values: Mapping[str, float]) -> bool:
+        """Whether no element is outside with some values."""
+        return self.refined(values).outside == 0
+
     def _by_decisions(self) -> set[str]:
         """The names that reach the output through signs and comparisons alone."""
-        found = [names_by_way(s.graph) for s in self.segments]
+        found = [names_by_way(graph, self.output) for graph in self._graphs()]
         return set[str]().union(*(decided for _, decided in found)) - set[str]().union(*(valued for valued, _ in found))
 
     def _segments(self, rule: Optimizer) -> Iterator[Segment]:
@@ -108,6 +118,10 @@ class Problem:
         free = {n: np.reshape([names[n] for _, names in frees], shape) for n in frees[0][1]}
         with np.errstate(all="ignore"):
             half = (judged.high - judged.low) / 2
+            root = cone.outputs[self.output]
+            if root.op == "round":  # what is stored moves in jumps; what it was rounded from does not
+                half = half + root.attribute.unit(observed) * (0.5 if root.attribute.bits is None else 1.0)
+                cone = rewriting.rebuilt(cone, outputs={self.output: lambda edit, node: node.args[0]})
             usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
             usable &= judged.status != judge.UNDECIDED
         outside = int(np.count_nonzero(judged.status == judge.OUTSIDE))
@@ -119,17 +133,17 @@ class Problem:
         parts = [s.distance(names)[s.usable] for s in self.segments]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def refined(self, values: Mapping[str, float]) -> Problem:
+    def refined(self, values: Mapping[str, float]) -> Self:
         """The same problem with the acceptance sets that belong to some values."""
         changes = {**self.change.rule, **values}
         moved = Change(
             self.change.name, self.change.sentence, "value", changes, self.change.policy, self.change.mutations
         )
-        problem = Problem(self.screen, moved, self.output)
+        problem = type(self)(self.screen, moved, self.output)
         problem.names, problem.base = self.names, {**self.base, **values}
         return problem
 
-    def only(self, names: list[str]) -> Problem:
+    def only(self, names: list[str]) -> Self:
         """The same problem with few names free."""
         problem = copy.copy(self)
         problem.names = list(names)
@@ -153,3 +167,38 @@ class Problem:
 
     def value(self, name: str, size: float) -> float:
         return 1.0 - min(size, 1.0) if self._lacks(name) else size
+
+
+class FollowedProblem(Problem):
+    """The same of all that was seen of a run whose state is hidden, which is followed from the start."""
+
+    def _segments(self, rule: Optimizer) -> Iterator[Segment]:
+        self._rules = self.screen.part_rules(self.change)
+        policy = self.change.policy_of(self.screen.policy)
+        self._followed = Followed.of(self.screen.part, self._rules, policy, self.change.plans)
+        return iter(())
+
+    def _graphs(self) -> list[Graph]:
+        stack = self.screen.stacks[0]
+        return [plan.graph for plan in self.screen.plans(stack, self.rule, self.change)]
+
+    @property
+    def outside(self) -> int:
+        """How many elements are outside their sets."""
+        return self._followed.outside
+
+    def fits(self, values: Mapping[str, float]) -> bool:
+        """Whether no element is outside with some values, as far as that is seen in float64."""
+        return not np.any(np.abs(self.residuals(values)) > 1.0)
+
+    def residuals(self, values: Mapping[str, float]) -> np.ndarray:
+        """How far each element is from the truth, in half-widths of its set."""
+        return self._followed.distance(self._rules, self.change.plans, {**self.base, **values})
+
+
+def problem_of(screen: Screen, change: Change, output: str) -> Problem | None:
+    """One output as a function of hyperparameters, or all that was seen, where state is hidden; None where nothing tells."""
+    if screen.locked:
+        problem = Problem(screen, change, output)
+        return problem if problem.segments else None
+    return FollowedProblem(screen, change, output) if screen.followed is not None else None

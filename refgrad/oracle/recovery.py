@@ -18,7 +18,7 @@ from refgrad.arithmetic import host, rewriting
 from refgrad.oracle import decided
 from refgrad.oracle.changes import Change
 from refgrad.oracle.mutants.form import substituting
-from refgrad.oracle.problem import Problem
+from refgrad.oracle.problem import Problem, problem_of
 from refgrad.oracle.screen import Screen
 from refgrad.tracing import Plan
 
@@ -90,8 +90,8 @@ def recover(
         thorough: whether single hyperparameters are tried, and several values of eps to start from.
     """
     try:
-        problem = Problem(screen, change, output)
-        if not problem.segments:
+        problem = problem_of(screen, change, output)
+        if problem is None:
             return None
         known = {n: v for n, v in (known or {}).items() if n in problem.numbers}
         start = {**problem.numbers, **known}

@@ -24,6 +24,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
 from refgrad.oracle.changes import Change
 from refgrad.oracle.drive import Record
+from refgrad.oracle.followed import Followed
 from refgrad.oracle.inputs import Inputs
 from refgrad.oracle.judge import Judged
 from refgrad.oracle.policy import Policy
@@ -33,6 +34,10 @@ from refgrad.tracing import Plan, free_names, free_values, plan_for
 
 #: elements of each leaf that are looked at, where nothing else is said
 ELEMENTS = 64
+
+#: where more than this share of elements are so many half-widths of the claim's sets away, a hypothesis of a run that was
+#: followed is wrong, however wide its own sets are
+BEYOND, MANY = 1e3, 0.4
 
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
@@ -121,10 +126,11 @@ class Screen:
         try:
             policy = change.policy_of(self.policy)
             rules = [rule.replace(**change.rule) if change.rule else rule for rule in self.record.rules]
-            if [r.slots().keys() for r in rules] != [r.slots().keys() for r in self.record.rules]:
+            if [_kept_and_given(r) for r in rules] != [_kept_and_given(r) for r in self.record.rules]:
                 return None
             if not self.locked or any(rule.scope == "tree" for rule in rules):
-                return judge_record(self._part, self._part_rules(change), policy, change.plans).counts
+                known = self._told_quickly(change)
+                return known or judge_record(self.part, self.part_rules(change), policy, change.plans).counts
             total: dict[str, Count] = {}
             for stack in self.stacks:
                 rule = stack.rule.replace(**change.rule) if change.rule else stack.rule
@@ -133,6 +139,24 @@ class Screen:
             return total
         except (ArgumentError, ArithmeticError, ValueError):
             return None  # the change is not defined for these hyperparameters
+
+    @cached_property
+    def followed(self) -> Followed | None:
+        """The part that is looked at, followed from the start, where the state cannot be read; None for trees."""
+        if self.locked or any(rule.scope == "tree" for rule in self.record.rules):
+            return None
+        return Followed.of(self.part, self.part.rules, self.policy, plan_for)
+
+    def _told_quickly(self, change: Change) -> Counts | None:
+        """What is outside under a change that is wrong beyond doubt, about; None where only the judge can tell."""
+        if self.followed is None or not change.parts or change.precision:
+            return None
+        found = self.followed.distances(self.part_rules(change), change.plans, {})
+        distances = {name: np.abs(each) for name, each in found.items()}
+        if sum(np.count_nonzero(d > BEYOND) for d in distances.values()) <= MANY * sum(map(len, distances.values())):
+            return None
+        outside = {name: int(np.count_nonzero(d > 1.0)) for name, d in distances.items()}
+        return {name: Count(len(d) - outside[name], outside[name], 0) for name, d in distances.items()}
 
     def plans(self, stack: Stack, rule: Optimizer, change: Change) -> dict[Plan, list[tuple[int, dict[str, float]]]]:
         """The plans that the steps of a stack take under a change, each with its steps and their free values."""
@@ -212,7 +236,7 @@ class Screen:
         return [host.evaluate(e, names, table, memo) for e in exprs]
 
     @cached_property
-    def _part(self) -> Record:
+    def part(self) -> Record:
         """The run with few elements, all leaves of a rule in one, to be judged step by step."""
         if self.couples:
             return self.record
@@ -239,8 +263,9 @@ class Screen:
             seen.append(Observation([column[t] for column in params], state))
         return Record(Inputs([c[0] for c in params], grads, extras=extras), [s.rule for s in stacks], seen)
 
-    def _part_rules(self, change: Change) -> list[Optimizer]:
-        return [rule.replace(**change.rule) if change.rule else rule for rule in self._part.rules]
+    def part_rules(self, change: Change) -> list[Optimizer]:
+        """The rules of that part under a change."""
+        return [rule.replace(**change.rule) if change.rule else rule for rule in self.part.rules]
 
 
 def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], model: Model) -> dict[str, Bounded]:
@@ -250,6 +275,11 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
         seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
         inputs[rewriting.observed_name(name)] = seen
     return inputs
+
+
+def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:
+    """The slots and the extra inputs of a rule."""
+    return list(rule.slots()), list(rule.inputs())
 
 
 def _first(rule: Optimizer) -> dict[str, float]:

@@ -11,7 +11,7 @@ import importlib.util
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,8 +43,13 @@ class Scored:
 
     @property
     def wrong(self) -> float:
-        """The share of elements outside, averaged over outputs: an output that is right as a whole counts much."""
-        shares = [c.outside / c.total for c in self.counts.values() if c.total]
+        """The share of elements outside, averaged over outputs: an output that is right as a whole counts much.
+
+        One that is undecided for the most part is not right.
+        """
+        shares = [
+            (c.outside + c.undecided * (c.undecided > c.inside)) / c.total for c in self.counts.values() if c.total
+        ]
         return sum(shares) / len(shares) if shares else 1.0
 
     @property
@@ -117,6 +122,16 @@ class Search:
         """The names that the claim's scalars read."""
         return {n for plan in self._plans(NONE) for e in plan.graph.scalars() for n in names_in(e)}
 
+    @cached_property
+    def _deciding(self) -> set[str]:
+        """The names that decide, together with the step or a number of the state, which form the claim's steps take."""
+        plans = self._plans(NONE)
+        return {n for p in plans for e, _ in p.graph.guards if names_in(e) & set(p.free) for n in names_in(e)}
+
+    def _wholes(self) -> list[Change]:
+        """Other whole numbers for hyperparameters that decide which form a step takes and do nothing else."""
+        return list(changes.wholes(self.screen.stacks[0].rule, self._deciding - self._used))
+
     def _plans(self, change: Change) -> list:
         stacks = self.screen.stacks
         return list(
@@ -157,6 +172,7 @@ class Search:
         if self.seconds < math.inf and not self.explained:
             self.variants()
         self.score(c for c in changes.factors(rule) if set(c.rule) <= self._used)
+        self.score(self._wholes())
         if not self.late():
             # whatever the clock says, half of the time is left for what mutants are combined with
             self.score(self.mutants, (time.monotonic() + self._end) / 2)
@@ -182,6 +198,8 @@ class Search:
                 Change(f"{n} on", f"{n} is not zero", "value", {n: 1e-8 if n.startswith("eps") else 1e-2}) for n in zero
             ]
             variants = list(changes.named(rule))
+            wholes = sorted((self.tried[c.key] for c in self._wholes() if c.key in self.tried), key=lambda s: s.rank)
+            self._recovered([s.change for s in wholes[:2]], thorough=True)
             self._recovered([*variants, *on], thorough=False)
 
     def mutant_values(self) -> None:
@@ -192,7 +210,7 @@ class Search:
         self._recovered([s.change for s in singles[:FITTED]], thorough=False)
 
     def _recovered(self, bases: Iterable[Change], thorough: bool) -> None:
-        if importlib.util.find_spec("scipy") is None or not self.screen.locked:
+        if importlib.util.find_spec("scipy") is None:
             return
         for base in bases:
             if self.explained or self.late():
@@ -203,11 +221,22 @@ class Search:
                 if valued is not None:
                     self.score([valued])
 
+    def _size(self, base: Change) -> Callable[[str], tuple[int, bool, str]]:
+        """How many hyperparameters an output reads, which says in what order they are told: others are known by then."""
+        plans = self._plans(base)
+
+        def size(output: str) -> tuple[int, bool, str]:
+            cones = [rewriting.cone(p.graph, output) for p in plans if output in p.graph.outputs]
+            names = {n for cone in cones for e in cone.scalars() for n in names_in(e)}
+            return len(names), output != "p", output
+
+        return size
+
     def _valued(self, base: Change, counts: Counts, thorough: bool) -> Change | None:
         """A change with other hyperparameters, so that each output that was wrong is right."""
         known: dict[str, float] = {}
         told: list[Recovered] = []
-        for output in sorted((o for o, c in counts.items() if c.outside), key=lambda o: (o == "p", o)):
+        for output in sorted((o for o, c in counts.items() if c.outside), key=self._size(base)):
             found = recover(self.screen, base, output, known, thorough)
             if found is None:
                 return None

@@ -51,6 +51,17 @@ def judge_record(
     return outcome
 
 
+def judged_steps(
+    record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for
+) -> Iterator[tuple[int, int, str, Judged, np.ndarray]]:
+    """Every tensor that was observed: its leaf, step and name, how it was judged, and its values."""
+    leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
+    for t in range(len(record.seen)):
+        for leaf in leaves:
+            for name, judged, _, _ in leaf.judge(t):
+                yield leaf.index, t, name, judged, leaf.values(name, t)
+
+
 def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
     """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
     leaves = [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)]

@@ -12,7 +12,7 @@ from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.host import Expr, name, names_in
 from refgrad.arithmetic.rewriting import Edit, Make, rebuilt
 from refgrad.report import formula
-from refgrad.rule import Range
+from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan
 
 
@@ -72,19 +72,44 @@ class Form:
     @cached_property
     def decays(self) -> list[str]:
         """Hyperparameters that are fractions of one."""
-        legal = self.plan.rule.legal()
+        legal = {n: self.plan.rule.range_of(n) for n in self.plan.rule.numbers()}
         return [n for n, r in legal.items() if isinstance(r, Range) and r.high == 1.0]
+
+    @cached_property
+    def own_names(self) -> dict[str, str]:
+        """What each number is called by the rule that has it, which may be one that the rule wraps."""
+        return own_names(self.plan.rule)
+
+    def called(self, word: str) -> Expr:
+        """The number that is called so, of the innermost rule that has one."""
+        every = [n for n, own in self.own_names.items() if own == word]
+        return name(every[-1] if every else word)
+
+    @property
+    def lr(self) -> Expr:
+        """The learning rate."""
+        return self.called("lr")
+
+    @property
+    def weight_decay(self) -> Expr:
+        """Weight decay."""
+        return self.called("weight_decay")
 
     def is_eps(self, node: Node) -> bool:
         """Whether a node is a scalar made of an eps alone."""
         if node.op != "scalar":
             return False
         used = names_in(node.attribute)
-        return bool(used) and all(n.startswith("eps") for n in used)
+        return bool(used) and all(self.own_names.get(n, n).startswith("eps") for n in used)
 
     def has(self, word: str) -> bool:
         """Whether some scalar that meets an array reads a name."""
         return any(word in names_in(e) for e in self.graph.scalars())
+
+    @property
+    def decays_weights(self) -> bool:
+        """Whether some scalar that meets an array reads the weight decay."""
+        return self.has(str(self.weight_decay.args[0]))
 
     def knows(self, expr: Expr) -> bool:
         """Whether every name that an expression reads is a number of the rule."""
@@ -150,4 +175,12 @@ def simplified(expr: Expr) -> Expr:
     return Expr(expr.op, args)
 
 
-LR, DECAY, STEP = name("lr"), name("weight_decay"), name("t")
+def own_names(rule: Rule) -> dict[str, str]:
+    """The numbers of a rule, those of nested ones as ``field_name``: by each what its own rule calls it."""
+    found = {n: n for n in rule.numbers() if n in rule.legal()}
+    for field, nested in rule.inner_rules().items():
+        found |= {f"{field}_{n}": own for n, own in own_names(nested).items()}
+    return found
+
+
+STEP = name("t")

@@ -7,31 +7,40 @@ from collections.abc import Callable, Iterator
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.host import Expr, const
 from refgrad.arithmetic.rewriting import Edit, Make, negated, rebuilt, times
-from refgrad.oracle.mutants.form import DECAY, LR, Form, Found, substituting
+from refgrad.oracle.mutants.form import Form, Found, substituting
 
-SCALES: dict[str, tuple[Expr, str]] = {
-    "no weight decay": (const(0.0), "there is no weight decay"),
-    "weight decay with the wrong sign": (negated(DECAY), "weight decay has the other sign"),
-    "weight decay scaled by lr again": (times(DECAY, LR), "weight decay is multiplied by lr once more"),
-    "weight decay not scaled by lr": (Expr("div", (DECAY, LR)), "weight decay is not multiplied by lr"),
-    "half the weight decay": (
-        times(DECAY, const(0.5)),
-        "weight decay is halved, as the gradient of a square without its two",
-    ),
-}
+
+def _scales(lr: Expr, decay: Expr) -> dict[str, tuple[Expr, str]]:
+    """What weight decay may be instead, each with a sentence."""
+    return {
+        "no weight decay": (const(0.0), "there is no weight decay"),
+        "weight decay with the wrong sign": (negated(decay), "weight decay has the other sign"),
+        "weight decay scaled by lr again": (times(decay, lr), "weight decay is multiplied by lr once more"),
+        "weight decay not scaled by lr": (Expr("div", (decay, lr)), "weight decay is not multiplied by lr"),
+        "half the weight decay": (
+            times(decay, const(0.5)),
+            "weight decay is halved, as the gradient of a square without its two",
+        ),
+    }
 
 
 def scaled(form: Form) -> Iterator[Found]:
     """Weight decay absent, negative, or scaled otherwise."""
-    if form.has("weight_decay"):
-        for text, (expr, sentence) in ((t, s) for t, s in SCALES.items() if form.knows(s[0])):
-            change = substituting({"weight_decay": expr})
-            yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, host=c))
+    if form.decays_weights:
+        for text, (expr, sentence) in _scales(form.lr, form.weight_decay).items():
+            if form.knows(expr):
+                change = _decay_as(form, expr)
+                yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, host=c))
+
+
+def _decay_as(form: Form, expr: Expr) -> Callable[[Expr], Expr]:
+    """A map of host expressions in which weight decay is another number."""
+    return substituting({str(form.weight_decay.args[0]): expr})
 
 
 def coupled(form: Form) -> Iterator[Found]:
     """Weight decay added to the gradient: in place of the rule's or besides it, for all or for one output."""
-    if not form.has("weight_decay"):
+    if not form.decays_weights:
         return
     for text, keep, phrase in (
         ("coupled weight decay", False, "added to the gradient instead"),
@@ -51,22 +60,22 @@ def coupled(form: Form) -> Iterator[Found]:
 
 def _coupled(form: Form, keep: bool, nodes: tuple[Node, ...] | list[Node]) -> Graph:
     edits: dict[int, Make] = {}
-    without = substituting({} if keep else {"weight_decay": const(0.0)})
+    without = substituting({}) if keep else _decay_as(form, const(0.0))
     inside = {n.index for n in nodes}
     for node in form.graph.nodes:
         if node.args:
-            edits[node.index] = _with_coupled(node, without, node.index in inside)
+            edits[node.index] = _with_coupled(node, without, form.weight_decay if node.index in inside else None)
     return rebuilt(form.graph, edits)
 
 
-def _with_coupled(node: Node, change: Callable[[Expr], Expr], inside: bool) -> Make:
+def _with_coupled(node: Node, change: Callable[[Expr], Expr], decay: Expr | None) -> Make:
     def make(d: Edit, args: tuple[Node, ...]) -> Node:
         new = []
         for old, arg in zip(node.args, args, strict=True):
             if old.op == "scalar":
                 arg = d.scalar(change(arg.attribute))
-            elif old.op == "input" and old.attribute == "g" and inside:
-                arg = d.op("add", arg, d.op("mul", d.scalar(DECAY), d.input("p")))
+            elif old.op == "input" and old.attribute == "g" and decay is not None:
+                arg = d.op("add", arg, d.op("mul", d.scalar(decay), d.input("p")))
             new.append(arg)
         return d.copy(node, tuple(new))
 
@@ -75,9 +84,10 @@ def _with_coupled(node: Node, change: Callable[[Expr], Expr], inside: bool) -> M
 
 def decoupled(form: Form) -> Iterator[Found]:
     """Weight decay of the parameter itself, before or after the step, scaled by lr or not."""
-    if not form.has("weight_decay"):
+    if not form.decays_weights:
         return
-    scales = ((times(LR, DECAY), "lr times weight_decay"), (DECAY, "weight_decay alone"))
+    decay = form.weight_decay
+    scales = ((times(form.lr, decay), "lr times weight_decay"), (decay, "weight_decay alone"))
     for scale, phrase in ((s, p) for s, p in scales if form.knows(s)):
         for after in (False, True):
             when = "after" if after else "before"
@@ -87,7 +97,7 @@ def decoupled(form: Form) -> Iterator[Found]:
 
 
 def _decoupled(form: Form, scale: Expr, after: bool) -> Graph:
-    plain = rebuilt(form.graph, host=substituting({"weight_decay": const(0.0)}))
+    plain = rebuilt(form.graph, host=_decay_as(form, const(0.0)))
 
     def decayed(d: Edit, new: Node) -> Node:
         subject = new if after else d.input("p")

@@ -7,12 +7,10 @@ imported when first needed.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +20,7 @@ from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Flag, Range, Rule, Whole, find
+from refgrad.written import build_rule, literal, pairs
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -35,6 +33,7 @@ Examples:
   refgrad identify my_optimizer.py:step
   refgrad identify my_quantizer.py:quantize --kind quantizer
   refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --policy subnormals=either
+  refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
   refgrad verify torch.optim:AdamW --as AdamW --laws
   refgrad survey --packages torch,optax --html survey.html
   refgrad show AdamW
@@ -83,19 +82,38 @@ def _failed(error: Exception, code: int) -> int:
     return code
 
 
+# what several commands take
+HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+OPTIONS = click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
+)
+STEPS = click.option(
+    "--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run."
+)
+SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+POLICY = click.option(
+    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one step may take before it has the fault `hung`; inf for no limit.",
+)
+
+
 @click.group(cls=Cli, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="refgrad")
 def main() -> None:
-    """Is this implementation right? Judge an optimizer against the rule that it says it is."""
+    """Is this implementation right? Judge it against the rule that it says it is."""
 
 
 @main.command(epilog=EPILOG)
 @click.argument("target")
 @click.option("--as", "rule", required=True, metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
-@click.option(
-    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
-)
+@HYPERPARAMETERS
+@OPTIONS
 @click.option(
     "--state",
     "states",
@@ -103,22 +121,14 @@ def main() -> None:
     metavar="SLOT=NAME",
     help="What the target's state calls a slot, as m=my_buffer.",
 )
-@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@STEPS
 @click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
-@click.option(
-    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
-)
+@SEED
+@POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 @click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one step may take before it has the fault `hung`; inf for no limit.",
-)
+@TIME_LIMIT
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 def verify(
     target: str,
@@ -193,24 +203,14 @@ def _with_laws(verdict: Any, reports: Any) -> str:
     metavar="KIND",
     help="All rules of a kind, where no rule is named: optimizer (by default), estimator, quantizer or mask.",
 )
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
-@click.option(
-    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
-)
-@click.option("--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run.")
+@HYPERPARAMETERS
+@OPTIONS
+@STEPS
 @click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
-@click.option(
-    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
-)
+@SEED
+@POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option(
-    "--time-limit",
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one step may take before it has the fault `hung`; inf for no limit.",
-)
+@TIME_LIMIT
 def identify(
     target: str,
     rule: str | None,
@@ -341,7 +341,7 @@ def list_() -> None:
 
 @main.command()
 @click.argument("rule")
-@click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+@HYPERPARAMETERS
 @click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
 @click.option("--source", type=click.Choice(["numba"]), help="The kernel's source alone.")
@@ -357,9 +357,9 @@ def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, so
         click.echo(catalogue.page(known, step))
         return
     if source is not None:
-        from refgrad.arithmetic.dtypes import working
+        from refgrad.arithmetic.dtypes import as_dtype, working
 
-        precision = working(_dtype(dtype))
+        precision = working(as_dtype(dtype, "--dtype"))
         from refgrad.backends.numba_backend import kernel_source
 
         click.echo(kernel_source(known.plan(catalogue.SHAPE, step), precision))
@@ -395,54 +395,3 @@ def _table(table: Any) -> None:
         from refgrad.report import text
 
         click.echo("\n".join(text.render_table(table)))
-
-
-def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
-    """The rule of a name with hyperparameters from the command line."""
-    cls = find(name)
-    values = pairs(hyperparameters, "HYPER=VALUE", str)
-    return cls().replace(**{word: _hyperparameter(cls, word, text) for word, text in values.items()})
-
-
-def _hyperparameter(cls: type[Rule], word: str, text: str) -> Any:
-    """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
-    legal = cls.legal().get(word)
-    value = literal(text) if isinstance(legal, (Range, Whole, Flag)) else text
-    return text if isinstance(legal, Range) and isinstance(value, bool) else value
-
-
-def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """``name=value`` texts as a dict."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ArgumentError(f"{what} is {text!r}; legal: name=value, such as lr=0.01")
-        if name in found:
-            raise ArgumentError(f"{what} gives {name!r} twice, as {found[name]!r} and {value!r}; legal: once")
-        found[name] = read(value)
-    return found
-
-
-WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
-
-
-def literal(text: str) -> Any:
-    """A Python literal (``true``, ``false`` and ``none`` in any case), or the text itself."""
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _dtype(name: str) -> Any:
-    """A NumPy dtype by name, those of ml_dtypes included."""
-    import ml_dtypes
-    import numpy as np
-
-    try:
-        return np.dtype(getattr(ml_dtypes, name, name))
-    except TypeError:
-        raise ArgumentError(f"--dtype is {name!r}; legal: float16, bfloat16, float32, float64") from None

@@ -1,4 +1,4 @@
-"""What a rule is: typed hyperparameters with legal ranges, state slots, a citation, and a place in the registry.
+"""What a rule is: typed hyperparameters with legal ranges, a citation, a state, and a place in the registry.
 
 A rule is a frozen dataclass. Its annotations are its hyperparameters; its body (`update` of an optimizer) is the
 paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by handing it other values than arrays.
@@ -10,12 +10,14 @@ import dataclasses
 import importlib
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, dataclass_transform
 
-from refgrad.arithmetic.sides import projected
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, host_number, zeros_like_param
+
+__all__ = ["KINDS", "Extra", "Kind", "copy_of_param", "host_number", "zeros_like_param"]  # what is not defined here
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,21 @@ class Flag:
         return value
 
 
+@dataclass(frozen=True)
 class Nested:
-    """Another rule, which the rule wraps."""
+    """Another rule, which the rule wraps; of one kind, if any is said."""
+
+    kind: str = ""
 
     def __str__(self) -> str:
         return "a rule"
 
     def check(self, name: str, value: object) -> Rule:
-        """The value; `ArgumentError` if it is no rule."""
+        """The value; `ArgumentError` if it is no rule, or one of another kind."""
         if not isinstance(value, Rule):
             raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
+        if self.kind and value.kind != self.kind:
+            raise bad_argument(name, str(value), f"a rule of the kind {self.kind}; this one's is {value.kind}")
         return value
 
 
@@ -135,126 +142,6 @@ class Citation:
 
     def __str__(self) -> str:
         return f"{self.authors}, “{self.title}”, {self.where}"
-
-
-Thing = TypeVar("Thing")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One array of state, shaped like the parameter.
-
-    ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
-    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
-    parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
-    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
-    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. "thin"
-    are ``rank`` vectors as columns, as long as the parameter's ``side`` (see `projected`), and "low" is the parameter seen
-    in these. Level, rank and side may also be the names of the hyperparameters that say which.
-    """
-
-    fill: float | str = 0.0
-    when: str | None = None
-    host: bool = False
-    level: str = "element"
-    rank: int | str = 0
-    side: str = ""
-
-    def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
-        """The array's shape for a parameter of a shape."""
-        if self.level == "element" or not p:
-            return p
-        if self.level in ("left", "right"):
-            return (p[0] if self.level == "left" else math.prod(p[1:]),) * 2
-        if self.level in ("thin", "low"):
-            return projected(p, int(self.rank), self.side)[self.level]
-        return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
-
-    def described(self) -> str:
-        """What it is of a parameter, where it is not shaped like it."""
-        known = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
-        known |= {"thin": "a basis of a subspace", "low": "an array in a subspace"}
-        return known.get(self.level, f"one number a {self.level}")
-
-
-zeros_like_param = Slot()
-copy_of_param = Slot(fill="p")
-
-
-def host_number(fill: float) -> Slot:
-    """A slot that holds one float64 number a parameter, kept on the host."""
-    return Slot(fill, host=True)
-
-
-class Named(Mapping[str, Thing]):
-    """Things by name, in the order in which they were written."""
-
-    def __init__(self, **things: Thing) -> None:
-        self._things = things
-
-    def __getitem__(self, name: str) -> Thing:
-        return self._things[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
-
-    def __len__(self) -> int:
-        return len(self._things)
-
-
-class State(Named[Slot]):
-    """The state slots of a rule, in the order in which `update` takes and returns them."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What an extra input of a step is.
-
-    ``odd`` says that it changes sign with the gradient, ``scales`` that it is multiplied by what multiplies the loss.
-    """
-
-    sentence: str
-    host: bool = False
-    odd: bool = False
-    scales: bool = False
-
-
-KINDS: Mapping[str, Kind] = {
-    "gradient": Kind("another gradient, such as that at another point", odd=True, scales=True),
-    "curvature": Kind("an estimate of the Hessian's diagonal", scales=True),
-    "noise": Kind("independent standard normal numbers", odd=True, scales=True),
-    "bits": Kind("independent whole numbers from 0 to 2**bits - 1, as unsigned integers or as floats that hold them"),
-    "loss": Kind("the loss, one float64 number of all parameters together", host=True, scales=True),
-}
-
-
-@dataclass(frozen=True)
-class Extra:
-    """One input of a step besides the parameter, its gradient and the state.
-
-    ``kind`` is a key of `KINDS`: an array shaped like the parameter, or one number. An input with ``when`` exists only if
-    that hyperparameter is true or non-zero. A gradient that is taken ``at`` another point than the parameter has the slot
-    that holds this point. ``bits`` are at most 24, so that every working precision holds them.
-    """
-
-    kind: str
-    when: str | None = None
-    at: str | None = None
-    bits: int = 0
-
-    @property
-    def facts(self) -> Kind:
-        """What its kind says."""
-        return KINDS[self.kind]
-
-    @property
-    def host(self) -> bool:
-        """Whether it is one number."""
-        return self.facts.host
-
-
-class Extras(Named[Extra]):
-    """The extra inputs of a rule's step, in the order in which `update` takes them, after the gradient."""
 
 
 REGISTRY: dict[str, type[Rule]] = {}

@@ -149,7 +149,11 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify a:b --as AdamW --steps 0", 64, "Invalid value for '--steps'"),
         ("verfy", 64, "no command 'verfy'; did you mean 'verify'?"),
         ("show AdmW", 64, "did you mean 'AdamW'?"),
-        ("show AdamW --source numba --dtype float33", 64, "--dtype is 'float33'; legal: float16"),
+        (
+            "show AdamW --source numba --dtype float33",
+            64,
+            "--dtype is 'float33'; legal: a float dtype, such as 'float32'",
+        ),
         (
             f"verify {ADAMW} --as AdamW --policy subnormal=keep",
             64,
@@ -159,6 +163,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify nowhere_at_all:b --as AdamW", 2, "there is no module 'nowhere_at_all'"),
         (f"verify {ADAMW}_ --as AdamW", 2, "did you mean 'adamw'?"),
         (f"verify {ADAMW} --as AdamW --set fusd=true", 2, "takes no option 'fusd'"),
+        ("verify a:b --as Lookahead inner=AdmW", 64, "did you mean 'AdamW'?"),
         (f"verify {ADAMW} --as AdamW --state m", 64, "--state is 'm'; legal: name=value"),
         (f"verify {ADAMW} --as AdamW --state q=m", 64, "AdamW() has no state 'q'; legal: m, v"),
         (f"verify {ADAMW} --as AdamW --state m=momentum", 2, "has no such state"),

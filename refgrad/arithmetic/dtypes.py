@@ -52,6 +52,17 @@ def is_float(dtype: Any) -> bool:
     return np.dtype(dtype) != np.dtype(np.longdouble) or np.dtype(np.longdouble) == np.dtype(np.float64)
 
 
+def as_dtype(value: Any, name: str = "dtype") -> np.dtype:
+    """A float dtype, or one by name, those of ml_dtypes included; `ArgumentError` that names the argument for anything else."""
+    try:
+        found = np.dtype(getattr(ml_dtypes, str(value), value))
+    except TypeError:
+        found = None
+    if found is None or not is_float(found):
+        raise bad_argument(name, value, "a float dtype, such as 'float32' or 'bfloat16'")
+    return found
+
+
 @cache
 def working(dtype: Any) -> np.dtype:
     """The dtype that arithmetic on arrays of a dtype is done in: float64 for float64, else float32."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import matrix_error
+from refgrad.arithmetic import function_error, matrix_error
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.graph import MATRIX, Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
@@ -333,14 +333,14 @@ def _complementary(a: Any, b: Any) -> bool:
 _NARROWED: Mapping[str, Any] = {"cast": bounds.cast, "loose": bounds.loosened}
 
 _SMOOTH: Mapping[str, Any] = {
-    "sqrt": bounds.sqrt,
-    "exp": bounds.exp,
-    "sin": bounds.sin,
-    "cos": bounds.cos,
-    "tanh": bounds.tanh,
-    "log": bounds.log,
-    "power": bounds.power,
-    "power_of_two": bounds.power_of_two,
+    "sqrt": function_error.sqrt,
+    "exp": function_error.exp,
+    "sin": function_error.sin,
+    "cos": function_error.cos,
+    "tanh": function_error.tanh,
+    "log": function_error.log,
+    "power": function_error.power,
+    "power_of_two": function_error.power_of_two,
     "abs": bounds.absolute,
     "neg": bounds.negative,
     "maximum": bounds.maximum,

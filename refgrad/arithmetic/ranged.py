@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import function_error
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.carrier import UFUNCS, Carrier
 from refgrad.arithmetic.enclosure import COMPARE
@@ -355,15 +356,15 @@ _ELEMENTWISE: Mapping[str, Callable[[Sequence[Bounded], Model], Bounded]] = {
     "mul": lambda x, model: bounds.product(1, x, [], model),
     "div": lambda x, model: bounds.product(1, x[:1], x[1:], model),
     "square": _square,
-    "sqrt": lambda x, model: bounds.sqrt(x[0], model),
+    "sqrt": lambda x, model: function_error.sqrt(x[0], model),
     "abs": lambda x, model: bounds.absolute(x[0], model),
     "neg": lambda x, model: bounds.negative(x[0], model),
     "maximum": lambda x, model: bounds.maximum(x[0], x[1], model),
     "minimum": lambda x, model: bounds.minimum(x[0], x[1], model),
 }
 _MORE: Mapping[np.ufunc, Callable[[Sequence[Bounded], Model], Bounded]] = {
-    np.exp: lambda x, model: bounds.exp(x[0], model),
-    np.log: lambda x, model: bounds.log(x[0], model),
+    np.exp: lambda x, model: function_error.exp(x[0], model),
+    np.log: lambda x, model: function_error.log(x[0], model),
     np.log1p: _log1p,
     np.fmin: _fmin,
 }

@@ -25,7 +25,7 @@ from refgrad.arithmetic.dtypes import Format
 Array = np.ndarray
 
 #: relative error of one float64 operation, twice: once for a centre, once for the arithmetic on bounds
-_OWN = 2.0 * 2.0**-53
+OWN = 2.0 * 2.0**-53
 
 
 class Bounded(NamedTuple):
@@ -98,7 +98,7 @@ class Model:
     @property
     def charge(self) -> float:
         """The relative error of one operation."""
-        return self.roundings * self.unit_roundoff + _OWN
+        return self.roundings * self.unit_roundoff + OWN
 
 
 def exact(values: Array, model: Model) -> Bounded:
@@ -125,11 +125,11 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
     """
     if error == 0.0 and is_working(np.asarray(value), model):
         return Bounded(np.asarray(value))
-    rounding = (model.scalar_roundings * model.unit_roundoff + _OWN) * abs(value) + model.underflow * (value != 0)
+    rounding = (model.scalar_roundings * model.unit_roundoff + OWN) * abs(value) + model.underflow * (value != 0)
     return Bounded(np.asarray(value), np.asarray(error + rounding))
 
 
-def _settle(value: Array, error: Array, model: Model) -> Bounded:
+def settle(value: Array, error: Array, model: Model) -> Bounded:
     """Decide overflow: infinite where every value of the set is beyond the largest number, unknown where some are."""
     magnitude = np.abs(value)
     if not np.max(magnitude + error, initial=0.0) <= model.largest:
@@ -170,7 +170,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     if model.flushes and len(terms) > 1:  # a sum of normal numbers may be subnormal, and flushed
         lost = np.where(np.abs(value) <= error + (len(terms) - 1) * model.underflow, model.underflow, 0.0)
         error = error + (len(terms) - 1) * lost
-    settled = _settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
+    settled = settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -230,7 +230,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     low = [np.abs(b.value) if b.error is None else np.maximum(np.abs(b.value) - b.error, 0.0) for b in below]
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
-    error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * _OWN) * upper
+    error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * OWN) * upper
     error, reach, least = _partial_products(error, above, below, high, low, model)
     if model.exact_scaling:
         error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
@@ -242,7 +242,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = _exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, (*above, *below))
-    found = _settle(value if sign > 0 else -value, error, model)
+    found = settle(value if sign > 0 else -value, error, model)
     return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
 
 
@@ -258,7 +258,7 @@ def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Seque
     if len(known) != 1 or any(factor.ndim for factor in others):
         return None
     return _quotient([known[0], *(h for b, h in zip(above, high, strict=True) if b.norm is None)], low) * (
-        1.0 + 16 * _OWN
+        1.0 + 16 * OWN
     )
 
 
@@ -334,82 +334,6 @@ def _largest(magnitudes: Array) -> float:
     return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
-def sqrt(x: Bounded, model: Model) -> Bounded:
-    """The square root, by the endpoints, so that zero is safe; NaN below zero."""
-    value = np.sqrt(np.where(x.value >= -x.bound(), np.maximum(x.value, 0.0), x.value))
-    value = np.where(np.isnan(x.value), np.nan, value)
-    if x.error is None:
-        return Bounded(value, model.charge * value)
-    high = np.sqrt(x.value + x.error)
-    low = np.sqrt(np.maximum(x.value - x.error, 0.0))
-    return Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
-
-
-def exp(x: Bounded, model: Model) -> Bounded:
-    """The exponential; implementations are allowed four units in the last place besides the roundings."""
-    value = np.exp(x.value)
-    growth = np.expm1(x.bound())
-    error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
-    return _settle(value, error, model)
-
-
-def _library(
-    value: Array, carried: Array, fixed: Array, x: Bounded, model: Model, units: Array | float = 8.0
-) -> Bounded:
-    """A library's function: what its argument's error makes of it, and units in the last place that it may be off by.
-
-    Where ``fixed`` says so, a known argument has a known value.
-    """
-    error = carried + (model.charge + units * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
-    return _settle(value, np.where(fixed & (x.bound() == 0.0), 0.0, error), model)
-
-
-def sin(x: Bounded, model: Model) -> Bounded:
-    """The sine; the sine of zero is zero."""
-    value, e = np.sin(x.value), x.bound()
-    carried = np.minimum(np.minimum(np.abs(np.cos(x.value)) * e + 0.5 * e * e, e), 2.0)
-    return _library(value, carried, x.value == 0.0, x, model)
-
-
-def cos(x: Bounded, model: Model) -> Bounded:
-    """The cosine."""
-    value, e = np.cos(x.value), x.bound()
-    carried = np.minimum(np.minimum(np.abs(np.sin(x.value)) * e + 0.5 * e * e, e), 2.0)
-    return _library(value, carried, np.asarray(False), x, model)
-
-
-def tanh(x: Bounded, model: Model) -> Bounded:
-    """The hyperbolic tangent; that of zero is zero."""
-    value = np.tanh(x.value)
-    return _library(value, np.minimum(x.bound(), 2.0), x.value == 0.0, x, model)
-
-
-def log(x: Bounded, model: Model) -> Bounded:
-    """The natural logarithm; that of one is zero, of zero minus infinity."""
-    value = np.log(x.value)
-    room = x.value - x.bound()
-    carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
-    return _library(value, carried, (x.value == 1.0) | (x.value == 0.0), x, model)
-
-
-def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
-    """x**exponent for x >= 0; a program may take e**(exponent log x)."""
-    value = np.where(x.value < 0.0, np.nan, np.power(np.abs(x.value), exponent.value))
-    room = x.value - x.bound()
-    relative = np.abs(exponent.value) * x.bound() / room
-    size = np.abs(np.log(np.abs(x.value)))
-    grown = np.expm1(relative * (1.0 + relative) + size * exponent.bound())
-    carried = np.where(room > 0.0, np.abs(value) * grown, np.where(x.bound() > 0.0, np.inf, 0.0))
-    units = 8.0 + 2.0 * np.where(x.value > 0.0, np.abs(exponent.value) * size, 0.0)
-    return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
-
-
-def power_of_two(x: Bounded, model: Model) -> Bounded:
-    """2**k for a whole number k: no program rounds it."""
-    value = np.exp2(x.value)
-    return _settle(value, value * (np.exp2(x.bound()) - 1.0), model)
-
-
 def absolute(x: Bounded, model: Model) -> Bounded:
     """The magnitude: errors pass through."""
     return Bounded(np.abs(x.value), x.error, sure=x.sure)
@@ -482,11 +406,11 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
     """A declared sum of many terms, in any order or by a balanced tree."""
     steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
-    relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * _OWN
+    relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * OWN
     error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
     if model.flushes:
         error = error + steps * model.smallest_normal
-    return _settle(np.sum(x.value, axis=axes, keepdims=True), error, model)
+    return settle(np.sum(x.value, axis=axes, keepdims=True), error, model)
 
 
 def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
@@ -498,8 +422,10 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
 
 
 def hull(values: Sequence[Bounded]) -> Bounded:
-    """The smallest interval that holds all of several values; NaN where one may be."""
+    """The smallest interval that holds all of several values; NaN where one may be, and all numbers where an end is infinite."""
     high = np.max([v.value + v.bound() for v in values], axis=0)
     low = np.min([v.value - v.bound() for v in values], axis=0)
     middle = high / 2 + low / 2
-    return Bounded(middle, _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * _OWN))
+    error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
+    endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
+    return Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))

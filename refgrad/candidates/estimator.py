@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
-from refgrad.candidates.faults import building, stepping
+from refgrad.candidates.faults import building, check_kept, copies, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, Names, known_as
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
@@ -227,13 +227,11 @@ class Pair:
         learned = [n for n in back.parameters(rule).values() if n in rule.learned()]
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            handed = {n: np.array(a, copy=True) for n, a in arrays.items()}
+            handed = copies(arrays)
             with stepping(self.name):
                 y = called(self.forward, ahead, handed)
                 grads = called(self.backward, back, handed)
-            changed = [n for n, a in arrays.items() if handed[n].tobytes() != a.tobytes()]
-            if changed:
-                raise CandidateFault("mutated", f"{self.name} changed its argument {changed[0]!r}; legal: new arrays")
+            check_kept(handed, arrays, self.name)
             return {"y": y, **self._named(grads, back, learned)}
 
         return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,6 +36,18 @@ def stepping(name: str) -> Iterator[None]:
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays of one shape and dtype hold the same bytes, NaN and signed zero included."""
     return one.tobytes() == other.tobytes()
+
+
+def copies(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays anew, in C order, as a candidate is handed them."""
+    return {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+
+
+def check_kept(handed: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray], name: str) -> None:
+    """`CandidateFault` if what a candidate was handed no longer has the bits of what it was copied from."""
+    for argument, array in handed.items():
+        if not same_bits(array, given[argument]):
+            raise CandidateFault("mutated", f"{name} changed its argument {argument!r}; legal: new arrays")
 
 
 def check_like(value: np.ndarray, reference: np.ndarray, what: str) -> np.ndarray:

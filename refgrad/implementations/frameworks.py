@@ -18,8 +18,10 @@ FORMS: dict[str, dict[str, bool]] = {
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 
 
-def torch(name: str, claim: Optimizer, options: dict[str, Any] | None = None, **variant: Any) -> list[Implementation]:
-    """A class of torch.optim in each of its forms."""
+def torch(
+    name: str, claim: Optimizer, options: dict[str, Any] | None = None, mutating: tuple[str, ...] = (), **variant: Any
+) -> list[Implementation]:
+    """A class of torch.optim in each of its forms; ``mutating`` are those that write into the gradients."""
     return [
         Implementation(
             package="torch",
@@ -29,7 +31,7 @@ def torch(name: str, claim: Optimizer, options: dict[str, Any] | None = None, **
             options={**chosen, **(options or {})},
             form=form,
             name=f"torch.optim.{name}",
-            mutates=form == "foreach" and getattr(claim, "nesterov", False) and name == "SGD",
+            mutates=form in mutating,
         )
         for form, chosen in FORMS.items()
         if form != "fused" or name in FUSED
@@ -60,7 +62,7 @@ ADAFACTOR = o.Adafactor(weight_decay=1e-3)
 TORCH = [
     *torch("SGD", o.SGD(lr=0.1)),
     *torch("SGD", o.SGD(lr=0.1, momentum=0.9, dampening=0.5, weight_decay=0.1), first_step="undamped"),
-    *torch("SGD", o.SGD(lr=0.1, momentum=0.9, nesterov=True)),
+    *torch("SGD", o.SGD(lr=0.1, momentum=0.9, nesterov=True), mutating=("foreach",)),
     *torch("Adam", o.Adam(weight_decay=0.1)),
     *torch("Adam", o.AMSGrad(), {"amsgrad": True}, order="torch"),
     *torch("AdamW", o.AdamW()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from refgrad import optimizers as o
@@ -42,20 +43,30 @@ CASES: list[tuple[str, Optimizer, dict[str, Any], dict[str, Any]]] = [
 ]
 
 #: backend -> the fields of the policy that it needs
-BACKENDS: dict[str, dict[str, str]] = {"torch": {}, "jax": {"subnormals": "either"}}
+BACKENDS: dict[str, dict[str, str]] = {
+    "torch": {},
+    "jax": {"subnormals": "either"},
+    "tensorflow": {"subnormals": "either"},
+}
+
+
+def on_backends(target: str, **known: Any) -> Iterator[Implementation]:
+    """An optimizer once for each backend."""
+    for backend, policy in BACKENDS.items():
+        yield Implementation(
+            package="keras",
+            target=target,
+            scalars="float32",
+            policy=policy,
+            form=backend,
+            requires=(backend,),
+            environment={"KERAS_BACKEND": backend},
+            **known,
+        )
+
 
 ROWS = [
-    Implementation(
-        package="keras",
-        target=f"keras.optimizers:{name}",
-        claim=claim,
-        variant=variant,
-        scalars="float32",
-        policy=policy,
-        options=options,
-        form=backend,
-        environment={"KERAS_BACKEND": backend},
-    )
-    for backend, policy in BACKENDS.items()
+    each
     for name, claim, options, variant in CASES
+    for each in on_backends(f"keras.optimizers:{name}", claim=claim, options=options, variant=variant)
 ]

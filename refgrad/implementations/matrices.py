@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import optimizers as o
+from refgrad.implementations.keras import on_backends
 from refgrad.implementations.packages import row
 from refgrad.implementations.record import Implementation
 from refgrad.implementations.wrappers import optax
@@ -102,14 +103,7 @@ ROWS = [
         coefficients="stepwise",
         scale="rms",
     ),
-    Implementation(
-        package="keras",
-        target="keras.optimizers:Muon",
-        claim=MUON,
-        variant={"buffer": "sum", "scale": "rms"},
-        scalars="float32",
-        inputs="matrices",
-    ),
+    *on_backends("keras.optimizers:Muon", claim=MUON, variant={"buffer": "sum", "scale": "rms"}, inputs="matrices"),
     on_matrices(row("pytorch-optimizer", "Shampoo", SHAMPOO)),
     on_matrices(row("pytorch-optimizer", "Shampoo", SHAMPOO.replace(interval=3), refresh="whole")),
     on_matrices(

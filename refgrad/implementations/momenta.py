@@ -75,6 +75,7 @@ ROWS = [
             package="schedulefree",
             target=f"schedulefree:{name}",
             claim=claim,
+            variant={"initial_lr_max": -1.0},
             options={"foreach": foreach},
             through="in_training",
             form="foreach" if foreach else "for-loop",

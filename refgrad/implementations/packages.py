@@ -110,7 +110,7 @@ ADAM = [
     row("adamp", "AdamP", o.AdamP(**DELTA, **DECAYED), test="author"),
     row("adamp", "AdamP", o.AdamP(nesterov=True, **DELTA, **DECAYED), test="author"),
     timm("AdamP", o.AdamP(**DELTA, **DECAYED), test="author"),
-    row("torch-optimizer", "AdamP", o.AdamP(**DELTA, **DECAYED), test="author"),
+    row("torch-optimizer", "AdamP", o.AdamP(**DELTA, **DECAYED), test="author", norms="added"),
     row("pytorch-optimizer", "AdamP", o.AdamP(**DELTA, **DECAYED), test="author", eps_placement="uncorrected"),
     row(
         "pytorch-optimizer",
@@ -124,7 +124,14 @@ ADAM = [
     row("adamp", "SGDP", o.SGDP(momentum=0.9, **DELTA, **DECAYED), test="author", kept="projected"),
     row("adamp", "SGDP", o.SGDP(momentum=0.9, nesterov=True, **DELTA, **DECAYED), test="author"),
     timm("SGDP", o.SGDP(momentum=0.9, **DELTA, **DECAYED), test="author"),
-    row("torch-optimizer", "SGDP", o.SGDP(momentum=0.9, **DELTA, **DECAYED), test="author", kept="projected"),
+    row(
+        "torch-optimizer",
+        "SGDP",
+        o.SGDP(momentum=0.9, **DELTA, **DECAYED),
+        test="author",
+        kept="projected",
+        norms="added",
+    ),
     row("pytorch-optimizer", "SGDP", o.SGDP(momentum=0.9, **DELTA, **DECAYED), test="author"),
     row("torch-optimizer", "Lamb", o.LAMB(**DECAYED), correction="none", phi="clamped"),
     row("torch-optimizer", "Lamb", o.LAMB(**DECAYED), {"debias": True}, correction="step", phi="clamped"),
@@ -177,7 +184,7 @@ SIGN_AND_SGD = [
     ),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
     row("heavyball", "SGD", o.SGD(lr=0.1)),
-    row("heavyball", "RMSprop", o.RMSprop(), explained=False),
+    row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),
     *[
         Implementation(
             package="timm",

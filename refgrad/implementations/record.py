@@ -45,6 +45,8 @@ class Implementation:
     explained: bool = True
     #: whether it writes into the gradients that it is handed, so that it is its variant on copies of them alone
     mutates: bool = False
+    #: modules of other packages that it runs on and that its package does not bring along
+    requires: tuple[str, ...] = ()
     #: environment variables that its process is started with
     environment: Mapping[str, str] = field(default_factory=dict)
     #: how it is called, where the target does not say that
@@ -84,6 +86,11 @@ class Implementation:
             module = self.target.partition(":")[0].partition(".")[0]
             own = module == "refgrad" or importlib.util.find_spec(module) is None
             return None if own else "unknown"
+
+    def missing(self) -> tuple[str, ...]:
+        """What is not installed of what it needs: its package, and modules that it runs on. Nothing is imported to find out."""
+        package = () if self.version() is not None else (self.package,)
+        return (*package, *(name for name in self.requires if importlib.util.find_spec(name) is None))
 
     def candidate(self) -> Any:
         """What `refgrad.verify` takes as the candidate; imports its package where a driver is in the way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from refgrad.rule import (
 )
 
 Inside = Annotated[float, Range(0.0, 1.0)]
+NonPositive = Annotated[float, Range(-math.inf, 0.0, open_high=False)]
 
 
 class ASGD(Optimizer):
@@ -92,14 +94,16 @@ class ScheduleFreeSGD(Optimizer):
     warmup_steps: NonNegative = 0.0
     r: Real = 0.0
     weight_lr_power: Real = 2.0
+    initial_lr_max: NonPositive = 0.0
 
     scaling = "linear"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
     left_open = (
         "where decay is taken: at y, as in the authors' package by default; the weights of the average: by powers "
-        "of t and of the largest lr so far, as in the package (r, weight_lr_power)"
+        "of t and of the largest lr so far, as in the package (r, weight_lr_power); what that is before the first step: 0, and "
+        "-1 in the package, without consequence (initial_lr_max)"
     )
-    state = State(z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
+    state = State(z=copy_of_param, weight_sum=host_number(0.0), lr_max=Slot(fill="initial_lr_max", host=True))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -127,6 +131,7 @@ class ScheduleFreeAdamW(Optimizer):
     warmup_steps: NonNegative = 0.0
     r: Real = 0.0
     weight_lr_power: Real = 2.0
+    initial_lr_max: NonPositive = 0.0
 
     scaling = "invariant"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
@@ -134,7 +139,9 @@ class ScheduleFreeAdamW(Optimizer):
         "where the bias correction stands: in the scale as in the authors' package, in the step size in the paper; "
         "decay is taken at y, as in the package by default; the warm-up is linear"
     )
-    state = State(v=zeros_like_param, z=copy_of_param, weight_sum=host_number(0.0), lr_max=host_number(0.0))
+    state = State(
+        v=zeros_like_param, z=copy_of_param, weight_sum=host_number(0.0), lr_max=Slot(fill="initial_lr_max", host=True)
+    )
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""

@@ -22,7 +22,7 @@ class GradientBefore(Transform):
     ``of``; Pascanu et al. 2013 for its default.
     """
 
-    of: Annotated[Optimizer, Nested()] = ClipByGlobalNorm()
+    of: Annotated[Optimizer, Nested("optimizer")] = ClipByGlobalNorm()
     citation = ClipByGlobalNorm.citation
     left_open = "nothing: the rule around another says what it hands on"
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d"}
@@ -54,6 +54,7 @@ class ZeroNaNs(Transform):
     citation = Citation("Babuschkin et al. 2020", "The DeepMind JAX Ecosystem", "optax.zero_nans")
     left_open = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
+    about_nan = True
 
     def apply(self, g: Any) -> Any:
         return np.where(np.isnan(g), 0.0, g)

@@ -128,6 +128,13 @@ class _Projected(Optimizer):
             "(the authors' package, timm, torch-optimizer, pytorch-optimizer)",
         ),
     ] = "row"
+    norms: Annotated[
+        str,
+        Choice(
+            clamped="a norm below eps is eps in the cosine (adamp, timm, pytorch-optimizer)",
+            added="eps is added to the norms in the cosine (torch-optimizer)",
+        ),
+    ] = "clamped"
 
     def _tangential(self, p: Any, g: Any, u: Any) -> tuple[Any, Any]:
         """The step without its radial part where the test says so, and the parameter as far as it decays."""
@@ -148,7 +155,8 @@ class _Projected(Optimizer):
         """In one view: the gradient's cosine with the weights, its bound, and the step without its radial part."""
         p_norm = np.sqrt(tree_sum(p * p, over))
         g_norm = np.sqrt(tree_sum(g * g, over))
-        cosine = np.abs(tree_sum(g * p, over)) / (np.maximum(g_norm, self.eps) * np.maximum(p_norm, self.eps))
+        kept = (lambda norm: norm + self.eps) if self.norms == "added" else (lambda norm: np.maximum(norm, self.eps))
+        cosine = np.abs(tree_sum(g * p, over)) / (kept(g_norm) * kept(p_norm))
         n = p / (p_norm + self.eps)
         return cosine, self.delta / np.sqrt(length(p, over)), u - n * tree_sum(n * u, over)
 

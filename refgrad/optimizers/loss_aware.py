@@ -75,6 +75,15 @@ class PolyakSGD(Optimizer):
         return (p - size * step,)
 
 
+AdaptLowerBound = Annotated[bool, Flag("the lower bound is estimated on the way (the paper, Algorithm 2)")]
+#: what a momentum model of the loss keeps besides the momentum
+MODEL_STATE = {
+    "average_loss": host_number(0.0),
+    "gamma": Slot(level="tensor"),
+    "bound": Slot(fill="lower_bound", level="tensor", when="adapt_lower_bound"),
+}
+
+
 class MoMo(Optimizer):
     """Momentum whose step size is that of a model of the loss, cut off at a lower bound: at most ``lr``.
 
@@ -101,7 +110,7 @@ class MoMo(Optimizer):
             before="the old one is, and the step is not (optax)",
         ),
     ] = "proximal"
-    adapt_lower_bound: Annotated[bool, Flag("the lower bound is estimated on the way (the paper, Algorithm 2)")] = False
+    adapt_lower_bound: AdaptLowerBound = False
 
     scope = "tree"
     citation = Citation(
@@ -113,9 +122,7 @@ class MoMo(Optimizer):
     extras = Extras(loss=Extra("loss"))
     state = State(
         m=zeros_like_param,
-        average_loss=host_number(0.0),
-        gamma=Slot(level="tensor"),
-        bound=Slot(fill="lower_bound", level="tensor", when="adapt_lower_bound"),
+        **MODEL_STATE,
     )
 
     def update(
@@ -151,7 +158,7 @@ class MoMoAdam(Optimizer):
             adamw="the old one is multiplied by 1 - lr * weight_decay (the paper's package with divide=False)",
         ),
     ] = "proximal"
-    adapt_lower_bound: Annotated[bool, Flag("the lower bound is estimated on the way (the paper, Algorithm 2)")] = False
+    adapt_lower_bound: AdaptLowerBound = False
 
     scope = "tree"
     citation = Citation(
@@ -164,9 +171,7 @@ class MoMoAdam(Optimizer):
     state = State(
         m=zeros_like_param,
         v=zeros_like_param,
-        average_loss=host_number(0.0),
-        gamma=Slot(level="tensor"),
-        bound=Slot(fill="lower_bound", level="tensor", when="adapt_lower_bound"),
+        **MODEL_STATE,
     )
 
     def update(

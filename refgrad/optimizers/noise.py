@@ -21,7 +21,7 @@ class AddNoise(Wrapper):
     steps count from 0.
     """
 
-    inner: Annotated[Optimizer, Nested()] = SGD()
+    inner: Annotated[Optimizer, Nested("optimizer")] = SGD()
     eta: NonNegative = 0.01
     gamma: NonNegative = 0.55
 

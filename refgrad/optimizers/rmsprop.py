@@ -35,6 +35,7 @@ class RMSprop(Optimizer):
         Choice(
             outside="eps is added to the root (torch)",
             inside="eps is added under the root (optax, Keras, TensorFlow)",
+            clamped="the root is at least eps (heavyball)",
         ),
     ] = "outside"
     variance: Annotated[
@@ -74,6 +75,8 @@ class RMSprop(Optimizer):
             scale = np.maximum(scale, 0.0) if self.variance == "clamped" else scale
         if self.eps_placement == "inside":
             step = g / np.sqrt(scale + self.eps)
+        elif self.eps_placement == "clamped":
+            step = g / np.maximum(np.sqrt(scale), self.eps)
         else:
             step = g / (np.sqrt(scale) + self.eps)
         return self._descend(p, step, v, g_avg, buffer)

@@ -29,6 +29,12 @@ class Transform(Rule):
     shapes: ClassVar[Mapping[str, str]] = {}
     #: how long the axes are with which the rule is tried
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
+    #: whether the rule is about NaN and infinities, so that it is tried with some
+    about_nan: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.primary = next(iter(cls.shapes), Rule.primary)
 
     @classmethod
     def legal(cls) -> dict[str, Any]:

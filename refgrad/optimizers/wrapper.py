@@ -20,7 +20,7 @@ class Wrapper(Optimizer):
     inner rule's step and gives its next point; ``step(p, g, lr=...)`` takes it with another learning rate.
     """
 
-    inner: Annotated[Optimizer, Nested()] = AdamW()
+    inner: Annotated[Optimizer, Nested("optimizer")] = AdamW()
 
     #: whether the wrapper's own part couples all parameters
     couples: ClassVar[bool] = False

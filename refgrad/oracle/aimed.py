@@ -14,11 +14,10 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import OUTCOMES
 from refgrad.backends.staged_backend import FUNCTIONS
-from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.cases import Cases
-from refgrad.oracle.inputs import epsilons
-from refgrad.rule import Range
+from refgrad.oracle.inputs import clipped, epsilons
+from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
 
 SHAPE = (16, 256)
@@ -28,8 +27,7 @@ NEAR = 3
 
 def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     """As many cases as there are steps: ordinary numbers, numbers of many magnitudes, and decisions, in turn."""
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise bad_argument("steps", steps, "a whole number from 1")
+    Whole(1).check("steps", steps)
     random = np.random.Generator(np.random.Philox(seed))
     families = {"aimed": _aimed, "ordinary": _ordinary, "scaled": _scaled}
     names = [list(families)[i % len(families)] for i in range(steps)]
@@ -38,16 +36,12 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     for name in names:
         levels = {n: level for n, level in rule.levels().items() if n not in rule.chosen}
         parameters = {n: _parameter(rule, n, level, random, name) for n, level in levels.items()}
-        parameters = {n: _legal(_cast(a, dtype, facts), rule.parameters[n].legal) for n, a in parameters.items()}
-        x = _cast(families[name](rule, parameters, random, facts), dtype, facts)
-        case = {"x": x, "cotangent": _cast(_cotangent(random), dtype, facts), **parameters}
-        tables = {n: _cast(_table(random), dtype, facts) for n in rule.tables}
+        parameters = {n: _legal(clipped(a, facts), rule.parameters[n].legal) for n, a in parameters.items()}
+        x = clipped(families[name](rule, parameters, random, facts), facts)
+        case = {"x": x, "cotangent": clipped(_cotangent(random), facts), **parameters}
+        tables = {n: clipped(_table(random), facts) for n in rule.tables}
         arrays.append(rule.prepared({**case, **tables}) if rule.chosen else case)
     return Cases(arrays, names, seed)
-
-
-def _cast(values: np.ndarray, dtype: Any, facts: dtypes.Format) -> np.ndarray:
-    return dtypes.round_to(np.clip(values, -facts.largest, facts.largest), dtype).astype(dtype)
 
 
 def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generator, family: str) -> np.ndarray:

@@ -13,21 +13,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle import departures as known
+from refgrad.oracle import reproduction
 from refgrad.oracle import verdict as v
 from refgrad.oracle.cases import Cases
-from refgrad.oracle.environment import environment
-from refgrad.oracle.errors import Errors, measure
-from refgrad.oracle.judge import OUTSIDE, Judged
+from refgrad.oracle.judge import Judged
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
-from refgrad.oracle.trajectory import count, tightness
-from refgrad.oracle.verdict import Count, Counterexample, Fault, Finding, Verdict
+from refgrad.oracle.tally import Tally, finding
+from refgrad.oracle.verdict import Count, Departure, Fault, Finding, Verdict
 from refgrad.oracle.watch import Call, watched
-from refgrad.rule import Rule
 
 Arrays = Mapping[str, np.ndarray]
 #: what was judged of one answer: the statuses of each array, and the values that they are of
@@ -45,14 +42,11 @@ class Record:
 
 
 @dataclass
-class Outcome:
-    """What became of a record under one rule and policy; ``first`` is the first value outside."""
+class Outcome(Tally):
+    """What became of a record under one rule and policy."""
 
-    counts: dict[str, Count] = field(default_factory=dict)
-    tightest: dict[str, float] = field(default_factory=dict)
-    errors: dict[str, Errors] = field(default_factory=dict)
-    first: Finding | None = None
     faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,6 +86,15 @@ class Claim(ABC):
         """The dtype whose units in the last place a distance is counted in; bool where there are none."""
         return values.dtype
 
+    def beside(self, arrays: Arrays, values: np.ndarray) -> Arrays:
+        """The arrays of a case that have a number for each element of a result."""
+        shape = arrays[self.rule.primary].shape
+        return {n: a for n, a in arrays.items() if values.shape == shape and _broadcasts(a, shape)}
+
+    def writable(self, least: Cases) -> bool:
+        """Whether a case is small enough to be written out in the line that reproduces it."""
+        return all(a.size <= reproduction.KEPT for a in least.arrays[0].values())
+
     def verdict(self, cases: Cases) -> Verdict:
         """Drive the candidate through the cases and judge what it answers."""
         return _verdict(self, self.drive(cases))
@@ -123,14 +126,9 @@ class Claim(ABC):
                 outcome.faults.append(Fault(fault.kind, number, str(fault)))
                 return outcome
             for name, (judged, values) in answer.items():
-                outcome.counts[name] = outcome.counts.get(name, Count()) + count(judged)
-                closest = max(outcome.tightest.get(name, 0.0), tightness(judged, values))
-                outcome.tightest[name] = closest
                 unit = self.unit_of(name, arrays[rule.primary], values)
-                if measured and unit != np.bool_:
-                    outcome.errors[name] = outcome.errors.get(name, Errors()) + measure(judged, values, unit)
-                if outcome.first is None and (judged.status == OUTSIDE).any():
-                    outcome.first = _finding(record.cases, number, name, judged, values, unit, rule)
+                if outcome.add(name, judged, values, unit if measured and unit != np.bool_ else None):
+                    outcome.first = self._finding(record.cases, number, name, judged, values, unit)
         return outcome
 
     def rejudge(self, record: Record, changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
@@ -148,29 +146,22 @@ class Claim(ABC):
         except ArgumentError:
             return False
 
+    def _finding(
+        self, cases: Cases, number: int, name: str, judged: Judged, values: np.ndarray, unit: np.dtype
+    ) -> Finding:
+        arrays = cases.arrays[number - 1]
+
+        def inputs(index: tuple[int, ...]) -> dict[str, float]:
+            like = self.beside(arrays, values)
+            at = {n: float(np.broadcast_to(a, values.shape)[index]) for n, a in like.items()}
+            return at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
+
+        return finding(number, name, cases.name(number - 1), judged, values, unit, inputs)
+
 
 def _on(record: Record) -> str:
     name = record.cases.name(len(record.seen))
     return f" (on {name!r})" if name else ""
-
-
-def _finding(
-    cases: Cases, number: int, name: str, judged: Judged, values: np.ndarray, unit: np.dtype, rule: Rule
-) -> Finding:
-    index = tuple(int(i) for i in np.argwhere(judged.status == OUTSIDE)[0])
-    arrays = cases.arrays[number - 1]
-    shape = arrays[rule.primary].shape
-    like = {n: a for n, a in arrays.items() if values.shape == shape and _broadcasts(a, shape)}
-    at = {n: float(np.broadcast_to(a, shape)[index]) for n, a in like.items()}
-    at = at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
-    value, truth = float(values[index]), float(judged.truth[index])
-    ulps = np.inf
-    if unit != np.bool_:
-        with np.errstate(all="ignore"):
-            distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), unit))
-        ulps = float(distance) if np.isfinite(distance) else np.inf
-    low, high = float(judged.low[index]), float(judged.high[index])
-    return Finding(number, name, cases.name(number - 1), index, str(unit), value, truth, low, high, ulps, at)
 
 
 def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -179,61 +170,34 @@ def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 def _verdict(claim: Claim, record: Record) -> Verdict:
     request, policy, rule = claim.request, claim.request.policy, claim.rule
-    outcome = claim.judge(record, rule, policy, measured=True)
-    wrong, faults = outcome.first is not None, (*record.faults, *outcome.faults)
-    judged = sum(c.inside + c.outside for c in outcome.counts.values())
+    outcome, first = claim.judge(record, rule, policy, measured=True), record.cases.arrays[0][rule.primary]
     least = claim.smallest(record, outcome.first) if outcome.first is not None and request.shrink else None
-    departures: tuple[v.Departure, ...] = ()
-    if wrong and request.explain:
+    departures: tuple[Departure, ...] = ()
+    if outcome.first is not None and request.explain:
         departures = known.departures(rule, policy, lambda c, p: claim.rejudge(record, c, p))
-    return Verdict(
-        outcome=v.DIFFERS if wrong or faults else v.CONFORMS if judged else v.UNJUDGED,
+    return outcome.verdict(
+        policy,
+        [*record.faults, *outcome.faults],
         candidate=claim.subject.name,
         rule=str(rule),
-        policy=policy.changed(),
         mode=claim.mode,
         steps=len(record.seen),
-        dtype=str(record.cases.arrays[0][rule.primary].dtype),
+        dtype=str(first.dtype),
         seed=record.cases.seed,
-        counts=outcome.counts,
-        first=outcome.first,
-        faults=faults,
         departures=departures,
-        counterexample=None if least is None else _counterexample(least, rule),
+        counterexample=None if least is None else reproduction.of_arrays(least.arrays[0], rule.primary),
         reproduce=_reproduce(claim, record.cases, least),
-        tightest=outcome.tightest,
-        errors=outcome.errors,
-        environment=environment(),
-        notes=tuple(record.notes),
+        notes=(*record.notes, *outcome.notes),
     )
-
-
-def _counterexample(least: Cases, rule: Rule) -> Counterexample:
-    arrays = least.arrays[0]
-    text = {n: tuple(float(x).hex() for x in a.astype(np.float64).ravel()[:64]) for n, a in arrays.items()}
-    first = arrays[rule.primary]
-    return Counterexample(str(first.dtype), first.shape, arrays=text)
 
 
 def _reproduce(claim: Claim, cases: Cases, least: Cases | None) -> str:
     """A line of Python that gives this verdict again."""
-    request, name = claim.request, claim.subject.name
-    target = repr(name.partition("(")[0]) if ":" in name else name
-    given = {"options": request.options, "policy": request.policy.changed()}
-    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    room = type(claim.rule).__module__.split(".")[1]
-    head = f"refgrad.verify({target}, refgrad.{room}.{claim.rule}"
-    arrays = {} if least is None else least.arrays[0]
-    dtype = str(cases.arrays[0][claim.rule.primary].dtype)
-    if arrays and all(a.size <= 64 for a in arrays.values()):
-        text = ", ".join(f"{n}={_hex(a)!r}" for n, a in arrays.items())
-        return f"{head}, inputs=refgrad.Cases.of({dtype!r}, {text}){extra})"
-    steps = f", steps={len(cases.arrays)}" if claim.counted else ""
-    return f"{head}{steps}, dtype={dtype!r}, seed={cases.seed}{extra})"
-
-
-def _hex(array: np.ndarray) -> Any:
-    """Numbers as hex strings, nested as they are; one number alone, however many its axes, as a list of one."""
-    if array.size == 1:
-        return [float(array.reshape(())).hex()]
-    return [_hex(row) for row in array] if array.ndim > 1 else [float(value).hex() for value in array]
+    dtype = cases.arrays[0][claim.rule.primary].dtype
+    if least is not None and claim.writable(least):
+        text = ", ".join(f"{n}={reproduction.nested(a)!r}" for n, a in least.arrays[0].items())
+        made = f"inputs=refgrad.Cases.of({str(dtype)!r}, {text})"
+    else:
+        made = reproduction.generated(dtype, cases.seed, len(cases.arrays) if claim.counted else None)
+    options, policy = claim.request.options, claim.request.policy.changed()
+    return reproduction.line(claim.subject.name, claim.rule, made, options=options, policy=policy)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.candidates.estimator import check_outputs, resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.candidates.faults import copies
+from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.aimed import generate
@@ -29,9 +30,7 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be an estimator."""
     rule = request.rule
     assert isinstance(rule, Estimator)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, "refgrad.Cases, or None")
-    given = request.inputs
+    given = request.own(Cases)
     if given is not None:
         for arrays in given.arrays:
             if "cotangent" not in arrays or "x" not in arrays:
@@ -46,7 +45,7 @@ class _Claim(Claim):
         run = call(lambda: self.subject.start(self.rule), f"building {self.subject.name}")
 
         def ask(arrays: Arrays) -> Mapping[str, np.ndarray]:
-            handed = {n: np.array(a, copy=True) for n, a in arrays.items() if n not in self.rule.chosen}
+            handed = copies({n: a for n, a in arrays.items() if n not in self.rule.chosen})
             results = call(lambda: run(handed), self.subject.name)
             wanted = {n: a for n, a in results.items() if n in self.rule.results()}
             return check_outputs(wanted, self.rule, arrays, self.subject.name)

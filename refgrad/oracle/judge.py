@@ -45,6 +45,11 @@ class Step:
     after: Mapping[str, np.ndarray]
 
 
+def outside(judged: Iterable[Judged]) -> int:
+    """How many elements of some outputs are outside."""
+    return sum(int((j.status == OUTSIDE).sum()) for j in judged)
+
+
 def model_for(policy: Policy, dtype: np.dtype) -> Model:
     """The rounding model of a policy for parameters of a dtype."""
     facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
@@ -143,7 +148,6 @@ def judge_outputs(
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
     observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
-    best: dict[str, Judged] | None = None
     carried: dict[str, Bounded] = {}
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
@@ -155,8 +159,7 @@ def judge_outputs(
                 small = n in enclosure.graph.small
                 extent = np.shape(branch.sets[n].value) if small else shape
                 carried[n] = _hull(carried.get(n), branch.sets[n], extent)
-    best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.values()))
-    return best, carried
+    return min(groups.values(), key=lambda judged: outside(judged.values())), carried
 
 
 def _as_stored(graph: Graph, output: str) -> bool:

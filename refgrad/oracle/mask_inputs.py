@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.errors import bad_argument
+from refgrad.oracle.inputs import numbers
 from refgrad.sparsity.base import Mask
 
 Arrays = Mapping[str, np.ndarray]
@@ -32,8 +33,8 @@ class MaskInputs:
 
     @classmethod
     def of(cls, w: Any, dtype: Any = "float32", **others: Any) -> MaskInputs:
-        """One leaf, of arrays or nested lists of numbers."""
-        return cls([{n: np.asarray(v).astype(dtype) for n, v in {"w": w, **others}.items()}])
+        """One leaf, of arrays, or nested lists of numbers or hex strings."""
+        return cls([{n: numbers(v, dtype) for n, v in {"w": w, **others}.items()}])
 
     def name(self, leaf: int) -> str:
         """What a leaf is called."""

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from refgrad.oracle.greedy import least
 from refgrad.oracle.mask_inputs import Arrays
 
 
 def smallest(arrays: Arrays, fails: Callable[[Arrays], bool], seconds: float = 3.0) -> Arrays:
     """Arrays that fail, no larger than those given: greedy, and within a time."""
-    deadline = time.monotonic() + seconds
-    best, changed = arrays, True
-    while changed and time.monotonic() < deadline:
-        changed = False
-        for smaller in _smaller(best):
-            if time.monotonic() > deadline:
-                break
-            if fails(smaller):
-                best, changed = smaller, True
-                break
-    return best
+    return least(arrays, _smaller, fails, seconds)
 
 
 def _smaller(arrays: Arrays) -> Iterator[Arrays]:

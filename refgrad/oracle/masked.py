@@ -8,7 +8,6 @@ from it exactly where the mask is wrong.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,19 +17,20 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Model, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.masks import MaskCandidate, MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import ArgumentError, CandidateError, bad_argument
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle import departures as known
-from refgrad.oracle import verdict as v
+from refgrad.oracle import reproduction
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.environment import environment
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, outside, scalars_of
 from refgrad.oracle.mask_inputs import Arrays, MaskInputs, generate
 from refgrad.oracle.mask_shrink import smallest
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
-from refgrad.oracle.verdict import Count, Counterexample, Fault, Finding, Verdict
+from refgrad.oracle.tally import Tally, finding
+from refgrad.oracle.verdict import Count, Departure, Fault, Finding, Verdict
 from refgrad.oracle.watch import Call, watched
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import free_values, plan_for
@@ -40,9 +40,7 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be a mask."""
     rule = request.rule
     assert isinstance(rule, Mask)
-    if not isinstance(request.inputs, MaskInputs | None):
-        raise bad_argument("inputs", request.inputs, "a refgrad.oracle.mask_inputs.MaskInputs, or None")
-    inputs = request.inputs or generate(rule, request.dtype, request.seed)
+    inputs = request.own(MaskInputs) or generate(rule, request.dtype, request.seed)
     run = _Run(resolve_mask(request.candidate, request.options), rule, inputs)
     with watched(request.time_limit) as call:
         for leaf in range(len(inputs.leaves)):
@@ -71,14 +69,18 @@ class _Run:
             return fault.kind != "hung"
         return True
 
+    def values(self, leaf: int, name: str) -> np.ndarray:
+        """What was seen of a leaf: the mask, or the scores."""
+        seen = self.seen[leaf]
+        assert seen is not None
+        return seen.mask if name == "mask" or seen.scores is None else seen.scores
+
 
 def _ask(subject: MaskCandidate, rule: Mask, arrays: Arrays, call: Call) -> MaskSeen:
     """The candidate's mask as booleans; what it does wrong is raised as a `CandidateFault`."""
-    given = {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+    given = copies(arrays)
     seen = _answer(subject, rule, given, call)
-    for name, array in given.items():
-        if array.tobytes() != np.ascontiguousarray(arrays[name]).tobytes():
-            raise CandidateFault("mutated", f"{name} was changed")
+    check_kept(given, arrays, subject.name)
     mask, shape = np.asarray(seen.mask), arrays["w"].shape
     if mask.shape != shape:
         raise CandidateFault("shape", f"the mask has shape {mask.shape}; legal: {shape}, that of w")
@@ -159,45 +161,33 @@ def _scores(
             return low.astype(w.dtype), high.astype(w.dtype), {}
         wide = seen.scores.astype(np.float64)
         judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
-    least = min(judged, key=lambda j: int((j.status == OUTSIDE).sum()))
+    least = min(judged, key=lambda j: outside([j]))
     return seen.scores, seen.scores, {"scores": least}
 
 
 def _verdict(request: Request, rule: Mask, run: _Run) -> Verdict:
     done = [(i, seen) for i, seen in enumerate(run.seen) if seen is not None]
     leaves = {i: judge_leaf(rule, run.inputs.leaves[i], seen, request.policy) for i, seen in done}
-    counts = _counts(leaves.values())
-    faults = run.faults + [_count_fault(run, i, leaf) for i, leaf in leaves.items() if leaf.count[0] != leaf.count[1]]
-    first = next(_findings(run, leaves), None)
-    wrong = first is not None
-    judged = sum(c.inside + c.outside for c in counts.values())
-    least = _shrunk(request, rule, run, first) if wrong and request.shrink else None
-    return Verdict(
-        outcome=v.DIFFERS if wrong or faults else v.CONFORMS if judged else v.UNJUDGED,
+    tally = Tally()
+    for i, leaf in leaves.items():
+        for name, judged in leaf.tensors.items():
+            if tally.add(name, judged, run.values(i, name)):
+                tally.first = _finding(run, i, name, judged)
+    miscounted = [_count_fault(run, i, leaf) for i, leaf in leaves.items() if leaf.count[0] != leaf.count[1]]
+    least = None if tally.first is None or not request.shrink else _shrunk(request, rule, run, tally.first)
+    return tally.verdict(
+        request.policy,
+        run.faults + miscounted,
         candidate=run.subject.name,
         rule=str(rule),
-        policy=request.policy.changed(),
-        mode="the scores, then the mask given the scores" if "scores" in counts else "the mask",
+        mode="the scores, then the mask given the scores" if "scores" in tally.counts else "the mask",
         steps=len(done),
         dtype=str(run.inputs.leaves[0]["w"].dtype),
         seed=run.inputs.seed,
-        counts=counts,
-        first=first,
-        faults=tuple(faults),
-        departures=_departures(request, rule, run, done) if wrong and request.explain else (),
-        counterexample=None if least is None else _counterexample(least),
+        departures=_departures(request, rule, run, done) if tally.first is not None and request.explain else (),
+        counterexample=None if least is None else reproduction.of_arrays(least.leaves[0], "w"),
         reproduce=_reproduce(request, rule, run, least),
-        environment=environment(),
     )
-
-
-def _counts(leaves: Any) -> dict[str, Count]:
-    counts: dict[str, Count] = {}
-    for leaf in leaves:
-        for name, judged in leaf.tensors.items():
-            found = np.bincount(judged.status.reshape(-1), minlength=3)
-            counts[name] = counts.get(name, Count()) + Count(*(int(found[s]) for s in (INSIDE, OUTSIDE, UNDECIDED)))
-    return counts
 
 
 def _count_fault(run: _Run, index: int, leaf: _Leaf) -> Fault:
@@ -206,45 +196,31 @@ def _count_fault(run: _Run, index: int, leaf: _Leaf) -> Fault:
     return Fault("count", index + 1, message)
 
 
-def _findings(run: _Run, leaves: Mapping[int, _Leaf]) -> Any:
-    for index, leaf in leaves.items():
-        for name, judged in leaf.tensors.items():
-            outside = np.argwhere(judged.status == OUTSIDE)
-            if len(outside):
-                yield _finding(run, index, leaf, name, judged, tuple(int(i) for i in outside[0]))
+def _finding(run: _Run, leaf: int, name: str, judged: Judged) -> Finding:
+    arrays, values = run.inputs.leaves[leaf], run.values(leaf, name)
+    w = arrays["w"]
+
+    def inputs(at: tuple[int, ...]) -> dict[str, float]:
+        return {n: float(np.broadcast_to(a, w.shape)[at]) for n, a in arrays.items() if len(at) == w.ndim}
+
+    return finding(leaf + 1, name, run.inputs.name(leaf), judged, values, values.dtype, inputs)
 
 
-def _finding(run: _Run, index: int, leaf: _Leaf, name: str, judged: Judged, at: tuple[int, ...]) -> Finding:
-    arrays, seen = run.inputs.leaves[index], run.seen[index]
-    assert seen is not None
-    observed = seen.mask if name == "mask" or seen.scores is None else seen.scores
-    value, truth = float(observed[at]), float(judged.truth[at])
-    low, high = float(judged.low[at]), float(judged.high[at])
-    ulps = math.inf
-    if name == "scores" and math.isfinite(value) and math.isfinite(truth):
-        ulps = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), observed.dtype))
-    inputs = {
-        n: float(np.broadcast_to(a, arrays["w"].shape)[at]) for n, a in arrays.items() if len(at) == arrays["w"].ndim
-    }
-    dtype = "bool" if name == "mask" else str(observed.dtype)
-    return Finding(index + 1, name, run.inputs.name(index), at, dtype, value, truth, low, high, ulps, inputs)
-
-
-def _departures(
-    request: Request, rule: Mask, run: _Run, done: Sequence[tuple[int, MaskSeen]]
-) -> tuple[v.Departure, ...]:
+def _departures(request: Request, rule: Mask, run: _Run, done: Sequence[tuple[int, MaskSeen]]) -> tuple[Departure, ...]:
     def rejudge(changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
         other = rule.replace(**changes)
         if other.takes() != rule.takes():
             return None
-        return _counts(judge_leaf(other, run.inputs.leaves[i], seen, policy) for i, seen in done)
+        tally = Tally()
+        for i, seen in done:
+            for name, judged in judge_leaf(other, run.inputs.leaves[i], seen, policy).tensors.items():
+                tally.add(name, judged, run.values(i, name))
+        return tally.counts
 
     return known.departures(rule, request.policy, rejudge)
 
 
-def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding | None) -> MaskInputs:
-    assert first is not None
-
+def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding) -> MaskInputs:
     def fails(arrays: Arrays) -> bool:
         try:
             with watched(request.time_limit) as call:
@@ -252,27 +228,16 @@ def _shrunk(request: Request, rule: Mask, run: _Run, first: Finding | None) -> M
             judged = judge_leaf(rule, arrays, seen, request.policy)
         except (ArgumentError, CandidateFault):
             return False
-        return any((j.status == OUTSIDE).any() for j in judged.tensors.values())
+        return outside(judged.tensors.values()) > 0
 
     return MaskInputs([smallest(run.inputs.leaves[first.step - 1], fails)])
 
 
-def _counterexample(least: MaskInputs) -> Counterexample:
-    text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
-    arrays = least.leaves[0]
-    w = arrays["w"]
-    return Counterexample(str(w.dtype), w.shape, text(w), tuple(text(a) for n, a in arrays.items() if n != "w"))
-
-
 def _reproduce(request: Request, rule: Mask, run: _Run, least: MaskInputs | None) -> str:
     """A line of Python that gives this verdict again."""
-    name = run.subject.name.partition("(")[0]
-    given = {"options": request.options, "policy": request.policy.changed()}
-    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    head = f"refgrad.verify({repr(name) if ':' in name else name}, refgrad.sparsity.{rule}"
-    dtype = str(run.inputs.leaves[0]["w"].dtype)
-    if least is not None and least.leaves[0]["w"].size <= 64:
-        arrays = {n: a.astype(np.float64).tolist() for n, a in least.leaves[0].items()}
-        text = ", ".join(f"{n}={a!r}" for n, a in arrays.items())
-        return f"{head}, inputs=refgrad.MaskInputs.of({text}, dtype={dtype!r}){extra})"
-    return f"{head}, dtype={dtype!r}, seed={run.inputs.seed}{extra})"
+    dtype = run.inputs.leaves[0]["w"].dtype
+    made = reproduction.generated(dtype, run.inputs.seed)
+    if least is not None and least.leaves[0]["w"].size <= reproduction.KEPT:
+        text = ", ".join(f"{n}={reproduction.nested(a)!r}" for n, a in least.leaves[0].items())
+        made = f"inputs=refgrad.MaskInputs.of({text}, dtype={str(dtype)!r})"
+    return reproduction.line(run.subject.name, rule, made, options=request.options, policy=request.policy.changed())

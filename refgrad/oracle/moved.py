@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
@@ -32,9 +33,8 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be a mask update."""
     rule = request.rule
     assert isinstance(rule, MaskUpdate)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, f"refgrad.Cases with {', '.join([*rule.takes(), 't'])}, or None")
-    cases = request.inputs or generate(rule, request.dtype, request.seed)
+    taken = ", ".join([*rule.takes(), "t"])
+    cases = request.own(Cases, f" with {taken}") or generate(rule, request.dtype, request.seed)
     for arrays in cases.arrays:
         for name in rule.takes():
             if name not in arrays or arrays[name].shape != arrays.get("w", arrays[name]).shape:
@@ -65,7 +65,7 @@ def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:
 
 def handed(rule: MaskUpdate, arrays: Arrays) -> tuple[dict[str, np.ndarray], int]:
     """The arrays as rules take them, masks as booleans, and the step."""
-    given = {n: np.array(arrays[n], order="C", copy=True) for n in rule.takes()}
+    given = copies({n: arrays[n] for n in rule.takes()})
     return {**given, "mask": given["mask"] != 0}, int(arrays["t"].reshape(-1)[0]) if "t" in arrays else 0
 
 
@@ -76,11 +76,9 @@ class _Claim(Claim):
     def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
         def ask(arrays: Arrays) -> Mapping[str, np.ndarray]:
             given, t = handed(self.rule, arrays)
-            before = {n: a.tobytes() for n, a in given.items()}
+            before = copies(given)
             seen = call(lambda: self.subject.next(self.rule, given, t), self.subject.name)
-            changed = [n for n, a in given.items() if a.tobytes() != before[n]]
-            if changed:
-                raise CandidateFault("mutated", f"{changed[0]} was changed")
+            check_kept(given, before, self.subject.name)
             for name, array in seen.items():
                 if array.shape != arrays["w"].shape:
                     raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {arrays['w'].shape}")
@@ -95,17 +93,7 @@ class _Claim(Claim):
         return [f"{self.subject.name} gives no weights, which are not judged"] if untold else []
 
     def judge_one(self, rule: MaskUpdate, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        given, t = handed(rule, arrays)
-        mask = seen["mask"]
-        best, worst = rule.after(given, t, mask), rule.after(given, t, ~mask)
-        status = np.where(mask != best, OUTSIDE, np.where(mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
-        truth = best.astype(np.float64)
-        answer = {"mask": (Judged(status, truth, truth, truth), mask.astype(np.float64))}
-        if "w" in seen:
-            want, values = rule.weights(given, mask, t).astype(np.float64), seen["w"].astype(np.float64)
-            right = np.where((values == want) | (np.isnan(values) & np.isnan(want)), INSIDE, OUTSIDE)
-            answer["w"] = (Judged(right.astype(np.uint8), want, want, want), values)
-        return answer
+        return judge_move(rule, arrays, seen)
 
     def comparable(self, rule: MaskUpdate, record: Record) -> bool:
         return rule.takes() == self.rule.takes()
@@ -116,3 +104,18 @@ class _Claim(Claim):
     def smallest(self, record: Record, first: Finding) -> Cases:
         fails = lambda arrays: self.fails(Cases([arrays], [""]))  # noqa: E731
         return Cases([smallest(record.cases.arrays[first.step - 1], fails)], [""])
+
+
+def judge_move(rule: MaskUpdate, arrays: Arrays, seen: Mapping[str, np.ndarray]) -> Answer:
+    """The next mask, and the weights under it if they were seen."""
+    given, t = handed(rule, arrays)
+    mask = seen["mask"]
+    best, worst = rule.after(given, t, mask), rule.after(given, t, ~mask)
+    status = np.where(mask != best, OUTSIDE, np.where(mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
+    truth = best.astype(np.float64)
+    answer = {"mask": (Judged(status, truth, truth, truth), mask.astype(np.float64))}
+    if "w" in seen:
+        want, values = rule.weights(given, mask, t).astype(np.float64), seen["w"].astype(np.float64)
+        right = np.where((values == want) | (np.isnan(values) & np.isnan(want)), INSIDE, OUTSIDE)
+        answer["w"] = (Judged(right.astype(np.uint8), want, want, want), values)
+    return answer

@@ -7,17 +7,51 @@ taken as the outputs that were seen there say that it went.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.enclosure import Branch, Enclosure
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.running_error import Bounded, Model, exact
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of, undecide, union
+from refgrad.oracle.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    model_for,
+    outside,
+    scalars_of,
+    undecide,
+    union,
+)
 from refgrad.oracle.policy import Policy
 from refgrad.tracing import Plan
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is judged, and how: the arguments of `judge_case`, with the model of the policy, and the shape of the primary."""
+
+    plan: Plan
+    free: Mapping[str, float]
+    seen: Mapping[str, np.ndarray]
+    policy: Policy
+    model: Model
+    shape: tuple[int, ...]
+    products: frozenset[str]
+
+    def branches(self, graph: Graph, inputs: Mapping[str, Bounded]) -> Iterator[Branch]:
+        """The acceptance sets of a part of the plan's graph, for every way that its decisions may go."""
+        scalars = scalars_of(self.plan, graph, self.free, self.model)
+        return Enclosure(graph, self.model).branches(inputs, scalars, {})
+
+    def compared(self, name: str, acceptable: Bounded) -> Judged:
+        """An output that was seen against its acceptance set."""
+        acceptable = _multiplied(acceptable, self.model) if name in self.products else acceptable
+        return compare(acceptable, self.seen[name].astype(np.float64), self.seen[name].dtype, self.policy)
 
 
 @dataclass
@@ -53,19 +87,18 @@ def judge_case(
     """
     primary = arrays[plan.rule.primary]
     model = model_for(policy, primary.dtype)
+    case = _Case(plan, free, seen, policy, model, primary.shape, products)
     with np.errstate(all="ignore"):
         inputs = {n: exact(a.astype(np.float64), model) for n, a in arrays.items()}
         wanted = {n: node for n, node in plan.graph.outputs.items() if n in seen}
         late = {n: node for n, node in wanted.items() if n in plan.graph.small}
         terms = _terms(late)
         early = {n: node for n, node in wanted.items() if n not in late}
-        first = plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {})
-        group = _elements(plan, first, free, inputs, seen, policy, model, primary.shape, products)
+        group = _elements(case, plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {}), inputs)
         if not late:
             return group.judged
-        second = plan.graph.cut(late, {i: _term(i) for i in terms})
         known = {**inputs, **{_term(i): _between(group, _term(i)) for i in terms}}
-        return {**group.judged, **_small(plan, second, free, known, seen, policy, model)}
+        return {**group.judged, **_small(case, plan.graph.cut(late, {i: _term(i) for i in terms}), known)}
 
 
 def _term(index: int) -> str:
@@ -85,42 +118,26 @@ def _terms(late: Mapping[str, Node]) -> dict[int, Node]:
     return found
 
 
-def _elements(
-    plan: Plan,
-    graph: Graph,
-    free: Mapping[str, float],
-    inputs: Mapping[str, Bounded],
-    seen: Mapping[str, np.ndarray],
-    policy: Policy,
-    model: Model,
-    shape: tuple[int, ...],
-    products: frozenset[str],
-) -> _Group:
+def _elements(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> _Group:
     """The elementwise outputs judged, and bounds on the terms of sums."""
-    enclosure = Enclosure(graph, model)
     groups: dict[tuple[tuple[int, float], ...], _Group] = {}
-    for branch in enclosure.branches(inputs, scalars_of(plan, graph, free, model), {}):
-        judged = {}
-        agree = np.ones(shape, bool)
-        for name, acceptable in branch.sets.items():
-            if name in seen:
-                if name in products:
-                    acceptable = _multiplied(acceptable, model)
-                result = compare(acceptable, seen[name].astype(np.float64), seen[name].dtype, policy)
-                agree &= result.status != OUTSIDE
-                judged[name] = result
+    for branch in case.branches(graph, inputs):
+        judged = {n: case.compared(n, acceptable) for n, acceptable in branch.sets.items() if n in case.seen}
+        agree = np.ones(case.shape, bool)
+        for result in judged.values():
+            agree &= result.status != OUTSIDE
         group = groups.get(branch.shared)
         if group is None:
-            group = groups[branch.shared] = _Group(judged, {n: np.zeros(shape, bool) for n in judged})
+            group = groups[branch.shared] = _Group(judged, {n: np.zeros(case.shape, bool) for n in judged})
         else:
             for n, new in judged.items():
                 group.open[n] |= (new.low != group.judged[n].low) & ~np.isnan(new.low)
             group.judged = union(group.judged, judged)
         for name, acceptable in branch.sets.items():
-            if name not in seen:
-                _widen(group.terms, name, acceptable, agree, shape)
-                _widen(group.others, name, acceptable, np.ones(shape, bool), shape)
-    best = min(groups.values(), key=lambda g: sum(int((j.status == OUTSIDE).sum()) for j in g.judged.values()))
+            if name not in case.seen:
+                _widen(group.terms, name, acceptable, agree, case.shape)
+                _widen(group.others, name, acceptable, np.ones(case.shape, bool), case.shape)
+    best = min(groups.values(), key=lambda group: outside(group.judged.values()))
     for n, known in best.judged.items():
         status = np.where(best.open[n] & (known.status == INSIDE), UNDECIDED, known.status)
         best.judged[n] = replace(known, status=status)
@@ -160,21 +177,10 @@ def _between(group: _Group, name: str) -> Bounded:
     return Bounded(np.where(same, low, np.where(unknown, 0.0, (low + high) / 2)), error)
 
 
-def _small(
-    plan: Plan,
-    graph: Graph,
-    free: Mapping[str, float],
-    inputs: Mapping[str, Bounded],
-    seen: Mapping[str, np.ndarray],
-    policy: Policy,
-    model: Model,
-) -> dict[str, Judged]:
+def _small(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> dict[str, Judged]:
     """The outputs that are one number a row or a tensor."""
     best: dict[str, Judged] = {}
-    for branch in Enclosure(graph, model).branches(inputs, scalars_of(plan, graph, free, model), {}):
-        judged = {
-            n: undecide(compare(acceptable, seen[n].astype(np.float64), seen[n].dtype, policy), branch)
-            for n, acceptable in branch.sets.items()
-        }
+    for branch in case.branches(graph, inputs):
+        judged = {n: undecide(case.compared(n, acceptable), branch) for n, acceptable in branch.sets.items()}
         best = union(best or None, judged)
     return best

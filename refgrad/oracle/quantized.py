@@ -9,7 +9,8 @@ its parts must be those of the rule to the bit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +19,15 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError
+from refgrad.oracle import greedy
 from refgrad.oracle.cases import Cases
 from refgrad.oracle.casewise import Answer, Arrays, Claim, Record
 from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of
+from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, conditioned, model_for, scalars_of
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantizer_inputs import generate
 from refgrad.oracle.request import Request
@@ -41,9 +44,7 @@ def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be a quantizer."""
     rule = request.rule
     assert isinstance(rule, Quantizer)
-    if not isinstance(request.inputs, Cases | None):
-        raise bad_argument("inputs", request.inputs, "refgrad.Cases with x, or None")
-    cases = request.inputs or generate(rule, request.dtype, request.seed)
+    cases = request.own(Cases, " with x") or generate(rule, request.dtype, request.seed)
     claim = _Claim(resolve(request.candidate, request.options), rule, request)
     return claim.verdict(cases)
 
@@ -85,10 +86,9 @@ def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
 
 def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
     """A candidate's parts of a copy of the arrays, and ``y``, what it makes of them if it has a way back."""
-    x, given = arrays["x"], {n: a.copy() for n, a in arrays.items()}
+    x, given = arrays["x"], copies(arrays)
     parts = subject.quantize(rule, given["x"], **{n: a for n, a in given.items() if n != "x"})
-    if any(a.tobytes() != arrays[n].tobytes() for n, a in given.items()):
-        raise CandidateFault("mutated", f"{subject.name} changed its input")
+    check_kept(given, arrays, subject.name)
     parts = fitting(parts, rule, arrays)
     if subject.dequantize is not None and set(rule.parts) <= set(parts):
         handed = {n: a.copy() for n, a in parts.items() if n != "y"}
@@ -213,7 +213,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change:
             _literal(s, model)
             for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
         ]
-        observed = {n: exact(a, model) for n, a in values.items() if n != "y"}
+        observed = {n: conditioned(a, rows["x"].dtype, model) for n, a in values.items() if n != "y"}
         judged: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
             new = {}
@@ -265,17 +265,16 @@ def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judge
     return Judged(*arranged[:4]), arranged[4]
 
 
+def _halves(x: np.ndarray) -> Iterator[np.ndarray]:
+    half = x.size // 2
+    if half:
+        yield from (part.copy() for part in (x.reshape(-1)[:half], x.reshape(-1)[half:]))
+
+
 def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
     """A flat array that still fails: halves of it, then what fails with the numbers that scales are made of."""
     fails = lambda part: claim.fails(cases_of(claim.rule, part))  # noqa: E731
-    best = x
-    while best.size > 1:
-        flat = best.reshape(-1)
-        half = flat.size // 2
-        smaller = next((part for part in (flat[:half], flat[half:]) if fails(part.copy())), None)
-        if smaller is None:
-            break
-        best = smaller.copy()
+    best = greedy.least(x, _halves, fails, math.inf)
     first = claim.judge(claim.drive(cases_of(claim.rule, best)), claim.rule, claim.request.policy).first
     if first is not None and "x" in first.inputs:
         flat = best.reshape(-1)

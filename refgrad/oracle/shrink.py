@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from refgrad.oracle.greedy import least
 from refgrad.oracle.inputs import Inputs
 
 Fails = Callable[[Inputs], bool]
@@ -20,16 +21,7 @@ def shrink(inputs: Inputs, leaf: int, step: int, index: tuple[int, ...], fails: 
     best = some.mapped(lambda a: a, slice(leaf, leaf + 1))
     if not fails(best):
         return some
-    changed = True
-    while changed and time.monotonic() < deadline:
-        changed = False
-        for smaller in _smaller(best, index):
-            if time.monotonic() > deadline:
-                break
-            if fails(smaller):
-                best, changed = smaller, True
-                break
-    return best
+    return least(best, lambda larger: _smaller(larger, index), fails, deadline - time.monotonic())
 
 
 def _smaller(inputs: Inputs, index: tuple[int, ...]) -> Iterator[Inputs]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.cases import Cases
+from refgrad.oracle.greedy import least
 from refgrad.oracle.shrink import simpler
 from refgrad.oracle.verdict import Finding
 
@@ -18,18 +18,8 @@ Fails = Callable[[Cases], bool]
 
 def shrink(cases: Cases, first: Finding, rule: Estimator, fails: Fails, seconds: float = 3.0) -> Cases:
     """One case that fails, no larger than the one that was found: greedy, and within a time."""
-    deadline = time.monotonic() + seconds
     best = Cases([cases.arrays[first.step - 1]], [cases.name(first.step - 1)])
-    changed = True
-    while changed and time.monotonic() < deadline:
-        changed = False
-        for smaller in _smaller(best, first.index, rule):
-            if time.monotonic() > deadline:
-                break
-            if fails(smaller):
-                best, changed = smaller, True
-                break
-    return best
+    return least(best, lambda larger: _smaller(larger, first.index, rule), fails, seconds)
 
 
 def _smaller(case: Cases, index: tuple[int, ...], rule: Estimator) -> Iterator[Cases]:

@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.resolve import resolve
-from refgrad.errors import ArgumentError, CandidateError, bad_argument
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle import chance
+from refgrad.oracle import chance, reproduction
 from refgrad.oracle import departures as known
 from refgrad.oracle import verdict as v
 from refgrad.oracle.changes import Change, named, policies
 from refgrad.oracle.drive import Record, drive
-from refgrad.oracle.environment import environment
 from refgrad.oracle.inputs import Inputs, generate
 from refgrad.oracle.joined import joined
 from refgrad.oracle.judge import how_matrices
@@ -32,21 +29,17 @@ from refgrad.oracle.trajectory import Outcome, judge_record, locked_steps
 from refgrad.oracle.verdict import Counterexample, Verdict
 from refgrad.tracing import known_plans
 
-#: a smallest failing input of no more elements is written out in the line that reproduces it
-SHOWN = 16
-
 
 def judge(request: Request) -> Verdict:
     """The verdict on a candidate that claims to be an optimizer."""
     rule = request.rule
     assert isinstance(rule, Optimizer)
-    if not isinstance(request.inputs, Inputs | None):
-        raise bad_argument("inputs", request.inputs, "refgrad.Inputs, or None")
+    given = request.own(Inputs)
     stated = check_stated(request.state_names, rule.slots(), str(rule))
     subject = resolve(request.candidate, request.options, stated)
     claim = _Claim(subject, rule, request.policy, request.options, request.time_limit, stated)
-    if request.inputs is not None:
-        return _verdict(claim, claim.drive(request.inputs), request)
+    if given is not None:
+        return _verdict(claim, claim.drive(given), request)
     return _verdict(claim, _driven(claim, generate(request.steps, request.dtype, request.seed, rule)), request)
 
 
@@ -94,31 +87,23 @@ def _verdict(claim: _Claim, record: Record, request: Request) -> Verdict:
     wrong = outcome.first is not None
     if record.unknown:
         _judge_chance(claim, record)
-    judged = sum(c.inside + c.outside for c in outcome.counts.values())
-    result = v.DIFFERS if wrong or record.faults else v.CONFORMS if judged else v.UNJUDGED
     sought = wrong and request.explain and not record.unknown
     departures = _departures(claim, record, request.explain) if sought else ()
     counterexample = None
     if wrong and request.shrink and outcome.failing is not None:
-        counterexample = _counterexample(smallest(record.inputs, *outcome.failing, claim.fails))
-    return Verdict(
-        outcome=result,
+        counterexample = reproduction.of_steps(smallest(record.inputs, *outcome.failing, claim.fails))
+    return outcome.verdict(
+        claim.policy,
+        record.faults,
         candidate=claim.subject.name,
         rule=str(claim.rule),
-        policy=claim.policy.changed(),
-        mode="step-locked" if outcome.locked else "free-running",
+        mode=v.LOCKED if outcome.locked else v.FREE,
         steps=record.steps,
         dtype=str(record.inputs.p[0].dtype),
         seed=record.inputs.seed,
-        counts=outcome.counts,
-        first=outcome.first,
-        faults=tuple(record.faults),
         departures=departures,
         counterexample=counterexample,
         reproduce=_reproduce(claim, record, counterexample),
-        tightest=outcome.tightest,
-        errors=outcome.errors,
-        environment=environment(),
         notes=tuple(dict.fromkeys([*record.notes, *_how(record)])),
     )
 
@@ -156,31 +141,8 @@ def _departures(claim: _Claim, record: Record, seconds: float) -> tuple[v.Depart
     return found
 
 
-def _counterexample(least: Inputs) -> Counterexample:
-    text = lambda a: tuple(float(x).hex() for x in np.asarray(a, dtype=np.float64).ravel()[:64])  # noqa: E731
-    p = least.p[0]
-    names = list(least.given(1))
-    one = lambda value: value if isinstance(value, float | int) else value[0]  # noqa: E731
-    extras = {n: tuple(text(one(step[n])) for step in least.extras) for n in names}
-    return Counterexample(str(p.dtype), p.shape, text(p), tuple(text(g[0]) for g in least.g), extras=extras)
-
-
 def _reproduce(claim: _Claim, record: Record, least: Counterexample | None) -> str:
     """A line of Python that gives this verdict again."""
-    name = claim.subject.name
-    target = repr(name.partition("(")[0]) if ":" in name else name
     given = {"options": claim.options, "policy": claim.policy.changed(), "state_names": claim.stated}
-    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    head = f"refgrad.verify({target}, refgrad.optimizers.{claim.rule}"
-    if least is not None and np.prod(least.shape) <= SHOWN:
-        return f"{head}, inputs=refgrad.Inputs.of({_written(least, claim.rule)}){extra})"
-    return f"{head}, steps={len(record.inputs.g)}, dtype={str(record.inputs.p[0].dtype)!r}, seed={record.inputs.seed}{extra})"
-
-
-def _written(least: Counterexample, rule: Optimizer) -> str:
-    """The arguments of `Inputs.of` that give an input again."""
-    shaped = lambda each: np.asarray(each, object).reshape(least.shape).tolist()  # noqa: E731
-    text = f"{shaped(least.p)!r}, {[shaped(g) for g in least.g]!r}, {least.dtype!r}"
-    for name, extra in rule.inputs().items():
-        text += f", {name}={[e[0] if extra.host else shaped(e) for e in least.extras[name]]!r}"
-    return text
+    made = reproduction.made_by_steps(record.inputs, least, claim.rule)
+    return reproduction.line(claim.subject.name, claim.rule, made, **given)

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import judge
 from refgrad.oracle.drive import Record, fits
-from refgrad.oracle.errors import Errors, measure
 from refgrad.oracle.judge import Judged, Step
 from refgrad.oracle.policy import Policy
-from refgrad.oracle.verdict import Count, Finding
+from refgrad.oracle.tally import Tally, finding
+from refgrad.oracle.tally import count as count
+from refgrad.oracle.verdict import Finding
 from refgrad.tracing import Plan, free_names, free_values, plan_for
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """All that judging a run gave: counts by tensor, the first finding, and whether every slot was read."""
+@dataclass
+class Outcome(Tally):
+    """What became of a run."""
 
-    counts: dict[str, Count]
-    first: Finding | None
-    locked: bool
-    tightest: dict[str, float]
-    failing: tuple[int, int, tuple[int, ...]] | None  # leaf, step, index of the first finding
-    errors: dict[str, Errors] = field(default_factory=dict)
+    #: whether every slot was read
+    locked: bool = True
+    #: leaf, step and index of the first finding
+    failing: tuple[int, int, tuple[int, ...]] | None = None
 
 
 #: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
@@ -41,25 +39,16 @@ def judge_record(
     record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for, measured: bool = False
 ) -> Outcome:
     """Every completed step of every leaf, in order of steps; distances from the truth if they are to be measured."""
-    counts: dict[str, Count] = {}
-    tightest: dict[str, float] = {}
-    errors: dict[str, Errors] = {}
-    first: Finding | None = None
-    failing: tuple[int, int, tuple[int, ...]] | None = None
-    locked = True
+    outcome = Outcome()
     leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
     for t in range(len(record.seen)):
         for leaf in leaves:
             for name, judged, step, dtype in leaf.judge(t):
-                counts[name] = counts.get(name, Count()) + count(judged)
-                tightest[name] = max(tightest.get(name, 0.0), tightness(judged, leaf.values(name, t)))
-                if measured and t > 0:
-                    errors[name] = errors.get(name, Errors()) + measure(judged, leaf.values(name, t), dtype)
-                if first is None and (judged.status == judge.OUTSIDE).any():
-                    first = _finding(leaf, name, t, judged, step, dtype)
-                    failing = (leaf.index, t, first.index)
-            locked = locked and leaf.locked
-    return Outcome(counts, first, locked, tightest, failing, errors)
+                if outcome.add(name, judged, leaf.values(name, t), dtype if measured and t > 0 else None):
+                    outcome.first = _finding(leaf, name, t, judged, step, dtype)
+                    outcome.failing = (leaf.index, t, outcome.first.index)
+            outcome.locked = outcome.locked and leaf.locked
+    return outcome
 
 
 def judged_steps(
@@ -75,10 +64,8 @@ def judged_steps(
 
 def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
     """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
-    leaves, times = (
-        [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)],
-        range(1, len(record.seen)),
-    )
+    leaves = [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)]
+    times = range(1, len(record.seen))
     if not all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times):
         return []
     return [[leaf._step(t) for t in times] for leaf in leaves]
@@ -180,28 +167,12 @@ def _dtype_of(value: Any) -> np.dtype:
     return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
 
 
-def count(judged: Judged) -> Count:
-    inside, outside, undecided = np.bincount(judged.status.ravel(), minlength=3)[:3]
-    return Count(int(inside), int(outside), int(undecided))
-
-
-def tightness(judged: Judged, values: np.ndarray) -> float:
-    with np.errstate(all="ignore"):
-        half = (judged.high - judged.low) / 2
-        ratio = np.abs(values.astype(np.float64) - judged.truth) / half
-    usable = (half > 0) & np.isfinite(ratio) & (judged.status != judge.UNDECIDED)
-    return float(np.max(ratio, where=usable, initial=0.0))
-
-
 def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, dtype: np.dtype) -> Finding:
-    index = tuple(int(i) for i in np.argwhere(judged.status == judge.OUTSIDE)[0])
-    value, truth = float(leaf.values(name, t)[index]), float(judged.truth[index])
-    inputs = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
-    if step is not None:
-        inputs |= _at(leaf, name, t, step.before, index) if (judged.truth.ndim) else dict(step.free)
-    with np.errstate(all="ignore"):
-        distance = abs(value - truth) / float(dtypes.ulp(np.asarray(truth), dtype))
-    ulps = float(distance) if np.isfinite(distance) else float("inf")
-    low, high = float(judged.low[index]), float(judged.high[index])
+    def inputs(index: tuple[int, ...]) -> dict[str, float]:
+        known = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
+        if step is None:
+            return known
+        return known | (_at(leaf, name, t, step.before, index) if judged.truth.ndim else dict(step.free))
+
     path = leaf.record.inputs.name(leaf.index)
-    return Finding(t, name, path, index, str(dtype), value, truth, low, high, ulps, inputs)
+    return finding(t, name, path, judged, leaf.values(name, t), dtype, inputs)

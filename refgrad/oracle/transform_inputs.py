@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.cases import Cases
+from refgrad.oracle.inputs import epsilons
+from refgrad.rule import Whole
 
 
-def generate(rule: Transform, cases: int, dtype: Any, seed: int) -> Cases:
-    """As many cases as asked for, of the shapes that the rule says, each of one family in turn."""
-    if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
-        raise bad_argument("steps", cases, "a whole number from 1")
+def generate(
+    rule: Transform, cases: int, dtype: Any, seed: int, lengths: Mapping[str, int] = MappingProxyType({})
+) -> Cases:
+    """As many cases as asked for, of the shapes that the rule says, each of one family in turn.
+
+    ``lengths`` are those of axes that shall be longer or shorter than the rule says. For a rule that is about NaN and
+    infinities a tenth of all numbers are.
+    """
+    Whole(1).check("steps", cases)
     facts = dtypes.format_of(dtype)
     random = np.random.Generator(np.random.Philox(seed))
-    made, names = [], []
+    made, names, known = [], [], families(rule)
     for case in range(cases):
-        name = list(FAMILIES)[case % len(FAMILIES)]
+        name = list(known)[case % len(known)]
         arrays = {}
         for array, axes in rule.shapes.items():
-            shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
-            values = FAMILIES[name](random, shape, facts)
+            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes.replace("+", "").split())
+            values = known[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
-            clipped = np.clip(values, -facts.largest, facts.largest)
+            if rule.about_nan:
+                values = np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
+            clipped = np.where(np.isinf(values), values, np.clip(values, -facts.largest, facts.largest))
             arrays[array] = np.asarray(dtypes.round_to(clipped, dtype).astype(dtype))
         made.append(arrays)
         names.append(name)
     return Cases(made, names, seed)
+
+
+def families(rule: Transform) -> dict[str, Family]:
+    """What a rule is tried on: where it has an eps, numbers of its size and of its root's besides, which it shows on alone."""
+    found = [v for v in epsilons(rule) if v < 1.0]  # an epsilon of privacy is no small number
+
+    def small(power: float) -> Family:
+        return lambda random, shape, facts: random.choice(found) ** power * random.standard_normal(shape)
+
+    sizes = {"of the size of eps": small(1.0), "of the size of its root": small(0.5)} if found else {}
+    return {"normal": FAMILIES["normal"], **sizes, **FAMILIES}
 
 
 def _normal(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:

@@ -15,8 +15,8 @@ from refgrad.oracle.errors import Errors
 SCHEMA = "refgrad-verdict-1"
 
 CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
-#: the mode of rules that have no state
-CASES = "case by case"
+#: the modes of a rule with state, where all of it is read and where it is not, and of rules that have none
+LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
 EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
 
 
@@ -124,8 +124,8 @@ class Verdict:
     candidate: str
     rule: str
     policy: Mapping[str, Any]
-    #: "step-locked" (from the candidate's own state at each step), "free-running" (enclosures carried from the start), or
-    #: "case by case" (a rule without state; ``steps`` and `Finding.step` then count cases)
+    #: how it was judged: `LOCKED` (from the candidate's own state at each step), perhaps with more words, `FREE` (enclosures
+    #: carried from the start), or for a rule without state `CASES` or other words; ``steps`` and `Finding.step` then count cases
     mode: str
     steps: int
     dtype: str

@@ -6,9 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.request import Request
@@ -77,14 +75,11 @@ def verify(
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
     if not isinstance(rule, Rule) or rule.kind not in JUDGES:
         raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
-    dtype = rule.kept_in if dtype is None else dtype
-    if not dtypes.is_float(as_dtype(dtype)):
-        raise bad_argument("dtype", dtype, "a float dtype, such as 'float32' or 'bfloat16'")
     request = Request(
         candidate=candidate,
         rule=rule,
         steps=steps,
-        dtype=as_dtype(dtype),
+        dtype=as_dtype(rule.kept_in if dtype is None else dtype),
         seed=seed,
         policy=Policy.of(policy),
         inputs=inputs,
@@ -104,13 +99,3 @@ def check_explain(value: Any) -> float:
     if not isinstance(value, (int, float)) or not value >= 0:
         raise bad_argument("explain", value, "true, false, or seconds that are not negative")
     return float(value)
-
-
-def as_dtype(value: Any) -> np.dtype:
-    """A float dtype by name; `ArgumentError` for anything else."""
-    import ml_dtypes
-
-    try:
-        return np.dtype(getattr(ml_dtypes, value)) if hasattr(ml_dtypes, str(value)) else np.dtype(value)
-    except TypeError:
-        raise bad_argument("dtype", value, "a float dtype, such as 'float32' or 'bfloat16'") from None

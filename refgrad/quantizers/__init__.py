@@ -22,17 +22,19 @@ from refgrad.quantizers.gguf import (
     TQ1_0,
     TQ2_0,
 )
-from refgrad.quantizers.gradients import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
+from refgrad.quantizers.gradients import QSGD, OneBit, SignSGD, TernGrad, error_feedback, majority_vote
+from refgrad.quantizers.half_quadratic import HQQ
 from refgrad.quantizers.microscaling import MX, NVFP4
 from refgrad.quantizers.natural import NUQSGD, NaturalCompression
 from refgrad.quantizers.nonuniform import N2UQ, N2UQWeights
 from refgrad.quantizers.powers import INQ, APoT, LogQuantizer
 from refgrad.quantizers.powersgd import PowerSGD
 from refgrad.quantizers.scaled_floats import ScaledFloat
+from refgrad.quantizers.sparse import RandomK, TopK
 from refgrad.quantizers.ternary import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 from refgrad.quantizers.training import DoReFaGradient, WAGEError, WAGEGradient, lsq_plus_scale, lsq_scale
 from refgrad.quantizers.transforms import hadamard, smooth_scales
-from refgrad.quantizers.weights import AWQ, GPTQ, HQQ, RoundToNearest, hessian
+from refgrad.quantizers.weights import AWQ, GPTQ, RoundToNearest, hessian
 
 __all__ = [
     "AF4",

@@ -13,7 +13,7 @@ from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
-from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.quantizers.rows import Layout, RowQuantizer, granularity
 from refgrad.rule import Choice, Citation, Flag, Range, Whole
 from refgrad.tracing import literal
 
@@ -34,15 +34,7 @@ class Affine(RowQuantizer):
     signed: Annotated[bool, Flag("codes are signed integers")] = True
     symmetric: Annotated[bool, Flag("the interval is symmetric, and the zero point in its middle")] = False
     narrow: Annotated[bool, Flag("the lowest code is not used")] = False
-    granularity: Annotated[
-        str,
-        Choice(
-            tensor="one scale",
-            channel="one scale an index of `axis`",
-            group="one scale for each `group_size` elements along the last axis",
-            block="one scale for each `group_size` elements of the flat array",
-        ),
-    ] = "tensor"
+    granularity: Annotated[str, granularity("group_size")] = "tensor"
     axis: Annotated[int, Whole(0)] = 0
     group_size: Annotated[int, Whole(1)] = 128
     range: Annotated[
@@ -142,12 +134,7 @@ class Affine(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """By granularity."""
-        if self.granularity == "tensor":
-            return Layout.whole(shape)
-        if self.granularity == "channel":
-            return Layout.channels(shape, self.axis)
-        cut = Layout.last_axis if self.granularity == "group" else Layout.flat
-        return cut(shape, self.group_size)
+        return Layout.of(self.granularity, shape, self.axis, self.group_size)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows."""

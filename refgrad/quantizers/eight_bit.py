@@ -44,9 +44,11 @@ class EightBit(Rule):
     (dtype('uint8'), array([-0.1, -0.1, -0.1, -0.1]))
     """
 
-    rule: Annotated[Optimizer, Nested()] = field(default=Adam(), kw_only=False)
-    signed: Annotated[RowQuantizer, Nested()] = field(default=Blockwise(block_size=BLOCK_SIZE), kw_only=False)
-    unsigned: Annotated[RowQuantizer, Nested()] = field(
+    rule: Annotated[Optimizer, Nested("optimizer")] = field(default=Adam(), kw_only=False)
+    signed: Annotated[RowQuantizer, Nested("quantizer")] = field(
+        default=Blockwise(block_size=BLOCK_SIZE), kw_only=False
+    )
+    unsigned: Annotated[RowQuantizer, Nested("quantizer")] = field(
         default=Blockwise(map="dynamic_unsigned", block_size=BLOCK_SIZE), kw_only=False
     )
     min_8bit_size: Annotated[int, Whole(0)] = field(default=4096, kw_only=False)
@@ -74,12 +76,10 @@ class EightBit(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.rule, Optimizer):
-            raise bad_argument("EightBit.rule", self.rule, "an update rule, such as refgrad.optimizers.Adam()")
         if self.rule.scope == "tree":
             raise bad_argument("EightBit.rule", str(self.rule), "an update rule that steps each parameter by itself")
         if self.rule.inputs():
-            legal = "an update rule that takes nothing besides the gradient"
+            legal = f"an update rule that takes the gradient alone; this one takes {', '.join(self.rule.inputs())} too"
             raise bad_argument("EightBit.rule", str(self.rule), legal)
         for name in ("signed", "unsigned"):
             if not isinstance(getattr(self, name), RowQuantizer):

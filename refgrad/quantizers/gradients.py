@@ -1,4 +1,4 @@
-"""Gradients as few bits: QSGD, TernGrad, signs and their vote, one bit with means, the largest or random elements.
+"""Gradients as few bits: QSGD, TernGrad, signs and their vote, one bit with means; and what a compressor owes.
 
 What is random is an argument: uniforms in [0, 1), one an element; without them they are made from a seed. Each is compared
 with a probability in float64, so that the outcomes and their probabilities are a finite, exact list.
@@ -17,7 +17,7 @@ from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
-from refgrad.rule import Choice, Citation, NonNegative, Range, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Whole
 
 Zero = Annotated[
     str,
@@ -375,82 +375,6 @@ def as_columns(x: np.ndarray) -> np.ndarray:
     """An array as ``(first axis, rest)``; vectors and numbers are one column."""
     rows = x.shape[0] if x.ndim else 1
     return x.reshape(rows, math.prod(x.shape[1:]))
-
-
-class Sparse(Quantizer):
-    """Some elements as they are, the others zero. Parts: ``indices`` into the flat array, ascending int64; ``values``."""
-
-    ratio: Annotated[float, Range(0.0, 1.0, open_high=False)] = 0.01
-    parts = ("indices", "values")
-
-    def count(self, size: int) -> int:
-        """How many are kept: max(1, floor(ratio size)), none of none."""
-        return min(size, max(1, int(self.ratio * size)))
-
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """The elements in their places."""
-        found = np.zeros(math.prod(shape), arrays["values"].dtype)
-        found[arrays["indices"]] = arrays["values"]
-        return found.reshape(shape)
-
-
-class TopK(Sparse):
-    """The elements of largest magnitude; of equal ones those of lowest index. NaN counts as the largest.
-
-    Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
-    """
-
-    lawless: ClassVar[Mapping[str, str]] = {
-        "rows": "of equal magnitudes those are kept whose places are first",
-        "columns": "of equal magnitudes those are kept whose places are first",
-        "monotone": "what is not kept stands for zero",
-    }
-    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
-    left_open = (
-        "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
-    )
-
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The largest elements."""
-        size = np.where(np.isnan(x), np.inf, np.abs(x)).reshape(-1)
-        nan_first = np.lexsort((-size, ~np.isnan(x.reshape(-1))))
-        indices = np.sort(nan_first[: self.count(x.size)]).astype(np.int64)
-        return {"indices": indices, "values": x.reshape(-1)[indices]}
-
-
-class RandomK(Random, Sparse):
-    """Elements chosen by chance: those of the smallest uniform numbers, of equal ones those of lowest index.
-
-    Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1.
-    """
-
-    scaled: Annotated[
-        str,
-        Choice(
-            none="as they are, to be used with `error_feedback` (the paper, GRACE)",
-            unbiased="times d / k, so that the mean over all choices is the gradient",
-        ),
-    ] = "none"
-
-    lawless: ClassVar[Mapping[str, str]] = {
-        "rows": "which elements are kept depends on their places",
-        "columns": "which elements are kept depends on their places",
-        "monotone": "which elements are kept depends on their places",
-    }
-    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
-    left_open = (
-        "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
-        "as in the source's memory scheme (scaled=unbiased)"
-    )
-
-    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
-        """The chosen elements."""
-        count = self.count(x.size)
-        indices = np.sort(np.argsort(uniform.reshape(-1), kind="stable")[:count]).astype(np.int64)
-        values = x.reshape(-1)[indices]
-        if self.scaled == "unbiased" and count:
-            values = values * x.dtype.type(x.size / count)
-        return {"indices": indices, "values": values}
 
 
 def error_feedback(rule: Quantizer, g: np.ndarray, error: np.ndarray, **random: Any) -> tuple[Quantized, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 from refgrad.arithmetic.steps import FormatCodes, WholeCodes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
+from refgrad.rule import Choice
 from refgrad.tracing import literal
 
 
@@ -57,6 +58,16 @@ class Layout:
         length = math.prod(shape) // count if count else 0
         return cls(shape, count, length, max(length, 1), axis)
 
+    @classmethod
+    def of(cls, granularity: str, shape: tuple[int, ...], axis: int, width: int) -> Layout:
+        """The groups that a member of `granularity` says; ``width`` is that of groups and blocks."""
+        if granularity == "tensor":
+            return cls.whole(shape)
+        if granularity == "channel":
+            return cls.channels(shape, axis)
+        cut = cls.last_axis if granularity == "group" else cls.flat
+        return cut(shape, width)
+
     @property
     def per_lead(self) -> int:
         """Rows a stretch."""
@@ -85,6 +96,16 @@ class Layout:
         axis = self.axis % len(self.shape)
         moved = (self.shape[axis], *self.shape[:axis], *self.shape[axis + 1 :])
         return np.moveaxis(stretches.reshape(moved), 0, axis)
+
+
+def granularity(size: str, group: str = "", block: str = "") -> Choice:
+    """What shares a scale, for `Layout.of`; ``size`` is the hyperparameter of how many, the others say who does it."""
+    return Choice(
+        tensor="one scale",
+        channel="one scale an index of `axis`",
+        group=f"one scale for each `{size}` elements along the last axis{group}",
+        block=f"one scale for each `{size}` elements of the flat array{block}",
+    )
 
 
 class RowQuantizer(Quantizer):

@@ -13,7 +13,7 @@ from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.steps import FormatCodes, ToFormat, step
 from refgrad.quantizers.blockwise import Normalize
 from refgrad.quantizers.cast import codes_of
-from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.quantizers.rows import Layout, RowQuantizer, granularity
 from refgrad.rule import Choice, Citation, NonNegative, Whole
 
 
@@ -40,13 +40,7 @@ class ScaledFloat(RowQuantizer):
         ),
     ] = "float8_e4m3fn"
     granularity: Annotated[
-        str,
-        Choice(
-            tensor="one scale",
-            channel="one scale an index of `axis`",
-            group="one scale for each `block_size` elements along the last axis (DeepSeek's activations: 128)",
-            block="one scale for each `block_size` elements of the flat array (torchao's optimizer states: 256)",
-        ),
+        str, granularity("block_size", " (DeepSeek's activations: 128)", " (torchao's optimizer states: 256)")
     ] = "tensor"
     axis: Annotated[int, Whole(0)] = 0
     block_size: Annotated[int, Whole(1)] = 128
@@ -72,12 +66,7 @@ class ScaledFloat(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """By granularity."""
-        if self.granularity == "tensor":
-            return Layout.whole(shape)
-        if self.granularity == "channel":
-            return Layout.channels(shape, self.axis)
-        cut = Layout.last_axis if self.granularity == "group" else Layout.flat
-        return cut(shape, self.block_size)
+        return Layout.of(self.granularity, shape, self.axis, self.block_size)
 
     @property
     def kept_codes(self) -> FormatCodes:

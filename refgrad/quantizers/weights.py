@@ -1,4 +1,4 @@
-"""Weights alone as few bits: round to nearest, GPTQ, AWQ and HQQ. Weights are matrices, outputs by inputs."""
+"""Weights alone as few bits: round to nearest, GPTQ and AWQ. Weights are matrices, outputs by inputs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_array, finite
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
-from refgrad.quantizers.ternary import Quotient, divided_by
-from refgrad.rule import Choice, Citation, Flag, Fraction, NonNegative, Positive, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole
 
 Bits = Annotated[int, Whole(1, 8)]
 Grid = Annotated[
@@ -371,101 +370,3 @@ class AWQ(RoundToNearest):
             loss = ((found - wanted) ** 2).mean(axis=0)[..., None]
             best, least = np.where(loss < least, limit, best), np.minimum(loss, least)
         return np.clip(groups, -best, best).reshape(w.shape)
-
-
-class HQQ(Quantizer):
-    """Half-quadratic quantization: the zero point, a real number, is moved so that most errors shrink and few stay large.
-
-    S = (2**bits - 1) / (max - min), z = -min S. Repeat: q = clip(round(W S + z)); r = (q - z) / S; stop when mean |W - r|
-    does not fall; e = shrink(W - r); z = mean of q - (W - e) S over the group. At last q once more, with the z of the step
-    that did not lessen the error. (While residuals of either sign are equally many, the error does not depend on z, and
-    rounding decides when to stop.) shrink(v) = sign(v) max(|v| - |v|**(p-1) / beta, 0).
-
-    Parts: ``scale`` (1/S) and ``zero``, one a group, in the working dtype; ``codes``, uint8, shaped like x. Groups are
-    consecutive elements of the flat array (axis 1), or every so many-th one (axis 0). A group with NaN or an infinity is
-    NaN. Source: Badri & Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models", and hqq 0.2.8 (where S
-    is 1 for a range up to 1e-4, and at most 2e4).
-    """
-
-    bits: Bits = 4
-    group: Annotated[int, Whole(1)] = 64
-    axis: Annotated[int, Whole(0, 1)] = 0
-    p: Fraction = 0.7
-    beta: Positive = 10.0
-    iterations: Annotated[int, Whole(0)] = 20
-    quotient: Quotient = "divide"
-    parts = ("scale", "zero", "codes")
-
-    lawless: ClassVar[Mapping[str, str]] = {
-        "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
-        "scale": "a spread of less than 1e-4 and scales of more than 2e4 are cut off",
-        "columns": "sums of a group are rounded in the order of its elements",
-        "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
-    }
-    citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
-    left_open = (
-        "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
-        "and its exponent and weights are the package's defaults"
-    )
-
-    @property
-    def legal_codes(self) -> tuple[int, int]:
-        """From the least to the largest."""
-        return 0, 2**self.bits - 1
-
-    def grouped(self, x: np.ndarray) -> np.ndarray:
-        """Groups as rows; `ArgumentError` if the elements are not whole groups."""
-        if x.size % self.group:
-            raise bad_argument("x.size", x.size, f"a multiple of the group's {self.group}")
-        return x.reshape(-1, self.group) if self.axis else np.ascontiguousarray(x.reshape(self.group, -1).T)
-
-    def joined(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The array that was grouped."""
-        return (rows if self.axis else rows.T).reshape(shape)
-
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Scale, zero and codes."""
-        w = self.grouped(x)
-        finite = np.isfinite(w).all(axis=1, keepdims=True)
-        scale, zero = self.solved(np.where(finite, w, 0), w.dtype.type(2**self.bits - 1)) if w.size else (w, w)
-        codes = np.where(finite, self.code(np.where(finite, w, 0), scale, zero), 0)
-        scale = np.where(finite, scale, np.nan)
-        return {
-            "scale": (1 / scale).reshape(-1).astype(w.dtype),
-            "zero": zero.reshape(-1),
-            "codes": self.joined(codes, x.shape).astype(np.uint8),
-        }
-
-    def code(self, w: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
-        """The nearest codes."""
-        return np.clip(np.rint(w * scale + zero), 0, 2**self.bits - 1)
-
-    def solved(self, w: np.ndarray, top: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Inverse scale and zero of each row."""
-        low, high = w.min(axis=1, keepdims=True), w.max(axis=1, keepdims=True)
-        scale = np.where(
-            high - low <= 1e-4,
-            w.dtype.type(1),
-            np.minimum(divided_by(float(top), high - low, self.quotient), w.dtype.type(2e4)),
-        )
-        zero = -low * scale
-        least = np.inf
-        for _ in range(self.iterations):
-            q = self.code(w, scale, zero)
-            left = w - (q - zero) / scale
-            error = float(np.abs(left).mean())
-            zero = np.mean(q - (w - self.shrink(left)) * scale, axis=1, keepdims=True)
-            if not error < least:
-                break
-            least = error
-        return scale, zero
-
-    def shrink(self, v: np.ndarray) -> np.ndarray:
-        """The proximal step of the p-norm, approximately."""
-        size = np.abs(v)
-        return np.sign(v) * np.maximum(size - v.dtype.type(1 / self.beta) * size ** v.dtype.type(self.p - 1), 0)
-
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """(q - z) times the scale."""
-        scale, zero = arrays["scale"][:, None], arrays["zero"][:, None]
-        return self.joined((self.grouped(arrays["codes"]).astype(scale.dtype) - zero) * scale, shape)

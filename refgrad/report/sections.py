@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
-from refgrad.oracle.verdict import CASES, CONFORMS, DIFFERS, Departure, Finding, Verdict
+from refgrad.oracle.verdict import CASES, CONFORMS, DIFFERS, FREE, LOCKED, Departure, Finding, Verdict
 
+#: how the modes of rules with state begin
+STEPPED = (LOCKED, FREE)
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
 
 
@@ -107,8 +109,8 @@ def _first(verdict: Verdict) -> Iterator[Section]:
 
 
 def _turns(verdict: Verdict) -> str:
-    """What the candidate was driven by: steps, or cases."""
-    return "case" if verdict.mode == CASES else "step"
+    """What the candidate was driven by: steps, or cases where the rule has no state."""
+    return "step" if verdict.mode.startswith(STEPPED) else "case"
 
 
 def _finding(found: Finding, turn: str) -> Iterator[tuple[str, str]]:
@@ -121,7 +123,11 @@ def _finding(found: Finding, turn: str) -> Iterator[tuple[str, str]]:
     yield "truth", number(found.truth, found.dtype)
     yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
     yield "off by", f"{found.ulps:.6g} ulps of the truth"
-    yield "inputs", ", ".join(f"{name} = {_input(name, value, found.dtype)}" for name, value in found.inputs.items())
+    if found.inputs:
+        yield (
+            "inputs",
+            ", ".join(f"{name} = {_input(name, value, found.dtype)}" for name, value in found.inputs.items()),
+        )
 
 
 def _input(name: str, value: float, dtype: str) -> str:
@@ -160,8 +166,8 @@ def _reproduce(verdict: Verdict) -> Iterator[Section]:
 
 def _judged(verdict: Verdict) -> Iterator[Section]:
     meaning = {
-        "step-locked": "from the candidate's own state at each step",
-        "free-running": "the state cannot be read: bounds are carried along from the start",
+        LOCKED: "from the candidate's own state at each step",
+        FREE: "the state cannot be read: bounds are carried along from the start",
         CASES: "every output from the inputs that the candidate was given",
     }
     mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode

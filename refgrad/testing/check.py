@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument, nearest
@@ -65,13 +64,14 @@ def check_laws(
     for name in laws or ():
         if name not in every:
             raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
-    dtype = np.dtype(getattr(ml_dtypes, str(dtype), dtype))
+    dtype = as_dtype(dtype)
+    how = (rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
     if not isinstance(rule, Optimizer):
-        tried = check_cases.Trial(rule, candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
+        tried = check_cases.Trial(*how)
         return tuple(check_cases.report(tried, law) for n, law in every.items() if laws is None or n in laws)
     told = isinstance(candidate, (type, Optimizer))  # only these can be given the hyperparameters that a law is about
     chosen = [law for law in every.values() if laws is None or law.name in laws]
-    trial = _Trial(candidate, dict(options or {}), Policy.of(policy), examples, dtype, seed)
+    trial = _Trial(*how)
     return tuple(_report(trial, law, rule, told) for law in chosen)
 
 
@@ -82,16 +82,8 @@ def known_laws(rule: Rule) -> Mapping[str, Any]:
     return {law.name: law for law in KINDS[rule.kind].laws}
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """Who is tried, and how hard."""
-
-    candidate: Any
-    options: Mapping[str, Any]
-    policy: Policy
-    examples: int
-    dtype: np.dtype
-    seed: int
+class _Trial(check_cases.Trial):
+    """A trial of an optimizer, which may be told the hyperparameters that a law is about."""
 
     def subject(self, law: Law) -> Candidate:
         """The candidate; one of refgrad's own rules with the hyperparameters that the law is about."""

@@ -11,15 +11,13 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.policy import Policy
+from refgrad.oracle.reproduction import hexes
 from refgrad.rule import Rule
 from refgrad.testing.case_strategies import drawable
 from refgrad.testing.claims import Arrays, Call, CaseLaw
 from refgrad.testing.drawn import smallest
 from refgrad.testing.kinds import KINDS, within_rounding
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
-
-#: numbers of a counterexample that are written out
-SHOWN = 64
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
     if broken is None:
         return LawReport(law.name, law.sentence, ROUNDING if any(rounded) else HOLDS)
     arrays, message = broken
-    text = {n: tuple(float(v).hex() for v in np.asarray(a, np.float64).ravel()[:SHOWN]) for n, a in arrays.items()}
-    return LawReport(law.name, law.sentence, BROKEN, message, text)
+    return LawReport(law.name, law.sentence, BROKEN, message, {n: hexes(a) for n, a in arrays.items()})
 
 
 def _smallest(trial: Trial, law: CaseLaw, rounded: list[bool]) -> tuple[Arrays, str] | None:

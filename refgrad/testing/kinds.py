@@ -11,11 +11,12 @@ import numpy as np
 from refgrad.candidates import estimator as estimators
 from refgrad.candidates import masks
 from refgrad.candidates import quantizer as quantizers
+from refgrad.candidates.faults import copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.estimated import judge_results
-from refgrad.oracle.judge import OUTSIDE
+from refgrad.oracle.judge import outside
 from refgrad.oracle.masked import judge_leaf
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.quantized import answer, judge_parts
@@ -47,7 +48,7 @@ def _estimator(thing: Any, options: Mapping[str, Any], rule: Estimator) -> Call:
     run = estimators.resolve(thing, options).start(rule)
 
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
-        results = run({n: np.array(a, copy=True) for n, a in arrays.items()})
+        results = run(copies(arrays))
         return {n: np.asarray(results[n]) for n in rule.results() if n in results}
 
     return call
@@ -55,7 +56,7 @@ def _estimator(thing: Any, options: Mapping[str, Any], rule: Estimator) -> Call:
 
 def _estimates(rule: Estimator, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_results(rule, arrays, results, policy)
-    return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
+    return not outside(status for status, _ in judged.values())
 
 
 def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
@@ -69,14 +70,14 @@ def _quantizer(thing: Any, options: Mapping[str, Any], rule: Quantizer) -> Call:
 
 def _quantized(rule: Quantizer, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_parts(rule, arrays, dict(results), policy)
-    return not any((status.status == OUTSIDE).any() for status, _ in judged.values())
+    return not outside(status for status, _ in judged.values())
 
 
 def _mask(thing: Any, options: Mapping[str, Any], rule: Mask) -> Call:
     def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
         told = isinstance(thing, Mask) and hyperparameters
         subject = masks.resolve_mask(thing.replace(**hyperparameters) if told else thing, options)
-        given = {n: np.array(a, copy=True) for n, a in arrays.items()}
+        given = copies(arrays)
         seen = subject.prune(rule.replace(**hyperparameters) if hyperparameters else rule, given)
         return {"mask": np.asarray(seen.mask).astype(bool)}
 
@@ -85,7 +86,7 @@ def _mask(thing: Any, options: Mapping[str, Any], rule: Mask) -> Call:
 
 def _masked(rule: Mask, arrays: Arrays, results: Results, policy: Policy) -> bool:
     judged = judge_leaf(rule, arrays, masks.MaskSeen(np.asarray(results["mask"], bool)), policy)
-    return not (judged.tensors["mask"].status == OUTSIDE).any()
+    return not outside([judged.tensors["mask"]])
 
 
 KINDS: Mapping[str, Kind] = {

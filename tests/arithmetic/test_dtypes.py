@@ -143,3 +143,15 @@ def test_shortest_decimals_of_other_numbers() -> None:
     assert dtypes.shortest(1 / 3, np.float32) == "0.3333333333333333"
     assert dtypes.shortest(float(np.float32(1 / 3)), "float32") == "0.33333334"
     assert [dtypes.shortest(x, np.float16) for x in (np.inf, -np.inf, np.nan, -0.0)] == ["inf", "-inf", "nan", "-0"]
+
+
+@pytest.mark.parametrize("value", ["float33", "int32", np.int8, "finfo", 3.0, "complex64"])
+def test_what_is_no_float_dtype_is_refused_by_name(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"--dtype is .*; legal: a float dtype, such as 'float32'"):
+        dtypes.as_dtype(value, "--dtype")
+
+
+def test_dtypes_by_name_and_as_they_are() -> None:
+    wanted = np.dtype(ml_dtypes.bfloat16)
+    assert [dtypes.as_dtype(d) for d in ("bfloat16", ml_dtypes.bfloat16, wanted)] == [wanted] * 3
+    assert [dtypes.as_dtype(d) for d in ("float32", np.float32, "f4")] == [np.dtype(np.float32)] * 3

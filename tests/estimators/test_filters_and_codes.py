@@ -13,34 +13,15 @@ import refgrad
 from refgrad import estimators as e
 from refgrad.estimators import indicators, schedules
 from refgrad.estimators.rotation import Rotation, learned_rotation, rotate, sides
+from tests.estimators.signs import sign_with
 
 torch = pytest.importorskip("torch", reason="compares with torch's autograd")
 functional = torch.nn.functional
 
 
-class Sign(torch.autograd.Function):
-    """The sign, with the gradient as it is."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        return torch.sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        return g
-
-
-class QuadraticSign(torch.autograd.Function):
-    """The sign, with a triangle's gradient, as ReCU's and BiPer's code has it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        ctx.save_for_backward(x)
-        return torch.sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        return (2 - torch.abs(2 * ctx.saved_tensors[0])).clamp(min=0) * g
+#: the gradient as it is, and a triangle's, as ReCU's and BiPer's code has it
+Sign = sign_with(lambda x, g: g)
+QuadraticSign = sign_with(lambda x, g: (2 - torch.abs(2 * x)).clamp(min=0) * g)
 
 
 def recu(x: Any, tau: float) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 import refgrad
 from refgrad import estimators as e
+from tests.estimators.signs import straight_through
 
 torch = pytest.importorskip("torch", reason="compares with torch's autograd and its own estimators")
 functional = torch.nn.functional
@@ -18,25 +19,6 @@ functional = torch.nn.functional
 def detached(proxy: Any, y: Any) -> Any:
     """A value y with the gradient of a proxy: the straight-through arithmetic of most code."""
     return proxy + (y - proxy).detach()
-
-
-def straight_through(proxy: Any) -> Any:
-    """The sign as a custom function whose gradient is autograd's of a proxy."""
-
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x)
-            return torch.sign(x)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            with torch.enable_grad():
-                x = x.detach().requires_grad_()
-                return torch.autograd.grad(proxy(x), x, g)[0]
-
-    return Function
 
 
 def quadratic(x: Any) -> Any:

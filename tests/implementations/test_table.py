@@ -13,7 +13,7 @@ import pytest
 import refgrad
 from refgrad.errors import CandidateError
 from refgrad.implementations import Implementation, drivers, inputs, known
-from refgrad.oracle.survey.cell import expression
+from refgrad.oracle.reproduction import called
 from refgrad.rule import rules
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
@@ -39,7 +39,7 @@ def test_every_rule_exists_and_its_hyperparameters_are_legal() -> None:
     for row in ROWS:
         assert rules()[type(row.claim).__name__] is type(row.claim)
         assert row.rule.kind == row.claim.kind  # built of the variant's values, which are checked when it is
-        assert eval(expression(row.rule), {"refgrad": refgrad}) == row.rule
+        assert eval(called(row.rule), {"refgrad": refgrad}) == row.rule
 
 
 def test_every_row_has_a_key_of_its_own() -> None:
@@ -60,7 +60,7 @@ def test_nothing_is_imported_to_know_them() -> None:
     import subprocess
     import sys
 
-    lines = "import sys; from refgrad.implementations import known; [r.version() for r in known()]; print(*sys.modules)"
+    lines = "import sys; from refgrad.implementations import known; [r.missing() for r in known()]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert not {"torch", "jax", "keras", "optax"} & set(done.stdout.split())
 
@@ -97,7 +97,7 @@ def named(row: Implementation) -> str:
 def runs_here(row: Implementation) -> bool:
     """Whether its package is there, and what its process has to be started with."""
     here = all(os.environ.get(name) == value for name, value in row.environment.items())
-    return row.version() is not None and here
+    return not row.missing() and here
 
 
 def candidate(row: Implementation) -> Any:

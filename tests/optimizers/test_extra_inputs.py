@@ -183,7 +183,7 @@ def test_a_function_that_misreads_one_input_differs_and_the_line_reproduces_it(w
     assert verdict.exit_code == 1
     assert verdict.counterexample is not None
     assert set(verdict.counterexample.extras) == set(RULE.inputs())
-    line = verdict.reproduce.replace("refgrad.optimizers.Mixed", "Mixed")
+    line = verdict.reproduce.replace(f"{Mixed.__module__}.Mixed", "Mixed")
     name = line[len("refgrad.verify(") : line.index(", Mixed")]
     again = eval(line.replace(name, "misread"), {"refgrad": refgrad, "Mixed": Mixed, "misread": misread})
     assert again.exit_code == 1

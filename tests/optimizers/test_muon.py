@@ -10,7 +10,7 @@ import pytest
 from mpmath import mpf
 
 import refgrad
-from refgrad.arithmetic import exact, matrices, matrix_error
+from refgrad.arithmetic import exact, matrices, matrix_error, newton_schulz_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.implementations.matrix_drivers import iterating_in_float32
 from refgrad.optimizers import Muon
@@ -139,7 +139,9 @@ def enclosed(x: np.ndarray, error: np.ndarray, rule: Muon) -> Bounded:
     polynomials = rule._polynomials()
     numbers = [Bounded(np.asarray(c)) for polynomial in polynomials for c in polynomial]
     model = model_for(Policy(), np.dtype(np.float64))
-    return matrix_error.newton_schulz(Bounded(x, error), numbers, [len(p) for p in polynomials], "working", model, 0)
+    return newton_schulz_error.newton_schulz(
+        Bounded(x, error), numbers, [len(p) for p in polynomials], "working", model, 0
+    )
 
 
 SETS = [Muon(coefficients=name) for name in Muon.legal()["coefficients"].sentences]  # type: ignore[union-attr]
@@ -180,9 +182,9 @@ def test_stacked_matrices_are_judged_as_each_by_itself() -> None:
     x = RANDOM.standard_normal((3, 2, 4, 5)) / 8
     numbers = [Bounded(np.asarray(c)) for c in (3.4445, -4.775, 2.0315)] * 5
     model = model_for(Policy(), np.dtype(np.float32))
-    found = matrix_error.newton_schulz(Bounded(x), numbers, (3,) * 5, "working", model, 2)
+    found = newton_schulz_error.newton_schulz(Bounded(x), numbers, (3,) * 5, "working", model, 2)
     for at in np.ndindex(3, 2):
-        alone = matrix_error.newton_schulz(Bounded(x[at]), numbers, (3,) * 5, "working", model, 0)
+        alone = newton_schulz_error.newton_schulz(Bounded(x[at]), numbers, (3,) * 5, "working", model, 0)
         assert np.all(np.abs(found.value[at] - alone.value) <= 2.0**-20 * alone.bound())
         assert np.all(np.abs(found.bound()[at] - alone.bound()) <= 2.0**-20 * alone.bound())
 
@@ -246,7 +248,7 @@ def test_how_sharp_the_bound_is() -> None:
         for dtype, known in allowed.items():
             model = model_for(Policy(), np.dtype(dtype))
             with np.errstate(all="ignore"):
-                found = matrix_error.newton_schulz(
+                found = newton_schulz_error.newton_schulz(
                     Bounded(x, 8 * np.abs(x) * model.unit_roundoff), numbers, (3,) * 5, "working", model, 0
                 )
             assert found.norm is not None

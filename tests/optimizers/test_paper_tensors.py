@@ -62,7 +62,8 @@ def lamb(p: Rows, g: Rows, s: dict[str, Rows], t: int, h: Any) -> Rows:
 
 def nearly(p: list[Any], g: list[Any], h: Any) -> bool:
     """Whether a gradient is nearly orthogonal to the weights."""
-    cosine = abs(dot(p, g)) / (max(norm(p), h.eps) * max(norm(g), h.eps))
+    sizes = [norm(x) + h.eps if h.norms == "added" else max(norm(x), h.eps) for x in (p, g)]
+    cosine = abs(dot(p, g)) / (sizes[0] * sizes[1])
     return bool(cosine < h.delta / mpmath.sqrt(len(p)))
 
 
@@ -136,6 +137,7 @@ BASES = [
     (LAMB(), lamb),
     (AdamP(weight_decay=0.1, eps_root=1e-9), adamp),
     (AdamP(), adamp),
+    (AdamP(eps=2.0, delta=0.3), adamp),
     (AdamP(weight_decay=0.1, test="author"), adamp),
     (SGDP(weight_decay=0.1, momentum=0.9, dampening=0.3), sgdp),
     (SGDP(momentum=0.9, nesterov=True, test="author"), sgdp),

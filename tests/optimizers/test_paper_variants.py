@@ -151,7 +151,12 @@ def rmsprop(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     if h.centered:
         s["g_avg"] = average(s["g_avg"], g, h.alpha)
         variance -= (s["g_avg"] / bias) ** 2
-    step = g / (mpmath.sqrt(variance) + h.eps if h.eps_placement == "outside" else mpmath.sqrt(variance + h.eps))
+    roots = {
+        "outside": lambda: mpmath.sqrt(variance) + h.eps,
+        "inside": lambda: mpmath.sqrt(variance + h.eps),
+        "clamped": lambda: max(mpmath.sqrt(variance), h.eps),
+    }
+    step = g / roots[h.eps_placement]()
     entering = {"outside": mpf(1), "buffer": h.lr, "velocity": -h.lr}[h.lr_placement]
     s["buffer"] = h.momentum * s["buffer"] + entering * step
     leaving = entering * step + h.momentum * s["buffer"] if h.nesterov else s["buffer"]

@@ -8,15 +8,19 @@ It knows nothing of the enclosure that it attacks.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import host
+from refgrad.arithmetic.floats import OPERATIONS
 from refgrad.arithmetic.graph import MATRIX, Node
 from refgrad.arithmetic.matrices import as_matrices, gathered, reordered
 from refgrad.arithmetic.sides import on_left
@@ -60,15 +64,15 @@ class Rounding:
     def __call__(self, exact: Any) -> Array:
         exact = np.asarray(exact, dtype=np.float64)
         near = exact.astype(np.float32)
+        if self.style.rounding == "nearest":
+            return self.flushed(near.astype(np.float64))
         moves = self._moves(exact, near)
-        moved = np.where(moves > 0, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf)))
+        moved = np.nextafter(near, np.where(moves > 0, np.float32(np.inf), np.float32(-np.inf)))
         # what is exact stays; no sign changes; what is finite becomes an infinity by rounding to nearest alone
         keep = (moves == 0) | (near == exact) | ~np.isfinite(near) | ~np.isfinite(moved) | (moved * exact < 0)
         return self.flushed(np.where(keep, near, moved).astype(np.float64))
 
     def _moves(self, exact: Array, near: Array) -> Array:
-        if self.style.rounding == "nearest":
-            return np.zeros(near.shape)
         if self.style.rounding == "thrice":
             return self.random.integers(-1, 2, near.shape)
         return np.sign(exact - near) * self.random.integers(0, 2, near.shape)
@@ -84,22 +88,44 @@ class Rounding:
 def host_table(precision: str, random: np.random.Generator) -> host.Table:
     """Host arithmetic in which each operation lands beside its rounded result at random."""
 
-    def beside(function: Callable[..., Any]) -> Callable[..., Any]:
+    kind = np.float64 if precision == "float64" else np.float32
+
+    def beside(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any) -> float:
-            kind = np.float64 if precision == "float64" else np.float32
             with np.errstate(all="ignore"):
                 value = kind(function(*args))
-                return (
-                    float(np.nextafter(value, kind(random.choice([-np.inf, np.inf]))))
-                    if random.random() < 0.5
-                    else value
-                )
+                if random.random() < 0.5 or _is_exact(name, args, value):
+                    return value
+                return float(np.nextafter(value, kind(random.choice([-np.inf, np.inf]))))
 
         return operation
 
     table = host.TABLES[precision]
     exact = {"const", "neg", "max", "min", *host.COMPARISONS}
-    return {name: f if name in exact else beside(f) for name, f in table.items()}
+    return {name: f if name in exact else beside(name, f) for name, f in table.items()}
+
+
+#: operations that IEEE 754 rounds correctly, so that no rounding moves what they give exactly
+EXACTLY: Mapping[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "mod": operator.mod,
+}
+
+
+def _is_exact(name: str, args: tuple[Any, ...], value: Any) -> bool:
+    if name not in EXACTLY or not all(map(math.isfinite, (*args, value))):
+        return False
+    return bool(EXACTLY[name](*map(Fraction, map(float, args))) == Fraction(float(value)))
+
+
+def host_scalars(plan: Plan, free: Sequence[float], random: np.random.Generator) -> list[float]:
+    """A plan's host scalars, as such arithmetic gives them."""
+    table, memo = host_table(plan.rule.scalars, random), dict[host.Expr, Any]()
+    names = plan.names(dict(zip(plan.free, free, strict=True)))
+    return [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
 
 
 @dataclass(frozen=True)
@@ -118,22 +144,34 @@ Open = tuple[Array, Array]  # a product that is not rounded yet
 
 
 class Program:
-    """One random program over one set of inputs."""
+    """One random program over one set of inputs.
+
+    ``kept`` says what is left of an output, by its name, where it is stored and read again.
+    """
 
     def __init__(
-        self, plan: Plan, inputs: Mapping[str, Array], scalars: Sequence[float], style: Style, random: Any
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Array],
+        scalars: Sequence[float],
+        style: Style,
+        random: Any,
+        kept: Callable[[str, Array], Array] = lambda name, values: values,
     ) -> None:
         self.plan, self.inputs, self.style, self.random = plan, inputs, style, random
         self.round = Rounding(style, random)
-        self.outputs = {node.index for node in plan.graph.outputs.values()}
+        self.outputs = {node.index: name for name, node in plan.graph.outputs.items()}
+        self.kept = kept
         self.uses = Counter(arg.index for node in plan.graph.nodes for arg in node.args)
         nodes = [n for n in plan.graph.nodes if n.op == "scalar"]
         self.scalars = {n.index: s for n, s in zip(nodes, scalars, strict=True)}
         self.known: dict[int, Array] = {}
 
     def run(self) -> dict[str, Array]:
-        """Every output."""
-        return {name: self.value(node) for name, node in self.plan.graph.outputs.items()}
+        """Every output; what a step function gives is kept as a code, of which nothing is flushed."""
+        found = {name: self.value(node) for name, node in self.plan.graph.outputs.items()}
+        codes = {name: node for name, node in self.plan.graph.outputs.items() if node.op == "step"}
+        return {**found, **{name: self.known[node.index] for name, node in codes.items()}}
 
     def coin(self) -> bool:
         """Whether to do what may be done."""
@@ -142,7 +180,8 @@ class Program:
     def value(self, node: Node) -> Array:
         """A node's value; an output is computed once, stored, and read again."""
         if node.index not in self.known:
-            self.known[node.index] = self.compute(node)
+            found = self.compute(node)
+            self.known[node.index] = self.kept(self.outputs[node.index], found) if node.index in self.outputs else found
         return self.round.flushed(self.known[node.index])
 
     def compute(self, node: Node) -> Array:
@@ -280,11 +319,13 @@ class Program:
         return value if up > 0 else self.round(1.0 / value)
 
     def folded(self, term: Factors) -> list[tuple[Array, int]]:
-        """All host scalars of a product as one, rounded once."""
+        """All host scalars of a product as one, rounded once; one divisor alone becomes a reciprocal, which rewrites."""
         hosts = [self.scalars[n.index] for n in term.above if n.index in self.scalars]
         under = [self.scalars[n.index] for n in term.below if n.index in self.scalars]
         parts = [(self.value(n), 1) for n in term.above if n.index not in self.scalars]
         parts += [(self.value(n), -1) for n in term.below if n.index not in self.scalars]
+        if under and not hosts and not self.style.rewrites:
+            return parts + [(self.round(u), -1) for u in under]
         if hosts or under:
             parts.append((self.round(np.prod(hosts) / np.prod(under)), 1))
         return parts
@@ -426,27 +467,8 @@ ROUNDED: Mapping[str, Callable[..., Array]] = {
     "tanh": np.tanh,
     "power": np.power,
 }
-PLAIN: Mapping[str, Callable[..., Array]] = {
-    "power_of_two": np.exp2,
-    "rint": np.rint,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "neg": np.negative,
-    "abs": np.abs,
-    "sign": np.sign,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
-    "where": np.where,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-}
+#: what no program rounds
+PLAIN: Mapping[str, Callable[..., Array]] = {op: f for op, f in OPERATIONS.items() if op not in ROUNDED}
 
 
 @dataclass(frozen=True)
@@ -499,10 +521,7 @@ class Run:
             chosen = {n: a.astype(np.float64) for n, a in arrays.items()}
             if blocks > 1:
                 chosen = {n: a.reshape(-1)[block::blocks] for n, a in chosen.items()}
-            memo: dict[host.Expr, Any] = {}
-            table = host_table(self.rule.scalars, self.random)
-            names = plan.names(dict(zip(plan.free, free, strict=True)))
-            scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+            scalars = host_scalars(plan, free, self.random)
             with np.errstate(all="ignore"):
                 parts.append(Program(plan, chosen, scalars, self.attacker.style, self.random).run())
         if blocks == 1:

@@ -7,19 +7,19 @@ comparison, a rounding of another kind. It counts if it differs from the rule in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import exact, floats, host
+from refgrad.arithmetic import exact, floats
 from refgrad.estimators.base import level_shape
 from refgrad.oracle.mutants import Mutation, Rewrite, mutations, operand, step
 from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.sameness import _agree
 from refgrad.rule import Rule
 from refgrad.tracing import Plan, free_names, free_values, plan_for
-from tests.oracle.attack import STYLES, Program, host_table
+from tests.oracle.attack import STYLES, Program, Style, host_scalars
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -73,16 +73,19 @@ def plan_of(rule: Rule, shape: tuple[int, ...]) -> tuple[Plan, tuple[float, ...]
     return plan_for(rule, len(shape), free), free
 
 
-def legal(rule: Rule, arrays: Arrays, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """The results of a random legal program in float32."""
+def legal(
+    rule: Rule,
+    arrays: Arrays,
+    random: np.random.Generator,
+    style: Style = STYLES["rewritten"],
+    kept: Callable[[str, np.ndarray], np.ndarray] = lambda name, values: values,
+) -> dict[str, np.ndarray]:
+    """The results of a random legal program in float32; ``kept`` is what is left of a result where it is stored."""
     plan, free = plan_of(rule, arrays[rule.primary].shape)
-    names = plan.names(dict(zip(plan.free, free, strict=True)))
-    memo: dict[host.Expr, Any] = {}
-    table = host_table(rule.scalars, random)
-    scalars = [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+    scalars = host_scalars(plan, free, random)
     wide = {n: arrays[n].astype(np.float64) for n in plan.graph.inputs()}
     with np.errstate(all="ignore"):
-        found = Program(plan, wide, scalars, STYLES["rewritten"], random).run()
+        found = Program(plan, wide, scalars, style, random, kept).run()
     return shaped(rule, {n: a.astype(np.float32) for n, a in found.items()}, arrays)
 
 

@@ -158,7 +158,11 @@ def test_the_smallest_failing_input_fails_again() -> None:
     verdict = refgrad.verify(candidate, eight, steps=2, explain=False)
     assert verdict.counterexample is not None
     assert np.prod(verdict.counterexample.shape) == 1
-    assert "refgrad.quantizers.EightBit(refgrad.optimizers.Adam(" in verdict.reproduce
+    eight = eight.replace(rule=Adam(lr=0.01))
+    verdict = refgrad.verify(candidate, eight, steps=2, explain=False)
+    assert "refgrad.quantizers.EightBit(rule=refgrad.optimizers.Adam(lr=0.01), " in verdict.reproduce
+    line = verdict.reproduce.replace(verdict.candidate, "mine")
+    assert eval(line, {"refgrad": refgrad, "mine": candidate}).counterexample == verdict.counterexample
     json.loads(verdict.to_json())
 
 

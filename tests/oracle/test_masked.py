@@ -106,7 +106,8 @@ def test_wrong_masks_are_named(wrong: Callable[..., Any], why: str | None) -> No
     verdict = refgrad.verify(wrong, NOfM(n=1, m=4))
     assert verdict.outcome == "does not conform"
     assert (verdict.explanation.name if verdict.explanation else None) == why
-    assert "mask[" in str(verdict)
+    assert verdict.first is not None
+    assert f"case {verdict.first.step}, mask[" in str(verdict)
     assert "MaskInputs" in verdict.reproduce or wrong in (one_swapped, whole_tensor)
 
 

@@ -16,8 +16,9 @@ from refgrad.oracle.mutants import mutations
 from refgrad.oracle.policy import Policy
 from refgrad.oracle.sameness import distinct
 from refgrad.oracle.trajectory import judge_record
+from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import legal, tables, wrong
+from tests.oracle.strength import casewise, elsewhere, legal, rooms, subjects, tables, wrong
 from tests.oracle.strength.__main__ import FIGURES, known
 from tests.oracle.strength.judges import JUDGES, rejected_by, rejections, ulp_distance
 from tests.oracle.strength.problems import EDGE, corner, problems
@@ -38,6 +39,60 @@ def test_no_legal_program_is_rejected(name: str) -> None:
     assert max(random["share"].values()) > 0.5
     # the usual comparisons see the same arrays, and some of them object: what they are shown is no copy of the reference
     assert random["rejected"]["numpy.testing.assert_allclose"]["all"] > 0
+
+
+#: rules of each kind that has no state, but for those of which every one is tried in tests/estimators and tests/sparsity
+STATELESS = (
+    "AF4",
+    "MX",
+    "N2UQWeights",
+    "ScaledFloat",
+    "TWN",
+    "Coherence",
+    "GhostBatchNorm",
+    "M3",
+    "QKLayerNorm",
+    "TrActLinear",
+)
+
+
+@pytest.mark.parametrize("name", STATELESS)
+def test_no_legal_program_without_state_is_rejected(name: str) -> None:
+    found = casewise.random_programs(subjects.subject(subjects.measurable()[name]), 1)
+    assert found["outside"] == 0
+    assert found["undecided"] < found["values"] / 2
+    assert found["programs"]["all"] > 5
+    assert found["share"]["results"] > 0 or name == "MX"  # of which all is exact but for decisions
+
+
+@pytest.mark.parametrize("name", ["MX", "Coherence", "Diff2Restart", "TrActLinear", "ZeroNaNs"])
+def test_every_mutant_without_state_is_rejected(name: str) -> None:
+    found = casewise.mutants(subjects.subject(subjects.measurable()[name]))
+    assert found["made"]
+    assert found["survivors"] == []
+    # the other judges are shown the same; the reference itself is none of them
+    assert found["rejected"]["numpy.testing.assert_allclose"]["all"] > 0
+
+
+def test_altered_operations_are_told_apart_in_real_arithmetic() -> None:
+    """What is the same number in another form is no mutant; each alteration is of one place in the text."""
+    rule = subjects.measurable()["ParameterScaledRate"]
+    tried = subjects.subject(rule)
+    found = tried.mutants(list(tried.cases(0)), 10**6)
+    assert len({m.name for m in found}) == len(found) > 10
+    names = {m.name for m in found}
+    assert names >= {"div for mul in p * p", "double for sum in np.sum(p * p)"}
+    # the last case is all zeros, and twice nothing is nothing
+    assert not [n for n in tried.mutants(list(tried.cases(0))[-1:], 10**6) if n.name.startswith("double for sum")]
+
+
+def test_every_rule_stands_somewhere() -> None:
+    """In some part of the measurement, or in the table of those that are in none, and in one of the two alone."""
+    parts = {name for names in rooms.parts().values() for name in names}
+    others = [name for each in elsewhere.rows() for name in each.rules]
+    shipped = {name for name, cls in rules().items() if cls.__module__.startswith("refgrad.")}
+    assert sorted(others) == sorted(shipped - parts)
+    assert parts <= shipped
 
 
 #: thousands of mutants, which take minutes to be told apart: those of steps within steps, and of pairs within pairs
@@ -135,7 +190,7 @@ class TestFigures:
 
     def test_no_false_alarm(self) -> None:
         for name, found in figures().items():
-            for part in ("random", "hand"):
+            for part in ("random", "hand", "case programs"):
                 if part in found:
                     assert found[part]["rejected"]["refgrad"]["all"] == 0, name
                     assert found[part].get("outside", 0) == 0, name

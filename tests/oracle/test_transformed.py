@@ -105,6 +105,11 @@ def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
     assert verdict.first is not None
     assert verdict.counterexample is not None
     assert not verdict.faults
+    line = verdict.reproduce.replace(verdict.candidate, "mine")
+    again = eval(line, {"refgrad": refgrad, "mine": rewritten(*case)})
+    assert not again.conforms
+    if "Cases" in line:  # from the smallest failing input
+        assert again.counterexample == verdict.counterexample
 
 
 def nans(rule: Transform) -> Any:

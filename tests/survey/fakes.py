@@ -90,6 +90,7 @@ FAKES = [
     row("unknown"),
     row("inside", package="others", claim=AdamW()),
     Implementation(package="no-such-package", target="no_such_module:thing", claim=PLAIN),
+    Implementation(package="fakes", target="tests.survey.fakes:right", claim=PLAIN, requires=("no_such_backend",)),
     row("exiting", package="breaking"),
     row("segfaulting", package="breaking"),
     row("right", package="breaking"),

@@ -13,6 +13,8 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
+from refgrad.implementations import known
+from refgrad.oracle.survey.attempts import judge
 from refgrad.oracle.survey.cell import OUTCOMES, Cell
 from refgrad.oracle.survey.run import Survey
 from refgrad.rule import rules
@@ -38,7 +40,7 @@ def test_each_is_one_cell(found: Survey) -> None:
         ("breaking", "segfaulting"): "crashed",
         ("breaking", "right"): "conforms",
     }
-    assert found.missing == ("no-such-package",)
+    assert found.missing == ("no-such-package", "no_such_backend")
     assert sum(found.counts.values()) == len(found.cells)
     assert list(found.counts) == list(OUTCOMES)
 
@@ -81,6 +83,18 @@ def test_the_line_that_reproduces_a_verdict_does(found: Survey) -> None:
     lines = cell(found, "undamped").reproduce
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("CONFORMS")
+
+
+def test_what_a_copy_of_the_gradient_hides_is_reproduced_too() -> None:
+    pytest.importorskip("torch")
+    (row,) = (row for row in known() if row.mutates)
+    judged = judge(row, 0.0, 60.0)
+    assert (judged.outcome, judged.conditions) == ("conforms", ("gradient=copied",))
+    done = subprocess.run([sys.executable, "-c", judged.reproduce], capture_output=True, text=True, check=True)
+    first, _, rest = done.stdout.partition("\nCONFORMS")
+    assert first.startswith("DOES NOT CONFORM")
+    assert "mutated: the gradient" in first
+    assert rest
 
 
 def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp_path: Path) -> None:

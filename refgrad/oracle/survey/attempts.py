@@ -92,11 +92,12 @@ class _Judge:
     ) -> Cell:
         """The cell of an outcome."""
         row = self.row
-        text = repr(row.target) if self.bare(granted) else row.candidate_text()
+        shielded = row.through in SHIELDS  # then the first line shows what the shield is for
+        texts = ([repr(row.target)] if shielded else []) + ([] if self.bare(granted) else [row.candidate_text()])
         return dataclasses.replace(
             c.blank(row, outcome),
             conditions=tuple(granted),
-            reproduce=c.reproduction(row, self.rule(changed, granted), self.policy(granted), text),
+            reproduce=c.reproduction(row, self.rule(changed, granted), self.policy(granted), *texts),
             attempts=tuple(self.attempts),
             report=str(verdict),
             errors=verdict.errors,

@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad.implementations.record import Implementation
 from refgrad.oracle.errors import Binades, Errors
+from refgrad.oracle.reproduction import called
 from refgrad.oracle.verdict import Verdict
 from refgrad.rule import Rule
 
@@ -101,27 +102,21 @@ def blank(row: Implementation, outcome: str, message: str = "", seconds: float =
     )
 
 
-def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], candidate: str) -> str:
-    """Lines of Python that give a verdict on an implementation again."""
+def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], *candidates: str) -> str:
+    """Lines of Python that give a verdict on an implementation again; on each of the ways in which it is driven."""
     given = {"options": dict(row.options), "policy": dict(policy)}
     extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     if row.steps != 10:
         extra += f", steps={row.steps}"
-    modules = [m for m in ("drivers", "casts") if candidate.startswith(f"{m}.")]
+    modules = [m for m in ("drivers", "casts") if any(text.startswith(f"{m}.") for text in candidates)]
     if row.inputs:
         modules.append("inputs")
         extra += f", inputs=inputs.{row.inputs}()"
     lines = ["import refgrad"] + [f"from refgrad.implementations import {m}" for m in modules]
     head = [f"{n}={v}" for n, v in row.environment.items()]
     comment = [f"# with {' '.join(head)} in the environment"] if head else []
-    return "\n".join([*comment, *lines, f"print(refgrad.verify({candidate}, {expression(rule)}{extra}))"])
-
-
-def expression(rule: Rule) -> str:
-    """A rule as Python."""
-    changed = {n: v for n, v in rule.hyperparameters().items() if v != rule.defaults()[n]}
-    told = ", ".join(f"{n}={expression(v) if isinstance(v, Rule) else repr(v)}" for n, v in changed.items())
-    return f"{'.'.join(type(rule).__module__.split('.')[:2])}.{type(rule).__name__}({told})"
+    calls = [f"print(refgrad.verify({text}, {called(rule)}{extra}))" for text in candidates]
+    return "\n".join([*comment, *lines, *calls])
 
 
 def tightest(verdict: Verdict) -> float | None:

@@ -54,7 +54,7 @@ class Survey:
     environment: Mapping[str, str]
     #: package -> version
     packages: Mapping[str, str]
-    #: packages of the table that were not installed
+    #: packages of the table that were not installed, and modules that some implementations run on
     missing: tuple[str, ...]
     rules: tuple[Surveyed, ...]
     cells: tuple[Cell, ...] = field(default_factory=tuple)
@@ -170,7 +170,8 @@ def survey(
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise bad_argument("jobs", jobs, "a whole number from 1")
     versions = {r.package: r.version() for r in wanted}
-    installed = [r for r in wanted if versions[r.package] is not None]
+    missing = {r.key: r.missing() for r in wanted}
+    installed = [r for r in wanted if not missing[r.key]]
     started, begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.monotonic()
     written = Log.open(log, resume)
     keys = {r.key: versions[r.package] for r in installed}
@@ -187,7 +188,7 @@ def survey(
         seconds=round(time.monotonic() - begun, 1),
         environment=_environment(),
         packages={p: v for p, v in versions.items() if v is not None},
-        missing=tuple(p for p, v in versions.items() if v is None),
+        missing=tuple(dict.fromkeys(name for names in missing.values() for name in names)),
         rules=tuple(Surveyed(n, r.kind, str(r.citation)) for n, r in known.items()),
         cells=tuple(done[key] for key in keys),
     )

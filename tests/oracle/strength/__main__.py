@@ -1,7 +1,7 @@
 """The figures of docs/strength.md: ``python -m tests.oracle.strength [RULE ...] [--values N] [--processes K]``.
 
 Each rule's figures are written to docs/strength.json as soon as they are known. They are not measured again unless fewer
-values were judged than are asked for, so that a run that was stopped goes on where it stood; ``--again`` measures anew.
+values were asked for, so that a run that was stopped goes on where it stood; ``--again`` measures anew.
 When all is there the tables of docs/strength.md are written; ``--tables`` writes these alone.
 """
 
@@ -43,7 +43,7 @@ def missing(names: list[str], parts: list[str], values: int, again: bool) -> Ite
             continue
         for name in rule_names:
             done = found.get(name, {}).get(part)
-            enough = done is not None and done.get("values", values) >= values
+            enough = done is not None and ("values" not in done or done.get("asked", done["values"]) >= values)
             if (not names or name in names) and (again or not enough):
                 yield part, name, values
 

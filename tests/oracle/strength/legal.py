@@ -16,12 +16,15 @@ from refgrad.oracle.trajectory import judge_record
 from tests.oracle import adam_cases
 from tests.oracle.attack import STYLES, Attacker
 from tests.oracle.rewritten import LEGAL, rewritten
-from tests.oracle.strength.judges import JUDGES, rejections
+from tests.oracle.strength.judges import rejections
 from tests.oracle.strength.problems import ORDINARY, problems, stacked
+from tests.oracle.strength.tally import Tally
 
 STEPS = 8
 #: so many arrays are one, unless little is asked for
 STACKED, LITTLE = 3, 1_000_000
+#: so many values are enough of rules that multiply matrices: theirs are small, and cost a thousand times as much a value
+OF_MATRICES = 300_000
 Figures = dict[str, Any]
 
 
@@ -32,7 +35,8 @@ def attacked(rule: Optimizer, values: int) -> Figures:
     problem. How far the sets were used is measured on those that take the three roundings which the policy allows.
     """
     found: Figures = {"values": 0, "outside": 0, "undecided": 0, "share": {}}
-    programs, rejected = _counters()
+    tally = Tally()
+    values = min(values, OF_MATRICES) if rule.plan((2, 2), 1).graph.matrix() else values
     for seed in itertools.count(0, STACKED):
         seeds = range(seed, seed + (1 if values < LITTLE else STACKED))
         for inputs in stacked([problems(rule, STEPS, s, attacked=True) for s in seeds]):
@@ -48,16 +52,18 @@ def attacked(rule: Optimizer, values: int) -> Figures:
                         kind = "p" if output == "p" else "state"
                         found["share"][kind] = max(found["share"].get(kind, 0.0), outcome.tightest[output])
                 if style.rounding == "nearest":
-                    _tally(programs, rejected, list(rejections(record, 0)), inputs.names[0] == ORDINARY)
-                    _count_refgrad(rejected, outcome.first is not None, inputs.names[0] == ORDINARY)
+                    steps = list(rejections(record, 0))
+                    # a run in which some value is outside counts as one
+                    wrong = [*itertools.chain(*steps), *(["refgrad"] if outcome.first is not None else [])]
+                    tally.count(wrong, inputs.names[0] == ORDINARY, programs=len(steps))
         if found["values"] >= values:
-            return {**found, "programs": programs, "rejected": rejected}
+            return {**found, **tally.figures()}
     raise AssertionError
 
 
 def by_hand(cls: type[Optimizer]) -> Figures:
     """The rewrites of `tests.oracle.rewritten`, and for AdamW those of `tests.oracle.adam_cases`; each one program."""
-    programs, rejected = _counters()
+    tally = Tally()
     for rule, candidate in _candidates(cls):
         outcomes: dict[bool, set[str]] = {True: set(), False: set()}
         for inputs in problems(rule, STEPS, 0):
@@ -67,11 +73,8 @@ def by_hand(cls: type[Optimizer]) -> Figures:
             if judge_record(record, record.rules, Policy()).first is not None:
                 wrong.add("refgrad")
             outcomes[inputs.names[0] == ORDINARY] |= wrong
-        for kind, wrong in (("ordinary", outcomes[True]), ("all", outcomes[True] | outcomes[False])):
-            programs[kind] += 1
-            for judge in wrong:
-                rejected[judge][kind] += 1
-    return {"programs": programs, "rejected": rejected}
+        tally.add(outcomes[True], outcomes[True] | outcomes[False])
+    return tally.figures()
 
 
 def _candidates(cls: type[Optimizer]) -> Iterator[tuple[Optimizer, Any]]:
@@ -89,22 +92,3 @@ def _quiet(program: adam_cases.Program) -> Any:
             return program(p, g, m, v, t)
 
     return candidate
-
-
-def _counters() -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    return {"ordinary": 0, "all": 0}, {name: {"ordinary": 0, "all": 0} for name in ("refgrad", *JUDGES)}
-
-
-def _tally(
-    programs: dict[str, int], rejected: dict[str, dict[str, int]], steps: list[set[str]], ordinary: bool
-) -> None:
-    for kind in ("ordinary", "all") if ordinary else ("all",):
-        programs[kind] += len(steps)
-        for judge in (judge for step in steps for judge in step):
-            rejected[judge][kind] += 1
-
-
-def _count_refgrad(rejected: dict[str, dict[str, int]], wrong: bool, ordinary: bool) -> None:
-    """A run in which some value is outside counts as one."""
-    for kind in ("ordinary", "all") if ordinary else ("all",):
-        rejected["refgrad"][kind] += wrong

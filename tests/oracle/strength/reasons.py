@@ -22,6 +22,18 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         + "it shows where the step's root mean square is of the size of 1e-6, and the generated ones are larger",
     ),
     (
+        ("DSQ",),
+        "gt for x >= .*",
+        ROUNDING
+        + "the middle of an interval is made of a third of high - low, so that on which side of it an x lies that "
+        "meets it is open",
+    ),
+    (
+        ("LibraPB",),
+        ".*k t.*",
+        ROUNDING + "k t is ten times 0.1, which is 1 to within 1e-16",
+    ),
+    (
         ("Adan",),
         "decoupled weight decay after the step .*",
         ROUNDING + "1 - lr weight_decay and 1 / (1 + lr weight_decay) differ by the square of 1e-4",

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import casewise, legal, wrong
+from tests.oracle.strength import casewise, legal, subjects, wrong
 
 Figures = dict[str, Any]
 #: a part, a rule's name, and how many values are to be judged
@@ -37,13 +37,13 @@ def _mutants(name: str, values: int) -> Figures:
 
 
 def _cases_attacked(name: str, values: int) -> Figures:
-    rule = casewise.measurable()[name]
-    return {"rule": str(rule), **casewise.random_programs(rule, values)}
+    rule = subjects.measurable()[name]
+    return {"rule": str(rule), **casewise.random_programs(subjects.subject(rule), values)}
 
 
 def _cases_mutants(name: str, values: int) -> Figures:
-    rule = casewise.measurable()[name]
-    return {"rule": str(rule), **casewise.mutants(rule)}
+    rule = subjects.measurable()[name]
+    return {"rule": str(rule), **casewise.mutants(subjects.subject(rule))}
 
 
 PARTS: Mapping[str, Callable[[str, int], Figures]] = {
@@ -57,7 +57,7 @@ PARTS: Mapping[str, Callable[[str, int], Figures]] = {
 
 def parts() -> dict[str, list[str]]:
     """The rules of each part."""
-    names, cases = list(optimizers()), list(casewise.measurable())
+    names, cases = list(optimizers()), list(subjects.measurable())
     return {"hand": names, "random": names, "mutants": names, "case mutants": cases, "case programs": cases}
 
 
@@ -69,4 +69,4 @@ def measured(unit: Unit) -> tuple[Unit, Figures | str]:
         figures = PARTS[part](name, values)
     except Exception as error:  # one rule that fails leaves the others to be measured
         return unit, f"{type(error).__name__}: {error}"
-    return unit, {**figures, "seconds": round(time.monotonic() - started, 1)}
+    return unit, {**figures, "asked": values, "seconds": round(time.monotonic() - started, 1)}

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from refgrad.rule import rules
+from tests.oracle.strength import elsewhere
 from tests.oracle.strength.reasons import reason
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -21,6 +23,15 @@ SHORT: Mapping[str, str] = {
     "4 ulps": "4 ulps",
 }
 KINDS = ("all", "ordinary")
+KINDS_OF_RULES: Mapping[str, str] = {
+    "optimizer": "optimizers",
+    "estimator": "estimators",
+    "mask": "masks",
+    "mask-update": "updates of masks",
+    "quantizer": "quantizers with a graph",
+    "transform": "transforms of gradients",
+    "8-bit-optimizer": "optimizers with 8-bit state",
+}
 OTHERS = [name for name in SHORT if name != "refgrad"]
 
 
@@ -79,29 +90,38 @@ def _size(found: Found, part: str) -> dict[str, int]:
 
 def counts(found: Found) -> Iterator[str]:
     """How much was measured."""
-    yield from head("what", "rules", "values", "outside", "undecided", "mutants", "survivors")
-    for text, programs, mutant in (
-        ("optimizers", "random", "mutants"),
-        ("rules without state", "case programs", "case mutants"),
-    ):
-        random = [f[programs] for f in found.values() if programs in f]
-        wrong = [f[mutant] for f in found.values() if mutant in f]
+    yield from head("what", "rules", "values", "outside", "undecided", "mutants", "survivors", "label")
+    kinds = {name: cls.kind for name, cls in rules().items()}
+    for kind, text in KINDS_OF_RULES.items():
+        of = {name: f for name, f in found.items() if kinds.get(name) == kind}
+        programs, mutant = ("random", "mutants") if kind == "optimizer" else ("case programs", "case mutants")
+        random = [f[programs] for f in of.values() if programs in f]
+        wrong = [f[mutant] for f in of.values() if mutant in f]
         yield row(
             text,
             f"{len(random)} random, {len(wrong)} mutated",
             *(f"{sum(f[n] for f in random):,}" for n in ("values", "outside", "undecided")),
             sum(f["made"] for f in wrong),
             sum(len(f["survivors"]) for f in wrong),
+            "searched",
         )
 
 
 def legal(found: Found) -> Iterator[str]:
     """Rule by rule, what random programs did."""
-    yield from head(
-        "rule", "values", "outside", "undecided", "share of p", "of the state", "programs", *(SHORT[n] for n in OTHERS)
-    )
-    for f in _of(found, "random"):
-        share = [f"{f['share'][k]:.2f}" if k in f["share"] else "-" for k in ("p", "state")]
+    share = ("share of p", "of the state")
+    yield from _legal(found, "random", dict(zip(share, ("p", "state"), strict=True)))
+
+
+def case_legal(found: Found) -> Iterator[str]:
+    """The same of rules without state."""
+    yield from _legal(found, "case programs", {"share": "results"})
+
+
+def _legal(found: Found, part: str, shares: Mapping[str, str]) -> Iterator[str]:
+    yield from head("rule", "values", "outside", "undecided", *shares, "programs", *(SHORT[n] for n in OTHERS))
+    for f in _of(found, part):
+        share = [f"{f['share'][k]:.2f}" if k in f["share"] else "-" for k in shares.values()]
         rejected = [f["rejected"].get(name, {}).get("all", "-") for name in OTHERS]
         undecided = f"{100 * f['undecided'] / f['values']:.1f} %"
         yield row(f["rule"], f["values"], f["outside"], undecided, *share, f["programs"]["all"], *rejected)
@@ -109,10 +129,27 @@ def legal(found: Found) -> Iterator[str]:
 
 def mutants(found: Found) -> Iterator[str]:
     """Rule by rule, mutants that were accepted."""
-    yield from head("rule", "mutants", *SHORT.values())
-    for f in _of(found, "mutants"):
+    yield from _mutants(found, "mutants")
+
+
+def case_mutants(found: Found) -> Iterator[str]:
+    """The same of rules without state."""
+    yield from _mutants(found, "case mutants")
+
+
+def _mutants(found: Found, part: str) -> Iterator[str]:
+    yield from head("rule", "mutants", "impossible", *SHORT.values())
+    for f in _of(found, part):
         accepted = [f["made"] - f["rejected"][n]["all"] if n in f["rejected"] else "-" for n in SHORT]
-        yield row(f["rule"], f["made"], *accepted)
+        made = f"{f['made']} (a sample of {f['sampled of']})" if "sampled of" in f else f["made"]
+        yield row(f["rule"], made, f["impossible"], *accepted)
+
+
+def no_part(found: Found) -> Iterator[str]:
+    """Rules that are in no part, and what is checked of them."""
+    yield from head("rules", "why", "what is checked", "where", "label")
+    for each in elsewhere.rows():
+        yield row(", ".join(each.rules), each.why, each.checked, each.where, each.label)
 
 
 def survivors(found: Found) -> Iterator[str]:
@@ -134,22 +171,14 @@ def _of(found: Found, part: str) -> Iterator[Mapping[str, Any]]:
             yield figures[part]
 
 
-def case_rules(found: Found) -> Iterator[str]:
-    """Rules without state, one by one."""
-    yield from head("rule", "values", "outside", "undecided", "programs", "mutants", "accepted by refgrad")
-    for name, f in sorted(found.items()):
-        if "case programs" in f or "case mutants" in f:
-            p, m = f.get("case programs"), f.get("case mutants")
-            first = (p["values"], p["outside"], p["undecided"], p["programs"]["all"]) if p else ("-",) * 4
-            yield row(name, *first, *((m["made"], m["made"] - m["rejected"]["refgrad"]["all"]) if m else ("-", "-")))
-
-
 TABLES: Mapping[str, Callable[[Found], Iterator[str]]] = {
     "counts": counts,
     "totals": totals,
     "case totals": case_totals,
-    "case rules": case_rules,
     "legal": legal,
     "mutants": mutants,
+    "case legal": case_legal,
+    "case mutants": case_mutants,
     "survivors": survivors,
+    "elsewhere": no_part,
 }

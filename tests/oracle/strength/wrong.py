@@ -25,6 +25,8 @@ from tests.oracle.strength.problems import EDGE, ORDINARY, corner, problems
 STEPS = 10
 #: what survives is looked at for so many steps more, on other numbers
 LONGER, SEEDS = 30, (1, 2)
+#: of rules of more mutants than so many, of which one alone takes seconds, so many are tried
+MANY, SAMPLE = 1000, 300
 #: most faults show in the first steps
 FIRST = 2
 SWITCHED_ON = {"weight_decay": 0.1, "momentum": 0.9, "lr_decay": 0.1}
@@ -37,10 +39,18 @@ def configured(cls: type[Optimizer]) -> Optimizer:
     return cls(**{n: v for n, v in SWITCHED_ON.items() if isinstance(legal.get(n), Range)})
 
 
-def considered(rule: Optimizer) -> list[Mutation]:
-    """The mutants of a rule that are others in real arithmetic along a trajectory; none that only rounds otherwise."""
+def considered(rule: Optimizer) -> tuple[list[Mutation], int]:
+    """The mutants of a rule that are others in real arithmetic along a trajectory; none that only rounds otherwise.
+
+    Of very many some at random; and how many there are before any is left out.
+    """
     plans = list(dict.fromkeys(rule.plan((EDGE, EDGE), t) for t in range(1, STEPS + 1)))
-    return distinct(rule, (m for m in mutations(plans) if not m.precision), 2)
+    every = [m for m in mutations(plans) if not m.precision]
+    chosen = every
+    if len(every) > MANY:
+        random = np.random.Generator(np.random.Philox(0))
+        chosen = [every[i] for i in sorted(random.permutation(len(every))[:SAMPLE])]
+    return distinct(rule, chosen, 2), len(every)
 
 
 def run(rule: Optimizer, change: Change, inputs: Inputs) -> Record:
@@ -70,7 +80,9 @@ def mutants(rule: Optimizer, found: list[Mutation] | None = None) -> Figures:
     names = ("refgrad", *JUDGES)
     rejected = {name: {"ordinary": 0, "all": 0} for name in names}
     made, impossible, survivors = 0, 0, []
-    for mutation in considered(rule) if found is None else found:
+    found, every = considered(rule) if found is None else (found, len(found))
+    sampled = {"sampled of": every} if every > MANY else {}
+    for mutation in found:
         change = Change(mutation.name, mutation.sentence, "mutant", mutations=(mutation,))
         try:
             trial = _Trial(rule, change).on(sets)
@@ -83,7 +95,7 @@ def mutants(rule: Optimizer, found: list[Mutation] | None = None) -> Figures:
             rejected[name]["all"] += name in trial.wrong
         if "refgrad" not in trial.wrong:
             survivors.append({"name": mutation.name, "sentence": mutation.sentence, "share": trial.share})
-    return {"made": made, "impossible": impossible, "rejected": rejected, "survivors": survivors}
+    return {"made": made, "impossible": impossible, "rejected": rejected, "survivors": survivors, **sampled}
 
 
 class _Sets:

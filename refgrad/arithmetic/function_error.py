@@ -1,0 +1,83 @@
+"""Bounds on functions of one number, as in `running_error`: its error through the function, and what a library may be off by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refgrad.arithmetic.running_error import Array, Bounded, Model, settle
+
+
+def sqrt(x: Bounded, model: Model) -> Bounded:
+    """The square root, by the endpoints, so that zero is safe; NaN below zero."""
+    value = np.sqrt(np.where(x.value >= -x.bound(), np.maximum(x.value, 0.0), x.value))
+    value = np.where(np.isnan(x.value), np.nan, value)
+    if x.error is None:
+        return Bounded(value, model.charge * value)
+    high = np.sqrt(x.value + x.error)
+    low = np.sqrt(np.maximum(x.value - x.error, 0.0))
+    return Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
+
+
+def exp(x: Bounded, model: Model) -> Bounded:
+    """The exponential; implementations are allowed four units in the last place besides the roundings."""
+    value = np.exp(x.value)
+    growth = np.expm1(x.bound())
+    error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
+    return settle(value, error, model)
+
+
+def _library(
+    value: Array, carried: Array, fixed: Array, x: Bounded, model: Model, units: Array | float = 8.0
+) -> Bounded:
+    """A library's function: what its argument's error makes of it, and units in the last place that it may be off by.
+
+    Where ``fixed`` says so, a known argument has a known value.
+    """
+    error = carried + (model.charge + units * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
+    return settle(value, np.where(fixed & (x.bound() == 0.0), 0.0, error), model)
+
+
+def sin(x: Bounded, model: Model) -> Bounded:
+    """The sine; the sine of zero is zero."""
+    value, e = np.sin(x.value), x.bound()
+    carried = np.minimum(np.minimum(np.abs(np.cos(x.value)) * e + 0.5 * e * e, e), 2.0)
+    return _library(value, carried, x.value == 0.0, x, model)
+
+
+def cos(x: Bounded, model: Model) -> Bounded:
+    """The cosine."""
+    value, e = np.cos(x.value), x.bound()
+    carried = np.minimum(np.minimum(np.abs(np.sin(x.value)) * e + 0.5 * e * e, e), 2.0)
+    return _library(value, carried, np.asarray(False), x, model)
+
+
+def tanh(x: Bounded, model: Model) -> Bounded:
+    """The hyperbolic tangent; that of zero is zero."""
+    value = np.tanh(x.value)
+    return _library(value, np.minimum(x.bound(), 2.0), x.value == 0.0, x, model)
+
+
+def log(x: Bounded, model: Model) -> Bounded:
+    """The natural logarithm; that of one is zero, of zero minus infinity."""
+    value = np.log(x.value)
+    room = x.value - x.bound()
+    carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
+    return _library(value, carried, (x.value == 1.0) | (x.value == 0.0), x, model)
+
+
+def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
+    """x**exponent for x >= 0; a program may take e**(exponent log x)."""
+    value = np.where(x.value < 0.0, np.nan, np.power(np.abs(x.value), exponent.value))
+    room = x.value - x.bound()
+    relative = np.abs(exponent.value) * x.bound() / room
+    size = np.abs(np.log(np.abs(x.value)))
+    grown = np.expm1(relative * (1.0 + relative) + size * exponent.bound())
+    carried = np.where(room > 0.0, np.abs(value) * grown, np.where(x.bound() > 0.0, np.inf, 0.0))
+    units = 8.0 + 2.0 * np.where(x.value > 0.0, np.abs(exponent.value) * size, 0.0)
+    return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
+
+
+def power_of_two(x: Bounded, model: Model) -> Bounded:
+    """2**k for a whole number k: no program rounds it."""
+    value = np.exp2(x.value)
+    return settle(value, value * (np.exp2(x.bound()) - 1.0), model)

@@ -1,0 +1,116 @@
+"""Rules and their hyperparameters as they are written on the command line; nothing that is written is ever run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.rule import Flag, Nested, Range, Rule, Whole, find
+
+Legal = Any
+
+WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
+
+#: what reading a text that is no Python literal may raise
+UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+
+FORM = "the name of a rule, or a rule such as AdamW(lr=0.01)"
+
+
+def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
+    """A rule, by name or written out, with hyperparameters as ``name=value`` texts.
+
+    One that is a rule is written as one (``inner=SGD(lr=0.1)``); its own are then known as ``inner_lr`` too.
+
+    Raises:
+        ArgumentError: no such rule or hyperparameter, or a value that is not legal.
+    """
+    rule = find(name)() if name.isidentifier() else rule_of(name, "the rule")
+    texts = pairs(hyperparameters, "HYPER=VALUE", str)
+    legal = rule.legal()
+    inner = {word: text for word, text in texts.items() if isinstance(legal.get(word), Nested)}
+    rule = rule.replace(**{word: rule_of(text, _place(rule, word)) for word, text in inner.items()})
+    return rule.replace(**{w: _value(text, _legal(rule, w)) for w, text in texts.items() if w not in inner})
+
+
+def rule_of(text: str, place: str) -> Rule:
+    """The rule that a text such as ``AdamW`` or ``Lookahead(inner=SGD(lr=0.1))`` says.
+
+    Args:
+        text: a name, or a call of one with keywords: numbers, names of behaviours, true and false, and rules.
+        place: what errors call the argument.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except UNREADABLE:
+        raise bad_argument(place, text, FORM) from None
+    return _rule(node, place, text)
+
+
+def _rule(node: ast.expr, place: str, text: str) -> Rule:
+    name = node.func if isinstance(node, ast.Call) else node
+    if not isinstance(name, ast.Name):
+        raise bad_argument(place, text, FORM)
+    cls = find(name.id)
+    if not isinstance(node, ast.Call):
+        return cls()
+    words = [k.arg for k in node.keywords if k.arg is not None]
+    if node.args or len(words) < len(node.keywords):
+        raise bad_argument(place, text, "hyperparameters by name, as in AdamW(lr=0.01)")
+    for word in words:
+        if words.count(word) > 1:
+            raise ArgumentError(f"{place} gives {word!r} twice, in {text!r}; legal: once")
+    legal = cls.legal()
+    values = zip(words, node.keywords, strict=True)
+    return cls().replace(**{w: _read(k.value, legal.get(w), f"{name.id}.{w}") for w, k in values})
+
+
+def _read(node: ast.expr, legal: Legal, place: str) -> Any:
+    """One value in a rule that is written out."""
+    text = ast.unparse(node)
+    if isinstance(legal, Nested):
+        return _rule(node, place, text)
+    return _value(node.id, legal) if isinstance(node, ast.Name) else literal(text)
+
+
+def _value(text: str, legal: Legal) -> Any:
+    """A hyperparameter's text as the type that its legal values have; `Rule.replace` says what is unknown."""
+    value = literal(text) if isinstance(legal, (Range, Whole, Flag)) else text
+    return text if isinstance(legal, Range) and isinstance(value, bool) else value
+
+
+def _legal(rule: Rule, word: str) -> Legal:
+    """A hyperparameter's legal values, that of a rule inside as well; None if there is none of the name."""
+    try:
+        return rule.range_of(word)
+    except KeyError:
+        return None
+
+
+def _place(rule: Rule, word: str) -> str:
+    return f"{type(rule).__name__}.{word}"
+
+
+def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    """``name=value`` texts as a dict."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ArgumentError(f"{what} is {text!r}; legal: name=value, such as lr=0.01")
+        if name in found:
+            raise ArgumentError(f"{what} gives {name!r} twice, as {found[name]!r} and {value!r}; legal: once")
+        found[name] = read(value)
+    return found
+
+
+def literal(text: str) -> Any:
+    """A Python literal (``true``, ``false`` and ``none`` in any case), or the text itself."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except UNREADABLE:
+        return text

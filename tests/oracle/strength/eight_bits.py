@@ -1,0 +1,111 @@
+"""An optimizer with 8-bit state: one step from codes that the rule itself came to, by random programs of rule and quantizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import floats
+from refgrad.oracle.eight_bit_step import judge_step
+from refgrad.oracle.inputs import generate
+from refgrad.oracle.mutants import Mutation, mutations
+from refgrad.oracle.policy import Policy
+from refgrad.oracle.sameness import distinct
+from refgrad.quantizers.base import Quantized
+from refgrad.tracing import Plan, free_values, plan_for
+from tests.oracle import graph_programs
+from tests.oracle.attack import Program, Style, host_scalars
+from tests.oracle.strength.problems import EDGE
+from tests.oracle.strength.stateless import FLOAT32, Answers, Arrays, Case, Results, Subject, parts_kept
+
+STEPS = 4
+
+
+@dataclass(frozen=True)
+class Step(Case):
+    """One step: ``arrays`` are p, g and the opened slots, ``before`` the state with its codes."""
+
+    before: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OfEightBit(Subject):
+    """The new parameter, and the new codes and scales of each slot."""
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = generate(STEPS, FLOAT32, seed, self.rule.rule)
+        for leaf, name in enumerate(made.names):
+            p, state = made.p[leaf], self.rule.init(made.p[leaf])
+            for t in range(STEPS):
+                g, opened = made.g[t][leaf], self.rule.opened(state)
+                if t:
+                    arrays = {"p": p, "g": g, **{n: opened[n] for n in self.rule.quantized_slots(p.shape)}}
+                    yield Step(name, arrays, arrays, state)
+                with np.errstate(all="ignore"):
+                    p, state = self.rule.step(p, g, state)
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        """A random program of the update rule, and then of each slot's quantizer."""
+        plan, free = self._plan(case)
+        scalars = host_scalars(plan, free, random)
+        wide = {n: a.astype(np.float64) for n, a in case.arrays.items()}
+        with np.errstate(all="ignore"):
+            found = Program(plan, wide, scalars, style, random).run()
+
+        def parts(slot: str, x: np.ndarray) -> Results:
+            quantizer, layout = self.rule.quantizer(slot), self.rule.quantizer(slot).layout(x.shape)
+            kept = parts_kept(quantizer, layout)
+            return graph_programs.legal(quantizer, quantizer.given(x, layout), random, style, kept)
+
+        return self._results({n: a.astype(np.float32) for n, a in found.items()}, parts)
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        plan, free = self._plan(case)
+        plan = plan if mutation is None else mutation.apply(plan)
+        with np.errstate(all="ignore"):
+            found = floats.evaluate(plan.graph, case.arrays, [np.float32(s) for s in plan.scalars(*free)])
+
+        def parts(slot: str, x: np.ndarray) -> Results:
+            quantizer = self.rule.quantizer(slot)
+            return graph_programs.mutated(quantizer, None, quantizer.given(x, quantizer.layout(x.shape)))
+
+        shape = case.arrays["p"].shape
+        return self._results({n: np.broadcast_to(np.asarray(a, np.float32), shape) for n, a in found.items()}, parts)
+
+    def mutants(self, cases: list[Case], most: int) -> list[Mutation]:
+        """Those of the update rule; the quantizers' are measured by themselves."""
+        plans = list(dict.fromkeys(self.rule.rule.plan((EDGE, EDGE), t) for t in range(1, STEPS + 1)))
+        found = [m for m in mutations(plans) if not m.precision]
+        return distinct(self.rule.rule, found, 2)[:most]
+
+    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
+        assert isinstance(case, Step)
+        rule, shape, values = self.rule, case.arrays["p"].shape, {"p": results["p"]}
+        after: dict[str, Any] = {"t": int(case.before["t"]) + 1}
+        for slot in rule.quantized_slots(shape):
+            quantizer, layout = rule.quantizer(slot), rule.quantizer(slot).layout(shape)
+            kept = {n: results[f"{slot}.{n}"] for n in quantizer.parts}
+            after[slot] = Quantized(kept, shape, FLOAT32)
+            for name, part in kept.items():
+                stood = quantizer.values(name, part, layout)
+                values[f"{slot}.{name}"] = layout.joined(stood) if name == "codes" else stood.reshape(-1)
+        found = judge_step(rule, case.arrays["p"], case.arrays["g"], case.before, results["p"], after, policy)
+        return [(judged, values[name]) for name, judged in found.items()]
+
+    def _plan(self, case: Case) -> tuple[Plan, tuple[float, ...]]:
+        assert isinstance(case, Step)
+        shape = case.arrays["p"].shape
+        free = free_values(shape, {"t": int(case.before["t"]) + 1})
+        return plan_for(self.rule.rule, len(shape), free), free
+
+    def _results(self, found: Arrays, parts: Any) -> Results:
+        """The parameter, and what is kept of each slot."""
+        results = {"p": found["p"]}
+        for slot in self.rule.quantized_slots(found["p"].shape):
+            x = np.ascontiguousarray(found[slot])
+            quantizer, layout = self.rule.quantizer(slot), self.rule.quantizer(slot).layout(x.shape)
+            made = parts(slot, x)
+            results |= {f"{slot}.{n}": quantizer.stored(n, made[n], layout) for n in quantizer.parts}
+        return results

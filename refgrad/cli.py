@@ -90,6 +90,7 @@ OPTIONS = click.option(
 STEPS = click.option(
     "--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run."
 )
+DTYPE = click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
 SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
 POLICY = click.option(
     "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
@@ -122,7 +123,7 @@ def main() -> None:
     help="What the target's state calls a slot, as m=my_buffer.",
 )
 @STEPS
-@click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
+@DTYPE
 @SEED
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
@@ -206,7 +207,7 @@ def _with_laws(verdict: Any, reports: Any) -> str:
 @HYPERPARAMETERS
 @OPTIONS
 @STEPS
-@click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
+@DTYPE
 @SEED
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")

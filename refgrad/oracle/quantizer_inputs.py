@@ -34,6 +34,7 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
     tied = rule.tied(random, SHAPE)
     if tied is not None:
         families["ties of the rule"] = tied
+    families["one large"] = _one_large(random)
     if rule.nonnegative:
         families = {name: np.abs(x) for name, x in families.items()}
     largest = facts.largest / 2
@@ -49,6 +50,13 @@ def _takes(rule: Quantizer, x: np.ndarray) -> bool:
     except ArgumentError:
         return False
     return True
+
+
+def _one_large(random: np.random.Generator) -> np.ndarray:
+    """A row in which one entry is far larger than all others."""
+    x = random.standard_normal((1, SHAPE[1]))
+    x[0, random.integers(0, SHAPE[1])] = 2.0 ** float(random.integers(12, 20))
+    return x
 
 
 def _ties(random: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 import refgrad
 from refgrad import Inputs
-from refgrad.optimizers import SAM, SGD, AdamW, AveragedWeights, Lion, Lookahead, Stored
+from refgrad.optimizers import SAM, SGD, AdamW, AveragedWeights, Lookahead, Stored
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.mutants import mutations
 from tests.oracle.rewritten import rewritten
@@ -20,10 +20,8 @@ INPUTS = Inputs([P], [[g] for g in G])
 @pytest.mark.parametrize(
     ("used", "claimed"),
     [
-        (Lookahead(inner=AdamW(eps=1e-3, beta2=0.95)), Lookahead()),
         (Lookahead(inner=AdamW(eps_placement="inside", eps=1e-4)), Lookahead(inner=AdamW(eps=1e-4))),
         (Lookahead(k=6.0, alpha=0.3), Lookahead()),
-        (Lookahead(inner=Lion(beta1=0.93)), Lookahead(inner=Lion())),
         (AveragedWeights(inner=AdamW(beta2=0.95), decay=0.99), AveragedWeights()),
         (SAM(inner=SGD(lr=0.033)), SAM(inner=SGD())),
         (Stored(inner=AdamW(lr=3.3e-3)), Stored()),

@@ -29,12 +29,6 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
         "meets it is open",
     ),
     (
-        ("TWN",),
-        "twice 1 in maximum.*",
-        NUMBERS
-        + "it shows on a row of which one entry alone is above the threshold, and the generated arrays have none",
-    ),
-    (
         ("LibraPB",),
         ".*k t.*",
         ROUNDING + "k t is ten times 0.1, which is 1 to within 1e-16",

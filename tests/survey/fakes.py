@@ -97,3 +97,5 @@ FAKES = [
 ]
 
 HANGING = [row("hanging"), row("right")]
+#: what comes after the first cell is not done before it is interrupted
+INTERRUPTED = [row("right"), row("hanging"), row("undamped", claim=DAMPED)]

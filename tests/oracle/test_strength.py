@@ -18,8 +18,8 @@ from refgrad.oracle.sameness import distinct
 from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
-from tests.oracle.strength import casewise, elsewhere, legal, rooms, subjects, tables, wrong
-from tests.oracle.strength.__main__ import FIGURES, known
+from tests.oracle.strength import casewise, drawn, elsewhere, legal, rooms, subjects, tables, wrong
+from tests.oracle.strength.__main__ import FIGURES, PICTURE, known
 from tests.oracle.strength.judges import JUDGES, rejected_by, rejections, ulp_distance
 from tests.oracle.strength.problems import EDGE, corner, problems
 from tests.oracle.strength.reasons import reason
@@ -209,6 +209,12 @@ class TestFigures:
         text = (FIGURES.parent / "strength.md").read_text()
         for table in tables.TABLES.values():
             assert "\n".join(table(figures())) in text
+
+    def test_the_picture_is_of_them(self) -> None:
+        assert PICTURE.read_text() == drawn.picture(figures())
+        own = drawn.shares(figures())
+        assert own["refgrad"]["right"] == 0
+        assert all(of["right"] > 0 for judge, of in own.items() if judge != "refgrad")
 
     def test_they_are_data(self) -> None:
         assert json.loads(FIGURES.read_text()) == figures()

@@ -2,7 +2,7 @@
 
 Each rule's figures are written to docs/strength.json as soon as they are known. They are not measured again unless fewer
 values were asked for, so that a run that was stopped goes on where it stood; ``--again`` measures anew.
-When all is there the tables of docs/strength.md are written; ``--tables`` writes these alone.
+When all is there the tables of docs/strength.md and the picture beside it are written; ``--tables`` writes these alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.strength import rooms, tables
+from tests.oracle.strength import drawn, rooms, tables
 
 DOCS = Path(__file__).parents[3] / "docs"
 FIGURES = DOCS / "strength.json"
+PICTURE = DOCS / "strength.svg"
 VALUES = 10_000_000
 
 
@@ -68,6 +69,7 @@ def main() -> None:
             said = f"{figures['seconds']} s" if isinstance(figures, dict) else figures
             print(f"{number}/{len(units)} {unit[1]} {unit[0]}: {said}", flush=True)
     tables.write(DOCS / "strength.md", known())
+    PICTURE.write_text(drawn.picture(known()))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ STEPS = 10
 #: what survives is looked at for so many steps more, on other numbers
 LONGER, SEEDS = 30, (1, 2)
 #: of rules of more mutants than so many, of which one alone takes seconds, so many are tried
-MANY, SAMPLE = 1000, 300
+MANY, SAMPLE = 1000, 100
 #: most faults show in the first steps
 FIRST = 2
 SWITCHED_ON = {"weight_decay": 0.1, "momentum": 0.9, "lr_decay": 0.1}

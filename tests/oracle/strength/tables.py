@@ -160,9 +160,8 @@ def survivors(found: Found) -> Iterator[str]:
         for each in (e for part in ("mutants", "case mutants") for e in f.get(part, {}).get("survivors", ())):
             groups.setdefault((name, reason(name, each["name"]) or "none is known"), []).append(each)
     for (name, why), each in sorted(groups.items()):
-        yield row(
-            name, "; ".join(e["name"].replace("|", "\\|") for e in each), f"{max(e['share'] for e in each):.2g}", why
-        )
+        most = max(e["share"] for e in each)  # measured along trajectories alone
+        yield row(name, "; ".join(e["name"].replace("|", "\\|") for e in each), f"{most:.2g}" if most else "-", why)
 
 
 def _of(found: Found, part: str) -> Iterator[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,14 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
 def test_an_interrupted_command_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
     log, table = tmp_path / "log.jsonl", "tests.survey.fakes:INTERRUPTED"
     line = [sys.executable, "-m", "refgrad", "survey", "--table", table, "--jobs", "1"]
-    started = subprocess.Popen([*line, "--log", str(log)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        [*line, "--log", str(log)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell has its background jobs ignore the signal, and what they start inherits that
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     assert started.stderr is not None
     assert "conforms" in started.stderr.readline()  # the first cell; the second would take an hour
     started.send_signal(signal.SIGINT)

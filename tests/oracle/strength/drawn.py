@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from tests.oracle.strength.tables import SHORT
+from tests.oracle.strength.tables import SHORT, programs, rejections
 
 Found = Mapping[str, Mapping[str, Any]]
 
 #: parts of the figures, by what their programs are
-RIGHT, WRONG = ("hand", "random", "case programs"), ("mutants", "case mutants")
+PARTS = {"right": ("hand", "random", "case programs"), "wrong": ("mutants", "case mutants")}
 #: pixels: a row, a bar's thickness, where bars start, how long the longest is, and room at the right for its number
 ROW, BAR, LEFT, LENGTH, ROOM = 34, 12, 130, 420, 110
 HEAD = 46
@@ -22,14 +22,11 @@ FONT = "font-family='system-ui, sans-serif' font-size='12' fill='#555'"
 
 def shares(found: Found) -> dict[str, dict[str, float]]:
     """Judge -> the share of right programs that it rejects, and of wrong ones that it accepts."""
-    made = {"right": 0, "wrong": 0}
-    rejected = {judge: {"right": 0, "wrong": 0} for judge in SHORT}
-    for figures in found.values():
-        for kind, parts in (("right", RIGHT), ("wrong", WRONG)):
-            for part in (figures[p] for p in parts if p in figures):
-                made[kind] += part["programs"]["all"] if kind == "right" else part["made"]
-                for judge in SHORT:
-                    rejected[judge][kind] += part["rejected"].get(judge, {}).get("all", 0)
+    made = {kind: sum(programs(found, part)["all"] for part in parts) for kind, parts in PARTS.items()}
+    rejected = {
+        judge: {k: sum(rejections(found, part, judge, "all") for part in parts) for k, parts in PARTS.items()}
+        for judge in SHORT
+    }
     return {
         SHORT[judge]: {
             "right": of["right"] / max(made["right"], 1),

@@ -64,13 +64,13 @@ def totals(found: Found, kinds: Sequence[str] = ("hand", "random", "mutants")) -
     words = {"hand": "hand rewrites rejected", "mutants": "mutants accepted", "case mutants": "mutants accepted"}
     columns = [words.get(part, "random programs rejected") for part in kinds]
     yield from head("judge", *(text for column in columns for text in (column, "on ordinary numbers")))
-    size = {part: _size(found, part) for part in kinds}
+    size = {part: programs(found, part) for part in kinds}
     yield row("*of*", *(size[part][kind] for part in kinds for kind in KINDS))
     for judge in SHORT:
         cells = []
         for part in kinds:
             for kind in KINDS:
-                rejected = sum(f[part]["rejected"].get(judge, {}).get(kind, 0) for f in found.values() if part in f)
+                rejected = rejections(found, part, judge, kind)
                 cells.append(size[part][kind] - rejected if part.endswith("mutants") else rejected)
         yield row(judge, *cells)
 
@@ -80,7 +80,12 @@ def case_totals(found: Found) -> Iterator[str]:
     yield from totals(found, ("case programs", "case mutants"))
 
 
-def _size(found: Found, part: str) -> dict[str, int]:
+def rejections(found: Found, part: str, judge: str, kind: str) -> int:
+    """How many programs of a part a judge rejects, on all numbers or on ordinary ones."""
+    return sum(f[part]["rejected"].get(judge, {}).get(kind, 0) for f in found.values() if part in f)
+
+
+def programs(found: Found, part: str) -> dict[str, int]:
     """How many programs there are: those of a part, on all numbers and on ordinary ones."""
     figures = [f[part] for f in found.values() if part in f]
     if part.endswith("mutants"):
@@ -94,8 +99,8 @@ def counts(found: Found) -> Iterator[str]:
     kinds = {name: cls.kind for name, cls in rules().items()}
     for kind, text in KINDS_OF_RULES.items():
         of = {name: f for name, f in found.items() if kinds.get(name) == kind}
-        programs, mutant = ("random", "mutants") if kind == "optimizer" else ("case programs", "case mutants")
-        random = [f[programs] for f in of.values() if programs in f]
+        right, mutant = ("random", "mutants") if kind == "optimizer" else ("case programs", "case mutants")
+        random = [f[right] for f in of.values() if right in f]
         wrong = [f[mutant] for f in of.values() if mutant in f]
         yield row(
             text,

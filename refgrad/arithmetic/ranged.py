@@ -8,7 +8,7 @@ order, a mask, a branch) is put to the `Explorer`, which is asked again for each
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -45,24 +45,21 @@ class Explorer:
         return result
 
 
-class Ranged(Carrier):
-    """An array of centres and bounds."""
+class Shaped(Carrier):
+    """A carrier with NumPy's names for an array's shape, and for its numbers in other places; a subclass says how they move."""
 
-    __slots__ = ("explorer", "known", "model")
-
-    def __init__(self, known: Bounded, model: Model, explorer: Explorer) -> None:
-        self.known, self.model, self.explorer = known, model, explorer
-
-    def of(self, known: Bounded) -> Ranged:
-        """Another value of the same run."""
-        return Ranged(known, self.model, self.explorer)
+    __slots__ = ()
 
     dtype = np.dtype(np.float64)  # what choices are turned into
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return np.broadcast_shapes(np.shape(self.known.value), np.shape(self.known.bound()))
+        raise NotImplementedError
+
+    def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """The same numbers in other places."""
+        raise NotImplementedError
 
     @property
     def ndim(self) -> int:
@@ -75,30 +72,48 @@ class Ranged(Carrier):
         return int(np.prod(self.shape))
 
     @property
-    def T(self) -> Ranged:  # NumPy's name
+    def T(self) -> Self:  # NumPy's name
         """The transpose."""
         return self.moved(np.transpose)
 
-    def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> Ranged:
-        """The same numbers in other places."""
-        shape = self.shape
-        value = function(np.broadcast_to(self.known.value, shape))
-        error = None if self.known.error is None else function(np.broadcast_to(self.known.error, shape))
-        return self.of(Bounded(value, error))
-
-    def reshape(self, *shape: Any) -> Ranged:
+    def reshape(self, *shape: Any) -> Self:
         """As NumPy's."""
         return self.moved(lambda a: a.reshape(*shape))
 
-    def transpose(self, *axes: int) -> Ranged:
+    def transpose(self, *axes: int) -> Self:
         """As NumPy's."""
         return self.moved(lambda a: a.transpose(*axes))
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Ranged:
+    def __getitem__(self, key: Any) -> Self:
         return self.moved(lambda a: a[key])
+
+
+class Ranged(Shaped):
+    """An array of centres and bounds."""
+
+    __slots__ = ("explorer", "known", "model")
+
+    def __init__(self, known: Bounded, model: Model, explorer: Explorer) -> None:
+        self.known, self.model, self.explorer = known, model, explorer
+
+    def of(self, known: Bounded) -> Self:
+        """Another value of the same run."""
+        return type(self)(known, self.model, self.explorer)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return np.broadcast_shapes(np.shape(self.known.value), np.shape(self.known.bound()))
+
+    def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """The same numbers in other places."""
+        shape = self.shape
+        value = function(np.broadcast_to(self.known.value, shape))
+        error = None if self.known.error is None else function(np.broadcast_to(self.known.error, shape))
+        return self.of(Bounded(value, error))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         new = self.lift(value)

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 import refgrad.optimizers
-from refgrad.arithmetic.carrier import UFUNCS, Carrier
+from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.enclosure import COMPARE
+from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.transformed import named
@@ -151,7 +152,7 @@ class Run:
         return found[..., 0, :] if a.ndim == 1 and b.ndim > 1 else found[..., 0] if a.ndim == 1 else found
 
 
-class Loose(Carrier):
+class Loose(Shaped):
     """An array of a run; a product stands open until it is looked at."""
 
     __slots__ = ("_closed", "open", "run")
@@ -159,8 +160,6 @@ class Loose(Carrier):
     def __init__(self, values: Any, run: Run, factors: tuple[Array, Array] | None = None) -> None:
         self.run, self.open = run, factors
         self._closed = None if values is None else np.asarray(values)
-
-    dtype = np.dtype(np.float64)  # what choices are turned into
 
     @property
     def values(self) -> Array:
@@ -175,38 +174,9 @@ class Loose(Carrier):
         """The array's shape."""
         return np.broadcast_shapes(*(f.shape for f in self.open)) if self.open else self.values.shape
 
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(np.prod(self.shape))
-
-    @property
-    def T(self) -> Loose:  # NumPy's name
-        """The transpose."""
-        return self.moved(np.transpose)
-
     def moved(self, function: Callable[[Array], Array]) -> Loose:
         """The same numbers in other places."""
         return Loose(function(self.values), self.run)
-
-    def reshape(self, *shape: Any) -> Loose:
-        """As NumPy's."""
-        return self.moved(lambda a: a.reshape(*shape))
-
-    def transpose(self, *axes: int) -> Loose:
-        """As NumPy's."""
-        return self.moved(lambda a: a.transpose(*axes))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Loose:
-        return self.moved(lambda a: a[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.values[key] = self.run.lift(value)

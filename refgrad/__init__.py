@@ -9,15 +9,15 @@ from refgrad.errors import ArgumentError, CandidateError, RefgradError
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
-    from refgrad.oracle.cases import Cases
+    from refgrad.oracle.acceptance.policy import Policy
+    from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
-    from refgrad.oracle.inputs import Inputs
-    from refgrad.oracle.mask_inputs import MaskInputs
-    from refgrad.oracle.policy import Policy
-    from refgrad.oracle.survey.run import Survey, survey
-    from refgrad.oracle.verdict import Verdict
+    from refgrad.oracle.inputs.cases import Cases
+    from refgrad.oracle.inputs.masks import MaskInputs
+    from refgrad.oracle.inputs.steps import Inputs
     from refgrad.oracle.verify import verify
+    from refgrad.surveys.run import Survey, survey
 
 __version__ = "0.1.0"
 
@@ -46,14 +46,14 @@ _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
-    "survey": "refgrad.oracle.survey.run",
-    "Survey": "refgrad.oracle.survey.run",
+    "survey": "refgrad.surveys.run",
+    "Survey": "refgrad.surveys.run",
     "verify": "refgrad.oracle.verify",
-    "Verdict": "refgrad.oracle.verdict",
-    "Policy": "refgrad.oracle.policy",
-    "Inputs": "refgrad.oracle.inputs",
-    "Cases": "refgrad.oracle.cases",
-    "MaskInputs": "refgrad.oracle.mask_inputs",
+    "Verdict": "refgrad.oracle.engine.verdict",
+    "Policy": "refgrad.oracle.acceptance.policy",
+    "Inputs": "refgrad.oracle.inputs.steps",
+    "Cases": "refgrad.oracle.inputs.cases",
+    "MaskInputs": "refgrad.oracle.inputs.masks",
 }
 
 

@@ -20,7 +20,7 @@ from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
-from refgrad.written import build_rule, literal, pairs
+from refgrad.rule_text import build_rule, literal, pairs
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -293,8 +293,8 @@ def survey(
     table: str | None,
 ) -> None:
     """Judge every implementation that is installed against the rule that it says it is."""
-    from refgrad.oracle.survey.run import TABLE, Survey, survey
     from refgrad.report import survey_html, survey_progress
+    from refgrad.surveys.run import TABLE, Survey, survey
 
     if read is not None:
         found = Survey.read(read)
@@ -349,7 +349,8 @@ def list_() -> None:
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
 def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
-    from refgrad.report import catalogue, formula
+    from refgrad.arithmetic import formula
+    from refgrad.report import catalogue
 
     known = build_rule(rule, hyperparameters)
     if not isinstance(known, Optimizer | Estimator):

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
 from refgrad.errors import ArgumentError, bad_argument, nearest
-from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, host_number, zeros_like_param
+from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
 
-__all__ = ["KINDS", "Extra", "Kind", "copy_of_param", "host_number", "zeros_like_param"]  # what is not defined here
+__all__ = ["KINDS", "Extra", "Kind", "copy_of_param", "scalar_slot", "zeros_like_param"]  # what is not defined here
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ Real = Annotated[float, Range()]
 ScalarPrecision = Annotated[
     str,
     Choice(
-        float64="the paper's real numbers: host scalars are computed in float64 and rounded once where they meet an array",
-        float32="every operation on host scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
+        float64="the paper's real numbers: scalars are computed in float64 and rounded once where they meet an array",
+        float32="every operation on scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
     ),
 ]
 
@@ -159,10 +159,10 @@ class Rule:
 
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
-    left_open: ClassVar[str] = ""
+    unspecified: ClassVar[str] = ""
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
-    lawless: ClassVar[Mapping[str, str] | None] = None
+    exempt_laws: ClassVar[Mapping[str, str] | None] = None
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -260,7 +260,7 @@ class Rule:
 
     def exempt(self) -> Mapping[str, str]:
         """The laws that the rule does not obey under its hyperparameters, each with the reason."""
-        return self.lawless or {}
+        return self.exempt_laws or {}
 
     def takes(self) -> Mapping[str, str]:
         """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
@@ -270,7 +270,7 @@ class Rule:
         """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
-    def hosts(self) -> tuple[str, ...]:
+    def scalar_inputs(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
         return ()
 

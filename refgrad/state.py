@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from refgrad.arithmetic.sides import projected
+from refgrad.projections import projected
 
 Thing = TypeVar("Thing")
 
@@ -17,8 +17,8 @@ class Slot:
     """One array of state, shaped like the parameter.
 
     ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
-    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``host`` slot is one float64 number a
-    parameter, kept on the host. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
+    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``scalar`` slot is one float64 number a
+    parameter, a Python float. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
     columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
     and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. "thin"
     are ``rank`` vectors as columns, as long as the parameter's ``side`` (see `projected`), and "low" is the parameter seen
@@ -27,7 +27,7 @@ class Slot:
 
     fill: float | str = 0.0
     when: str | None = None
-    host: bool = False
+    scalar: bool = False
     level: str = "element"
     rank: int | str = 0
     side: str = ""
@@ -53,9 +53,9 @@ zeros_like_param = Slot()
 copy_of_param = Slot(fill="p")
 
 
-def host_number(fill: float) -> Slot:
-    """A slot that holds one float64 number a parameter, kept on the host."""
-    return Slot(fill, host=True)
+def scalar_slot(fill: float) -> Slot:
+    """A slot that holds one float64 number a parameter, a Python float."""
+    return Slot(fill, scalar=True)
 
 
 class Named(Mapping[str, Thing]):
@@ -86,7 +86,7 @@ class Kind:
     """
 
     sentence: str
-    host: bool = False
+    scalar: bool = False
     odd: bool = False
     scales: bool = False
 
@@ -96,7 +96,7 @@ KINDS: Mapping[str, Kind] = {
     "curvature": Kind("an estimate of the Hessian's diagonal", scales=True),
     "noise": Kind("independent standard normal numbers", odd=True, scales=True),
     "bits": Kind("independent whole numbers from 0 to 2**bits - 1, as unsigned integers or as floats that hold them"),
-    "loss": Kind("the loss, one float64 number of all parameters together", host=True, scales=True),
+    "loss": Kind("the loss, one float64 number of all parameters together", scalar=True, scales=True),
 }
 
 
@@ -120,9 +120,9 @@ class Extra:
         return KINDS[self.kind]
 
     @property
-    def host(self) -> bool:
+    def scalar(self) -> bool:
         """Whether it is one number."""
-        return self.facts.host
+        return self.facts.scalar
 
 
 class Extras(Named[Extra]):

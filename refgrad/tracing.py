@@ -1,4 +1,4 @@
-"""A rule traced into plans: a graph with the host scalars that it needs, for the branches that a step takes."""
+"""A rule traced into plans: a graph with the scalars that it needs, for the branches that a step takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refgrad.arithmetic import host
+from refgrad.arithmetic import scalar_math
 from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
 from refgrad.errors import TraceError
 
@@ -26,58 +26,58 @@ class Plan:
 
     rule: Rule
     graph: Graph
-    #: names that host expressions read besides the hyperparameters: the rule's `hosts`, and lengths
+    #: names that scalar expressions read besides the hyperparameters: the rule's `scalar_inputs`, and lengths
     free: tuple[str, ...]
 
     @cached_property
-    def table(self) -> host.Table:
-        """The arithmetic of the host scalars."""
-        return host.TABLES[self.rule.scalars]
+    def table(self) -> scalar_math.Table:
+        """The arithmetic of the scalars."""
+        return scalar_math.TABLES[self.rule.scalars]
 
     def names(self, free: Mapping[str, float]) -> dict[str, float]:
-        """The value of every name in the arithmetic of the host scalars."""
+        """The value of every name in the arithmetic of the scalars."""
         constant = self.table["const"]
         return {n: constant(v) for n, v in {**self.rule.numbers(), **free}.items()}
 
     @cached_property
     def scalars(self) -> Callable[..., Scalars]:
-        """``scalars(*free)``: each host scalar that meets an array, in the graph's order."""
+        """``scalars(*free)``: each scalar  that meets an array, in the graph's order."""
         return self._function(self.graph.scalars())
 
     @cached_property
-    def host_outputs(self) -> Callable[..., Scalars]:
-        """``host_outputs(*free)``: the new value of each host slot."""
-        return self._function(list(self.graph.host_outputs.values()))
+    def scalar_outputs(self) -> Callable[..., Scalars]:
+        """``scalar_outputs(*free)``: the new value of each scalar slot."""
+        return self._function(list(self.graph.scalar_outputs.values()))
 
     @cached_property
     def holds(self) -> Callable[..., bool]:
-        """``holds(*free)``: whether the branches on host scalars go the way that was traced."""
-        guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & host.names_in(expr)]
+        """``holds(*free)``: whether the branches on scalars go the way that was traced."""
+        guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & scalar_math.names_in(expr)]
         if not guards:
             return lambda *free: True
         values = self._function([expr for expr, _ in guards])
         wanted = tuple(taken for _, taken in guards)
         return lambda *free: tuple(map(bool, values(*free))) == wanted
 
-    def _function(self, exprs: list[host.Expr]) -> Callable[..., Scalars]:
+    def _function(self, exprs: list[scalar_math.Expr]) -> Callable[..., Scalars]:
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
-        names: dict[str, Any] = {**host.FUNCTIONS, **self.rule.numbers()}
-        body = "".join(f"{host.python_source(e)}, " for e in exprs)
+        names: dict[str, Any] = {**scalar_math.FUNCTIONS, **self.rule.numbers()}
+        body = "".join(f"{scalar_math.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
         return eval(f"lambda {', '.join(self.free)}: ({body})", names)
 
-    def _interpret(self, exprs: list[host.Expr], free: Mapping[str, float]) -> Scalars:
+    def _interpret(self, exprs: list[scalar_math.Expr], free: Mapping[str, float]) -> Scalars:
         names, memo = self.names(free), {}  # type: ignore[var-annotated]
-        return tuple(host.evaluate(e, names, self.table, memo) for e in exprs)
+        return tuple(scalar_math.evaluate(e, names, self.table, memo) for e in exprs)
 
 
-def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
-    """The rule with its numeric hyperparameters, and those of nested rules, handed as host scalars of a scope."""
+def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule:
+    """The rule with its numeric hyperparameters, and those of nested rules, handed as scalars of a scope."""
     copy = object.__new__(type(rule))
     own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
     values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
-    values |= {n: with_hosts(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
+    values |= {n: with_scalars(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
     for name, value in values.items():
         object.__setattr__(copy, name, value)
     return copy
@@ -85,16 +85,16 @@ def with_hosts(rule: Rule, scope: host.Scope, prefix: str = "") -> Rule:
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
     """The names besides the hyperparameters, in the order that a plan's functions take them."""
-    return (*rule.hosts(), "tensor_length") + (("row_length", "column_length") if ndim else ())
+    return (*rule.scalar_inputs(), "tensor_length") + (("row_length", "column_length") if ndim else ())
 
 
-def free_values(shape: tuple[int, ...], hosts: Mapping[str, float]) -> tuple[float, ...]:
-    """The values of `free_names` for a shape, from those of the rule's `hosts` in their order."""
+def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> tuple[float, ...]:
+    """The values of `free_names` for a shape, from those of the rule's `scalar_inputs` in their order."""
     if len(shape) == 1:  # the common case, at each step of each parameter
         lengths: tuple[float, ...] = (float(shape[0]), 1.0, float(shape[0]))
     else:
         lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
-    return (*map(float, hosts.values()), *lengths)
+    return (*map(float, scalar_values.values()), *lengths)
 
 
 def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, ...] | None = None) -> Plan:
@@ -102,25 +102,27 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
 
     ``wanted`` are the results that are asked for; by default all.
     """
-    scope = host.Scope(host.TABLES[rule.scalars])
+    scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
     takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), "element")  # without axes all levels are one number
     given: dict[str, Any] = {name: builder.input(name, level) for name, level in takes.items()}
-    given |= {name: scope.named(name, free[name]) for name in rule.hosts()}
-    results = with_hosts(rule, scope).body(given)
+    given |= {name: scope.named(name, free[name]) for name in rule.scalar_inputs()}
+    results = with_scalars(rule, scope).body(given)
     if wanted is not None:
         results = {n: results[n] for n in wanted}
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     small = {n: level for n, level in rule.gives().items() if n in outputs}
-    numbers = {n: scope.lift(v) for n, v in results.items() if n in rule.hosts()}  # a rule may set one to a constant
-    host_outputs = {n: v.expr for n, v in numbers.items() if v is not None}
+    numbers = {
+        n: scope.lift(v) for n, v in results.items() if n in rule.scalar_inputs()
+    }  # a rule may set one to a constant
+    scalar_outputs = {n: v.expr for n, v in numbers.items() if v is not None}
     for name, node in outputs.items():
         level = small.get(name, "element")
         if ndim and joint_level([level, node.level]) != level:
             raise TraceError(f"{type(rule).__name__}'s {name} is one number a {level}, but is given one a {node.level}")
     if not ndim:
         small = {}
-    graph = Graph(builder.live(outputs), outputs, host_outputs, tuple(dict.fromkeys(scope.guards)), small)
+    graph = Graph(builder.live(outputs), outputs, scalar_outputs, tuple(dict.fromkeys(scope.guards)), small)
     return Plan(rule, graph, free_names(rule, ndim))
 
 
@@ -140,15 +142,17 @@ def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     return list(rule.__dict__.get("_plans", {}).get((ndim, None), []))
 
 
-def literal(rule: Rule, arrays: Mapping[str, np.ndarray], hosts: Mapping[str, float]) -> dict[str, Any]:
+def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 
-    The arrays have the working dtype. Returns the results by name, host numbers as floats.
+    The arrays have the working dtype. Returns the results by name, scalars as floats.
     """
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
-        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, hosts)
+        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
-    scope = host.Scope(host.TABLES[rule.scalars])
+    scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
     with np.errstate(all="ignore"):
-        results = with_hosts(rule, scope).body({**arrays, **{n: scope.named(n, hosts[n]) for n in rule.hosts()}})
-    return {n: v.value if isinstance(v, host.Host) else v for n, v in results.items()}
+        results = with_scalars(rule, scope).body(
+            {**arrays, **{n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()}}
+        )
+    return {n: v.value if isinstance(v, scalar_math.Scalar) else v for n, v in results.items()}

@@ -11,7 +11,7 @@ from refgrad import quantizers as q
 from refgrad import sparsity as s
 from refgrad.errors import ArgumentError
 from refgrad.rule import Rule
-from refgrad.written import build_rule
+from refgrad.rule_text import build_rule
 
 LEGAL: list[tuple[str, list[str], Rule]] = [
     ("AdamW", ["lr=0.01"], o.AdamW(lr=0.01)),

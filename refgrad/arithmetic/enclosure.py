@@ -94,7 +94,7 @@ class Enclosure:
 
         Args:
             inputs: ``p``, ``g`` and the array slots before the step.
-            scalars: the graph's host scalars, in its order.
+            scalars: the graph's scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
         """
         hulls: dict[int, Bounded] = {}
@@ -227,7 +227,7 @@ class Enclosure:
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
         """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
 
-        A host scalar may be an array of one value a step, where several steps are judged at once.
+        A scalar  may be an array of one value a step, where several steps are judged at once.
         """
         found = None
         terms = [self._coefficient(term, values) for _, term in grouped.terms]
@@ -242,16 +242,16 @@ class Enclosure:
         return found
 
     def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[Any, np.ndarray] | None:
-        """A term as (host coefficient, magnitude of the rest); None if it has no host coefficient."""
+        """A term as (scalar coefficient, magnitude of the rest); None if it has no scalar coefficient."""
         grouped = self.groups.get(term.index)
         if not isinstance(grouped, Product) or term.index in self._outputs:
             return None
-        hosts = [n for n in grouped.numerators if n.op == "scalar"]
+        scalar_values = [n for n in grouped.numerators if n.op == "scalar"]
         rest = [n for n in grouped.numerators if n.op != "scalar"]
-        if not hosts or not rest or grouped.denominators:
+        if not scalar_values or not rest or grouped.denominators:
             return None
         coefficient: Any = 1.0
-        for node in hosts:
+        for node in scalar_values:
             coefficient = coefficient * values[node.index].value
         magnitude: Any = 1.0
         for node in rest:

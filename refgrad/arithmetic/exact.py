@@ -9,11 +9,11 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from refgrad.arithmetic import host, matrices
+from refgrad.arithmetic import matrices, scalar_math
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.graph import MATRIX, Graph
 from refgrad.arithmetic.primitives import reduced_shape
-from refgrad.arithmetic.sides import on_left
+from refgrad.projections import on_left
 
 
 def _sign(x: mpmath.mpf) -> mpmath.mpf:
@@ -80,9 +80,9 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "not": lambda a: not a,
 }
 
-#: host expressions as exact numbers
-TABLE: host.Table = {
-    **host.FLOAT64,
+#: scalar expressions as exact numbers
+TABLE: scalar_math.Table = {
+    **scalar_math.FLOAT64,
     "const": mpmath.mpf,
     "sqrt": mpmath.sqrt,
     "exp": mpmath.exp,
@@ -116,7 +116,7 @@ class Exact(Carrier):
 
 
 def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
-    """One operation on exact values, arrays broadcasting; host scalars and numbers are operands too.
+    """One operation on exact values, arrays broadcasting; scalars and numbers are operands too.
 
     ``over`` is what a reduction runs over, a step function, or the grid that is rounded to.
     """
@@ -262,7 +262,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _operand(value: Any) -> np.ndarray:
     if isinstance(value, Exact):
         return value.values
-    number = value.value if isinstance(value, host.Host) else value
+    number = value.value if isinstance(value, scalar_math.Scalar) else value
     return np.asarray(number if isinstance(number, mpmath.mpf) else mpmath.mpf(number), dtype=object)
 
 
@@ -292,28 +292,30 @@ def evaluate(
     Args:
         graph: the traced update.
         arrays: ``p``, ``g`` and the array slots as floats, taken exactly.
-        names: the values of all host names (hyperparameters, ``t``, host slots, lengths), taken exactly.
+        names: the values of all scalar names (hyperparameters, ``t``, scalar slots, lengths), taken exactly.
         digits: decimal digits of the arithmetic.
         observed: outputs that were seen: what depends on them goes on from these, taken exactly.
 
     Returns:
-        Object arrays of mpmath numbers for each output, and mpmath numbers for host slots.
+        Object arrays of mpmath numbers for each output, and mpmath numbers for scalar slots.
     """
     with mpmath.workdps(digits):
         exact_names = {n: mpmath.mpf(v) for n, v in names.items()}
-        memo: dict[host.Expr, Any] = {}
+        memo: dict[scalar_math.Expr, Any] = {}
         values: dict[int, Any] = {}
         outputs: dict[str, Any] = {}
         for node in graph.nodes:
             if node.op == "input":
                 values[node.index] = Exact.of(arrays[node.attribute])
             elif node.op == "scalar":
-                values[node.index] = Exact(host.evaluate(node.attribute, exact_names, TABLE, memo))
+                values[node.index] = Exact(scalar_math.evaluate(node.attribute, exact_names, TABLE, memo))
             else:
                 values[node.index] = apply(node.op, [values[a.index] for a in node.args], node.attribute)
             for name in (n for n, output in graph.outputs.items() if output is node):
                 outputs[name] = values[node.index].values
                 if observed is not None and name in observed and node.op != "input":
                     values[node.index] = Exact.of(observed[name])
-        hosts = {n: host.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.host_outputs.items()}
-    return {**outputs, **hosts}
+        scalar_values = {
+            n: scalar_math.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.scalar_outputs.items()
+        }
+    return {**outputs, **scalar_values}

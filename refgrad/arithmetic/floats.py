@@ -47,7 +47,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
 def evaluate(
     graph: Graph, arrays: Mapping[str, np.ndarray], scalars: Sequence[Any], batch: int = 0
 ) -> dict[str, np.ndarray]:
-    """Each output, from float64 arrays by name and the graph's host scalars in its order.
+    """Each output, from float64 arrays by name and the graph's scalars in its order.
 
     ``batch`` is the number of leading axes along which tensors are stacked.
     """

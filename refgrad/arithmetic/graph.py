@@ -1,4 +1,4 @@
-"""The expression graph of a rule: operations on arrays in SSA form, with host scalars at its leaves."""
+"""The expression graph of a rule: operations on arrays in SSA form, with scalars at its leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.host import Expr, Host, Scope, name
+from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
 from refgrad.errors import TraceError
 
 #: how an operation's value is shaped: one number a tensor, one a column, one a row; a square matrix of the rows, or of the
@@ -41,7 +41,7 @@ MATRIX = frozenset(
 class Node:
     """One operation.
 
-    ``attribute`` is an input's name, a scalar's host expression, what a reduction runs over, or a step function.
+    ``attribute`` is an input's name, a scalar's scalar expression, what a reduction runs over, or a step function.
     """
 
     index: int
@@ -64,14 +64,14 @@ class Node:
 class Graph:
     """A rule's update, traced.
 
-    ``outputs`` maps ``p`` and each array slot to the node of its new value, ``host_outputs`` each host slot to its
-    new value's expression; ``guards`` are the branches on host scalars under which the graph is valid. ``small`` names
+    ``outputs`` maps ``p`` and each array slot to the node of its new value, ``scalar_outputs`` each scalar slot to its
+    new value's expression; ``guards`` are the branches on scalars under which the graph is valid. ``small`` names
     the outputs that are one number a row or a tensor, with which of the two.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Node]
-    host_outputs: Mapping[str, Expr]
+    scalar_outputs: Mapping[str, Expr]
     guards: tuple[tuple[Expr, bool], ...]
     small: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class Graph:
         return [n.attribute for n in self.nodes if n.op == "input"]
 
     def scalars(self) -> list[Expr]:
-        """The host scalars that meet an array, in order of first use."""
+        """The scalars that meet an array, in order of first use."""
         return [n.attribute for n in self.nodes if n.op == "scalar"]
 
     def reductions(self) -> list[Node]:
@@ -168,13 +168,13 @@ class Builder:
         return Tracer(self.node("input", (), text, level), self)
 
     def lift(self, value: Any) -> Node:
-        """An operand as a node: a tracer, a host scalar, or a number."""
+        """An operand as a node: a tracer, a scalar, or a number."""
         if isinstance(value, Tracer):
             return value.node
-        host = self.scope.lift(value)
-        if host is None:
+        scalar = self.scope.lift(value)
+        if scalar is None:
             raise TraceError(f"an operand is {value!r} of type {type(value).__name__}; legal: arrays and numbers")
-        return self.node("scalar", (), host.expr, "scalar")
+        return self.node("scalar", (), scalar.expr, "scalar")
 
     def live(self, roots: Mapping[str, Node]) -> tuple[Node, ...]:
         """The nodes that the outputs need, in order."""
@@ -204,7 +204,7 @@ class Tracer(Carrier):
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         over = attributes.get("over")
         if op == "length":
-            return Host(name(f"{over}_length"), 1.0, self.builder.scope)
+            return Scalar(name(f"{over}_length"), 1.0, self.builder.scope)
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.sides import on_left
+from refgrad.projections import on_left
 
 #: terms that one leaf of the summation tree takes, as in `primitives.tree_sum`
 BLOCK = 1024

@@ -11,7 +11,7 @@ from refgrad.arithmetic.matrices import transposed
 from refgrad.arithmetic.matrix_bounds import as_stacked, flipped, norm_of, of_products, product, unusual
 from refgrad.arithmetic.newton_schulz_error import newton_schulz
 from refgrad.arithmetic.running_error import OWN, Array, Bounded, Model, settle
-from refgrad.arithmetic.sides import on_left
+from refgrad.projections import on_left
 
 #: how results of an operation are judged, for the notes of a verdict
 JUDGED: Mapping[str, str] = {

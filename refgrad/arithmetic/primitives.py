@@ -14,7 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic import elementary, matrices
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.host import Host
+from refgrad.arithmetic.scalar_math import Scalar
 from refgrad.errors import bad_argument
 
 #: terms that one leaf of the summation tree takes
@@ -45,7 +45,7 @@ def tree_max(x: Any, over: Over | str = "tensor") -> Any:
 
 
 def length(x: Any, over: Over | str = "tensor") -> Any:
-    """How many terms `tree_sum` adds, as a host scalar."""
+    """How many terms `tree_sum` adds, as a scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
     rows, _ = _rows(np.asarray(x), over)
@@ -109,7 +109,7 @@ def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str =
     if isinstance(x, Carrier):
         numbers = [number for polynomial in polynomials for number in polynomial]
         return x._apply("newton_schulz", x, *numbers, rule=(tuple(map(len, polynomials)), precision))
-    numbers = [[n.value if isinstance(n, Host) else n for n in polynomial] for polynomial in polynomials]
+    numbers = [[n.value if isinstance(n, Scalar) else n for n in polynomial] for polynomial in polynomials]
     return matrices.newton_schulz(np.asarray(x), numbers, precision)
 
 
@@ -199,7 +199,7 @@ def _elementary(op: str, x: Any, *numbers: Any) -> Any:
         return x._apply(op, x, *numbers)
     x = np.asarray(x)
     # a number that meets an array is rounded to its dtype first
-    others = [np.asarray(n.value if isinstance(n, Host) else n, x.dtype).astype(np.float64) for n in numbers]
+    others = [np.asarray(n.value if isinstance(n, Scalar) else n, x.dtype).astype(np.float64) for n in numbers]
     with np.errstate(all="ignore"):
         wide = np.atleast_1d(x.astype(np.float64))
         result = elementary.function(op, x.dtype)(wide, *others, elementary.ArrayOperations)

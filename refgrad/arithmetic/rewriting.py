@@ -1,4 +1,4 @@
-"""Rewriting graphs: nodes replaced, host expressions replaced, and one output's own part of a graph."""
+"""Rewriting graphs: nodes replaced, scalar expressions replaced, and one output's own part of a graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Builder, Graph, Node
-from refgrad.arithmetic.host import Expr, Scope, const
+from refgrad.arithmetic.scalar_math import Expr, Scope, const
 
 #: what stands in a node's place, from its rebuilt operands
 Make = Callable[["Edit", tuple[Node, ...]], Node]
@@ -17,12 +17,12 @@ ONE = const(1.0)
 
 
 def negated(expr: Expr) -> Expr:
-    """Minus a host expression."""
+    """Minus a scalar expression."""
     return Expr("neg", (expr,))
 
 
 def times(*factors: Expr) -> Expr:
-    """A product of host expressions."""
+    """A product of scalar expressions."""
     product = factors[0]
     for factor in factors[1:]:
         product = Expr("mul", (product, factor))
@@ -30,7 +30,7 @@ def times(*factors: Expr) -> Expr:
 
 
 def complement(expr: Expr) -> Expr:
-    """One minus a host expression."""
+    """One minus a scalar expression."""
     return Expr("sub", (ONE, expr))
 
 
@@ -51,7 +51,7 @@ class Edit:
         return self.builder.node(op, args, attribute, level)
 
     def scalar(self, expr: Expr) -> Node:
-        """A host scalar where it meets an array."""
+        """A scalar  where it meets an array."""
         return self.builder.node("scalar", (), expr, "scalar")
 
     def number(self, value: float) -> Node:
@@ -80,30 +80,30 @@ def rebuilt(
     graph: Graph,
     at: Mapping[int, Make] | None = None,
     outputs: Mapping[str, Out] | None = None,
-    host: Callable[[Expr], Expr] | None = None,
+    scalar: Callable[[Expr], Expr] | None = None,
 ) -> Graph:
-    """A graph with some nodes made anew (what uses them uses the new ones), outputs replaced, and host expressions mapped."""
+    """A graph with some nodes made anew (what uses them uses the new ones), outputs replaced, and scalar expressions mapped."""
     edit = Edit()
     at, outputs = at or {}, outputs or {}
     for node in graph.nodes:
         args = tuple(edit.new[a.index] for a in node.args)
         if node.index in at:
             edit.new[node.index] = at[node.index](edit, args)
-        elif host is not None and node.op == "scalar":
-            edit.new[node.index] = edit.scalar(host(node.attribute))
+        elif scalar is not None and node.op == "scalar":
+            edit.new[node.index] = edit.scalar(scalar(node.attribute))
         else:
             edit.new[node.index] = edit.copy(node, args)
     results = {n: edit.new[node.index] for n, node in graph.outputs.items()}
     results |= {n: make(edit, results[n]) for n, make in outputs.items()}
-    host_outputs, guards = graph.host_outputs, graph.guards
-    if host is not None:
-        host_outputs = {n: host(e) for n, e in host_outputs.items()}
-        guards = tuple((host(e), taken) for e, taken in guards)
-    return Graph(edit.builder.live(results), results, host_outputs, guards, graph.small)
+    scalar_outputs, guards = graph.scalar_outputs, graph.guards
+    if scalar is not None:
+        scalar_outputs = {n: scalar(e) for n, e in scalar_outputs.items()}
+        guards = tuple((scalar(e), taken) for e, taken in guards)
+    return Graph(edit.builder.live(results), results, scalar_outputs, guards, graph.small)
 
 
 def replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
-    """A host expression with each occurrence of a subexpression replaced."""
+    """A scalar expression with each occurrence of a subexpression replaced."""
     if expr == old:
         return new
     if expr.op in ("const", "name"):
@@ -112,7 +112,7 @@ def replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
 
 
 def subexpressions(expr: Expr) -> Iterator[Expr]:
-    """A host expression and all that it is made of."""
+    """A scalar expression and all that it is made of."""
     yield expr
     if expr.op not in ("const", "name"):
         for arg in expr.args:

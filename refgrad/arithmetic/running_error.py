@@ -119,7 +119,7 @@ def is_working(values: Array, model: Model) -> Array:
 
 
 def scalar(value: float, error: float, model: Model) -> Bounded:
-    """A host scalar that meets an array: its own error, and its roundings to the working dtype.
+    """A scalar  that meets an array: its own error, and its roundings to the working dtype.
 
     A number of the working format that was computed from nothing stays what it is.
     """

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic.steps import Nearest
-from refgrad.backends import crew, kernels
+from refgrad.backends import kernels, thread_pool
 from refgrad.backends.source import KernelSource
 
 _ENCODE = """# block-wise codes, {normalize}
@@ -139,10 +139,10 @@ def encode(
             *(x.ctypes.data + 4 * start * width, absmax.ctypes.data + 4 * start, codes.ctypes.data + start * width),
             *(t.ctypes.data for t in tables),
         )
-        for start, n in crew.split(blocks, _threads(count, x.size))
+        for start, n in thread_pool.split(blocks, _threads(count, x.size))
     ]
     if chunks:
-        crew.run(kernel, chunks, held)
+        thread_pool.run(kernel, chunks, held)
     return absmax, codes
 
 
@@ -161,13 +161,13 @@ def decode(
             *(x.ctypes.data + 4 * start * width, absmax.ctypes.data + 4 * start, codes.ctypes.data + start * width),
             values.ctypes.data,
         )
-        for start, n in crew.split(absmax.size, _threads(count, x.size))
+        for start, n in thread_pool.split(absmax.size, _threads(count, x.size))
     ]
     if chunks:
-        crew.run(kernel, chunks, (codes, absmax, values, x))
+        thread_pool.run(kernel, chunks, (codes, absmax, values, x))
     return x
 
 
 def _threads(count: int | None, size: int) -> int:
     """How many threads: those that are asked for, or by the number of elements."""
-    return crew.worth(size) if count is None else count
+    return thread_pool.worth(size) if count is None else count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refgrad.backends import crew, kernels, numpy_backend, staged_backend
+from refgrad.backends import kernels, numpy_backend, staged_backend, thread_pool
 from refgrad.backends import source as sources
 from refgrad.backends.source import KernelSource
 from refgrad.tracing import Plan
@@ -33,12 +33,14 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
         return
     addresses = [_address(arrays[name]) for name in source.arrays]
     scalars = plan.scalars(*free)
-    count = crew.worth(size) if count is None else count
+    count = thread_pool.worth(size) if count is None else count
     if count == 1:
         kernel.entry(kernel.pack(size, *addresses, *scalars))
         return
-    chunks = [kernel.pack(n, *(a + start * width for a in addresses), *scalars) for start, n in crew.split(size, count)]
-    crew.run(kernel, chunks, arrays)
+    chunks = [
+        kernel.pack(n, *(a + start * width for a in addresses), *scalars) for start, n in thread_pool.split(size, count)
+    ]
+    thread_pool.run(kernel, chunks, arrays)
 
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic import philox
-from refgrad.backends import WORTH_COMPILING, crew, kernels
+from refgrad.backends import WORTH_COMPILING, kernels, thread_pool
 from refgrad.backends.source import KernelSource
 from refgrad.errors import ArgumentError, nearest
 
@@ -56,10 +56,10 @@ def random_words(
     words = np.empty(count + start - first, np.uint32)
     kernel = kernels.get(source())
     keys = (seed & 0xFFFFFFFF, stream & 0xFFFFFFFF)
-    threads = crew.worth(words.size) if threads is None else threads
+    threads = thread_pool.worth(words.size) if threads is None else threads
     chunks = [
         kernel.pack(n, first + at, *keys, words.ctypes.data + at * words.itemsize)
-        for at, n in crew.split(words.size, threads)
+        for at, n in thread_pool.split(words.size, threads)
     ]
-    crew.run(kernel, chunks, [words])
+    thread_pool.run(kernel, chunks, [words])
     return words[start - first :]

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic.minifloats import PASSES_LARGEST, Minifloat
-from refgrad.backends import crew, kernels
+from refgrad.backends import kernels, thread_pool
 from refgrad.backends.source import KernelSource
 
 #: whether a significand goes up, by mode: ``kept`` are its whole units, ``rest`` what is below, ``half`` half a unit
@@ -135,8 +135,8 @@ def encode(
 
     chunks = [
         kernel.pack(n, *facts, *(a.ctypes.data + start * a.itemsize for a in arrays))
-        for start, n in crew.split(x.size, crew.worth(x.size) if count is None else count)
+        for start, n in thread_pool.split(x.size, thread_pool.worth(x.size) if count is None else count)
     ]
     if chunks:
-        crew.run(kernel, chunks, arrays)
+        thread_pool.run(kernel, chunks, arrays)
     return codes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.backends import WORTH_COMPILING, crew, kernels, runner
+from refgrad.backends import WORTH_COMPILING, kernels, runner, thread_pool
 from refgrad.backends import selection_source as sources
 
 
@@ -36,10 +36,12 @@ def n_of_m(
     if not w.size:
         return mask
 
-    count = crew.worth(w.size) if count is None else count
+    count = thread_pool.worth(w.size) if count is None else count
     at, to, width = w.ctypes.data, mask.ctypes.data, m * w.itemsize
-    chunks = [kernel.pack(size, at + start * width, to + start * m) for start, size in crew.split(w.size // m, count)]
-    crew.run(kernel, chunks, (w, mask))
+    chunks = [
+        kernel.pack(size, at + start * width, to + start * m) for start, size in thread_pool.split(w.size // m, count)
+    ]
+    thread_pool.run(kernel, chunks, (w, mask))
     return mask
 
 
@@ -55,9 +57,9 @@ def compress(w: np.ndarray, ties: str, nan: str, count: int | None = None) -> tu
     values = np.empty((w.shape[0], w.shape[1] // 2), w.dtype)
     metadata = np.empty((w.shape[0], w.shape[1] // 16), np.int16)
     if w.size:
-        count = crew.worth(w.size) if count is None else count
+        count = thread_pool.worth(w.size) if count is None else count
         at = (w.ctypes.data, values.ctypes.data, metadata.ctypes.data)
-        parts = crew.split(metadata.size, count)
+        parts = thread_pool.split(metadata.size, count)
         chunks = [kernel.pack(n, at[0] + 32 * i, at[1] + 16 * i, at[2] + 2 * i) for i, n in parts]
-        crew.run(kernel, chunks, (w, values, metadata))
+        thread_pool.run(kernel, chunks, (w, values, metadata))
     return values, metadata

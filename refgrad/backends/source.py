@@ -129,7 +129,7 @@ def outputs(graph: Graph) -> dict[str, Node]:
 
 
 def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
-    """Host scalars, and the constants that templates use, in the working dtype."""
+    """Scalar scalars, and the constants that templates use, in the working dtype."""
     lines = [f"zero, one = {dtype}(0), {dtype}(1)"]
     return lines + [f"x{node.index} = {dtype}(scalar{i})" for i, node in enumerate(scalars)]
 

@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import elementary, primitives
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import Node
-from refgrad.backends import crew, kernels, numpy_backend
+from refgrad.backends import kernels, numpy_backend, thread_pool
 from refgrad.backends.staged_source import PassSource, pass_sources
 from refgrad.tracing import Plan
 
@@ -41,7 +41,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
         return
     scalars = plan.scalars(*free)
     values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
-    count = crew.worth(p.size) if count is None else count
+    count = thread_pool.worth(p.size) if count is None else count
     for piece in sources(plan, p.dtype):
         with np.errstate(all="ignore"):
             _small(piece.sweep.before, arrays, values)
@@ -86,8 +86,8 @@ def _sweep(
     taken = [scalars[i] for i in piece.scalars]
     at = [a.ctypes.data for a in given]
     if not sweep.reductions:
-        chunks = crew.split(n, count)
-        crew.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
+        chunks = thread_pool.split(n, count)
+        thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
         return
     if sweep.over == "column":
         _columns(piece, (n, row_length), given, taken, values, count)
@@ -96,13 +96,13 @@ def _sweep(
     blocks = rows * -(-length // primitives.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
     into = [a.ctypes.data for a in partial]
-    chunks = crew.split(blocks, count, 1)
+    chunks = thread_pool.split(blocks, count, 1)
     buffers = [np.empty(len(partial) * primitives.BLOCK, p.dtype) for _ in chunks]
     packed = [
         kernel.pack(i, i + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
         for (i, size), buffer in zip(chunks, buffers, strict=True)
     ]
-    crew.run(kernel, packed, (given, partial, buffers))
+    thread_pool.run(kernel, packed, (given, partial, buffers))
     for node, sums in zip(sweep.reductions, partial, strict=True):
         values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)
 
@@ -116,7 +116,9 @@ def _columns(
     operands = [np.empty((n // row_length, row_length), piece.source.dtype) for _ in reductions]
     at = [a.ctypes.data for a in (*given, *operands)]
 
-    chunks = crew.split(n, count)
-    crew.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands))
+    chunks = thread_pool.split(n, count)
+    thread_pool.run(
+        kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands)
+    )
     for node, operand in zip(reductions, operands, strict=True):
         values[node.index] = WHOLE[node.op](operand, "column").reshape(-1)

@@ -74,7 +74,7 @@ class KerasRun:
     ) -> None:
         self._name, self._optimizer, self._variables, self.notes = name, optimizer, variables, notes
         held = {n: v for n, v in vars(optimizer).items() if isinstance(v, list) and len(v) == len(variables)}
-        slots = [n for n, s in rule.slots().items() if not s.host]
+        slots = [n for n, s in rule.slots().items() if not s.scalar]
         own = {slot: next((n for n in ATTRIBUTES.get(slot, ()) if n in held), None) for slot in slots}
         found = {slot: n for slot, n in own.items() if n is not None} | dict(stated)
         self._slots = slot_names(found, found, held, name)

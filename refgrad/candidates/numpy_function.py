@@ -53,7 +53,7 @@ class Binding:
     slots: Mapping[str, str]
     constants: Mapping[str, Any]
     positional: tuple[str, ...]
-    hosts: frozenset[str]
+    scalar_values: frozenset[str]
     extras: Mapping[str, str]
 
 
@@ -85,8 +85,8 @@ def bind(
             constants[argument] = value
     _check_complete(parameters, {p, g, t, *extras, *slots, *constants}, rule, name)
     positional = tuple(n for n, q in parameters.items() if q.kind is inspect.Parameter.POSITIONAL_ONLY)
-    hosts = frozenset(s for s, kind in rule.slots().items() if kind.host)
-    return Binding(p, g, t, slots, constants, positional, hosts, extras)
+    scalar_values = frozenset(s for s, kind in rule.slots().items() if kind.scalar)
+    return Binding(p, g, t, slots, constants, positional, scalar_values, extras)
 
 
 def _check_complete(
@@ -155,7 +155,7 @@ class FunctionRun:
         new = self._named(result)
         self._params[leaf] = self._array(new[binding.p], before[binding.p], binding.p)
         for argument, slot in binding.slots.items():
-            if slot in binding.hosts:
+            if slot in binding.scalar_values:
                 state[slot] = self._number(new[argument], argument)
             else:
                 state[slot] = self._array(new[argument], before[argument], argument)

@@ -120,7 +120,7 @@ class OptaxRun:
     ) -> None:
         self._name, self._advance, self.notes = name, built.advance, built.notes
         self._stated = stated
-        self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
+        self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
@@ -142,13 +142,13 @@ class OptaxRun:
         count = len(self._params)
         found: list[dict[str, Value]] = [{} for _ in range(count)]
         fields = _fields(self._state)
-        for slot, name in slot_names(self._hosts, self._stated, fields, self._name).items():
-            host, values = self._hosts[slot], jax.tree.leaves(fields[name])
-            if len(values) == 1 and (host or slot in self._shared):
+        for slot, name in slot_names(self._scalar_names, self._stated, fields, self._name).items():
+            scalar, values = self._scalar_names[slot], jax.tree.leaves(fields[name])
+            if len(values) == 1 and (scalar or slot in self._shared):
                 values = values * count
             if len(values) == count:
                 for leaf, value in zip(found, values, strict=True):
-                    leaf[slot] = float(value) if host else np.asarray(value)
+                    leaf[slot] = float(value) if scalar else np.asarray(value)
         return Observation([np.asarray(p) for p in self._params], found)
 
     def _precision(self) -> AbstractContextManager[Any]:

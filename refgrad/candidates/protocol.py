@@ -21,7 +21,7 @@ class Observation:
     """What can be seen of a candidate between two steps.
 
     ``params`` are the parameters, one array a leaf; ``state`` has, one mapping a leaf, the rule's slots that could be
-    read, by the rule's names for them (a host slot as a float). A slot that is missing cannot be read. The arrays may be
+    read, by the rule's names for them (a scalar slot as a float). A slot that is missing cannot be read. The arrays may be
     views of the candidate's own memory: whoever keeps one copies it.
     """
 
@@ -56,7 +56,7 @@ class Candidate(Protocol):
 
 @dataclass(eq=False)  # an exception is itself alone, and can be hashed
 class CandidateFault(RefgradError):
-    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.verdict.FAULTS`."""
+    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.engine.verdict.FAULTS`."""
 
     kind: str
     message: str

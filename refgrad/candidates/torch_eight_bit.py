@@ -52,7 +52,7 @@ class EightBitRun(TorchRun):
 
     def _parts(self, p: torch.Tensor) -> dict[str, Value]:
         state = self._optimizer.state.get(p, {})
-        slots = [n for n, slot in self._eight.rule.slots().items() if not slot.host]
+        slots = [n for n, slot in self._eight.rule.slots().items() if not slot.scalar]
         kept = _numbered(state, p, slots) if "state1" in state else _named(state, slots, self._name)
         found: dict[str, Value] = {}
         for slot, value in kept:

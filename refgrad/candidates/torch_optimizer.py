@@ -108,8 +108,8 @@ class TorchRun:
     ) -> None:
         self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
         self._stated = stated
-        self._hosts = {slot: kind.host for slot, kind in rule.slots().items()}
-        self._shared = {slot for slot, kind in rule.slots().items() if kind.host or kind.level == "tensor"}
+        self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.scalar or kind.level == "tensor"}
         self._inputs, self._points = rule.inputs(), dict[str, Tensors]()
         self._takes = parameters_of(optimizer.step)
         self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
@@ -143,8 +143,8 @@ class TorchRun:
 
     def _closure(self, grads: Sequence[np.ndarray], extras: Extras) -> Callable[[], torch.Tensor]:
         """The loss, and the gradient: at the point where the step began the first, at other points the others in turn."""
-        others = [n for n in self._of_closure(extras) if not self._inputs[n].host]
-        losses = [v for n, v in extras.items() if self._inputs[n].host]
+        others = [n for n in self._of_closure(extras) if not self._inputs[n].scalar]
+        losses = [v for n, v in extras.items() if self._inputs[n].scalar]
         begun, turns = [t.detach().clone() for t in self._tensors], iter(others)
 
         def closure() -> torch.Tensor:
@@ -191,7 +191,7 @@ class TorchRun:
         stated = self._stated if state else {}  # torch makes the state in the first step
         elsewhere = {s: n for s, n in stated.items() if s in self._shared and n not in state}
         own = {s: n for s, n in stated.items() if s not in elsewhere}
-        slots = [s for s in self._hosts if s not in elsewhere]
+        slots = [s for s in self._scalar_names if s not in elsewhere]
         found = {s: (n, state) for s, n in slot_names(slots, own, state, self._name).items()}
         rest = [s for s in self._shared if s not in found]
         return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
@@ -203,10 +203,10 @@ class TorchRun:
         _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
         for slot, (key, where) in self._places(state, group).items():
-            host, value = self._hosts[slot], where[key]
-            if host and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
+            scalar, value = self._scalar_names[slot], where[key]
+            if scalar and (isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)):
                 found[slot] = to_array(value).reshape(()) if isinstance(value, torch.Tensor) else float(value)
-            elif not host and isinstance(value, torch.Tensor):
+            elif not scalar and isinstance(value, torch.Tensor):
                 found[slot] = to_array(value)
             elif slot in self._shared and isinstance(value, float):
                 found[slot] = np.asarray(value)

@@ -33,14 +33,14 @@ class GumbelSoftmax(Estimator):
 
     tau: Positive = 1.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the categories of a row compete",
         "even surrogate": "the categories of a row compete",
         "idempotent": "the categories of a row compete",
         "along the cotangent": "the categories of a row compete",
     }
     citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
-    left_open = (
+    unspecified = (
         "how noise of zero or one is kept away: exponential noise is an argument here; whether the noise is "
         "divided by the temperature: it is, as in the paper"
     )
@@ -77,7 +77,7 @@ class StraightThroughGumbel(Choosing):
     citation = Citation(
         "Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144, section 2.2"
     )
-    left_open = (
+    unspecified = (
         "equal entries: the first here, not defined in torch; the forward value is the hard one itself, not its "
         "sum with a detached difference, which rounds"
     )
@@ -112,7 +112,7 @@ class ReinMax(Estimator):
     citation = Citation(
         "Liu et al. 2023", "Bridging Discrete and Backpropagation: Straight-Through and Beyond", "arXiv:2304.08612"
     )
-    left_open = (
+    unspecified = (
         "how the sample is drawn: it is an argument here; the temperature is in the second distribution alone, as "
         "in the paper"
     )
@@ -140,7 +140,7 @@ class RotationTrick(Estimator):
         "Restructuring Vector Quantization with the Rotation Trick",
         "arXiv:2410.06424",
     )
-    left_open = (
+    unspecified = (
         "vectors that are zero or opposite to their code: NaN here; the authors' code adds 1e-6 to norms and avoids it"
     )
     parameters = Parameters(q=Parameter("element", learned=False))

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
 from refgrad.rule import Choice, Citation, Whole
 from refgrad.sparsity.base import Mask
-from refgrad.sparsity.selection import keys, top_k
 
 
 class NearestCode(Mask):
@@ -52,7 +52,7 @@ class VectorQuantization(Choosing):
     citation = Citation(
         "van den Oord et al. 2017", "Neural Discrete Representation Learning", "arXiv:1711.00937, equations 1 to 3"
     )
-    left_open = "ties between equally near codes: the first is taken"
+    unspecified = "ties between equally near codes: the first is taken"
     parameters = Parameters(q=Parameter("element", learned=False))
     chosen = ("q",)
     tables = ("codebook",)

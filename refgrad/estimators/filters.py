@@ -30,13 +30,13 @@ class XNORWeights(Binarizer):
     ] = "paper"
     edge: Edge = "inclusive"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
     )
-    left_open = (
+    unspecified = (
         "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
         "Bi-Real Net's code alpha as well (gradient)"
     )
@@ -64,7 +64,7 @@ class LibraPB(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "no cotangent": "a row of equal numbers has a deviation of zero, and is NaN",
         "idempotent": "it standardizes what it is given",
         "along the cotangent": "the gradient of a standardization is centred",
@@ -74,7 +74,7 @@ class LibraPB(Binarizer):
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
     )
-    left_open = (
+    unspecified = (
         "the standard deviation has n - 1, as in the authors' code; whether the shift is differentiated: not, as there"
     )
 
@@ -117,7 +117,7 @@ class ReCU(Binarizer):
     citation = Citation(
         "Xu et al. 2021", "ReCU: Reviving the Dead Weights in Binary Neural Networks", "arXiv:2103.12369"
     )
-    left_open = "the standardization ahead of the clamp: that of the authors' code"
+    unspecified = "the standardization ahead of the clamp: that of the authors' code"
 
     def _clamped_at(self, x: Any) -> tuple[Any, Any, Any]:
         """What is clamped, the quantile, and what it was divided by."""
@@ -178,7 +178,7 @@ class DoReFaWeights(Binarizer):
         ),
     ] = "constant"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the levels of an even number lie around zero, and ties go to the even one",
         "no cotangent": "an overflow times zero is NaN",
     }
@@ -187,7 +187,7 @@ class DoReFaWeights(Binarizer):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
     )
-    left_open = (
+    unspecified = (
         "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "
         "differentiates it (maximum=differentiated)"
     )

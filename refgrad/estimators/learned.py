@@ -46,11 +46,11 @@ class LSQ(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the lowest code has no negative",
     }
     citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
-    left_open = (
+    unspecified = (
         "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
         "outside here as in the equations, inside by autograd of a clamp (edge=inclusive)"
     )
@@ -83,7 +83,7 @@ class LSQPlus(Estimator):
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the range has an offset",
         "even surrogate": "the range has an offset",
     }
@@ -92,7 +92,7 @@ class LSQPlus(Estimator):
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
         "arXiv:2004.09576",
     )
-    left_open = (
+    unspecified = (
         "no scale of the gradient is applied, which the caller multiplies where wanted; the initialization of "
         "scale and offset is left out"
     )
@@ -137,7 +137,7 @@ class PACT(Estimator):
     ] = "saturated"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "it clips to numbers from 0 to alpha",
         "even surrogate": "it clips to numbers from 0 to alpha",
     }
@@ -146,7 +146,7 @@ class PACT(Estimator):
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
         "arXiv:1805.06085, equations 1 to 3",
     )
-    left_open = (
+    unspecified = (
         "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "
         "halves at both; the penalty on alpha is the caller's"
     )
@@ -178,7 +178,7 @@ class TQT(Estimator):
     bits: Annotated[int, Whole(2, 16)] = 8
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the lowest code has no negative",
         "even surrogate": "there is one more code below zero than above",
     }
@@ -187,7 +187,7 @@ class TQT(Estimator):
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
         "arXiv:1903.08066",
     )
-    left_open = (
+    unspecified = (
         "halves go to the even neighbour; the ceiling of the logarithm is a constant of the gradient; at an exact "
         "power of two it is that power"
     )

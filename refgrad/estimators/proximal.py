@@ -33,7 +33,7 @@ class ProxQuant(Proximal):
     citation = Citation(
         "Bai et al. 2019", "ProxQuant: Quantized Neural Networks via Proximal Operators", "arXiv:1810.00861"
     )
-    left_open = "a weight of zero is as near to -1 as to +1: it goes to +1 (sign_at_zero)"
+    unspecified = "a weight of zero is as near to -1 as to +1: it goes to +1 (sign_at_zero)"
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         q = signed(x, self.sign_at_zero, "propagate")
@@ -50,7 +50,7 @@ class ProxConnect(Proximal):
     citation = Citation(
         "Dockhorn et al. 2021", "Demystifying and Generalizing BinaryConnect", "arXiv:2110.13220, Algorithm 1"
     )
-    left_open = "the family of maps and how they harden: ProxQuant's binary map, its strength given"
+    unspecified = "the family of maps and how they harden: ProxQuant's binary map, its strength given"
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         return cotangent

@@ -24,7 +24,7 @@ class RBNNRotation(Estimator):
     """
 
     citation = SOURCE
-    left_open = "whether the rotated weights are a constant of the gradient: they are in the authors' code, and here"
+    unspecified = "whether the rotated weights are a constant of the gradient: they are in the authors' code, and here"
     parameters = Parameters(rotated=Parameter("element", learned=False), theta=Parameter("row"))
 
     def forward(self, x: Any, rotated: Any, theta: Any) -> Any:  # type: ignore[override]

@@ -21,7 +21,7 @@ class XNORPlusPlusDense(Estimator):
     """
 
     citation = SOURCE
-    left_open = "nothing: a product and its derivatives; how scales are initialized is the caller's"
+    unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
     parameters = Parameters(gamma=Parameter("element"))
 
     def forward(self, x: Any, gamma: Any) -> Any:  # type: ignore[override]
@@ -39,7 +39,7 @@ class XNORPlusPlusChannel(Estimator):
     """
 
     citation = SOURCE
-    left_open = "nothing: a product and its derivatives; how scales are initialized is the caller's"
+    unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
     parameters = Parameters(alpha=Parameter("row"))
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
@@ -58,7 +58,7 @@ class XNORPlusPlus(Estimator):
     """
 
     citation = SOURCE
-    left_open = "nothing: a product and its derivatives; how scales are initialized is the caller's"
+    unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
     parameters = Parameters(alpha=Parameter("row"), beta=Parameter("column"))
 
     def forward(self, x: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]

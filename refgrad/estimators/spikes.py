@@ -26,7 +26,7 @@ class FastSigmoid(Spike):
 
     k: Positive = 25.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
@@ -35,7 +35,7 @@ class FastSigmoid(Spike):
         "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
         "arXiv:1705.11146",
     )
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires: it does here, not in snntorch; the factor 1 or k/2 differs "
         "between snntorch and spikingjelly (SoftSign)"
     )
@@ -50,12 +50,12 @@ class SoftSign(Spike):
 
     alpha: Positive = 2.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
         "spikingjelly, of integral one"
     )
@@ -73,7 +73,7 @@ class ArcTan(Spike):
 
     alpha: Positive = 2.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
@@ -82,7 +82,7 @@ class ArcTan(Spike):
         "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks",
         "arXiv:2007.05785",
     )
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires: it does here and in spikingjelly, not in snntorch; the slope "
         "alpha is 2 in both"
     )
@@ -97,13 +97,15 @@ class SigmoidSpike(Spike):
 
     alpha: Positive = 4.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "even surrogate": "one minus a sigmoid is rounded otherwise on the other side",
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
-    left_open = "whether a neuron at its threshold fires; the slope is the user's, 4 in spikingjelly and 25 in snntorch"
+    unspecified = (
+        "whether a neuron at its threshold fires; the slope is the user's, 4 in spikingjelly and 25 in snntorch"
+    )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         s = 1 / (1 + exp(-(self.alpha * x)))
@@ -119,7 +121,7 @@ class Triangular(Spike):
     gamma: Positive = 0.3
     width: Positive = 1.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
@@ -128,7 +130,7 @@ class Triangular(Spike):
         "Long short-term memory and learning-to-learn in networks of spiking neurons",
         "arXiv:1803.09574",
     )
-    left_open = (
+    unspecified = (
         "the height, 0.3 in the source, and the width, one threshold there; whether a neuron at its threshold "
         "fires; snntorch's function of this name is no triangle"
     )
@@ -142,14 +144,14 @@ class PiecewiseExponential(Spike):
 
     alpha: Positive = 1.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = Citation(
         "Shrestha and Orchard 2018", "SLAYER: Spike Layer Error Reassignment in Time", "arXiv:1810.08646"
     )
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires; the constants tau and scale of the source are one slope here, as "
         "in spikingjelly"
     )
@@ -163,12 +165,12 @@ class GaussianSpike(Spike):
 
     alpha: Positive = 2.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = NEFTCI
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires; the source is a review that names no scale: that of "
         "spikingjelly's Erf"
     )
@@ -190,7 +192,7 @@ class Rectangular(Spike):
         ),
     ] = "exclusive"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
@@ -199,7 +201,7 @@ class Rectangular(Spike):
         "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
         "arXiv:1706.02609",
     )
-    left_open = (
+    unspecified = (
         "the edges of the window, and whether a neuron at its threshold fires: the paper's |u - V| < a/2, and it does"
     )
 
@@ -219,7 +221,7 @@ class MultiGaussian(Spike):
     s: Positive = 0.5
     wide: Positive = 6.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "even surrogate": "its three terms are added in another order at minus x",
         "along the cotangent": "two of its terms are negative",
         "odd": "a spike is zero or one",
@@ -230,7 +232,7 @@ class MultiGaussian(Spike):
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
         "arXiv:2103.12593",
     )
-    left_open = (
+    unspecified = (
         "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "
         "the authors' code"
     )

@@ -29,7 +29,7 @@ class IdentitySTE(Binarizer):
     Source: Bengio et al. 2013, arXiv:1308.3432; for weights Courbariaux et al. 2015, arXiv:1511.00363.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "saturation": "the gradient passes everywhere",
     }
     citation = Citation(
@@ -37,7 +37,7 @@ class IdentitySTE(Binarizer):
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
         "arXiv:1308.3432",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero and of NaN: +1 and NaN here; torch has 0 at both, brevitas -1 at NaN. That the gradient "
         "is not clipped is the paper's plain form"
     )
@@ -63,13 +63,13 @@ class ClippedSTE(Binarizer):
         ),
     ] = "zero"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equation 4",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero and of NaN, and the gradient at NaN; the edge of the window is the paper's, included, "
         "where torch's hardtanh leaves it out"
     )
@@ -98,7 +98,7 @@ class StochasticBinarization(Estimator):
     edge: Edge = "inclusive"
     sign_of_nan: SignOfNan = "minus"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the noise is not turned with x",
     }
     citation = Citation(
@@ -106,7 +106,7 @@ class StochasticBinarization(Estimator):
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equations 2 to 4",
     )
-    left_open = (
+    unspecified = (
         "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "
         "is never +1; the noise is an argument"
     )
@@ -145,7 +145,7 @@ class RoundingSTE(Estimator):
     ] = "rounded"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the lowest code has no negative",
     }
     citation = Citation(
@@ -153,7 +153,7 @@ class RoundingSTE(Estimator):
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877",
     )
-    left_open = (
+    unspecified = (
         "whether the window is of the code before or after rounding: after here, as torch's fake quantization; the "
         "paper says the clamped range; ties go to the even code"
     )
@@ -181,7 +181,7 @@ class RSign(Estimator):
     sign_at_zero: SignAtZero = "minus"
     sign_of_nan: SignOfNan = "propagate"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "its threshold is learned",
         "even surrogate": "its threshold is learned",
         "idempotent": "its threshold is learned",
@@ -191,7 +191,7 @@ class RSign(Estimator):
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
     )
-    left_open = (
+    unspecified = (
         "the sign at the threshold: -1 as the equation says; the authors' code adds a bias and takes torch's sign, "
         "0 there; its gradient is that of ApproxSign by default"
     )
@@ -212,7 +212,7 @@ class RPReLU(Estimator):
     Source: Liu et al. 2020, arXiv:2003.03488 Channels are rows ``x[i, ...]``.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "its sides have slopes of their own",
         "even surrogate": "its sides have slopes of their own",
         "idempotent": "it shifts",
@@ -223,7 +223,7 @@ class RPReLU(Estimator):
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
     )
-    left_open = (
+    unspecified = (
         "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
     )
     parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
@@ -250,7 +250,7 @@ class DoReFaActivation(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "it clips to numbers from 0 to 1",
         "even surrogate": "it clips to numbers from 0 to 1",
     }
@@ -259,7 +259,7 @@ class DoReFaActivation(Estimator):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
     )
-    left_open = (
+    unspecified = (
         "the gradient at the edges of the clip, and halves: the edges pass and halves go to the even neighbour here"
     )
 
@@ -282,7 +282,7 @@ class EWGS(Estimator):
     delta: Annotated[float, Range(0.0, open_low=False)] = 0.2
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "linear in the cotangent": "the gradient is scaled by the sign of the cotangent times the discretization error",
         "even surrogate": "the gradient is scaled by the discretization error, which has the sign of x",
         "saturation": "nothing is clipped",
@@ -292,7 +292,7 @@ class EWGS(Estimator):
         "Network Quantization with Element-wise Gradient Scaling",
         "arXiv:2104.00903",
     )
-    left_open = (
+    unspecified = (
         "nothing in the formula; delta is learned from the Hessian's trace in the paper, a number here. Halves go "
         "to the even neighbour, as torch's round"
     )
@@ -322,11 +322,11 @@ class WAGE(Estimator):
     edge: Edge = "inclusive"
     ties: Ties = "even"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
     )
-    left_open = (
+    unspecified = (
         "the shift of gradients and errors, and the scale of weights, which are parts of the method and not of "
         "this rule; halves go to the even neighbour, which the source does not say"
     )

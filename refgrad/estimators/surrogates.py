@@ -21,13 +21,13 @@ class ApproxSign(Binarizer):
     Source: Liu et al. 2018 (Bi-Real Net), arXiv:1808.00278 The authors' code takes torch's sign, 0 at 0.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
         "arXiv:1808.00278",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero, and of NaN: +1 and NaN here; the authors' code has torch's sign, 0 at both. At |x| = 1 "
         "the gradient is zero from either side"
     )
@@ -44,11 +44,11 @@ class SwishSign(Binarizer):
 
     beta: Positive = 5.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "along the cotangent": "the derivative of its swish falls below zero",
     }
     citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
-    left_open = (
+    unspecified = (
         "the regularizers of the paper are left out; the sign of zero: +1 here; that the derivative is negative "
         "far out is the formula's own, and some codes clip it"
     )
@@ -69,13 +69,13 @@ class EDE(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero: +1 here, torch's sign in the authors' code; t and k by the epoch are the authors' "
         "schedule, in refgrad.estimators.schedules"
     )
@@ -94,9 +94,9 @@ class RBNN(Binarizer):
     t: Positive = 0.1
     k: Positive = 10.0
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
-    left_open = (
+    unspecified = (
         "the sign of zero: +1 here, torch's in the authors' code; t and k by the epoch are theirs. The rotation "
         "itself is RBNNRotation, not part of this rule"
     )
@@ -115,7 +115,7 @@ class FDA(Binarizer):
     frequency: Positive = 0.1
     terms: Annotated[int, Whole(0, 64)] = 10
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "along the cotangent": "a Fourier series of few terms falls below zero",
         "saturation": "it is periodic",
     }
@@ -124,7 +124,7 @@ class FDA(Binarizer):
         "Learning Frequency Domain Approximation for Binary Neural Networks",
         "arXiv:2103.00841",
     )
-    left_open = (
+    unspecified = (
         "terms and frequency in training, for which no public training code was found: 10 terms here; the noise "
         "adaptation module is left out; beyond a period the factor is not zeroed"
     )
@@ -157,7 +157,7 @@ class BiPer(Binarizer):
     sign_at_zero: SignAtZero = "plus"
     sign_of_nan: SignOfNan = "propagate"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "monotone": "it is periodic",
         "along the cotangent": "its factor is a cosine",
         "saturation": "it is periodic",
@@ -165,7 +165,7 @@ class BiPer(Binarizer):
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
     )
-    left_open = (
+    unspecified = (
         "the sign of zero: +1 here, 0 in the authors' code; the paper's formula of the quantization error was not "
         "read, so that its integral is derived here"
     )
@@ -200,7 +200,7 @@ class BiPerActivation(Binarizer):
     citation = Citation(
         "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
     )
-    left_open = "how activations are normalized: as in the authors' code"
+    unspecified = "how activations are normalized: as in the authors' code"
 
     def _scaled(self, x: Any) -> tuple[Any, Any, Any]:
         """The scaled activations, the centred ones, and the deviation."""
@@ -233,13 +233,13 @@ class ReSTE(Binarizer):
     m: Positive = 0.1
     edge: Edge = "inclusive"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
         "arXiv:2308.06689",
     )
-    left_open = (
+    unspecified = (
         "o by the epoch, in which paper and released code were not reconciled (refgrad.estimators.schedules has "
         "the code's); the edges of both thresholds are inside here"
     )
@@ -264,7 +264,7 @@ class DSQ(Estimator):
     bits: Annotated[int, Whole(1, 8)] = 2
     edge: Edge = "inclusive"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "sums are rounded otherwise on the other side of zero",
         "even surrogate": "sums are rounded otherwise on the other side of zero",
     }
@@ -273,7 +273,7 @@ class DSQ(Estimator):
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
         "arXiv:1908.05033",
     )
-    left_open = (
+    unspecified = (
         "the gradients of alpha, low and high: the derivatives of the soft function (there is no code of the authors)"
     )
     parameters = Parameters(

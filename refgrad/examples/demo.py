@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from refgrad.oracle.verdict import Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report.sections import Table, explanation
 
 

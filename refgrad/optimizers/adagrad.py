@@ -34,7 +34,7 @@ class Adagrad(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Duchi et al. 2011", "Adaptive Subgradient Methods for Online Learning", "JMLR 12, Figure 1")
-    left_open = "the start of the sum; a decay of lr and of the parameter"
+    unspecified = "the start of the sum; a decay of lr and of the parameter"
     state = State(s=Slot(fill="initial_accumulator_value"))
 
     def update(self, p: Any, g: Any, s: Any, t: Any) -> tuple[Any, ...]:
@@ -62,7 +62,7 @@ class Adadelta(Optimizer):
     decay: DecayKind = "coupled"
 
     citation = Citation("Zeiler 2012", "ADADELTA: An Adaptive Learning Rate Method", "arXiv:1212.5701, Algorithm 1")
-    left_open = "a learning rate: it multiplies the step, after the step has entered its average"
+    unspecified = "a learning rate: it multiplies the step, after the step has entered its average"
     state = State(v=zeros_like_param, u=zeros_like_param)
 
     def update(self, p: Any, g: Any, v: Any, u: Any, t: Any) -> tuple[Any, ...]:

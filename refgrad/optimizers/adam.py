@@ -36,7 +36,7 @@ class Adam(Optimizer):
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1"
     )
-    left_open = "weight decay: coupled here"
+    unspecified = "weight decay: coupled here"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def largest_step(self, t: int) -> float:
@@ -75,7 +75,7 @@ class AdamW(Optimizer):
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2"
     )
-    left_open = "the multiplier of the schedule: 1 here; AdamW(decay=independent) has it in the decay alone"
+    unspecified = "the multiplier of the schedule: 1 here; AdamW(decay=independent) has it in the decay alone"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def largest_step(self, t: int) -> float:
@@ -119,7 +119,7 @@ class AMSGrad(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Reddi et al. 2018", "On the Convergence of Adam and Beyond", "arXiv:1904.09237, Algorithm 2")
-    left_open = "bias correction, eps and decay: none of the first and last, eps outside the root here"
+    unspecified = "bias correction, eps and decay: none of the first and last, eps outside the root here"
     state = State(m=zeros_like_param, v=zeros_like_param, v_max=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, v_max: Any, t: Any) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ class StableAdamW(Optimizer):
         "Stable and low-precision training for large-scale vision-language models",
         "arXiv:2304.13013, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "weight decay shrinks with the step, as in the algorithm; timm leaves it whole (decay=whole). The decays "
         "are corrected as in Adafactor, and squares are floored at eps squared in the ratio, both as printed"
     )
@@ -88,7 +88,7 @@ class MARS(Optimizer):
         "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
         "arXiv:2411.10438, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "the first change: none here; the authors' code counts the first gradient as a change from zero. The exact "
         "form, with two gradients of one batch, is not offered"
     )
@@ -133,7 +133,7 @@ class AdamMini(Optimizer):
     citation = Citation(
         "Zhang et al. 2024", "Adam-mini: Use Fewer Learning Rates To Gain More", "arXiv:2406.16793, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "which parameters are cut into which blocks: the paper partitions by the model's architecture (heads, "
         "neurons, the embedding by tokens); here the caller says row or tensor"
     )

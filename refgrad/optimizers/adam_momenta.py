@@ -34,15 +34,15 @@ class QHAdam(Optimizer):
     citation = Citation(
         "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here; the released code keeps moments corrected for their start as they are "
         "averaged (corrected_state), which is the same in real numbers"
     )
     state = State(
         m=zeros_like_param,
         v=zeros_like_param,
-        weight1=Slot(when="corrected_state", host=True),
-        weight2=Slot(when="corrected_state", host=True),
+        weight1=Slot(when="corrected_state", scalar=True),
+        weight2=Slot(when="corrected_state", scalar=True),
     )
 
     def update(self, p: Any, g: Any, m: Any, v: Any, weight1: Any, weight2: Any, t: Any) -> tuple[Any, ...]:
@@ -107,7 +107,7 @@ class Adan(Optimizer):
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
         "arXiv:2208.06677, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "the start: the first gradient, as the paper says; its authors' code, optax and pytorch-optimizer start at "
         "zero and correct for it (start=corrected). The decays are one less the paper's"
     )
@@ -156,7 +156,7 @@ class AdEMAMix(Optimizer):
     citation = Citation(
         "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "weight decay: decoupled, as in the algorithm; the warm-ups of alpha and of beta3, by its half-life, are "
         "the paper's and off by default"
     )
@@ -199,7 +199,7 @@ class SimplifiedAdEMAMix(Optimizer):
         "Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants",
         "arXiv:2502.02431, section 4",
     )
-    left_open = (
+    unspecified = (
         "eps and decay, decoupled here; the sum of gradients is not an average, as in the source's text; pytorch- "
         "optimizer's rule of this name averages, and is another rule"
     )
@@ -248,7 +248,7 @@ class LaProp(Optimizer):
         "LaProp: Separating Momentum and Adaptivity in Adam",
         "arXiv:2002.04839, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "where the decay stands: decoupled, after the step; lr is inside the average, as in the authors' code, "
         "which matters only while lr changes (averaged)"
     )
@@ -285,7 +285,7 @@ class Grams(Optimizer):
     citation = Citation(
         "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "eps and decay: those of AdamW, decoupled; the sign of a gradient of zero: zero, so that such an element "
         "only decays"
     )
@@ -317,7 +317,7 @@ class OptimisticAdam(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
-    left_open = (
+    unspecified = (
         "the change before the first step: none here, as in optax, so that the first step is plain; eps: outside "
         "the root; the generalized coefficients are those of OptimisticGradient"
     )

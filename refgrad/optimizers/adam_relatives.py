@@ -16,7 +16,7 @@ from refgrad.optimizers.parts import (
     over_root,
     rectification,
 )
-from refgrad.rule import Choice, Citation, Decay, NonNegative, State, host_number, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, State, scalar_slot, zeros_like_param
 
 
 class Adamax(Optimizer):
@@ -44,7 +44,7 @@ class Adamax(Optimizer):
     citation = Citation(
         "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 2"
     )
-    left_open = "division by zero where every gradient was zero"
+    unspecified = "division by zero where every gradient was zero"
     state = State(m=zeros_like_param, u=zeros_like_param)
 
     def exempt(self) -> Mapping[str, str]:
@@ -92,10 +92,10 @@ class NAdam(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Dozat 2016", "Incorporating Nesterov Momentum into Adam", "ICLR 2016 workshop, Algorithm 2")
-    left_open = (
+    unspecified = (
         "weight decay, which the source has not: coupled here; optax and timm keep the momentum constant (schedule)"
     )
-    state = State(m=zeros_like_param, v=zeros_like_param, mu_product=host_number(1.0))
+    state = State(m=zeros_like_param, v=zeros_like_param, mu_product=scalar_slot(1.0))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, mu_product: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay and self.decay == "coupled":
@@ -148,7 +148,7 @@ class RAdam(Optimizer):
     citation = Citation(
         "Liu et al. 2020", "On the Variance of the Adaptive Learning Rate and Beyond", "arXiv:1908.03265, Algorithm 2"
     )
-    left_open = "eps and decay; whether there are steps where the variance is not tractable (yes in Algorithm 2)"
+    unspecified = "eps and decay; whether there are steps where the variance is not tractable (yes in Algorithm 2)"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:

@@ -39,7 +39,7 @@ class Yogi(Optimizer):
     citation = Citation(
         "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
     )
-    left_open = (
+    unspecified = (
         "the start of both moments: zero here, where implementations start at 1e-6 and correct as if they had "
         "started at zero (correction=adam); weight decay: coupled here"
     )
@@ -90,7 +90,7 @@ class ADOPT(Optimizer):
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
         "arXiv:2411.02853, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "weight decay at the first step, which only sets the second moment: none here; implementations decay "
         "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
     )
@@ -135,7 +135,7 @@ class ACProp(Optimizer):
         "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods",
         "arXiv:2110.05454, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "weight decay: decoupled here; whether the deviation is from the mean with or without the gradient itself: "
         "with it in the paper, without in optax (deviation=old)"
     )
@@ -168,7 +168,7 @@ class AdamaxW(Adamax):
         "Adam: A Method for Stochastic Optimization",
         "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
-    left_open = "division by zero where every gradient was zero; how the decay is scaled: by lr here, as in optax"
+    unspecified = "division by zero where every gradient was zero; how the decay is scaled: by lr here, as in optax"
 
 
 class NAdamW(NAdam):
@@ -188,7 +188,9 @@ class NAdamW(NAdam):
         "Incorporating Nesterov Momentum into Adam",
         "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
     )
-    left_open = "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"
+    unspecified = (
+        "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"
+    )
 
 
 class AdaMod(Optimizer):
@@ -217,7 +219,7 @@ class AdaMod(Optimizer):
         "An Adaptive and Momental Bound Method for Stochastic Learning",
         "arXiv:1910.12249, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "weight decay, which the algorithm has not: decoupled here; the authors' code averages sizes that hold "
         "both bias corrections (sizes=corrected)"
     )

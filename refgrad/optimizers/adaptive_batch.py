@@ -38,7 +38,7 @@ class AdaGradNorm(Optimizer):
     citation = Citation(
         "Ward, Wu & Bottou 2019", "AdaGrad stepsizes: sharp convergence over nonconvex landscapes", "arXiv:1806.01811"
     )
-    left_open = "what one vector is: the tensor here, all parameters in the paper"
+    unspecified = "what one vector is: the tensor here, all parameters in the paper"
     state = State(s=Slot(fill="initial", level="tensor"))
 
     def update(self, p: Any, g: Any, s: Any, t: Any) -> tuple[Any, ...]:
@@ -87,7 +87,7 @@ class NormTest(_BatchTest):
 
     threshold: TestSize = 0.1
     citation = _LAU
-    left_open = (
+    unspecified = (
         "a mean of zero: the size asked for is infinite; Byrd et al. estimate the variance on a sample with a "
         "correction for finite populations, which is left out here as in later work"
     )
@@ -109,7 +109,7 @@ class InnerProductTest(_BatchTest):
         "Adaptive Sampling Strategies for Stochastic Optimization",
         "arXiv:1710.11258",
     )
-    left_open = (
+    unspecified = (
         "a mean of zero: the size asked for is infinite; how a larger batch is drawn is the source's, the size "
         "alone is given here"
     )
@@ -130,7 +130,7 @@ class AugmentedInnerProductTest(_BatchTest):
     threshold: TestSize = 0.1
     orthogonality: Positive = 0.1
     citation = InnerProductTest.citation
-    left_open = (
+    unspecified = (
         "gradients whose mean is zero: the size asked for is NaN or infinite, by 0 / 0; how the batch grows is the "
         "source's heuristic, which is left out: the size is that at which the test holds"
     )
@@ -152,7 +152,7 @@ class CoordinateTest(_BatchTest):
 
     threshold: TestSize = 0.1
     citation = _LAU
-    left_open = "how the batch grows where it fails: to the largest size that a coordinate asks for, here"
+    unspecified = "how the batch grows where it fails: to the largest size that a coordinate asks for, here"
 
     def apply(self, gradients: Any) -> Any:
         rows, mean = _flat(gradients)
@@ -180,7 +180,7 @@ class AdAdaGrad(Transform):
     ] = "norm"
     citation = _LAU
     shapes: ClassVar[Mapping[str, str]] = {"p": "d", "gradients": "n d", "s": "d+"}
-    left_open = "eps: that of Adagrad here; how the size asked for becomes the next one: next_size of the test"
+    unspecified = "eps: that of Adagrad here; how the size asked for becomes the next one: next_size of the test"
 
     def check(self, *arrays: np.ndarray) -> None:
         p, gradients, s = arrays
@@ -206,7 +206,7 @@ class AdAdaGradNorm(Transform):
     citation = _LAU
     shapes: ClassVar[Mapping[str, str]] = {"p": "d", "gradients": "n d", "s": "one+"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5, "one": 1}
-    left_open = "the start of the sum: that of s"
+    unspecified = "the start of the sum: that of s"
 
     def check(self, *arrays: np.ndarray) -> None:
         p, gradients, s = arrays

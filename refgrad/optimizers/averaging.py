@@ -20,7 +20,7 @@ from refgrad.rule import (
     Slot,
     State,
     copy_of_param,
-    host_number,
+    scalar_slot,
     zeros_like_param,
 )
 
@@ -47,11 +47,11 @@ class ASGD(Optimizer):
         "Acceleration of stochastic approximation by averaging",
         "SIAM J. Control Optim. 30(4)",
     )
-    left_open = (
+    unspecified = (
         "the step size and the step from which points are averaged: those of torch, which takes Bottou's schedule; "
         "the source proves rates for any that falls slowly enough"
     )
-    state = State(average=copy_of_param, eta=Slot(fill="lr", host=True), mu=host_number(1.0))
+    state = State(average=copy_of_param, eta=Slot(fill="lr", scalar=True), mu=scalar_slot(1.0))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -98,12 +98,12 @@ class ScheduleFreeSGD(Optimizer):
 
     scaling = "linear"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
-    left_open = (
+    unspecified = (
         "where decay is taken: at y, as in the authors' package by default; the weights of the average: by powers "
         "of t and of the largest lr so far, as in the package (r, weight_lr_power); what that is before the first step: 0, and "
         "-1 in the package, without consequence (initial_lr_max)"
     )
-    state = State(z=copy_of_param, weight_sum=host_number(0.0), lr_max=Slot(fill="initial_lr_max", host=True))
+    state = State(z=copy_of_param, weight_sum=scalar_slot(0.0), lr_max=Slot(fill="initial_lr_max", scalar=True))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -135,12 +135,15 @@ class ScheduleFreeAdamW(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
-    left_open = (
+    unspecified = (
         "where the bias correction stands: in the scale as in the authors' package, in the step size in the paper; "
         "decay is taken at y, as in the package by default; the warm-up is linear"
     )
     state = State(
-        v=zeros_like_param, z=copy_of_param, weight_sum=host_number(0.0), lr_max=Slot(fill="initial_lr_max", host=True)
+        v=zeros_like_param,
+        z=copy_of_param,
+        weight_sum=scalar_slot(0.0),
+        lr_max=Slot(fill="initial_lr_max", scalar=True),
     )
 
     def exempt(self) -> Mapping[str, str]:
@@ -181,7 +184,7 @@ class COCOB(Optimizer):
         "Training Deep Networks without Learning Rates Through Coin Betting",
         "arXiv:1705.07795, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "the learning rate is none in the paper: lr multiplies the gradient here, 1 by default; the largest "
         "gradient starts at 0 in the paper and at 1e-8 in optax, as here (eps)"
     )

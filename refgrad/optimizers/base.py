@@ -12,7 +12,7 @@ import numpy as np
 from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
-from refgrad.arithmetic.host import names_in
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
 from refgrad.optimizers.limits import Limit
@@ -55,20 +55,20 @@ class Optimizer(Rule):
 
     def takes(self) -> dict[str, str]:
         """``p``, ``g``, the extra inputs and the slots that are arrays."""
-        arrays = {n: s.level for n, s in self.slots().items() if not s.host}
+        arrays = {n: s.level for n, s in self.slots().items() if not s.scalar}
         return dict.fromkeys(("p", *self.read_only()), "element") | arrays
 
     def gives(self) -> dict[str, str]:
         """The slots that are one number a row, a column or a tensor."""
         return {n: level for n, level in self.takes().items() if level != "element"}
 
-    def hosts(self) -> tuple[str, ...]:
+    def scalar_inputs(self) -> tuple[str, ...]:
         """``t``, the step counted from 1, the slots that are numbers, and the extra inputs that are."""
-        known: tuple[str, ...] | None = self.__dict__.get("_hosts")
+        known: tuple[str, ...] | None = self.__dict__.get("_scalar_names")
         if known is None:
-            slots = [n for n, s in self.slots().items() if s.host]
-            known = ("t", *slots, *(n for n, extra in self.inputs().items() if extra.host))
-            object.__setattr__(self, "_hosts", known)
+            slots = [n for n, s in self.slots().items() if s.scalar]
+            known = ("t", *slots, *(n for n, extra in self.inputs().items() if extra.scalar))
+            object.__setattr__(self, "_scalar_names", known)
         return known
 
     def inputs(self) -> dict[str, Extra]:
@@ -81,7 +81,7 @@ class Optimizer(Rule):
 
     def read_only(self) -> tuple[str, ...]:
         """The arrays that a step reads and does not write: ``g`` and the extra inputs."""
-        return ("g", *(n for n, e in self.inputs().items() if not e.host))
+        return ("g", *(n for n, e in self.inputs().items() if not e.scalar))
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`update` on values by name; a slot or an extra input that does not exist is handed as None."""
@@ -115,7 +115,7 @@ class Optimizer(Rule):
         fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
         if slot.level in ("left", "right") and p.ndim:
             return np.asarray(fill * np.eye(slot.shape(p.shape)[0]), dtype)
-        return float(fill) if slot.host else np.full(slot.shape(p.shape), fill, dtype)
+        return float(fill) if slot.scalar else np.full(slot.shape(p.shape), fill, dtype)
 
     def step(
         self,
@@ -170,19 +170,19 @@ class Optimizer(Rule):
         t = int(state["t"]) + 1
         self._run(work, t, numbers, backend, threads)
         for name, slot in self.slots().items():
-            if slot.host:
-                state[name] = trees.rebuild(p, [item.hosts[name] for item in work])
+            if slot.scalar:
+                state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])
         state["t"] = t
 
-    def plan(self, shape: tuple[int, ...], t: int, hosts: Mapping[str, float] | None = None) -> Plan:
+    def plan(self, shape: tuple[int, ...], t: int, scalar_values: Mapping[str, float] | None = None) -> Plan:
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
-        hosts = hosts or dict.fromkeys(self.hosts()[1:], 1.0)
-        return plan_for(self, len(shape), free_values(shape, {"t": t, **hosts}))
+        scalar_values = scalar_values or dict.fromkeys(self.scalar_inputs()[1:], 1.0)
+        return plan_for(self, len(shape), free_values(shape, {"t": t, **scalar_values}))
 
     def reads(self) -> frozenset[str]:
         """The numbers that a later step on a matrix reads."""
         graph = self.plan((4, 4), 10).graph
-        exprs = [*graph.scalars(), *graph.host_outputs.values(), *(expr for expr, _ in graph.guards)]
+        exprs = [*graph.scalars(), *graph.scalar_outputs.values(), *(expr for expr, _ in graph.guards)]
         return frozenset(self.numbers()) & frozenset().union(*map(names_in, exprs))
 
     def _prepare(
@@ -211,11 +211,11 @@ class Optimizer(Rule):
 
     def _leaf(self, path: str, given: Mapping[str, Any], slots: Mapping[str, Slot]) -> Leaf:
         p = as_array(given["p"], f"p{path}")
-        arrays, hosts = {"p": p}, {}
+        arrays, scalar_values = {"p": p}, {}
         for name, value in given.items():
             slot = slots.get(name, _LIKE_P)
-            if slot.host:
-                hosts[name] = float(value)
+            if slot.scalar:
+                scalar_values[name] = float(value)
             elif name != "p":
                 shape = slot.shape(p.shape)
                 if type(value) is not np.ndarray or value.shape != shape or value.dtype is not p.dtype:
@@ -223,34 +223,36 @@ class Optimizer(Rule):
                     value = as_array(value, label)
                     check_fits(p, value, label, slot)
                 arrays[name] = value
-        return Leaf(arrays, hosts, self.read_only())
+        return Leaf(arrays, scalar_values, self.read_only())
 
     def _run(self, work: list[Leaf], t: int, numbers: Mapping[str, float], backend: str, threads: int | None) -> None:
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         if self.scope == "tree" and len(work) > 1:
             leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
-            all_of_them = Leaf(coupled.join(leaves, whole), work[0].hosts, self.read_only())
+            all_of_them = Leaf(coupled.join(leaves, whole), work[0].scalar_values, self.read_only())
             self._run([all_of_them], t, numbers, backend, threads)
             coupled.cut({n: a for n, a in all_of_them.arrays.items() if n not in all_of_them.read_only}, leaves, whole)
             for leaf in work:
-                leaf.hosts = dict(all_of_them.hosts)
+                leaf.scalar_values = dict(all_of_them.scalar_values)
             return
         for leaf in work:
-            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.hosts, **numbers})
+            free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.scalar_values, **numbers})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)
             arrays, narrow = working_copies(leaf)
             run(plan, free, arrays, threads)
             for name in narrow:
                 with np.errstate(over="ignore", under="ignore"):
                     leaf.arrays[name][...] = arrays[name]
-            if leaf.hosts:
-                leaf.hosts = dict(zip(leaf.hosts, plan.host_outputs(*free), strict=True))
+            if leaf.scalar_values:
+                leaf.scalar_values = dict(zip(leaf.scalar_values, plan.scalar_outputs(*free), strict=True))
 
     def _collect(self, p: Any, work: list[Leaf], state: Mapping[str, Any]) -> OptimizerState:
         new: OptimizerState = {"t": int(state["t"]) + 1}
         for name, slot in self.slots().items():
-            new[name] = trees.rebuild(p, [leaf.hosts[name] if slot.host else leaf.arrays[name] for leaf in work])
+            new[name] = trees.rebuild(
+                p, [leaf.scalar_values[name] if slot.scalar else leaf.arrays[name] for leaf in work]
+            )
         return new
 
 
@@ -272,7 +274,7 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         return None
     arrays = {"p": p, "g": g}
     for name, slot in slots.items():
-        if slot.host or slot.level != "element" or name not in state:
+        if slot.scalar or slot.level != "element" or name not in state:
             return None
         arrays[name] = state[name]
     shape, dtype = p.shape, p.dtype
@@ -287,10 +289,10 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
 
 @dataclass
 class Leaf:
-    """One parameter with all that its update reads: arrays by name, and host slots by name."""
+    """One parameter with all that its update reads: arrays by name, and scalar slots by name."""
 
     arrays: dict[str, np.ndarray]
-    hosts: dict[str, float]
+    scalar_values: dict[str, float]
     #: the arrays that the update does not write
     read_only: tuple[str, ...]
 
@@ -298,7 +300,7 @@ class Leaf:
         """The same with new arrays for all that a step writes."""
         kept = self.read_only
         arrays = {n: a if n in kept else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
-        return Leaf(arrays, dict(self.hosts), kept)
+        return Leaf(arrays, dict(self.scalar_values), kept)
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:

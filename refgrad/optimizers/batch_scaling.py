@@ -36,7 +36,7 @@ class BatchScaledRate(_Scaling):
         "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach",
         "JMLR 23(173), arXiv:2006.09092",
     )
-    left_open = (
+    unspecified = (
         "only the abstract was at hand: the linear and the square-root rule as it states them; the formulas of its "
         "theorems are not offered"
     )
@@ -58,7 +58,7 @@ class SpikedRate(_Scaling):
     eigenvalue: Positive = 1.0
     noise: NonNegative = 1.0
     citation = BatchScaledRate.citation
-    left_open = "not compared with the source's own formula, whose text was not at hand: the theorem stands by itself"
+    unspecified = "not compared with the source's own formula, whose text was not at hand: the theorem stands by itself"
 
     def largest_eigenvalue(self, batch: int) -> float:
         """The largest eigenvalue of the batch's Hessian, as the matrix grows."""
@@ -81,7 +81,7 @@ class RegimeAdaptation(_Scaling):
     citation = Citation(
         "Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, section 4 and 5"
     )
-    left_open = "ratios that are not whole: rounded up for epochs, as in the authors' code"
+    unspecified = "ratios that are not whole: rounded up for epochs, as in the authors' code"
 
     def epochs(self, epochs: int, batch: int) -> int:
         """How many epochs of the larger batch stand for so many of the smaller."""

@@ -54,7 +54,7 @@ class AdaBelief(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Zhuang et al. 2020", "AdaBelief Optimizer", "arXiv:2010.07468, Algorithm 2")
-    left_open = (
+    unspecified = (
         "the versions of the paper differ in where eps is added: its author calls the main text of the last "
         "one right (issues 23, 32 and 61 of the authors' repository), as the default has it"
     )
@@ -120,7 +120,7 @@ class DiffGrad(Optimizer):
     citation = Citation(
         "Dubey et al. 2020", "diffGrad: An Optimization Method for Convolutional Neural Networks", "arXiv:1909.11015"
     )
-    left_open = "weight decay"
+    unspecified = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, g_prev=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, g_prev: Any, t: Any) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ class CautiousAdamW(Optimizer):
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "what the kept steps are multiplied by: n over their number plus one, as in the authors' code; timm has n "
         "over at least a thousandth of n; eps and decay are those of AdamW, all elements decay"
     )
@@ -82,7 +82,7 @@ class CautiousLion(Optimizer):
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "as CautiousAdamW: the rescaling differs between the authors' code and timm; whether elements that do not "
         "step decay: they do"
     )

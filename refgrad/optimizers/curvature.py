@@ -64,7 +64,7 @@ class Sophia(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 3")
-    left_open = (
+    unspecified = (
         "the first estimate, and which step uses it: the paper uses a fresh one, optax the one before (estimate); "
         "the floor of the divisor differs in the authors' code (floor); decay is before the step"
     )
@@ -107,7 +107,7 @@ class AdaHessian(Optimizer):
         "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning",
         "AAAI, arXiv:2006.00719, Algorithm 1",
     )
-    left_open = "eps, which the equations do not have: added to the root (the authors' code)"
+    unspecified = "eps, which the equations do not have: added to the root (the authors' code)"
     extras = Extras(h=Extra("curvature"))
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -146,7 +146,7 @@ class HutchinsonDiagonal(Transform):
         "An estimator for the diagonal of a matrix",
         "Applied Numerical Mathematics 57, equation 3",
     )
-    left_open = (
+    unspecified = (
         "which probe: any of mean zero and variance one, an argument here; whether kernels are averaged, as in "
         "AdaHessian's experiments (average), and whether magnitudes are taken (magnitude)"
     )
@@ -177,7 +177,7 @@ class GaussNewtonDiagonal(Transform):
     batch: Annotated[int, Whole(1)] = 1
 
     citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 2")
-    left_open = (
+    unspecified = (
         "how labels are drawn, and what a batch is where examples are tokens: the caller says its size; the "
         "authors' code counts tokens"
     )

@@ -43,7 +43,7 @@ class MADGRAD(Optimizer):
         "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method",
         "arXiv:2101.11075, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here, as in the authors' code; that code adds eps to lr in the weights (weights=padded)"
     )
     state = State(start=copy_of_param, s=zeros_like_param, square=zeros_like_param)
@@ -61,7 +61,7 @@ class MADGRAD(Optimizer):
         weight = (self.lr + self.eps if self.weights == "padded" else 1.0 * self.lr) * np.sqrt(t)
         square = square + weight * g * g
         s = s + weight * g
-        third = t / (3 * t)  # a host scalar, in the precision of the rule's scalars
+        third = t / (3 * t)  # a scalar, in the precision of the rule's scalars
         z = start - s / (power(square, third) + self.eps)
         new = self.momentum * p + (1 - self.momentum) * z
         if self.applied == "by_difference":

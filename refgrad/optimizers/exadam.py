@@ -33,7 +33,7 @@ class EXAdam(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Adly 2024", "EXAdam: The Power of Adaptive Cross-Moments", "arXiv:2412.20302, Algorithm 1")
-    left_open = "weight decay; the base of the first version's logarithm is that of the author's code"
+    unspecified = "weight decay; the base of the first version's logarithm is that of the author's code"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:

@@ -33,8 +33,8 @@ def separated(rule: Optimizer, extras: Mapping[str, Any], p: Any) -> tuple[dict[
     if missing:
         what = wanted[missing[0]].facts.sentence
         raise ArgumentError(f"{type(rule).__name__}'s step needs {missing[0]}=, {what}")
-    numbers = {n: number(extras[n], n) for n, extra in wanted.items() if extra.host}
-    arrays = {n: extras[n] for n, extra in wanted.items() if not extra.host}
+    numbers = {n: number(extras[n], n) for n, extra in wanted.items() if extra.scalar}
+    arrays = {n: extras[n] for n, extra in wanted.items() if not extra.scalar}
     return numbers, {n: _floats(a, n, wanted[n], p) if wanted[n].bits else a for n, a in arrays.items()}
 
 

@@ -70,7 +70,7 @@ class Adafactor(Optimizer):
         "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
         "arXiv:1804.04235, Algorithms 4 and 6",
     )
-    left_open = (
+    unspecified = (
         "weight decay, which the paper has not: scaled by lr here as in torch; Hugging Face's scales it by the "
         "step size, optax by nothing; where eps enters differs in torch (eps_placement=clamp)"
     )
@@ -127,7 +127,7 @@ class CAME(Optimizer):
         "CAME: Confidence-guided Adaptive Memory Efficient Optimization",
         "arXiv:2307.02047, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "parameters of one axis: they step by the average alone, as in the authors' code; weight decay, which the "
         "algorithm has not: decoupled, by lr"
     )
@@ -169,7 +169,7 @@ class SM3(Optimizer):
     citation = Citation(
         "Anil et al. 2019", "Memory-Efficient Adaptive Optimization", "arXiv:1901.11150, Algorithm SM3-II"
     )
-    left_open = (
+    unspecified = (
         "eps: none here, where optax adds 1e-8 under the root; the momentum is an average, as in the paper's "
         "experiments; parameters of one axis have exact sums"
     )

@@ -44,7 +44,7 @@ class TrActLinear(Transform):
     citation = _TRACT
     shapes: ClassVar[Mapping[str, str]] = {"x": "n d", "g": "n o"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 4, "o": 3}
-    left_open = (
+    unspecified = (
         "how the system is solved: by elimination here; the authors' inv_type=cholesky_inverse inverts another matrix"
     )
 
@@ -74,7 +74,7 @@ class TrActConvolution(Transform):
     citation = _TRACT
     shapes: ClassVar[Mapping[str, str]] = {"x": "n c h w", "g": "n o h_out w_out"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 2, "c": 2, "h": 4, "w": 5, "o": 3, "h_out": 2, "w_out": 3}
-    left_open = TrActLinear.left_open
+    unspecified = TrActLinear.unspecified
 
     def check(self, *arrays: np.ndarray) -> None:
         x, g = arrays

@@ -55,7 +55,9 @@ class GaLore(Optimizer):
         "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
         "arXiv:2403.03507, Algorithm 2",
     )
-    left_open = "parameters that are not matrices; weight decay; what becomes of the moments when P changes: they stay"
+    unspecified = (
+        "parameters that are not matrices; weight decay; what becomes of the moments when P changes: they stay"
+    )
     state = State(
         m=Slot(level="low", rank="rank", side="side"),
         v=Slot(level="low", rank="rank", side="side"),

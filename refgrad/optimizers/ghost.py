@@ -77,7 +77,9 @@ class GhostBatchNorm(_Ghost):
     ] = "unbiased"
     citation = _HOFFER
     shapes: ClassVar[Mapping[str, str]] = {"x": "n c w", "gamma": "c", "beta": "c", "mean": "c", "variance": "c+"}
-    left_open = "which variance runs; the printed weights of the running statistics do not sum to one: an average here"
+    unspecified = (
+        "which variance runs; the printed weights of the running statistics do not sum to one: an average here"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         super().check(*arrays)
@@ -106,7 +108,7 @@ class GhostBatchNormGradient(_Ghost):
 
     shapes: ClassVar[Mapping[str, str]] = {"x": "n c w", "gamma": "c", "g": "n c w"}
     citation = Citation("Ioffe & Szegedy 2015", "Batch Normalization", "arXiv:1502.03167, section 3")
-    left_open = (
+    unspecified = (
         "nothing: it is the derivative of GhostBatchNorm as it stands; parts of one example have a gradient of zero"
     )
 

@@ -24,7 +24,7 @@ class GradientBefore(Transform):
 
     of: Annotated[Optimizer, Nested("optimizer")] = ClipByGlobalNorm()
     citation = ClipByGlobalNorm.citation
-    left_open = "nothing: the rule around another says what it hands on"
+    unspecified = "nothing: the rule around another says what it hands on"
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d"}
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class ZeroNaNs(Transform):
     """A gradient with zero in place of NaN; infinities stay. Source: optax, ``zero_nans``."""
 
     citation = Citation("Babuschkin et al. 2020", "The DeepMind JAX Ecosystem", "optax.zero_nans")
-    left_open = "infinities: they stay, as in optax"
+    unspecified = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
     about_nan = True
 

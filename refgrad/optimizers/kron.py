@@ -29,7 +29,7 @@ class PSGDKron(Optimizer):
     interval: Annotated[int, Whole(1)] = 1
 
     citation = Citation("Li 2015", "Preconditioned Stochastic Gradient Descent", "arXiv:1512.04202; kron_torch")
-    left_open = (
+    unspecified = (
         "how often the factors move: every interval steps, where the packages draw lots with a falling probability; the "
         "balancing of the factors' norms, which they do in one of a hundred steps at random, is left out"
     )

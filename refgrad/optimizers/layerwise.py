@@ -74,7 +74,7 @@ class LAMB(Optimizer):
         "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
         "arXiv:1904.00962, Algorithm 2",
     )
-    left_open = "phi; a norm of zero, where the ratio is one here; versions of the paper differ in bias correction"
+    unspecified = "phi; a norm of zero, where the ratio is one here; versions of the paper differ in bias correction"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def largest_norm(self, t: int, p: float) -> float:
@@ -182,7 +182,7 @@ class AdamP(_Projected):
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
     )
-    left_open = "what one weight vector w of a tensor is: a row here"
+    unspecified = "what one weight vector w of a tensor is: a row here"
     state = State(m=zeros_like_param, v=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
@@ -220,7 +220,7 @@ class SGDP(_Projected):
     citation = Citation(
         "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
     )
-    left_open = "what one weight vector w of a tensor is: a row here; dampening"
+    unspecified = "what one weight vector w of a tensor is: a row here; dampening"
     state = State(buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, buffer: Any, t: Any) -> tuple[Any, ...]:

@@ -41,7 +41,7 @@ class LogisticDescent(_OnMargins):
 
     lr: Positive = 1.0
     citation = _TYURIN
-    left_open = (
+    unspecified = (
         "nothing: the gradient is exact; margins so large that exp under- or overflows are handled by the two- "
         "sided sigmoid"
     )
@@ -59,7 +59,7 @@ class NormalizedLogisticDescent(_OnMargins):
 
     lr: Positive = 1.0
     citation = _TYURIN
-    left_open = (
+    unspecified = (
         "an underflowed normalization: the weights are a softmax of logarithms here, which is the same quotient "
         "and never 0 / 0"
     )
@@ -79,7 +79,7 @@ class BatchPerceptron(_OnMargins):
     """
 
     citation = _TYURIN
-    left_open = "ties: they count as errors, as in the source"
+    unspecified = "ties: they count as errors, as in the source"
 
     def apply(self, theta: Any, z: Any) -> Any:
         wrong = (z @ theta <= 0).astype(z.dtype)
@@ -91,7 +91,7 @@ class NormalizedBatchPerceptron(_OnMargins):
     """Adds the mean of the examples with a margin of at most zero. Source: Tyurin 2024, arXiv:2412.08424, theorem 5.3."""
 
     citation = _TYURIN
-    left_open = "a theta that separates: it stays"
+    unspecified = "a theta that separates: it stays"
 
     def apply(self, theta: Any, z: Any) -> Any:
         wrong = (z @ theta <= 0).astype(z.dtype)
@@ -102,7 +102,7 @@ class Perceptron(_OnMargins):
     """Adds the first example with a margin of at most zero. Source: Rosenblatt 1958; Tyurin 2024, theorem 5.2."""
 
     citation = _TYURIN
-    left_open = "which wrong example is taken: the first here"
+    unspecified = "which wrong example is taken: the first here"
 
     def apply(self, theta: Any, z: Any) -> Any:
         wrong = np.flatnonzero(z @ theta <= 0)

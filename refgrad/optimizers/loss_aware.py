@@ -20,7 +20,7 @@ from refgrad.rule import (
     Real,
     Slot,
     State,
-    host_number,
+    scalar_slot,
     zeros_like_param,
 )
 
@@ -59,7 +59,7 @@ class PolyakSGD(Optimizer):
         "Stochastic Polyak Step-size for SGD: An Adaptive Learning Rate for Fast Convergence",
         "arXiv:2002.10542, section 2",
     )
-    left_open = (
+    unspecified = (
         "a gradient of zero: no step, as at any squared norm of at most `least`; f_min is the least loss of the batch"
     )
     extras = Extras(loss=Extra("loss"))
@@ -78,7 +78,7 @@ class PolyakSGD(Optimizer):
 AdaptLowerBound = Annotated[bool, Flag("the lower bound is estimated on the way (the paper, Algorithm 2)")]
 #: what a momentum model of the loss keeps besides the momentum
 MODEL_STATE = {
-    "average_loss": host_number(0.0),
+    "average_loss": scalar_slot(0.0),
     "gamma": Slot(level="tensor"),
     "bound": Slot(fill="lower_bound", level="tensor", when="adapt_lower_bound"),
 }
@@ -118,7 +118,7 @@ class MoMo(Optimizer):
         "MoMo: Momentum Models for Adaptive Learning Rates",
         "ICML, arXiv:2305.07583, Algorithm 1",
     )
-    left_open = "an averaged gradient of zero: no step, as at any squared norm of at most `least`"
+    unspecified = "an averaged gradient of zero: no step, as at any squared norm of at most `least`"
     extras = Extras(loss=Extra("loss"))
     state = State(
         m=zeros_like_param,
@@ -166,7 +166,7 @@ class MoMoAdam(Optimizer):
         "MoMo: Momentum Models for Adaptive Learning Rates",
         "ICML, arXiv:2305.07583, Algorithm 3",
     )
-    left_open = MoMo.left_open
+    unspecified = MoMo.unspecified
     extras = Extras(loss=Extra("loss"))
     state = State(
         m=zeros_like_param,

@@ -55,7 +55,7 @@ class Mechanic(Wrapper):
     citation = Citation(
         "Cutkosky, Defazio & Mehta 2023", "Mechanic: A Learning Rate Tuner", "NeurIPS, arXiv:2306.00144"
     )
-    left_open = (
+    unspecified = (
         "where the decay points, and what becomes of a negative reward: the paper's algorithm and its authors' "
         "package differ, and optax has their later form (decay_point, reward)"
     )

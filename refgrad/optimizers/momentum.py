@@ -39,7 +39,7 @@ class SGDW(SGD):
     citation = Citation(
         "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "Nesterov momentum and dampening, which are not in the source; its decay is scaled by the schedule's multiplier, "
         "which is 1 here"
     )
@@ -63,7 +63,7 @@ class QHM(Optimizer):
         "Quasi-hyperbolic momentum and Adam for deep learning",
         "arXiv:1810.06801, equations 3 and 4",
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here, as in the released code; the average starts at zero, without correction, as "
         "in the paper"
     )
@@ -93,7 +93,7 @@ class AggMo(Optimizer):
     citation = Citation(
         "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here; the number of velocities is the user's in the source, three here, with the "
         "decays of its default"
     )
@@ -125,7 +125,7 @@ class OptimisticGradient(Optimizer):
         "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
         "arXiv:1901.08511, equation 7",
     )
-    left_open = (
+    unspecified = (
         "the gradient before the first step: the first gradient itself here, so that it is a plain step, as in optax"
     )
     state = State(g_prev=zeros_like_param)
@@ -160,7 +160,7 @@ class PID(Optimizer):
     citation = Citation(
         "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
     )
-    left_open = (
+    unspecified = (
         "dampening and weight decay, which are the code's; the paper derives the derivative's weight from the "
         "momentum by Laplace transforms, the code leaves it to the user"
     )
@@ -196,7 +196,7 @@ class AccSGD(Optimizer):
         "On the insufficiency of existing momentum schemes for Stochastic Optimization",
         "arXiv:1803.05591, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here, as in the packages; the source's experiments tune kappa and xi, for which it "
         "gives no default: those of its released code"
     )
@@ -234,7 +234,7 @@ class PNM(Optimizer):
         "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",
         "arXiv:2103.17182, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "weight decay: coupled here; momenta before the first odd and even step: zero; the scale of the step, one "
         "over the norm of the two weights, is that of the algorithm"
     )

@@ -144,7 +144,9 @@ class Muon(Optimizer):
         "Muon: An optimizer for hidden layers in neural networks",
         "kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982",
     )
-    left_open = "parameters of fewer than two axes, which all implementations give to Adam: here a vector is one column"
+    unspecified = (
+        "parameters of fewer than two axes, which all implementations give to Adam: here a vector is one column"
+    )
     state = State(m=zeros_like_param)
 
     def update(self, p: Any, g: Any, m: Any, t: Any) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ class AddNoise(Wrapper):
     citation = Citation(
         "Neelakantan et al. 2015", "Adding Gradient Noise Improves Learning for Very Deep Networks", "arXiv:1511.06807"
     )
-    left_open = (
+    unspecified = (
         "where noise meets clipping: the source clips first, which is to put AddNoise inside the clipping rule's "
         "inner; steps count from 0 there and from 1 here, which is the same variance"
     )
@@ -50,7 +50,7 @@ class LangevinDynamics(Optimizer):
     citation = Citation(
         "Welling & Teh 2011", "Bayesian Learning via Stochastic Gradient Langevin Dynamics", "ICML, equation 4"
     )
-    left_open = (
+    unspecified = (
         "how the step size falls, which its theory asks for: the caller's to do; the gradient is the whole "
         "posterior's, scaled up from the batch by the caller; there is no preconditioner"
     )
@@ -74,7 +74,7 @@ class PrivateAggregate(Transform):
     citation = Citation(
         "Abadi et al. 2016", "Deep Learning with Differential Privacy", "CCS, arXiv:1607.00133, Algorithm 1"
     )
-    left_open = "lots that are drawn at random have no fixed size; here the sum is divided by the number of examples"
+    unspecified = "lots that are drawn at random have no fixed size; here the sum is divided by the number of examples"
 
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "examples d", "noise": "d"}
     lengths: ClassVar[Mapping[str, int]] = {"examples": 6, "d": 5}

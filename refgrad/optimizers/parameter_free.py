@@ -33,7 +33,7 @@ class DoG(Optimizer):
     citation = Citation(
         "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
     )
-    left_open = (
+    unspecified = (
         "what the norm is of: all parameters, as in the paper (LDoG is the form for each); the first distance, a "
         "share of 1 + |p|, and eps under the root are those of its released code; weight decay is coupled here"
     )
@@ -71,7 +71,7 @@ class DoWG(Optimizer):
         "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
         "arXiv:2305.16284, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "the first distance: its square is initial_square here, as in optax, any small number in the paper; eps "
         "beside the root and weight decay are not in the source"
     )
@@ -127,7 +127,7 @@ class Prodigy(Optimizer):
         "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
         "arXiv:2306.06101, Algorithm 4",
     )
-    left_open = (
+    unspecified = (
         "weight decay: decoupled; the weights of the sums are by d / d0, as in the authors' code, where the paper "
         "has d; bias correction is an option of the code, always on in optax"
     )
@@ -174,7 +174,7 @@ class DAdaptAdam(Optimizer):
     citation = Citation(
         "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
     )
-    left_open = (
+    unspecified = (
         "weight decay: decoupled, an option of the authors' code; bias correction: none, as in the paper, where "
         "optax always has it; eps: added to the root of the averaged square"
     )

@@ -46,7 +46,7 @@ class PixelwiseClip(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"v": "n channels height width"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 2, "channels": 3, "height": 4, "width": 5}
-    left_open = (
+    unspecified = (
         "which norm: a review of the paper calls it clipping by norm; its released code takes the largest channel"
     )
 

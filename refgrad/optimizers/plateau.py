@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Citation, Extra, Extras, Fraction, NonNegative, Range, State, Whole, host_number
+from refgrad.rule import Citation, Extra, Extras, Fraction, NonNegative, Range, State, Whole, scalar_slot
 
 
 class ReduceOnPlateau(Wrapper):
@@ -35,17 +35,17 @@ class ReduceOnPlateau(Wrapper):
         "The DeepMind JAX Ecosystem: optax.contrib.reduce_on_plateau",
         "github.com/google-deepmind/optax",
     )
-    left_open = (
+    unspecified = (
         "whether the step at which the loss stops falling takes the old multiplier or the new one: the new one (optax)"
     )
     extras = Extras(loss=Extra("loss"))
     state = State(
-        scale=host_number(1.0),
-        best_value=host_number(math.inf),
-        plateau_count=host_number(0.0),
-        cooldown_count=host_number(0.0),
-        count=host_number(0.0),
-        avg_value=host_number(0.0),
+        scale=scalar_slot(1.0),
+        best_value=scalar_slot(math.inf),
+        plateau_count=scalar_slot(0.0),
+        cooldown_count=scalar_slot(0.0),
+        count=scalar_slot(0.0),
+        avg_value=scalar_slot(0.0),
     )
 
     def __post_init__(self) -> None:

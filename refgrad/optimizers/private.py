@@ -60,7 +60,7 @@ class Diff2Restart(_Diff2):
     radius: Positive = 1.0
     citation = _DIFF2
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "workers samples d", "noise": "d"}
-    left_open = "the constants of the noise, and eps: those of the published code"
+    unspecified = "the constants of the noise, and eps: those of the published code"
 
     def noise_scale(self) -> float:
         """sqrt(c a R / (T n**2 P**2 epsilon)), c = 5 with restarts after more than one round, else 4."""
@@ -94,7 +94,7 @@ class Diff2Difference(_Diff2):
         "moved": "d",
         "noise": "d",
     }
-    left_open = Diff2Restart.left_open
+    unspecified = Diff2Restart.unspecified
 
     def noise_scale(self) -> float:
         """sqrt(20 a R / (n**2 P**2 epsilon)): the other part of the privacy, 4u/(u - 1) with u = 1.25."""

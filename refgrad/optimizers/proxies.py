@@ -32,7 +32,7 @@ class ZLoss(Transform):
     coefficient: NonNegative = 1e-4
     citation = _WORTSMAN
     shapes: ClassVar[Mapping[str, str]] = {"logits": "n d"}
-    left_open = "tokens that the loss ignores: all tokens count here"
+    unspecified = "tokens that the loss ignores: all tokens count here"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "logits", 2, "[tokens, classes]")
@@ -61,7 +61,7 @@ class QKLayerNorm(Transform):
     citation = _WORTSMAN
     shapes: ClassVar[Mapping[str, str]] = {"q": "n d", "k": "m d", "g": "n m"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "m": 3, "d": 5}
-    left_open = "gains; whether a head or all heads together are normalised: the last axis is, whatever it holds"
+    unspecified = "gains; whether a head or all heads together are normalised: the last axis is, whatever it holds"
 
     def check(self, *arrays: np.ndarray) -> None:
         q, k, g = arrays
@@ -100,7 +100,7 @@ class ParameterScaledRate(Transform):
     floor: Positive = 1e-3
     citation = _WORTSMAN
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d"}
-    left_open = "the floor: that of Adafactor"
+    unspecified = "the floor: that of Adafactor"
 
     def apply(self, p: Any) -> Any:
         return self.lr * np.maximum(self.floor, np.sqrt(np.sum(p * p) / max(p.size, 1)))
@@ -115,7 +115,7 @@ class RateSensitivity(Transform):
 
     citation = _WORTSMAN
     shapes: ClassVar[Mapping[str, str]] = {"losses": "n+", "first": "+"}
-    left_open = "a loss that is NaN, after divergence: the first loss counts"
+    unspecified = "a loss that is NaN, after divergence: the first loss counts"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "losses", 1, "one loss a learning rate")

@@ -54,7 +54,7 @@ class LBFGS(Optimizer):
         "On the limited memory BFGS method for large scale optimization",
         "Mathematical Programming 45",
     )
-    left_open = (
+    unspecified = (
         "steps whose inner product with the difference is not positive, which a Wolfe line search excludes: kept"
     )
 

@@ -59,7 +59,7 @@ class RMSprop(Optimizer):
     citation = Citation(
         "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
     )
-    left_open = "eps, momentum and decay: the lecture has none; a centred variance below zero"
+    unspecified = "eps, momentum and decay: the lecture has none; a centred variance below zero"
     state = State(v=Slot(fill="initial_scale"), g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, v: Any, g_avg: Any, buffer: Any, t: Any) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ class WinsorizedMean(Transform):
     percent: Annotated[float, Range(0.0, 50.0, open_low=False)] = 10.0
     citation = Citation("Chatterjee 2020", "Coherent Gradients", "arXiv:2002.10657, winsorised gradient descent")
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
-    left_open = "which percentile: the nearest example's, as in the authors' code (NumPy's method 'nearest')"
+    unspecified = "which percentile: the nearest example's, as in the authors' code (NumPy's method 'nearest')"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 1, "one row an example")
@@ -51,7 +51,7 @@ class M3(Transform):
 
     citation = _ZIELINSKI
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
-    left_open = "a batch that three does not divide: refused here"
+    unspecified = "a batch that three does not divide: refused here"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 3, "three parts")
@@ -79,7 +79,7 @@ class RM3(Optimizer):
     ] = "exact"
 
     citation = _ZIELINSKI
-    left_open = "weight decay: in the gradient before it is kept, as in the authors' code; the first two steps: none"
+    unspecified = "weight decay: in the gradient before it is kept, as in the authors' code; the first two steps: none"
     state = State(previous=zeros_like_param, before=zeros_like_param)
 
     def update(self, p: Any, g: Any, previous: Any, before: Any, t: Any) -> tuple[Any, ...]:
@@ -105,7 +105,7 @@ class Coherence(Transform):
         "Chatterjee & Zielinski 2022", "On the Generalization Mystery in Deep Learning", "arXiv:2203.10036"
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
-    left_open = "gradients that are all zero: 0 here"
+    unspecified = "gradients that are all zero: 0 here"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_count(arrays[0], "gradients", 1, "one row an example")
@@ -128,7 +128,7 @@ class NearestNeighborAverage(Transform):
         "Farhadkhani et al. 2023", "Robust Collaborative Learning with Linear Gradient Overhead", "arXiv:2209.10931"
     )
     shapes: ClassVar[Mapping[str, str]] = {"received": "n d", "pivot": "d"}
-    left_open = "ties, and distances that are NaN"
+    unspecified = "ties, and distances that are NaN"
 
     def check(self, *arrays: np.ndarray) -> None:
         received, pivot = arrays
@@ -155,7 +155,9 @@ class MoNNA(Transform):
     faults: Annotated[int, Whole(0)] = 0
     citation = NearestNeighborAverage.citation
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d", "m": "n d"}
-    left_open = "whose vectors arrive in time: n - faults of them in the source, all n here; the number of mixings: one"
+    unspecified = (
+        "whose vectors arrive in time: n - faults of them in the source, all n here; the number of mixings: one"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         p, g, m = arrays

@@ -45,7 +45,7 @@ class SGD(Optimizer):
         "On the importance of initialization and momentum in deep learning",
         "ICML 2013",
     )
-    left_open = (
+    unspecified = (
         "dampening and decay are not in the source; whether the first gradient is damped; Sutskever et al. "
         "have lr inside the velocity, which is the same as long as lr is constant"
     )

@@ -50,7 +50,7 @@ class Shampoo(Optimizer):
     citation = Citation(
         "Gupta et al. 2018", "Shampoo: Preconditioned Stochastic Tensor Optimization", "arXiv:1802.09568, Algorithm 1"
     )
-    left_open = "eps; how often the roots are computed; weight decay, which is coupled here"
+    unspecified = "eps; how often the roots are computed; weight decay, which is coupled here"
     state = State(
         left=Slot("eps", level="left"),
         right=Slot("eps", level="right"),
@@ -98,7 +98,7 @@ class SOAP(Optimizer):
         "SOAP: Improving and Stabilizing Shampoo using Adam",
         "arXiv:2409.11321, Algorithm 3",
     )
-    left_open = "the first step; a vector, which is Adam's (the authors' code) and has no bases here"
+    unspecified = "the first step; a vector, which is Adam's (the authors' code) and has no bases here"
     state = State(
         m=zeros_like_param,
         v=zeros_like_param,

@@ -41,7 +41,7 @@ class SAM(_SharpnessAware):
         "Sharpness-Aware Minimization for Efficiently Improving Generalization",
         "ICLR, arXiv:2010.01412, equation 2",
     )
-    left_open = "a gradient of zero: eps is added to its norm (0 in the paper and in optax, 1e-12 in torch packages)"
+    unspecified = "a gradient of zero: eps is added to its norm (0 in the paper and in optax, 1e-12 in torch packages)"
 
     def update(self, p: Any, g: Any, second: Any, there: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         there = p + self.rho / (norm(g) + self.eps) * g
@@ -64,7 +64,7 @@ class ASAM(_SharpnessAware):
         "ASAM: Adaptive Sharpness-Aware Minimization for Scale-Invariant Learning of Deep Neural Networks",
         "ICML, arXiv:2102.11600, equation 9",
     )
-    left_open = (
+    unspecified = (
         "a gradient of zero: eps is added to the norm (the published code); eta is 0 for biases there, and in packages"
     )
 

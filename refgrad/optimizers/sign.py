@@ -41,7 +41,7 @@ class Lion(Optimizer):
     citation = Citation(
         "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
     )
-    left_open = "the sign of NaN: NaN here, 0 in torch"
+    unspecified = "the sign of NaN: NaN here, 0 in torch"
     state = State(m=zeros_like_param)
 
     def largest_step(self, t: int) -> float:

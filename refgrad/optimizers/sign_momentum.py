@@ -27,7 +27,7 @@ class SignDescent(Optimizer):
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero: zero here, so that such an element only decays; weight decay, which the algorithm has "
         "not: decoupled"
     )
@@ -57,7 +57,7 @@ class Signum(Optimizer):
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 2",
     )
-    left_open = (
+    unspecified = (
         "the sign of zero: zero here; weight decay: decoupled, as optax; the average is not corrected for its "
         "start, which changes no sign"
     )
@@ -85,7 +85,7 @@ class Tiger(Optimizer):
 
     scaling = "invariant"
     citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
-    left_open = (
+    unspecified = (
         "gradient accumulation and the scaling by the size of the parameter, which are parts of the source's code "
         "and are left out here; the sign of zero is zero"
     )
@@ -126,7 +126,7 @@ class Rprop(Optimizer):
         "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm",
         "ICNN 1993, equations 4 to 7",
     )
-    left_open = (
+    unspecified = (
         "what happens in the step after a turn: the gradient counts as zero, so that the size stays; first sizes "
         "and bounds are the paper's; torch takes no step where the sign turned (reversal=skip)"
     )

@@ -52,7 +52,7 @@ class Stored(Wrapper):
     ] = "none"
 
     citation = Citation("Zamirai et al. 2020", "Revisiting BFloat16 Training", "arXiv:2010.06192, section 4")
-    left_open = (
+    unspecified = (
         "whether the step reads the states before or after they are rounded: before, here and in torchao; whether the update "
         "is itself rounded before it is added: not here"
     )
@@ -108,7 +108,7 @@ class Stored(Wrapper):
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`Wrapper.body`, with the inner rule's states rounded."""
-        arrays = {n for n, slot in self.slots().items() if not slot.host and n not in self.state}
+        arrays = {n for n, slot in self.slots().items() if not slot.scalar and n not in self.state}
         results = super().body(given)
         return {n: to_grid(v, Grid(self.states)) if n in arrays else v for n, v in results.items()}
 

@@ -38,7 +38,7 @@ class Transform(Rule):
 
     @classmethod
     def legal(cls) -> dict[str, Any]:
-        """Each hyperparameter's legal values; the precision of host scalars is not one: the body has plain numbers."""
+        """Each hyperparameter's legal values; the precision of scalars is not one: the body has plain numbers."""
         return {name: legal for name, legal in super().legal().items() if name != "scalars"}
 
     def __post_init__(self) -> None:

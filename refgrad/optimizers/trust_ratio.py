@@ -54,7 +54,7 @@ class LARS(Optimizer):
     citation = Citation(
         "You et al. 2017", "Large Batch Training of Convolutional Networks", "arXiv:1708.03888, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "parameters whose norm or gradient is zero: a ratio of one here; which parameters are left out (biases, "
         "norms) is the caller's to say; implementations differ in the norm with decay and in where lr stands "
         "(variants)"
@@ -108,7 +108,7 @@ class Fromage(Optimizer):
         "On the distance between two neural networks and the stability of learning",
         "arXiv:2002.03432, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "norms that are zero: a plain step here, as in the authors' code; optax floors them; the order of the "
         "shrink is that of the algorithm, after the step"
     )
@@ -147,7 +147,7 @@ class NovoGrad(Optimizer):
         "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep Networks",
         "arXiv:1905.11286, Algorithm 1",
     )
-    left_open = (
+    unspecified = (
         "eps: outside the root, as in the packages; the first step's norm enters whole, without bias correction, "
         "as in the algorithm; averaging of gradients is the paper's remark (averaging)"
     )

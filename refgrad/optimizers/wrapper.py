@@ -77,7 +77,7 @@ class Wrapper(Optimizer):
 
 
 def varied(rule: Optimizer, changed: Mapping[str, Any]) -> Optimizer:
-    """A rule with some hyperparameters handed as other values, such as host scalars."""
+    """A rule with some hyperparameters handed as other values, such as scalars."""
     other = copy.copy(rule)
     for name, value in changed.items():
         object.__setattr__(other, name, value)

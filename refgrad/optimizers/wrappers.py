@@ -35,7 +35,7 @@ class Lookahead(Wrapper):
     citation = Citation(
         "Zhang et al. 2019", "Lookahead Optimizer: k steps forward, 1 step back", "arXiv:1907.08610, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "what becomes of the inner rule's momentum at a synchronization: kept here; the paper names keeping, "
         "averaging and resetting it; the first synchronization is after k steps, at once in torch-optimizer"
     )
@@ -67,7 +67,7 @@ class AveragedWeights(Wrapper):
         "Mean teachers are better role models",
         "arXiv:1703.01780, section 2",
     )
-    left_open = (
+    unspecified = (
         "whether the first average is the first point or zero: the parameter before the first step here; whether "
         "the decay is warmed up: it is not, where some libraries use min(decay, (1 + t) / (10 + t))"
     )
@@ -87,7 +87,7 @@ class ClipByValue(Wrapper):
     bound: Positive = 1.0
 
     citation = Citation("Goodfellow et al. 2016", "Deep Learning", "MIT Press, section 10.11.1")
-    left_open = "nothing: each element is held between two numbers; NaN stays NaN here and in torch and optax"
+    unspecified = "nothing: each element is held between two numbers; NaN stays NaN here and in torch and optax"
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         return (step(p, np.clip(g, -self.bound, self.bound)),)
@@ -122,7 +122,7 @@ class ClipByNorm(Wrapper):
     citation = Citation(
         "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "whether the norm is of each parameter or of all: of each here, of all in ClipByGlobalNorm; the source "
         "says the gradient's norm; torch adds 1e-6 to it (division=padded)"
     )
@@ -145,7 +145,7 @@ class ClipByGlobalNorm(Wrapper):
     citation = Citation(
         "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "a norm that is NaN: all gradients become NaN, as in optax; an infinite one makes zeros, and NaN of what "
         "is infinite; torch adds 1e-6 to the norm (division=padded)"
     )
@@ -175,7 +175,7 @@ class AdaptiveClip(Wrapper):
         "High-Performance Large-Scale Image Recognition Without Normalization",
         "arXiv:2102.06171, equation 3",
     )
-    left_open = (
+    unspecified = (
         "what a unit is where weights are stored otherwise: a row here, a column in optax; a parameter of one axis "
         "is a unit an element; the paper leaves the last layer unclipped, which is the caller's to do"
     )
@@ -198,7 +198,7 @@ class Centralize(Wrapper):
         "Gradient Centralization: A New Optimization Technique for Deep Neural Networks",
         "arXiv:2004.01461, equation 1",
     )
-    left_open = (
+    unspecified = (
         "parameters of one axis: left alone, as in the authors' code; the axes of a mean where weights are stored "
         "otherwise: all but the first here and in optax"
     )
@@ -224,7 +224,7 @@ class NormalizedGradient(Wrapper):
         "Beyond Convexity: Stochastic Quasi-Convex Optimization",
         "arXiv:1507.02030, Algorithm 1",
     )
-    left_open = "a gradient of zero: NaN here (the source stops there); what the norm is of: all parameters together"
+    unspecified = "a gradient of zero: NaN here (the source stops there); what the norm is of: all parameters together"
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -242,7 +242,7 @@ class NonNegative(Wrapper):
     """
 
     citation = Citation("Goldstein 1964", "Convex programming in Hilbert space", "Bulletin of the AMS 70(5)")
-    left_open = "nothing: the projection on non-negative numbers; that of NaN is NaN, and of -0 a zero of either sign"
+    unspecified = "nothing: the projection on non-negative numbers; that of NaN is NaN, and of -0 a zero of either sign"
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""

@@ -18,16 +18,19 @@ from refgrad.candidates import masks
 from refgrad.candidates import quantizer as quantizers
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.oracle import aimed, estimated, mask_inputs, masked, quantized, quantizer_inputs
-from refgrad.oracle.casewise import Answer, Arrays
-from refgrad.oracle.changes import Change
-from refgrad.oracle.decided import edge
-from refgrad.oracle.judge import OUTSIDE
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.recovery import Recovered, shortest_decimal
-from refgrad.oracle.trajectory import count
-from refgrad.oracle.verdict import Count, Fault
-from refgrad.oracle.watch import watched
+from refgrad.kinds import estimator, mask, quantizer
+from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.run import Answer, Arrays
+from refgrad.oracle.engine.steps import count
+from refgrad.oracle.engine.time_limit import watched
+from refgrad.oracle.engine.verdict import Count, Fault
+from refgrad.oracle.hypotheses.changes import Change
+from refgrad.oracle.hypotheses.crossings import edge
+from refgrad.oracle.hypotheses.recovery import Recovered, shortest_decimal
+from refgrad.oracle.inputs import estimators as estimator_inputs
+from refgrad.oracle.inputs import masks as mask_inputs
+from refgrad.oracle.inputs import quantizers as quantizer_inputs
 from refgrad.rule import Range
 from refgrad.tracing import Plan, free_values, plan_for
 
@@ -247,7 +250,7 @@ class AskedEstimator(Asked):
 
     @staticmethod
     def cases(rule: Any, dtype: np.dtype, seed: int) -> list[Arrays]:
-        return list(aimed.generate(rule, 3, dtype, seed).arrays)
+        return list(estimator_inputs.generate(rule, 3, dtype, seed).arrays)
 
     @staticmethod
     def resolved(thing: Any, options: Mapping[str, Any], rule: Any) -> tuple[str, Callable[[Arrays], Any]]:
@@ -271,7 +274,7 @@ class AskedEstimator(Asked):
         return rule.takes() == self.rule.takes() and rule.gives() == self.rule.gives() and not rule.chosen
 
     def judge(self, rule: Any, change: Change, arrays: Arrays, seen: Any, policy: Policy) -> Answer:
-        return estimated.judge_results(rule, rule.prepared(arrays), seen, policy, change)
+        return estimator.judge_results(rule, rule.prepared(arrays), seen, policy, change)
 
     def plan(self, rule: Any) -> Plan | None:
         return rule.plan(self.answers[0][0]["x"].shape)
@@ -294,7 +297,7 @@ class AskedQuantizer(Asked):
         subject = quantizers.resolve(thing, options)
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            return quantized.answer(subject, rule, arrays)
+            return quantizer.answer(subject, rule, arrays)
 
         return subject.name, call
 
@@ -303,22 +306,22 @@ class AskedQuantizer(Asked):
             return False
         try:
             arrays = self.answers[0][0] if self.answers else {"x": np.ones((2, 256), self.dtype)}
-            return quantized.shapes_of(rule, arrays) == quantized.shapes_of(self.rule, arrays)
+            return quantizer.shapes_of(rule, arrays) == quantizer.shapes_of(self.rule, arrays)
         except ArgumentError:
             return False
 
     def judge(self, rule: Any, change: Change, arrays: Arrays, seen: Any, policy: Policy) -> Answer:
-        return quantized.judge_parts(rule, arrays, dict(seen), policy, change)
+        return quantizer.judge_parts(rule, arrays, dict(seen), policy, change)
 
     def plan(self, rule: Any) -> Plan | None:
-        if not quantized.has_graph(rule):
+        if not quantizer.has_graph(rule):
             return None
         x = self.answers[0][0]["x"]
         return plan_for(rule, 2, free_values(rule.given(x, rule.layout(x.shape))["x"].shape, {}))
 
     def literal(self, rule: Any, change: Change, arrays: Arrays) -> list[np.ndarray]:
-        if not quantized.has_graph(rule):
-            return [np.asarray(a, np.float64) for a in quantized.truth_of(rule, arrays).values()]
+        if not quantizer.has_graph(rule):
+            return [np.asarray(a, np.float64) for a in quantizer.truth_of(rule, arrays).values()]
         rows = rule.given(np.ascontiguousarray(arrays["x"], np.float64), rule.layout(arrays["x"].shape))
         shape = rows["x"].shape
         found = _evaluated(change.rewritten(plan_for(rule, 2, free_values(shape, {}))), shape, rows)
@@ -349,8 +352,8 @@ class AskedMask(Asked):
         return rule.takes().keys() == self.rule.takes().keys()
 
     def judge(self, rule: Any, change: Change, arrays: Arrays, seen: Any, policy: Policy) -> Answer:
-        scores = masked.like_units(seen["scores"], rule, arrays["w"].shape) if "scores" in seen else None
-        leaf = masked.judge_leaf(rule, arrays, masks.MaskSeen(seen["mask"], scores), policy, change)
+        scores = mask.like_units(seen["scores"], rule, arrays["w"].shape) if "scores" in seen else None
+        leaf = mask.judge_leaf(rule, arrays, masks.MaskSeen(seen["mask"], scores), policy, change)
         values = {"mask": seen["mask"], "scores": scores}
         return {n: (judged, np.asarray(values[n])) for n, judged in leaf.tensors.items()}
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from refgrad.candidates.masks import MaskSeen
 from refgrad.estimators.choosing import Choosing
-from refgrad.oracle.casewise import Arrays
-from refgrad.oracle.judge import Judged
-from refgrad.oracle.masked import judge_leaf
-from refgrad.oracle.policy import Policy
+from refgrad.kinds.mask import judge_leaf
+from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.run import Arrays
 
 Choices = dict[str, tuple[Judged, np.ndarray]]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from refgrad.candidates.eight_bit import resolve
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.oracle import reproduction
-from refgrad.oracle.drive import Record
+from refgrad.kinds.eight_bit import Claim
 from refgrad.oracle.eight_bit_departures import departures
 from refgrad.oracle.eight_bit_inputs import generate
-from refgrad.oracle.eight_bit_run import Claim
-from refgrad.oracle.inputs import Inputs
-from refgrad.oracle.request import Request
+from refgrad.oracle.engine import reproduce
+from refgrad.oracle.engine.drive import Record
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.steps import Outcome
+from refgrad.oracle.engine.verdict import LOCKED, Fault, Verdict
+from refgrad.oracle.inputs.steps import Inputs
 from refgrad.oracle.shrink import shrink as smallest
-from refgrad.oracle.trajectory import Outcome
-from refgrad.oracle.verdict import LOCKED, Fault, Verdict
 from refgrad.quantizers.eight_bit import EightBit
 
 MODE = f"{LOCKED}, given the candidate's own codes"
@@ -38,8 +38,8 @@ def _verdict(claim: Claim, record: Record) -> Verdict:
         record.faults.append(Fault(getattr(fault, "kind", "structure"), record.steps, str(fault)))
     wrong = outcome.first is not None
     if wrong and request.shrink and outcome.failing is not None:
-        least = reproduction.of_steps(smallest(record.inputs, *outcome.failing, claim.fails))
-    made = reproduction.made_by_steps(record.inputs, least, claim.rule.rule)
+        least = reproduce.of_steps(smallest(record.inputs, *outcome.failing, claim.fails))
+    made = reproduce.made_by_steps(record.inputs, least, claim.rule.rule)
     given = {"options": request.options, "policy": request.policy.changed()}
     return outcome.verdict(
         request.policy,
@@ -52,6 +52,6 @@ def _verdict(claim: Claim, record: Record) -> Verdict:
         seed=record.inputs.seed,
         departures=departures(claim, record, outcome) if wrong and request.explain else (),
         counterexample=least,
-        reproduce=reproduction.line(claim.subject.name, claim.rule, made, **given),
+        reproduce=reproduce.line(claim.subject.name, claim.rule, made, **given),
         notes=tuple(dict.fromkeys(record.notes)),
     )

@@ -10,14 +10,14 @@ from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
+from refgrad.kinds.eight_bit import Claim, Way
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.changes import Change, factors, named, policies
-from refgrad.oracle.drive import Record
-from refgrad.oracle.eight_bit_run import Claim, Way
-from refgrad.oracle.inputs import SHAPE
+from refgrad.oracle.engine.drive import Record
+from refgrad.oracle.engine.steps import Outcome
+from refgrad.oracle.engine.verdict import Departure
+from refgrad.oracle.hypotheses.changes import Change, factors, named, policies
+from refgrad.oracle.inputs.steps import SHAPE
 from refgrad.oracle.mutants import mutations
-from refgrad.oracle.trajectory import Outcome
-from refgrad.oracle.verdict import Departure
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.quantizers.rows import RowQuantizer
 

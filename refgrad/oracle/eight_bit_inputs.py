@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from refgrad.candidates.eight_bit import EightBitCandidate
-from refgrad.oracle.inputs import SHAPE, Inputs
-from refgrad.oracle.inputs import generate as of_optimizer
-from refgrad.oracle.request import Request
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.inputs.steps import SHAPE, Inputs
+from refgrad.oracle.inputs.steps import generate as of_optimizer
 from refgrad.quantizers.eight_bit import EightBit
 
 

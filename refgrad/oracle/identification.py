@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from refgrad.oracle.recovery import Recovered
-from refgrad.oracle.verdict import Count, Fault, plain
-from refgrad.report import formula
+from refgrad.arithmetic import formula
+from refgrad.oracle.engine.verdict import Count, Fault, plain
+from refgrad.oracle.hypotheses.recovery import Recovered
 from refgrad.tracing import Plan
 
 SCHEMA = "refgrad-identification-1"

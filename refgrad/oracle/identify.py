@@ -14,19 +14,19 @@ from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle import identification as i
 from refgrad.oracle import identify_cases
-from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.drive import Record, drive
-from refgrad.oracle.environment import environment
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.drive import Record, drive
+from refgrad.oracle.engine.environment import environment
+from refgrad.oracle.engine.joint_leaf import joined
+from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.equivalence import same
+from refgrad.oracle.hypotheses.screen import Screen, small_run
+from refgrad.oracle.hypotheses.search import Scored, Search
 from refgrad.oracle.identification import Explanation, Identification
-from refgrad.oracle.inputs import Inputs, completed, generate
-from refgrad.oracle.joined import joined
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.sameness import same
-from refgrad.oracle.screen import Screen, small_run
-from refgrad.oracle.search import Scored, Search
-from refgrad.oracle.trajectory import judge_record
+from refgrad.oracle.inputs.steps import Inputs, completed, generate
 from refgrad.oracle.verify import as_dtype
-from refgrad.oracle.watch import TIME_LIMIT, check_time_limit
 from refgrad.rule import Rule, rules
 from refgrad.tracing import free_values
 
@@ -205,7 +205,7 @@ def _trials(
         found.append(_Trial(claim, record, policy, search))
     if not found:
         raise refused[0]
-    locked = [t for t in found if t.search.screen.locked and any(not s.host for s in t.rule.slots().values())]
+    locked = [t for t in found if t.search.screen.locked and any(not s.scalar for s in t.rule.slots().values())]
     stateless = [t for t in found if not t.rule.slots()]
     return [*locked, *stateless] if locked else found
 
@@ -278,7 +278,7 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
 def _hidden(shown: _Trial, explanations: tuple[Explanation, ...]) -> Iterable[str]:
     """Why nothing may be known of a candidate whose state is hidden, and what to do about it."""
     seen = shown.record.seen[-1].state[0] if shown.record.seen else {}
-    names = [n for n, slot in shown.rule.slots().items() if not slot.host and n not in seen]
+    names = [n for n, slot in shown.rule.slots().items() if not slot.scalar and n not in seen]
     if names and not explanations and shown.record.steps:
         yield (
             f"{' and '.join(names)} could not be read, so that the run was followed from its start and a fault shows in the "
@@ -378,7 +378,7 @@ def _formula(trial: _Trial, change: Change) -> tuple[str, ...]:
     if not change.mutations:
         return ()
     p = trial.record.inputs.p[0]
-    hosts = dict.fromkeys(trial.judged.hosts(), 1.0)
-    free = free_values(p.shape, {**hosts, "t": float(max(trial.record.steps, 1))})
+    scalar_values = dict.fromkeys(trial.judged.scalar_inputs(), 1.0)
+    free = free_values(p.shape, {**scalar_values, "t": float(max(trial.record.steps, 1))})
     rule = trial.judged.replace(**change.rule)
     return i.new_lines(NONE.plans(rule, p.ndim, free), change.plans(rule, p.ndim, free))

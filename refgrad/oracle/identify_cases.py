@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
-from refgrad.oracle import changes
 from refgrad.oracle import identification as i
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.asked import ASKED, Asked
-from refgrad.oracle.changes import NONE, Change
-from refgrad.oracle.environment import environment
+from refgrad.oracle.engine.environment import environment
+from refgrad.oracle.engine.verdict import Count
+from refgrad.oracle.hypotheses import changes
+from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.identification import Explanation, Identification
 from refgrad.oracle.mutants import CASE_REWRITES, mutations
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.verdict import Count
 from refgrad.rule import Rule, Whole, rules
 
 #: explanations that are judged on many arrays; rules whose mutants are tried; near ones that are shown

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from refgrad.oracle.greedy import least
-from refgrad.oracle.mask_inputs import Arrays
+from refgrad.oracle.engine.shrink import least
+from refgrad.oracle.inputs.masks import Arrays
 
 
 def smallest(arrays: Arrays, fails: Callable[[Arrays], bool], seconds: float = 3.0) -> Arrays:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from refgrad.oracle.greedy import least
-from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.engine.shrink import least
+from refgrad.oracle.inputs.steps import Inputs
 
 Fails = Callable[[Inputs], bool]
 

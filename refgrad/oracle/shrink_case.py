@@ -8,10 +8,10 @@ import numpy as np
 
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.cases import Cases
-from refgrad.oracle.greedy import least
+from refgrad.oracle.engine.shrink import least
+from refgrad.oracle.engine.verdict import Finding
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.shrink import simpler
-from refgrad.oracle.verdict import Finding
 
 Fails = Callable[[Cases], bool]
 

@@ -8,21 +8,21 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.request import Request
-from refgrad.oracle.verdict import Verdict
-from refgrad.oracle.watch import TIME_LIMIT, check_time_limit
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.rule import Rule
 
 #: a rule's kind -> the module whose ``judge(request)`` gives the verdict
 JUDGES: Mapping[str, str] = {
-    "optimizer": "refgrad.oracle.stepped",
-    "estimator": "refgrad.oracle.estimated",
-    "mask": "refgrad.oracle.masked",
-    "quantizer": "refgrad.oracle.quantized",
+    "optimizer": "refgrad.kinds.optimizer",
+    "estimator": "refgrad.kinds.estimator",
+    "mask": "refgrad.kinds.mask",
+    "quantizer": "refgrad.kinds.quantizer",
     "8-bit-optimizer": "refgrad.oracle.eight_bit",
-    "transform": "refgrad.oracle.transformed",
-    "mask-update": "refgrad.oracle.moved",
+    "transform": "refgrad.kinds.transform",
+    "mask-update": "refgrad.kinds.mask_update",
 }
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said

@@ -28,13 +28,13 @@ class AdaRound(Quantizer):
     scale: Positive = 1.0
     weight: NonNegative = 0.01
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "it rounds down, and up where the learned share says so",
         "scale": "the scale is a hyperparameter",
         "half a step": "a learned share says which of two neighbours is taken",
     }
     citation = Citation("Nagel et al. 2020", "Up or Down? Adaptive Rounding", "arXiv:2004.10568, equations 21-24")
-    left_open = (
+    unspecified = (
         "the optimizer of V, the number of steps and the warm-up, which are arguments; the codes' range is signed; "
         "the scale is fixed beforehand, as in the paper"
     )

@@ -72,7 +72,7 @@ class Affine(RowQuantizer):
     ] = "lowest"
 
     parts = ("scale", "zero_point", "codes")
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "the zero point is rounded to a whole number",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
@@ -81,7 +81,7 @@ class Affine(RowQuantizer):
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877, section 2.1",
     )
-    left_open = (
+    unspecified = (
         "ties, the code of NaN, whether the zero point is added before or after rounding, what a symmetric "
         "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )

@@ -207,14 +207,14 @@ class Blockwise(Codebook):
         ),
     ] = "dynamic"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "its map has a largest value that has no negative",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation(
         "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
     )
-    left_open = (
+    unspecified = (
         "ties: to the lower code, as argmin; the map has 1 and not -1, as all codes, and differs in last bits "
         "where it is computed in float32 (map=bitsandbytes)"
     )
@@ -230,11 +230,11 @@ class NF4(Codebook):
     Source: Dettmers et al. 2023, arXiv:2305.14314, section 3 and appendix E. A code is a rank; -1 is 0.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "its table has another number of values below zero than above",
     }
     citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 3")
-    left_open = (
+    unspecified = (
         "ties: to the lower code; the table's last bits are those of the package, as the paper prints it; absmax "
         "of a block of zeros is zero"
     )
@@ -253,7 +253,7 @@ class FP4(Codebook):
     """
 
     citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 4")
-    left_open = (
+    unspecified = (
         "the paper does not print the table: it is that of the package; ties, and the code of minus zero, which "
         "bitsandbytes gives on a CPU and is never given here"
     )
@@ -283,13 +283,13 @@ class AF4(Codebook):
 
     block_size: Annotated[int, Whole(64, 64)] = 64
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "its table has another number of values below zero than above",
     }
     citation = Citation(
         "Yoshida 2023", "NF4 Isn't Information Theoretically Optimal (and that's Good)", "arXiv:2306.06965"
     )
-    left_open = (
+    unspecified = (
         "ties, and the number of a code: a rank here, descending in bitsandbytes; the table is the paper's for "
         "blocks of 64, other sizes have other tables"
     )

@@ -64,13 +64,13 @@ class Cast(Quantizer):
     random_bits: Annotated[int, Whole(1, 32)] = 32
     seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "a number that is not finite has codes of its own",
     }
     citation = Citation(
         "Micikevicius et al. 2022", "FP8 Formats for Deep Learning", "arXiv:2209.05433; IEEE 754-2019, 4.3"
     )
-    left_open = (
+    unspecified = (
         "beyond the largest number: infinity, NaN or the largest by format; the standard leaves to the format what "
         "has neither, and torch saturates E4M3 (overflow=saturate)"
     )

@@ -181,7 +181,7 @@ class KMeans(Codebook):
     start: Start = "linear"
 
     citation = Citation("Han et al. 2016", "Deep Compression", "arXiv:1510.00149, 3.1-3.2")
-    left_open = (
+    unspecified = (
         "a centre that no element is nearest to: it stays, where scikit-learn moves it; when to stop: after a "
         "number of rounds, or when nothing changes; of equal distances the lower code"
     )
@@ -208,7 +208,7 @@ class OptimalCodebook(Codebook):
     citation = Citation(
         "Wang & Song 2011", "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", "The R Journal 3/2"
     )
-    left_open = (
+    unspecified = (
         "nothing of the value, which is the least; where several codebooks reach it, or rounding cannot tell them "
         "apart, the first cut that is found is taken"
     )
@@ -234,7 +234,7 @@ class ProductQuantizer(Quantizer):
     parts = ("codebooks", "codes")
 
     citation = Citation("Jégou et al. 2011", "Product Quantization for Nearest Neighbor Search", "IEEE TPAMI 33(1)")
-    left_open = (
+    unspecified = (
         "the start of the codebooks, which the source leaves to any k-means: vectors at equally spaced places "
         "here; ties to the lowest code"
     )

@@ -64,14 +64,14 @@ class EightBit(Rule):
     citation = Citation(
         "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
     )
-    left_open = (
+    unspecified = (
         "which slots are never negative; whether the step comes of the state before or after it is quantized again: before; "
         "the size below which a parameter keeps its state: 4096, of bitsandbytes"
     )
 
     @classmethod
     def legal(cls) -> dict[str, Any]:
-        """Each hyperparameter's legal values; the precision of host scalars is that of the update rule."""
+        """Each hyperparameter's legal values; the precision of scalars is that of the update rule."""
         return {name: legal for name, legal in super().legal().items() if name != "scalars"}
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class EightBit(Rule):
         size = int(np.prod(shape))
         if size < self.min_8bit_size:
             return ()
-        slots = (n for n, slot in self.rule.slots().items() if not slot.host and slot.level == "element")
+        slots = (n for n, slot in self.rule.slots().items() if not slot.scalar and slot.level == "element")
         if self.tails == "short":
             return tuple(slots)
         return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)

@@ -103,7 +103,7 @@ class QSGD(Bucketed):
     ] = "share"
     parts = ("norm", "codes")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "rows": "the random number of an element depends on its place",
         "columns": "the random number of an element depends on its place",
         "idempotent": "the random number of an element depends on its place",
@@ -111,7 +111,7 @@ class QSGD(Bucketed):
         "half a step": "the random number of an element depends on its place",
     }
     citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
-    left_open = (
+    unspecified = (
         "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
         "magnitude in the experiments; the order of the product, in which GRACE differs (order=unit)"
     )
@@ -178,7 +178,7 @@ class TernGrad(Random):
     parts = ("scale", "codes")
 
     citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
-    left_open = (
+    unspecified = (
         "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
         "standard deviations, as the experiments are: not by default (clip)"
     )
@@ -257,12 +257,12 @@ class SignSGD(Quantizer):
         ),
     ] = "none"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "scale": "a sign has no magnitude",
         "half a step": "a sign has no magnitude",
     }
     citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
-    left_open = (
+    unspecified = (
         "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
         "and named by its own sources (scaled)"
     )
@@ -329,11 +329,11 @@ class OneBit(Quantizer):
 
     parts = ("low", "high", "codes")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "there is no code between the two signs",
     }
     citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
-    left_open = (
+    unspecified = (
         "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
         "and never read"
     )

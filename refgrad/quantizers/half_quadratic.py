@@ -37,14 +37,14 @@ class HQQ(Quantizer):
     quotient: Quotient = "divide"
     parts = ("scale", "zero", "codes")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
         "scale": "a spread of less than 1e-4 and scales of more than 2e4 are cut off",
         "columns": "sums of a group are rounded in the order of its elements",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
-    left_open = (
+    unspecified = (
         "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
         "and its exponent and weights are the package's defaults"
     )

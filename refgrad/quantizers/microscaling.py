@@ -54,7 +54,7 @@ class MX(RowQuantizer):
     citation = Citation(
         "Rouhani et al. 2023", "Microscaling Data Formats for Deep Learning", "arXiv:2310.10537; OCP MX 1.0, 6.3"
     )
-    left_open = (
+    unspecified = (
         "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
         "specification's own text was not at hand: four implementations that agree were read"
     )
@@ -136,7 +136,7 @@ class NVFP4(RowQuantizer):
     citation = Citation(
         "NVIDIA 2025", "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", "NVIDIA blog"
     )
-    left_open = (
+    unspecified = (
         "the order of the divisions, on which the bits depend: that of torchao (normalize); the source is a "
         "description without arithmetic; whether there is a scale of the tensor (levels)"
     )

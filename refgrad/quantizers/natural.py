@@ -32,7 +32,7 @@ class NaturalCompression(Random):
     """
 
     citation = Citation("Horváth et al. 2019", "Natural Compression for Distributed Deep Learning", "arXiv:1905.10988")
-    left_open = (
+    unspecified = (
         "nothing of the rule: both powers and their chances are given; the source packs nine bits, which is not "
         "done here; NaN has a code of its own"
     )
@@ -73,7 +73,7 @@ class NUQSGD(Bucketed):
     citation = Citation(
         "Ramezani-Kebrya et al. 2019", "NUQSGD: Provably Communication-efficient Data-parallel SGD", "arXiv:1908.06077"
     )
-    left_open = (
+    unspecified = (
         "the bucket, as in QSGD; no official code was found to compare with; below the least level it is rounded "
         "by chance between that and zero, as the definition says"
     )

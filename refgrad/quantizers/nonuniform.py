@@ -33,13 +33,13 @@ class N2UQ(Quantizer):
     start: Real = 0.0
     least: Positive = 1e-3
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "it is meant for numbers that are not negative",
         "scale": "thresholds are hyperparameters",
         "half a step": "thresholds are learned, apart from what codes stand for",
     }
     citation = CITATION
-    left_open = (
+    unspecified = (
         "the comparison at a threshold: strictly above, as in the code; the least interval, 1e-3, is the code's; "
         "NaN lies above nothing"
     )
@@ -118,13 +118,13 @@ class N2UQWeights(FewValues):
         ),
     ] = "straight"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "numbers beyond the outermost code stand for that one",
         "sign": "a tie goes to the even code, which lies on one side",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = CITATION
-    left_open = (
+    unspecified = (
         "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
         "scale: not by the text, by the code it is (surrogate=scaled)"
     )

@@ -44,7 +44,7 @@ class LogQuantizer(Quantizer):
         ),
     ] = "logarithm"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "scale": "the full scale is a hyperparameter",
         "half a step": "it rounds the logarithm",
     }
@@ -53,7 +53,7 @@ class LogQuantizer(Quantizer):
         "Convolutional Neural Networks using Logarithmic Data Representation",
         "arXiv:1603.01025, section 3",
     )
-    left_open = (
+    unspecified = (
         "the boundary between two powers: half-way in the logarithm, as the paper's rounding says; the sign, which "
         "activations have not, is added here; NaN has a code of its own"
     )
@@ -100,7 +100,7 @@ class INQ(Quantizer):
     parts = ("exponent", "codes")
 
     citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, section 2.1")
-    left_open = (
+    unspecified = (
         "which weights are quantized in which round, the method's other half, is left to the caller; no official "
         "code was found to compare with; a tensor of zeros has all codes 0"
     )
@@ -169,7 +169,7 @@ class APoT(Quantizer):
     ] = True
 
     citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, section 2.2")
-    left_open = (
+    unspecified = (
         "ties between two levels: the lower one; the authors' code takes what comes first in a set. Whether "
         "weights beyond alpha get a gradient: not, as printed; in the code they do"
     )

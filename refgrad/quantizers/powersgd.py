@@ -61,14 +61,14 @@ class PowerSGD(Quantizer):
     ] = "local"
     parts = ("p", "q")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "columns": "the matrix that it starts from has columns in an order of their own",
         "idempotent": "what is left of its rank is rounded anew",
         "rows": "sums over rows are rounded in their order",
         "scale": "eps is added where vectors are made orthogonal",
     }
     citation = Citation("Vogels et al. 2019", "PowerSGD: Practical Low-Rank Gradient Compression", "arXiv:1905.13727")
-    left_open = (
+    unspecified = (
         "how columns are made orthonormal (Gram-Schmidt in torch's hook), which changes signs and order of "
         "rounding only; columns of zero: they stay zero; the start of Q"
     )

@@ -49,7 +49,7 @@ class ScaledFloat(RowQuantizer):
 
     parts = ("scale", "codes")
     citation = Citation("Micikevicius et al. 2022", "FP8 Formats for Deep Learning", "arXiv:2209.05433, section 3")
-    left_open = "a group of zeros; the division or a reciprocal; what the scale is rounded to: the working dtype"
+    unspecified = "a group of zeros; the division or a reciprocal; what the scale is rounded to: the working dtype"
 
     @property
     def record(self) -> Minifloat:

@@ -36,13 +36,13 @@ class TopK(Sparse):
     Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1 (to be used with `error_feedback`).
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "rows": "of equal magnitudes those are kept whose places are first",
         "columns": "of equal magnitudes those are kept whose places are first",
         "monotone": "what is not kept stands for zero",
     }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
-    left_open = (
+    unspecified = (
         "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
     )
 
@@ -68,13 +68,13 @@ class RandomK(Random, Sparse):
         ),
     ] = "none"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "rows": "which elements are kept depends on their places",
         "columns": "which elements are kept depends on their places",
         "monotone": "which elements are kept depends on their places",
     }
     citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
-    left_open = (
+    unspecified = (
         "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
         "as in the source's memory scheme (scaled=unbiased)"
     )

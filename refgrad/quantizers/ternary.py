@@ -109,13 +109,13 @@ class BWN(FewValues):
         ),
     ] = "plus"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "there is no code between the two signs",
     }
     citation = Citation(
         "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
     )
-    left_open = (
+    unspecified = (
         "the sign of zero: +1 here (zero); whether there is a scale for a filter or for the tensor: a filter, as "
         "the paper's matrices are"
     )
@@ -166,7 +166,7 @@ class TWN(FewValues):
     threshold: Positive = 0.7
 
     citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
-    left_open = (
+    unspecified = (
         "ties at the threshold: they are zero, as the inequality is strict; whether the scale is of a layer or a "
         "filter: of the tensor here (per)"
     )
@@ -204,14 +204,14 @@ class TTQ(Quantizer):
         ),
     ] = "paper"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "scale": "its two scales are hyperparameters",
         "half a step": "its two scales are hyperparameters",
         "idempotent": "its two scales are hyperparameters",
         "sign": "its two scales differ",
     }
     citation = Citation("Zhu et al. 2017", "Trained Ternary Quantization", "arXiv:1612.01064, equations 6-9")
-    left_open = (
+    unspecified = (
         "the sign of the negative level's gradient: equation 7 as printed, which is not the derivative "
         "(negative_gradient=chain); t is 0.05 in the experiments"
     )
@@ -269,7 +269,7 @@ class BitNetWeights(FewValues):
         ),
     ] = "added"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "numbers beyond the outermost code stand for that one",
         "scale": "eps is added to the scale",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
@@ -279,7 +279,7 @@ class BitNetWeights(FewValues):
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",
         "arXiv:2402.17764, eq. 1-3",
     )
-    left_open = (
+    unspecified = (
         "ties: to the even one; whether eps is added to the mean, as printed, or its floor, as in the code "
         "(floor=clamped)"
     )
@@ -317,7 +317,7 @@ class BitNetActivations(FewValues):
     citation = Citation(
         "Ma et al. 2024", "The Era of 1-bit LLMs: Training Tips, Code and FAQ", "github.com/microsoft/unilm, bitnet"
     )
-    left_open = (
+    unspecified = (
         "the floor of the largest magnitude, 1e-5, and the code -128: those of the authors' FAQ, where the paper's "
         "formula has neither; torch divides by a rounded reciprocal (quotient)"
     )

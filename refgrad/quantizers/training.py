@@ -37,7 +37,7 @@ class DoReFaGradient(Random):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160, section 2.5",
     )
-    left_open = (
+    unspecified = (
         "the noise: one number an element, uniform, as printed; a sample is an index of the first axis; halves go "
         "to the even code; a sample of zeros, for which the formula is 0 / 0, stays zero"
     )
@@ -113,7 +113,7 @@ class WAGEError(Quantizer):
     bits: Annotated[int, Whole(2, 15)] = 8
 
     citation = WAGE_CITATION
-    left_open = (
+    unspecified = (
         "halves, and a largest error of zero: to the even code, and zeros; the shift rounds the logarithm as the "
         "source says, by the authors' code for halves"
     )
@@ -152,7 +152,7 @@ class WAGEGradient(Random):
     lr: Positive = 8.0
 
     citation = WAGE_CITATION
-    left_open = (
+    unspecified = (
         "the learning rate, 8 in the authors' code, which the paper writes as a shift; numbers beyond the weights' "
         "range are cut where weights are updated, not here"
     )

@@ -38,14 +38,14 @@ class RoundToNearest(Quantizer):
     grid: Grid = "asymmetric"
     parts: ClassVar[tuple[str, ...]] = ("scale", "zero", "codes", "group_of")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "the zero point is rounded to a whole number",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, section 4"
     )
-    left_open = (
+    unspecified = (
         "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
         "differs between the codes of GPTQ and AWQ (grid)"
     )
@@ -201,7 +201,7 @@ class GPTQ(RoundToNearest):
     citation = Citation(
         "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
         "the code leaves out changes of the same block (parameters=stale); dead inputs are set to zero"
     )
@@ -291,12 +291,12 @@ class AWQ(RoundToNearest):
     clip: Annotated[bool, Flag("magnitudes are clipped where that lessens the error")] = False
     parts = ("scale", "zero", "codes", "group_of", "channel_scale")
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "scale": "the search for scales depends on roundings",
         "idempotent": "it searches for scales anew",
     }
     citation = Citation("Lin et al. 2024", "AWQ: Activation-aware Weight Quantization", "arXiv:2306.00978, section 3.2")
-    left_open = (
+    unspecified = (
         "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "
         "examples; whether ranges include zero (grid); the search's grid of 20 is the code's"
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from refgrad.arithmetic.host import names_in
+from refgrad.arithmetic import formula
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.estimators.base import Estimator, Parameter
 from refgrad.optimizers.base import Optimizer
-from refgrad.report import formula
 from refgrad.rule import Choice, Flag, Rule, Slot, rules
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
@@ -63,7 +63,7 @@ def update(rule: Optimizer | Estimator, step: int) -> list[str]:
     free = {name for name in plan.free if not name.endswith("_length")}
     guards = []
     for expr, taken in plan.graph.guards:
-        text = formula.host_text(expr)
+        text = formula.scalar_text(expr)
         if free & names_in(expr):
             guards.append(f"as long as {text}" if taken else f"as long as not {text}")
     return [*formula.text_lines(plan), *guards]
@@ -84,7 +84,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 def _slot(slot: Slot) -> str:
     shape = "an array like the parameter" if slot.level == "element" else slot.described()
     fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
-    return f"{'one float64 number a parameter' if slot.host else shape}, {fill} at first"
+    return f"{'one float64 number a parameter' if slot.scalar else shape}, {fill} at first"
 
 
 def _shown(value: object) -> str:

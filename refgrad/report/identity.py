@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from refgrad.oracle.hypotheses.recovery import Recovered
 from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explanation, Identification
-from refgrad.oracle.recovery import Recovered
 from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table, turn
 
 #: how many other names of the same are shown

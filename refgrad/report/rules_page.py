@@ -11,7 +11,7 @@ HEAD = """# Rules
 Every rule, with its source, what the source leaves open, and its named variants with who does each. The first value of a
 hyperparameter is its default: the paper, unless the sentence says otherwise. Written by
 `python -m refgrad.report.rules_page > docs/rules.md`; every rule has besides `scalars=float64 | float32`, the precision of
-host scalars, unless it is listed without. Departures of implementations that were run stand in
+scalars, unless it is listed without. Departures of implementations that were run stand in
 [departures.md](departures.md).
 """
 
@@ -24,7 +24,8 @@ def page() -> str:
         of_kind = {name: cls for name, cls in known.items() if cls.kind == kind}
         parts.append(f"\n## Rules of kind {kind}\n\n| rule | source | what the source leaves open |\n|---|---|---|\n")
         parts += [
-            f"| `{n}` | {cell(str(c.citation))} | {cell(c.left_open) or 'not examined'} |\n" for n, c in of_kind.items()
+            f"| `{n}` | {cell(str(c.citation))} | {cell(c.unspecified) or 'not examined'} |\n"
+            for n, c in of_kind.items()
         ]
         parts.append("\n| rule | variant | who does it |\n|---|---|---|\n")
         parts += [row for cls in of_kind.values() for row in variant_rows(cls)]

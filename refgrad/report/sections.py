@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
-from refgrad.oracle.verdict import CASES, CONFORMS, DIFFERS, FREE, LOCKED, Departure, Finding, Verdict
+from refgrad.oracle.engine.verdict import CASES, CONFORMS, DIFFERS, FREE, LOCKED, Departure, Finding, Verdict
 
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)

@@ -9,11 +9,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from refgrad.oracle.errors import ENDS
-from refgrad.oracle.survey.attempts import CONDITIONS
-from refgrad.oracle.survey.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
-from refgrad.oracle.survey.run import Survey, Surveyed
+from refgrad.oracle.acceptance.ulp_errors import ENDS
 from refgrad.report.survey_text import remark
+from refgrad.surveys.attempts import CONDITIONS
+from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
+from refgrad.surveys.run import Survey, Surveyed
 
 #: outcome -> what stands in its cells; the colour says the same
 MARKS = {CONFORMS: "✓", VARIANT: "≈", DIFFERS: "✗", CRASHED: "!", HUNG: "…", UNJUDGED: "?"}

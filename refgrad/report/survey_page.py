@@ -6,12 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from refgrad.implementations.findings import FINDINGS, Finding
-from refgrad.oracle.survey.attempts import CONDITIONS
-from refgrad.oracle.survey.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
-from refgrad.oracle.survey.run import Survey
 from refgrad.report.rules_page import cell as cell_text
 from refgrad.report.survey_text import remark
+from refgrad.surveys.attempts import CONDITIONS
+from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
+from refgrad.surveys.implementations.findings import FINDINGS, Finding
+from refgrad.surveys.run import Survey
 
 HEAD = """# The survey
 
@@ -38,9 +38,9 @@ If that fails too the variant that the table names is judged, and if there is no
 looks for a name, for as long as `--explain` allows. The page that `--html` writes needs nothing else: every cell opens to its
 verdict, to the lines of Python that give it again, and to the distances of all values from the truth.
 
-The table is data, in `refgrad/implementations/`: one record an implementation, with its target, the claim, the variant, what it
-needs, and how it is driven. A new implementation is a new record; `--table module:NAME` surveys a table of your own. What is
-below was written from one survey by `python -m refgrad.report.survey_page survey.json > docs/survey.md`.
+The table is data, in `refgrad/surveys/implementations/`: one record an implementation, with its target, the claim,
+the variant, what it needs, and how it is driven. A new implementation is a new record; `--table module:NAME` surveys a
+table of your own. What is below was written from one survey by `python -m refgrad.report.survey_page survey.json > docs/survey.md`.
 """
 
 

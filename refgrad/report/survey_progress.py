@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from refgrad.oracle.survey.cell import Cell
-from refgrad.oracle.survey.run import Progress
+from refgrad.surveys.cell import Cell
+from refgrad.surveys.run import Progress
 
 
 @contextmanager

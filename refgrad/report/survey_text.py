@@ -5,8 +5,8 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator
 
-from refgrad.oracle.survey.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
-from refgrad.oracle.survey.run import Survey
+from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
+from refgrad.surveys.run import Survey
 
 #: outcome -> what stands in the matrix
 MARKS = {CONFORMS: "+", VARIANT: "~", DIFFERS: "X", CRASHED: "!", HUNG: "H", UNJUDGED: "?"}

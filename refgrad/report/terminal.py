@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from refgrad.oracle.verdict import Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report import text
 from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table, sections
 

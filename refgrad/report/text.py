@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from refgrad.oracle.verdict import Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report.sections import Section, Table, sections
 
 

@@ -34,11 +34,11 @@ class Wanda(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
     )
-    left_open = (
+    unspecified = (
         "ties, and how the count is rounded: down here; the authors' code takes one more, and all that equal the "
         "threshold; the norm is of all tokens' inputs, which a mean leaves in order"
     )
@@ -52,11 +52,11 @@ class WandaNOfM(Groups):
 
     inputs = {"a": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, section 3"
     )
-    left_open = (
+    unspecified = (
         "whether n of every m are kept or pruned: kept here, pruned in the authors' code (n_is=pruned), which "
         "agrees for 2:4; ties"
     )
@@ -85,11 +85,11 @@ class RIA(Unstructured):
     granularity: PER_ROW = "row"
     inputs = {"a": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"
     )
-    left_open = (
+    unspecified = (
         "the power of the activations' norm, 1/2 here, as recalled and not read again; a row or column of zeros: "
         "its score is NaN; whether n of m counts what is kept"
     )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.sparsity import counts
-from refgrad.sparsity.selection import keys, top_k
 
 Shape = tuple[int, ...]
 

@@ -30,9 +30,9 @@ class ASP(NOfM):
         ),
     ] = "rank"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Mishra et al. 2021", "Accelerating Sparse Deep Neural Networks", "arXiv:2104.08378, section 4")
-    left_open = (
+    unspecified = (
         "ties, which the source does not mention; apex compares sums of float32, which differ from ranks where a "
         "sum rounds (chosen_by=pattern_sums)"
     )

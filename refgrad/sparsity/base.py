@@ -11,10 +11,10 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Choice, Range, Rule, Whole
 from refgrad.sparsity import counts
-from refgrad.sparsity.selection import NanRank, Ties, keys, top_k
 from refgrad.tracing import literal
 
 Sparsity = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]

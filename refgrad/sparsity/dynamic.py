@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.top_k import Order, keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole
 from refgrad.sparsity import counts
 from refgrad.sparsity.magnitude import Magnitude
-from refgrad.sparsity.selection import Order, keys, top_k
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -146,7 +146,7 @@ class RigL(Dynamic):
     citation = Citation(
         "Evci et al. 2020", "Rigging the Lottery: Making All Tickets Winners", "arXiv:1911.11134, Algorithm 1"
     )
-    left_open = (
+    unspecified = (
         "whether what was just dropped may grow again: it may, by Algorithm 1; how k is rounded: down; what "
         "becomes of an optimizer's state of grown weights is left to the caller"
     )
@@ -217,7 +217,7 @@ class SET(Dynamic):
     citation = Citation(
         "Mocanu et al. 2018", "Scalable training of artificial neural networks", "arXiv:1707.04780, Algorithm 2"
     )
-    left_open = (
+    unspecified = (
         "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
         "magnitude, as in later work (tails); grown weights are drawn by the caller"
     )
@@ -266,7 +266,7 @@ class ACDC(MaskUpdate):
     citation = Citation(
         "Peste et al. 2021", "AC/DC: Alternating Compressed/DeCompressed Training", "arXiv:2106.12379, section 3"
     )
-    left_open = (
+    unspecified = (
         "ties; the schedule is that of the ResNet-50 runs; whether the optimizer's momentum is reset between "
         "phases is the caller's to do"
     )
@@ -309,7 +309,7 @@ class LotteryTicket(MaskUpdate):
     inputs = {"early": "signed"}
 
     citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
-    left_open = (
+    unspecified = (
         "whether the ranking is of each layer or of all, which the paper has both ways by network; how the count "
         "of a round is rounded; to which step it goes back"
     )

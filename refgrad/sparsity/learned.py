@@ -52,7 +52,7 @@ class STR(Estimator):
     citation = Citation(
         "Kusupati et al. 2020", "Soft Threshold Weight Reparameterization", "arXiv:2002.03231, equations 3 and 4"
     )
-    left_open = (
+    unspecified = (
         "the edge, where |w| equals the threshold: zero here; the threshold's function is the sigmoid, of which "
         "the source says it may be another"
     )
@@ -77,14 +77,14 @@ class Powerpropagation(Estimator):
 
     alpha: Annotated[float, Range(1.0, open_low=False)] = 2.0
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "idempotent": "a power of a power is another",
         "saturation": "the gradient passes everywhere",
     }
     citation = Citation(
         "Schwarz et al. 2021", "Powerpropagation: A sparsity inducing weight reparameterisation", "arXiv:2110.00296"
     )
-    left_open = (
+    unspecified = (
         "the derivative at zero: the limit, 0 for alpha above 1; automatic differentiation of theta "
         "|theta|**(alpha - 1) gives NaN for alpha below 2"
     )
@@ -124,7 +124,7 @@ class ContinuousSparsification(Estimator):
     citation = Citation(
         "Savarese et al. 2020", "Winning the Lottery with Continuous Sparsification", "arXiv:1912.04427, section 3"
     )
-    left_open = (
+    unspecified = (
         "what the score becomes between rounds: min(beta s, s0) as printed; the script sets beta back first, so "
         "that it is min(s, s0) (reset=code)"
     )
@@ -178,7 +178,7 @@ class HardConcrete(Estimator):
     citation = Citation(
         "Louizos et al. 2018", "Learning Sparse Neural Networks through L0 Regularization", "arXiv:1712.01312"
     )
-    left_open = (
+    unspecified = (
         "the gradient where a gate meets 0 or 1: zero here (edge); the noise is an argument; stretch and "
         "temperature are the source's experiments'"
     )

@@ -39,9 +39,9 @@ class Magnitude(Unstructured):
 
     measure: Measure = "magnitude"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
-    left_open = (
+    unspecified = (
         "nearly all but the idea: the source prunes by a threshold of its quality parameter times the standard "
         "deviation; count, ties, NaN and layer- or network-wide ranking are named variants"
     )
@@ -56,9 +56,9 @@ class NormalizedMagnitude(Together):
     Score: |w| / (sqrt(sum w^2) + eps). Source: jaxpruner 0.1, whose global pruners do this by default.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
-    left_open = (
+    unspecified = (
         "a layer of zeros: eps keeps its scores at zero; jaxpruner is the source, so that its float32 counts are a "
         "variant and not the default"
     )
@@ -76,9 +76,9 @@ class RandomMask(Unstructured):
 
     inputs = {"u": "uniform"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
-    left_open = (
+    unspecified = (
         "what is random: the numbers are an argument, and the count is exact; the source's baseline may also draw "
         "each entry by itself, with a count that varies"
     )
@@ -108,11 +108,11 @@ class Block(Unstructured):
 
     inputs = {"entries": "ones"}
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "count": "whole blocks are kept, of which those at the edges may be smaller",
     }
     citation = Citation("Narang et al. 2017", "Block-Sparse Recurrent Neural Networks", "arXiv:1711.02782, section 3")
-    left_open = (
+    unspecified = (
         "ragged blocks at the edges: they have fewer entries, and the mean divides by these; the source takes the "
         "maximum, jaxpruner and TensorFlow the mean"
     )
@@ -151,9 +151,9 @@ class L1Filters(Structured):
     Score of filter i: sum |w[i, ...]|. Source: Li et al. 2017, arXiv:1608.08710, section 3.1.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
-    left_open = (
+    unspecified = (
         "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
         "sensitive ones, which is the caller's to do"
     )
@@ -168,9 +168,9 @@ class L2Filters(Structured):
     Score of filter i: sqrt(sum w[i, ...]^2). Source: Li et al. 2017, arXiv:1608.08710, section 4.5 compares both norms.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
-    left_open = (
+    unspecified = (
         "the source names it only for comparison: count and ties are as in L1Filters, the root does not change the "
         "order but by rounding"
     )
@@ -186,11 +186,11 @@ class NetworkSlimming(Together):
     g + strength sign(gamma), the sign of zero being zero. Source: Liu et al. 2017, arXiv:1708.06519, sections 3.2 and 3.3.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
     )
-    left_open = (
+    unspecified = (
         "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry and "
         "ties; the subgradient at zero is zero"
     )

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole
 from refgrad.sparsity.base import Mask
 from refgrad.sparsity.magnitude import Measure, measured
-from refgrad.sparsity.selection import keys, top_k
 
 Along = Annotated[
     str,
@@ -108,11 +108,11 @@ class NOfM(Groups):
 
     measure: Measure = "magnitude"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
     )
-    left_open = (
+    unspecified = (
         "ties within a group; a length that m does not divide; whether n counts what is kept or pruned; along "
         "which axis a convolution's groups run: all are named variants"
     )
@@ -156,13 +156,13 @@ class SRSTE(NOfM):
         ),
     ] = "straight_through"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Zhou et al. 2021",
         "Learning N:M Fine-grained Structured Sparse Neural Networks",
         "arXiv:2102.04010, equation 9",
     )
-    left_open = (
+    unspecified = (
         "ties, and the axis of groups: the authors' code runs them through the flat array (along=flat); the decay "
         "2e-4 is their experiments'"
     )

@@ -36,9 +36,9 @@ class MDGF(NOfM):
         ),
     ] = "straight_through"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
-    left_open = (
+    unspecified = (
         "the backward pass: the gradient passes as it is, as in the authors' code; the paper's own was not at "
         "hand, and differentiation scales it (gradient=scaled)"
     )
@@ -75,9 +75,9 @@ class SDGF(NOfM):
     dense_epochs: Annotated[int, Whole(0)] = 0
     finetune_epochs: Annotated[int, Whole(0)] = 0
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = SOURCE
-    left_open = (
+    unspecified = (
         "how long each pattern lasts: equal shares of the epochs, as in the code; the paper's list of patterns for "
         "each model was not read"
     )

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.top_k import Ties, keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Positive, Whole
 from refgrad.sparsity import counts
 from refgrad.sparsity.base import Sparsity, Unstructured
-from refgrad.sparsity.selection import Ties, keys, top_k
 
 
 class OBD(Unstructured):
@@ -22,9 +22,9 @@ class OBD(Unstructured):
 
     inputs = {"h": "positive"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
-    left_open = (
+    unspecified = (
         "how the diagonal is estimated: it is an argument; where it is negative, which the source excludes at a "
         "minimum, weights are pruned first"
     )
@@ -42,9 +42,9 @@ class OBS(Unstructured):
 
     inputs = {"d": "positive"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
-    left_open = (
+    unspecified = (
         "how the inverse Hessian is estimated and damped: its diagonal is an argument; the source deletes one "
         "weight at a time, a count is pruned together here"
     )
@@ -76,11 +76,11 @@ class WoodFisher(Unstructured):
         ),
     ] = "none"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
     )
-    left_open = (
+    unspecified = (
         "the damping, and how many gradients are taken: arguments; the authors' code leaves the factor 1/2 out and "
         "adds 1e-10 (offset=code); weights are deleted together as if each alone"
     )
@@ -141,11 +141,11 @@ class SparseGPT(Unstructured):
     ties: Ties = "low"
     inputs = {"u": "column"}
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"
     )
-    left_open = (
+    unspecified = (
         "the damping, a hundredth of the mean diagonal, and blocks of 128 columns are the code's; its unstructured "
         "mask takes one entry a block more (rounding=floor_plus_one); ties"
     )

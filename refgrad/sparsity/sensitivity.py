@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import exp, tree_sum
+from refgrad.arithmetic.top_k import keys
 from refgrad.rule import Choice, Citation, Real
 from refgrad.sparsity import schedules
 from refgrad.sparsity.base import Mask, Together, Unstructured
 from refgrad.sparsity.learned import sigmoid_slope
-from refgrad.sparsity.selection import keys
 
 
 class Saliency(Together):
@@ -37,9 +37,9 @@ class SNIP(Saliency):
         ),
     ] = "none"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
-    left_open = (
+    unspecified = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
         "ranking over all is the paper's; ties"
     )
@@ -64,11 +64,11 @@ class FORCE(Saliency):
         ),
     ] = "exponential"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
     )
-    left_open = (
+    unspecified = (
         "the schedule: exponential, as the paper prefers, linear as its other choice; how many batches make the "
         "gradient; ties"
     )
@@ -86,13 +86,13 @@ class GraSP(Together):
     product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "pruned once": "its scores have signs, so that a score of zero is not the least",
     }
     citation = Citation(
         "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
     )
-    left_open = (
+    unspecified = (
         "which end is kept: the paper's text and code agree once signs are followed; the code keeps one entry "
         "fewer (rounding=floor_minus_one); the temperature of its loss is the caller's"
     )
@@ -108,13 +108,13 @@ class SynFlow(Saliency):
     density falling as density^(i / steps). Source: Tanaka et al. 2020, arXiv:2006.05467, Algorithm 1.
     """
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",
         "arXiv:2006.05467",
     )
-    left_open = (
+    unspecified = (
         "biases and batch normalization: the caller runs the network with magnitudes; the number of rounds, 100 in "
         "the paper; ties"
     )
@@ -133,13 +133,13 @@ class Movement(Unstructured):
 
     inputs = {"s": "signed"}
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "a score is w times the gradient, whose terms have both signs",
     }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
     )
-    left_open = (
+    unspecified = (
         "whether masked weights are updated: they are not, their scores are; initialization of scores at zero "
         "makes the first mask one of ties"
     )
@@ -174,13 +174,13 @@ class SoftMovement(Mask):
         ),
     ] = "sigmoid"
 
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "scores are learned, and have signs of their own",
     }
     citation = Citation(
         "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
     )
-    left_open = (
+    unspecified = (
         "whether the score or its sigmoid is compared with the threshold: the sigmoid, as in the authors' code; "
         "the paper prints the score (squashed=plain)"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.sparsity.selection import keys
+from refgrad.arithmetic.top_k import keys
 
 #: bits that integers of a tile may have, so that sums along a path fit into int64
 WIDTH = 54

@@ -66,7 +66,7 @@ class SRSTEGradient(MaskedTraining):
 
     patterns = (SRSTE,)
     citation = SRSTE.citation
-    left_open = (
+    unspecified = (
         "the mask's ties, which are the pattern's; where the decay is added: to the gradient of the weights, as in "
         "equation 9"
     )
@@ -88,7 +88,7 @@ class MDGFGradient(MaskedTraining):
     patterns = (MDGF,)
     pattern: Annotated[Any, Nested()] = MDGF()
     citation = MDGF.citation
-    left_open = "whether beta scales the gradient of pruned weights: not in the authors' code (MDGF's gradient)"
+    unspecified = "whether beta scales the gradient of pruned weights: not in the authors' code (MDGF's gradient)"
     parameters = Parameters(beta=Parameter("tensor", learned=False, legal=Range(0.0, 1.0, False, False)), mask=MASK)
 
     def forward(self, x: Any, beta: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -119,7 +119,9 @@ class MovementGradient(MaskedTraining):
     patterns = (Movement, SoftMovement)
     pattern: Annotated[Any, Nested()] = Movement()
     citation = Movement.citation
-    left_open = "nothing: the three products of the paper; the mask is an argument, and how it is chosen is Movement's"
+    unspecified = (
+        "nothing: the three products of the paper; the mask is an argument, and how it is chosen is Movement's"
+    )
     parameters = Parameters(s=Parameter("element"), mask=MASK)
 
     def forward(self, x: Any, s: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -162,7 +164,7 @@ class TopKAST(Choosing):
     citation = Citation(
         "Jayakumar et al. 2020", "Top-KAST: Top-K Always Sparse Training", "arXiv:2106.03517, section 2"
     )
-    left_open = "the penalty's form is as recalled; which of equal magnitudes are in A and B is open"
+    unspecified = "the penalty's form is as recalled; which of equal magnitudes are in A and B is open"
     parameters = Parameters(forward_mask=MASK, backward_mask=MASK)
     chosen = ("forward_mask", "backward_mask")
 

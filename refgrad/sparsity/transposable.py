@@ -45,13 +45,13 @@ class Transposable(Mask):
     ] = "exact"
     measure: Measure = "magnitude"
 
-    lawless: ClassVar[Mapping[str, str]] = {}
+    exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
         "Hubara et al. 2021",
         "Accelerated Sparse Neural Training: Transposable N:M masks",
         "arXiv:2102.08124, section 4",
     )
-    left_open = "which of equally good patterns is taken; the greedy one that prunes is as recalled"
+    unspecified = "which of equally good patterns is taken; the greedy one that prunes is as recalled"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator, level_shape
-from refgrad.oracle import mask_inputs
+from refgrad.oracle.inputs import masks
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Range
 from refgrad.sparsity.base import Mask
@@ -112,8 +112,6 @@ def shape_of(rule: Quantizer, dtype: np.dtype) -> tuple[int, ...]:
 @st.composite
 def masked(draw: Any, rule: Mask, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
     """What a mask is made from, of a family that `refgrad.verify` generates; ordinary numbers where these are to be tame."""
-    family = draw(
-        st.just("normal") if tame else st.sampled_from(sorted(set(mask_inputs.FAMILIES) - {"NaN and infinities"}))
-    )
-    made = mask_inputs.generate(rule, dtype, draw(st.integers(0, 2**16)))
+    family = draw(st.just("normal") if tame else st.sampled_from(sorted(set(masks.FAMILIES) - {"NaN and infinities"})))
+    made = masks.generate(rule, dtype, draw(st.integers(0, 2**16)))
     return dict(made.leaves[list(made.names).index(family)])

@@ -13,14 +13,14 @@ from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.drive import Record, drive
-from refgrad.oracle.inputs import Inputs
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.drive import Record, drive
+from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.inputs.steps import Inputs
 from refgrad.oracle.shrink import shrink
-from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import Rule
 from refgrad.testing import check_cases
-from refgrad.testing.drawn import smallest
+from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.kinds import KINDS
 from refgrad.testing.laws import BY_NAME, Law
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, LawReport
@@ -198,5 +198,5 @@ def _as_expected(run: Record, step: int, want: Mapping[str, np.ndarray]) -> Reco
 def _tensors(record: Record, step: int) -> dict[str, np.ndarray]:
     """What was seen after a step: the parameter, and the slots that are arrays."""
     seen, slots = record.seen[step], record.rules[0].slots()
-    state = {n: np.asarray(v) for n, v in seen.state[0].items() if n in slots and not slots[n].host}
+    state = {n: np.asarray(v) for n, v in seen.state[0].items() if n in slots and not slots[n].scalar}
     return {"p": np.asarray(seen.params[0]), **state}

@@ -10,12 +10,12 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.reproduction import hexes
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.reproduce import hexes
 from refgrad.rule import Rule
+from refgrad.testing.case_laws import Arrays, Call, CaseLaw
 from refgrad.testing.case_strategies import drawable
-from refgrad.testing.claims import Arrays, Call, CaseLaw
-from refgrad.testing.drawn import smallest
+from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.kinds import KINDS, within_rounding
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
 
@@ -38,7 +38,7 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
     reason = trial.rule.exempt().get(law.name) or ("" if law.applies(trial.rule) else "the rule is not of that kind")
     if isinstance(trial.rule, Estimator) and not drawable(trial.rule):
         reason = "it takes arrays that are not drawn"
-    if trial.rule.lawless is None and not law.universal:
+    if trial.rule.exempt_laws is None and not law.universal:
         reason = "nothing is said of it"
     if reason:
         return LawReport(law.name, law.sentence, EXEMPT, reason)

@@ -15,17 +15,17 @@ from refgrad.candidates.faults import copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.estimated import judge_results
-from refgrad.oracle.judge import outside
-from refgrad.oracle.masked import judge_leaf
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.quantized import answer, judge_parts
+from refgrad.kinds.estimator import judge_results
+from refgrad.kinds.mask import judge_leaf
+from refgrad.kinds.quantizer import answer, judge_parts
+from refgrad.oracle.acceptance.judge import outside
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Rule
 from refgrad.sparsity.base import Mask
 from refgrad.testing import case_strategies as strategies
 from refgrad.testing import estimator_laws, mask_laws, quantizer_laws
-from refgrad.testing.claims import Arrays, Call, CaseLaw, Claim
+from refgrad.testing.case_laws import Arrays, Call, CaseLaw, Claim
 
 Results = Mapping[str, np.ndarray]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.host import names_in
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.inputs.steps import Inputs
 from refgrad.rule import Kind
 
 
@@ -97,7 +97,7 @@ def _changed(
     def one(name: str, value: Any) -> Any:
         if name not in kinds or not which(kinds[name]):
             return value
-        return float(change(np.asarray(value))) if kinds[name].host else [change(a) for a in value]
+        return float(change(np.asarray(value))) if kinds[name].scalar else [change(a) for a in value]
 
     grads = [[change(g) for g in row] for row in inputs.g]
     return replace(inputs, g=grads, extras=[{n: one(n, v) for n, v in step.items()} for step in inputs.extras])

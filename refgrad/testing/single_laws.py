@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.drive import Record
+from refgrad.oracle.engine.drive import Record
 from refgrad.rule import rules
 from refgrad.testing.laws import Law
 

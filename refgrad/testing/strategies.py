@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.inputs.steps import Inputs
 from refgrad.rule import Extra
 
 #: steps and elements of a generated problem
@@ -56,7 +56,7 @@ def problems(
 
 def _extra(draw: Any, extra: Extra, row: Any, element: Any, array: Any) -> Any:
     """One step's extra input: a number that is not negative, or one an element."""
-    if extra.host:
+    if extra.scalar:
         return float(array([abs(draw(element))])[0])
     values = draw(row)
     if extra.bits:

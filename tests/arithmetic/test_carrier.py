@@ -12,7 +12,7 @@ from refgrad.arithmetic.carrier import UFUNCS, Carrier
 from refgrad.arithmetic.exact import Exact
 from refgrad.arithmetic.exact import evaluate as exactly
 from refgrad.arithmetic.graph import BOOLEAN, Builder, Graph, Tracer, walk
-from refgrad.arithmetic.host import Scope
+from refgrad.arithmetic.scalar_math import Scope
 from refgrad.errors import TraceError
 
 X, Y = np.asarray([4.0, -1.5, 0.0, 2.0]), np.asarray([0.5, 2.0, -1.0, 2.0])

@@ -24,7 +24,7 @@ def test_as_many_digits_as_are_asked_for() -> None:
             assert abs(found["m"][0] - (1 - mpmath.mpf(0.9)) * 3) < mpmath.mpf(10) ** (2 - digits)
 
 
-def test_host_slots_and_observed_outputs() -> None:
+def test_scalar_slots_and_observed_outputs() -> None:
     rule = NAdam()
     arrays = {"p": ONE, "g": ONE, "m": ONE, "v": ONE}
     names = {**rule.numbers(), "t": 1.0, "mu_product": 1.0}

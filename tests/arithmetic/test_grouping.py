@@ -10,7 +10,7 @@ import pytest
 
 from refgrad.arithmetic.graph import Builder, Graph, Node
 from refgrad.arithmetic.grouping import Product, Sum, group
-from refgrad.arithmetic.host import Scope
+from refgrad.arithmetic.scalar_math import Scope
 
 
 def graph_of(function: Callable[..., Any]) -> Graph:

@@ -11,8 +11,8 @@ from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import Adam
-from refgrad.oracle.judge import model_for
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import free_values
 
 MODEL = model_for(Policy(), np.dtype(np.float32))
@@ -56,7 +56,7 @@ def test_the_interpolation_form_may_overflow() -> None:
     plan = rule.plan((2,), 1)
     big = np.asarray([0.7 * LARGEST, 1.0])
     inputs = {"p": Bounded(np.zeros(2)), "g": Bounded(big), "m": Bounded(-big), "v": Bounded(np.zeros(2))}
-    free = free_values((2,), dict.fromkeys(rule.hosts(), 1.0))
+    free = free_values((2,), dict.fromkeys(rule.scalar_inputs(), 1.0))
     scalars = [bounds.scalar(s, 0.0, MODEL) for s in plan.scalars(*free)]
     with np.errstate(all="ignore"):
         (branch,) = Enclosure(plan.graph, MODEL).branches(inputs, scalars, {})

@@ -9,8 +9,8 @@ import numpy as np
 
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import AdamW
-from refgrad.oracle.judge import Step, judge
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import Step, judge
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import free_values, literal
 
 

@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
-from refgrad.backends import crew
+from refgrad.backends import thread_pool
 from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
 
 SIZE, ROUNDS = 1 << 22, 5
@@ -81,7 +81,7 @@ def _torch(found: dict[str, dict[str, Call]], x: np.ndarray, rule: Blockwise) ->
     """The plain way in torch: absmax, division, a binary search in the midpoints."""
     import torch
 
-    torch.set_num_threads(crew.available())
+    torch.set_num_threads(thread_pool.available())
     table = torch.tensor(rule.table())
     middles = (table[1:] + table[:-1]) / 2
     t = torch.from_numpy(x).reshape(-1, 256)
@@ -147,7 +147,7 @@ def _bitsandbytes(found: dict[str, dict[str, Call]], x: np.ndarray) -> None:
 def main() -> None:
     """Print a table."""
     x = np.random.default_rng(0).standard_normal(SIZE).astype(np.float32)
-    rounds, cores = f"{ROUNDS} to {9 * ROUNDS}", f"{crew.available()} of {os.cpu_count()}"
+    rounds, cores = f"{ROUNDS} to {9 * ROUNDS}", f"{thread_pool.available()} of {os.cpu_count()}"
     print(f"{SIZE} elements, medians of {rounds}, {cores} processors, milliseconds\n")
     print("| what | refgrad | other | time | ratio |\n|---|---|---|---|---|")
     for what, calls in {**blocks(x), **casts(x)}.items():

@@ -85,7 +85,7 @@ TRIAD = """def kernel(n, a_at, b_at, c_at, scalar0):
 
 def triad(size: int) -> Callable[[], None]:
     """a = b + s c over float32 arrays of ``size``, compiled alike, on two threads: 12 bytes moved an element."""
-    from refgrad.backends import compiler, crew
+    from refgrad.backends import compiler, thread_pool
     from refgrad.backends.source import KernelSource
 
     source = KernelSource(TRIAD, ("a", "b", "c"), 1, np.dtype(np.float32))
@@ -93,8 +93,8 @@ def triad(size: int) -> Callable[[], None]:
     arrays = [np.ones(size, np.float32) for _ in range(3)]
 
     at = [a.ctypes.data for a in arrays]
-    chunks = [kernel.pack(count, *(a + 4 * start for a in at), 0.5) for start, count in crew.split(size, 2)]
-    return lambda: crew.run(kernel, chunks, arrays)
+    chunks = [kernel.pack(count, *(a + 4 * start for a in at), 0.5) for start, count in thread_pool.split(size, 2)]
+    return lambda: thread_pool.run(kernel, chunks, arrays)
 
 
 def fresh_process(code: str) -> float:

@@ -16,7 +16,7 @@ from refgrad import estimators as e
 from refgrad.errors import ArgumentError
 from refgrad.estimators import indicators, schedules
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.aimed import generate
+from refgrad.oracle.inputs.estimators import generate
 from refgrad.rule import rules
 
 ALL = {name: cls() for name, cls in rules(Estimator).items()}

@@ -13,7 +13,7 @@ from mpmath import mpf
 import refgrad
 from refgrad import Cases
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.aimed import generate
+from refgrad.oracle.inputs.estimators import generate
 from refgrad.rule import find, rules
 
 Number = Any

@@ -12,7 +12,7 @@ from mpmath import mpf
 
 import refgrad
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.aimed import generate
+from refgrad.oracle.inputs.estimators import generate
 from refgrad.rule import find
 from tests.estimators.test_paper import OTHERS, some
 

@@ -12,9 +12,9 @@ import pytest
 
 import refgrad
 from refgrad.errors import CandidateError
-from refgrad.implementations import Implementation, drivers, inputs, known
-from refgrad.oracle.reproduction import called
+from refgrad.oracle.engine.reproduce import called
 from refgrad.rule import rules
+from refgrad.surveys.implementations import Implementation, drivers, inputs, known
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
 ROWS = known()
@@ -47,7 +47,7 @@ def test_every_row_has_a_key_of_its_own() -> None:
 
 
 def test_what_drives_and_feeds_them_exists() -> None:
-    from refgrad.implementations import casts, drivers
+    from refgrad.surveys.implementations import casts, drivers
 
     for row in ROWS:
         module = casts if row.claim.kind == "quantizer" else drivers
@@ -60,7 +60,7 @@ def test_nothing_is_imported_to_know_them() -> None:
     import subprocess
     import sys
 
-    lines = "import sys; from refgrad.implementations import known; [r.missing() for r in known()]; print(*sys.modules)"
+    lines = "import sys; from refgrad.surveys.implementations import known; [r.missing() for r in known()]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert not {"torch", "jax", "keras", "optax"} & set(done.stdout.split())
 
@@ -77,7 +77,7 @@ def documented() -> list[tuple[str, str]]:
 
 
 def test_whatever_the_docs_say_was_checked_is_in_the_table() -> None:
-    """A missing one is added as a row of a module in refgrad/implementations."""
+    """A missing one is added as a row of a module in refgrad/surveys/implementations."""
     held = {(type(row.claim).__name__, row.package) for row in ROWS}
     others = {rule for rule, package in held if package not in COLUMNS.values()}
     missing = [
@@ -120,7 +120,7 @@ def test_it_is_what_the_table_says(row: Implementation) -> None:
         assert not verdict.conforms
         return
     verdict.raise_if_wrong()
-    state = [slot for slot in getattr(row.rule, "slots", dict)().values() if not slot.host]
+    state = [slot for slot in getattr(row.rule, "slots", dict)().values() if not slot.scalar]
     kept_in_parts = type(row.claim).__name__ == "LBFGS"  # torch keeps its last step as a direction and a length
     if row.package == "torch" and row.claim.kind == "optimizer" and state and not kept_in_parts:
         assert verdict.mode == "step-locked"

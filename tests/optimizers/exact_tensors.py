@@ -10,7 +10,7 @@ import numpy as np
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
-from refgrad.oracle.inputs import Inputs, completed
+from refgrad.oracle.inputs.steps import Inputs, completed
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 
@@ -57,11 +57,11 @@ def check(rule: Any, paper: Paper, shape: tuple[int, ...] = (3, 4), grads: Seque
     inputs = completed(Inputs([p], [[g] for g in grads], ["normal"], 5), rule)
     for t, g in enumerate(grads, 1):
         extras, numbers = inputs.of_leaf(t, 0, rule)
-        own = {n: state[n] for n, slot in rule.slots().items() if slot.host}
-        hosts = {**own, **numbers}
-        plan = rule.plan(shape, t, hosts)
-        names = {**rule.numbers(), **dict(zip(plan.free, free_values(shape, {"t": t, **hosts}), strict=True))}
-        arrays = {"p": p, "g": g, **extras, **{n: state[n] for n in rule.slots() if n not in hosts}}
+        own = {n: state[n] for n, slot in rule.slots().items() if slot.scalar}
+        scalar_values = {**own, **numbers}
+        plan = rule.plan(shape, t, scalar_values)
+        names = {**rule.numbers(), **dict(zip(plan.free, free_values(shape, {"t": t, **scalar_values}), strict=True))}
+        arrays = {"p": p, "g": g, **extras, **{n: state[n] for n in rule.slots() if n not in scalar_values}}
         got = exact.evaluate(plan.graph, arrays, names, DIGITS)
         with mpmath.workdps(DIGITS):
             said = {n: exactly(state[n]) for n in rule.slots()}

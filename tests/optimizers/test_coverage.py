@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from refgrad.implementations import known as implementations
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
+from refgrad.surveys.implementations import known as implementations
 from tests.optimizers import coverage as known
 
 

@@ -13,7 +13,7 @@ from refgrad import optimizers as o
 from refgrad.arithmetic.exact import evaluate
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs import completed, generate
+from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.rule import Extra, Extras, NonNegative, State, copy_of_param, zeros_like_param
 from refgrad.tracing import literal
 
@@ -111,9 +111,9 @@ def test_the_graph_with_many_digits_is_the_body_on_exact_numbers() -> None:
     arrays = {n: few() for n in ("p", "g", "second", "noise", "m")} | {"h": 2.0 ** random.integers(0, 3, (3, 4))}
     arrays |= {"there": few(), "bits": random.integers(0, 256, (3, 4)) * 1.0}
     rule = Mixed(lr=0.25)  # every operation is exact on these
-    hosts = {"t": 1.0, "loss": 2.5}
-    many = evaluate(rule.plan((3, 4), 1, {"loss": 2.5}).graph, arrays, {**rule.numbers(), **hosts}, 40)
-    plain = literal(rule, arrays, hosts)
+    scalar_values = {"t": 1.0, "loss": 2.5}
+    many = evaluate(rule.plan((3, 4), 1, {"loss": 2.5}).graph, arrays, {**rule.numbers(), **scalar_values}, 40)
+    plain = literal(rule, arrays, scalar_values)
     assert all(np.array_equal(np.asarray(many[n], np.float64), plain[n]) for n in plain)
 
 

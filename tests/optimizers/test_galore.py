@@ -11,10 +11,10 @@ import pytest
 import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.implementations.inputs import regular_matrices
 from refgrad.optimizers import GaLore
-from refgrad.oracle.judge import model_for
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.surveys.implementations.inputs import regular_matrices
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
 from tests.optimizers.test_paper_variants import denominator
 from tests.optimizers.test_shampoo import TINY, agree, arrays_of, matrix, matrix_of, names_of

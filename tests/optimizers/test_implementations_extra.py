@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad import optimizers as o
-from refgrad.oracle.inputs import Inputs, generate
+from refgrad.oracle.inputs.steps import Inputs, generate
 
 F32 = {"scalars": "float32"}
 EITHER = {"subnormals": "either"}

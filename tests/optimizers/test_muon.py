@@ -12,11 +12,11 @@ from mpmath import mpf
 import refgrad
 from refgrad.arithmetic import exact, matrices, matrix_error, newton_schulz_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.implementations.matrix_drivers import iterating_in_float32
 from refgrad.optimizers import Muon
-from refgrad.oracle.inputs import generate
-from refgrad.oracle.judge import model_for
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.steps import generate
+from refgrad.surveys.implementations.matrix_drivers import iterating_in_float32
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
 

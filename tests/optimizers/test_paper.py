@@ -205,11 +205,11 @@ def follow(rule: Any, paper: Callable[..., Any], gradients: tuple[float, ...] = 
     p = np.asarray([0.75])
     state = rule.init(p)
     for t, g in enumerate(gradients, 1):
-        hosts = {n: state[n] for n, slot in rule.slots().items() if slot.host}
-        free = free_values((1,), {"t": t, **hosts})
-        plan = rule.plan((1,), t, hosts)
+        scalar_values = {n: state[n] for n, slot in rule.slots().items() if slot.scalar}
+        free = free_values((1,), {"t": t, **scalar_values})
+        plan = rule.plan((1,), t, scalar_values)
         names = {**rule.numbers(), **dict(zip(plan.free, free, strict=True))}
-        arrays = {"p": p, "g": np.asarray([g]), **{n: state[n] for n in rule.slots() if n not in hosts}}
+        arrays = {"p": p, "g": np.asarray([g]), **{n: state[n] for n in rule.slots() if n not in scalar_values}}
         got = exact.evaluate(plan.graph, arrays, names, DIGITS)
         with mpmath.workdps(DIGITS):
             said = {n: mpf(float(np.ravel(state[n])[0])) for n in rule.slots()}

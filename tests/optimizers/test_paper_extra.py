@@ -11,7 +11,7 @@ import pytest
 from mpmath import mpf
 
 from refgrad import optimizers as o
-from refgrad.oracle.inputs import completed, generate
+from refgrad.oracle.inputs.steps import completed, generate
 from tests.optimizers.exact_tensors import Paper, check, larger, norm, root, sign, smaller
 
 State = dict[str, Any]

@@ -13,11 +13,11 @@ from mpmath import mpf
 import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.implementations.drivers import on_copies
-from refgrad.implementations.inputs import regular_matrices
 from refgrad.optimizers import SOAP, Shampoo
-from refgrad.oracle.judge import model_for
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.surveys.implementations.drivers import on_copies
+from refgrad.surveys.implementations.inputs import regular_matrices
 from refgrad.tracing import free_values
 from tests.optimizers.test_muon import HADAMARD
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
@@ -213,7 +213,7 @@ def test_eigenvectors_are_judged_by_their_residuals(spoil: str) -> None:
     assert outside.any() == (spoil != "none")
 
 
-# Implementations: those that conform are in refgrad/implementations/matrices.py.
+# Implementations: those that conform are in refgrad/surveys/implementations/matrices.py.
 
 
 def test_torch_optimizers_shampoo_is_not_the_papers() -> None:

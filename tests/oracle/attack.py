@@ -2,7 +2,7 @@
 
 A program is an interpreter of the graph that draws, at every node, what a legal implementation may do there: the order
 of sums and products, contraction into FMA, reciprocals, distribution of a product over a sum and its reverse, the
-interpolation form of an exponential average, host scalars folded before they are rounded, and how each operation rounds.
+interpolation form of an exponential average, scalars folded before they are rounded, and how each operation rounds.
 It knows nothing of the enclosure that it attacks.
 """
 
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import host
+from refgrad.arithmetic import scalar_math
 from refgrad.arithmetic.floats import OPERATIONS
 from refgrad.arithmetic.graph import MATRIX, Node
 from refgrad.arithmetic.matrices import as_matrices, gathered, reordered
-from refgrad.arithmetic.sides import on_left
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.projections import on_left
 from refgrad.tracing import Plan, free_values, plan_for
 
 Array = np.ndarray
@@ -85,8 +85,8 @@ class Rounding:
         return np.where(lost, np.copysign(0.0, values), values)
 
 
-def host_table(precision: str, random: np.random.Generator) -> host.Table:
-    """Host arithmetic in which each operation lands beside its rounded result at random."""
+def scalar_table(precision: str, random: np.random.Generator) -> scalar_math.Table:
+    """Scalar arithmetic in which each operation lands beside its rounded result at random."""
 
     kind = np.float64 if precision == "float64" else np.float32
 
@@ -100,8 +100,8 @@ def host_table(precision: str, random: np.random.Generator) -> host.Table:
 
         return operation
 
-    table = host.TABLES[precision]
-    exact = {"const", "neg", "max", "min", *host.COMPARISONS}
+    table = scalar_math.TABLES[precision]
+    exact = {"const", "neg", "max", "min", *scalar_math.COMPARISONS}
     return {name: f if name in exact else beside(name, f) for name, f in table.items()}
 
 
@@ -121,11 +121,11 @@ def _is_exact(name: str, args: tuple[Any, ...], value: Any) -> bool:
     return bool(EXACTLY[name](*map(Fraction, map(float, args))) == Fraction(float(value)))
 
 
-def host_scalars(plan: Plan, free: Sequence[float], random: np.random.Generator) -> list[float]:
-    """A plan's host scalars, as such arithmetic gives them."""
-    table, memo = host_table(plan.rule.scalars, random), dict[host.Expr, Any]()
+def random_scalars(plan: Plan, free: Sequence[float], random: np.random.Generator) -> list[float]:
+    """A plan's scalars, as such arithmetic gives them."""
+    table, memo = scalar_table(plan.rule.scalars, random), dict[scalar_math.Expr, Any]()
     names = plan.names(dict(zip(plan.free, free, strict=True)))
-    return [float(host.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
+    return [float(scalar_math.evaluate(e, names, table, memo)) for e in plan.graph.scalars()]
 
 
 @dataclass(frozen=True)
@@ -266,14 +266,14 @@ class Program:
         return Factors(1, tuple(n for n in term.above if n.index not in self.scalars), term.below)
 
     def coefficient(self, term: Factors) -> float | None:
-        """The host coefficient of a term that has one and something else besides; None of any other."""
-        hosts = [self.scalars[n.index] for n in term.above if n.index in self.scalars]
-        if not hosts or len(hosts) == len(term.above) or term.below:
+        """The scalar coefficient of a term that has one and something else besides; None of any other."""
+        scalar_values = [self.scalars[n.index] for n in term.above if n.index in self.scalars]
+        if not scalar_values or len(scalar_values) == len(term.above) or term.below:
             return None
-        return term.sign * float(np.prod(hosts))
+        return term.sign * float(np.prod(scalar_values))
 
     def factored(self, terms: list[Factors]) -> list[Any]:
-        """p - c p as (1 - c) p: terms that differ in their host coefficients alone."""
+        """p - c p as (1 - c) p: terms that differ in their scalar coefficients alone."""
         alike: dict[tuple[int, ...], list[Factors]] = {}
         for term in terms:
             rest = self.bare(term).above
@@ -319,15 +319,15 @@ class Program:
         return value if up > 0 else self.round(1.0 / value)
 
     def folded(self, term: Factors) -> list[tuple[Array, int]]:
-        """All host scalars of a product as one, rounded once; one divisor alone becomes a reciprocal, which rewrites."""
-        hosts = [self.scalars[n.index] for n in term.above if n.index in self.scalars]
+        """All scalars of a product as one, rounded once; one divisor alone becomes a reciprocal, which rewrites."""
+        scalar_values = [self.scalars[n.index] for n in term.above if n.index in self.scalars]
         under = [self.scalars[n.index] for n in term.below if n.index in self.scalars]
         parts = [(self.value(n), 1) for n in term.above if n.index not in self.scalars]
         parts += [(self.value(n), -1) for n in term.below if n.index not in self.scalars]
-        if under and not hosts and not self.style.rewrites:
+        if under and not scalar_values and not self.style.rewrites:
             return parts + [(self.round(u), -1) for u in under]
-        if hosts or under:
-            parts.append((self.round(np.prod(hosts) / np.prod(under)), 1))
+        if scalar_values or under:
+            parts.append((self.round(np.prod(scalar_values) / np.prod(under)), 1))
         return parts
 
     def closed(self, part: Array | Open) -> Array:
@@ -500,16 +500,20 @@ class Run:
     def step(self, grads: Sequence[Array], extras: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.t += 1
         for leaf, g in enumerate(grads):
-            hosts = {n: v for n, v in self.state[leaf].items() if self.rule.slots()[n].host}
-            arrays = {n: v for n, v in self.state[leaf].items() if n not in hosts}
+            scalar_values = {n: v for n, v in self.state[leaf].items() if self.rule.slots()[n].scalar}
+            arrays = {n: v for n, v in self.state[leaf].items() if n not in scalar_values}
             inputs = self.rule.inputs()
-            arrays |= {"p": self.params[leaf], "g": g, **{n: extras[n][leaf] for n, e in inputs.items() if not e.host}}
-            numbers = {n: extras[n] for n, e in inputs.items() if e.host}
-            free = free_values(g.shape, {"t": self.t, **hosts, **numbers})
+            arrays |= {
+                "p": self.params[leaf],
+                "g": g,
+                **{n: extras[n][leaf] for n, e in inputs.items() if not e.scalar},
+            }
+            numbers = {n: extras[n] for n, e in inputs.items() if e.scalar}
+            free = free_values(g.shape, {"t": self.t, **scalar_values, **numbers})
             plan = plan_for(self.rule, g.ndim, free)
             new = self.advanced(plan, free, arrays)
             self.params[leaf] = new.pop("p")
-            self.state[leaf] = {**new, **dict(zip(hosts, plan.host_outputs(*free), strict=True))}
+            self.state[leaf] = {**new, **dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True))}
 
     def advanced(self, plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Array]) -> dict[str, Array]:
         """A step, each block of elements by another program where elements do not see each other."""
@@ -521,7 +525,7 @@ class Run:
             chosen = {n: a.astype(np.float64) for n, a in arrays.items()}
             if blocks > 1:
                 chosen = {n: a.reshape(-1)[block::blocks] for n, a in chosen.items()}
-            scalars = host_scalars(plan, free, self.random)
+            scalars = random_scalars(plan, free, self.random)
             with np.errstate(all="ignore"):
                 parts.append(Program(plan, chosen, scalars, self.attacker.style, self.random).run())
         if blocks == 1:

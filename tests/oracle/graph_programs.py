@@ -14,12 +14,12 @@ import numpy as np
 
 from refgrad.arithmetic import exact, floats
 from refgrad.estimators.base import level_shape
+from refgrad.oracle.hypotheses.equivalence import _agree
 from refgrad.oracle.mutants import CASE_REWRITES, Mutation, Rewrite, mutations
-from refgrad.oracle.mutants.form import Form, Found
-from refgrad.oracle.sameness import _agree
+from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.rule import Rule
 from refgrad.tracing import Plan, free_names, free_values, plan_for
-from tests.oracle.attack import STYLES, Program, Style, host_scalars
+from tests.oracle.attack import STYLES, Program, Style, random_scalars
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -53,7 +53,7 @@ def legal(
 ) -> dict[str, np.ndarray]:
     """The results of a random legal program in float32; ``kept`` is what is left of a result where it is stored."""
     plan, free = plan_of(rule, arrays[rule.primary].shape)
-    scalars = host_scalars(plan, free, random)
+    scalars = random_scalars(plan, free, random)
     wide = {n: arrays[n].astype(np.float64) for n in plan.graph.inputs()}
     with np.errstate(all="ignore"):
         found = Program(plan, wide, scalars, style, random, kept).run()

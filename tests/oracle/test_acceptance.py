@@ -16,7 +16,7 @@ from refgrad.arithmetic.primitives import tree_sum
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers import SGD, AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import NonNegative, State, zeros_like_param
 
 RULE = AdamW()
@@ -157,7 +157,7 @@ def test_a_narrow_result_that_is_one_unit_off_is_outside(dtype: str) -> None:
 
     one = np.asarray([1.0, 1.0], kind)
     verdict = refgrad.verify(off, SGD(lr=0.5), inputs=Inputs([one], [[one]], [""]), shrink=False)
-    assert verdict.counts["p"] == refgrad.oracle.verdict.Count(inside=1, outside=1)
+    assert verdict.counts["p"] == refgrad.oracle.engine.verdict.Count(inside=1, outside=1)
     assert verdict.first is not None
     assert (verdict.first.index, verdict.first.dtype, verdict.first.low, verdict.first.high) == ((0,), dtype, 0.5, 0.5)
 

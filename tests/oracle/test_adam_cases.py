@@ -7,7 +7,7 @@ import pytest
 
 import refgrad
 from refgrad.optimizers import AdamW
-from refgrad.oracle.verdict import WrongImplementationError
+from refgrad.oracle.engine.verdict import WrongImplementationError
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
 
 

@@ -19,8 +19,8 @@ from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.judge import model_for, scalars_of
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for, scalars_of
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan, free_names, free_values, plan_for
 from tests.oracle.attack import STYLES, Attacker
 from tests.oracle.cases import adversarial, exercised, inputs, named, shipped
@@ -51,9 +51,9 @@ def moments(rule: Optimizer, dtype: type, top: float, steps: int = 2) -> list[Mo
     for t in range(1, steps + 1):
         g = adversarial(random, dtype, shape, top)
         extras, numbers = made_up(rule, g, random, top)
-        hosts = {n: float(state[n]) for n, slot in rule.slots().items() if slot.host} | numbers
-        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.host} | extras
-        free = free_values(shape, {"t": t, **hosts})
+        scalar_values = {n: float(state[n]) for n, slot in rule.slots().items() if slot.scalar} | numbers
+        arrays = {n: state[n] for n, slot in rule.slots().items() if not slot.scalar} | extras
+        free = free_values(shape, {"t": t, **scalar_values})
         new, after = rule.step(p, g, state, backend="numpy", **extras, **numbers)
         named_free = dict(zip(free_names(rule, 2), free, strict=True))
         found.append(Moment(plan_for(rule, 2, free), named_free, {"p": p, "g": g, **arrays}, {"p": new, **after}))
@@ -67,8 +67,8 @@ def made_up(
     """A rule's extra inputs of one step: adversarial arrays, and a loss."""
     wanted = rule.inputs()
     whole = {n: random.integers(0, 2**e.bits, g.shape).astype(g.dtype) for n, e in wanted.items() if e.bits}
-    arrays = {n: adversarial(random, g.dtype, g.shape, top) for n, e in wanted.items() if not e.host and not e.bits}
-    return {**whole, **arrays}, {n: float(random.uniform(0, 4)) for n, e in wanted.items() if e.host}
+    arrays = {n: adversarial(random, g.dtype, g.shape, top) for n, e in wanted.items() if not e.scalar and not e.bits}
+    return {**whole, **arrays}, {n: float(random.uniform(0, 4)) for n, e in wanted.items() if e.scalar}
 
 
 def inside(sets: Bounded, truth: np.ndarray, model: Model, overflows: bool) -> np.ndarray:

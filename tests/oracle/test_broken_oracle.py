@@ -14,8 +14,8 @@ from refgrad.arithmetic import enclosure, function_error, running_error
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle import judge
-from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.acceptance import judge
+from refgrad.oracle.inputs.steps import Inputs
 from tests.oracle.adam_cases import MUTANTS
 from tests.oracle.attack import STYLES, Attacker, Style
 from tests.oracle.cases import inputs
@@ -24,7 +24,7 @@ from tests.oracle.test_adam_cases import judged
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 #: 0.625 and its complement are numbers of float32, so that no rounding of theirs hides others; the step of SGD from a
-#: parameter of zero is one product with a host scalar
+#: parameter of zero is one product with a scalar
 RULES = (AdamW(beta1=0.625), Lion(beta2=0.625, weight_decay=0.1), SGD(lr=1e-3))
 #: a weight just above a power of two, so that what it is multiplied with loses no room for roundings
 WEIGHT = 2.0**-2 + 2.0**-8
@@ -124,7 +124,7 @@ NARROW: dict[str, Patch] = {
     "products carry no error on": _wrapped("product", _without_carried),
     "sums carry no error on": _wrapped("total", _without_carried),
     "roots carry no error on": _wrapped("sqrt", _without_carried),
-    "host scalars are exact": lambda patcher: patcher.setattr(
+    "scalars are exact": lambda patcher: patcher.setattr(
         judge, "scalar", lambda value, error, model: Bounded(np.asarray(value))
     ),
     "no interpolation": lambda patcher: patcher.setattr(

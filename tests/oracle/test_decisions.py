@@ -9,8 +9,8 @@ import pytest
 
 import refgrad
 from refgrad import optimizers as o
-from refgrad.oracle.decisions import decisions
-from refgrad.oracle.inputs import generate
+from refgrad.oracle.inputs.decision_boundaries import decisions
+from refgrad.oracle.inputs.steps import generate
 from tests.oracle.cases import exercised, shipped
 from tests.oracle.rewritten import rewritten
 

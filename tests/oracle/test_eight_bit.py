@@ -13,10 +13,10 @@ import refgrad
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.optimizers import LAMB, LARS, SGD, Adagrad, Adam, AdamW, AdEMAMix, Lion, RMSprop
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.eight_bit_step import judge_step
-from refgrad.oracle.inputs import generate
-from refgrad.oracle.judge import OUTSIDE
-from refgrad.oracle.verdict import CONFORMS, DIFFERS
+from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.quantized_state import judge_step
+from refgrad.oracle.engine.verdict import CONFORMS, DIFFERS
+from refgrad.oracle.inputs.steps import generate
 from refgrad.quantizers import Quantized, ScaledFloat
 from refgrad.quantizers.blockwise import Blockwise
 from refgrad.quantizers.eight_bit import EightBit, PercentileClipping, stable_embedding, xavier_limit

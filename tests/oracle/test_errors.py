@@ -14,8 +14,8 @@ import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.examples.numpy_adamw import adamw, adamw_eps_inside
 from refgrad.optimizers import AdamW
-from refgrad.oracle.errors import ENDS, Errors, distances, measure
-from refgrad.oracle.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.ulp_errors import ENDS, Errors, distances, measure
 
 F = np.float32
 

@@ -12,8 +12,8 @@ import pytest
 
 import refgrad
 from refgrad.candidates.masks import MaskSeen
-from refgrad.oracle.masked import judge_leaf
-from refgrad.oracle.policy import Policy
+from refgrad.kinds.mask import judge_leaf
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity import Block, L1Filters, L2Filters, Magnitude, NOfM, Transposable, Wanda
 from refgrad.sparsity.base import Mask
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.arithmetic import floats, host
+from refgrad.arithmetic import floats, scalar_math
 from refgrad.arithmetic.graph import LEVELS, REDUCTIONS, Graph
 from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.changes import NONE, Change
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.equivalence import distinct, same
 from refgrad.oracle.mutants import REWRITES, Mutation, mutations
 from refgrad.oracle.mutants.operand import signature
-from refgrad.oracle.sameness import distinct, same
 from refgrad.rule import find, rules
 from refgrad.tracing import Plan
 
@@ -68,7 +68,7 @@ def check_valid(graph: Graph, plan: Plan) -> None:
         if node.op not in REDUCTIONS and node.args:
             assert LEVELS.index(node.level) >= max(LEVELS.index(a.level) for a in node.args), node
         if node.op == "scalar":
-            assert host.names_in(node.attribute) <= known, node
+            assert scalar_math.names_in(node.attribute) <= known, node
         seen.add(node.index)
     used = {a.index for n in graph.nodes for a in n.args} | {n.index for n in graph.outputs.values()}
     assert used == seen
@@ -80,7 +80,9 @@ def evaluate(plan: Plan, graph: Graph, random: np.random.Generator) -> dict[str,
     arrays = {n.attribute: np.abs(random.standard_normal(SHAPE)) for n in graph.nodes if n.op == "input"}
     values = dict(zip(plan.free, np.arange(2.0, 2.0 + len(plan.free)), strict=True))
     names = {**plan.rule.numbers(), **values}
-    return floats.evaluate(graph, arrays, [host.evaluate(e, names, host.FLOAT64) for e in graph.scalars()])
+    return floats.evaluate(
+        graph, arrays, [scalar_math.evaluate(e, names, scalar_math.FLOAT64) for e in graph.scalars()]
+    )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -96,7 +98,7 @@ def test_every_mutant_is_a_valid_graph(rule: Optimizer) -> None:
         try:
             assert set(evaluate(plan, graph, random)) == set(plan.graph.outputs)
         except (ArithmeticError, ValueError):
-            continue  # host arithmetic that these hyperparameters do not allow
+            continue  # scalar arithmetic that these hyperparameters do not allow
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -197,4 +199,6 @@ def test_mutants_read_what_there_is(name: str) -> None:
     assert len(found) > 5
     known = {*plan.free, *rule.numbers()}
     for mutation in found:
-        assert {n for e in mutation.apply(plan).graph.scalars() for n in host.names_in(e)} <= known, mutation.name
+        assert {n for e in mutation.apply(plan).graph.scalars() for n in scalar_math.names_in(e)} <= known, (
+            mutation.name
+        )

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.oracle.quantized import cases_of, has_graph
-from refgrad.oracle.verdict import CONFORMS, DIFFERS
+from refgrad.kinds.quantizer import cases_of, has_graph
+from refgrad.oracle.engine.verdict import CONFORMS, DIFFERS
 from refgrad.quantizers import NF4, NVFP4, Q4_0, Q8_0, Affine, Blockwise, Cast, Quantized, Quantizer
 from refgrad.rule import rules
 from tests.oracle import quantizer_programs as programs

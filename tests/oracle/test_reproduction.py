@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad import optimizers, quantizers, sparsity
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.reproduction import called, nested
+from refgrad.oracle.engine.reproduce import called, nested
 from refgrad.rule import Positive, Rule
 
 RULES: list[Rule] = [

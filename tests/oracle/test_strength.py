@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.oracle.changes import NONE
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.hypotheses.changes import NONE
+from refgrad.oracle.hypotheses.equivalence import distinct
 from refgrad.oracle.mutants import mutations
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.sameness import distinct
-from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import rules
 from tests.oracle.cases import exercised
 from tests.oracle.strength import casewise, drawn, elsewhere, legal, rooms, subjects, tables, wrong

@@ -17,8 +17,8 @@ from refgrad.arithmetic.ranged import Explorer, Ranged, product, solution
 from refgrad.arithmetic.running_error import Bounded, exact
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.judge import model_for
-from refgrad.oracle.policy import Policy
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import rules
 
 RULES = [

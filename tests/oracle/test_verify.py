@@ -12,7 +12,7 @@ from refgrad import ArgumentError, Inputs
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import CandidateError
 from refgrad.optimizers import LAMB, AdamW, Lion
-from refgrad.oracle.inputs import generate
+from refgrad.oracle.inputs.steps import generate
 
 RULE = AdamW()
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from refgrad.oracle.verdict import (
+from refgrad.oracle.engine.verdict import (
     CONFORMS,
     DIFFERS,
     UNJUDGED,

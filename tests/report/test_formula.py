@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.arithmetic import formula
 from refgrad.optimizers import AdamW, Lion
 from refgrad.optimizers.base import Optimizer
-from refgrad.report import formula
-from refgrad.rule import Decay, NonNegative, State, find, host_number, rules, zeros_like_param
+from refgrad.rule import Decay, NonNegative, State, find, rules, scalar_slot, zeros_like_param
 
 
 def lines(rule: Optimizer) -> list[str]:
@@ -42,7 +42,7 @@ class Bracketed(Optimizer):
     lr: NonNegative = 1e-3
     beta1: Decay = 0.9
 
-    state = State(m=zeros_like_param, product=host_number(1.0))
+    state = State(m=zeros_like_param, product=scalar_slot(1.0))
 
     def update(self, p: Any, g: Any, m: Any, product: Any, t: Any) -> tuple[Any, ...]:
         product = product * self.beta1

@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_rule_says_what_its_source_leaves_open() -> None:
     ours = {n: c for n, c in rules().items() if c.__module__.startswith("refgrad.")}
-    assert [n for n, c in ours.items() if not c.left_open] == []
+    assert [n for n, c in ours.items() if not c.unspecified] == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from refgrad.oracle.verdict import Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report import terminal, text
 
 

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from refgrad.oracle.verdict import Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report import text
 from refgrad.report.sections import explanation, sections, short_hex
 

@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 
 import refgrad
-from refgrad.oracle.aimed import generate
+from refgrad.oracle.inputs.estimators import generate
 from refgrad.sparsity import (
     ASP,
     MDGF,

@@ -175,7 +175,7 @@ def test_jaxpruner_moves_connections() -> None:
     import jax
     import jax.numpy as jnp
 
-    from refgrad.oracle.moved import generate
+    from refgrad.kinds.mask_update import generate
     from refgrad.sparsity import SET, RigL
 
     def made(cls: Any) -> Any:

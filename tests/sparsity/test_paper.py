@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import refgrad
-import refgrad.oracle.mask_inputs
+import refgrad.oracle.inputs.masks
 from refgrad import sparsity
 from refgrad.rule import rules
 from refgrad.sparsity.base import Mask
@@ -114,7 +114,7 @@ class FromPaper:
 @pytest.mark.parametrize(("rule", "formula"), SCORES, ids=[str(rule) for rule, _ in SCORES])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_papers_scores_conform(rule: Mask, formula: Callable[..., Numbers], dtype: str) -> None:
-    inputs = refgrad.oracle.mask_inputs.generate(rule, np.dtype(dtype), 3)
+    inputs = refgrad.oracle.inputs.masks.generate(rule, np.dtype(dtype), 3)
     # what the paper says of NaN and infinities is nothing; zeros and equal numbers are in
     chosen = [i for i, n in enumerate(inputs.names) if n in ("normal", "few magnitudes", "neighbours", "subnormals")]
     given = refgrad.MaskInputs([inputs.leaves[i] for i in chosen], [inputs.names[i] for i in chosen], 3)
@@ -129,7 +129,7 @@ def test_every_mask_is_here() -> None:
 
 @pytest.mark.parametrize("rule", [rule for rule, _ in SCORES], ids=str)
 def test_every_rule_and_its_variants_conform_to_themselves(rule: Mask) -> None:
-    inputs = refgrad.oracle.mask_inputs.generate(rule, np.dtype("float32"), 4)
+    inputs = refgrad.oracle.inputs.masks.generate(rule, np.dtype("float32"), 4)
     few = [i for i, name in enumerate(inputs.names) if name in ("few magnitudes", "NaN and infinities")]
     for variant in (rule, *(changed for name, changed in rule.variants() if not name.startswith("scalars"))):
         if variant.example_shape() == rule.example_shape():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import refgrad
-from refgrad.oracle.survey.run import Survey
+from refgrad.surveys.run import Survey
 
 TABLE = "tests.survey.fakes:FAKES"
 

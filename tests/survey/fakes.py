@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.implementations import Implementation
 from refgrad.optimizers import SGD, AdamW
+from refgrad.surveys.implementations import Implementation
 
 Array = np.ndarray
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from refgrad.oracle.survey.run import Survey
 from refgrad.report import survey_html
+from refgrad.surveys.run import Survey
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from refgrad.cli import main
-from refgrad.implementations.findings import Finding
-from refgrad.oracle.survey.run import Survey
 from refgrad.report import survey_page, survey_progress
+from refgrad.surveys.implementations.findings import Finding
+from refgrad.surveys.run import Survey
 
 
 def test_text(found: Survey) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.implementations import known
-from refgrad.oracle.survey.attempts import judge
-from refgrad.oracle.survey.cell import OUTCOMES, Cell
-from refgrad.oracle.survey.run import Survey
 from refgrad.rule import rules
+from refgrad.surveys.attempts import judge
+from refgrad.surveys.cell import OUTCOMES, Cell
+from refgrad.surveys.implementations import known
+from refgrad.surveys.run import Survey
 from tests.survey.conftest import TABLE
 
 

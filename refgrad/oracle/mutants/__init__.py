@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from refgrad.arithmetic.graph import Graph, joint_level
 from refgrad.errors import TraceError
 from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
-from refgrad.oracle.mutants.form import Form, Found
 from refgrad.oracle.mutants.operand import signature
+from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.tracing import Plan
 
 
@@ -44,7 +44,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("decays exchanged", "two decays exchanged", decay.exchanged),
     Rewrite("decay mistaken", "one decay for another", decay.mistaken),
     Rewrite("decay complemented", "a decay and its complement exchanged", decay.complemented),
-    Rewrite("constant in float32", "a host constant formed in float32", decay.in_float32, precision=True),
+    Rewrite("constant in float32", "a scalar constant formed in float32", decay.in_float32, precision=True),
     Rewrite("average", "an average as a sum or a maximum, or not updated", decay.averages),
     Rewrite("weight decay", "weight decay absent, negative, or scaled otherwise", weight.scaled),
     Rewrite("weight decay coupled", "weight decay added to the gradient", weight.coupled),
@@ -56,7 +56,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("clip", "the gradient clipped", step.clipped),
     Rewrite("missing", "a root, square, factor or term that is missing", operand.missing),
     Rewrite("altered", "a factor twice, a quotient upside down, a magnitude for a square", operand.altered),
-    Rewrite("host", "a factor or term that is missing in host arithmetic", operand.hosts),
+    Rewrite("scalar", "a factor or term that is missing in scalar arithmetic", operand.scalars),
     Rewrite("mistaken", "one array for another, old for new", operand.mistaken),
     Rewrite("centred", "a deviation from a slot in place of the gradient", operand.centred),
     Rewrite("stored", "another array stored as a slot", operand.outputs),
@@ -73,7 +73,7 @@ CASE_REWRITES: tuple[Rewrite, ...] = (
     Rewrite("ties", "the sign of zero", step.ties),
     Rewrite("missing", "a root, square, factor or term that is missing", operand.missing),
     Rewrite("altered", "a factor twice, a quotient upside down, a magnitude for a square", operand.altered),
-    Rewrite("host", "a factor or term that is missing in host arithmetic", operand.hosts),
+    Rewrite("scalar", "a factor or term that is missing in scalar arithmetic", operand.scalars),
     Rewrite("number", "a number twice, half, or with the other sign", decision.numbers),
     Rewrite("result", "a result twice, half, or with the other sign", decision.results),
     Rewrite("exchanged", "one input for another", decision.exchanged),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.host import Expr, const, name, names_in
 from refgrad.arithmetic.rewriting import ONE, complement, rebuilt, replaced, subexpressions
-from refgrad.oracle.mutants.form import STEP, Form, Found, replacing, simplified, substituting
-from refgrad.report.formula import host_text
+from refgrad.arithmetic.scalar_math import Expr, const, name, names_in
+from refgrad.oracle.mutants.patterns import STEP, Form, Found, replacing, simplified, substituting
 
 
 def corrections_in(expr: Expr) -> list[Expr]:
@@ -25,7 +25,7 @@ def dropped(form: Form) -> Iterator[Found]:
     """A correction dropped: wherever it stands, at one use, or all of them."""
     every = list(dict.fromkeys(c for e in form.graph.scalars() for c in corrections_in(e)))
     for correction in every:
-        text = host_text(correction)
+        text = scalar_text(correction)
         for node in form.graph.nodes:
             if node.op == "scalar" and correction in corrections_in(node.attribute):
                 expr = simplified(replaced(node.attribute, correction, ONE))
@@ -42,7 +42,7 @@ def dropped(form: Form) -> Iterator[Found]:
             return simplified(expr)
 
         sentence = "there is no bias correction"
-        make = lambda: rebuilt(form.graph, form.hosts(form.graph.nodes, uncorrected))  # noqa: E731
+        make = lambda: rebuilt(form.graph, form.scalar_inputs(form.graph.nodes, uncorrected))  # noqa: E731
         yield Found("no bias correction", "no bias correction", sentence, make)
 
 
@@ -103,12 +103,12 @@ def added(form: Form) -> Iterator[Found]:
                     )
                     for u in users
                 }
-                text = f"bias correction of {slot}' by {host_text(correction)}"
+                text = f"bias correction of {slot}' by {scalar_text(correction)}"
                 place = ("corrected", slot, decay)
                 yield Found(
                     place,
                     text,
-                    f"{slot}' is divided by {host_text(correction)}",
+                    f"{slot}' is divided by {scalar_text(correction)}",
                     lambda e=edits: rebuilt(form.graph, e),
                 )
 
@@ -118,21 +118,21 @@ def _corrects(user: Node, node: Node) -> bool:
 
 
 def step_count(form: Form) -> Iterator[Found]:
-    """The step count off by one: everywhere, or in one host expression."""
+    """The step count off by one: everywhere, or in one scalar expression."""
     graph = form.graph
-    exprs = [*graph.scalars(), *graph.host_outputs.values(), *(e for e, _ in graph.guards)]
+    exprs = [*graph.scalars(), *graph.scalar_outputs.values(), *(e for e, _ in graph.guards)]
     direct = [s for e in exprs for s in subexpressions(e) if s.op not in ("const", "name") and STEP in s.args]
     for op, word in (("add", "+"), ("sub", "-")):
         shifted = Expr(op, (STEP, const(1.0)))
         if direct:
             sentence = f"the step count is t {word} 1 wherever it is used"
-            make = partial(rebuilt, graph, host=substituting({"t": shifted}))
+            make = partial(rebuilt, graph, scalar=substituting({"t": shifted}))
             yield Found(("t", op), f"t {word} 1 for t", sentence, make)
         for old in dict.fromkeys(direct):
             new = Expr(old.op, tuple(shifted if a == STEP else a for a in old.args))
-            sentence = f"{host_text(new)} stands for {host_text(old)}"
-            make = partial(rebuilt, graph, host=replacing(old, new))
-            yield Found(("t", op, old), f"{host_text(new)} for {host_text(old)}", sentence, make)
+            sentence = f"{scalar_text(new)} stands for {scalar_text(old)}"
+            make = partial(rebuilt, graph, scalar=replacing(old, new))
+            yield Found(("t", op, old), f"{scalar_text(new)} for {scalar_text(old)}", sentence, make)
     yield from _in_one_scalar(form)
 
 
@@ -143,6 +143,6 @@ def _in_one_scalar(form: Form) -> Iterator[Found]:
             for op, word in (("add", "+"), ("sub", "-")):
                 shifted = Expr(op, (STEP, const(1.0)))
                 new = substituting({"t": shifted})(node.attribute)
-                sentence = f"t {word} 1 stands for t in {host_text(node.attribute)}"
-                name_ = f"t {word} 1 for t in {host_text(node.attribute)}"
+                sentence = f"t {word} 1 stands for t in {scalar_text(node.attribute)}"
+                name_ = f"t {word} 1 for t in {scalar_text(node.attribute)}"
                 yield form.at(node, name_, sentence, lambda d, a, e=new: d.scalar(e), op)

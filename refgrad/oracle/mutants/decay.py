@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.host import Expr, const, name, names_in
 from refgrad.arithmetic.rewriting import ONE, complement, rebuilt, replaced
+from refgrad.arithmetic.scalar_math import Expr, const, name, names_in
 from refgrad.oracle.mutants.correction import corrections_in
-from refgrad.oracle.mutants.form import Form, Found, substituting
-from refgrad.report.formula import host_text
+from refgrad.oracle.mutants.patterns import Form, Found, substituting
 
 
 def exchanged(form: Form) -> Iterator[Found]:
@@ -21,12 +21,13 @@ def exchanged(form: Form) -> Iterator[Found]:
     for a, b in itertools.combinations(present, 2):
         swap = substituting({a: name(b), b: name(a)})
         scopes: dict[str, Callable[..., dict]] = {
-            "": lambda s=swap: form.hosts(form.graph.nodes, s),
-            " in the bias corrections": lambda s=swap: form.hosts(form.graph.nodes, _in_corrections(s)),
-            " but in the bias corrections": lambda s=swap: form.hosts(form.graph.nodes, _but_in_corrections(s)),
+            "": lambda s=swap: form.scalar_inputs(form.graph.nodes, s),
+            " in the bias corrections": lambda s=swap: form.scalar_inputs(form.graph.nodes, _in_corrections(s)),
+            " but in the bias corrections": lambda s=swap: form.scalar_inputs(form.graph.nodes, _but_in_corrections(s)),
         }
         scopes |= {
-            f" in {output}'": lambda o=output, s=swap: form.hosts(form.cones[o], s) for output in form.graph.outputs
+            f" in {output}'": lambda o=output, s=swap: form.scalar_inputs(form.cones[o], s)
+            for output in form.graph.outputs
         }
         for where, edits in scopes.items():
             text = f"{a} and {b} exchanged{where}"
@@ -55,10 +56,10 @@ def mistaken(form: Form) -> Iterator[Found]:
         for output, nodes in form.cones.items():
             text = f"{b} for {a} in {output}'"
             sentence = f"{b} stands for {a} in {output}'"
-            yield Found(text, text, sentence, lambda n=nodes, c=change: rebuilt(form.graph, form.hosts(n, c)))
+            yield Found(text, text, sentence, lambda n=nodes, c=change: rebuilt(form.graph, form.scalar_inputs(n, c)))
         for node in _scalars(form, a):
-            text = f"{b} for {a} in {host_text(node.attribute)}"
-            sentence = f"{b} stands for {a} in {host_text(node.attribute)}"
+            text = f"{b} for {a} in {scalar_text(node.attribute)}"
+            sentence = f"{b} stands for {a} in {scalar_text(node.attribute)}"
             mistaken_for = change(node.attribute)
             yield form.at(node, text, sentence, lambda d, _, e=mistaken_for: d.scalar(e))
 
@@ -71,11 +72,13 @@ def complemented(form: Form) -> Iterator[Found]:
             if any(n.op == "scalar" and decay in names_in(n.attribute) for n in nodes):
                 text = f"{decay} and 1 - {decay} exchanged in {output}'"
                 sentence = f"{decay} and 1 - {decay} are exchanged in {output}'"
-                yield Found(text, text, sentence, lambda n=nodes, c=change: rebuilt(form.graph, form.hosts(n, c)))
+                yield Found(
+                    text, text, sentence, lambda n=nodes, c=change: rebuilt(form.graph, form.scalar_inputs(n, c))
+                )
 
 
 def in_float32(form: Form) -> Iterator[Found]:
-    """One host constant ``1 - beta`` formed in float32 from a beta of float32."""
+    """One scalar constant ``1 - beta`` formed in float32 from a beta of float32."""
     numbers = form.plan.rule.numbers()
     for node in form.graph.nodes:
         expr = node.attribute
@@ -83,8 +86,8 @@ def in_float32(form: Form) -> Iterator[Found]:
             word = expr.args[1].args[0]
             if word in numbers:
                 rounded = complement(const(float(np.float32(numbers[word]))))
-                text = f"{host_text(expr)} formed in float32"
-                sentence = f"{host_text(expr)} is formed in float32"
+                text = f"{scalar_text(expr)} formed in float32"
+                sentence = f"{scalar_text(expr)} is formed in float32"
                 yield form.at(node, text, sentence, lambda d, _, e=rounded: d.scalar(e))
 
 

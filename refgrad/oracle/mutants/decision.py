@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.host import Expr, const
 from refgrad.arithmetic.rewriting import Edit, rebuilt
-from refgrad.oracle.mutants.form import Form, Found
+from refgrad.arithmetic.scalar_math import Expr, const
+from refgrad.oracle.mutants.patterns import Form, Found
 
 BOUNDARY = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
 TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}

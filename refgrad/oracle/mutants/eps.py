@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.host import Expr
 from refgrad.arithmetic.rewriting import Edit, times
-from refgrad.oracle.mutants.form import Form, Found
+from refgrad.arithmetic.scalar_math import Expr
+from refgrad.oracle.mutants.patterns import Form, Found
 
 
 def _sums(form: Form, op: str = "add") -> Iterator[tuple[Node, Node, Node]]:

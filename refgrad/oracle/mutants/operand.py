@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.host import Expr
 from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions
-from refgrad.oracle.mutants.form import Form, Found, replacing
-from refgrad.report.formula import host_text
+from refgrad.arithmetic.scalar_math import Expr
+from refgrad.oracle.mutants.patterns import Form, Found, replacing
 
 UNARY = {"sqrt": "root", "abs": "magnitude", "sign": "sign", "exp": "exponential", "neg": "minus"}
 SWAPPED = {"maximum": "minimum", "minimum": "maximum", "mul": "div", "div": "mul"}
@@ -94,8 +94,8 @@ def _sums(form: Form, node: Node) -> Iterator[Found]:
         yield form.at(node, text, f"the sum runs over each {other}", lambda d, a: d.op("sum", a[0], attribute=other))
 
 
-def hosts(form: Form) -> Iterator[Found]:
-    """A factor or term that is missing in host arithmetic."""
+def scalars(form: Form) -> Iterator[Found]:
+    """A factor or term that is missing in scalar arithmetic."""
     graph = form.graph
     exprs = [*graph.scalars(), *(e for e, _ in graph.guards)]
     for old in dict.fromkeys(s for e in exprs for s in subexpressions(e)):
@@ -103,9 +103,9 @@ def hosts(form: Form) -> Iterator[Found]:
             for new in old.args[: 1 if old.op in ("sub", "div", "sqrt") else 2]:
                 if new.op == "const":
                     continue
-                text = f"{host_text(new)} for {host_text(old)}"
-                sentence = f"{host_text(new)} stands for {host_text(old)}"
-                yield Found(("host", old, new), text, sentence, partial(rebuilt, graph, host=replacing(old, new)))
+                text = f"{scalar_text(new)} for {scalar_text(old)}"
+                sentence = f"{scalar_text(new)} stands for {scalar_text(old)}"
+                yield Found(("scalar", old, new), text, sentence, partial(rebuilt, graph, scalar=replacing(old, new)))
 
 
 def mistaken(form: Form) -> Iterator[Found]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, Make, rebuilt
-from refgrad.oracle.mutants.form import Form, Found
+from refgrad.oracle.mutants.patterns import Form, Found
 
 #: significant bits that a reciprocal square root of common hardware has, and a number of bfloat16
 ROOT_BITS, BFLOAT16_BITS = 11, 7

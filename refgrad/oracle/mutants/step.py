@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.host import Expr, name
 from refgrad.arithmetic.rewriting import Edit, complement, rebuilt
-from refgrad.oracle.mutants.form import Form, Found
+from refgrad.arithmetic.scalar_math import Expr, name
+from refgrad.oracle.mutants.patterns import Form, Found
 
 
 def signs(form: Form) -> Iterator[Found]:

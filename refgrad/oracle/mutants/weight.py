@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.host import Expr, const
 from refgrad.arithmetic.rewriting import Edit, Make, negated, rebuilt, times
-from refgrad.oracle.mutants.form import Form, Found, substituting
+from refgrad.arithmetic.scalar_math import Expr, const
+from refgrad.oracle.mutants.patterns import Form, Found, substituting
 
 
 def _scales(lr: Expr, decay: Expr) -> dict[str, tuple[Expr, str]]:
@@ -30,11 +30,11 @@ def scaled(form: Form) -> Iterator[Found]:
         for text, (expr, sentence) in _scales(form.lr, form.weight_decay).items():
             if form.knows(expr):
                 change = _decay_as(form, expr)
-                yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, host=c))
+                yield Found(text, text, sentence, lambda c=change: rebuilt(form.graph, scalar=c))
 
 
 def _decay_as(form: Form, expr: Expr) -> Callable[[Expr], Expr]:
-    """A map of host expressions in which weight decay is another number."""
+    """A map of scalar expressions in which weight decay is another number."""
     return substituting({str(form.weight_decay.args[0]): expr})
 
 
@@ -97,7 +97,7 @@ def decoupled(form: Form) -> Iterator[Found]:
 
 
 def _decoupled(form: Form, scale: Expr, after: bool) -> Graph:
-    plain = rebuilt(form.graph, host=_decay_as(form, const(0.0)))
+    plain = rebuilt(form.graph, scalar=_decay_as(form, const(0.0)))
 
     def decayed(d: Edit, new: Node) -> Node:
         subject = new if after else d.input("p")

@@ -42,7 +42,7 @@ class Q4_0(SignedExtreme):
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(*range(-8, 8))
     citation = source("quantize_row_q4_0_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -56,7 +56,7 @@ class Q5_0(SignedExtreme):
     layout = Layout(22, Half("scale", 0), *planes("codes", 6, 32, run=16, width=4), *bit_string("codes", 2, 32, low=4))
     values = numbers(*range(-16, 16))
     citation = source("quantize_row_q5_0_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -81,11 +81,11 @@ class Q4_1(FromMinimum):
     block = 32
     layout = Layout(20, Half("scale", 0), Half("minimum", 2), *planes("codes", 4, 32, run=16, width=4))
     values = numbers(*range(16))
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
     citation = source("quantize_row_q4_1_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -103,11 +103,11 @@ class Q5_1(FromMinimum):
         *bit_string("codes", 4, 32, low=4),
     )
     values = numbers(*range(32))
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
     citation = source("quantize_row_q5_1_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -137,7 +137,7 @@ class Q8_0(Symmetric):
     layout = Layout(34, Half("scale", 0), Bits("codes", 0, 32, 2))
     values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)
     citation = source("quantize_row_q8_0_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -157,7 +157,7 @@ class TQ1_0(Symmetric):
     )
     values = numbers(-1, 0, 1)
     citation = source("quantize_row_tq1_0_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -171,7 +171,7 @@ class TQ2_0(Symmetric):
     layout = Layout(66, *planes("codes", 0, 256, run=32, width=2), Half("scale", 64))
     values = numbers(-1, 0, 1, 2)
     citation = source("quantize_row_tq2_0_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )

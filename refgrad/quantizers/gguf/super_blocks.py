@@ -97,7 +97,7 @@ class Q2_K(ScaleAndMinimum):
     values = numbers(*range(4))
     scale_values = numbers(*range(16))
     citation = source("quantize_row_q2_K_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -124,7 +124,7 @@ class Q4_K(ScaleAndMinimum):
     values = numbers(*range(16))
     scale_values = numbers(*range(64))
     citation = source("quantize_row_q4_K_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -148,7 +148,7 @@ class Q5_K(ScaleAndMinimum):
     values = numbers(*range(32))
     scale_values = numbers(*range(64))
     citation = source("quantize_row_q5_K_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -213,11 +213,11 @@ class Q3_K(SignedScale):
     )
     values = numbers(*range(-4, 4))
     scale_values = numbers(*range(-32, 32))
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "monotone": "a row has blocks with scales of their own",
     }
     citation = source("quantize_row_q3_K_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -249,11 +249,11 @@ class Q6_K(SignedScale):
     )
     values = numbers(*range(-32, 32))
     scale_values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)
-    lawless: ClassVar[Mapping[str, str]] = {
+    exempt_laws: ClassVar[Mapping[str, str]] = {
         "monotone": "a row has blocks with scales of their own",
     }
     citation = source("quantize_row_q6_K_ref")
-    left_open = (
+    unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
     )
@@ -295,7 +295,7 @@ class IQ4_NL(BlockFormat):
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
     citation = source("quantize_row_iq4_nl_impl")
-    left_open = (
+    unspecified = (
         "which of the two quantizers of that name is meant: the one that tries fifteen scales (tries=none is the "
         "other); a block that counts as zero has indices that the C code leaves uninitialised in one of them"
     )

@@ -23,8 +23,8 @@ from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.enclosure import COMPARE
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
+from refgrad.kinds.transform import named
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.transformed import named
 from tests.oracle.attack import ROUNDED, Rounding
 
 Array = np.ndarray

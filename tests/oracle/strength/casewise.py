@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.oracle.judge import OUTSIDE, UNDECIDED
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.tally import tightness
+from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.tally import tightness
 from tests.oracle.attack import STYLES
 from tests.oracle.strength.judges import JUDGES, rejected_by
 from tests.oracle.strength.stateless import Case, Results, Subject

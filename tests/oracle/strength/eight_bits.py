@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import floats
-from refgrad.oracle.eight_bit_step import judge_step
-from refgrad.oracle.inputs import generate
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.quantized_state import judge_step
+from refgrad.oracle.hypotheses.equivalence import distinct
+from refgrad.oracle.inputs.steps import generate
 from refgrad.oracle.mutants import Mutation, mutations
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.sameness import distinct
 from refgrad.quantizers.base import Quantized
 from refgrad.tracing import Plan, free_values, plan_for
 from tests.oracle import graph_programs
-from tests.oracle.attack import Program, Style, host_scalars
+from tests.oracle.attack import Program, Style, random_scalars
 from tests.oracle.strength.problems import EDGE
 from tests.oracle.strength.stateless import FLOAT32, Answers, Arrays, Case, Results, Subject, parts_kept
 
@@ -49,7 +49,7 @@ class OfEightBit(Subject):
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         """A random program of the update rule, and then of each slot's quantizer."""
         plan, free = self._plan(case)
-        scalars = host_scalars(plan, free, random)
+        scalars = random_scalars(plan, free, random)
         wide = {n: a.astype(np.float64) for n, a in case.arrays.items()}
         with np.errstate(all="ignore"):
             found = Program(plan, wide, scalars, style, random).run()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from refgrad.oracle.drive import Record
+from refgrad.oracle.engine.drive import Record
 
 #: comparisons of the form |a - b| <= absolute + relative |b|, in float32, and these tolerances
 TOLERANCES: Mapping[str, tuple[float, float]] = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from refgrad.candidates.resolve import resolve
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.drive import drive
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.trajectory import judge_record
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.drive import drive
+from refgrad.oracle.engine.steps import judge_record
 from tests.oracle import adam_cases
 from tests.oracle.attack import STYLES, Attacker
 from tests.oracle.rewritten import LEGAL, rewritten

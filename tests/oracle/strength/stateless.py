@@ -13,13 +13,14 @@ import numpy as np
 from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import level_shape
-from refgrad.oracle import aimed, mask_inputs, moved, quantizer_inputs, transform_inputs
-from refgrad.oracle.estimated import judge_results
-from refgrad.oracle.judge import UNDECIDED, Judged
-from refgrad.oracle.masked import judge_leaf
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.quantized import judge_parts
-from refgrad.oracle.transformed import judge_case
+from refgrad.kinds import mask_update
+from refgrad.kinds.estimator import judge_results
+from refgrad.kinds.mask import judge_leaf
+from refgrad.kinds.quantizer import judge_parts
+from refgrad.kinds.transform import judge_case
+from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs import estimators, masks, quantizers, transforms
 from tests.oracle import graph_programs
 from tests.oracle.attack import Rounding, Style
 from tests.oracle.strength import bodies, spoiled
@@ -90,7 +91,7 @@ class OfEstimator(Subject):
     """Value and gradients."""
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = aimed.generate(self.rule, 3, FLOAT32, seed)
+        made = estimators.generate(self.rule, 3, FLOAT32, seed)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name, arrays, arrays)
 
@@ -105,7 +106,7 @@ class OfMask(Subject):
     left_out = ("NaN and infinities",)
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = mask_inputs.generate(self.rule, FLOAT32, seed)
+        made = masks.generate(self.rule, FLOAT32, seed)
         for name, leaf in zip(made.names, made.leaves, strict=True):
             if name not in self.left_out:
                 yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
@@ -140,7 +141,7 @@ class OfUpdate(Subject):
     """The next mask and the weights under it, which are bits: programs differ in the order of equal entries alone."""
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = moved.generate(self.rule, FLOAT32, seed)
+        made = mask_update.generate(self.rule, FLOAT32, seed)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name.partition(",")[0], arrays, arrays)
 
@@ -153,7 +154,7 @@ class OfUpdate(Subject):
         return mutation(results, case.arrays) if isinstance(mutation, Spoiled) else results
 
     def _results(self, rule: Any, case: Case, prefer: np.ndarray | None) -> Results:
-        given, t = moved.handed(rule, case.arrays)
+        given, t = mask_update.handed(rule, case.arrays)
         mask = rule.after(given, t, prefer)
         return {"mask": mask, "w": rule.weights(given, mask, t)}
 
@@ -163,14 +164,14 @@ class OfUpdate(Subject):
         return spoiled.differing(self, [*spoiled.UPDATES, *variants], list(self.cases(0)))
 
     def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        return list(moved.judge_move(self.rule, case.arrays, results).values())
+        return list(mask_update.judge_move(self.rule, case.arrays, results).values())
 
 
 class OfQuantizer(Subject):
     """The parts and what they stand for; the graph's arrays are rows, those of a candidate are not."""
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = quantizer_inputs.generate(self.rule, FLOAT32, seed)
+        made = quantizers.generate(self.rule, FLOAT32, seed)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             x = arrays["x"]
             if x.size > 1:
@@ -219,12 +220,12 @@ class OfTransform(Subject):
 
     def __init__(self, rule: Any) -> None:
         super().__init__(rule)
-        self.few = len(transform_inputs.families(rule))
+        self.few = len(transforms.families(rule))
         self.most_runs = self.runs.get(type(rule).__name__, 20_000)
 
     def cases(self, seed: int) -> Iterator[Case]:
         longer = self.otherwise.get(type(self.rule).__name__, self.longer) if seed % 2 else {}
-        made = transform_inputs.generate(self.rule, self.few, FLOAT32, seed, longer)
+        made = transforms.generate(self.rule, self.few, FLOAT32, seed, longer)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name, arrays, arrays)
 

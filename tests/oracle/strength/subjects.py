@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from refgrad.oracle.quantized import has_graph
+from refgrad.kinds.quantizer import has_graph
 from refgrad.rule import Rule, rules
 from tests.oracle.strength.eight_bits import OfEightBit
 from tests.oracle.strength.stateless import OfEstimator, OfMask, OfQuantizer, OfTransform, OfUpdate, Subject

@@ -10,13 +10,13 @@ import numpy as np
 from refgrad.arithmetic import floats
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.changes import Change
-from refgrad.oracle.drive import Record
-from refgrad.oracle.inputs import Inputs
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.drive import Record
+from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.hypotheses.changes import Change
+from refgrad.oracle.hypotheses.equivalence import distinct
+from refgrad.oracle.inputs.steps import Inputs
 from refgrad.oracle.mutants import Mutation, mutations
-from refgrad.oracle.policy import Policy
-from refgrad.oracle.sameness import distinct
-from refgrad.oracle.trajectory import judge_record
 from refgrad.rule import Range
 from refgrad.tracing import free_values
 from tests.oracle.strength.judges import JUDGES, rejections
@@ -60,16 +60,16 @@ def run(rule: Optimizer, change: Change, inputs: Inputs) -> Record:
     record = Record(inputs, [rule])
     record.seen.append(Observation([p], [dict(state)]))
     for t, (g,) in enumerate(inputs.g, 1):
-        hosts = {n: float(v) for n, v in state.items() if rule.slots()[n].host}
+        scalar_values = {n: float(v) for n, v in state.items() if rule.slots()[n].scalar}
         extras, given = inputs.of_leaf(t, 0, rule)
-        free = free_values(g.shape, {"t": t, **hosts, **given})
+        free = free_values(g.shape, {"t": t, **scalar_values, **given})
         plan = change.plans(rule, g.ndim, free)
-        arrays = {"p": p, "g": g, **extras, **{n: v for n, v in state.items() if n not in hosts}}
+        arrays = {"p": p, "g": g, **extras, **{n: v for n, v in state.items() if n not in scalar_values}}
         scalars = [np.float32(s) for s in plan.scalars(*free)]
         new = floats.evaluate(plan.graph, arrays, scalars)
         new = {n: np.broadcast_to(np.asarray(a, np.float32), np.shape(arrays[n])).copy() for n, a in new.items()}
         p = new.pop("p")
-        state = {**new, **dict(zip(hosts, plan.host_outputs(*free), strict=True))}
+        state = {**new, **dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True))}
         record.seen.append(Observation([p], [dict(state)]))
     return record
 

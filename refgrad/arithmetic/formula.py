@@ -1,0 +1,304 @@
+"""A rule's update as formulas, in plain text or LaTeX, from the graph that its kernels are made from.
+
+Each new value gets a line; an expression that is used more than once, and a reduction, gets a letter; a slot corrected
+for its bias gets a hat. Factors of a product are written in a row: the order of multiplication is not shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from string import ascii_lowercase
+from typing import NamedTuple
+
+from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.scalar_math import Expr
+from refgrad.tracing import Plan
+
+#: characters of one expression, beyond which it is no help to a reader
+LONGEST = 2000
+
+#: how tightly an expression binds
+COMPARE, SUM, PRODUCT, PREFIX, ATOM = range(5)
+
+
+class Piece(NamedTuple):
+    """A rendered expression and how tightly it binds."""
+
+    text: str
+    binds: int
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How the two languages write what they do not have in common."""
+
+    name: Callable[[str], str]
+    hat: Callable[[str], str]
+    divide: Callable[[Piece, Piece], Piece]
+    call: Callable[[str, list[str]], str]
+    power: Callable[[str, str], str]
+    cases: Callable[[str, str, str], str]
+    signs: dict[str, str]
+    brackets: tuple[str, str]
+
+    def wrapped(self, piece: Piece, least: int) -> str:
+        """The text, in brackets if it binds less tightly than its place asks for."""
+        return piece.text if piece.binds >= least else f"{self.brackets[0]}{piece.text}{self.brackets[1]}"
+
+
+def text_lines(plan: Plan) -> list[str]:
+    """The update in plain text, one assignment a line, in an order in which it can be computed."""
+    return [f"{left} = {right}" for left, right in _Formula(plan.graph, TEXT, plan.rule.kind).assignments()]
+
+
+def latex(plan: Plan) -> str:
+    """The update as one LaTeX ``aligned`` block."""
+    lines = [f"{left} &= {right}" for left, right in _Formula(plan.graph, LATEX, plan.rule.kind).assignments()]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def scalar_text(expr: Expr) -> str:
+    """A scalar expression in plain text."""
+    return _scalar(expr, TEXT).text
+
+
+def expression(graph: Graph, node: Node) -> str:
+    """One node in plain text, in terms of the graph's inputs, its outputs, and the outputs corrected for their bias.
+
+    What would be longer than `LONGEST` characters, such as what is used again and again in itself, is written as dots.
+    """
+    new = {other.index: name for name, other in graph.outputs.items() if other.args}
+    names = {index: f"{name}'" for index, name in new.items()}
+    for other in graph.nodes:
+        corrected = _Formula._corrected(other, new)
+        if corrected is not None:
+            names[other.index] = TEXT.hat(corrected)
+    return _Formula(graph, TEXT, names=names, rendered={}).render(node).text
+
+
+@dataclass
+class _Formula:
+    graph: Graph
+    notation: Notation
+    #: the rule's kind: an optimizer's results are the next values of what it was handed, and are primed
+    kind: str = "optimizer"
+    names: dict[int, str] = field(default_factory=dict)
+    #: pieces and factors that were written already; none where names are still to come
+    rendered: dict[int, Piece] | None = None
+    factors: dict[int, Counter[Piece]] = field(default_factory=dict)
+
+    def assignments(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a left and a right side."""
+        new = {node.index: name for name, node in self.graph.outputs.items() if node.args}
+        letters = self._letters()
+        for node in self._named(set(new)):
+            right = self.render(node).text
+            if node.index in new:
+                left = self._result(new[node.index])
+            else:
+                corrected = self._corrected(node, new)
+                left = self.notation.hat(corrected) if corrected else self.notation.name(next(letters))
+            self.names[node.index] = left
+            yield left, right
+        for name, node in self.graph.outputs.items():
+            # an output that is another one as well, or an input as it was
+            if node.index not in new or new[node.index] != name:
+                yield self._result(name), self.render(node).text
+        for name, expr in self.graph.scalar_outputs.items():
+            yield self._result(name), _scalar(expr, self.notation).text
+
+    def _result(self, name: str) -> str:
+        """What a result is called."""
+        return self.notation.name(name) + ("'" if self.kind == "optimizer" else "")
+
+    @staticmethod
+    def _corrected(node: Node, new: Mapping[int, str]) -> str | None:
+        """The slot that a node corrects for its bias: a new slot's value over a scalar."""
+        if node.op == "div" and node.args[1].op == "scalar" and len(node.args[1].attribute.args) > 1:
+            return new.get(node.args[0].index)
+        return None
+
+    def _letters(self) -> Iterator[str]:
+        """Names for subexpressions, none of which the rule uses itself."""
+        taken = {*self.graph.inputs(), *self.graph.outputs, *self.graph.scalar_outputs, "e", "l", "o", "t"}
+        yield from (letter for letter in ascii_lowercase if letter not in taken)
+        yield from (f"x{i}" for i in range(1, len(self.graph.nodes) + 1))
+
+    def _named(self, outputs: set[int]) -> list[Node]:
+        """The nodes that get a line, in order of computation."""
+        roots = {node.index: node for node in self.graph.outputs.values()}
+        uses: Counter[int] = Counter()
+        nodes = {node.index: node for root in roots.values() for node in walk(root)}
+        for node in nodes.values():
+            uses.update(arg.index for arg in node.args)
+        # a square reads its operand twice but writes it once
+        for node in nodes.values():
+            if node.op == "mul" and node.args[0] is node.args[1] and uses[node.args[0].index] == 2:
+                uses[node.args[0].index] = 1
+        new = {node.index: name for name, node in self.graph.outputs.items()}
+        chosen = [
+            n
+            for n in nodes.values()
+            if n.args and (n.index in outputs or uses[n.index] > 1 or n.op in ("sum", "max") or self._corrected(n, new))
+        ]
+        return sorted(chosen, key=lambda n: n.index)
+
+    def render(self, node: Node) -> Piece:
+        """A node as text; nodes with a name are shown by it."""
+        if self.rendered is None:
+            return self._piece(node)
+        if node.index not in self.rendered:
+            piece = self._piece(node)
+            self.rendered[node.index] = piece if len(piece.text) <= LONGEST else Piece("...", ATOM)
+        return self.rendered[node.index]
+
+    def _piece(self, node: Node) -> Piece:
+        n = self.notation
+        if node.index in self.names:
+            return Piece(self.names[node.index], ATOM)
+        if node.op == "input":
+            return Piece(n.name(node.attribute), ATOM)
+        if node.op == "scalar":
+            return _scalar(node.attribute, n)
+        if node.op == "mul":
+            return self._product(node)
+        if node.op in ("sum", "max"):
+            over = "" if node.attribute == "tensor" else f" over each {node.attribute}"
+            return Piece(n.call(node.op, [self.render(node.args[0]).text]) + over, ATOM if not over else PREFIX)
+        args = [self.render(a) for a in node.args]
+        if node.op == "where":
+            return Piece(n.cases(*(a.text for a in args)), COMPARE)
+        if node.op == "round":
+            return Piece(n.call(node.attribute.format, [a.text for a in args]), ATOM)
+        return _operation(node.op, args, n)
+
+    def _product(self, node: Node) -> Piece:
+        parts = [_times(piece, count, self.notation) for piece, count in self._factors(node).items()]
+        return Piece(self.notation.signs["mul"].join(parts), PRODUCT if len(parts) > 1 else ATOM)
+
+    def _factors(self, node: Node) -> Counter[Piece]:
+        if node.index in self.factors:
+            return self.factors[node.index]
+        found: Counter[Piece] = Counter()
+        for arg in node.args:
+            if arg.op == "mul" and arg.index not in self.names:
+                found.update(self._factors(arg))
+            else:
+                found[self.render(arg)] += 1
+        if self.rendered is not None:
+            self.factors[node.index] = found
+        return found
+
+
+def _times(piece: Piece, count: int, n: Notation) -> str:
+    if count > 1:
+        return n.power(n.wrapped(piece, ATOM), str(count))
+    return n.wrapped(piece, PREFIX)
+
+
+def _operation(op: str, args: list[Piece], n: Notation) -> Piece:
+    """One operation that array and scalar expressions share, on rendered operands."""
+    if op in ("add", "sub"):
+        right = n.wrapped(args[1], SUM if op == "add" else PRODUCT)
+        return Piece(f"{n.wrapped(args[0], SUM)} {n.signs[op]} {right}", SUM)
+    if op == "mul":
+        return Piece(n.signs["mul"].join(n.wrapped(a, PREFIX) for a in args), PRODUCT)
+    if op == "div":
+        return n.divide(*args)
+    if op == "neg":
+        return Piece(f"-{n.wrapped(args[0], PRODUCT)}", PREFIX - 1)
+    if op in ("pow", "power"):
+        return Piece(n.power(n.wrapped(args[0], ATOM), args[1].text), ATOM)
+    if op in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or"):
+        return Piece(f" {n.signs[op]} ".join(n.wrapped(a, SUM) for a in args), COMPARE)
+    return Piece(n.call(op, [a.text for a in args]), ATOM)
+
+
+def _scalar(expr: Expr, n: Notation) -> Piece:
+    if expr.op == "name":
+        return Piece(n.name(expr.args[0]), ATOM)
+    if expr.op == "const":
+        return Piece(f"{expr.args[0]:g}", ATOM if expr.args[0] >= 0 else SUM)
+    return _operation(expr.op, [_scalar(a, n) for a in expr.args], n)
+
+
+def _text_divide(above: Piece, below: Piece) -> Piece:
+    return Piece(f"{TEXT.wrapped(above, PRODUCT)} / {TEXT.wrapped(below, PREFIX)}", PRODUCT)
+
+
+def _text_power(base: str, exponent: str) -> str:
+    return f"{base}^{exponent}" if exponent.replace(".", "").replace("_", "").isalnum() else f"{base}^({exponent})"
+
+
+TEXT = Notation(
+    name=str,
+    hat=lambda name: f"{name}_hat",
+    divide=_text_divide,
+    call=lambda op, args: f"{op}({', '.join(args)})",
+    power=_text_power,
+    cases=lambda test, yes, no: f"{yes} if {test} else {no}",
+    signs={
+        **{"add": "+", "sub": "-", "mul": " ", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="},
+        **{"and": "and", "or": "or"},
+    },
+    brackets=("(", ")"),
+)
+
+GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "lambda", "mu", "nu", "rho", "tau")
+SYMBOLS = {"lr": r"\eta", "eps": r"\epsilon", "weight_decay": r"\lambda", "momentum": r"\mu", "p": r"\theta"}
+
+
+def _latex_name(name: str) -> str:
+    if name in SYMBOLS:
+        return SYMBOLS[name]
+    stem = name.rstrip("0123456789")
+    number = name[len(stem) :]
+    subscript = f"_{{{number}}}" if number else ""
+    if stem in GREEK:
+        return f"\\{stem}{subscript}"
+    if len(stem) == 1:
+        return f"{stem}{subscript}"
+    escaped = stem.replace("_", r"\_")
+    return f"\\mathrm{{{escaped}}}{subscript}"
+
+
+_LATEX_CALLS = {
+    "sqrt": r"\sqrt{%s}",
+    "abs": r"\left|%s\right|",
+    "sign": r"\operatorname{sign}\left(%s\right)",
+    "sum": r"\sum %s",
+    "maximum": r"\max\left(%s\right)",
+    "minimum": r"\min\left(%s\right)",
+}
+
+
+def _latex_call(op: str, args: list[str]) -> str:
+    shape = _LATEX_CALLS.get(op, rf"\operatorname{{{op}}}\left(%s\right)")
+    return shape % ", ".join(args)
+
+
+LATEX = Notation(
+    name=_latex_name,
+    hat=lambda name: f"\\hat{{{_latex_name(name)}}}",
+    divide=lambda above, below: Piece(f"\\frac{{{above.text}}}{{{below.text}}}", ATOM),
+    call=_latex_call,
+    power=lambda base, exponent: f"{base}^{{{exponent}}}",
+    cases=lambda test, yes, no: rf"\begin{{cases}}{yes} & {test} \\ {no} & \text{{otherwise}}\end{{cases}}",
+    signs={
+        **{
+            "add": "+",
+            "sub": "-",
+            "mul": r"\,",
+            "lt": "<",
+            "le": r"\le",
+            "gt": ">",
+            "ge": r"\ge",
+            "eq": "=",
+            "ne": r"\ne",
+        },
+        **{"and": r"\wedge", "or": r"\vee"},
+    },
+    brackets=(r"\left(", r"\right)"),
+)

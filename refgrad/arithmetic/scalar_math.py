@@ -1,0 +1,251 @@
+"""Scalar scalars: hyperparameters, the step count, and arithmetic of these alone.
+
+A scalar  is computed in float64 and rounded once to the working dtype where it meets an array, which is
+what NumPy does with a Python float. It carries its expression beside its value, so that the same rule body
+gives a number, a kernel argument, an exact value or a value with an error bound.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refgrad.errors import TraceError
+
+
+class Expr(NamedTuple):
+    """One scalar operation: ``op`` is a name of `FLOAT64`, or ``const`` or ``name``; ``args`` are its operands."""
+
+    op: str
+    args: tuple[Any, ...]
+
+
+Table = Mapping[str, Callable[..., Any]]
+
+FLOAT64: Table = {
+    "const": float,
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "pow": operator.pow,
+    "mod": operator.mod,
+    "neg": operator.neg,
+    "sqrt": math.sqrt,
+    "log": math.log,
+    "exp": math.exp,
+    "tanh": math.tanh,
+    "max": max,
+    "min": min,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    def rounded(*args: Any) -> float:
+        return float(np.float32(function(*(np.float32(a) for a in args))))
+
+    return rounded
+
+
+COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+
+#: every scalar operation rounded to float32, as implementations do that keep scalars in float32 arrays
+FLOAT32: Table = {
+    **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
+    **{name: FLOAT64[name] for name in COMPARISONS},
+    **{name: _in_float32(getattr(np, name)) for name in ("sqrt", "log", "exp", "tanh")},
+    "const": lambda value: float(np.float32(value)),
+}
+
+TABLES: Mapping[str, Table] = {"float64": FLOAT64, "float32": FLOAT32}
+
+
+def const(value: float) -> Expr:
+    """A literal number of the rule's body."""
+    return Expr("const", (float(value),))
+
+
+def name(text: str) -> Expr:
+    """A hyperparameter, ``t``, a scalar slot, or a size that is known at the call."""
+    return Expr("name", (text,))
+
+
+def evaluate(expr: Expr, names: Mapping[str, Any], table: Table, memo: dict[Expr, Any] | None = None) -> Any:
+    """The value of a scalar expression under a table of operations; ``names`` are values of that arithmetic."""
+    memo = {} if memo is None else memo
+    if expr in memo:
+        return memo[expr]
+    if expr.op == "name":
+        value = names[expr.args[0]]
+    elif expr.op == "const":
+        value = table["const"](expr.args[0])
+    else:
+        value = table[expr.op](*(evaluate(a, names, table, memo) for a in expr.args))
+    memo[expr] = value
+    return value
+
+
+def names_in(expr: Expr) -> frozenset[str]:
+    """Every name that an expression reads."""
+    if expr.op == "name":
+        return frozenset(expr.args)
+    if expr.op == "const":
+        return frozenset()
+    return frozenset().union(*(names_in(a) for a in expr.args))
+
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%"}
+_INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
+
+
+#: the functions that `python_source` may call
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: FLOAT64[n] for n in ("sqrt", "log", "exp", "tanh", "max", "min")}
+
+
+def python_source(expr: Expr) -> str:
+    """The expression as Python source over plain floats; functions (`FUNCTIONS`) are free names."""
+    if expr.op == "name":
+        return str(expr.args[0])
+    if expr.op == "const":
+        return repr(expr.args[0])
+    parts = [python_source(a) for a in expr.args]
+    if expr.op in _INFIX:
+        return f"({parts[0]} {_INFIX[expr.op]} {parts[1]})"
+    if expr.op == "neg":
+        return f"(-{parts[0]})"
+    return f"{expr.op}({', '.join(parts)})"
+
+
+@dataclass
+class Scope:
+    """What the scalars of one run of a rule share: their arithmetic, and the branches that were taken."""
+
+    table: Table = field(default_factory=lambda: FLOAT64)
+    guards: list[tuple[Expr, bool]] = field(default_factory=list)
+
+    def named(self, text: str, value: float) -> Scalar:
+        """A leaf of the run."""
+        return Scalar(name(text), self.table["const"](value), self)
+
+    def lift(self, value: object) -> Scalar | None:
+        """A Python or NumPy number as a scalar; None for anything else."""
+        if isinstance(value, Scalar):
+            return value
+        if isinstance(value, (bool, int, float, np.integer, np.floating)):
+            return Scalar(const(float(value)), self.table["const"](float(value)), self)
+        return None
+
+
+UFUNCS: Mapping[np.ufunc, str] = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.true_divide: "div",
+    np.power: "pow",
+    np.float_power: "pow",
+    np.remainder: "mod",
+    np.negative: "neg",
+    np.sqrt: "sqrt",
+    np.log: "log",
+    np.exp: "exp",
+    np.tanh: "tanh",
+    np.maximum: "max",
+    np.minimum: "min",
+    np.less: "lt",
+    np.less_equal: "le",
+    np.greater: "gt",
+    np.greater_equal: "ge",
+    np.equal: "eq",
+    np.not_equal: "ne",
+}
+
+
+class Scalar:
+    """A scalar: its expression, its value, and the scope that it was made in."""
+
+    __slots__ = ("expr", "scope", "value")
+    __hash__ = None  # type: ignore[assignment]  # == builds an expression
+
+    def __init__(self, expr: Expr, value: Any, scope: Scope) -> None:
+        self.expr, self.value, self.scope = expr, value, scope
+
+    def __repr__(self) -> str:
+        return f"Scalar({python_source(self.expr)} = {self.value!r})"
+
+    def _apply(self, op: str, *args: object) -> Any:
+        lifted = [self.scope.lift(a) for a in args]
+        if any(a is None for a in lifted):
+            return NotImplemented
+        scalar_values = [a for a in lifted if a is not None]
+        value = self.scope.table[op](*(a.value for a in scalar_values))
+        return Scalar(Expr(op, tuple(a.expr for a in scalar_values)), value, self.scope)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(not isinstance(x, (Scalar, np.ndarray, np.generic, int, float)) for x in inputs):
+            return NotImplemented  # a tracer or another carrier takes over
+        if any(isinstance(x, (np.ndarray, np.generic)) for x in inputs):
+            plain = [float(x.value) if isinstance(x, Scalar) else x for x in inputs]
+            return getattr(ufunc, method)(*plain, **kwargs)
+        if method != "__call__" or kwargs or ufunc not in UFUNCS:
+            raise TraceError(f"numpy.{ufunc.__name__} of scalars is not known; known: {_known()}")
+        return self._apply(UFUNCS[ufunc], *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(not issubclass(t, (Scalar, np.ndarray, np.generic)) for t in types):
+            return NotImplemented  # a tracer or another carrier takes over
+        if function not in (np.where, np.clip) or kwargs:
+            raise TraceError(f"numpy.{function.__name__} does not take scalars; known: where, clip, {_known()}")
+        return function(*(float(a.value) if isinstance(a, Scalar) else a for a in args))
+
+    def __bool__(self) -> bool:
+        """A branch on a scalar  is taken now, and remembered as a guard of what was traced."""
+        test: Scalar = self if self.expr.op in COMPARISONS else self._apply("ne", self, 0.0)
+        taken = bool(test.value)
+        self.scope.guards.append((test.expr, taken))
+        return taken
+
+    def __float__(self) -> float:
+        raise TraceError(f"float({self!r}) would lose its expression; use NumPy's functions instead of math's")
+
+    def __neg__(self) -> Any:
+        return self._apply("neg", self)
+
+    def __pos__(self) -> Scalar:
+        return self
+
+
+def _known() -> str:
+    return ", ".join(sorted(u.__name__ for u in UFUNCS))
+
+
+def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    ufunc = next(u for u, text in UFUNCS.items() if text == op)
+
+    def forward(self: Scalar, other: object) -> Any:
+        array = isinstance(other, (np.ndarray, np.generic))
+        return ufunc(float(self.value), other) if array else self._apply(op, self, other)
+
+    def reflected(self: Scalar, other: object) -> Any:
+        array = isinstance(other, (np.ndarray, np.generic))
+        return ufunc(other, float(self.value)) if array else self._apply(op, other, self)
+
+    return forward, reflected
+
+
+for _name, _op in [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("mod", "mod")]:
+    _forward, _reflected = _binary(_op)
+    setattr(Scalar, f"__{_name}__", _forward)
+    setattr(Scalar, f"__r{_name}__", _reflected)
+for _op in COMPARISONS:
+    setattr(Scalar, f"__{_op}__", _binary(_op)[0])

@@ -1,0 +1,272 @@
+"""Judging one step: each observed output against its acceptance set, given what was observed before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes, scalar_error, scalar_math
+from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.graph import SQUARE, Graph
+from refgrad.arithmetic.matrix_error import JUDGED
+from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.tracing import Plan
+
+#: elements that are judged at a time where nothing couples them: temporaries then stay in the cache
+CHUNK = 32768
+
+INSIDE, OUTSIDE, UNDECIDED = np.uint8(0), np.uint8(1), np.uint8(2)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One output of one step: a status for each element, and the acceptance set that decided it."""
+
+    status: np.ndarray
+    truth: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """All that one step of one leaf is judged from.
+
+    ``before`` are the arrays (or carried enclosures) before the step, ``scalar_values`` the scalar slots, ``after`` the observed
+    outputs; a slot that cannot be read is missing from ``after``.
+    """
+
+    plan: Plan
+    free: Mapping[str, float]
+    before: Mapping[str, Bounded]
+    after: Mapping[str, np.ndarray]
+
+
+def outside(judged: Iterable[Judged]) -> int:
+    """How many elements of some outputs are outside."""
+    return sum(int((j.status == OUTSIDE).sum()) for j in judged)
+
+
+def model_for(policy: Policy, dtype: np.dtype) -> Model:
+    """The rounding model of a policy for parameters of a dtype."""
+    facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
+    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
+    return model if wide == facts.unit_roundoff else replace(model, cancelled=wide)
+
+
+def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    """Every observed output judged, and the enclosures of those that were not observed, to be carried on."""
+    dtype = step.after["p"].dtype
+    model = model_for(policy, dtype)
+    enclosure = Enclosure(step.plan.graph, model)
+    with np.errstate(all="ignore"):
+        scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
+        graph = step.plan.graph
+        if graph.small or graph.couples() or step.after["p"].size <= CHUNK:
+            return judge_outputs(enclosure, step.before, scalars, step.after, policy)
+        return _judge_in_chunks(enclosure, step, scalars, policy)
+
+
+def how_matrices(graphs: Iterable[Graph]) -> list[str]:
+    """How the operations on matrices in some graphs are judged, as notes."""
+    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in JUDGED))
+
+
+def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
+    """The scalars of a plan's graph, or of a part of it, in its order."""
+    table = scalar_error.table(plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
+    memo: dict[scalar_math.Expr, scalar_error.Pair] = {}
+    pairs = [scalar_math.evaluate(e, names, table, memo) for e in graph.scalars()]
+    return [scalar(value, error, model) for value, error in pairs]
+
+
+def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> dict[str, Judged]:
+    """The scalar slots that were read, each with the dtype that it is kept in."""
+    table = scalar_error.table(step.plan.rule.scalars)
+    names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
+    found = {}
+    for name, expr in step.plan.graph.scalar_outputs.items():
+        if name in observed:
+            value, dtype = observed[name]
+            truth, error = scalar_math.evaluate(expr, names, table)
+            error += 3 * dtypes.format_of(dtype).unit_roundoff * abs(truth)
+            status = INSIDE if value == truth or abs(value - truth) <= error else OUTSIDE  # both may be infinite
+            found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
+    return found
+
+
+def _judge_in_chunks(
+    enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy
+) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    shape, size = step.after["p"].shape, step.after["p"].size
+    before = {n: _part(b, slice(None)) for n, b in step.before.items()}
+    after = {n: a.reshape(-1) for n, a in step.after.items()}
+    parts = []
+    for start in range(0, size, CHUNK):
+        cut = slice(start, start + CHUNK)
+        inputs = {n: _part(b, cut) for n, b in before.items()}
+        parts.append(judge_outputs(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy))
+    judged = {
+        n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
+        for n in parts[0][0]
+    }
+    carried = {n: _joined([c[n] for _, c in parts], shape) for n in parts[0][1]}
+    return judged, carried
+
+
+def _part(whole: Bounded, cut: slice) -> Bounded:
+    """Some elements of a value, in flat order."""
+    error = None if whole.error is None else whole.error.reshape(-1)[cut]
+    return Bounded(whole.value.reshape(-1)[cut], error)
+
+
+def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
+    value = np.concatenate([part.value for part in parts]).reshape(shape)
+    return Bounded(value, np.concatenate([part.bound() for part in parts]).reshape(shape))
+
+
+_FIELDS = ("status", "truth", "low", "high")
+
+
+def judge_outputs(
+    enclosure: Enclosure,
+    before: Mapping[str, Bounded],
+    scalars: list[Bounded],
+    after: Mapping[str, np.ndarray],
+    policy: Policy,
+) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+    """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
+    read = [n.attribute for n in enclosure.graph.nodes if n.op == "input" and n.level not in SQUARE]
+    whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
+    shape = next((a.shape for n, a in after.items() if n not in enclosure.graph.small), whole)
+    model = enclosure.model
+    inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
+    wide = {n: a.astype(np.float64) for n, a in after.items()}
+    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
+    carried: dict[str, Bounded] = {}
+    groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
+    for branch in enclosure.branches(inputs, scalars, observed):
+        judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
+        judged = {n: undecide(j, branch) for n, j in judged.items()}
+        groups[branch.shared] = union(groups.get(branch.shared), judged)
+        for n in branch.sets:
+            if n not in wide:
+                small = n in enclosure.graph.small
+                extent = np.shape(branch.sets[n].value) if small else shape
+                carried[n] = _hull(carried.get(n), branch.sets[n], extent)
+    return min(groups.values(), key=lambda judged: outside(judged.values())), carried
+
+
+def _as_stored(graph: Graph, output: str) -> bool:
+    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    return output in graph.outputs and graph.outputs[output].op == "round"
+
+
+def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
+    """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
+
+    So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
+    """
+    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+        if model.flushes and np.any(np.abs(values) < model.smallest_normal):
+            return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
+        return exact(values, model)
+    return Bounded(values, dtypes.ulp(values, dtype))
+
+
+def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+    """Inside, outside or undecided, element by element; NaN and infinities by class."""
+    shape = values.shape
+    truth = np.broadcast_to(acceptable.value, shape)
+    error = np.broadcast_to(acceptable.bound(), shape)
+    low, high = truth - error, truth + error
+    inside = (values >= low) & (values <= high)
+    if acceptable.norm is not None and dtypes.working(dtype) == dtype:
+        inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
+    if (
+        inside.all()
+        and high.max(initial=0.0) < np.inf
+        and low.min(initial=0.0) > -np.inf
+        and policy.subnormals != "flush"
+    ):
+        return Judged(np.zeros(shape, np.uint8), truth, low, high)
+    # the correctly rounded result of anything in the set is acceptable
+    low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
+    unknown = ~np.isfinite(error) & ~np.isnan(truth)
+    inside = (values >= low) & (values <= high)
+    special = ~np.isfinite(truth)
+    if special.any():
+        low, high = np.where(special, truth, low), np.where(special, truth, high)
+        inside = np.where(special, (values == truth) | (np.isnan(values) & np.isnan(truth)), inside)
+        # another order of evaluation may meet infinity minus infinity
+        unknown |= np.isinf(truth) & np.isnan(values)
+    if policy.subnormals == "flush":
+        inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
+    status = np.where(unknown, UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
+    return Judged(status, truth, low, high)
+
+
+def _within_norm(
+    norm: np.ndarray,
+    off: np.ndarray,
+    error: np.ndarray,
+    truth: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is inside, and the ends, where elements may be off by a matrix of a known norm besides bounds of their own.
+
+    Where the norm of what their own bounds leave over is larger, those that are off by more than their share are outside.
+    """
+    inside, low, high = known
+    own = np.maximum(error - norm, 0.0)
+    over = np.maximum(np.abs(off) - own, 0.0)
+    axes = tuple(i for i, n in enumerate(norm.shape) if n == 1)
+    total = np.sqrt(np.sum(over * over, axis=axes, keepdims=True))
+    share = norm / np.sqrt(max(1.0, float(np.prod([off.shape[i] for i in axes]))))
+    wrong = (total * (1.0 - off.size * 2.0**-52) > norm) & (over > share)
+    reach = own + share
+    return inside & ~wrong, np.where(wrong, truth - reach, low), np.where(wrong, truth + reach, high)
+
+
+def undecide(judged: Judged, branch: Branch) -> Judged:
+    """Elements that another decision may change are undecided rather than inside."""
+    if branch.ambiguous is None:
+        return judged
+    ambiguous = _within(branch.ambiguous, judged.status.shape)
+    status = np.where(ambiguous & (judged.status == INSIDE), UNDECIDED, judged.status)
+    return Judged(status, judged.truth, judged.low, judged.high)
+
+
+def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
+    """Element by element, the branch with the fewest outputs outside: one decision must explain all outputs."""
+    if known is None:
+        return new
+    worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
+    fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
+    better = {n: _within(fewer, new[n].status.shape) for n in new}
+    return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
+
+
+def _within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Marks of elements as those of an output that is one number a row, a column or a tensor: any of its elements'."""
+    axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
+    return np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
+
+
+def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:
+    """A state that cannot be read is carried as an interval over all decisions."""
+    value, error = np.broadcast_to(new.value, shape), np.broadcast_to(new.bound(), shape)
+    if known is None:
+        return Bounded(value, error)
+    high = np.maximum(value + error, known.value + known.bound())
+    low = np.minimum(value - error, known.value - known.bound())
+    bounded = np.isfinite(low) & np.isfinite(high)  # nothing is known of what is not, but it is not NaN for that
+    return Bounded(
+        np.where(bounded, (high + low) / 2, known.value),
+        np.where(bounded, (high - low) / 2 + np.abs(high) * 2.0**-50, np.inf),
+    )

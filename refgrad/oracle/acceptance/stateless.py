@@ -1,0 +1,186 @@
+"""Judging a rule without state on one case: every output that was seen, from the inputs alone.
+
+Outputs with an element for each of the input's are judged element by element over all admissible decisions. A sum over
+elements (a parameter's gradient) is judged given these: where a decision could go either way at an element, the term is
+taken as the outputs that were seen there say that it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.oracle.acceptance.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    model_for,
+    outside,
+    scalars_of,
+    undecide,
+    union,
+)
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.tracing import Plan
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is judged, and how: the arguments of `judge_case`, with the model of the policy, and the shape of the primary."""
+
+    plan: Plan
+    free: Mapping[str, float]
+    seen: Mapping[str, np.ndarray]
+    policy: Policy
+    model: Model
+    shape: tuple[int, ...]
+    products: frozenset[str]
+
+    def branches(self, graph: Graph, inputs: Mapping[str, Bounded]) -> Iterator[Branch]:
+        """The acceptance sets of a part of the plan's graph, for every way that its decisions may go."""
+        scalars = scalars_of(self.plan, graph, self.free, self.model)
+        return Enclosure(graph, self.model).branches(inputs, scalars, {})
+
+    def compared(self, name: str, acceptable: Bounded) -> Judged:
+        """An output that was seen against its acceptance set."""
+        acceptable = _multiplied(acceptable, self.model) if name in self.products else acceptable
+        return compare(acceptable, self.seen[name].astype(np.float64), self.seen[name].dtype, self.policy)
+
+
+@dataclass
+class _Group:
+    """What is known under one way of the decisions that a whole tensor shares."""
+
+    judged: dict[str, Judged]
+    #: where an output's acceptance set depends on a decision that could go another way
+    open: dict[str, np.ndarray] = field(default_factory=dict)
+    #: for each term of a sum, its bounds over the branches that agree with the outputs, and over all branches
+    terms: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    others: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def judge_case(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    products: frozenset[str] = frozenset(),
+) -> dict[str, Judged]:
+    """Every output that was seen, judged.
+
+    Args:
+        plan: the traced rule.
+        free: the values of the plan's free names.
+        arrays: the inputs by name, as the candidate was given them.
+        seen: the candidate's outputs by name, of the shapes that the rule gives them.
+        policy: what counts as correct.
+        products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
+            chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
+    """
+    primary = arrays[plan.rule.primary]
+    model = model_for(policy, primary.dtype)
+    case = _Case(plan, free, seen, policy, model, primary.shape, products)
+    with np.errstate(all="ignore"):
+        inputs = {n: exact(a.astype(np.float64), model) for n, a in arrays.items()}
+        wanted = {n: node for n, node in plan.graph.outputs.items() if n in seen}
+        late = {n: node for n, node in wanted.items() if n in plan.graph.small}
+        terms = _terms(late)
+        early = {n: node for n, node in wanted.items() if n not in late}
+        group = _elements(case, plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {}), inputs)
+        if not late:
+            return group.judged
+        known = {**inputs, **{_term(i): _between(group, _term(i)) for i in terms}}
+        return {**group.judged, **_small(case, plan.graph.cut(late, {i: _term(i) for i in terms}), known)}
+
+
+def _term(index: int) -> str:
+    return f"term {index}"
+
+
+def _terms(late: Mapping[str, Node]) -> dict[int, Node]:
+    """The operands of the reductions over elements that the late outputs need last."""
+    found: dict[int, Node] = {}
+    stack = list(late.values())
+    while stack:
+        node = stack.pop()
+        if node.op in ("sum", "max") and node.args[0].level == "element":
+            found[node.args[0].index] = node.args[0]
+        else:
+            stack.extend(node.args)
+    return found
+
+
+def _elements(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> _Group:
+    """The elementwise outputs judged, and bounds on the terms of sums."""
+    groups: dict[tuple[tuple[int, float], ...], _Group] = {}
+    for branch in case.branches(graph, inputs):
+        judged = {n: case.compared(n, acceptable) for n, acceptable in branch.sets.items() if n in case.seen}
+        agree = np.ones(case.shape, bool)
+        for result in judged.values():
+            agree &= result.status != OUTSIDE
+        group = groups.get(branch.shared)
+        if group is None:
+            group = groups[branch.shared] = _Group(judged, {n: np.zeros(case.shape, bool) for n in judged})
+        else:
+            for n, new in judged.items():
+                group.open[n] |= (new.low != group.judged[n].low) & ~np.isnan(new.low)
+            group.judged = union(group.judged, judged)
+        for name, acceptable in branch.sets.items():
+            if name not in case.seen:
+                _widen(group.terms, name, acceptable, agree, case.shape)
+                _widen(group.others, name, acceptable, np.ones(case.shape, bool), case.shape)
+    best = min(groups.values(), key=lambda group: outside(group.judged.values()))
+    for n, known in best.judged.items():
+        status = np.where(best.open[n] & (known.status == INSIDE), UNDECIDED, known.status)
+        best.judged[n] = replace(known, status=status)
+    return best
+
+
+def _multiplied(acceptable: Bounded, model: Model) -> Bounded:
+    """The roundings of one operation, where there are none."""
+    least = model.charge * np.abs(np.where(np.isfinite(acceptable.value), acceptable.value, 0.0))
+    return Bounded(acceptable.value, np.maximum(acceptable.bound(), least))
+
+
+def _widen(
+    into: dict[str, tuple[np.ndarray, np.ndarray]],
+    name: str,
+    acceptable: Bounded,
+    where: np.ndarray,
+    shape: tuple[int, ...],
+) -> None:
+    value, error = np.broadcast_to(acceptable.value, shape), np.broadcast_to(acceptable.bound(), shape)
+    low, high = into.get(name, (np.full(shape, np.inf), np.full(shape, -np.inf)))
+    # NaN stays NaN: the term is NaN under every decision that agrees
+    into[name] = (
+        np.where(where, np.minimum(low, value - error), low),
+        np.where(where, np.maximum(high, value + error), high),
+    )
+
+
+def _between(group: _Group, name: str) -> Bounded:
+    """A term by its bounds; where no branch agrees with what was seen, by those of all."""
+    low, high = group.terms[name]
+    none = low > high
+    low, high = np.where(none, group.others[name][0], low), np.where(none, group.others[name][1], high)
+    same = low == high
+    error = np.where(same, 0.0, (high - low) / 2 + np.abs(high) * 2.0**-52)
+    unknown = np.isposinf(error)
+    return Bounded(np.where(same, low, np.where(unknown, 0.0, (low + high) / 2)), error)
+
+
+def _small(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> dict[str, Judged]:
+    """The outputs that are one number a row or a tensor."""
+    best: dict[str, Judged] = {}
+    for branch in case.branches(graph, inputs):
+        judged = {n: undecide(case.compared(n, acceptable), branch) for n, acceptable in branch.sets.items()}
+        best = union(best or None, judged)
+    return best

@@ -1,0 +1,131 @@
+"""Rounding by chance with bits that are not known: whether it goes up as often as it should, each time anew.
+
+Of each element the enclosure says between which two numbers it lies, and how far along: r. With independent, unbiased bits it
+goes up with probability r, whatever happened before. Sums of u - r (u is 1 where it went up, else 0), and of products with the
+u - r of the step before or of the element before, are then martingales with steps of range one: of N terms they are beyond s
+with a probability of at most 2 exp(-2 s**2 / N) (Azuma; Hoeffding 1963). What the enclosure leaves open of r is in the
+candidate's favour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.running_error import exact
+from refgrad.arithmetic.storage import Grid
+from refgrad.oracle.acceptance.judge import Step, model_for, scalars_of
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.verdict import Fault
+
+#: how unlikely what was seen must be, if the bits were fair, for it to be a fault; all sums together
+UNLIKELY = 2.0**-40
+#: r is looked at in so many equal parts, by themselves
+PARTS = 8
+
+
+@dataclass(frozen=True)
+class Roundings:
+    """One step of one leaf: u - r, by how much r may be off, r itself, and where all that is known."""
+
+    rest: np.ndarray
+    slack: np.ndarray
+    share: np.ndarray
+    known: np.ndarray
+
+    def part(self, cut: slice) -> Roundings:
+        """Some elements, in flat order."""
+        rest, slack, share, known = (a.reshape(-1)[cut] for a in (self.rest, self.slack, self.share, self.known))
+        return Roundings(rest, slack, share, known)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum that is zero on average: its name, value, what r leaves open of it, and the number of its terms."""
+
+    name: str
+    value: float = 0.0
+    slack: float = 0.0
+    terms: int = 0
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(self.name, self.value + other.value, self.slack + other.slack, self.terms + other.terms)
+
+    @property
+    def surprise(self) -> float:
+        """Minus the logarithm of the probability that fair bits lead there, at least."""
+        beyond = max(abs(self.value) - self.slack, 0.0)
+        return 2.0 * beyond**2 / max(self.terms, 1) - math.log(2.0)
+
+
+def judge(leaves: Iterable[Iterable[Step]], policy: Policy) -> tuple[int, Fault | None]:
+    """How many roundings were seen of the outputs ``p``, and what is worst with them; each leaf's steps in their order."""
+    sums: dict[str, Sum] = {}
+    for steps in leaves:
+        seen = [roundings(step, policy) for step in steps]
+        for new in _sums([s for s in seen if s is not None]):
+            sums[new.name] = sums[new.name] + new if new.name in sums else new
+    count = sums["in all"].terms if sums else 0
+    worst = max(sums.values(), key=lambda s: s.surprise, default=Sum(""))
+    return count, _fault(worst) if worst.surprise > math.log(max(len(sums), 1) / UNLIKELY) else None
+
+
+def _fault(found: Sum) -> Fault:
+    what = f"u - r of roundings by chance {found.name}: {found.terms} terms add up to {found.value:.0f}"
+    odds = f"with independent, unbiased bits the probability of that is below 2**{math.log2(UNLIKELY):.0f}"
+    return Fault("biased", 0, f"{what} (u: 1 where it went up, else 0; r: how far along it was); {odds}")
+
+
+def _sums(seen: list[Roundings]) -> Iterator[Sum]:
+    for now in seen:
+        yield _total("in all", now.rest, now.slack, now.known)
+        part = np.minimum((now.share * PARTS).astype(np.int64), PARTS - 1)
+        for k in range(PARTS):
+            name = f"between {k}/{PARTS} and {k + 1}/{PARTS} of the way"
+            yield _total(name, now.rest, now.slack, now.known & (part == k))
+        yield _product("times that of the element before", now.part(slice(1, None)), now.part(slice(0, -1)))
+    for now, before in zip(seen[1:], seen, strict=False):
+        yield _product("times that of the step before", now, before)
+
+
+def _total(name: str, values: np.ndarray, slack: np.ndarray, known: np.ndarray) -> Sum:
+    return Sum(name, float(values[known].sum()), float(slack[known].sum()), int(known.sum()))
+
+
+def _product(name: str, a: Roundings, b: Roundings) -> Sum:
+    slack = np.abs(a.rest) * b.slack + np.abs(b.rest) * a.slack + a.slack * b.slack
+    return _total(name, a.rest * b.rest, slack, a.known & b.known)
+
+
+def roundings(step: Step, policy: Policy) -> Roundings | None:
+    """The elements of a step that lie between two numbers for certain; None if it is not rounded by chance."""
+    node = step.plan.graph.outputs["p"]
+    if node.op != "round" or node.attribute.bits is None:
+        return None
+    model = model_for(policy, step.after["p"].dtype)
+    graph = step.plan.graph.cut({"x": node.args[0]}, {})
+    inputs = {n: exact(b.value, model) if b.error is None else b for n, b in step.before.items()}
+    with np.errstate(all="ignore"):
+        branches = list(Enclosure(graph, model).branches(inputs, scalars_of(step.plan, graph, step.free, model), {}))
+        sets = [branch.sets["x"] for branch in branches]
+        seen = step.after["p"].astype(np.float64)
+        value, error = np.broadcast_to(sets[0].value, seen.shape), np.broadcast_to(sets[0].bound(), seen.shape)
+        found, open_ = _between(node.attribute, value, error, seen), branches[0].ambiguous
+        return found if open_ is None else replace(found, known=found.known & ~open_)
+
+
+def _between(grid: Grid, value: np.ndarray, error: np.ndarray, seen: np.ndarray) -> Roundings:
+    unit = grid.unit(value)
+    low, high = (np.abs(value) - error) / unit, (np.abs(value) + error) / unit
+    floor = np.floor(low)
+    known = (low > floor) & (high < floor + 1) & np.isfinite(error) & np.isfinite(value)
+    known &= (floor + 1) * unit <= grid.facts.largest  # beyond it, to go up would be to infinity
+    up = np.abs(seen) / unit - floor
+    known &= (up == 0) | (up == 1)
+    share = (low + high) / 2 - floor
+    slack = np.where(known, (high - low) / 2 + 2.0 ** -(grid.bits or 0), 0.0)  # fewer bits than cut off: less by one
+    return Roundings(np.where(known, up - share, 0.0), slack, np.where(known, share, 0.0), known)

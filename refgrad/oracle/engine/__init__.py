@@ -1,0 +1,1 @@
+"""The run of a verdict: candidates asked, outputs judged, counted, made smaller and reproduced."""

@@ -1,0 +1,97 @@
+"""A run whose state cannot be read wholly, followed from the start in float64: cheap enough for hundreds of hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import floats, scalar_math
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.drive import Record
+from refgrad.oracle.engine.steps import Plans, judged_steps
+from refgrad.tracing import free_names, free_values
+
+#: scalar arithmetic in float64 that takes arrays as well
+TABLE: scalar_math.Table = {**scalar_math.FLOAT64, "sqrt": np.sqrt, "max": np.maximum, "min": np.minimum}
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """The half-widths of the acceptance sets of one tensor after one step, and where they say something."""
+
+    half: np.ndarray
+    usable: np.ndarray
+    observed: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A run, and the acceptance sets of what was seen of it: by leaf, step and tensor."""
+
+    record: Record
+    sets: Mapping[tuple[int, int, str], Sets]
+    outside: int
+
+    @classmethod
+    def of(cls, record: Record, rules: list[Optimizer], policy: Policy, plans: Plans) -> Followed:
+        """The run judged under some rules."""
+        found, outside = {}, 0
+        for leaf, t, name, judged, values in judged_steps(record, rules, policy, plans):
+            outside += int(np.count_nonzero(judged.status == judge.OUTSIDE))
+            observed = values.astype(np.float64)
+            with np.errstate(all="ignore"):
+                half = (judged.high - judged.low) / 2
+                usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
+            if t > 0 and np.ndim(observed):
+                found[leaf, t, name] = Sets(half, usable & (judged.status != judge.UNDECIDED), observed)
+        return cls(record, found, outside)
+
+    def distance(self, rules: list[Optimizer], plans: Plans, values: Mapping[str, float]) -> np.ndarray:
+        """How far each element is from the truth, in half-widths of its set, with other values of some hyperparameters."""
+        parts = list(self.distances(rules, plans, values).values())
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def distances(self, rules: list[Optimizer], plans: Plans, values: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """The same by tensor."""
+        parts: dict[str, list[np.ndarray]] = {}
+        for leaf, rule in enumerate(rules):
+            for name, part in self._of_leaf(leaf, rule, plans, values):
+                parts.setdefault(name, []).append(part)
+        return {name: np.concatenate(each) for name, each in parts.items()}
+
+    def _of_leaf(
+        self, leaf: int, rule: Optimizer, plans: Plans, values: Mapping[str, float]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        inputs, seen, slots = self.record.inputs, self.record.seen, rule.slots()
+        state: dict[str, Any] = {n: v for n, v in rule.init(inputs.p[leaf]).items() if n in slots}
+        for t in range(1, len(seen)):
+            p, known = seen[t - 1].params[leaf], seen[t - 1].state[leaf]
+            state |= {n: np.reshape(known[n], np.shape(state[n])) for n in slots if n in known}
+            extras, given = inputs.of_leaf(t, leaf, rule)
+            scalar_values = {n: float(state[n]) for n, slot in slots.items() if slot.scalar}
+            free = free_values(p.shape, {"t": t, **scalar_values, **given})
+            plan = plans(rule, p.ndim, free)
+            names = {**rule.numbers(), **values, **dict(zip(free_names(rule, p.ndim), free, strict=True))}
+            arrays = {
+                "p": p,
+                "g": inputs.g[t - 1][leaf],
+                **extras,
+                **{n: state[n] for n in slots if n not in scalar_values},
+            }
+            memo: dict[scalar_math.Expr, Any] = {}
+            with np.errstate(all="ignore"):
+                scalars = [scalar_math.evaluate(e, names, TABLE, memo) for e in plan.graph.scalars()]
+                wide = {n: np.asarray(a, np.float64) for n, a in arrays.items()}
+                found = floats.evaluate(plan.graph, wide, scalars)
+                for name, value in found.items():
+                    sets = self.sets.get((leaf, t, name))
+                    if sets is not None:
+                        ratio = (np.broadcast_to(value, sets.observed.shape) - sets.observed) / sets.half
+                        yield name, np.nan_to_num(np.clip(ratio[sets.usable], -1e9, 1e9), nan=1e9)
+            state |= {n: found[n] for n in slots if n in found}
+            state |= dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}

@@ -1,0 +1,1 @@
+"""The inputs that candidates are driven with, kind by kind."""

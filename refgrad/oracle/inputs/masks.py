@@ -1,0 +1,106 @@
+"""Arrays that masks are judged on: ordinary numbers, and those that hit ties, signs, zeros and NaN on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.errors import bad_argument
+from refgrad.oracle.inputs.steps import numbers
+from refgrad.sparsity.base import Mask
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskInputs:
+    """What a mask is made from, several times over: each leaf has ``w`` and whatever else the rule takes, by name."""
+
+    leaves: Sequence[Arrays]
+    names: Sequence[str] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for leaf in self.leaves:
+            if "w" not in leaf:
+                raise bad_argument("inputs", sorted(leaf), "arrays by name, w among them")
+        if not self.leaves:
+            raise bad_argument("inputs", [], "at least one set of arrays")
+
+    @classmethod
+    def of(cls, w: Any, dtype: Any = "float32", **others: Any) -> MaskInputs:
+        """One leaf, of arrays, or nested lists of numbers or hex strings."""
+        return cls([{n: numbers(v, dtype) for n, v in {"w": w, **others}.items()}])
+
+    def name(self, leaf: int) -> str:
+        """What a leaf is called."""
+        return self.names[leaf] if leaf < len(self.names) else f"[{leaf}]"
+
+
+def generate(rule: Mask, dtype: np.dtype, seed: int) -> MaskInputs:
+    """A leaf a family, of the rule's example shape."""
+    random = np.random.Generator(np.random.Philox(seed))
+    shape, facts = rule.example_shape(), dtypes.format_of(dtype)
+    leaves = []
+    for draw in FAMILIES.values():
+        w = _cast(draw(random, shape, facts), dtype)
+        others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
+        leaves.append({"w": w, **{n: _cast(v, dtype) for n, v in others.items()}})
+    return MaskInputs(leaves, list(FAMILIES), seed)
+
+
+def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return dtypes.round_to(values, dtype).astype(dtype)
+
+
+def _other(random: np.random.Generator, shape: tuple[int, ...], what: str) -> np.ndarray:
+    if what == "uniform":
+        return random.random(shape)
+    if what == "ones":
+        return np.ones(shape)
+    if what == "column":
+        return random.random(shape[-1:]) * 4.0 + 0.125
+    values = random.standard_normal(shape)
+    return np.abs(values) + 0.125 if what == "positive" else values
+
+
+def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return random.choice([-1.0, 1.0], shape)
+
+
+def _scaled(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    low, high = np.log2(facts.smallest_normal) / 2, np.log2(facts.largest) / 2
+    return np.exp2(random.uniform(low, high, shape)) * _signs(random, shape)
+
+
+def _neighbours(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    """Numbers that differ by a few units in the last place."""
+    return (1.0 + 2.0 * facts.unit_roundoff * random.integers(0, 8, shape)) * _signs(random, shape)
+
+
+def _subnormals(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    return facts.smallest_subnormal * random.integers(0, 20, shape) * _signs(random, shape)
+
+
+def _nan(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    values = random.standard_normal(shape)
+    return np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
+
+
+Draw = Callable[[np.random.Generator, tuple[int, ...], dtypes.Format], np.ndarray]
+
+FAMILIES: Mapping[str, Draw] = {
+    "normal": lambda random, shape, facts: random.standard_normal(shape),
+    "few magnitudes": lambda random, shape, facts: random.integers(0, 4, shape) * _signs(random, shape),
+    "equal": lambda random, shape, facts: np.ones(shape),
+    "one magnitude, both signs": lambda random, shape, facts: _signs(random, shape),
+    "zeros": lambda random, shape, facts: random.choice([0.0, 0.0, -0.0, 1.0], shape) * _signs(random, shape),
+    "neighbours": _neighbours,
+    "subnormals": _subnormals,
+    "scaled": _scaled,
+    "NaN and infinities": _nan,
+}

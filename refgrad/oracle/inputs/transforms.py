@@ -1,0 +1,96 @@
+"""The arrays that a transform is tried with: ordinary numbers, many magnitudes, the format's edges, rows that repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.optimizers.transform import Transform
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.steps import epsilons
+from refgrad.rule import Whole
+
+
+def generate(
+    rule: Transform, cases: int, dtype: Any, seed: int, lengths: Mapping[str, int] = MappingProxyType({})
+) -> Cases:
+    """As many cases as asked for, of the shapes that the rule says, each of one family in turn.
+
+    ``lengths`` are those of axes that shall be longer or shorter than the rule says. For a rule that is about NaN and
+    infinities a tenth of all numbers are.
+    """
+    Whole(1).check("steps", cases)
+    facts = dtypes.format_of(dtype)
+    random = np.random.Generator(np.random.Philox(seed))
+    made, names, known = [], [], families(rule)
+    for case in range(cases):
+        name = list(known)[case % len(known)]
+        arrays = {}
+        for array, axes in rule.shapes.items():
+            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes.replace("+", "").split())
+            values = known[name](random, shape, facts)
+            values = np.abs(values) if axes.endswith("+") else values
+            if rule.about_nan:
+                values = np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
+            clipped = np.where(np.isinf(values), values, np.clip(values, -facts.largest, facts.largest))
+            arrays[array] = np.asarray(dtypes.round_to(clipped, dtype).astype(dtype))
+        made.append(arrays)
+        names.append(name)
+    return Cases(made, names, seed)
+
+
+def families(rule: Transform) -> dict[str, Family]:
+    """What a rule is tried on: where it has an eps, numbers of its size and of its root's besides, which it shows on alone."""
+    found = [v for v in epsilons(rule) if v < 1.0]  # an epsilon of privacy is no small number
+
+    def small(power: float) -> Family:
+        return lambda random, shape, facts: random.choice(found) ** power * random.standard_normal(shape)
+
+    sizes = {"of the size of eps": small(1.0), "of the size of its root": small(0.5)} if found else {}
+    return {"normal": FAMILIES["normal"], **sizes, **FAMILIES}
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    return random.standard_normal(shape)
+
+
+def _scaled(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    low, high = np.log2(facts.smallest_normal) / 4, min(np.log2(facts.largest) / 4, 12.0)
+    values = np.asarray(np.exp2(random.uniform(low, high, shape)) * random.choice([-1.0, 1.0], shape))
+    return np.where(random.random(shape) < 0.1, 0.0, values)
+
+
+def _shifted(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    """A common part that dwarfs the differences, so that they are small where means are taken away."""
+    return 3.0 + random.standard_normal(shape) * 2.0**-6
+
+
+def _small(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    return random.standard_normal(shape) * 2.0**-10
+
+
+def _repeated(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    """Whole numbers of few values, so that there are ties; the first two rows are the same."""
+    values = np.asarray(np.rint(random.standard_normal(shape) * 2.0))
+    if len(shape) > 1 and shape[0] > 1:
+        values[1] = values[0]
+    return values
+
+
+def _zero(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    return np.zeros(shape)
+
+
+Family = Callable[[np.random.Generator, tuple[int, ...], dtypes.Format], np.ndarray]
+FAMILIES: dict[str, Family] = {
+    "normal": _normal,
+    "scaled": _scaled,
+    "shifted": _shifted,
+    "small": _small,
+    "repeated": _repeated,
+    "zero": _zero,
+}

@@ -1,0 +1,109 @@
+"""Inputs for implementations on which generated ones say nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.masks import MaskInputs
+from refgrad.oracle.inputs.steps import Inputs, completed, generate
+
+
+def without_wide_magnitudes() -> Inputs:
+    """The leaves of ordinary numbers and of edges: squares of distances overflow on the others."""
+    every = generate(10, np.dtype(np.float32), 0)
+    return Inputs(every.p[::2], [g[::2] for g in every.g])
+
+
+def even_blocks() -> MaskInputs:
+    """Weights that blocks divide."""
+    random = np.random.default_rng(0)
+    return MaskInputs([{"w": random.standard_normal((8, 16)).astype(np.float32)}])
+
+
+def ragged_blocks() -> MaskInputs:
+    """Weights that blocks of four by four do not divide."""
+    return MaskInputs([{"w": np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)}])
+
+
+def matrices() -> Inputs:
+    """Generated inputs for rules of matrices, without the leaf of three axes, which torch and optax do not take."""
+    return _chosen(lambda name, p: p.ndim == 2, Muon())
+
+
+def two_matrices() -> Inputs:
+    """Two of them: every shape is compiled."""
+    return _chosen(lambda name, p: p.shape in [(3, 5), (6, 4)], Muon())
+
+
+def large_matrices() -> Inputs:
+    """Those of at least four rows, which timm does not give to AdamW."""
+    return _chosen(lambda name, p: p.shape[0] >= 4, Muon())
+
+
+def regular_matrices() -> Inputs:
+    """Generated leaves of two axes that are far from singular."""
+    return _chosen(lambda name, p: name in ("wide", "tall", "square"), Shampoo())
+
+
+def probed_matrices() -> Inputs:
+    """The same with random probes."""
+    return completed(regular_matrices(), PSGDKron())
+
+
+def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Inputs:
+    return generate(6, np.dtype(np.float32), 0, rule).leaves(keeps)
+
+
+def two_steps() -> Inputs:
+    """Generated inputs for two steps."""
+    return generate(2, np.dtype(np.float32), 0)
+
+
+def with_extra_inputs() -> Inputs:
+    """The leaves of ordinary numbers and of edges, with a loss, a second gradient and an estimate of the diagonal."""
+    made = generate(8, np.dtype(np.float32), 0).mapped(lambda a: a, slice(0, 3, 2))
+    for rule in (PolyakSGD(), SAM(), Sophia()):
+        made = completed(made, rule)
+    return made
+
+
+def one_leaf_with_extra_inputs() -> Inputs:
+    """Ordinary numbers alone."""
+    return with_extra_inputs().mapped(lambda a: a, slice(0, 1))
+
+
+def from_zero() -> Inputs:
+    """The same from parameters of zero, so that what was walked from the start is known exactly."""
+    made = with_extra_inputs()
+    return dataclasses.replace(made, p=[np.zeros_like(a) for a in made.p])
+
+
+def noise_of_optax() -> Inputs:
+    """With the noise that optax draws from key 0."""
+    import jax
+    import optax
+
+    made, key, steps = with_extra_inputs(), jax.random.key(0), []
+    for grads in made.g:
+        key, sample = jax.random.split(key)
+        noise = optax.tree.random_like(sample, target_tree=list(grads), sampler=jax.random.normal)
+        steps.append({"noise": [np.asarray(a) for a in noise]})
+    return dataclasses.replace(made, extras=steps)
+
+
+def quadratic() -> Inputs:
+    """The gradients of a well-conditioned quadratic on the way that L-BFGS takes."""
+    random = np.random.default_rng(0)
+    diagonal = np.exp(random.uniform(-1, 1, 40)).astype(np.float32)
+    rule = LBFGS(lr=0.1, history=3, scale_first="euclidean")
+    start = random.standard_normal(40).astype(np.float32)
+    p, state, grads = start, rule.init(start), []
+    for _ in range(8):
+        grads.append([diagonal * p])
+        p, state = rule.step(p, grads[-1][0], state, backend="numpy")
+    return Inputs([start], grads)

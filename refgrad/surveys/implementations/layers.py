@@ -1,0 +1,66 @@
+"""Packages of torch optimizers whose rules see a whole tensor, its rows or its columns, and cautious ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refgrad import optimizers as o
+from refgrad.surveys.implementations.momenta import pytorch
+from refgrad.surveys.implementations.packages import DECAYED, row, timm
+from refgrad.surveys.implementations.record import Implementation
+
+EPS2: dict[str, Any] = {"eps2": (1e-30, 1e-3)}
+FLOAT32 = "with_float32_momentum"
+
+ROWS = [
+    row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, decay="step"),
+    row(
+        "pytorch-optimizer",
+        "AdaFactor",
+        o.Adafactor(beta1=0.9, weight_decay=1e-3),
+        {"betas": (0.9, 0.999)},
+        FLOAT32,
+        decay="step",
+    ),
+    row("torch-optimizer", "Adafactor", o.Adafactor(), EPS2, decay="step"),
+    row(
+        "torch-optimizer",
+        "Adafactor",
+        o.Adafactor(relative_step=False, scale_parameter=False, **DECAYED),
+        EPS2,
+        decay="step",
+    ),
+    pytorch("MADGRAD", o.MADGRAD(), weights="padded"),
+    row("torch-optimizer", "MADGRAD", o.MADGRAD(), weights="padded"),
+    timm("MADGRAD", o.MADGRAD(), weights="padded"),
+    # without its slow average, AdEMAMix is AdamW
+    pytorch("AdEMAMix", o.CautiousAdamW(), {"cautious": True, "alpha": 0.0, "weight_decouple": True}),
+    pytorch("Lion", o.CautiousLion(**DECAYED), {"cautious": True}),
+    timm("AdamWLegacy", o.CautiousAdamW(), {"caution": True}),
+    timm("Lion", o.CautiousLion(**DECAYED), {"caution": True}),
+    pytorch("SM3", o.SM3(eps=1e-30)),
+    pytorch("LARS", o.LARS(**DECAYED), buffer_holds="directions"),
+    row("torch-optimizer", "LARS", o.LARS(**DECAYED), buffer_holds="directions"),
+    row("torch-optimizer", "LARS", o.LARS(), buffer_holds="directions", without_decay="plain"),
+    pytorch("Fromage", o.Fromage()),
+    pytorch("NovoGrad", o.NovoGrad(**DECAYED)),
+    pytorch("NovoGrad", o.NovoGrad(averaging=True)),
+    row("torch-optimizer", "NovoGrad", o.NovoGrad(**DECAYED)),
+    timm("NvNovoGrad", o.NovoGrad(**DECAYED)),
+    pytorch("StableAdamW", o.StableAdamW()),
+    row("torch-optimi", "StableAdamW", o.StableAdamW()),
+    pytorch("MARS", o.MARS(**DECAYED), first_change="from_zero", eps_placement="hidden"),
+    pytorch("CAME", o.CAME(**DECAYED)),
+    row("came-pytorch", "CAME", o.CAME(**DECAYED), {"eps": (1e-30, 1e-16)}),
+    *[
+        Implementation(
+            package="adam-mini",
+            target="adam_mini:Adam_mini",
+            claim=o.AdamMini(blocks=blocks, **DECAYED),
+            through="named_parameters",
+            arguments={"name": name, "dim": 64, "n_heads": 1, "verbose": False},
+            note="its blocks follow from the parameters' names",
+        )
+        for name, blocks in (("mlp", "row"), ("other", "tensor"))
+    ],
+]

@@ -1,0 +1,268 @@
+"""`survey`: which of the implementations out there are the rule that they say they are?"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.oracle.engine.time_limit import check_time_limit
+from refgrad.oracle.verify import check_explain
+from refgrad.rule import Rule, rules
+from refgrad.surveys.cell import OUTCOMES, Cell
+from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.log import Log
+from refgrad.surveys.worker import table_of
+from refgrad.surveys.workers import Crew
+
+SCHEMA = "refgrad-survey-1"
+#: the table that comes with refgrad
+TABLE = "refgrad.surveys.implementations:known"
+#: seconds that one implementation may take, and those of it that the search for what it is may take
+TIME_LIMIT, EXPLAIN = 240.0, 20.0
+
+#: told of what is going on: cells done, cells in all, what is being judged now, and the cell that was just finished
+Progress = Callable[[int, int, Sequence[str], Cell | None], None]
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A rule of the catalogue, whether or not anything was found that implements it."""
+
+    name: str
+    kind: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every rule against every implementation that was installed."""
+
+    started: str
+    seconds: float
+    environment: Mapping[str, str]
+    #: package -> version
+    packages: Mapping[str, str]
+    #: packages of the table that were not installed, and modules that some implementations run on
+    missing: tuple[str, ...]
+    rules: tuple[Surveyed, ...]
+    cells: tuple[Cell, ...] = field(default_factory=tuple)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The implementations' columns, in their order."""
+        columns = dict.fromkeys((cell.package, cell.column) for cell in self.cells)
+        packages = list(dict.fromkeys(package for package, _ in columns))
+        return tuple(column for package, column in sorted(columns, key=lambda pair: packages.index(pair[0])))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cells have each outcome, best first."""
+        found = Counter(cell.outcome for cell in self.cells)
+        return {outcome: found[outcome] for outcome in OUTCOMES}
+
+    @property
+    def judging(self) -> float:
+        """Seconds that all cells took together, whichever run they are of; `seconds` are those of the last one."""
+        return round(sum(cell.seconds for cell in self.cells), 1)
+
+    @property
+    def covered(self) -> tuple[str, ...]:
+        """The rules of which something was judged."""
+        known = {cell.rule for cell in self.cells}
+        return tuple(r.name for r in self.rules if r.name in known)
+
+    def at(self, rule: str, column: str) -> tuple[Cell, ...]:
+        """The cells of a rule in a column."""
+        return tuple(c for c in self.cells if c.rule == rule and c.column == column)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "schema": SCHEMA,
+            "started": self.started,
+            "seconds": self.seconds,
+            "environment": dict(self.environment),
+            "packages": dict(self.packages),
+            "missing": list(self.missing),
+            "counts": self.counts,
+            "columns": list(self.columns),
+            "rules": [vars(r) for r in self.rules],
+            "cells": [cell.to_dict() for cell in self.cells],
+        }
+
+    def to_json(self, **options: Any) -> str:
+        """The survey as strict JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False, **options)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Survey:
+        """The survey that `to_dict` gave; `ArgumentError` for anything else."""
+        if data.get("schema") != SCHEMA:
+            raise bad_argument("schema", data.get("schema"), SCHEMA)
+        return cls(
+            started=data["started"],
+            seconds=data["seconds"],
+            environment=data["environment"],
+            packages=data["packages"],
+            missing=tuple(data["missing"]),
+            rules=tuple(Surveyed(**r) for r in data["rules"]),
+            cells=tuple(Cell.from_dict(c) for c in data["cells"]),
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Survey:
+        """The survey in a JSON file."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArgumentError(f"{str(path)!r} is no survey: {error}; legal: a file that --json wrote") from None
+
+    def __str__(self) -> str:
+        from refgrad.report.survey_text import render
+
+        return render(self)
+
+
+def survey(
+    packages: Iterable[str] | None = None,
+    rules: Iterable[str] | None = None,
+    *,
+    jobs: int | None = None,
+    time_limit: float = TIME_LIMIT,
+    explain: bool | float = EXPLAIN,
+    log: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    table: str = TABLE,
+    progress: Progress | None = None,
+) -> Survey:
+    """Judge every implementation that is installed against the rule that it says it is, in processes of their own.
+
+    Args:
+        packages: names of distributions, such as "optax"; all by default.
+        rules: names of rules, such as "AdamW"; all by default.
+        jobs: how many processes judge at a time; by default one a core.
+        time_limit: seconds that one implementation may take before its process is ended.
+        explain: seconds that the search for what a failing implementation is instead may take; 0 for no search.
+        log: a file of JSON lines to which each cell is appended as it comes.
+        resume: go on with what the log has of the same versions; without it the log is begun anew.
+        table: the implementations, as ``package.module:name`` of a list of `refgrad.surveys.implementations.Implementation`.
+        progress: called before and after each cell.
+
+    Raises:
+        ArgumentError: no such package or rule is in the table, or the log is the file of something else.
+    """
+    rows = table_of(table)
+    known = _rules(rules, rows)
+    wanted = _wanted(rows, _checked(packages, [r.package for r in rows], "package"), known)
+    jobs = (os.cpu_count() or 1) if jobs is None else jobs
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise bad_argument("jobs", jobs, "a whole number from 1")
+    versions = {r.package: r.version() for r in wanted}
+    missing = {r.key: r.missing() for r in wanted}
+    installed = [r for r in wanted if not missing[r.key]]
+    started, begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.monotonic()
+    written = Log.open(log, resume)
+    keys = {r.key: versions[r.package] for r in installed}
+    done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
+    report = _Report(progress, len(installed), len(done))
+    crew = Crew(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
+    with written:
+        for cell in crew.judged([r for r in installed if r.key not in done]):
+            done[cell.key] = cell
+            written.add(cell)
+            report.done(cell)
+    return Survey(
+        started=started,
+        seconds=round(time.monotonic() - begun, 1),
+        environment=_environment(),
+        packages={p: v for p, v in versions.items() if v is not None},
+        missing=tuple(dict.fromkeys(name for names in missing.values() for name in names)),
+        rules=tuple(Surveyed(n, r.kind, str(r.citation)) for n, r in known.items()),
+        cells=tuple(done[key] for key in keys),
+    )
+
+
+@dataclass
+class _Report:
+    """What progress is told, by several threads."""
+
+    progress: Progress | None
+    total: int
+    finished: int
+    now: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begun(self, row: Implementation) -> None:
+        with self.lock:
+            self.now.append(f"{row.called} as {row.claim}")
+            self._tell(None)
+
+    def done(self, cell: Cell) -> None:
+        with self.lock:
+            self.finished += 1
+            name = f"{cell.called} as {cell.claim}"
+            if name in self.now:
+                self.now.remove(name)
+            self._tell(cell)
+
+    def _tell(self, cell: Cell | None) -> None:
+        if self.progress is not None:
+            self.progress(self.finished, self.total, tuple(self.now), cell)
+
+
+def _checked(given: Iterable[str] | None, known: Iterable[str], what: str) -> list[str] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        raise bad_argument(f"{what}s", given, f"several names of a {what}, such as [{given!r}]")
+    names = list(dict.fromkeys(known))
+    for name in (given := list(given)):
+        if name not in names:
+            legal = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+            raise ArgumentError(f"no {what} is called {name!r}{nearest(str(name), names)}; legal: {legal}")
+    return given
+
+
+def _rules(given: Iterable[str] | None, rows: Sequence[Implementation]) -> dict[str, type[Rule]]:
+    """The rules that are asked for by name, by kind and name."""
+    known = rules()
+    chosen = _checked(given, known, "rule")
+    ordered = sorted(known.items(), key=lambda pair: (_place(pair[1].kind), pair[0].lower()))
+    return {n: r for n, r in ordered if chosen is None or n in chosen}
+
+
+def _place(kind: str) -> tuple[int, str]:
+    """Optimizers, quantizers, estimators and masks first, then all else."""
+    first = ("optimizer", "quantizer", "estimator", "mask")
+    return (first.index(kind) if kind in first else len(first), kind)
+
+
+def _wanted(
+    rows: Sequence[Implementation], packages: list[str] | None, known: Mapping[str, type[Rule]]
+) -> list[Implementation]:
+    chosen = [r for r in rows if packages is None or r.package in packages]
+    return [r for r in chosen if type(r.claim).__name__ in known]
+
+
+def _environment() -> dict[str, str]:
+    from refgrad import __version__
+
+    return {
+        "refgrad": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }

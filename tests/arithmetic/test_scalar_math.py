@@ -1,0 +1,140 @@
+"""Scalar scalars: values, the branches that they remember, and their text."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from refgrad.arithmetic import scalar_error, scalar_math
+from refgrad.arithmetic.scalar_math import FLOAT32, FLOAT64, Scalar, Scope
+from refgrad.errors import TraceError
+
+OPERATIONS = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": lambda a, b: a**b,
+    "mod": lambda a, b: a % b,
+    "neg": lambda a, b: -a,
+    "sqrt": lambda a, b: np.sqrt(a),
+    "log": lambda a, b: np.log(a),
+    "exp": lambda a, b: np.exp(a),
+    "tanh": lambda a, b: np.tanh(a),
+    "max": np.maximum,
+    "min": np.minimum,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+}
+UNARY = {"neg", "sqrt", "log", "exp", "tanh"}
+A, B = 0.1, 2.5
+
+
+def pair(precision: str = "float64") -> tuple[Scalar, Scalar]:
+    scope = Scope(scalar_math.TABLES[precision])
+    return scope.named("a", A), scope.named("b", B)
+
+
+def test_every_operation_is_tried() -> None:
+    assert set(OPERATIONS) == set(FLOAT64) - {"const"} == set(FLOAT32) - {"const"}
+    assert set(scalar_math.UFUNCS.values()) == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_values_and_text(op: str) -> None:
+    made = OPERATIONS[op](*pair())
+    assert isinstance(made, Scalar)
+    assert made.expr.op == op
+    # NumPy's and the host's transcendental functions may differ in the last place
+    assert made.value == pytest.approx(OPERATIONS[op](A, B), rel=2.0**-52, abs=0.0)
+    names = {"a": A, "b": B}
+    assert scalar_math.evaluate(made.expr, names, FLOAT64) == made.value
+    assert eval(scalar_math.python_source(made.expr), dict(scalar_math.FUNCTIONS), names) == made.value
+    assert scalar_math.names_in(made.expr) == ({"a"} if op in UNARY else {"a", "b"})
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_the_float32_table_rounds_every_operation_once(op: str) -> None:
+    made = OPERATIONS[op](*pair("float32"))
+    wanted = OPERATIONS[op](np.float32(A), np.float32(B))
+    assert np.asarray(wanted).dtype in (np.float32, np.bool_)
+    assert made.value == wanted
+    if op not in scalar_math.COMPARISONS:
+        assert np.float32(made.value) == made.value
+
+
+@pytest.mark.parametrize("precision", scalar_math.TABLES)
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if op not in scalar_math.COMPARISONS])
+def test_error_bounds_hold_what_the_tables_give(op: str, precision: str) -> None:
+    """The value in one arithmetic is within the bound of that in many digits, for literals taken exactly."""
+    table, bounds = scalar_math.TABLES[precision], scalar_error.table(precision)
+    arity = 1 if op in UNARY else 2
+    for a, b in [(0.1, 2.5), (0.999, 1000.0), (1.0, 0.9), (3.7, -2.0), (1e-3, 0.5)]:
+        args = (a, b)[:arity]
+        value, error = bounds[op](*(bounds["const"](x) for x in args))
+        assert abs(table[op](*(table["const"](x) for x in args)) - value) <= error
+
+
+def test_ufuncs_reflected_operands_and_literals() -> None:
+    a, b = pair()
+    assert (1 - a).value == 0.9
+    assert (2**b).value == 2**2.5
+    assert np.power(a, 2).value == A**2
+    assert np.float_power(a, b).value == A**B
+    assert (+a) is a
+    assert (1 - a).expr == scalar_math.Expr("sub", (scalar_math.const(1), scalar_math.name("a")))
+    assert (a - np.float64(0.5)) == A - 0.5  # a NumPy number is an array without axes: the result is a number
+    assert "Scalar((1.0 - a) = 0.9)" in repr(1 - a)
+
+
+def test_branches_are_remembered_as_guards() -> None:
+    scope = Scope()
+    t = scope.named("t", 1.0)
+    taken = [bool(t == 1), bool(t > 3), bool(t), bool(t - 1)]
+    assert taken == [True, False, True, False]
+    assert [(scalar_math.python_source(e), w) for e, w in scope.guards] == [
+        ("(t == 1.0)", True),
+        ("(t > 3.0)", False),
+        ("(t != 0.0)", True),
+        ("((t - 1.0) != 0.0)", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda a: math.sqrt(a), "would lose its expression; use NumPy's functions instead of math's"),
+        (lambda a: np.sin(a), "numpy.sin of scalars is not known; known: add, divide"),
+        (lambda a: np.add.reduce(a), "numpy.add of scalars is not known"),
+    ],
+)
+def test_errors_name_what_is_legal(action: object, message: str) -> None:
+    with pytest.raises(TraceError, match=message):
+        action(pair()[0])  # type: ignore[operator]
+
+
+def test_what_is_no_number_is_not_lifted() -> None:
+    a, _ = pair()
+    with pytest.raises(TypeError):
+        a + "1"
+    assert a.scope.lift("1") is None
+    assert a.scope.lift(np.float32(0.5)).value == 0.5  # type: ignore[union-attr]
+    assert a.scope.lift(True).value == 1.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
+def test_an_array_meets_the_value_as_a_plain_number(op: str) -> None:
+    a, _ = pair()
+    x = np.asarray([1.0, 2.0], np.float32)
+    for result, wanted in [
+        (OPERATIONS[op](a, x), OPERATIONS[op](A, x)),
+        (OPERATIONS[op](x, a), OPERATIONS[op](x, A)),
+    ]:
+        assert result.dtype == np.float32
+        assert result.tobytes() == wanted.tobytes()

@@ -40,7 +40,8 @@ verdict, to the lines of Python that give it again, and to the distances of all 
 
 The table is data, in `refgrad/surveys/implementations/`: one record an implementation, with its target, the claim,
 the variant, what it needs, and how it is driven. A new implementation is a new record; `--table module:NAME` surveys a
-table of your own. What is below was written from one survey by `python -m refgrad.report.survey_page survey.json > docs/survey.md`.
+table of your own. What is below was written from one survey by
+`python -m refgrad.report.survey_page survey.json > docs/survey.md`.
 """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.kind import Record
-from refgrad.kinds.laws.optimizer import Law
+from refgrad.kinds.laws.optimizer import LAWS, Law
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 
@@ -130,3 +130,8 @@ def single_laws(rule: Optimizer) -> list[Law]:
         text = "where it is projected, the step of a row is orthogonal to it"
         found.append(Law.single("orthogonal", text, at, _orthogonal, as_row=True))
     return found
+
+
+def laws_of(rule: Optimizer) -> tuple[Law, ...]:
+    """The laws of every optimizer, and those of one run that apply to a rule."""
+    return (*LAWS, *single_laws(rule))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from refgrad.oracle.engine.steps import judge_record
 
 from refgrad.arithmetic import floats
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.drive import Record
-from refgrad.oracle.engine.steps import judge_record
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.equivalence import distinct
 from refgrad.oracle.inputs.cases import Inputs

@@ -20,7 +20,7 @@ import numpy as np
 
 import refgrad.optimizers
 from refgrad.arithmetic.carrier import UFUNCS
-from refgrad.arithmetic.enclosure import COMPARE
+from refgrad.arithmetic.decisions import COMPARE
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
 from refgrad.kinds.transform import named

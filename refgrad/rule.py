@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
 
@@ -152,7 +153,7 @@ ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Rule:
+class Rule(Frozen):
     """Base of every rule; a public subclass with a citation enters the registry under its own name."""
 
     scalars: ScalarPrecision = "float64"
@@ -270,6 +271,10 @@ class Rule:
         """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
+    def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
+        """The results that kernels of a working dtype store in another type: name -> the record of `arithmetic.steps`."""
+        return {}
+
     def scalar_inputs(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
         return ()
@@ -278,14 +283,11 @@ class Rule:
         """The rule's algorithm on values by name: results by name. Any arithmetic's values may be handed."""
         raise NotImplementedError
 
+    @derived
     def slots(self) -> dict[str, Slot]:
         """The state slots that exist under these hyperparameters."""
-        known: dict[str, Slot] | None = self.__dict__.get("_slots")
-        if known is None:
-            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
-            known = {n: self._settled(s) for n, s in present.items()}
-            object.__setattr__(self, "_slots", known)
-        return known
+        present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+        return {n: self._settled(s) for n, s in present.items()}
 
     def _settled(self, slot: Slot) -> Slot:
         """A slot with what hyperparameters say of its shape."""

@@ -44,7 +44,7 @@ class Optimizer(Rule):
 
     @property
     def scope(self) -> str:
-        """"leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector."""
+        """ "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector."""
         return "tree" if self.couples else "leaf"
 
     def told(self) -> Optimizer:

@@ -30,7 +30,7 @@ class Wrapper(Optimizer):
 
     @property
     def scope(self) -> str:
-        """"tree" where the wrapper's own part or the inner rule updates all parameters together, else "leaf"."""
+        """ "tree" where the wrapper's own part or the inner rule updates all parameters together, else "leaf"."""
         return "tree" if self.couples else self.inner.scope
 
     @derived

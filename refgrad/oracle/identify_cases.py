@@ -25,7 +25,7 @@ from refgrad.oracle.hypotheses import changes
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.identification import Explanation, Identification
 from refgrad.oracle.mutants import CASE_REWRITES, mutations
-from refgrad.rule import Rule, Whole, rules
+from refgrad.rule import Rule, Whole, rules, short_name
 
 #: explanations that are judged on many arrays; rules whose mutants are tried; near ones that are shown
 JUDGED, DEEP, NEAREST = 8, 2, 3
@@ -221,7 +221,7 @@ def _identification(search: Search, claim: Any, others: Sequence[Rule], steps: i
         explanations=explanations,
         nearest=nearest,
         itself=None if itself is None else Explanation(str(shown).removesuffix("()"), "", "", "none", False, itself),
-        rules=tuple(type(r).__name__ for r in others),
+        rules=tuple(short_name(type(r)) for r in others),
         hypotheses=len(search.tried),
         mode="case by case",
         steps=len(search.asked.many.answers),

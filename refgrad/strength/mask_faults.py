@@ -1,19 +1,20 @@
-"""What may be wrong with a mask, or with the update of one, whatever its rule: mutants that no graph has."""
+"""Faults that a mask, or the update of one, may have whatever its rule is: mutants that no graph has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 Results = dict[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
+Fault = TypeVar("Fault")
 
 
 @dataclass(frozen=True)
-class Spoiled:
+class MaskFault:
     """A change of a rule's own results, given the arrays that they are of."""
 
     name: str
@@ -25,11 +26,12 @@ class Spoiled:
         return f"the mask or the weights: {self.name}"
 
     def __call__(self, results: Results, given: Arrays) -> Results:
+        """The results, changed."""
         return {**results, **self.change(results, given)}
 
 
 @dataclass(frozen=True)
-class Variant:
+class OtherBehaviour:
     """Another rule in a rule's place: one that differs in a named behaviour."""
 
     name: str
@@ -41,15 +43,22 @@ class Variant:
         return f"the rule with {self.name}"
 
 
-def differing(subject: Any, wrong: Iterable[Any], cases: Sequence[Any]) -> list[Any]:
-    """Those that give other results than the rule on some case."""
-    own = [subject.mutated(case, None) for case in cases]
-    pairs = list(zip(cases, own, strict=True))
-    return [each for each in wrong if any(_other(subject.mutated(case, each), made) for case, made in pairs)]
+def differing(
+    mutated: Callable[[Any, Fault | None], Results], faults: Iterable[Fault], cases: Sequence[Any]
+) -> list[Fault]:
+    """The faults that give other results than the rule on some case.
+
+    Args:
+        mutated: the results on a case, of the rule with a fault, or of the rule itself (None).
+        faults: those that are tried.
+        cases: the cases that they are tried on.
+    """
+    pairs = [(case, mutated(case, None)) for case in cases]
+    return [each for each in faults if any(_differ(mutated(case, each), own) for case, own in pairs)]
 
 
-def _other(results: Results, made: Results) -> bool:
-    return any(not np.array_equal(results[n], made[n], equal_nan=n != "mask") for n in made)
+def _differ(results: Results, own: Results) -> bool:
+    return any(not np.array_equal(results[n], own[n], equal_nan=n != "mask") for n in own)
 
 
 def _counted(mask: np.ndarray) -> np.ndarray:
@@ -64,12 +73,18 @@ _MASKS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
     ("shifted", lambda mask: np.roll(mask, 1)),
     ("upside down", lambda mask: mask[::-1].copy()),
 )
-#: of a mask
-MASKS = tuple(Spoiled(name, lambda made, given, f=f: {"mask": f(made["mask"])}) for name, f in _MASKS)
-#: of the next mask and the weights under it
+
+
+def _of_mask(name: str, change: Callable[[np.ndarray], np.ndarray]) -> MaskFault:
+    return MaskFault(name, lambda made, given: {"mask": change(made["mask"])})
+
+
+#: faults of a mask
+MASKS = tuple(_of_mask(name, change) for name, change in _MASKS)
+#: faults of the next mask and of the weights under it
 UPDATES = (
     *MASKS,
-    Spoiled("not moved", lambda made, given: {"mask": given["mask"] != 0}),
-    Spoiled("weights not masked", lambda made, given: {"w": given["w"]}),
-    Spoiled("weights doubled", lambda made, given: {"w": 2 * made["w"]}),
+    MaskFault("not moved", lambda made, given: {"mask": given["mask"] != 0}),
+    MaskFault("weights not masked", lambda made, given: {"w": given["w"]}),
+    MaskFault("weights doubled", lambda made, given: {"w": 2 * made["w"]}),
 )

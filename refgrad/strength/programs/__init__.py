@@ -1,34 +1,47 @@
-"""Which rules are measured case by case, and as what."""
+"""The table of kinds as the measurement sees them; a kind's file is imported when a rule of the kind is first measured."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from typing import cast
 
-from refgrad.kinds.quantizer import has_graph
-from refgrad.rule import Rule, rules
-from tests.oracle.strength.eight_bits import OfEightBit
-from tests.oracle.strength.stateless import OfEstimator, OfMask, OfQuantizer, OfTransform, OfUpdate, Subject
+from refgrad.errors import ArgumentError
+from refgrad.rule import Rule
+from refgrad.strength.programs.base import Programs
 
-SUBJECTS: Mapping[str, type[Subject]] = {
-    "estimator": OfEstimator,
-    "mask": OfMask,
-    "mask-update": OfUpdate,
-    "quantizer": OfQuantizer,
-    "transform": OfTransform,
-    "8-bit-optimizer": OfEightBit,
+#: a kind of rule -> the class that makes its programs
+KINDS: Mapping[str, str] = {
+    "optimizer": "optimizer.OptimizerPrograms",
+    "estimator": "estimator.EstimatorPrograms",
+    "mask": "mask.MaskPrograms",
+    "mask-update": "mask_update.MaskUpdatePrograms",
+    "quantizer": "quantizer.QuantizerPrograms",
+    "transform": "transform.TransformPrograms",
+    "8-bit-optimizer": "eight_bit.EightBitPrograms",
 }
 
 
-def measurable() -> dict[str, Rule]:
-    """The rules whose programs can be made of what they are made of, by name; update rules are not among them."""
-    found: dict[str, Rule] = {}
-    for name, cls in rules().items():
-        shipped = cls.__module__.startswith("refgrad.") and cls.kind in SUBJECTS
-        if shipped and not (cls.kind == "quantizer" and not has_graph(cls())):  # type: ignore[arg-type]
-            found[name] = cls()
-    return found
+def class_of(kind: str) -> type[Programs]:
+    """The class that makes the programs of a kind."""
+    module, _, name = KINDS[kind].partition(".")
+    return cast(type[Programs], getattr(importlib.import_module(f"{__name__}.{module}"), name))
 
 
-def subject(rule: Rule) -> Subject:
-    """A rule as the measurement sees it."""
-    return SUBJECTS[rule.kind](rule)
+def programs_of(rule: Rule) -> Programs:
+    """A rule as the measurement sees it.
+
+    Raises:
+        ArgumentError: no program of the rule can be made at random.
+    """
+    why = why_not(rule)
+    if why is not None:
+        raise ArgumentError(f"{rule} {why}")
+    return class_of(rule.kind)(rule)
+
+
+def why_not(rule: Rule) -> str | None:
+    """Why no program of a rule can be made at random; None if one can."""
+    if rule.kind not in KINDS:
+        return f"is a {rule.kind}, of which no program is made; legal: a rule of the kinds {', '.join(KINDS)}"
+    return class_of(rule.kind).why_not(rule)

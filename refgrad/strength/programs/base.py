@@ -1,254 +1,164 @@
-"""Rules without state as the measurement sees them: the arrays that each kind is tried on, its programs, and its judge."""
+"""What the measurement asks of a kind of rule: its cases, its random legal programs, its mutants, and refgrad's word on them."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.candidates.masks import MaskSeen
-from refgrad.candidates.protocol import CandidateFault
-from refgrad.estimators.base import level_shape
-from refgrad.kinds import mask_update
-from refgrad.kinds.estimator import judge_results
-from refgrad.kinds.mask import judge_leaf
-from refgrad.kinds.quantizer import judge_parts
-from refgrad.kinds.transform import judge_case
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
+from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.inputs import estimators, masks, quantizers, transforms
-from tests.oracle import graph_programs
-from tests.oracle.attack import Rounding, Style
-from tests.oracle.strength import bodies, spoiled
-from tests.oracle.strength.spoiled import Spoiled, Variant
+from refgrad.oracle.engine.tally import Tally
+from refgrad.strength import graph_programs
+from refgrad.strength.other_judges import rejected_by
+from refgrad.strength.rounding_styles import Style
 
 Arrays = Mapping[str, np.ndarray]
 Results = dict[str, np.ndarray]
-#: what was judged of a program: statuses, and the values that they are of
-Answers = list[tuple[Judged, np.ndarray]]
+#: what was judged, by name: statuses, and the values that they are of
+Judgement = Mapping[str, tuple[Judged, np.ndarray]]
 FLOAT32 = np.dtype(np.float32)
-#: each operation once, to nearest
-PLAINLY = Style("nearest", False, Policy())
+#: families of ordinary numbers, as tests draw them from a normal distribution
+ORDINARY = ("ordinary", "normal")
 #: the edge of a corner, on which it is decided which mutants count
 EDGE = 4
+#: seeds of the cases on which mutants that survive are tried again
+MORE_SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Arrays of one family: those that a candidate is handed, and those that the rule's graph reads."""
+    """Arrays of one family of numbers: those that a candidate is handed, and those that the rule's graph reads."""
 
     family: str
     arrays: Arrays
-    given: Arrays
+    read: Arrays
+
+    @property
+    def ordinary(self) -> bool:
+        """True if the numbers are ordinary."""
+        return self.family in ORDINARY
 
 
-class Subject(ABC):
-    """A rule with the arrays that it is tried on, its programs and its judge."""
+class Mutants(NamedTuple):
+    """The mutants that are tried, each with a name and a sentence; if they are a sample, of how many."""
 
+    tried: Sequence[Any]
+    sampled_of: int | None = None
+
+
+class Programs(ABC):
+    """A rule as the measurement sees it: one subclass a kind of rule.
+
+    Args:
+        rule: the rule.
+    """
+
+    #: the keys of this kind's figures in docs/strength.json: of random programs, of mutants
+    parts: tuple[str, str] = ("case programs", "case mutants")
     #: so many cases decide which mutants count
     few = 3
-    #: so many runs are enough, whatever values they give
+    #: so many runs of random programs are enough, whatever values they give
     most_runs: float = math.inf
+    #: so many rounds of cases are looked at for every mutant; the others only while refgrad has not rejected it
+    always = 1
 
     def __init__(self, rule: Any) -> None:
         self.rule = rule
 
+    @classmethod
+    def why_not(cls, rule: Any) -> str | None:
+        """Why no program of a rule of this kind can be made at random; None if one can."""
+        return None
+
     @abstractmethod
-    def cases(self, seed: int) -> Iterator[Case]:
+    def cases(self, seed: int) -> Iterator[Any]:
         """The families that `refgrad.verify` generates, in float32."""
 
     @abstractmethod
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        """What refgrad says of results; a `CandidateFault` for codes that the rule does not know."""
+    def legal(self, case: Any, random: np.random.Generator, style: Style) -> Any:
+        """What a random legal program gives."""
+
+    @abstractmethod
+    def mutated(self, case: Any, mutation: Any) -> Any:
+        """What the rule gives as it stands (None), or changed, each operation in float32."""
+
+    @abstractmethod
+    def mutants(self, cases: Sequence[Any], most: float = math.inf) -> Mutants:
+        """The mutants that are others in real arithmetic on some case, at most so many of the graph's."""
+
+    @abstractmethod
+    def judged(self, case: Any, given: Any, policy: Policy) -> Tally:
+        """What refgrad says of what a program gave; a `CandidateFault` for what the rule does not know."""
+
+    def reference(self, case: Any) -> Any:
+        """What the other judges compare with: the rule run as it stands."""
+        return self.mutated(case, None)
+
+    @abstractmethod
+    def rejections(self, given: Any, reference: Any) -> Iterator[set[str]]:
+        """The other judges that reject what was given, one set a program."""
+
+    def judged_in_parts(self, case: Any, given: Any, policy: Policy) -> Iterator[Tally]:
+        """The same, first of a part that shows most faults, if it is cheaper."""
+        yield self.judged(case, given, policy)
+
+    def enough(self, values: int) -> int:
+        """How many values of random programs are enough where so many are asked for."""
+        return values
+
+    def batches(self, values: int) -> Iterator[Iterable[Any]]:
+        """Cases of random programs, batch after batch, until so many values were judged."""
+        for seed in itertools.count():
+            yield self.cases(seed)
+
+    def rounds(self) -> Iterator[list[Any]]:
+        """The cases that mutants are tried on, round after round."""
+        for seed in (0, *MORE_SEEDS):
+            yield list(self.cases(seed))
+
+    def share_of(self, output: str) -> str:
+        """What the largest distance from the truth of an output is counted as."""
+        return "results"
+
+
+class CasePrograms(Programs):
+    """A rule without state, whose cases are arrays, each judged by itself; by default its programs are of its graph."""
+
+    @abstractmethod
+    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
+        """What refgrad says of the results of one case."""
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        """The results of a random legal program."""
-        return graph_programs.legal(self.rule, case.given, random, style)
+        return graph_programs.legal_program(self.rule, case.read, random, style)
 
     def mutated(self, case: Case, mutation: Any) -> Results:
-        """The results of the rule as it stands, or changed, each operation in float32."""
-        return graph_programs.mutated(self.rule, mutation, case.given)
+        return graph_programs.mutated_program(self.rule, mutation, case.read)
 
-    def mutants(self, cases: list[Case], most: int) -> list[Any]:
-        """The mutants, which have a name and a sentence, that are others in real arithmetic on the corner of some case."""
-        return graph_programs.mutants(self.rule, [corner(case.given) for case in cases], most)
+    def mutants(self, cases: Sequence[Case], most: float = math.inf) -> Mutants:
+        corners = [corner(case.read) for case in cases[: self.few]]
+        return Mutants(graph_programs.graph_mutants(self.rule, corners, most))
+
+    def judged(self, case: Case, given: Results, policy: Policy) -> Tally:
+        tally = Tally()
+        for name, (judged, values) in self.judgement(case, given, policy).items():
+            tally.add(name, judged, values)
+        return tally
+
+    def rejections(self, given: Results, reference: Results) -> Iterator[set[str]]:
+        pairs = [(given[n], reference[n]) for n in given if n in reference]
+        yield set().union(*(rejected_by(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in pairs))
 
 
 def corner(arrays: Arrays) -> Arrays:
-    """The first rows and columns."""
+    """The first rows and columns of each array."""
     shape = next(iter(arrays.values())).shape
     return {
         n: a[tuple(slice(0, EDGE if a.shape[i] == shape[i] else None) for i in range(min(a.ndim, 2)))].copy()
         for n, a in arrays.items()
     }
-
-
-class OfEstimator(Subject):
-    """Value and gradients."""
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        made = estimators.generate(self.rule, 3, FLOAT32, seed)
-        for name, arrays in zip(made.names, made.arrays, strict=True):
-            yield Case(name, arrays, arrays)
-
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        return list(judge_results(self.rule, case.arrays, results, policy).values())
-
-
-class OfMask(Subject):
-    """The scores with the mask that follows, and that mask alone; equal scores in any order that the rule allows."""
-
-    #: of infinities and NaN rewritten programs make other NaN
-    left_out = ("NaN and infinities",)
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        made = masks.generate(self.rule, FLOAT32, seed)
-        for name, leaf in zip(made.names, made.leaves, strict=True):
-            if name not in self.left_out:
-                yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
-
-    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        """Scores, and a mask of them."""
-        scores = super().legal(case, random, style)["scores"]
-        free = self.rule.ties in ("low", "high")
-        return {"scores": scores, "mask": self._mask(case, scores, random.random(scores.shape) < 0.5 if free else None)}
-
-    def mutated(self, case: Case, mutation: Any) -> Results:
-        changed = isinstance(mutation, Spoiled)
-        scores = super().mutated(case, None if changed else mutation)["scores"]
-        results = {"scores": scores, "mask": self._mask(case, scores, None)}
-        return mutation(results, case.arrays) if changed else results
-
-    def _mask(self, case: Case, scores: np.ndarray, prefer: np.ndarray | None) -> np.ndarray:
-        return np.asarray(self.rule.spread(self.rule.select(scores, prefer), case.arrays["w"].shape))
-
-    def mutants(self, cases: list[Case], most: int) -> list[Any]:
-        """Those of the scores, and whatever may be wrong with a mask."""
-        return [*super().mutants(cases, most), *spoiled.differing(self, spoiled.MASKS, cases)]
-
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        scores, mask = results["scores"], results["mask"]
-        shown = judge_leaf(self.rule, case.arrays, MaskSeen(mask, scores), policy).tensors
-        hidden = judge_leaf(self.rule, case.arrays, MaskSeen(mask, None), policy).tensors
-        return [(shown["scores"], scores), (shown["mask"], mask), (hidden["mask"], mask)]
-
-
-class OfUpdate(Subject):
-    """The next mask and the weights under it, which are bits: programs differ in the order of equal entries alone."""
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        made = mask_update.generate(self.rule, FLOAT32, seed)
-        for name, arrays in zip(made.names, made.arrays, strict=True):
-            yield Case(name.partition(",")[0], arrays, arrays)
-
-    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        """Equal entries in random order."""
-        return self._results(self.rule, case, random.random(case.arrays["w"].shape) < 0.5)
-
-    def mutated(self, case: Case, mutation: Any) -> Results:
-        results = self._results(mutation.rule if isinstance(mutation, Variant) else self.rule, case, None)
-        return mutation(results, case.arrays) if isinstance(mutation, Spoiled) else results
-
-    def _results(self, rule: Any, case: Case, prefer: np.ndarray | None) -> Results:
-        given, t = mask_update.handed(rule, case.arrays)
-        mask = rule.after(given, t, prefer)
-        return {"mask": mask, "w": rule.weights(given, mask, t)}
-
-    def mutants(self, cases: list[Case], most: int) -> list[Any]:
-        """Whatever may be wrong with a mask or its weights, and other named behaviours."""
-        variants = [Variant(n, r) for n, r in self.rule.variants() if not n.startswith(("scalars", "ties"))]
-        return spoiled.differing(self, [*spoiled.UPDATES, *variants], list(self.cases(0)))
-
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        return list(mask_update.judge_move(self.rule, case.arrays, results).values())
-
-
-class OfQuantizer(Subject):
-    """The parts and what they stand for; the graph's arrays are rows, those of a candidate are not."""
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        made = quantizers.generate(self.rule, FLOAT32, seed)
-        for name, arrays in zip(made.names, made.arrays, strict=True):
-            x = arrays["x"]
-            if x.size > 1:
-                yield Case(name, arrays, self.rule.given(x, self.rule.layout(x.shape)))
-
-    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        """The parts, and what follows from them as they are stored."""
-        kept = parts_kept(self.rule, self.rule.layout(case.arrays["x"].shape))
-        return graph_programs.legal(self.rule, case.given, random, style, kept)
-
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
-        try:
-            parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
-        except IndexError as error:  # numbers of which the table has none
-            raise CandidateFault("structure", str(error)) from None
-        y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
-        return list(judge_parts(rule, case.arrays, {**parts, "y": y}, policy).values())
-
-
-def parts_kept(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarray]:
-    """What is left of a part's values where they are stored, and read again for what follows."""
-
-    def kept(name: str, values: np.ndarray) -> np.ndarray:
-        if name == "y":
-            return values
-        shape = level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
-        stored = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
-        return np.asarray(rule.values(name, stored, layout), np.float64)
-
-    return kept
-
-
-class OfTransform(Subject):
-    """The results of a body that is run as it stands, on arrays as short as the rule says, and on longer ones."""
-
-    #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
-    longer: Mapping[str, int] = {"d": 200, "w": 100, "width": 100}
-    #: rules whose matrices are decomposed, and one of many choices, whose ways are judged one by one
-    otherwise: Mapping[str, Mapping[str, int]] = {
-        "TrActLinear": {"o": 200},
-        "TrActConvolution": {"o": 60},
-        "MoNNA": {},
-    }
-    runs: Mapping[str, int] = {"MoNNA": 1_000}
-
-    def __init__(self, rule: Any) -> None:
-        super().__init__(rule)
-        self.few = len(transforms.families(rule))
-        self.most_runs = self.runs.get(type(rule).__name__, 20_000)
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        longer = self.otherwise.get(type(self.rule).__name__, self.longer) if seed % 2 else {}
-        made = transforms.generate(self.rule, self.few, FLOAT32, seed, longer)
-        for name, arrays in zip(made.names, made.arrays, strict=True):
-            yield Case(name, arrays, arrays)
-
-    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        return self._results(bodies.Run(Rounding(style, random), random=random), case)
-
-    def mutated(self, case: Case, mutation: Any) -> Results:
-        plainly = Rounding(PLAINLY, np.random.Generator(np.random.Philox(0)))
-        return self._results(bodies.Run(plainly, mutation), case)
-
-    def _results(self, run: bodies.Run, case: Case) -> Results:
-        return {n: a.astype(np.float32) for n, a in run.results(self.rule, case.arrays).items()}
-
-    def mutants(self, cases: list[Case], most: int) -> list[Any]:
-        return bodies.alterations(self.rule, [case.arrays for case in cases])[:most]
-
-    def judged(self, case: Case, results: Results, policy: Policy, random: np.random.Generator) -> Answers:
-        found = judge_case(self.rule, case.arrays, results, policy)
-        if found is None:  # choices that rounding decides go too many ways
-            found = {n: _undecided(a) for n, a in results.items()}
-        return [(found[n], a) for n, a in results.items()]
-
-
-def _undecided(values: np.ndarray) -> Judged:
-    wide = values.astype(np.float64)
-    return Judged(np.full(values.shape, UNDECIDED), wide, wide, wide)

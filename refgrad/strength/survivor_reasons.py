@@ -1,4 +1,4 @@
-"""Why a mutant that differs in real arithmetic is accepted all the same: each survivor has a reason, or is a defect."""
+"""Why refgrad accepts a mutant that is another in real arithmetic: each survivor has a reason, or is a defect."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""The usual comparisons, each with its own defaults: what tests of optimizers use where refgrad is not.
+"""The comparisons that tests use where refgrad is not, each with its own defaults.
 
 They are written as their formulas, all at once, because millions of arrays are compared; that the functions themselves
-answer so is tested in tests/oracle/test_strength.py.
+answer so is tested in tests/strength/test_other_judges.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-
-from refgrad.oracle.engine.drive import Record
 
 #: comparisons of the form |a - b| <= absolute + relative |b|, in float32, and these tolerances
 TOLERANCES: Mapping[str, tuple[float, float]] = {
@@ -23,11 +21,18 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
 ULPS = 4
 ULP_JUDGE = f"{ULPS} ulps"
 
-JUDGES = (*TOLERANCES, ULP_JUDGE)
+OTHER_JUDGES = (*TOLERANCES, ULP_JUDGE)
 
 
 def ulp_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How many float32 numbers lie between two, both zeros being one number."""
+    """How many float32 numbers it is from one to the other, both zeros being one number.
+
+    Args:
+        a, b: float32 arrays of one shape, without NaN.
+
+    Returns:
+        An int64 array of that shape.
+    """
 
     def ordinal(x: np.ndarray) -> np.ndarray:
         bits = np.ascontiguousarray(x, np.float32).view(np.int32).astype(np.int64)
@@ -37,7 +42,15 @@ def ulp_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def rejected_by(a: np.ndarray, b: np.ndarray) -> set[str]:
-    """The comparisons that do not take a float32 array ``a`` for the expected ``b``; NaN equals NaN."""
+    """The judges that do not take an array for the expected one; NaN equals NaN.
+
+    Args:
+        a: what a program gave, a float32 array.
+        b: what is expected, a float32 array of its shape.
+
+    Returns:
+        Names among `OTHER_JUDGES`.
+    """
     with np.errstate(all="ignore"):
         other = ~((a == b) | (np.isnan(a) & np.isnan(b)))
         if not other.any():
@@ -52,20 +65,3 @@ def rejected_by(a: np.ndarray, b: np.ndarray) -> set[str]:
         if np.isnan(distance).any() or (ulp_distance(a, b) > ULPS).any():
             found.add(ULP_JUDGE)
         return found
-
-
-def rejections(record: Record, leaf: int) -> Iterator[set[str]]:
-    """For each step of a leaf, the comparisons that find it wrong.
-
-    The candidate's new arrays are compared with those of the reference in float32, from the candidate's own last state: as
-    near to refgrad's way of looking as they come.
-    """
-    rule, slots = record.rules[leaf], record.rules[leaf].slots()
-    for t, grads in enumerate(record.inputs.g[: record.steps], 1):
-        before, after = record.seen[t - 1], record.seen[t]
-        arrays, numbers = record.inputs.of_leaf(t, leaf, rule)
-        state = {"t": t - 1, **before.state[leaf]}
-        want, state = rule.step(before.params[leaf], grads[leaf], state, backend="numpy", **arrays, **numbers)
-        pairs = [(after.params[leaf], want)]
-        pairs += [(after.state[leaf][n], state[n]) for n in slots if n in after.state[leaf]]
-        yield set().union(*(rejected_by(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in pairs))

@@ -1,4 +1,4 @@
-"""The totals as a picture: for each judge, how many right programs it rejects, and how many wrong ones it accepts."""
+"""The chart of docs/strength.md: for each judge, the share of right programs rejected and of wrong ones accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from tests.oracle.strength.tables import SHORT, programs, rejections
+from refgrad.strength.tables import SHORT, programs, rejections
 
 Found = Mapping[str, Mapping[str, Any]]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from refgrad.rule import rules
-from tests.oracle.strength import elsewhere
-from tests.oracle.strength.reasons import reason
+from refgrad.strength import unmeasured
+from refgrad.strength.programs import class_of
+from refgrad.strength.survivor_reasons import reason
 
 Found = Mapping[str, Mapping[str, Any]]
 
@@ -36,16 +36,15 @@ OTHERS = [name for name in SHORT if name != "refgrad"]
 
 
 def write(page: Path, found: Found) -> None:
-    """Every table of a page."""
-    text = page.read_text()
+    """Every table of a page, each between its two comments."""
+    text = page.read_text(encoding="utf-8")
     for name, table in TABLES.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         if start in text:
             body = "\n".join(table(found))
-            text = re.sub(
-                f"(?s){re.escape(start)}.*?{re.escape(end)}", lambda _, s=start, b=body, e=end: f"{s}{b}\n{e}", text
-            )
-    page.write_text(text)
+            before, rest = text.split(start)
+            text = f"{before}{start}{body}\n{end}{rest.partition(end)[2]}"
+    page.write_text(text, encoding="utf-8")
 
 
 def row(*cells: object) -> str:
@@ -96,36 +95,36 @@ def programs(found: Found, part: str) -> dict[str, int]:
 def counts(found: Found) -> Iterator[str]:
     """How much was measured."""
     yield from head("what", "rules", "values", "outside", "undecided", "mutants", "survivors", "label")
-    kinds = {name: cls.kind for name, cls in rules().items()}
+    kinds = {cls.__name__: cls.kind for cls in rules().values()}
     for kind, text in KINDS_OF_RULES.items():
         of = {name: f for name, f in found.items() if kinds.get(name) == kind}
-        right, mutant = ("random", "mutants") if kind == "optimizer" else ("case programs", "case mutants")
-        random = [f[right] for f in of.values() if right in f]
-        wrong = [f[mutant] for f in of.values() if mutant in f]
+        programs_part, mutants_part = class_of(kind).parts
+        legal = [f[programs_part] for f in of.values() if programs_part in f]
+        mutated = [f[mutants_part] for f in of.values() if mutants_part in f]
         yield row(
             text,
-            f"{len(random)} random, {len(wrong)} mutated",
-            *(f"{sum(f[n] for f in random):,}" for n in ("values", "outside", "undecided")),
-            sum(f["made"] for f in wrong),
-            sum(len(f["survivors"]) for f in wrong),
+            f"{len(legal)} random, {len(mutated)} mutated",
+            *(f"{sum(f[n] for f in legal):,}" for n in ("values", "outside", "undecided")),
+            sum(f["made"] for f in mutated),
+            sum(len(f["survivors"]) for f in mutated),
             "searched",
         )
 
 
-def legal(found: Found) -> Iterator[str]:
+def legal_programs(found: Found) -> Iterator[str]:
     """Rule by rule, what random programs did."""
     share = ("share of p", "of the state")
-    yield from _legal(found, "random", dict(zip(share, ("p", "state"), strict=True)))
+    yield from _legal_programs(found, "random", dict(zip(share, ("p", "state"), strict=True)))
 
 
-def case_legal(found: Found) -> Iterator[str]:
+def case_legal_programs(found: Found) -> Iterator[str]:
     """The same of rules without state."""
-    yield from _legal(found, "case programs", {"share": "results"})
+    yield from _legal_programs(found, "case programs", {"share": "results"})
 
 
-def _legal(found: Found, part: str, shares: Mapping[str, str]) -> Iterator[str]:
+def _legal_programs(found: Found, part: str, shares: Mapping[str, str]) -> Iterator[str]:
     yield from head("rule", "values", "outside", "undecided", *shares, "programs", *(SHORT[n] for n in OTHERS))
-    for f in _of(found, part):
+    for f in _figures(found, part):
         share = [f"{f['share'][k]:.2f}" if k in f["share"] else "-" for k in shares.values()]
         rejected = [f["rejected"].get(name, {}).get("all", "-") for name in OTHERS]
         undecided = f"{100 * f['undecided'] / f['values']:.1f} %"
@@ -144,16 +143,16 @@ def case_mutants(found: Found) -> Iterator[str]:
 
 def _mutants(found: Found, part: str) -> Iterator[str]:
     yield from head("rule", "mutants", "impossible", *SHORT.values())
-    for f in _of(found, part):
+    for f in _figures(found, part):
         accepted = [f["made"] - f["rejected"][n]["all"] if n in f["rejected"] else "-" for n in SHORT]
         made = f"{f['made']} (a sample of {f['sampled of']})" if "sampled of" in f else f["made"]
         yield row(f["rule"], made, f["impossible"], *accepted)
 
 
-def no_part(found: Found) -> Iterator[str]:
-    """Rules that are in no part, and what is checked of them."""
+def not_measured(found: Found) -> Iterator[str]:
+    """Rules of which nothing is measured, and what is checked of them."""
     yield from head("rules", "why", "what is checked", "where", "label")
-    for each in elsewhere.rows():
+    for each in unmeasured.UNMEASURED:
         yield row(", ".join(each.rules), each.why, each.checked, each.where, each.label)
 
 
@@ -165,11 +164,11 @@ def survivors(found: Found) -> Iterator[str]:
         for each in (e for part in ("mutants", "case mutants") for e in f.get(part, {}).get("survivors", ())):
             groups.setdefault((name, reason(name, each["name"]) or "none is known"), []).append(each)
     for (name, why), each in sorted(groups.items()):
-        most = max(e["share"] for e in each)  # measured along trajectories alone
+        most = max(e["share"] for e in each)  # 0 where it was not measured
         yield row(name, "; ".join(e["name"].replace("|", "\\|") for e in each), f"{most:.2g}" if most else "-", why)
 
 
-def _of(found: Found, part: str) -> Iterator[Mapping[str, Any]]:
+def _figures(found: Found, part: str) -> Iterator[Mapping[str, Any]]:
     for _, figures in sorted(found.items()):
         if part in figures:
             yield figures[part]
@@ -179,10 +178,10 @@ TABLES: Mapping[str, Callable[[Found], Iterator[str]]] = {
     "counts": counts,
     "totals": totals,
     "case totals": case_totals,
-    "legal": legal,
+    "legal": legal_programs,
     "mutants": mutants,
-    "case legal": case_legal,
+    "case legal": case_legal_programs,
     "case mutants": case_mutants,
     "survivors": survivors,
-    "elsewhere": no_part,
+    "unmeasured": not_measured,
 }

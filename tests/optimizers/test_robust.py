@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
+from tests.depth import examples
 from tests.optimizers.tracked import Tracked, dot, holds, lift, mean, total
 
 ROWS = np.random.default_rng(11).standard_normal((12, 5))
@@ -67,7 +68,7 @@ def test_a_vector_of_nan_is_the_farthest() -> None:
     assert o.NearestNeighborAverage(keep=2)(rows, np.zeros(2)).tolist() == [2.0, 2.0]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(rows=hnp.arrays(np.float64, (5, 3), elements=numbers), shift=st.integers(-64, 64))
 def test_the_average_lies_between_what_was_received(rows: np.ndarray, shift: int) -> None:
     average = o.NearestNeighborAverage(keep=3)(rows, rows[0])
@@ -79,7 +80,7 @@ def test_the_average_lies_between_what_was_received(rows: np.ndarray, shift: int
     )
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(rows=hnp.arrays(np.float64, (5, 3), elements=numbers))
 def test_faulty_workers_cannot_move_those_who_agree(rows: np.ndarray) -> None:
     """Three of five agree; whatever two others send, nearest-neighbour averaging of three leaves them where they are."""

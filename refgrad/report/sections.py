@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
+from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.oracle.engine.verdict import CASES, CONFORMS, DIFFERS, FREE, LOCKED, Departure, Finding, Verdict
 
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
-GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a header; the first column is text, the others are numbers."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A title (empty for the headline), and lines, pairs of a label and its text, or a table."""
-
-    title: str
-    lines: tuple[str, ...] = ()
-    pairs: tuple[tuple[str, str], ...] = ()
-    table: Table | None = None
-    tone: str = PLAIN
 
 
 def sections(verdict: Verdict) -> list[Section]:

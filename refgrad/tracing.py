@@ -137,6 +137,10 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
     return known[-1]
 
 
+#: the plan of a rule for a number of axes and values of `free_names`: `plan_for`, or a rewritten one, where a mutant is judged
+Plans = Callable[[Any, int, tuple[float, ...]], Plan]
+
+
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     """The plans of a rule that were asked for so far."""
     return list(rule.__dict__.get("_plans", {}).get((ndim, None), []))

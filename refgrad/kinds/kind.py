@@ -29,18 +29,16 @@ from refgrad.arithmetic import floats
 from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.oracle.acceptance.findings import Fault, Output
+from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.rule import Rule
-from refgrad.tracing import Plan, free_values, plan_for
+from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 Results = Mapping[str, np.ndarray]
 #: the results of one case, each with its statuses and the values that were judged, in conditioning order
 Answer = Mapping[str, tuple[Judged, np.ndarray]]
-#: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
-Plans = Callable[[Any, int, tuple[float, ...]], Plan]
 #: runs an action, named for the message, and returns what it returns; `CandidateFault` "hung" if it takes too long
 Call = Callable[[Callable[[], Any], str], Any]
 #: asks a candidate once, and gives what was seen
@@ -85,6 +83,11 @@ class Graph(NamedTuple):
     def plan(self, rule: Any, plans: Plans = plan_for) -> Plan:
         """The plan of a rule for these arrays."""
         return plans(rule, len(self.shape), free_values(self.shape, {}))
+
+    def evaluated(self, rule: Any, plans: Plans = plan_for) -> dict[str, np.ndarray]:
+        """The results of that plan in float64."""
+        plan, wide = self.plan(rule, plans), {n: np.asarray(a, np.float64) for n, a in self.arrays.items()}
+        return floats.evaluate(plan.graph, wide, list(plan.scalars(*free_values(self.shape, {}))))
 
 
 class Kind(ABC):
@@ -171,7 +174,7 @@ class Kind(ABC):
         """Faults that only the run as a whole shows; notes on them are added to the record."""
         return iter(())
 
-    def notes(self, subject: Any, record: Record, wanted: Wanted) -> Iterator[str]:
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
         """What is not judged, and why."""
         return iter(())
 
@@ -208,12 +211,12 @@ class Kind(ABC):
         found = self.graph(rule, {n: np.asarray(a, np.float64) for n, a in arrays.items()})
         if found is None:
             raise ArgumentError(f"{rule} has no graph")
-        results = evaluated(found.plan(rule, plans), found)
+        results = found.evaluated(rule, plans)
         return [np.broadcast_to(np.asarray(results[n], np.float64), found.shape) for n in sorted(results)]
 
-    def laws(self, rule: Any) -> Mapping[str, Any]:
-        """The laws of the kind, and of this rule, by name."""
-        return {}
+    def laws(self, rule: Any) -> tuple[Any, ...]:
+        """The laws of the kind, and of this rule."""
+        return ()
 
 
 class Stateless(Kind):
@@ -288,12 +291,6 @@ class Stateless(Kind):
             return at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
 
         return origin
-
-
-def evaluated(plan: Plan, graph: Graph) -> dict[str, np.ndarray]:
-    """A plan's results in float64."""
-    wide = {n: np.asarray(a, np.float64) for n, a in graph.arrays.items()}
-    return floats.evaluate(plan.graph, wide, list(plan.scalars(*free_values(graph.shape, {}))))
 
 
 def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:

@@ -131,7 +131,7 @@ def _verdict(
     claim: Claim, record: Record, tally: Tally, departures: tuple[Departure, ...], least: Cases | None
 ) -> Verdict:
     cases, faults, first = record.cases, (*record.faults, *tally.faults), tally.first
-    notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, claim.wanted))
+    notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, tally.counts))
     return Verdict(
         outcome=v.DIFFERS if tally.outside or faults else v.CONFORMS if tally.decided else v.UNJUDGED,
         candidate=claim.subject.name,

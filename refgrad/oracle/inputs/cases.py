@@ -140,6 +140,29 @@ class Cases:
         return arrays, {n: float(given[n]) for n, extra in wanted.items() if extra.scalar}
 
 
+def of_steps(
+    p: Sequence[np.ndarray],
+    g: Sequence[Sequence[np.ndarray]],
+    names: Sequence[str] = (),
+    seed: int | None = None,
+    extras: Sequence[Mapping[str, Any]] = (),
+) -> Cases:
+    """The cases of a kind with state from columns; see `Inputs`."""
+    if not p or not g:
+        raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
+    if extras and len(extras) != len(g):
+        raise bad_argument("len(inputs.extras)", len(extras), f"{len(g)}, one a step")
+    shapes = [np.shape(a) for a in p]
+    rows: list[list[dict[str, np.ndarray]]] = []
+    for t, grads in enumerate(g):
+        columns = {"g": grads, **{n: v for n, v in (extras[t] if extras else {}).items() if not _is_number(v)}}
+        for name, column in columns.items():
+            _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
+        rows.append([{n: column[i] for n, column in columns.items()} for i in range(len(p))])
+    single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
+    return Cases([{"p": a} for a in p], names, seed, rows, single)
+
+
 class Inputs:
     """`Cases` of an optimizer, written shortly: calling this makes `Cases`.
 
@@ -154,31 +177,12 @@ class Inputs:
         ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
     """
 
-    def __new__(  # type: ignore[misc]
-        cls,
-        p: Sequence[np.ndarray],
-        g: Sequence[Sequence[np.ndarray]],
-        names: Sequence[str] = (),
-        seed: int | None = None,
-        extras: Sequence[Mapping[str, Any]] = (),
-    ) -> Cases:
+    def __new__(cls, *columns: Any, **more: Any) -> Cases:  # type: ignore[misc]
         """The cases."""
-        if not p or not g:
-            raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
-        if extras and len(extras) != len(g):
-            raise bad_argument("len(inputs.extras)", len(extras), f"{len(g)}, one a step")
-        shapes = [np.shape(a) for a in p]
-        rows: list[list[dict[str, np.ndarray]]] = []
-        for t, grads in enumerate(g):
-            columns = {"g": grads, **{n: v for n, v in (extras[t] if extras else {}).items() if not _is_number(v)}}
-            for name, column in columns.items():
-                _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
-            rows.append([{n: column[i] for n, column in columns.items()} for i in range(len(p))])
-        single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
-        return Cases([{"p": a} for a in p], names, seed, rows, single)
+        return of_steps(*columns, **more)
 
-    @classmethod
-    def of(cls, p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
+    @staticmethod
+    def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
         """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step.
 
         So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of numbers.
@@ -189,7 +193,7 @@ class Inputs:
         leaf = numbers(p, dtype)
         each = [dict(zip(extras, step, strict=True)) for step in zip(*extras.values(), strict=True)]
         steps = [{n: _extra(v, dtype, leaf.shape) for n, v in step.items()} for step in each]
-        return cls([leaf], [[numbers(each, dtype).reshape(leaf.shape)] for each in g], [""], extras=steps)  # type: ignore[return-value]
+        return of_steps([leaf], [[numbers(each, dtype).reshape(leaf.shape)] for each in g], [""], extras=steps)
 
 
 def numbers(values: Any, dtype: Any) -> np.ndarray:

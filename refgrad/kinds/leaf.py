@@ -1,89 +1,45 @@
-"""Judging a recorded run, step-locked: each step from the candidate's own previous state."""
+"""One parameter's way through the run of an optimizer, judged step-locked: each step from the candidate's own previous state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
+from refgrad.kinds.kind import Record
+from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.drive import Record, fits
-from refgrad.oracle.engine.tally import Tally, finding
-from refgrad.oracle.engine.tally import count as count
-from refgrad.oracle.engine.verdict import Finding
-from refgrad.tracing import Plan, free_names, free_values, plan_for
-
-
-@dataclass
-class Outcome(Tally):
-    """What became of a run."""
-
-    #: whether every slot was read
-    locked: bool = True
-    #: leaf, step and index of the first finding
-    failing: tuple[int, int, tuple[int, ...]] | None = None
-
-
-#: the plan of a rule for a number of axes and values of `free_names`; a rewritten one, where a mutant is judged
-Plans = Callable[[Optimizer, int, tuple[float, ...]], Plan]
-
-
-def judge_record(
-    record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for, measured: bool = False
-) -> Outcome:
-    """Every completed step of every leaf, in order of steps; distances from the truth if they are to be measured."""
-    outcome = Outcome()
-    leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
-    for t in range(len(record.seen)):
-        for leaf in leaves:
-            for name, judged, step, dtype in leaf.judge(t):
-                if outcome.add(name, judged, leaf.values(name, t), dtype if measured and t > 0 else None):
-                    outcome.first = _finding(leaf, name, t, judged, step, dtype)
-                    outcome.failing = (leaf.index, t, outcome.first.index)
-            outcome.locked = outcome.locked and leaf.locked
-    return outcome
-
-
-def judged_steps(
-    record: Record, rules: list[Optimizer], policy: Policy, plans: Plans = plan_for
-) -> Iterator[tuple[int, int, str, Judged, np.ndarray]]:
-    """Every tensor that was observed: its leaf, step and name, how it was judged, and its values."""
-    leaves = [_Leaf(record, leaf, rules[leaf], policy, plans) for leaf in range(len(rules))]
-    for t in range(len(record.seen)):
-        for leaf in leaves:
-            for name, judged, _, _ in leaf.judge(t):
-                yield leaf.index, t, name, judged, leaf.values(name, t)
+from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 
 def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
     """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
-    leaves = [_Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)]
+    leaves = [Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)]
     times = range(1, len(record.seen))
     if not all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times):
         return []
-    return [[leaf._step(t) for t in times] for leaf in leaves]
+    return [[leaf.step(t) for t in times] for leaf in leaves]
 
 
-class _Leaf:
+class Leaf:
     """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
 
     def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy, plans: Plans) -> None:
         self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
-        self.locked = True
         self.carried: dict[str, Bounded] = {}
-        self.initial: Mapping[str, Any] = rule.init(record.inputs.p[index])
+        self.initial: Mapping[str, Any] = rule.init(record.cases.p[index])
 
     def state(self, t: int) -> Mapping[str, Any]:
         """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
-        shape = self.record.inputs.p[self.index].shape
+        shape = self.record.cases.p[self.index].shape
         seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
         return {
             n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(shape))
@@ -96,18 +52,17 @@ class _Leaf:
         seen = self.record.seen[t].params[self.index] if name == "p" else self.state(t)[name]
         return np.asarray(seen)
 
-    def judge(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+    def outputs(self, t: int) -> Iterator[Output]:
         """Each tensor that was observed after step ``t``; before the first step, the initial state."""
-        if t == 0:
-            yield from self._judge_initial()
-            return
-        step = self._step(t)
+        for name, judged, step, dtype in self._judged(t) if t else self._judge_initial():
+            yield Output(t, self.index, name, judged, self.values(name, t), dtype, self._origin(name, t, judged, step))
+
+    def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        step = self.step(t)
         judged, carried = judge.judge(step, self.policy)
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
         judged.update(judge.judge_scalars(step, scalar_values))
         self.carried = carried
-        hidden = set(self.slots) - set(self.state(t))
-        self.locked = self.locked and not hidden
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
                 yield name, judged[name], step, self.values(name, t).dtype
@@ -120,10 +75,11 @@ class _Leaf:
             status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
-    def _step(self, t: int) -> Step:
+    def step(self, t: int) -> Step:
+        """What step ``t`` is judged from."""
         known = self.state(t - 1)
-        p, g = self.record.seen[t - 1].params[self.index], self.record.inputs.g[t - 1][self.index]
-        extras, given = self.record.inputs.of_leaf(t, self.index, self.rule)
+        p, g = self.record.seen[t - 1].params[self.index], self.record.cases.gradient(t, self.index)
+        extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
         before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
         before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         scalar_values: dict[str, float] = {}
@@ -143,6 +99,17 @@ class _Leaf:
         after["p"] = self.record.seen[t].params[self.index]
         return Step(plan, dict(zip(free_names(self.rule, p.ndim), free, strict=True)), before, after)
 
+    def _origin(
+        self, name: str, t: int, judged: Judged, step: Step | None
+    ) -> Callable[[tuple[int, ...]], Mapping[str, float]]:
+        def origin(index: tuple[int, ...]) -> Mapping[str, float]:
+            known = {"t": float(t), **(self.record.cases.of_leaf(t, self.index, self.rule)[1] if t else {})}
+            if step is None:
+                return known
+            return known | (_at(self, name, t, step.before, index) if judged.truth.ndim else dict(step.free))
+
+        return origin
+
     def scalars_before(self, name: str, t: int) -> float:
         """A scalar slot that cannot be read follows from the steps alone."""
         return float(self.initial[name]) if t == 1 else self.last_scalars[name]
@@ -154,7 +121,7 @@ def _any_bits(like: np.ndarray, bits: int) -> Bounded:
     return Bounded(middle, middle.copy())
 
 
-def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
+def _at(leaf: Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
     """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
     levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
     own = levels.get(name, "")
@@ -165,14 +132,3 @@ def _at(leaf: _Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tu
 
 def _dtype_of(value: Any) -> np.dtype:
     return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype
-
-
-def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, step: Step | None, dtype: np.dtype) -> Finding:
-    def inputs(index: tuple[int, ...]) -> dict[str, float]:
-        known = {"t": float(t), **(leaf.record.inputs.of_leaf(t, leaf.index, leaf.rule)[1] if t else {})}
-        if step is None:
-            return known
-        return known | (_at(leaf, name, t, step.before, index) if judged.truth.ndim else dict(step.free))
-
-    path = leaf.record.inputs.name(leaf.index)
-    return finding(t, name, path, judged, leaf.values(name, t), dtype, inputs)

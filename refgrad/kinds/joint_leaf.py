@@ -9,19 +9,18 @@ import numpy as np
 
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.drive import Record
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.kinds.kind import Record
 
 
 def joined(record: Record, rule: Optimizer) -> Record:
     """The record with its leaves joined in their order; a slot that some leaf does not show is hidden."""
-    if len(record.inputs.p) == 1:
+    if len(record.cases.p) == 1:
         return record
-    given = record.inputs
-    extras = [{n: v if isinstance(v, float | int) else [_flat(v)] for n, v in step.items()} for step in given.extras]
-    inputs = Inputs([_flat(given.p)], [[_flat(g)] for g in given.g], ["all"], given.seed, extras)
-    seen = [Observation([_flat(o.params)], [_state(o.state, rule)]) for o in record.seen]
-    return dataclasses.replace(record, inputs=inputs, rules=record.rules[:1], seen=seen)
+    given = record.cases
+    steps = [[{n: _flat([leaf[n] for leaf in step]) for n in step[0]}] for step in given.steps]
+    cases = dataclasses.replace(given, arrays=[{"p": _flat(given.p)}], names=["all"], steps=steps)
+    seen = [each and Observation([_flat(each.params)], [_state(each.state, rule)]) for each in record.seen]
+    return dataclasses.replace(record, cases=cases, rules=record.rules[:1], seen=seen)
 
 
 def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from refgrad.layout import Table
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.report.sections import explanation
+from refgrad.oracle.engine.verdict_text import explanation
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import Record, Wanted
-from refgrad.kinds.optimizer import LOCKED
+from refgrad.kinds.kind import LOCKED, Record, Wanted
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
@@ -32,7 +31,9 @@ class EightBitKind(Stepped):
 
     name = "8-bit-optimizer"
 
-    def resolve(self, candidate: Any, rule: EightBit, options: Mapping[str, Any], state_names: Mapping[str, str] | None) -> Any:
+    def resolve(
+        self, candidate: Any, rule: EightBit, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
         """The candidate; parts of slots are found by their names alone."""
         if state_names:
             raise bad_argument("state_names", dict(state_names), "None: parts of slots are found by their names alone")

@@ -11,7 +11,7 @@ from refgrad.candidates.estimator import check_outputs, resolve
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless, Wanted
+from refgrad.kinds.kind import CASES, Answer, Call, Graph, Record, Results, Stateless
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
@@ -84,7 +84,7 @@ class EstimatorKind(Stateless):
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Case by case."""
-        return "case by case"
+        return CASES
 
     def comparable(self, rule: Estimator, other: Estimator, record: Record) -> bool:
         """The same arrays taken and given; a choice belongs to its own rule."""
@@ -147,7 +147,10 @@ def _few(arrays: Arrays) -> dict[str, np.ndarray]:
     """The first rows and columns of the arrays that have those of ``x``."""
     shape = arrays["x"].shape
     cut = lambda a: a[  # noqa: E731
-        tuple(slice(0, most if a.shape[i] == shape[i] else None) for i, most in zip(range(a.ndim), (ROWS, COLUMNS), strict=False))
+        tuple(
+            slice(0, most if a.shape[i] == shape[i] else None)
+            for i, most in zip(range(a.ndim), (ROWS, COLUMNS), strict=False)
+        )
     ]
     return {n: cut(a).copy() if a.ndim <= len(shape) else a for n, a in arrays.items()}
 

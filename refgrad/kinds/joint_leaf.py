@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from refgrad.candidates.protocol import Observation, Value
-from refgrad.optimizers.base import Optimizer
 from refgrad.kinds.kind import Record
+from refgrad.optimizers.base import Optimizer
 
 
 def joined(record: Record, rule: Optimizer) -> Record:

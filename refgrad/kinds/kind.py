@@ -36,6 +36,9 @@ from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.rule import Rule
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
+#: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
+LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
+
 Results = Mapping[str, np.ndarray]
 #: the results of one case, each with its statuses and the values that were judged, in conditioning order
 Answer = Mapping[str, tuple[Judged, np.ndarray]]
@@ -63,6 +66,16 @@ class Record:
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unknown: frozenset[str] = frozenset()
+
+    @property
+    def answered(self) -> int:
+        """How many questions were answered."""
+        return sum(each is not None for each in self.seen)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were completed of a kind with state, whose first question is only for a look."""
+        return max(self.answered - 1, 0)
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,9 @@ class Kind(ABC):
     legal_inputs: ClassVar[str] = "refgrad.Cases"
 
     @abstractmethod
-    def resolve(self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None) -> Any:
+    def resolve(
+        self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
         """The candidate, ready to be asked; it has a ``name``.
 
         Raises:
@@ -227,7 +242,9 @@ class Kind(ABC):
 class Stateless(Kind):
     """A kind whose candidates are functions: each case is a question, and each answer is judged alone."""
 
-    def resolve(self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None) -> Any:
+    def resolve(
+        self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
         """The candidate; ``state_names`` make no sense."""
         if state_names:
             raise bad_argument("state_names", dict(state_names), f"None: a rule of the kind {self.name} has no state")

@@ -14,10 +14,10 @@ import numpy as np
 from refgrad.candidates.faults import copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, Wanted, misshapen
+from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.mask_updates import generate

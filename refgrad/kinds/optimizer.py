@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.candidates.names import check_stated
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import Record, Wanted
+from refgrad.kinds.kind import FREE, LOCKED, Record, Wanted
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -21,8 +21,6 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.tracing import free_values, known_plans, plan_for
 
-#: how reports call a run whose state is read wholly, and one whose state is not
-LOCKED, FREE = "step-locked", "free-running"
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
 
@@ -34,7 +32,9 @@ class OptimizerKind(Stepped):
     takes_state_names = True
     fewer_are = "matrices alone"
 
-    def resolve(self, candidate: Any, rule: Optimizer, options: Mapping[str, Any], state_names: Mapping[str, str] | None) -> Any:
+    def resolve(
+        self, candidate: Any, rule: Optimizer, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
         """The candidate; ``state_names`` say what its state calls the rule's slots."""
         return resolve(candidate, options, check_stated(state_names, rule.slots(), str(rule)))
 
@@ -77,7 +77,9 @@ class OptimizerKind(Stepped):
         if record.unknown:
             steps = locked_steps(record, record.rules, wanted.policy)
             count, fault = stochastic_rounding.judge(steps, wanted.policy)
-            record.notes.append(f"{count} stochastic roundings were looked at for a bias and for bits that are used twice")
+            record.notes.append(
+                f"{count} stochastic roundings were looked at for a bias and for bits that are used twice"
+            )
             yield from [] if fault is None else [fault]
 
     def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless, Wanted, misshapen
+from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless, misshapen
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, shapes_of, truth_of, unjudged
@@ -19,7 +19,6 @@ from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.quantizers import generate
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
-
 
 
 class QuantizerKind(Stateless):

@@ -10,12 +10,12 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.scaling import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless
+from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless
+from refgrad.optimizers.batch_scaling import Scaling
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.scalings import generate
-from refgrad.optimizers.batch_scaling import Scaling
 from refgrad.tracing import Plans, plan_for
 
 
@@ -67,11 +67,11 @@ class ScalingKind(Stateless):
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Case by case."""
-        return "case by case"
+        return CASES
 
     def comparable(self, rule: Scaling, other: Scaling, record: Record) -> bool:
         """Another that makes all the numbers that were seen."""
-        seen = next((each for each in record.seen if each is not None), {})
+        seen: Results = next((each for each in record.seen if each is not None), {})
         return set(seen) <= set(other.scaled(1))
 
     def smaller(self, rule: Scaling, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:

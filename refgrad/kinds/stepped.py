@@ -111,13 +111,6 @@ class Stepped(Kind):
                 record.faults.append(Fault("aliased", step, message))
         return seen
 
-
-    def _unknown(run: Run, rules: Sequence[Any]) -> frozenset[str]:
-        """The random bits that a run does not take."""
-        taken = getattr(run, "extras_taken", None)
-        bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
-        return frozenset() if taken is None else frozenset(bits - set(taken))
-
     def shrunk_from(self, cases: Cases, first: Output) -> list[Cases]:
         """The leaf that failed alone, up to the step that failed; else all leaves up to there."""
         some = cases.at_steps(slice(0, max(first.step, 1)))
@@ -139,6 +132,13 @@ class Stepped(Kind):
                 yield from (cases.with_array(0, name, simple, t) for simple in simpler(array))
             for name, value in (cases.numbers[t] if cases.numbers else {}).items():
                 yield from (cases.with_number(t, name, float(simple)) for simple in simpler(np.asarray(value)))
+
+
+def _unknown(run: Run, rules: Sequence[Any]) -> frozenset[str]:
+    """The random bits that a run does not take."""
+    taken = getattr(run, "extras_taken", None)
+    bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
+    return frozenset() if taken is None else frozenset(bits - set(taken))
 
 
 def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any]:
@@ -168,9 +168,7 @@ def _kept(seen: Observation) -> Observation:
     return Observation(params, state or [{} for _ in params])
 
 
-def _check_outputs(
-    before: Observation, after: Observation, step: int, record: Record, rules: Sequence[Any]
-) -> None:
+def _check_outputs(before: Observation, after: Observation, step: int, record: Record, rules: Sequence[Any]) -> None:
     for leaf, (old, new) in enumerate(zip(before.params, after.params, strict=True)):
         name = record.cases.name(leaf)
         if new.shape != old.shape:

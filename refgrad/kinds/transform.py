@@ -11,11 +11,11 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, Wanted, misshapen
+from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, judge_body, named
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.transforms import generate
@@ -84,7 +84,7 @@ class TransformKind(Stateless):
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Case by case."""
-        return "case by case"
+        return CASES
 
     def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
         """The same arrays taken, and results of the same shapes given."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table, render_sections, render_table
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.report.sections import sections
+from refgrad.oracle.engine.verdict_text import sections
 
 STYLES = {GOOD: "bold green", BAD: "bold red", UNSURE: "bold yellow", PLAIN: "bold"}
 

@@ -12,19 +12,19 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Candidate, Observation
 from refgrad.candidates.resolve import resolve
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.kinds.laws.optimizer import BY_NAME, Law
+from refgrad.kinds.laws.single_run import single_laws
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.drive import Record, drive
 from refgrad.oracle.engine.steps import judge_record
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.shrink import shrink
 from refgrad.rule import Rule
 from refgrad.testing import check_cases
 from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.kinds import KINDS
-from refgrad.testing.laws import BY_NAME, Law
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, LawReport
-from refgrad.testing.single_laws import single_laws
 
 
 def check_laws(

@@ -10,10 +10,10 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import Estimator
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.reproduce import hexes
 from refgrad.rule import Rule
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw
 from refgrad.testing.case_strategies import drawable
 from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.kinds import KINDS, within_rounding

@@ -16,6 +16,8 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.kinds.estimator import judge_results
+from refgrad.kinds.laws import estimator, mask, quantizer
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim
 from refgrad.kinds.mask import judge_leaf
 from refgrad.kinds.quantizer import answer, judge_parts
 from refgrad.oracle.acceptance.judge import outside
@@ -24,8 +26,6 @@ from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Rule
 from refgrad.sparsity.base import Mask
 from refgrad.testing import case_strategies as strategies
-from refgrad.testing import estimator_laws, mask_laws, quantizer_laws
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw, Claim
 
 Results = Mapping[str, np.ndarray]
 
@@ -90,9 +90,9 @@ def _masked(rule: Mask, arrays: Arrays, results: Results, policy: Policy) -> boo
 
 
 KINDS: Mapping[str, Kind] = {
-    "estimator": Kind(estimator_laws.LAWS, _estimator, _estimates, strategies.estimates),
-    "quantizer": Kind(quantizer_laws.LAWS, _quantizer, _quantized, strategies.quantized, whole=True),
-    "mask": Kind(mask_laws.LAWS, _mask, _masked, strategies.masked),
+    "estimator": Kind(estimator.LAWS, _estimator, _estimates, strategies.estimates),
+    "quantizer": Kind(quantizer.LAWS, _quantizer, _quantized, strategies.quantized, whole=True),
+    "mask": Kind(mask.LAWS, _mask, _masked, strategies.masked),
 }
 
 

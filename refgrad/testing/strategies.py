@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Inputs
 from refgrad.rule import Extra
 
 #: steps and elements of a generated problem

@@ -13,7 +13,7 @@ import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.quantizer import cases_of, has_graph
-from refgrad.oracle.engine.verdict import CONFORMS, DIFFERS
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
 from refgrad.quantizers import NF4, NVFP4, Q4_0, Q8_0, Affine, Blockwise, Cast, Quantized, Quantizer
 from refgrad.rule import rules
 from tests.oracle import quantizer_programs as programs

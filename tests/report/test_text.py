@@ -11,7 +11,7 @@ import pytest
 
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report import text
-from refgrad.report.sections import explanation, sections, short_hex
+from refgrad.oracle.engine.verdict_text import explanation, sections, short_hex
 
 WRONG = """\
 DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)

@@ -20,12 +20,20 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, conditioned, model_for, scalars_of
+from refgrad.oracle.acceptance.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    conditioned,
+    model_for,
+    scalars_of,
+)
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import Plans, free_names, free_values, plan_for
-
 
 
 def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
@@ -216,5 +224,3 @@ def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judge
     else:
         arranged = [np.broadcast_to(a, values.shape).reshape(-1) for a in one]
     return Judged(*arranged[:4]), arranged[4]
-
-

@@ -15,9 +15,9 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.oracle.acceptance.quantized_parts import either
 from refgrad.oracle.acceptance.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.quantized_parts import either
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.quantizers.rows import RowQuantizer

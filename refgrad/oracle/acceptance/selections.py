@@ -29,7 +29,9 @@ Arrays = Mapping[str, np.ndarray]
 Choices = dict[str, tuple[Judged, np.ndarray]]
 
 
-def judge_mask(rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy, plans: Plans = plan_for) -> dict[str, Judged]:
+def judge_mask(
+    rule: Mask, arrays: Arrays, seen: MaskSeen, policy: Policy, plans: Plans = plan_for
+) -> dict[str, Judged]:
     """The scores, if they were seen, and the mask of one case.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.oracle.engine.verdict import Counterexample
+from refgrad.oracle.engine.outcomes import Counterexample
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
 
@@ -33,7 +33,9 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
     made = _written(claim.rule, least) if least is not None else ""
     if not made:
         first = cases.arrays[0][claim.rule.primary]
-        made = generated(first.dtype, cases.seed, (len(cases.steps) or len(cases.arrays)) if claim.kind.counted else None)
+        made = generated(
+            first.dtype, cases.seed, (len(cases.steps) or len(cases.arrays)) if claim.kind.counted else None
+        )
     return call("verify", claim.subject.name, claim.rule, made, given)
 
 

@@ -16,13 +16,13 @@ from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.engine import reproduce
-from refgrad.oracle.engine import verdict as v
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.engine.verdict import Departure, Verdict
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
 
@@ -90,7 +90,7 @@ class Claim:
                 fault = self.kind.fault_of(record, output) if measured else None
                 tally.faults += [] if fault is None else [fault]
         except CandidateFault as fault:
-            tally.faults.append(Fault(fault.kind, _answered(record), str(fault)))
+            tally.faults.append(Fault(fault.kind, record.steps if self.kind.stepped else record.answered, str(fault)))
         except TraceError as error:
             tally.notes.append(f"{type(self.rule).__name__} cannot be judged: {error}")
         return tally
@@ -133,12 +133,12 @@ def _verdict(
     cases, faults, first = record.cases, (*record.faults, *tally.faults), tally.first
     notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, tally.counts))
     return Verdict(
-        outcome=v.DIFFERS if tally.outside or faults else v.CONFORMS if tally.decided else v.UNJUDGED,
+        outcome=DIFFERS if tally.outside or faults else CONFORMS if tally.decided else UNJUDGED,
         candidate=claim.subject.name,
         rule=str(claim.rule),
         policy=claim.request.policy.changed(),
         mode=claim.kind.mode(tally.counts, record),
-        steps=_answered(record),
+        steps=record.steps if claim.kind.stepped else record.answered,
         dtype=str(cases.arrays[0][claim.rule.primary].dtype),
         seed=cases.seed,
         counts=tally.counts,
@@ -152,9 +152,3 @@ def _verdict(
         environment=environment(),
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _answered(record: Record) -> int:
-    """How many steps were completed, or cases answered."""
-    seen = sum(each is not None for each in record.seen)
-    return max(seen - 1, 0) if record.cases.steps else seen

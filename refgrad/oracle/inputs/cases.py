@@ -132,7 +132,7 @@ class Cases:
         wanted = rule.inputs()
         if not wanted:
             return {}, {}
-        given = {**self.steps[step - 1][leaf], **(self.numbers[step - 1] if self.numbers else {})}
+        given: dict[str, Any] = {**self.steps[step - 1][leaf], **(self.numbers[step - 1] if self.numbers else {})}
         for name in wanted:
             if name not in given:
                 raise ArgumentError(f"inputs have no {name!r} at step {step}, which {type(rule).__name__}'s step takes")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import bad_argument
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.sparsity.base import Mask
+
 
 def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
     """A case a family, of the rule's example shape."""

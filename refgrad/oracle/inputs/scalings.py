@@ -16,7 +16,9 @@ def generate(rule: Scaling, seed: int) -> Cases:
     """A case a batch size, each with a number of epochs."""
     random = np.random.Generator(np.random.Philox(seed))
     own = int(rule.hyperparameters().get("batch", 128))
-    sizes = sorted({*SIZES, own - 1, own + 1, *(round(own * f) for f in FACTORS), *random.integers(1, 10**5, 8).tolist()})
+    sizes = sorted(
+        {*SIZES, own - 1, own + 1, *(round(own * f) for f in FACTORS), *random.integers(1, 10**5, 8).tolist()}
+    )
     sizes = [size for size in sizes if size >= 1]
     epochs = random.integers(1, 300, len(sizes))
     cases = [{"batch": np.array(float(b)), "epochs": np.array(float(e))} for b, e in zip(sizes, epochs, strict=True)]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import decision_boundaries, matrices
 from refgrad.oracle.inputs import extras as extra_inputs

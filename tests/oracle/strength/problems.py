@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs, generate
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.steps import generate
 from tests.oracle.cases import adversarial
 
 #: what a test that draws from a normal distribution sees

@@ -15,7 +15,7 @@ from refgrad.oracle.engine.drive import Record
 from refgrad.oracle.engine.steps import judge_record
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.equivalence import distinct
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.mutants import Mutation, mutations
 from refgrad.rule import Range
 from refgrad.tracing import free_values

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.kinds.kind import Record
+from refgrad.kinds.laws.optimizer import Law
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.drive import Record
 from refgrad.rule import rules
-from refgrad.testing.laws import Law
 
 #: a step is looked up to this one to see whether a rule has a bound
 STEPS = (1, 2, 3)
@@ -27,7 +27,7 @@ def _moves(record: Record) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 def _slack(rule: Optimizer, record: Record, t: int) -> float:
     """The relative error of a step: three roundings an operation, of this step and of those before."""
-    p = record.inputs.p[0]
+    p = record.cases.p[0]
     unit = dtypes.format_of(p.dtype).unit_roundoff
     return 3.0 * t * len(rule.plan(p.shape, t).graph.nodes) * unit
 
@@ -61,7 +61,7 @@ def _orthogonal(rule: Optimizer, record: Record) -> str:
     assert rule.orthogonal is not None
     free = rule.replace(**rule.orthogonal[1])
     for t, before, move in _moves(record):
-        seen, grads = record.seen[t - 1], record.inputs.g[t - 1]
+        seen, grads = record.seen[t - 1], record.cases.g[t - 1]
         whole, _ = free.step(seen.params[0], grads[0], {"t": t - 1, **seen.state[0]}, backend="numpy")
         size = np.linalg.norm(np.asarray(whole, np.float64) - before) * np.linalg.norm(before)
         room = _slack(rule, record, t) * size + float(np.sum(_rounded(record, t) * np.abs(before)))
@@ -73,8 +73,8 @@ def _orthogonal(rule: Optimizer, record: Record) -> str:
 
 def _as(other: Optimizer) -> Any:
     def holds(rule: Optimizer, record: Record) -> str:
-        p, state = record.inputs.p[0], other.init(record.inputs.p[0])
-        for t, (g,) in enumerate(record.inputs.g[: record.steps], 1):
+        p, state = record.cases.p[0], other.init(record.cases.p[0])
+        for t, (g,) in enumerate(record.cases.g[: record.steps], 1):
             p, state = other.step(p, g, state, backend="numpy")
             seen = record.seen[t].params[0]
             wrong = ~((seen == p) | (np.isnan(seen) & np.isnan(p)))

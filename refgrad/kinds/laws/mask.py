@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim, first
 from refgrad.sparsity.base import Mask, Unstructured
 from refgrad.sparsity.n_of_m import Groups
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw, Claim, first
 
 #: sparsities of the law of nested masks
 SPARSER = (0.25, 0.5, 0.75)

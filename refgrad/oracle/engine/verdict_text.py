@@ -1,4 +1,4 @@
-"""A verdict as a list of sections; `refgrad.report.text` and `refgrad.report.terminal` only lay them out."""
+"""A `refgrad.Verdict` as sections, which `refgrad.layout` and `refgrad.report.terminal` only lay out."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
+from refgrad.kinds.kind import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
-from refgrad.oracle.engine.verdict import CASES, CONFORMS, DIFFERS, FREE, LOCKED, Departure, Finding, Verdict
+from refgrad.oracle.acceptance.findings import Finding
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
 
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
 
 
-def sections(verdict: Verdict) -> list[Section]:
+def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
     makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
     return [section for maker in makers for section in maker(verdict)]
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: Any) -> str:
     """The outcome in one line."""
     link = {CONFORMS: "is", DIFFERS: "is not"}.get(verdict.outcome, "against")
     return f"{verdict.outcome.upper()}: {verdict.candidate} {link} {verdict.rule}"
 
 
-def explanation(verdict: Verdict) -> str:
+def explanation(verdict: Any) -> str:
     """Why a candidate differs, in one line: the departure that explains it, the nearest one, or a fault."""
     known = verdict.explanation
     if known is not None:
@@ -53,22 +55,22 @@ def short_hex(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}" if "." in mantissa else value.hex()
 
 
-def _departed(verdict: Verdict, departure: Departure) -> str:
+def _departed(verdict: Any, departure: Departure) -> str:
     return f"{verdict.rule} in which {departure.sentence.rstrip('.')} ({departure.name})"
 
 
-def _headline(verdict: Verdict) -> Iterator[Section]:
+def _headline(verdict: Any) -> Iterator[Section]:
     tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
     yield Section("", (headline(verdict),), tone=tone)
 
 
-def _faults(verdict: Verdict) -> Iterator[Section]:
+def _faults(verdict: Any) -> Iterator[Section]:
     if verdict.faults:
         lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
         yield Section("Faults", lines, tone=BAD)
 
 
-def _counts(verdict: Verdict) -> Iterator[Section]:
+def _counts(verdict: Any) -> Iterator[Section]:
     if not verdict.counts:
         return
     rows = []
@@ -83,7 +85,7 @@ def _counts(verdict: Verdict) -> Iterator[Section]:
     yield Section("Elements", table=Table(header, tuple(rows)))
 
 
-def _first(verdict: Verdict) -> Iterator[Section]:
+def _first(verdict: Any) -> Iterator[Section]:
     if verdict.first is not None:
         yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
 
@@ -115,12 +117,12 @@ def _input(name: str, value: float, dtype: str) -> str:
     return f"{value:g}" if name == "t" else number(value, dtype)
 
 
-def _explanation(verdict: Verdict) -> Iterator[Section]:
+def _explanation(verdict: Any) -> Iterator[Section]:
     if verdict.departures:
         yield Section("Explanation", (explanation(verdict),))
 
 
-def _counterexample(verdict: Verdict) -> Iterator[Section]:
+def _counterexample(verdict: Any) -> Iterator[Section]:
     smallest = verdict.counterexample
     if smallest is None:
         return
@@ -139,12 +141,12 @@ def _hexes(values: tuple[str, ...]) -> str:
     return f"[{', '.join(shown)}{more}]"
 
 
-def _reproduce(verdict: Verdict) -> Iterator[Section]:
+def _reproduce(verdict: Any) -> Iterator[Section]:
     if verdict.reproduce:
         yield Section("Reproduce", tuple(verdict.reproduce.splitlines()))
 
 
-def _judged(verdict: Verdict) -> Iterator[Section]:
+def _judged(verdict: Any) -> Iterator[Section]:
     meaning = {
         LOCKED: "from the candidate's own state at each step",
         FREE: "the state cannot be read: bounds are carried along from the start",
@@ -164,6 +166,6 @@ def _fields(fields: Mapping[str, Any], between: str = "=") -> str:
     return ", ".join(f"{name}{between}{value}" for name, value in fields.items())
 
 
-def _notes(verdict: Verdict) -> Iterator[Section]:
+def _notes(verdict: Any) -> Iterator[Section]:
     if verdict.notes:
         yield Section("Notes", verdict.notes, tone=UNSURE)

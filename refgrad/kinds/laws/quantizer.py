@@ -9,8 +9,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim, first
 from refgrad.quantizers.base import Quantized, Quantizer
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw, Claim, first
 
 
 def _of_y(results: Mapping[str, np.ndarray], change: Any = None) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Kind
 
 
@@ -38,10 +38,10 @@ class Law:
     name: str
     sentence: str
     applies: Callable[[Optimizer], bool]
-    change: Callable[[Inputs, Optimizer], Inputs]
+    change: Callable[[Cases, Optimizer], Cases]
     expected: Callable[[Mapping[str, np.ndarray], np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
     hyperparameters: Mapping[str, Any]
-    base: Callable[[Inputs], Inputs] = lambda inputs: inputs
+    base: Callable[[Cases], Cases] = lambda inputs: inputs
     moderate: bool = False
 
     #: what is wrong with one run by itself; such a law has no other run
@@ -89,23 +89,24 @@ def is_local(rule: Optimizer) -> bool:
 
 
 def _changed(
-    inputs: Inputs, rule: Optimizer, change: Callable[[np.ndarray], np.ndarray], which: Callable[[Kind], bool]
-) -> Inputs:
+    cases: Cases, rule: Optimizer, change: Callable[[np.ndarray], np.ndarray], which: Callable[[Kind], bool]
+) -> Cases:
     """The gradients changed, and the extra inputs that are of some kinds."""
     kinds = {n: extra.facts for n, extra in rule.inputs().items()}
 
     def one(name: str, value: Any) -> Any:
-        if name not in kinds or not which(kinds[name]):
+        if name != "g" and not (name in kinds and which(kinds[name])):
             return value
-        return float(change(np.asarray(value))) if kinds[name].scalar else [change(a) for a in value]
+        return float(change(np.asarray(value))) if isinstance(value, float) else change(value)
 
-    grads = [[change(g) for g in row] for row in inputs.g]
-    return replace(inputs, g=grads, extras=[{n: one(n, v) for n, v in step.items()} for step in inputs.extras])
+    steps = [[{n: one(n, a) for n, a in leaf.items()} for leaf in step] for step in cases.steps]
+    numbers = [{n: one(n, v) for n, v in step.items()} for step in cases.numbers]
+    return replace(cases, steps=steps, numbers=numbers)
 
 
-def _turned(inputs: Inputs, rule: Optimizer) -> Inputs:
+def _turned(inputs: Cases, rule: Optimizer) -> Cases:
     turned = _changed(inputs, rule, np.negative, lambda kind: kind.odd)
-    return replace(turned, p=[-p for p in inputs.p])
+    return replace(turned, arrays=[{"p": -p} for p in inputs.p])
 
 
 def _everything(function: Callable[[np.ndarray], np.ndarray]) -> Any:
@@ -128,16 +129,16 @@ def _row(a: np.ndarray) -> np.ndarray:
     return a.reshape(1, -1)
 
 
-def _without_gradient(inputs: Inputs, rule: Optimizer) -> Inputs:
+def _without_gradient(inputs: Cases, rule: Optimizer) -> Cases:
     return _changed(inputs, rule, np.zeros_like, lambda kind: kind.odd)
 
 
-def _four_fold(inputs: Inputs, rule: Optimizer) -> Inputs:
+def _four_fold(inputs: Cases, rule: Optimizer) -> Cases:
     return _changed(inputs, rule, lambda g: g * g.dtype.type(4), lambda kind: kind.scales)
 
 
-def _from_zero(inputs: Inputs) -> Inputs:
-    return replace(inputs, p=[np.zeros_like(p) for p in inputs.p])
+def _from_zero(inputs: Cases) -> Cases:
+    return replace(inputs, arrays=[{"p": np.zeros_like(p)} for p in inputs.p])
 
 
 def _unmoved(after: Mapping[str, np.ndarray], start: np.ndarray, other: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from refgrad.estimators.base import Estimator
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw, Claim, first
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim, first
 
 #: how far out a surrogate that vanishes has vanished, and a factor that rounds nothing
 FAR, FACTOR = 1e30, -4.0

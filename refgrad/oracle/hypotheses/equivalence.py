@@ -43,7 +43,12 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int = 2) -> bool:
         ones, others = (change.changed(own) for own, change in (first, second))
     except (ArgumentError, ArithmeticError):
         return False
-    if (ones.kind, ones.scalars, one.policy, one.keywords) != (others.kind, others.scalars, other.policy, other.keywords):
+    if (ones.kind, ones.scalars, one.policy, one.keywords) != (
+        others.kind,
+        others.scalars,
+        other.policy,
+        other.keywords,
+    ):
         return False
     kind = kind_of(ones)
     if not isinstance(kind, Stepped):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from refgrad.oracle.hypotheses.crossings import edge
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import UNDETERMINED, Recovered, shortest_decimal
 from refgrad.rule import Range
@@ -17,42 +17,81 @@ OCTAVES, FINE = 8, 48
 #: parts of a bounded range
 PARTS = 32
 
-#: from a value to how many elements are outside with it, and how far they are on a scale that grows slowly
-Distance = Callable[[float], tuple[int, float]]
+#: the ends of what fits are told to within this part of their distance from a value that does
+CLOSE = 1e-4
 
 
-def recovered(name: str, claimed: float, legal: Range, distance: Distance, late: Late) -> Recovered | None:
-    """The value with which nothing is outside, and the interval of such values; None if none is found, or in time.
+@dataclass(frozen=True)
+class Line:
+    """A run as a function of one number.
 
-    Args:
+    Attributes:
         name: of the number.
-        claimed: what it is said to be; it is looked for around that, and all along a bounded range.
+        claimed: what it is said to be.
         legal: the values that it may have.
-        distance: falls towards the value and rises beyond it.
-        late: asked at each value of the grid.
+        distance: from a value to how far elements are from their truths, on a scale that grows slowly.
+        fits: True for a value with which nothing is outside.
     """
 
-    def at(value: float) -> tuple[int, float]:
-        return distance(value) if value in legal else (1 << 62, math.inf)
+    name: str
+    claimed: float
+    legal: Range
+    distance: Callable[[float], float]
+    fits: Callable[[float], bool]
 
-    start = claimed if claimed > 0 else 1.0
-    grid = sorted({start * 2.0 ** (k / 2) for k in range(-2 * OCTAVES, 2 * OCTAVES + 1)} | _along(legal))
+    def far(self, value: float) -> float:
+        """The distance, infinite where a value is not legal."""
+        return self.distance(value) if value in self.legal else math.inf
+
+    def right(self, value: float) -> bool:
+        """True if a value is legal and fits."""
+        return value in self.legal and self.fits(value)
+
+
+def recovered(line: Line, late: Late) -> Recovered | None:
+    """The value with which nothing is outside, and the interval of such values; None if none is found, or in time.
+
+    It is looked for around what is claimed and all along a bounded range, where the distance falls towards it and rises
+    beyond it.
+
+    Args:
+        line: the run as a function of the number.
+        late: asked at each value of the grid.
+    """
+    start = line.claimed if line.claimed > 0 else 1.0
+    grid = sorted({start * 2.0 ** (k / 2) for k in range(-2 * OCTAVES, 2 * OCTAVES + 1)} | _along(line.legal))
     far = []
     for value in grid:
         if late():
             return None
-        far.append(at(value)[::-1])
-    if len({each for each in far if math.isfinite(each[0])}) < 2:
+        far.append(line.far(value))
+    if len({each for each in far if math.isfinite(each)}) < 2:
         return None  # nothing depends on it
     best = min(range(len(grid)), key=far.__getitem__)
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    fitting = next((v for v in (least(lambda v: at(v)[1], low, high), grid[best]) if at(v)[0] == 0), None)
-    if fitting is None:
-        return None
-    ends = [edge(lambda v: at(v)[0] == 0, fitting, end, FINE) for end in (low, high)]
-    told = claimed if ends[0] <= claimed <= ends[1] else shortest_decimal(ends[0], ends[1], fitting)
+    fitting = next((v for v in (grid[best], least(line.far, low, high, line.right)) if line.right(v)), None)
+    return None if fitting is None else around(line, fitting, low, high)
+
+
+def around(line: Line, fitting: float, low: float, high: float) -> Recovered:
+    """A number with a value that fits, as the interval of such values between two others."""
+    ends = [_end(line.right, fitting, end) for end in (low, high)]
+    told = line.claimed if ends[0] <= line.claimed <= ends[1] else shortest_decimal(ends[0], ends[1], fitting)
     determined = ends[0] * ends[1] > 0 and max(map(abs, ends)) < UNDETERMINED * min(map(abs, ends))
-    return Recovered(name, ALL, claimed, told if at(told)[0] == 0 else fitting, ends[0], ends[1], determined)
+    return Recovered(line.name, ALL, line.claimed, told if line.right(told) else fitting, *ends, determined)
+
+
+def _end(right: Callable[[float], bool], fitting: float, outside: float) -> float:
+    """The last number that fits on the way from one that does."""
+    if right(outside):
+        return outside
+    inside = fitting
+    for _ in range(FINE):
+        if abs(outside - inside) <= CLOSE * abs(inside - fitting):
+            break
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if right(middle) else (inside, middle)
+    return inside
 
 
 def _along(legal: Range) -> set[float]:
@@ -62,12 +101,14 @@ def _along(legal: Range) -> set[float]:
     return {legal.low + (legal.high - legal.low) * k / PARTS for k in range(1, PARTS)}
 
 
-def least(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that falls and rises again is least, by the golden section."""
+def least(
+    function: Callable[[float], float], low: float, high: float, enough: Callable[[float], bool] = lambda value: False
+) -> float:
+    """Where a function that falls and rises again is least, by the golden section; or a value that is good enough."""
     ratio = (math.sqrt(5) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = function(a), function(b)
-    for _ in range(FINE):
+    for step in range(FINE):
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
             a = high - ratio * (high - low)
@@ -76,4 +117,6 @@ def least(function: Callable[[float], float], low: float, high: float) -> float:
             low, a, at_a = a, b, at_b
             b = low + ratio * (high - low)
             at_b = function(b)
+        if step % 4 == 3 and enough(a if at_a <= at_b else b):
+            break
     return a if at_a <= at_b else b

@@ -55,7 +55,13 @@ class Screen(Protocol):
         """What numbers are recovered from under a change, in order: outputs that are wrong, or all of them as one."""
 
     def recover(
-        self, change: Change, output: str, known: Mapping[str, float], thorough: bool, late: Late
+        self,
+        change: Change,
+        output: str,
+        known: Mapping[str, float],
+        thorough: bool,
+        late: Late,
+        near: Mapping[str, float] | None = None,
     ) -> list[Recovered] | None:
         """The hyperparameters that make an output right under a change; None if none do, or there is no time.
 
@@ -65,6 +71,7 @@ class Screen(Protocol):
             known: hyperparameters that other outputs told.
             thorough: True to take the time that it takes.
             late: asked now and then.
+            near: values that fit, if there are such: only how far they reach is asked.
         """
 
     def same(self, one: Change, other: Change) -> bool:

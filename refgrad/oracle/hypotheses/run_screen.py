@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,8 @@ from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan
 
+#: how far a value that fits may reach, as a factor
+REACH = 2.0
 #: what a hypothesis raises that is not defined for some hyperparameters, or for what was seen
 UNDEFINED = (ArgumentError, ArithmeticError, CandidateFault, IndexError, TraceError, ValueError)
 
@@ -70,16 +73,16 @@ class RunScreen:
         if rule not in self._comparable:
             # a rule around another would fit wherever nothing of it shows
             plain = len(rule.inner_rules()) <= len(self.rule.inner_rules())
-            self._comparable[rule] = plain and self.kind.comparable(self.rule, rule, self.record)
+            first = dataclasses.replace(self.record, cases=self.record.cases.only(0))
+            self._comparable[rule] = plain and self.kind.comparable(self.rule, rule, first)
         return self._comparable[rule]
 
-    def distance(self, change: Change) -> tuple[int, float]:
-        """How many elements are outside under a change, and how far elements are, on a scale that grows slowly."""
-        outside, far, size = 0, 0.0, 0
+    def distance(self, change: Change) -> float:
+        """How far elements are from their truths under a change, on a scale that grows slowly."""
+        far, size = 0.0, 0
         try:
             for output in self._outputs(change):
                 judged = output.judged
-                outside += int((judged.status == OUTSIDE).sum())
                 with np.errstate(all="ignore"):
                     half = np.maximum((judged.high - judged.low) / 2, np.finfo(np.float64).tiny)
                     away = np.log1p(np.abs(output.values.astype(np.float64) - judged.truth) / half)
@@ -87,8 +90,8 @@ class RunScreen:
                 far += float(np.sum(away[usable]))
                 size += int(usable.sum())
         except UNDEFINED:
-            return 1 << 62, np.inf
-        return outside, far / max(size, 1)
+            return math.inf
+        return far / max(size, 1)
 
     def plans(self, change: Change) -> list[Plan]:
         """The plans that the kind makes of the first case; none of a rule without a graph."""
@@ -110,20 +113,39 @@ class RunScreen:
         return [line_search.ALL] if any(c.outside for c in counts.values()) else []
 
     def recover(
-        self, change: Change, output: str, known: Mapping[str, float], thorough: bool, late: Late
+        self,
+        change: Change,
+        output: str,
+        known: Mapping[str, float],
+        thorough: bool,
+        late: Late,
+        near: Mapping[str, float] | None = None,
     ) -> list[Recovered] | None:
         """The first number that makes all results right under a change; None if none does."""
         rule = change.changed(self.rule)
         for name, claimed in rule.numbers().items():
             legal = rule.range_of(name)
-            if isinstance(legal, Range) and name not in change.rule:
-                found = line_search.recovered(name, claimed, legal, self._along(change, name), late)
-                if found is not None:
-                    return [found]
+            if not isinstance(legal, Range) or name in change.rule:
+                continue
+            line = self._line(change, name, claimed, legal)
+            if near is None:
+                found = line_search.recovered(line, late)
+            else:
+                value = near.get(name)
+                found = None if value is None else line_search.around(line, value, value / REACH, value * REACH)
+            if found is not None:
+                return [found]
         return None
 
-    def _along(self, change: Change, name: str) -> line_search.Distance:
-        return lambda value: self.distance(dataclasses.replace(change, rule={**change.rule, name: value}))
+    def _line(self, change: Change, name: str, claimed: float, legal: Range) -> line_search.Line:
+        def at(value: float) -> Change:
+            return dataclasses.replace(change, rule={**change.rule, name: value}, parts=change.parts + 1)
+
+        def fits(value: float) -> bool:
+            counts = self.counts(at(value))
+            return counts is not None and not any(c.outside for c in counts.values())
+
+        return line_search.Line(name, claimed, legal, lambda value: self.distance(at(value)), fits)
 
     def same(self, one: Change, other: Change) -> bool:
         """True if two changes make the same function of the claim."""

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from refgrad.arithmetic import rewriting
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
@@ -27,6 +28,10 @@ from refgrad.rule import Rule
 from refgrad.tracing import Plan
 
 
+#: steps of the first leaf that are looked at first
+FIRST = 3
+
+
 @dataclass(eq=False)
 class StepScreen(Stacked):
     """See `refgrad.oracle.hypotheses.protocol.Screen`."""
@@ -34,14 +39,20 @@ class StepScreen(Stacked):
     _others: dict[Rule, StepScreen | None] = field(default_factory=dict)
 
     def counts(self, change: Change) -> Counts | None:
-        """The statuses of elements under a change, by output; None if the run cannot be judged so."""
-        if not self.stacks:
+        """The statuses of elements under a change, by output; None if the run cannot be judged so.
+
+        Where nothing that was judged already is of use, as for another rule, what is wrong in the first steps of the first
+        leaf is looked at no further.
+        """
+        screen = self if change.of is None else self._as(change.of)
+        if screen is None or not screen.stacks:
             return None
         try:
-            if change.of is None:
-                return self.judged_counts(change)
-            other = self._as(change.of)
-            return None if other is None else other.counts(dataclasses.replace(change, of=None))
+            if change.of is not None or (self.couples and change.parts):
+                glance = screen.glance.judged_counts(dataclasses.replace(change, of=None))
+                if glance is None or any(c.outside for c in glance.values()):
+                    return glance
+            return screen.judged_counts(dataclasses.replace(change, of=None))
         except (ArgumentError, ArithmeticError, ValueError):
             return None  # the change is not defined for these hyperparameters
 
@@ -53,6 +64,16 @@ class StepScreen(Stacked):
                 record = dataclasses.replace(self.record, rules=[rule] * len(self.record.rules))
                 self._others[rule] = StepScreen(record, self.policy, self.elements)
         return self._others[rule]
+
+    @cached_property
+    def glance(self) -> StepScreen:
+        """The first steps of the first leaf, of which fewer elements are looked at: most hypotheses are wrong there."""
+        record, steps = self.record, slice(0, FIRST)
+        seen = [Observation(each.params[:1], each.state[:1]) for each in record.seen[: FIRST + 1]]
+        first = dataclasses.replace(
+            record, cases=record.cases.only(0).at_steps(steps), rules=record.rules[:1], seen=seen
+        )
+        return StepScreen(first, self.policy, self.elements // 4)
 
     def _could_be(self, rule: Optimizer) -> bool:
         arrays = {n for n, slot in rule.slots().items() if not slot.scalar}
@@ -94,7 +115,13 @@ class StepScreen(Stacked):
         return sorted((o for o, c in counts.items() if c.outside), key=size)
 
     def recover(
-        self, change: Change, output: str, known: Mapping[str, float], thorough: bool, late: Late
+        self,
+        change: Change,
+        output: str,
+        known: Mapping[str, float],
+        thorough: bool,
+        late: Late,
+        near: Mapping[str, float] | None = None,
     ) -> list[Recovered] | None:
         """The hyperparameters that one output tells under a change; None if none do, or SciPy is not installed."""
         if importlib.util.find_spec("scipy") is None:

@@ -6,6 +6,7 @@ likely comes first, no stage takes more than half of the time that is left, and 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import time
@@ -52,24 +53,25 @@ class Search:
             deep: True to go on to mutants with other numbers, and mutants of mutants.
         """
         self._end = time.monotonic() + self.seconds
-        self.named()
+        self.plain()
         for needed, stage in self._stages(alternatives, deep):
             now = time.monotonic()
             self._until = now + (self._end - now) / 2
-            if self.tried and not self.late() and needed():
+            if not self.late() and needed():
                 stage()
         self._end = self._until = math.inf
         return self
 
     def _stages(self, alternatives: bool, deep: bool) -> list[tuple[Callable[[], bool], Callable[[], None]]]:
-        """What is tried after the claim and its named variants, each with what says that it is needed."""
-        inexact, unexplained = lambda: not self.exact, lambda: not self.explained
+        """What is tried after the claim itself, each with what says that it is needed."""
+        always, inexact, unexplained = lambda: True, lambda: not self.exact, lambda: not self.explained
         singles = lambda: alternatives or not self.exact  # noqa: E731
         unfitting = lambda: deep and not any(s.fits for s in self.tried.values())  # noqa: E731
         return [
+            (always, self.named),
             (inexact, self.policies),
-            (unexplained, self.variants),
             (singles, self.numbers),
+            (unexplained, self.variants),
             (unexplained, self.own_values),
             (unexplained, self.rules),
             (singles, self.mutants),
@@ -78,7 +80,7 @@ class Search:
             (unexplained, self.together),
             (unfitting, self.mutant_values),
             (unfitting, self.deeper),
-            (lambda: True, self.measured),
+            (always, self.measured),
         ]
 
     # what was found
@@ -159,9 +161,10 @@ class Search:
     def rules(self) -> None:
         """Other rules that the run could be judged as, and their named variants."""
         if self.claimed:
-            others = [s.change for s in self.score(changes.others(self.screen.rule))]
+            others = sorted(self.score(changes.others(self.screen.rule)), key=lambda s: s.rank)
+            near = [s.change for s in others[:PAIRED]]
             if not self.explained:
-                self.score(other + c for other in others if other.of is not None for c in changes.named(other.of))
+                self.score(other + c for other in near if other.of is not None for c in changes.named(other.of))
 
     def mutants(self) -> None:
         """Every mutant of the claim."""
@@ -210,12 +213,13 @@ class Search:
 
     def measured(self) -> None:
         """Intervals for a value that was found by a factor."""
-        best, base = self.ranked[0], self.tried.get(NONE.key)
-        if base is None or not best.fits or best.change.kind != "value" or best.change.recovered:
+        best, base = next(iter(self.ranked), None), self.tried.get(NONE.key)
+        if best is None or base is None or not best.fits or best.change.kind != "value" or best.change.recovered:
             return
-        found = valued(self.screen, NONE, base.counts, True, self.late)
+        found = valued(self.screen, NONE, base.counts, True, self.late, best.change.rule)
         if found is not None and dict(found.rule) == dict(best.change.rule):
-            self.tried[found.key] = Scored(found, best.counts, self._claim)
+            change = dataclasses.replace(best.change, recovered=found.recovered)
+            self.tried[change.key] = Scored(change, best.counts, self._claim)
 
     # what they are made of
 

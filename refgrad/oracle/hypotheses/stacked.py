@@ -41,6 +41,7 @@ ELEMENTS = 64
 #: followed is wrong, however wide its own sets are
 BEYOND, MANY = 1e3, 0.4
 
+
 @dataclass(frozen=True, eq=False)
 class Stack:
     """Leaves that share a rule: arrays stacked by step, and by leaf where a reduction needs whole tensors."""
@@ -330,4 +331,3 @@ def _chosen(size: int, leaf: int, elements: int) -> np.ndarray:
     if size <= elements:
         return np.arange(size)
     return np.sort(np.random.Generator(np.random.Philox(leaf)).choice(size, elements, replace=False))
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from refgrad.arithmetic import rewriting, scalar_math
@@ -45,7 +45,9 @@ class Constants:
         return Plan(plan.rule, rewriting.rebuilt(plan.graph, edits), plan.free)
 
 
-def valued(screen: Screen, base: Change, counts: Counts, thorough: bool, late: Late) -> Change | None:
+def valued(
+    screen: Screen, base: Change, counts: Counts, thorough: bool, late: Late, near: Mapping[str, float] | None = None
+) -> Change | None:
     """A change with other hyperparameters besides, so that what was wrong under it is right; None if there are none.
 
     Args:
@@ -54,11 +56,12 @@ def valued(screen: Screen, base: Change, counts: Counts, thorough: bool, late: L
         counts: the statuses of elements under it.
         thorough: True to take the time that it takes.
         late: asked now and then.
+        near: values that fit, if there are such.
     """
     known: dict[str, float] = {}
     told: list[Recovered] = []
     for output in screen.telling(base, counts):
-        found = screen.recover(base, output, known, thorough, late)
+        found = screen.recover(base, output, known, thorough, late, near)
         if found is None:
             return None
         told += found

@@ -48,6 +48,10 @@ class EightBitKind(Stepped):
         """The same way to keep the state of another update."""
         return rule.replace(rule=told)
 
+    def filled(self, rule: EightBit, cases: Cases) -> Cases:
+        """The elements over and over, as many as are quantized."""
+        return cases.mapped(lambda a: np.resize(a, max(rule.min_8bit_size, a.size)))
+
     def generate(self, rule: EightBit, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
         return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)

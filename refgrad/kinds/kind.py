@@ -112,8 +112,8 @@ class Kind(ABC):
     stepped: ClassVar[bool] = False
     #: True if `Request.steps` is the number of cases or steps
     counted: ClassVar[bool] = True
-    #: the arguments of `refgrad.verify` that are this kind's alone
-    takes_state_names: ClassVar[bool] = False
+    #: True if the results of a case cannot be judged with one of them exchanged
+    results_hang_together: ClassVar[bool] = False
     #: what inputs of one's own hold, for messages
     legal_inputs: ClassVar[str] = "refgrad.Cases"
 

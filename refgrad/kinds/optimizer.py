@@ -29,7 +29,6 @@ class OptimizerKind(Stepped):
     """See `refgrad.kinds.kind`; a case is a leaf: ``p``, then ``g`` and the rule's extra inputs at each step."""
 
     name = "optimizer"
-    takes_state_names = True
     fewer_are = "matrices alone"
 
     def resolve(
@@ -100,9 +99,9 @@ class OptimizerKind(Stepped):
 
     def laws(self, rule: Optimizer) -> tuple[Any, ...]:
         """Those of optimizers, and those that the rule's own mechanisms bring."""
-        from refgrad.kinds.laws import optimizer
+        from refgrad.kinds.laws.single_run import laws_of
 
-        return optimizer.laws_of(rule)
+        return laws_of(rule)
 
 
 def is_locked(record: Record) -> bool:

@@ -29,6 +29,7 @@ class QuantizerKind(Stateless):
 
     name = "quantizer"
     counted = False
+    results_hang_together = True
     legal_inputs = "refgrad.Cases with x"
 
     def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:

@@ -22,7 +22,7 @@ MODULES: Mapping[str, str] = {
     "mask-update": "refgrad.kinds.mask_update",
 }
 
-LEGAL = "a rule, such as refgrad.optimizers.AdamW(lr=1e-3), or its class"
+LEGAL = "a rule such as refgrad.optimizers.AdamW(lr=1e-3), or its class"
 
 
 def kind_of(rule: Rule | str) -> Kind:

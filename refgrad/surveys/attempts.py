@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import RefgradError
-from refgrad.oracle.engine import verdict as v
+from refgrad.oracle.engine.outcomes import DIFFERS, UNJUDGED
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.verify import verify
 from refgrad.rule import Rule
 from refgrad.surveys import cell as c
@@ -18,7 +18,7 @@ from refgrad.surveys.cell import Attempt, Cell
 from refgrad.surveys.implementations.record import Implementation
 
 #: drivers that shield a candidate from nothing but what it does to its gradient
-SHIELDS = {"on_copies": "gradient=copied"}
+SHIELDS = {"drivers.on_copies": "gradient=copied"}
 
 #: condition -> what it means, in a sentence
 CONDITIONS: Mapping[str, str] = {
@@ -56,18 +56,15 @@ class _Judge:
         """Whether the target is driven without its shield."""
         return self.row.through in SHIELDS and SHIELDS[self.row.through] not in granted
 
-    def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> v.Verdict:
+    def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> Verdict:
         """One verdict, noted among the attempts."""
         row = self.row
-        inputs = None
-        if row.inputs:
-            inputs = getattr(importlib.import_module("refgrad.surveys.implementations.inputs"), row.inputs)()
         verdict = verify(
             row.target if self.bare(granted) else row.candidate(),
             self.rule(variant, granted),
             options=row.options,
             policy=self.policy(granted),
-            inputs=inputs,
+            inputs=row.own_inputs(),
             steps=row.steps,
             time_limit=self.time_limit,
             **{"shrink": False, "explain": False, **how},
@@ -76,7 +73,7 @@ class _Judge:
         self.attempts.append(Attempt(what, verdict.outcome, total.outside, total.total))
         return verdict
 
-    def fewest(self, variant: Mapping[str, Any], verdict: v.Verdict) -> tuple[list[str], v.Verdict]:
+    def fewest(self, variant: Mapping[str, Any], verdict: Verdict) -> tuple[list[str], Verdict]:
         """The conditions without which it does not conform, and the verdict under them."""
         granted = self.conditions()
         # without any the claim itself was found to fail
@@ -87,9 +84,7 @@ class _Judge:
                 granted, verdict = rest, found
         return granted, verdict
 
-    def cell(
-        self, outcome: str, verdict: v.Verdict, granted: list[str], changed: Mapping[str, Any], **told: Any
-    ) -> Cell:
+    def cell(self, outcome: str, verdict: Verdict, granted: list[str], changed: Mapping[str, Any], **told: Any) -> Cell:
         """The cell of an outcome."""
         row = self.row
         shielded = row.through in SHIELDS  # then the first line shows what the shield is for
@@ -127,7 +122,7 @@ def _judged(judge: _Judge) -> Cell:
     if verdict.conforms:
         return judge.cell(c.CONFORMS, verdict, [], {})
     if judge.row.claim.kind == "optimizer" and not judge.row.through and _only_mutates(verdict):
-        judge.row = dataclasses.replace(judge.row, through="on_copies")
+        judge.row = dataclasses.replace(judge.row, through="drivers.on_copies")
     row, granted = judge.row, judge.conditions()
     if granted:
         verdict = judge.verdict(f"under {', '.join(granted)}", {}, granted)
@@ -142,21 +137,21 @@ def _judged(judge: _Judge) -> Cell:
             return judge.cell(
                 c.VARIANT, found, needed, row.variant, variant=named, sentence=sentences(row.claim, row.variant)
             )
-        if verdict.outcome == v.DIFFERS and found.total.outside < verdict.total.outside:
+        if verdict.outcome == DIFFERS and found.total.outside < verdict.total.outside:
             verdict = found
     return _searched(judge, verdict if granted else claimed, granted)
 
 
-def _only_mutates(verdict: v.Verdict) -> bool:
+def _only_mutates(verdict: Verdict) -> bool:
     return bool(verdict.faults) and all(f.kind == "mutated" for f in verdict.faults) and "torch" in verdict.environment
 
 
-def _searched(judge: _Judge, verdict: v.Verdict, granted: list[str]) -> Cell:
+def _searched(judge: _Judge, verdict: Verdict, granted: list[str]) -> Cell:
     """What is left to say of an implementation that is not what its row says."""
     fault = next((f for f in verdict.faults if f.kind in ("hung", "raised")), None)
     if fault is not None:
         return judge.cell(c.HUNG if fault.kind == "hung" else c.CRASHED, verdict, granted, {}, message=fault.message)
-    if verdict.outcome == v.UNJUDGED:
+    if verdict.outcome == UNJUDGED:
         return judge.cell(c.UNJUDGED, verdict, granted, {}, message="; ".join(verdict.notes))
     verdict = judge.verdict("searched", {}, granted, explain=judge.seconds, shrink=True)
     known = verdict.explanation

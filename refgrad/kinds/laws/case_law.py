@@ -77,3 +77,11 @@ def difference(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) ->
 def first(wrong: np.ndarray) -> tuple[int, ...]:
     """The index of the first element that is marked."""
     return tuple(int(i) for i in np.argwhere(wrong)[0])
+
+
+def _repeatable(call: Call, rule: Any, arrays: Arrays) -> Iterator[Claim]:
+    yield Claim(arrays, call(arrays), call(arrays))
+
+
+#: holds of every rule of every kind
+REPEATABLE = CaseLaw("repeatable", "the same arrays give the same results", _repeatable, universal=True)

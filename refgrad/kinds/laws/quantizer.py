@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
-from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim, first
+from refgrad.kinds.laws.case_law import REPEATABLE, Arrays, Call, CaseLaw, Claim, first
 from refgrad.quantizers.base import Quantized, Quantizer
 
 
@@ -45,10 +45,6 @@ def _zeros(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
     other = {"x": np.zeros_like(arrays["x"])}
     got = call(other)
     yield Claim(other, got, _of_y(got, np.zeros_like))
-
-
-def _repeatable(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
-    yield Claim(arrays, call(arrays), call(arrays))
 
 
 def _idempotent(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
@@ -119,7 +115,7 @@ def _stands_for(rule: Quantizer, parts: Mapping[str, np.ndarray], x: np.ndarray,
 
 LAWS: tuple[CaseLaw, ...] = (
     CaseLaw("zeros", "an array of zeros stands for zeros", _zeros),
-    CaseLaw("repeatable", "the same array gives the same codes", _repeatable, universal=True),
+    REPEATABLE,
     CaseLaw(
         "sign",
         "with all signs turned, what codes stand for is the negative",

@@ -10,9 +10,9 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.kind import Record
-from refgrad.kinds.laws.optimizer import Law
+from refgrad.kinds.laws.optimizer import LAWS, Law
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import rules
+from refgrad.rule import find, short_name
 
 #: a step is looked up to this one to see whether a rule has a bound
 STEPS = (1, 2, 3)
@@ -94,7 +94,7 @@ def limit_of(rule: Optimizer, number: int) -> Optimizer:
         inner = at.inner_rules()[limit.rule]
         assert isinstance(inner, Optimizer)
         return inner
-    cls = rules(Optimizer)[limit.rule]
+    cls = find(limit.rule)
     legal = cls.legal()
     shared = {n: v for n, v in at.hyperparameters().items() if n in legal and str(legal[n]) == str(at.legal()[n])}
     found = cls(**{**shared, **limit.of})
@@ -107,8 +107,8 @@ def _limits(rule: Optimizer) -> Iterator[Law]:
         other = limit_of(rule, number)
         where = ", ".join(f"{n}={v}" for n, v in limit.at.items())
         yield Law.single(
-            f"limit: {type(other).__name__}",
-            f"{f'at {where} ' if where else ''}p goes the way of {type(other).__name__}",
+            f"limit: {short_name(type(other))}",
+            f"{f'at {where} ' if where else ''}p goes the way of {short_name(type(other))}",
             dict(limit.at),
             _as(other),
             judged_as=other,
@@ -130,3 +130,8 @@ def single_laws(rule: Optimizer) -> list[Law]:
         text = "where it is projected, the step of a row is orthogonal to it"
         found.append(Law.single("orthogonal", text, at, _orthogonal, as_row=True))
     return found
+
+
+def laws_of(rule: Optimizer) -> tuple[Law, ...]:
+    """The laws of every optimizer, and those of one run that apply to a rule."""
+    return (*LAWS, *single_laws(rule))

@@ -16,11 +16,11 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.running_error import Model, exact
+from refgrad.arithmetic.running_error import Model, exact, widest
 from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.choosing import Choosing
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, outside, scalars_of
+from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of, union
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import Plans, free_values, plan_for
@@ -71,18 +71,17 @@ def _scores(
     with np.errstate(all="ignore"):
         scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
         inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
-        sets = [b.sets["scores"] for b in Enclosure(plan.graph, model).branches(inputs, scalars, {})]
-        low = np.minimum.reduce([s.value - s.bound() for s in sets])
-        high = np.maximum.reduce([s.value + s.bound() for s in sets])
-        low, high = (
-            np.where(np.isnan(x) & ~np.isnan(sets[0].value), e, x) for x, e in ((low, -np.inf), (high, np.inf))
-        )
-        if seen.scores is None:
-            return low.astype(w.dtype), high.astype(w.dtype), {}
-        wide = seen.scores.astype(np.float64)
-        judged = [compare(s, wide, seen.scores.dtype, policy) for s in sets]
-    least = min(judged, key=lambda j: outside([j]))
-    return seen.scores, seen.scores, {"scores": least}
+        ends: tuple[np.ndarray, np.ndarray] | None = None
+        judged: dict[str, Judged] = {}
+        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, {}):
+            ends = widest(ends, branch.sets["scores"])
+            if seen.scores is not None:
+                new = compare(branch.sets["scores"], seen.scores.astype(np.float64), seen.scores.dtype, policy)
+                judged = union(judged or None, {"scores": new})
+    assert ends is not None
+    if seen.scores is not None:
+        return seen.scores, seen.scores, judged
+    return ends[0].astype(w.dtype), ends[1].astype(w.dtype), {}
 
 
 def like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.ndarray:

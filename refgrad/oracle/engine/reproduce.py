@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.oracle.engine.outcomes import Counterexample
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.rule import Rule
+from refgrad.rule import Rule, qualified_name
 
 #: elements of an array that a counterexample holds
 KEPT = 64
@@ -73,11 +73,9 @@ def _steps(least: Cases) -> str:
 
 def called(rule: Rule) -> str:
     """The call that makes a rule, by full names, those of the rules in it as well."""
-    module = type(rule).__module__
-    place = ".".join(module.split(".")[:2]) if module.startswith("refgrad.") else module
     own, default = rule.hyperparameters(), rule.defaults()
     fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in own.items() if x != default[n]]
-    return f"{place}.{type(rule).__name__}({', '.join(fields)})"
+    return f"{qualified_name(type(rule)).replace(':', '.')}({', '.join(fields)})"
 
 
 def generated(dtype: np.dtype, seed: int | None, steps: int | None = None) -> str:

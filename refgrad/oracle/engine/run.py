@@ -103,6 +103,15 @@ class Claim:
             return None
 
 
+def tally_of(kind: Kind, record: Record, rules: Sequence[Any], wanted: Wanted) -> Tally:
+    """Every output of a record, as of some rules.
+
+    Raises:
+        CandidateFault: what was seen cannot be an answer of these rules.
+    """
+    return Tally().adding(kind.outputs(record, list(rules), wanted))
+
+
 #: from a claim that failed, its record and its tally to what it is instead; notes are added to the record
 Explain = Callable[[Claim, Record, Tally], Iterable[Departure]]
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic import floats, rewriting, scalar_math
-from refgrad.arithmetic.enclosure import OUTCOMES
+from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.arithmetic.graph import Graph
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.hypotheses.changes import Change
-from refgrad.oracle.hypotheses.free_running import TABLE, Followed
+from refgrad.oracle.hypotheses.free_running import TABLE
 from refgrad.oracle.hypotheses.stacked import Stack, Stacked
 from refgrad.rule import Range
 from refgrad.tracing import Plan

@@ -79,7 +79,7 @@ class Cases:
 
     def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Cases:
         """The same cases with every array changed."""
-        row = lambda cases: [{n: change(a) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
+        row = lambda cases: [{n: np.asarray(change(a)) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
         return dataclasses.replace(self, arrays=row(self.arrays), steps=[row(step) for step in self.steps])
 
     def at_steps(self, chosen: slice | Sequence[int]) -> Cases:
@@ -158,9 +158,9 @@ def of_steps(
         columns = {"g": grads, **{n: v for n, v in (extras[t] if extras else {}).items() if not _is_number(v)}}
         for name, column in columns.items():
             _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
-        rows.append([{n: column[i] for n, column in columns.items()} for i in range(len(p))])
+        rows.append([{n: _array(column[i]) for n, column in columns.items()} for i in range(len(p))])
     single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
-    return Cases([{"p": a} for a in p], names, seed, rows, single)
+    return Cases([{"p": _array(a)} for a in p], names, seed, rows, single)
 
 
 class Inputs:
@@ -217,6 +217,11 @@ def _check_shapes(place: str, arrays: Sequence[np.ndarray], shapes: list[tuple[i
     found = [np.shape(a) for a in arrays]
     if found != shapes:
         raise bad_argument(f"inputs.{place} shapes", found, f"{shapes}, those of p")
+
+
+def _array(value: Any) -> Any:
+    """NumPy makes numbers of arrays without axes; these are arrays again."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Record
+from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
@@ -17,7 +18,6 @@ from refgrad.oracle.hypotheses.departures import judged, screen_of
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.search import Search
-from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Rule
 
 #: how many rules with state are tried with their variants, and how many rules are searched in depth
@@ -88,7 +88,9 @@ class Trial:
 
     def finer(self, change: Change) -> Change:
         """The values of a change, told by many elements; the change itself if they tell nothing else."""
-        found = [s.change for s in self.closer().tried.values() if s.fits and s.change.rule.keys() == change.rule.keys()]
+        found = [
+            s.change for s in self.closer().tried.values() if s.fits and s.change.rule.keys() == change.rule.keys()
+        ]
         return found[0] if found else change
 
     def look_closer(self) -> None:
@@ -182,4 +184,9 @@ def searched(found: list[Trial]) -> list[Trial]:
 def _ranked(found: list[Trial]) -> list[Trial]:
     """The nearest first."""
     with_best = [(t.best, t) for t in found]
-    return [t for best, t in sorted(((b, t) for b, t in with_best if b is not None), key=lambda p: (p[0].rank, p[1].plainness))]
+    return [
+        t
+        for best, t in sorted(
+            ((b, t) for b, t in with_best if b is not None), key=lambda p: (p[0].rank, p[1].plainness)
+        )
+    ]

@@ -91,9 +91,9 @@ class EightBitKind(Stepped):
 
     def laws(self, rule: EightBit) -> tuple[Any, ...]:
         """Those of optimizers with 8-bit state."""
-        from refgrad.kinds.laws import eight_bit
+        from refgrad.kinds.laws.eight_bit import LAWS
 
-        return eight_bit.LAWS
+        return LAWS
 
 
 class _Leaf:

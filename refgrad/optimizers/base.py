@@ -144,7 +144,7 @@ class Optimizer(Rule):
             ArgumentError: structures, shapes or dtypes that do not fit, an extra input that is missing or unknown, or an
                 unknown backend.
         """
-        numbers, arrays = extra.separated(self, extras, p)
+        numbers, arrays = self._separated(extras, p)
         work = self._prepare(p, g, state, arrays, False)
         new = [item.copied() for item in work]
         self._run(new, int(state["t"]) + 1, numbers, backend, threads)
@@ -165,7 +165,7 @@ class Optimizer(Rule):
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
-        numbers, read = extra.separated(self, extras, p)
+        numbers, read = self._separated(extras, p)
         work = self._prepare(p, g, state, read, True)
         t = int(state["t"]) + 1
         self._run(work, t, numbers, backend, threads)
@@ -173,6 +173,9 @@ class Optimizer(Rule):
             if slot.scalar:
                 state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])
         state["t"] = t
+
+    def _separated(self, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
+        return extra.separated(self.inputs(), extras, p, type(self).__name__)
 
     def plan(self, shape: tuple[int, ...], t: int, scalar_values: Mapping[str, float] | None = None) -> Plan:
         """The traced update for parameters of a shape at step ``t`` (counted from 1)."""

@@ -143,6 +143,10 @@ def _plans(rule: Rule) -> dict[tuple[int, tuple[str, ...] | None], list[tuple[Ca
     return {}
 
 
+#: the plan of a rule for a number of axes and values of `free_names`: `plan_for`, or a rewritten one, where a mutant is judged
+Plans = Callable[[Any, int, tuple[float, ...]], Plan]
+
+
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     """The plans of a rule that were asked for so far."""
     return [plan for _, plan in _plans(rule).get((ndim, None), [])]

@@ -25,7 +25,8 @@ from refgrad.oracle.hypotheses.equivalence import same
 from refgrad.oracle.hypotheses.screen import Screen, small_run
 from refgrad.oracle.hypotheses.search import Scored, Search
 from refgrad.oracle.identification import Explanation, Identification
-from refgrad.oracle.inputs.steps import Inputs, completed, generate
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.oracle.verify import as_dtype
 from refgrad.rule import Rule, rules, short_name
 from refgrad.tracing import free_values

@@ -17,10 +17,10 @@ import numpy as np
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
 from refgrad.oracle import identification as i
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.asked import ASKED, Asked
 from refgrad.oracle.engine.environment import environment
-from refgrad.oracle.engine.verdict import Count
 from refgrad.oracle.hypotheses import changes
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.identification import Explanation, Identification

@@ -261,7 +261,7 @@ def _environment() -> dict[str, str]:
     return {
         "refgrad": VERSION,
         "python": platform.python_version(),
-        "numpy": np.VERSION,
+        "numpy": np.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
     }

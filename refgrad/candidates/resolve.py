@@ -79,7 +79,8 @@ def describe(thing: Any) -> str:
 
 def describe_rule(rule: Rule) -> str:
     """How reports call a rule that is a candidate itself; one of somebody else's as Python does, so that it is no target."""
-    return f"refgrad's {rule}" if is_own(type(rule)) else str(rule).replace(":", ".", 1)
+    name, bracket, fields = str(rule).partition("(")
+    return f"refgrad's {rule}" if is_own(type(rule)) else name.replace(":", ".") + bracket + fields
 
 
 def load(target: str) -> Any:

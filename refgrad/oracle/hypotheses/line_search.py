@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from refgrad.oracle.hypotheses.protocol import Late
-from refgrad.oracle.hypotheses.recovered import UNDETERMINED, Recovered, shortest_decimal
+from refgrad.oracle.hypotheses.recovered import ALL, UNDETERMINED, Recovered, shortest_decimal
 from refgrad.rule import Range
 
-#: what a number is told by where all results tell it together
-ALL = "all"
 #: a number is looked for over so many powers of two on either side of a claim, and then by so many bisections
 OCTAVES, FINE = 8, 48
 #: parts of a bounded range

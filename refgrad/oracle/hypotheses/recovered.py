@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: what a number is told by where all results tell it together
+ALL = "all"
 #: a value that may be wrong by this factor either way and still fits is not determined
 UNDETERMINED = 1e3
 
@@ -12,7 +14,7 @@ UNDETERMINED = 1e3
 class Recovered:
     """A hyperparameter as the data tell it: ``value`` is the shortest decimal in ``[low, high]``, or the claimed one.
 
-    ``output`` is the tensor that tells it ("all" for a rule without state); ``determined`` is True if the interval is narrower
+    ``output`` is the tensor that tells it (or `ALL`); ``determined`` is True if the interval is narrower
     than a factor of a thousand.
     """
 

@@ -13,13 +13,12 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.kinds.kind import Kind, Record
 from refgrad.oracle.acceptance.findings import Counts, Output
-from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import equivalence, line_search
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.protocol import Late
-from refgrad.oracle.hypotheses.recovered import Recovered
+from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan
 
@@ -110,7 +109,7 @@ class RunScreen:
 
     def telling(self, change: Change, counts: Counts) -> list[str]:
         """All results together, if one at least is wrong."""
-        return [line_search.ALL] if any(c.outside for c in counts.values()) else []
+        return [ALL] if any(c.outside for c in counts.values()) else []
 
     def recover(
         self,

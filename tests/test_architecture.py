@@ -54,10 +54,7 @@ HEIGHTS: Mapping[str, int] = {room: height for height, rooms in enumerate(LAYERS
 BY_PROTOCOL = ("oracle.engine", "oracle.mutants", "oracle.hypotheses", "oracle", "surveys")
 
 #: arrows that run up and are still to be turned, as (room, room); none may be added
-PENDING = {
-    ("oracle", "report"),  # an identification's text
-    ("surveys", "report"),  # a survey's text
-}
+PENDING: set[tuple[str, str]] = set()
 #: modules that know kinds by more than their protocol, and are still to go; none may be added
 PENDING_KINDS = {"oracle.hypotheses.equivalence", "oracle.hypotheses.stacked"}
 

@@ -15,7 +15,7 @@ from refgrad.oracle.hypotheses.equivalence import same
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.scored import Scored, decided
 from refgrad.oracle.trials import Trial
-from refgrad.rule import Range
+from refgrad.rule import Range, short_name
 
 #: explanations that are judged on the whole run, and near ones that are shown
 JUDGED, NEAREST = 6, 3
@@ -181,7 +181,7 @@ def _special(general: Fit, special: Fit) -> bool:
 def _alias(best: Explanation, trial: Trial, change: Change) -> str:
     changed = change.changed(trial.told)
     title = explanation(trial, change, {}).title
-    if best.rule.partition("(")[0] == type(changed).__name__:
+    if best.rule.partition("(")[0] == short_name(type(changed)):
         return title
     zero = [n for n, v in changed.numbers().items() if v == 0.0 and n == "weight_decay"]
     return f"{title}, at {zero[0]}=0" if zero else title

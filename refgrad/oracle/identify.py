@@ -21,7 +21,7 @@ from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.trials import Trial, searched, trials
-from refgrad.rule import Rule, rules
+from refgrad.rule import Rule, rules, short_name
 
 #: the kind that is meant where nothing says which
 DEFAULT = "optimizer"
@@ -122,7 +122,7 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
         explanations=fits.explanations,
         nearest=() if fits.explanations else tuple(nearest(near)),
         itself=explanation(shown, NONE, tally.counts) if judged else None,
-        rules=tuple(type(t.rule).__name__ for t in found),
+        rules=tuple(short_name(type(t.rule)) for t in found),
         hypotheses=sum(len(t.search.tried) for t in found),
         mode=kind.mode(counts, record),
         steps=record.steps if kind.stepped else record.answered,

@@ -11,7 +11,7 @@ from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Kind, Wanted
 from refgrad.oracle.acceptance.policy import CHOICES, Policy
 from refgrad.oracle.hypotheses.recovered import Recovered
-from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules
+from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules, short_name
 from refgrad.tracing import Plan, known_plans, plan_for
 
 
@@ -243,7 +243,7 @@ def others(rule: Rule) -> Iterator[Change]:
         shared = _shared(rule, plain)
         for other in dict.fromkeys((plain if shared is None else shared, plain)):
             text = str(other).removesuffix("()")
-            yield Change(text, f"it is {text}, not {type(rule).__name__}", "rule", of=other)
+            yield Change(text, f"it is {text}, not {short_name(type(rule))}", "rule", of=other)
 
 
 def _shared(rule: Rule, other: Rule) -> Rule | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
 from refgrad.strength.body_operations import OPERATIONS
+from refgrad.strength.body_run import Run
 from refgrad.strength.rounding_styles import Array
-
-if TYPE_CHECKING:
-    from refgrad.strength.body_interpreter import BodyRun
 
 
 class RunArray(Shaped):
@@ -28,7 +26,7 @@ class RunArray(Shaped):
 
     __slots__ = ("_values", "factors", "run")
 
-    def __init__(self, values: Any, run: BodyRun, factors: tuple[Array, Array] | None = None) -> None:
+    def __init__(self, values: Any, run: Run, factors: tuple[Array, Array] | None = None) -> None:
         self.run, self.factors = run, factors
         self._values = None if values is None else np.asarray(values)
 

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import refgrad.optimizers
 from refgrad.rule import Rule
-
-if TYPE_CHECKING:
-    from refgrad.strength.body_interpreter import BodyRun
+from refgrad.strength.body_run import Run
 
 #: operations that stand for one another; "first" and "second" are the operands
 REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
@@ -110,7 +108,7 @@ def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
         yield "number twice"
 
 
-def replaced(run: BodyRun, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
     """The result of an operation for which something else stands.
 
     Args:

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import refgrad
 from refgrad.rule import Rule, rules
 from refgrad.strength.programs import class_of, why_not
 
 #: the documentation of refgrad's own repository; it is not part of the package
-DOCS = Path(refgrad.__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 OWN_FIGURES = DOCS / "strength.json"
 
 Found = dict[str, dict[str, Any]]

@@ -18,9 +18,9 @@ import numpy as np
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import exact
 from refgrad.arithmetic.storage import Grid
+from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.acceptance.judge import Step, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.verdict import Fault
 
 #: how unlikely what was seen must be, if the bits were fair, for it to be a fault; all sums together
 UNLIKELY = 2.0**-40

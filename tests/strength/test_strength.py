@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.steps import judge_record
-from refgrad.oracle.hypotheses.changes import NONE
-from refgrad.oracle.hypotheses.equivalence import distinct
-from refgrad.oracle.mutants import mutations
-from refgrad.rule import rules
-from tests.oracle.cases import exercised
 from tests.oracle.strength import casewise, drawn, elsewhere, legal, rooms, subjects, tables, wrong
 from tests.oracle.strength.__main__ import FIGURES, PICTURE, known
 from tests.oracle.strength.judges import JUDGES, rejected_by, rejections, ulp_distance
 from tests.oracle.strength.problems import EDGE, corner, problems
 from tests.oracle.strength.reasons import reason
 from tests.oracle.strength.rooms import optimizers
+
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.hypotheses.changes import NONE
+from refgrad.oracle.hypotheses.equivalence import distinct
+from refgrad.oracle.mutants import mutations
+from refgrad.rule import rules
+from tests.oracle.cases import exercised
 
 #: of the mutants of each rule, one in so many is judged here; all of them by ``python -m tests.oracle.strength``
 ONE_IN = 80

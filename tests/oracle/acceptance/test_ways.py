@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,12 @@ import pytest
 import refgrad
 from refgrad import Cases, Inputs
 from refgrad.arithmetic import enclosure
+from refgrad.arithmetic.decisions import OUTCOMES
+from refgrad.arithmetic.enclosure import LEAST_WAYS
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.running_error import Bounded
+from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform
@@ -21,10 +29,11 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_state import judge_codes
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.eight_bit import EightBit
 from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.rule import NonNegative, State, zeros_like_param
+from refgrad.rule import Choice, Flag, NonNegative, State, rules, zeros_like_param
 from refgrad.sparsity.base import Unstructured
-from refgrad.tracing import free_values
+from refgrad.tracing import free_values, plan_for
 
 FACTORS = (0.1, 0.3, 0.7, 1.1, 1.3, 1.7, 1.9, 2.3)
 
@@ -303,3 +312,44 @@ def test_a_transform_beyond_the_limit(equal: int, expected: tuple[int, int, int]
         right = expected if not wrong or equal == 7 else (0, 1, 0)
         assert counts(verdict)["result[0]"] == right
         assert verdict.outcome == ("could not be judged" if equal == 7 else "does not conform" if wrong else "conforms")
+
+
+def graphs(rule: Any) -> Iterator[Graph]:
+    """What a rule is judged through: the graph of its body, early and late; none where it is run as it stands."""
+    if isinstance(rule, EightBit):
+        yield from (graph for part in (rule.rule, rule.signed, rule.unsigned) for graph in graphs(part))
+        return
+    for t in () if isinstance(rule, Transform) else (1.0, 7.0):
+        try:
+            yield plan_for(rule, 2, free_values((4, 4), dict.fromkeys(rule.scalar_inputs(), t))).graph
+        except NotImplementedError:
+            return
+        if not rule.scalar_inputs():
+            return
+
+
+def most(rule: Any) -> int:
+    """How many ways an element has at most: every decision that it may depend on open, none tied to another."""
+    return max((math.prod(OUTCOMES[n.op] for n in g.nodes if n.op in OUTCOMES) for g in graphs(rule)), default=1)
+
+
+def named(rule: Any) -> Iterator[Any]:
+    """A rule and those that differ from it in one named behaviour, as far as that is legal."""
+    yield rule
+    for name, legal in rule.legal().items():
+        values: list[Any] = list(legal.sentences) if isinstance(legal, Choice) else []
+        for value in values + ([True, False] if isinstance(legal, Flag) else []):
+            with contextlib.suppress(ArgumentError):
+                if value != getattr(rule, name) and name != "scalars":
+                    yield rule.replace(**{name: value})
+
+
+def test_no_rule_shipped_has_more_ways_than_are_followed() -> None:
+    """Those with 64 and more are the table of docs/enclosure.md; the most is half of what is followed at least."""
+    shipped = [cls() for cls in rules().values() if cls.__module__.startswith("refgrad.")]
+    ways = {str(rule): most(rule) for base in shipped for rule in named(base)}
+    assert sum(w > 1 for w in ways.values()) > 200
+    assert max(ways.values()) == 256 == LEAST_WAYS // 2
+    text = Path(enclosure.__file__).parents[2].joinpath("docs", "enclosure.md").read_text()
+    table = dict(re.findall(r"^\| `(.*)` \| (\d+) \|", text, re.MULTILINE))
+    assert {rule: int(w) for rule, w in table.items()} == {rule: w for rule, w in ways.items() if w >= 64}

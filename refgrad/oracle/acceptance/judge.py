@@ -282,9 +282,6 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         values: the output, float64.
         dtype: what it is stored in: the correctly rounded result of anything in the set is acceptable.
         policy: whether subnormals are kept.
-
-    Returns:
-        Undecided where the bound is not finite, and where an infinity may be NaN under another order of evaluation.
     """
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)

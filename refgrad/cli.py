@@ -241,9 +241,10 @@ def identify(
     if as_json:
         click.echo(found.to_json(indent=2))
     elif sys.stdout.isatty():
-        from refgrad.report import identity, terminal
+        from refgrad.oracle import identification_text
+        from refgrad.report import terminal
 
-        terminal.show_sections(identity.sections(found))
+        terminal.show_sections(identification_text.sections(found))
     else:
         click.echo(str(found))
     return found.exit_code

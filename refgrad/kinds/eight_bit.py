@@ -20,9 +20,9 @@ from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.eight_bit import generate
 from refgrad.quantizers.eight_bit import EightBit
-from refgrad.tracing import free_values, plan_for
+from refgrad.tracing import Plan, Plans, free_values, plan_for
 
-#: steps and leaves on which hypotheses are tried
+#: steps of the first leaf on which hypotheses are tried
 FEW = 3
 
 
@@ -48,6 +48,10 @@ class EightBitKind(Stepped):
         """The same way to keep the state of another update."""
         return rule.replace(rule=told)
 
+    def filled(self, rule: EightBit, cases: Cases) -> Cases:
+        """The elements over and over, as many as are quantized."""
+        return cases.mapped(lambda a: np.resize(a, max(rule.min_8bit_size, a.size)))
+
     def generate(self, rule: EightBit, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
         return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)
@@ -67,6 +71,17 @@ class EightBitKind(Stepped):
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Step-locked, from the candidate's own codes."""
         return f"{LOCKED}, given the candidate's own codes"
+
+    def reduced(self, record: Record) -> Cases | None:
+        """The first steps of the first leaf."""
+        return record.cases.only(0).at_steps(slice(0, FEW))
+
+    def traced(self, rule: EightBit, record: Record, plans: Plans = plan_for) -> list[Plan]:
+        """Those of the update rule at the first steps."""
+        shape = record.cases.p[0].shape
+        scalars = dict.fromkeys(rule.rule.scalar_inputs(), 1.0)
+        found = (plans(rule.rule, len(shape), free_values(shape, {**scalars, "t": t})) for t in range(1, FEW + 1))
+        return list(dict.fromkeys(found))
 
     def departures(self, rule: EightBit) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Slots that are quantized before the parameter is made of them."""

@@ -221,6 +221,11 @@ class Kind(ABC):
         """What the rule's graph takes of a case; None if the rule has no graph, so that it has no mutants."""
         return None
 
+    def traced(self, rule: Any, record: Record, plans: Plans = plan_for) -> list[Plan]:
+        """The plans that a record takes under a rule, which mutants are made of; none if the rule has no graph."""
+        graph = self.graph(rule, record.cases.arrays[0])
+        return [] if graph is None else [graph.plan(rule, plans)]
+
     def literal(self, rule: Any, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
         """The rule's results for a case in float64, to tell whether two hypotheses are the same function."""
         found = self.graph(rule, {n: np.asarray(a, np.float64) for n, a in arrays.items()})

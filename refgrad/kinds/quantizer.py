@@ -20,6 +20,9 @@ from refgrad.oracle.inputs.quantizers import generate
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
 
+#: rows of the cases on which hypotheses are tried
+ROWS = 4
+
 
 class QuantizerKind(Stateless):
     """See `refgrad.kinds.kind`; a case is ``x``, and what the rule takes besides (a tensor's scale, random bits)."""
@@ -97,6 +100,11 @@ class QuantizerKind(Stateless):
                 if few.size < x.size:
                     yield _case(rule, few)
 
+    def reduced(self, record: Record) -> Cases | None:
+        """The first rows of every case, where the rule takes them."""
+        cases, rule = record.cases, record.rules[0]
+        return Cases([_few(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
+
     def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
         """Rows, of quantizers that are written as a body on rows."""
         if not has_graph(rule):
@@ -124,6 +132,20 @@ def _whole(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
     """A case with what the rule takes besides ``x``, made where it is not there."""
     made = rule.besides(arrays["x"], np.random.Generator(np.random.Philox(0)))
     return {**made, **arrays}
+
+
+def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The first rows of a case; all of it if the rule does not take them alone."""
+    x = arrays["x"]
+    if x.ndim < 2 or len(x) <= ROWS:
+        return arrays
+    few = x[:ROWS].copy()
+    try:
+        made = {"x": few, **rule.besides(few, np.random.Generator(np.random.Philox(0)))}
+        rule.quantize(**made)
+    except ArgumentError:
+        return arrays
+    return made
 
 
 def _case(rule: Quantizer, x: np.ndarray) -> Cases:

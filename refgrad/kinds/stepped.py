@@ -35,6 +35,10 @@ class Stepped(Kind):
     def retold(self, rule: Any, told: Any) -> Any:
         """The rule with another optimizer in that place, as a candidate says that it was told for one of its leaves."""
 
+    def filled(self, rule: Any, cases: Cases) -> Cases:
+        """Cases of a few elements, as laws are tried on, in shapes that a candidate takes."""
+        return cases
+
     def record(self, rule: Any, cases: Cases) -> Record:
         """A record of nothing yet, with the rule once a leaf."""
         return Record(cases, [rule] * len(cases.arrays))

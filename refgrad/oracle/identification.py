@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from refgrad.arithmetic import formula
-from refgrad.oracle.acceptance.findings import Count, Fault
+from refgrad.layout import render_sections
+from refgrad.oracle import identification_text
+from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.engine.verdict import plain
-from refgrad.oracle.hypotheses.recovery import Recovered
-from refgrad.tracing import Plan
+from refgrad.oracle.explanation import EXIT_CODES, Explanation
 
 SCHEMA = "refgrad-identification-1"
-
-IDENTIFIED, AMBIGUOUS, UNKNOWN, UNJUDGED = "identified", "ambiguous", "unknown", "could not be judged"
-EXIT_CODES: Mapping[str, int] = {IDENTIFIED: 0, AMBIGUOUS: 0, UNKNOWN: 1, UNJUDGED: 2}
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One thing that a candidate may be: a rule, as it is or with changes, and what is outside under it.
-
-    ``rule`` has its hyperparameters, ``name`` is what is rewritten in it, if anything. ``kind`` is "none" (the rule itself),
-    "field" (a named variant), "value" (other hyperparameters), "policy" or "mutant"; ``model`` says that it only models an
-    error, so that it explains more than one candidate. ``aliases`` are other names for what is the same in real arithmetic.
-    """
-
-    rule: str
-    name: str
-    sentence: str
-    kind: str
-    model: bool
-    counts: Mapping[str, Count]
-    aliases: tuple[str, ...] = ()
-    recovered: tuple[Recovered, ...] = ()
-    formula: tuple[str, ...] = ()
-
-    @property
-    def outside(self) -> int:
-        """Elements outside, of all tensors."""
-        return sum(c.outside for c in self.counts.values())
-
-    @property
-    def total(self) -> int:
-        """Elements that were judged."""
-        return sum(c.total for c in self.counts.values())
-
-    @property
-    def title(self) -> str:
-        """What the candidate is, in one phrase."""
-        return f"{self.rule} with {self.name}" if self.name else self.rule
-
-
-def outcome_of(explanations: Sequence[Explanation], judged: bool) -> str:
-    """What a search came to."""
-    if explanations:
-        return IDENTIFIED if len(explanations) == 1 else AMBIGUOUS
-    return UNKNOWN if judged else UNJUDGED
-
-
-def new_lines(before: Plan, after: Plan) -> tuple[str, ...]:
-    """The lines of a formula that a rewrite changed."""
-    known = formula.text_lines(before)
-    return tuple(line for line in formula.text_lines(after) if line not in known)
 
 
 @dataclass(frozen=True)
@@ -73,6 +22,8 @@ class Identification:
 
     ``explanations`` have nothing outside, the simplest first; where there are several, they differ in real arithmetic only
     on other inputs than were seen. ``nearest`` are those that come nearest where nothing explains the candidate, else empty.
+    ``faults`` are what the candidate did wrong besides values: with one, the outcome is "misbehaves", and ``explanations``
+    are of what was seen nevertheless.
     """
 
     outcome: str
@@ -96,7 +47,7 @@ class Identification:
 
     @property
     def exit_code(self) -> int:
-        """0 identified, 1 nothing that is known, 2 could not be judged."""
+        """0 identified, 1 nothing that is known, or misbehaves, 2 could not be judged."""
         return EXIT_CODES[self.outcome]
 
     @property
@@ -113,6 +64,4 @@ class Identification:
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def __str__(self) -> str:
-        from refgrad.report import identity, text
-
-        return text.render_sections(identity.sections(self))
+        return render_sections(identification_text.sections(self))

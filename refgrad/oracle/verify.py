@@ -13,6 +13,7 @@ from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import judge
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.engine.verdict import Verdict
+from refgrad.oracle.hypotheses.departures import explain as explained
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said
 EXPLAIN_SECONDS = 60.0
@@ -75,7 +76,7 @@ def verify(
         explain=check_explain(explain),
         time_limit=check_time_limit(time_limit),
     )
-    return judge(request, lambda claim, record, tally: ())
+    return judge(request, explained)
 
 
 def check_explain(value: Any) -> float:

@@ -44,7 +44,7 @@ def caller(trial: Trial) -> Call:
         key = tuple(sorted(hyperparameters.items()))
         if key not in known:
             known[key] = trial.told(hyperparameters)
-        record = known[key].drive(Cases([dict(arrays)], [""]))
+        record = known[key].drive(Cases([{n: np.asarray(a) for n, a in arrays.items()}], [""]))
         if record.faults:
             raise CandidateFault(record.faults[0].kind, record.faults[0].message)
         return {n: np.asarray(a) for n, a in record.seen[0].items()}

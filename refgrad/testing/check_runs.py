@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.protocol import Observation
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Record, Wanted
 from refgrad.kinds.laws.optimizer import Law
 from refgrad.kinds.stepped import Stepped
@@ -59,21 +60,35 @@ def _smallest(trial: Trial, law: Law, rounded: list[bool]) -> tuple[Cases, str] 
     changed = law.subject(rule).hyperparameters()
     claim = trial.told({n: v for n, v in changed.items() if v != trial.rule.hyperparameters()[n]})
     element = strategies.moderate() if law.moderate else None
-    drawn = strategies.problems(trial.dtype, element, rule=told_to(claim)).map(law.base)
+    drawn = strategies.problems(trial.dtype, element, rule=told_to(claim)).map(
+        lambda cases: law.base(stepped(claim).filled(claim.rule, cases))
+    )
+    drawn = drawn.map(lambda cases: law.base(stepped(claim).filled(claim.rule, cases)))
     broken = lambda cases: _broken(claim, law, cases, rounded)  # noqa: E731
     found = smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)
     if found is None:
         return None
     cases, message = found
-    fails = lambda smaller: () if _broken(claim, law, smaller, []) else None  # noqa: E731
+
+    def fails(smaller: Cases) -> tuple[int, ...] | None:
+        try:
+            return () if _broken(claim, law, smaller, []) else None
+        except (ArgumentError, CandidateError):  # too small for the candidate
+            return None
+
     cases = least(claim.kind, claim.rule, cases, (), fails, SHRINKING)
     return cases, _broken(claim, law, cases, []) or message
 
 
+def stepped(claim: Claim) -> Stepped:
+    """The kind, which is one with state."""
+    assert isinstance(claim.kind, Stepped)
+    return claim.kind
+
+
 def told_to(claim: Claim) -> Optimizer:
     """The optimizer that a candidate is told to be."""
-    assert isinstance(claim.kind, Stepped)
-    told: Optimizer = claim.kind.told(claim.rule)
+    told: Optimizer = stepped(claim).told(claim.rule)
     return told
 
 

@@ -13,7 +13,7 @@ from refgrad import Inputs
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers import Lion
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.hypotheses.recovery import Recovered
+from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.rule import NonNegative, Positive
 
 

@@ -11,7 +11,8 @@ import pytest
 import refgrad
 from refgrad import ArgumentError, CandidateError, Inputs
 from refgrad.optimizers import SGD, AdamW, Lion
-from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Identification
+from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, UNKNOWN
+from refgrad.oracle.identification import Identification
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
 from tests.oracle.identified import ADAM, REWRITTEN, UNNAMED
 from tests.oracle.rewritten import MUTANTS as TEXTS

@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.estimators import ArcTan, ClippedSTE
-from refgrad.oracle.identification import IDENTIFIED, UNKNOWN
+from refgrad.oracle.explanation import IDENTIFIED, UNKNOWN
 from refgrad.quantizers import Affine
 from refgrad.sparsity import Magnitude
 from tests.oracle import quantizer_programs as programs

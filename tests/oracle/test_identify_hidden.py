@@ -12,7 +12,7 @@ import refgrad
 from refgrad import Inputs
 from refgrad.optimizers import SGD, AdamW, Lion, RMSprop
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.identification import UNKNOWN
+from refgrad.oracle.explanation import UNKNOWN
 from tests.oracle.adam_cases import MUTANTS, Program
 
 RANDOM = np.random.Generator(np.random.Philox(4))
@@ -82,6 +82,6 @@ def test_what_is_unknown_for_want_of_state_says_so() -> None:
     def bent(p: Any, g: Any, t: int) -> Any:
         return p - np.float32(0.03) * np.tanh(g)
 
-    found = refgrad.identify(bent, SGD(momentum=0.9), inputs=INPUTS.steps(slice(2)))
+    found = refgrad.identify(bent, SGD(momentum=0.9), inputs=INPUTS.at_steps(slice(2)))
     assert found.outcome == UNKNOWN
     assert any("buffer could not be read" in note for note in found.notes), str(found)

@@ -1,38 +1,44 @@
-"""What a candidate is, as a list of sections."""
+"""A `refgrad.Identification` as sections, which `refgrad.layout` and `refgrad.report.terminal` only lay out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
 from refgrad.oracle.engine.verdict_text import turn
-from refgrad.oracle.hypotheses.recovery import Recovered
-from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explanation, Identification
+from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN, Explanation
+from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 
 #: how many other names of the same are shown
 ALIASES = 4
 
 
-def sections(found: Identification) -> list[Section]:
+def sections(found: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _formula, _values, _others, _nearest, _faults, _tried)
+    makers = (_headline, _faults, _why, _formula, _values, _others, _nearest, _tried)
     return [section for maker in makers for section in maker(found)]
 
 
-def headline(found: Identification) -> str:
+def headline(found: Any) -> str:
     """What the candidate is, in one line."""
-    best = found.best
+    begin, best = f"{found.outcome.upper()}: {found.candidate}", found.best
     if best is None:
-        what = "is nothing that I know" if found.outcome == UNKNOWN else "could not be judged"
-        return f"{found.outcome.upper()}: {found.candidate} {what}"
+        known = found.outcome in (UNKNOWN, MISBEHAVES)
+        return f"{begin} {'is nothing that I know' if known else 'could not be judged'}"
+    if found.outcome == MISBEHAVES:
+        return f"{begin} does what no candidate may; what it gives besides is that of {best.title}{_more(found)}"
     if best.model:
-        return f"{found.outcome.upper()}: {found.candidate} may be {best.title}, a model of error that fits much else"
+        return f"{begin} may be {best.title}, a model of error that fits much else"
+    return f"{begin} is {best.title}{_more(found)}"
+
+
+def _more(found: Any) -> str:
     rest = len(found.explanations) - 1
-    more = f", or one of {rest} more that fit as well" if found.outcome == AMBIGUOUS else ""
-    return f"{found.outcome.upper()}: {found.candidate} is {best.title}{more}"
+    return f", or one of {rest} more that fit as well" if rest > 0 else ""
 
 
-def reason(found: Identification) -> str:
+def reason(found: Any) -> str:
     """The counts that say so, in one line."""
     best = found.best
     if best is None:
@@ -43,9 +49,12 @@ def reason(found: Identification) -> str:
     return text
 
 
-def _headline(found: Identification) -> Iterator[Section]:
-    tone = {IDENTIFIED: GOOD, AMBIGUOUS: UNSURE, UNKNOWN: BAD}.get(found.outcome, UNSURE)
+def _headline(found: Any) -> Iterator[Section]:
+    tone = {IDENTIFIED: GOOD, AMBIGUOUS: UNSURE, UNKNOWN: BAD, MISBEHAVES: BAD}.get(found.outcome, UNSURE)
     yield Section("", (headline(found),), tone=tone)
+
+
+def _why(found: Any) -> Iterator[Section]:
     best = found.best
     if best is not None:
         lines = [reason(found)]
@@ -54,12 +63,12 @@ def _headline(found: Identification) -> Iterator[Section]:
         yield Section("Why", tuple(lines), tone=PLAIN)
 
 
-def _formula(found: Identification) -> Iterator[Section]:
+def _formula(found: Any) -> Iterator[Section]:
     if found.best is not None and found.best.formula:
         yield Section("It computes", found.best.formula)
 
 
-def _values(found: Identification) -> Iterator[Section]:
+def _values(found: Any) -> Iterator[Section]:
     if found.best is not None and found.best.recovered:
         rows = tuple(_row(r) for r in found.best.recovered)
         yield Section(
@@ -69,10 +78,11 @@ def _values(found: Identification) -> Iterator[Section]:
 
 def _row(r: Recovered) -> tuple[str, ...]:
     used = f"{r.value!r}" if r.determined else "not determined"
-    return r.name, used, f"{r.claimed!r}", f"{r.low:.9g}", f"{r.high:.9g}", f"{r.output}'"
+    told_by = r.output if r.output == ALL else f"{r.output}'"
+    return r.name, used, f"{r.claimed!r}", f"{r.low:.9g}", f"{r.high:.9g}", told_by
 
 
-def _others(found: Identification) -> Iterator[Section]:
+def _others(found: Any) -> Iterator[Section]:
     if found.best is not None and found.best.aliases:
         aliases = sorted(found.best.aliases, key=len)
         more = (f"and {len(aliases) - ALIASES} more",) if len(aliases) > ALIASES else ()
@@ -87,19 +97,19 @@ def _line(e: Explanation) -> str:
     return f"{e.title}{f': {e.sentence}' if e.sentence else ''}"
 
 
-def _nearest(found: Identification) -> Iterator[Section]:
+def _nearest(found: Any) -> Iterator[Section]:
     if found.nearest:
         rows = tuple((e.title, str(e.outside), str(e.total)) for e in found.nearest)
         yield Section("The nearest", table=Table(("hypothesis", "outside", "of"), rows))
 
 
-def _faults(found: Identification) -> Iterator[Section]:
+def _faults(found: Any) -> Iterator[Section]:
     if found.faults:
         lines = tuple(f"{turn(found.mode)} {f.step}, {f.kind}: {f.message}" for f in found.faults)
         yield Section("Faults", lines, tone=BAD)
 
 
-def _tried(found: Identification) -> Iterator[Section]:
+def _tried(found: Any) -> Iterator[Section]:
     run = f"{found.steps} {turn(found.mode)}s, {found.dtype}, seed {found.seed}, {found.mode}"
     rules = found.claim or f"{len(found.rules)} rules"
     pairs = [("tried", f"{found.hypotheses} hypotheses of {rules}"), ("run", run)]

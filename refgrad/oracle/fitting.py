@@ -1,0 +1,211 @@
+"""What fits a whole run: exact explanations if there are any, else of the roundings, else models of error; each told once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.explanation import Explanation, new_lines
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.equivalence import same
+from refgrad.oracle.hypotheses.run_screen import UNDEFINED
+from refgrad.oracle.hypotheses.scored import Scored, decided
+from refgrad.oracle.trials import Trial
+from refgrad.rule import Range
+
+#: explanations that are judged on the whole run, and near ones that are shown
+JUDGED, NEAREST = 6, 3
+#: hypotheses that are compared with one another, to tell which are one
+COMPARED = 48
+
+#: a trial, and a change of its rule
+Fit = tuple[Trial, Change]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitting:
+    """What fits, and the trial of the first."""
+
+    explanations: tuple[Explanation, ...] = ()
+    trial: Trial | None = None
+    change: Change = NONE
+
+
+def fitting(searched: list[Trial]) -> Fitting:
+    """What fits the whole run, the simplest first."""
+    fits = [(t, s) for t in searched for s in t.search.tried.values() if s.fits]
+    fits.sort(key=lambda pair: _order(*pair))
+    fewest = min((s.change.parts for t, s in fits if not t.exhaustive), default=0)
+    fits = [(t, s) for t, s in fits if t.exhaustive or s.change.parts <= fewest]
+    for eligible in _ELIGIBLE:
+        groups = _distinct([(t, s.change) for t, s in fits if eligible(s.change)][:COMPARED])
+        found = [f for f in (_judged(group) for group in groups[:JUDGED]) if f is not None]
+        if found:
+            return Fitting(tuple(_as_good(found)), found[0].trial, found[0].change)
+    return Fitting()
+
+
+_ELIGIBLE: tuple[Callable[[Change], bool], ...] = (lambda c: not c.precision, lambda c: not c.model, lambda c: True)
+
+
+def nearest(searched: list[Trial]) -> Iterator[Explanation]:
+    """The nearest of what does not fit, on the whole run."""
+    scored = [(t, s) for t in searched for s in t.search.tried.values() if not s.change.model]
+    for trial, each in sorted(scored, key=lambda pair: _order(*pair))[:NEAREST]:
+        yield explanation(trial, each.change, trial.counts(each.change) or each.counts)
+
+
+def _order(trial: Trial, scored: Scored) -> tuple[object, ...]:
+    """The best first; of rules that explain as much the plainest; where nothing is claimed, the one that decides the most."""
+    return (scored.rank, trial.plainness, 0.0 if trial.search.claimed else -scored.decided)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Found:
+    explanation: Explanation
+    trial: Trial
+    change: Change
+
+
+def _judged(group: list[Fit]) -> _Found | None:
+    """The first of hypotheses that are one, if it fits the whole run, with the others as aliases."""
+    (trial, change), others = group[0], group[1:]
+    counts = trial.counts(change)
+    if change.recovered and (counts is None or _outside(trial, change, counts)):
+        change = trial.finer(change)
+        counts = trial.counts(change)
+    if counts is None or _outside(trial, change, counts):
+        return None
+    best = explanation(trial, change, counts)
+    names = [_alias(best, t, c) for t, c in others if c.kind != "value" and c.policy == change.policy]
+    aliases = tuple(n for n in dict.fromkeys(names) if n != best.title)
+    return _Found(dataclasses.replace(best, aliases=aliases), trial, change)
+
+
+def _outside(trial: Trial, change: Change, counts: Counts) -> int:
+    """The elements of the whole run that a change does not explain."""
+    claimed = trial.whole if trial.search.claimed and change is not NONE else {}
+    return Scored(change, counts, claimed).outside
+
+
+def _as_good(found: list[_Found]) -> Iterator[Explanation]:
+    """The first, and those that decide as much as all that are simpler, and could be told apart from it by other inputs.
+
+    Where a rule explains all, one around it, or one that takes a loss besides, of which nothing shows, is no other
+    explanation.
+    """
+    first, most, usual = found[0], 0.0, None
+    for each in found:
+        share = decided(each.explanation.counts)
+        if share < most or each.trial.besides > first.trial.besides:
+            continue
+        if each.change.parts > first.change.parts:
+            usual = usual or _reference(first) or first.trial
+            if usual is not first.trial and _explains(each, usual):
+                continue
+        most = share
+        yield each.explanation
+
+
+def _reference(found: _Found) -> Trial | None:
+    """The run, on generated inputs, of what was found as refgrad has it itself; None of a rewritten rule, which it has not."""
+    rule = found.change.changed(found.trial.told)
+    if found.change.mutations or found.change.how:
+        return None
+    own = found.trial.claim.request
+    request = dataclasses.replace(own, candidate=rule, rule=rule, options={}, state_names=None, inputs=None)
+    try:
+        claim = Claim.of(request)
+        return dataclasses.replace(found.trial, claim=claim, record=claim.driven(claim.cases()))
+    except (ArgumentError, CandidateError):
+        return None
+
+
+def _explains(found: _Found, usual: Trial) -> bool:
+    """True if a hypothesis explains a run on generated inputs as well, so that its sets take in what it is not."""
+    told = found.trial.told
+    rules = [found.change.changed(told)] * len(usual.record.rules)
+    try:
+        wanted = found.change.wanted(usual.claim.request.policy)
+        counts = Tally().adding(usual.claim.kind.outputs(usual.record, rules, wanted)).counts
+    except UNDEFINED:
+        return False
+    return not sum(c.outside for c in counts.values())
+
+
+def _distinct(pairs: list[Fit]) -> list[list[Fit]]:
+    """Hypotheses that are the same function, put together, the simplest first."""
+    groups: list[list[Fit]] = []
+    for pair in pairs:
+        known = next((group for group in groups if _one(group[0], pair)), None)
+        if known is None:
+            groups.append([pair])
+        else:
+            known.append(pair)
+    return groups
+
+
+def _one(first: Fit, second: Fit) -> bool:
+    """True if two hypotheses are one: the same, one interval of a value, or a rule at hyperparameters of another."""
+    (trial, a), (other, b) = first, second
+    if trial is other:
+        interval = a.kind == b.kind == "value" and a.rule.keys() == b.rule.keys() and _continuous(trial, a)
+        roundings = a.policy != b.policy and (a.rule, a.mutations) == (b.rule, b.mutations)
+        return interval or roundings or trial.search.screen.same(a, b)
+    if not trial.claim.kind.stepped:
+        return same((trial.told, a), (other.told, b))
+    return any(_special(x, y) for x, y in ((first, second), (second, first)))
+
+
+def _continuous(trial: Trial, change: Change) -> bool:
+    """True if a change is of one hyperparameter that may be any number of a range."""
+    return len(change.rule) == 1 and isinstance(trial.told.range_of(next(iter(change.rule))), Range)
+
+
+def _special(general: Fit, special: Fit) -> bool:
+    """True if one rule is the other at the hyperparameters that the candidate was told for it."""
+    (trial, a), (other, b) = general, special
+    try:
+        told = b.changed(other.told).numbers()
+        shared = {n: v for n, v in told.items() if n in trial.told.numbers() and n not in a.rule}
+        at = trial.told.replace(**shared)
+    except (ArgumentError, ArithmeticError):
+        return False
+    return same((at, a), (other.told, b), trial.record.cases.arrays[0][trial.told.primary].ndim)
+
+
+def _alias(best: Explanation, trial: Trial, change: Change) -> str:
+    changed = change.changed(trial.told)
+    title = explanation(trial, change, {}).title
+    if best.rule.partition("(")[0] == type(changed).__name__:
+        return title
+    zero = [n for n, v in changed.numbers().items() if v == 0.0 and n == "weight_decay"]
+    return f"{title}, at {zero[0]}=0" if zero else title
+
+
+def explanation(trial: Trial, change: Change, counts: Counts) -> Explanation:
+    """A change with what is outside under it."""
+    return Explanation(
+        str(change.changed(trial.told)).removesuffix("()"),
+        " and ".join(change.besides),
+        change.sentence,
+        change.kind,
+        change.model,
+        counts,
+        recovered=change.recovered,
+        formula=_formula(trial, change),
+    )
+
+
+def _formula(trial: Trial, change: Change) -> tuple[str, ...]:
+    """The lines of the formula, of the last step if there are steps, that a rewrite changed."""
+    if not change.mutations:
+        return ()
+    screen = trial.search.screen
+    after = screen.plans(change)
+    before = screen.plans(dataclasses.replace(change, mutations=()))
+    return new_lines(before[-1], after[-1]) if before and after else ()

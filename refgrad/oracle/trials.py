@@ -1,0 +1,192 @@
+"""A candidate driven as one rule or as many, and the rules that come nearest searched in depth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.kind import Record
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.departures import judged, screen_of
+from refgrad.oracle.hypotheses.run_screen import RunScreen
+from refgrad.oracle.hypotheses.scored import Scored
+from refgrad.oracle.hypotheses.search import Search
+from refgrad.rule import Rule
+
+#: how many rules with state are tried with their variants, and how many rules are searched in depth
+NAMED, DEEP = 12, 3
+#: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
+FINE = 2048
+
+
+@dataclass(eq=False)
+class Trial:
+    """A candidate driven as if it were a rule, and the search for what it is instead."""
+
+    claim: Claim
+    record: Record
+    search: Search
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that the candidate was told to be."""
+        return self.claim.rule
+
+    @property
+    def told(self) -> Rule:
+        """The same with the hyperparameters that the candidate told."""
+        rule: Rule = self.record.rules[0]
+        return rule
+
+    @property
+    def best(self) -> Scored | None:
+        """The best of what was tried."""
+        return min(self.search.tried.values(), key=lambda s: s.rank, default=None)
+
+    @property
+    def besides(self) -> int:
+        """How many other rules and extra inputs the rule has, of which nothing may have shown."""
+        extras = self.rule.inputs() if isinstance(self.rule, Optimizer) else ()
+        return len(self.rule.inner_rules()) + len(extras)
+
+    @property
+    def plainness(self) -> tuple[int, int]:
+        """Of rules that explain as much, first the plainest, and of these the one that was told the most numbers."""
+        return self.besides, -sum(v != 0 for v in self.told.numbers().values())
+
+    @property
+    def exhaustive(self) -> bool:
+        """True if all single changes are of interest though something simpler fits.
+
+        On generated cases of a rule without state, what fits besides does so because acceptance sets take it in.
+        """
+        return self.claim.kind.stepped or self.claim.request.inputs is not None
+
+    def counts(self, change: Change) -> Counts | None:
+        """A change on the whole run."""
+        return judged(self.claim, self.record, change)
+
+    @cached_property
+    def whole(self) -> Counts:
+        """The claim itself on the whole run; nothing if it cannot be judged."""
+        return self.counts(NONE) or {}
+
+    def closer(self) -> Search:
+        """The hyperparameters of the claim as more elements tell them."""
+        screen = screen_of(self.claim, self.record, FINE)
+        search = Search(screen, self.search.claimed)
+        search.plain()
+        search.own_values()
+        return search
+
+    def finer(self, change: Change) -> Change:
+        """The values of a change, told by many elements; the change itself if they tell nothing else."""
+        found = [
+            s.change for s in self.closer().tried.values() if s.fits and s.change.rule.keys() == change.rule.keys()
+        ]
+        return found[0] if found else change
+
+    def look_closer(self) -> None:
+        """The hyperparameters that many elements tell, where what explains a few of them does not explain the run."""
+        if self.search.explained:
+            search = self.closer()
+            wrong = {key: s for key, s in self.search.tried.items() if not s.fits}
+            self.search.tried = (wrong if search.explained else self.search.tried) | search.tried
+
+
+def trials(request: Request, rules: Iterable[Rule], claimed: bool) -> list[Trial]:
+    """A candidate driven as each of some rules of one kind, where that can be done.
+
+    Rules without state that take and give the same share a run: a candidate is asked once for all of them.
+
+    Args:
+        request: what was asked.
+        rules: of one kind.
+        claimed: True if the candidate claims to be the rule.
+
+    Raises:
+        ArgumentError, CandidateError: the candidate cannot be driven as any of them.
+    """
+    found: list[Trial] = []
+    refused: list[Exception] = []
+    for rule in rules:
+        leader = next((t for t in found if _shares(t, rule)), None)
+        try:
+            found.append(_driven(request, rule, claimed) if leader is None else _shared(leader, rule))
+        except (ArgumentError, CandidateError) as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    # of candidates whose state is read, rules with other state are none
+    read = [t for t in found if _reads(t)]
+    return [*read, *(t for t in found if not t.rule.slots())] if read else found
+
+
+def _driven(request: Request, rule: Rule, claimed: bool) -> Trial:
+    claim = Claim.of(request, rule)
+    record = claim.driven(claim.kind.completed(rule, claim.cases()))
+    return Trial(claim, record, Search(screen_of(claim, record), claimed))
+
+
+def _shares(trial: Trial, rule: Rule) -> bool:
+    """True if what a candidate answered as one rule can be judged as another's."""
+    kind, record = trial.claim.kind, trial.record
+    if kind.stepped or not record.answered:
+        return False
+    return kind.comparable(trial.told, rule, dataclasses.replace(record, cases=record.cases.only(0)))
+
+
+def _shared(leader: Trial, rule: Rule) -> Trial:
+    """The same answers as another rule's."""
+    screen = leader.search.screen
+    assert isinstance(screen, RunScreen)
+    small = RunScreen(screen.kind, dataclasses.replace(screen.record, rules=[rule]), screen.policy)
+    record = dataclasses.replace(leader.record, rules=[rule])
+    return Trial(dataclasses.replace(leader.claim, rule=rule), record, Search(small, leader.search.claimed))
+
+
+def _reads(trial: Trial) -> bool:
+    """True if a rule has state, and all of its arrays were read."""
+    arrays = [n for n, slot in trial.rule.slots().items() if not slot.scalar]
+    return bool(arrays) and getattr(trial.search.screen, "locked", False)
+
+
+def searched(found: list[Trial]) -> list[Trial]:
+    """The trials that come nearest, searched in depth."""
+    for trial in found:
+        trial.search.plain()
+    ranked = _ranked(found)
+    if len(ranked) > 1:
+        for trial in ranked[: NAMED if ranked[0].claim.kind.stepped else None]:
+            trial.search.named()
+        ranked = _ranked(ranked)
+        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values)
+        for stage in stages:
+            if not ranked[0].search.exact:
+                for trial in ranked[: 2 * DEEP]:
+                    stage(trial.search)
+                ranked = _ranked(ranked)
+    exact = [t for t in ranked if t.search.exact]
+    for trial in exact[:1] or ranked[:DEEP] or found[:1]:
+        trial.search.run(trial.exhaustive, deep=trial is ranked[0] if ranked else True)
+        if trial.search.exact:
+            break
+    return _ranked(exact or ranked[:DEEP] or found[:1]) or found[:1]
+
+
+def _ranked(found: list[Trial]) -> list[Trial]:
+    """The nearest first."""
+    with_best = [(t.best, t) for t in found]
+    return [
+        t
+        for best, t in sorted(
+            ((b, t) for b, t in with_best if b is not None), key=lambda p: (p[0].rank, p[1].plainness)
+        )
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.arithmetic import enclosure, function_error, running_error
+from refgrad.arithmetic import choices, enclosure, function_error, running_error
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
@@ -104,7 +104,7 @@ def _model(**changes: float) -> Patch:
 
 
 def _one_decision(patcher: pytest.MonkeyPatch) -> None:
-    patcher.setattr(enclosure.Enclosure, "_take", lambda self, node, result, ambiguous, state, make: result)
+    patcher.setattr(choices.Choices, "take", lambda self, node, decision: decision.result)
 
 
 def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,12 @@ from refgrad.candidates import quantizer as quantizers
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds import estimator, mask, quantizer
+from refgrad.oracle.acceptance.findings import Count, Fault
 from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.run import Answer, Arrays
 from refgrad.oracle.engine.steps import count
 from refgrad.oracle.engine.time_limit import watched
-from refgrad.oracle.engine.verdict import Count, Fault
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.crossings import edge
 from refgrad.oracle.hypotheses.recovery import Recovered, shortest_decimal

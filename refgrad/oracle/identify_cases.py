@@ -17,15 +17,15 @@ import numpy as np
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument
 from refgrad.oracle import identification as i
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.asked import ASKED, Asked
 from refgrad.oracle.engine.environment import environment
-from refgrad.oracle.engine.verdict import Count
 from refgrad.oracle.hypotheses import changes
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.identification import Explanation, Identification
 from refgrad.oracle.mutants import CASE_REWRITES, mutations
-from refgrad.rule import Rule, Whole, rules
+from refgrad.rule import Rule, Whole, rules, short_name
 
 #: explanations that are judged on many arrays; rules whose mutants are tried; near ones that are shown
 JUDGED, DEEP, NEAREST = 8, 2, 3
@@ -221,7 +221,7 @@ def _identification(search: Search, claim: Any, others: Sequence[Rule], steps: i
         explanations=explanations,
         nearest=nearest,
         itself=None if itself is None else Explanation(str(shown).removesuffix("()"), "", "", "none", False, itself),
-        rules=tuple(type(r).__name__ for r in others),
+        rules=tuple(short_name(type(r)) for r in others),
         hypotheses=len(search.tried),
         mode="case by case",
         steps=len(search.asked.many.answers),

@@ -19,18 +19,24 @@ DIFFERENCE = 1e-9
 def legal_program(
     rule: Transform, arrays: Mapping[str, Array], random: np.random.Generator, style: Style
 ) -> dict[str, Array]:
-    """The results of a random legal program of a body, as float32 arrays by name."""
-    return _float32(BodyRun(Rounding(style, random), random=random).results(rule, arrays))
+    """The results of a random legal program of a body by name, as arrays of its precision."""
+    rounding = Rounding(style, random, precision_of(rule))
+    return _rounded(BodyRun(rounding, random=random).results(rule, arrays), rounding)
 
 
 def mutated_program(rule: Transform, mutation: BodyMutation | None, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The results of a body as it stands, or with one operation replaced, each operation rounded to float32."""
-    rounding = Rounding(PLAIN, np.random.Generator(np.random.Philox(0)))
-    return _float32(BodyRun(rounding, mutation).results(rule, arrays))
+    """The results of a body as it stands, or with one operation replaced, each operation rounded to its precision."""
+    rounding = Rounding(PLAIN, np.random.Generator(np.random.Philox(0)), precision_of(rule))
+    return _rounded(BodyRun(rounding, mutation).results(rule, arrays), rounding)
 
 
-def _float32(results: Mapping[str, Array]) -> dict[str, Array]:
-    return {n: a.astype(np.float32) for n, a in results.items()}
+def precision_of(rule: Transform) -> type:
+    """The precision that a body is run in: float64 if it is one of numbers, float32 if it is one of arrays."""
+    return np.float64 if rule.kind == "scaling" else np.float32
+
+
+def _rounded(results: Mapping[str, Array], rounding: Rounding) -> dict[str, Array]:
+    return {n: a.astype(rounding.precision) for n, a in results.items()}
 
 
 def body_mutants(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[BodyMutation]:

@@ -56,8 +56,7 @@ def key_of(kind: str, part: str) -> str:
 
 def shipped() -> dict[str, type[Rule]]:
     """The rules that come with refgrad of which programs are made, by name."""
-    own = [cls for cls in rules().values() if cls.__module__.startswith("refgrad.")]
-    return {cls.__name__: cls for cls in own if why_not(cls()) is None}
+    return {name: cls for name, cls in rules().items() if why_not(cls()) is None}
 
 
 def missing(

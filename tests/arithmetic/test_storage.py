@@ -7,13 +7,14 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.arithmetic import philox
 from refgrad.arithmetic.running_error import Bounded, rounded
 from refgrad.arithmetic.storage import Grid
 from refgrad.backends import philox_kernel
+from tests.depth import examples
 
 FORMATS = ("bfloat16", "float16")
 EVERY = np.arange(1 << 16)
@@ -43,7 +44,7 @@ def test_to_nearest_is_the_cast(format: str) -> None:
     assert np.array_equal(Grid("float32")(x), x, equal_nan=True)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(x=floats, random=st.integers(0, (1 << 16) - 1), chance=st.sampled_from(["below", "carry"]))
 def test_arrays_and_rationals_agree(x: float, random: int, chance: str) -> None:
     for format in FORMATS:
@@ -83,7 +84,7 @@ def test_by_chance_beyond_the_largest_number() -> None:
     assert np.array_equal(Grid("bfloat16", 16)(special, np.zeros(3)), special, equal_nan=True)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(x=floats, y=floats, random=st.integers(0, (1 << 16) - 1), chance=st.sampled_from(["below", "carry"]))
 def test_for_given_bits_it_never_falls(x: float, y: float, random: int, chance: str) -> None:
     """What the enclosure rests on: with its argument between two numbers, the result is between theirs."""
@@ -92,7 +93,7 @@ def test_for_given_bits_it_never_falls(x: float, y: float, random: int, chance: 
     assert low <= high
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(x=floats, random=st.integers(0, (1 << 16) - 1))
 def test_the_acceptance_set_is_the_results_and_no_neighbour(x: float, random: int) -> None:
     grid, at = Grid("bfloat16", 16), np.asarray([x], np.float64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -18,6 +18,7 @@ from refgrad.estimators import indicators, schedules
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.estimators import generate
 from refgrad.rule import rules
+from tests.depth import examples
 
 ALL = {name: cls() for name, cls in rules(Estimator).items()}
 ELEMENTWISE = [
@@ -56,7 +57,7 @@ def gradient(rule: Any, x: np.ndarray, g: np.ndarray | None = None) -> np.ndarra
 
 @pytest.mark.parametrize("rule", LINEAR, ids=str)
 @given(values=floats, exponent=st.integers(-8, 8))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_linear_in_the_cotangent(rule: Any, values: list[float], exponent: int) -> None:
     """By powers of two, which round nothing, and by the sign."""
     x = np.asarray(values, np.float32)
@@ -68,7 +69,7 @@ def test_linear_in_the_cotangent(rule: Any, values: list[float], exponent: int) 
 
 @pytest.mark.parametrize("name", EVEN)
 @given(values=floats)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_even_factors(name: str, values: list[float]) -> None:
     x = np.asarray(values, np.float32)
     np.testing.assert_array_equal(gradient(ALL[name], x), gradient(ALL[name], -x))
@@ -76,7 +77,7 @@ def test_even_factors(name: str, values: list[float]) -> None:
 
 @pytest.mark.parametrize("rule", [r for r in ELEMENTWISE if isinstance(r, e.policies.Binarizer)], ids=str)
 @given(values=floats)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_binarizers_give_plus_and_minus_one(rule: Any, values: list[float]) -> None:
     x = np.asarray(values, np.float32)
     y = rule.evaluate(x, backend="numpy")
@@ -86,7 +87,7 @@ def test_binarizers_give_plus_and_minus_one(rule: Any, values: list[float]) -> N
 
 @pytest.mark.parametrize("rule", [e.RoundingSTE(), e.DoReFaActivation(bits=3), e.WAGE(), e.LSQ(), e.TQT()], ids=str)
 @given(values=floats)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_quantizers_are_monotone_and_idempotent(rule: Any, values: list[float]) -> None:
     x = np.sort(np.asarray(values, np.float32))
     parameters = dict.fromkeys(rule.parameters, 0.25)

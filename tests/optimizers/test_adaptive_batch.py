@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
+from tests.depth import examples
 from tests.optimizers.tracked import CHARGE, Tracked, dot, holds, largest, lift, mean, root, total
 
 TESTS = [o.NormTest, o.InnerProductTest, o.AugmentedInnerProductTest, o.CoordinateTest]
@@ -70,7 +71,7 @@ def test_the_norm_test_is_split_by_the_other_two() -> None:
 
 
 @pytest.mark.parametrize("cls", TESTS, ids=lambda c: c.__name__)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     g=hnp.arrays(np.float64, (5, 3), elements=st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3)),
     power=st.integers(-20, 20),
@@ -104,7 +105,7 @@ def test_one_coordinate_asks_for_no_less_than_all() -> None:
     assert o.CoordinateTest()(GRADIENTS) >= o.NormTest()(GRADIENTS)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(g=hnp.arrays(np.float64, (3, 6), elements=st.floats(-1e6, 1e6)))
 def test_a_step_of_adagrad_norm_is_no_longer_than_lr(g: np.ndarray) -> None:
     rule = o.AdaGradNorm(lr=0.25)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
+from tests.depth import examples
 from tests.optimizers.made_up import extras
 
 #: faults of other packages, kept as variants: the same amount is taken from every entry, whatever its sign; the least and
@@ -49,7 +50,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("known", by_class(RULES))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(data=st.data(), p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
 def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, grads: np.ndarray) -> None:
     rule = data.draw(st.sampled_from(known))
@@ -57,7 +58,7 @@ def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, gra
 
 
 @pytest.mark.parametrize("known", by_class(ELEMENTWISE))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     data=st.data(),
     p=hnp.arrays(np.float32, 5, elements=numbers),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
+from tests.depth import examples
 from tests.optimizers.tracked import Tracked, dot, exponential, holds, largest, least, lift, root
 
 V = np.random.default_rng(9).standard_normal((2, 3, 2, 4))
@@ -33,7 +34,7 @@ pixels = hnp.arrays(np.float64, (3, 2, 2), elements=st.floats(-1e6, 1e6).filter(
 
 
 @pytest.mark.parametrize(("measure", "form"), FORMS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(v=pixels, power=st.integers(-30, 30))
 def test_laws(measure: str, form: str, v: np.ndarray, power: int) -> None:
     rule = o.PixelwiseClip(threshold=0.25, measure=measure, form=form)

@@ -8,17 +8,18 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import AdaRound
+from tests.depth import examples
 
 EPS = np.finfo(np.float64).eps
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(w=hnp.arrays(np.float64, 6, elements=st.floats(-4.0, 3.4)))
 def test_at_the_start_soft_weights_are_the_weights(w: np.ndarray) -> None:
     rule = AdaRound(scale=0.5)

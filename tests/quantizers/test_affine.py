@@ -10,11 +10,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import Affine, Quantized, ranges
+from tests.depth import examples
 
 STEP = np.float32(0.0123)
 
@@ -182,7 +183,7 @@ def test_quantize_linear_is_that_of_onnx(signed: bool) -> None:
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 10), st.integers(-128, 127), st.sampled_from(["divide", "reciprocal"]))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_half_a_step_and_idempotence(x: float, scale: float, zero: int, normalize: str) -> None:
     """s/2 and what the roundings add: of the quotient, of the reciprocal, and of the last product."""
     rule, value, step = Affine(normalize=normalize), np.asarray([x], np.float32), np.float32(scale)

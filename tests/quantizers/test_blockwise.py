@@ -10,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -20,6 +20,7 @@ from refgrad.errors import ArgumentError
 from refgrad.quantizers import AF4, FP4, NF4, Blockwise, Quantized, tables
 from refgrad.quantizers.blockwise import Codebook
 from refgrad.tracing import literal
+from tests.depth import examples
 from tests.quantizers import golden_inputs as golden
 
 RULES = [cls(block_size=64) for cls in (Blockwise, NF4, FP4, AF4)]
@@ -117,7 +118,7 @@ def test_codes_are_the_argmin_where_the_division_is_exact(rule: Codebook) -> Non
 
 
 @given(st.sampled_from(sorted(TIES.sentences)), st.floats(-1.25, 1.25, width=32), st.sampled_from(sorted(tables.MAPS)))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_the_two_ways_to_the_nearest_agree(ties: str, x: float, name: str) -> None:
     if ties == "bitsandbytes":
         return
@@ -243,7 +244,7 @@ def test_eight_bits_are_those_of_torchao_but_for_ties(signed: bool) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @given(arrays.arrays(np.float32, st.integers(1, 150), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_laws(rule: Codebook, x: np.ndarray) -> None:
     """Half a gap at most; powers of two go through; blocks are apart; order is kept."""
     x = np.abs(x) if min(rule.table()) >= 0 else x

@@ -7,7 +7,7 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes, rounding
@@ -17,6 +17,7 @@ from refgrad.arithmetic.rounding_exact import round_exactly, value_exactly
 from refgrad.backends import rounding_kernels
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import Cast
+from tests.depth import examples
 from tests.quantizers.exhaustive import BITS, CASES, disagreements, points
 
 FORMS = list(MINIFLOATS.values())
@@ -125,7 +126,7 @@ def test_values_are_those_of_gfloat(name: str, mode: str, saturate: bool) -> Non
 
 
 @given(st.floats(allow_nan=False), st.sampled_from(FORMS), st.sampled_from(sorted(ROUNDINGS.sentences)))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_float64_is_rounded_once(x: float, form: Minifloat, mode: str) -> None:
     random = np.asarray([0x5A])
     code = rounding.encode(np.asarray([x]), form, mode, "overflow", random, BITS)[0]
@@ -139,7 +140,7 @@ def test_double_rounding_is_seen() -> None:
 
 
 @given(st.fractions(), st.sampled_from(FORMS))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_rationals_round_to_a_neighbour(x: Fraction, form: Minifloat) -> None:
     if not form.signed and x <= 0:
         return

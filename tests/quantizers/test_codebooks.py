@@ -7,12 +7,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import KMeans, OptimalCodebook, ProductQuantizer
 from refgrad.quantizers.codebooks import exact_partition, lloyd, nearest_centre
+from tests.depth import examples
 
 small = st.lists(st.integers(-50, 50), min_size=1, max_size=9)
 
@@ -28,7 +29,7 @@ def cost(ordered: list[int], begins: list[int]) -> Fraction:
     return sum((spread(ordered[a:b]) for a, b in zip(begins, ends, strict=True)), Fraction(0))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(values=small, clusters=st.integers(1, 5))
 def test_the_partition_is_the_best_of_all(values: list[int], clusters: int) -> None:
     """Costs of whole numbers differ by more than float64 loses on them, so that the minimum must be exact."""
@@ -43,7 +44,7 @@ def error(x: np.ndarray, rule: KMeans | OptimalCodebook) -> Fraction:
     return sum((Fraction(float(d)) ** 2 for d in (x - rule.round_trip(x))), Fraction(0))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     values=st.lists(st.integers(-1000, 1000), min_size=4, max_size=40), start=st.sampled_from(["linear", "quantile"])
 )
@@ -58,7 +59,7 @@ def test_lloyd_ends_where_nothing_moves_and_never_beats_the_optimum(values: list
     assert best <= error(x, rule) + slack
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(values=st.lists(st.integers(-1000, 1000), min_size=2, max_size=30))
 def test_no_iteration_makes_it_worse(values: list[int]) -> None:
     """On quarters of whole numbers centres are exact only now and then; costs are taken of the centres as they are."""

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
+from tests.depth import examples
 
 #: none so small that a quarter of it would be rounded
 within = st.one_of(
@@ -41,7 +42,7 @@ def means(rule: Any, x: np.ndarray, chance: np.ndarray) -> list[Fraction]:
 
 @pytest.mark.parametrize("order", ["share", "unit"])
 @pytest.mark.parametrize("levels", [1, 4, 256])
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(x=vectors)
 def test_qsgd_is_unbiased(levels: int, order: str, x: np.ndarray) -> None:
     """With a norm and a number of levels that are powers of two nothing is rounded, and the mean is the vector."""
@@ -50,7 +51,7 @@ def test_qsgd_is_unbiased(levels: int, order: str, x: np.ndarray) -> None:
     assert means(rule, x, y - np.floor(y)) == [Fraction(float(v)) for v in x]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     x=hnp.arrays(np.float32, st.integers(1, 9), elements=st.floats(-4, 4, width=32).filter(lambda v: abs(v) > 2.0**-40))
 )
@@ -72,7 +73,7 @@ def test_qsgd_with_the_euclidean_norm(x: np.ndarray) -> None:
     assert (variance * 4) ** 2 <= x.size
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(x=vectors)
 def test_terngrad_is_unbiased(x: np.ndarray) -> None:
     chance = np.abs(x).astype(np.float64) / 4
@@ -113,7 +114,7 @@ def test_top_k_beside_torch() -> None:
     assert np.array_equal(TopK(ratio=0.1).quantize(x)["indices"], wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     grads=hnp.arrays(np.float64, (6, 8), elements=st.integers(-1000, 1000).map(float)),
     ratio=st.sampled_from([0.1, 0.4, 1.0]),
@@ -159,7 +160,7 @@ def test_votes() -> None:
         majority_vote(votes, even="minus")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(x=hnp.arrays(np.float64, (4, 3), elements=st.integers(-64, 64).map(lambda v: v * 12.0)))
 def test_one_bit_means_are_least_squares(x: np.ndarray) -> None:
     """Sums over columns of four multiples of twelve are exact, so that residuals of either side add up to zero."""

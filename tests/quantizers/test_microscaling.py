@@ -7,7 +7,7 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
@@ -15,6 +15,7 @@ from refgrad.arithmetic.rounding_exact import round_exactly, value_exactly
 from refgrad.arithmetic.steps import SCALE_RULES
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import MX, NVFP4, Quantized
+from tests.depth import examples
 from tests.quantizers import golden_inputs as golden
 
 FORMATS = ["float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"]
@@ -204,7 +205,7 @@ def test_laws(rule: MX | NVFP4) -> None:
 
 
 @given(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), min_size=1, max_size=50), st.sampled_from(RULES[:-4]))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_half_a_step_below_saturation(numbers: list[float], rule: MX) -> None:
     x, form = np.asarray(numbers, np.float32), MINIFLOATS[rule.format]
     quantized, back = rule.quantize(x), rule.round_trip(x)

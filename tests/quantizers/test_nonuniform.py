@@ -6,18 +6,19 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import N2UQ, N2UQWeights
+from tests.depth import examples
 
 eighths = st.integers(1, 16).map(lambda k: k / 8)
 sixteenths = st.integers(-16, 96).map(lambda k: k / 16)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     a=st.lists(eighths, min_size=3, max_size=3),
     x=hnp.arrays(np.float32, 12, elements=st.integers(-16, 96).map(lambda k: k / 16)),

@@ -9,10 +9,11 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.quantizers import INQ, APoT, LogQuantizer
+from tests.depth import examples
 
 magnitudes = st.one_of(
     st.floats(width=32, allow_nan=False, allow_infinity=False),
@@ -25,7 +26,7 @@ lists = st.lists(magnitudes, min_size=1, max_size=20)
 
 @pytest.mark.parametrize("bits", [1, 3, 4, 6])
 @pytest.mark.parametrize("full_scale", [-3, 0, 2])
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(values=lists)
 def test_logarithmic(bits: int, full_scale: int, values: list[float]) -> None:
     rule = LogQuantizer(bits=bits, full_scale=full_scale)
@@ -37,7 +38,7 @@ def test_logarithmic(bits: int, full_scale: int, values: list[float]) -> None:
         assert got == (want if v >= 0 else -want)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(values=lists)
 def test_nearest_in_value(values: list[float]) -> None:
     rule = LogQuantizer(bits=4, full_scale=1, boundary="value")
@@ -59,7 +60,7 @@ def test_a_root_of_two_apart() -> None:
 
 
 @pytest.mark.parametrize("bits", [3, 5])
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(values=lists)
 def test_inq(bits: int, values: list[float]) -> None:
     found = INQ(bits=bits).round_trip(np.float32(values))
@@ -99,7 +100,7 @@ def test_apot_levels(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5])
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(values=lists, data=st.data())
 def test_apot_takes_the_nearest_level(bits: int, values: list[float], data: Any) -> None:
     rule = APoT(bits=bits, alpha=2.0)  # a power of two: dividing by it is exact

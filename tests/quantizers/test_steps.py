@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.arithmetic import exact
@@ -19,6 +19,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
 from refgrad.quantizers.rows import RowQuantizer
 from refgrad.tracing import free_names, free_values, literal, plan_for
+from tests.depth import examples
 
 STEPS = [
     Integer(),
@@ -37,7 +38,7 @@ FLOATS = st.floats(-1000, 1000, width=32)
 
 @pytest.mark.parametrize("function", STEPS, ids=str)
 @given(a=FLOATS, b=FLOATS)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_a_step_function_never_falls_and_is_the_exact_one(function: Step, a: float, b: float) -> None:
     if isinstance(function, SharedScale):
         a, b = abs(a), abs(b)

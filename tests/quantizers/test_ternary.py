@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.quantizers import BWN, TTQ, TWN, BitNetActivations, BitNetWeights
 from refgrad.quantizers.ternary import FewValues, xnor_activation_scale
 from refgrad.tracing import free_values, literal, plan_for
+from tests.depth import examples
 
 U = Fraction(1, 2**24)
 numbers = st.one_of(
@@ -34,7 +35,7 @@ def mean_error(count: int) -> Fraction:
     return (1 + U) ** depth - 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(x=matrices)
 def test_bwn_scales_signs_by_the_mean_magnitude(x: np.ndarray) -> None:
     quantized = BWN().quantize(x)
@@ -73,7 +74,7 @@ def test_xnor_activation_scale_is_the_box_filter_of_the_channel_means() -> None:
         xnor_activation_scale(x, 7, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(x=matrices, per=st.sampled_from(["tensor", "filter"]))
 def test_twn(x: np.ndarray, per: str) -> None:
     """Codes wherever the threshold's rounding leaves no doubt; the scale for the codes that were chosen."""
@@ -117,7 +118,7 @@ def test_ttq_levels_and_gradients() -> None:
     assert rule.replace(negative_gradient="chain").gradients(w, g)[2] == slope
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(x=matrices)
 def test_bitnet_weights_as_the_paper_says(x: np.ndarray) -> None:
     quantized = BitNetWeights().quantize(x)
@@ -174,7 +175,7 @@ def test_edges(rule: object) -> None:
 
 
 @pytest.mark.parametrize("rule", [BWN(), TWN(), TTQ(positive=2.0, negative=2.0), BWN(zero="zero")], ids=str)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(x=matrices)
 def test_codes_do_not_change_with_scale(rule: object, x: np.ndarray) -> None:
     one, other = rule.quantize(x), rule.quantize(x * np.float32(8))  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refgrad.errors import ArgumentError
@@ -20,6 +20,7 @@ from refgrad.quantizers import (
     lsq_scale,
 )
 from refgrad.quantizers.gradients import Random
+from tests.depth import examples
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -30,7 +31,7 @@ def outcome(rule: Random, x: float, uniform: float, dtype: type = np.float64) ->
     return Fraction(float(rule.dequantize(kept)[0]))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(FLOATS)
 def test_natural_compression_has_the_number_for_its_mean_exactly(x: float) -> None:
     rule = NaturalCompression()
@@ -60,7 +61,7 @@ def test_natural_compression_of_what_is_no_number() -> None:
         NaturalCompression().dequantize(kept)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(-(2**20), 2**20), st.integers(0, 6))
 def test_nuqsgd_has_the_number_for_its_mean_exactly(number: int, levels: int) -> None:
     """Of [n, 2**20] by the largest magnitude, so that shares are exact."""

@@ -8,12 +8,13 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import hadamard, smooth_scales
+from tests.depth import examples
 
 
 def entry(i: int, j: int) -> int:
@@ -28,7 +29,7 @@ def test_entries_are_by_the_ones_that_two_numbers_share(n: int) -> None:
     assert np.array_equal(found, linalg.hadamard(n))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     x=hnp.arrays(np.float32, st.sampled_from([(3, 8), (1, 32)]), elements=st.integers(-1000, 1000).map(float)),
     data=st.data(),
@@ -41,7 +42,7 @@ def test_there_and_back_on_whole_numbers(x: np.ndarray, data: st.DataObject) -> 
     assert np.array_equal((there.astype(np.float64) ** 2).sum(axis=1), n * (x.astype(np.float64) ** 2).sum(axis=1))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(x=hnp.arrays(np.float32, 16, elements=st.floats(-(2.0**100), 2.0**100, width=32)))
 def test_each_round_adds_one_rounding(x: np.ndarray) -> None:
     """|error| is at most ((1 + u)**log2(n) - 1) times the sum of magnitudes; sums are exact where they are subnormal."""

@@ -8,13 +8,14 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import AWQ, GPTQ, HQQ, RoundToNearest, hessian
 from refgrad.quantizers.weights import inverse_factor
+from tests.depth import examples
 from tests.quantizers.exact_rounding import rounded
 
 Rational = list[Fraction]
@@ -48,7 +49,7 @@ def code(v: Fraction, scale: Fraction, zero: int, bits: int) -> int:
 
 @pytest.mark.parametrize("kind", GRIDS)
 @pytest.mark.parametrize("bits", [2, 4, 8])
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(x=hnp.arrays(np.float32, (2, 6), elements=weights))
 def test_round_to_nearest(kind: str, bits: int, x: np.ndarray) -> None:
     rule = RoundToNearest(bits=bits, group=3, grid=kind)
@@ -112,7 +113,7 @@ def greedy(w: Rational, h: list[Rational], scale: Fraction, zero: int, bits: int
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.25])
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 6))
 def test_gptq_is_the_greedy_solution(damping: float, seed: int, size: int) -> None:
     random = np.random.default_rng(seed)

@@ -9,12 +9,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.errors import ArgumentError
 from refgrad.sparsity import ASP, MDGF, SDGF, SRSTE, NOfM
+from tests.depth import examples
 
 FLOATS = st.one_of(
     st.floats(width=32, allow_nan=False, allow_infinity=False),
@@ -25,7 +26,7 @@ weights = hnp.arrays(np.float32, (3, 8), elements=FLOATS)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (3, 8), (1, 2)])
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(w=weights)
 def test_no_mask_keeps_more(w: np.ndarray, n: int, m: int) -> None:
     kept = np.where(NOfM(n=n, m=m).mask(w), np.abs(w), 0)
@@ -34,7 +35,7 @@ def test_no_mask_keeps_more(w: np.ndarray, n: int, m: int) -> None:
         assert sum(Fraction(float(x)) for x in chosen) == best
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(w=weights, signs=hnp.arrays(bool, (3, 8)), power=st.integers(-20, 20))
 def test_signs_and_powers_of_two_do_not_matter(w: np.ndarray, signs: np.ndarray, power: int) -> None:
     mask = NOfM().mask(w)
@@ -43,7 +44,7 @@ def test_signs_and_powers_of_two_do_not_matter(w: np.ndarray, signs: np.ndarray,
     assert np.array_equal(NOfM().mask(np.ldexp(w, power)), NOfM().mask(w))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(w=weights)
 def test_counts_groups_and_both_readings(w: np.ndarray) -> None:
     mask = NOfM(n=3, m=8).mask(w)
@@ -127,7 +128,7 @@ def test_apex_sums_patterns_in_the_scores_precision() -> None:
     assert sums == [[True, True, False, False], [True, True, False, False], [False, False, True, True]]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(w=weights, g=weights)
 def test_sr_ste_is_the_gradient_of_the_masked_weights_and_a_decay(w: np.ndarray, g: np.ndarray) -> None:
     rule = SRSTE(decay=0.125)  # a power of two, so that the product is exact above the subnormal numbers

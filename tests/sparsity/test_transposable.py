@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,6 +16,7 @@ from refgrad.errors import ArgumentError
 from refgrad.sparsity import Transposable
 from refgrad.sparsity.tiles import best_flow
 from refgrad.sparsity.transposable import legal, patterns
+from tests.depth import examples
 
 TIES = hnp.arrays(np.float32, (4, 8), elements=st.one_of(st.integers(-2, 2).map(float), st.floats(-3, 3, width=32)))
 
@@ -39,7 +40,7 @@ def test_patterns_are_the_doubly_balanced_ones(n: int, number: int) -> None:
     assert np.all(found.sum(axis=2) == n)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(w=TIES)
 def test_balance_and_the_greedy_bound(w: np.ndarray) -> None:
     best, greedy = Transposable().mask(w), Transposable(method="greedy").mask(w)
@@ -93,7 +94,7 @@ def test_the_optimum_of_the_transportation_problem(n: int, m: int, method: str) 
 
 @pytest.mark.parametrize("method", ["exact", "at_most"])
 @pytest.mark.parametrize("n", [1, 2, 3])
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(w=hnp.arrays(np.float32, (4, 4), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_flows_find_what_going_through_all_patterns_finds(method: str, n: int, w: np.ndarray) -> None:
     """Numbers of any magnitude: sums in fractions, the flow in whole numbers of many digits where they are needed."""
@@ -121,7 +122,7 @@ def pruned_in_order(w: np.ndarray, order: list[tuple[int, int]], n: int) -> np.n
     return kept
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     w=hnp.arrays(np.float32, (4, 4), elements=st.integers(-3, 3).map(float)), shuffle=st.randoms(use_true_random=False)
 )

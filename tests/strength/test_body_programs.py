@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refgrad.optimizers import ParameterScaledRate
+from refgrad.optimizers import ParameterScaledRate, SpikedRate
 from refgrad.optimizers.transform import Transform
 from refgrad.strength.body_interpreter import BodyRun
 from refgrad.strength.body_programs import body_mutants, legal_program, mutated_program
@@ -61,3 +61,19 @@ def test_real_arithmetic_is_finer_than_float64() -> None:
     real = BodyRun().results(Centred(), {"x": x})["result"]
     assert real.dtype == np.longdouble
     assert np.array_equal(mutated_program(Centred(), None, {"x": x})["result"].shape, real.shape)
+
+
+def test_formulas_of_one_number_are_run_and_mutated() -> None:
+    rule, case = SpikedRate(noise=2.0), {"batch": np.array(7.0), "epochs": np.array(1.0)}
+    want = rule.rate(7)
+    rates = {float(legal_program(rule, case, _generator(seed), STYLES["thrice"])["rate"]) for seed in range(40)}
+    assert len(rates) > 3
+    assert all(abs(rate / want - 1) < 1e-14 for rate in rates)
+    found = {m.name: m for m in body_mutants(rule, [case])}
+    doubled = mutated_program(rule, found["double for mul in s * s"], case)["rate"]
+    s = 2.0 / 7**0.5
+    assert abs(doubled - 2 / (1 + 2 * s * s)) < 1e-14
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.oracle.engine.drive import Record
+from refgrad.kinds.kind import Record
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.rule import find
 from refgrad.strength.exercised import exercised
@@ -42,6 +42,7 @@ WITHOUT_STATE = (
     "GhostBatchNorm",
     "M3",
     "QKLayerNorm",
+    "RegimeAdaptation",
     "TrActLinear",
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.table import MODULES
 from refgrad.optimizers import AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Positive, find
@@ -39,12 +40,13 @@ OF_KIND = {
     "mask-update": "SET",
     "quantizer": "FP4",
     "transform": "ZeroNaNs",
+    "scaling": "BatchScaledRate",
     "8-bit-optimizer": "EightBit(rule=SGD(momentum=0.9))",
 }
 
 
 def test_there_is_a_rule_of_each_kind() -> None:
-    assert set(OF_KIND) == set(KINDS)
+    assert set(OF_KIND) == set(KINDS) == set(MODULES)
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
@@ -90,7 +92,6 @@ def test_rules_are_named_in_several_ways(tmp_path: Path) -> None:
         ("math:sqrt", ArgumentError, "legal: a rule, a class of rules"),
         (3, ArgumentError, "legal: a rule, a class of rules"),
         ("GPTQ", ArgumentError, "has no graph"),
-        ("BatchScaledRate", ArgumentError, "of which no program is made; legal: a rule of the kinds optimizer"),
     ],
 )
 def test_what_cannot_be_measured_is_said(rule: object, error: type[Exception], text: str) -> None:

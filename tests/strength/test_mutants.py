@@ -6,9 +6,10 @@ import zlib
 
 import pytest
 
+from refgrad.kinds.kind import Wanted
+from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.engine.run import tally_of
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.hypotheses.equivalence import distinct
 from refgrad.oracle.mutants import mutations
@@ -45,7 +46,7 @@ def test_every_mutant_of_an_optimizer_is_rejected() -> None:
     assert found.survivors == ()
 
 
-@pytest.mark.parametrize("name", ["MX", "Coherence", "Diff2Restart", "TrActLinear", "ZeroNaNs"])
+@pytest.mark.parametrize("name", ["MX", "Coherence", "Diff2Restart", "SpikedRate", "TrActLinear", "ZeroNaNs"])
 def test_every_mutant_of_a_rule_without_state_is_rejected(name: str) -> None:
     found = measure_mutants(programs_of(find(name)()))
     assert found.made
@@ -54,7 +55,7 @@ def test_every_mutant_of_a_rule_without_state_is_rejected(name: str) -> None:
     assert found.rejected["numpy.testing.assert_allclose"]["all"] > 0
 
 
-@pytest.mark.parametrize("name", ["SGD", "AF4", "OBD", "RigL", "ProxQuant", "Coherence", "EightBit"])
+@pytest.mark.parametrize("name", ["SGD", "AF4", "OBD", "RigL", "ProxQuant", "Coherence", "SpikedRate", "EightBit"])
 def test_a_mutant_that_changes_nothing_survives(name: str) -> None:
     """The measurement does not call everything wrong: the rule as it stands, passed off as a mutant, survives."""
     found = measure_mutants(programs_of(find(name)()), [NoMutation()])
@@ -79,7 +80,7 @@ def test_the_rule_run_from_its_graph_conforms(name: str) -> None:
     rule = with_decays(find(name))
     for inputs in problems(rule, 4, 0):
         record = run(rule, NONE, corner(inputs))
-        assert judge_record(record, record.rules, Policy()).first is None
+        assert tally_of(kind_of(rule), record, record.rules, Wanted()).first is None
 
 
 def test_the_other_judges_pass_the_reference_itself() -> None:

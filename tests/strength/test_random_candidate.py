@@ -7,6 +7,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
+from refgrad.kinds.table import kind_of
 from refgrad.optimizers import AdaHessian, AdamW, PolyakSGD
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.inputs.steps import generate
@@ -27,7 +28,8 @@ def test_a_rule_that_couples_its_leaves_is_run_on_one() -> None:
 
 
 def last_parameter(seed: int, blocks: int = 1) -> np.ndarray:
-    record = drive(RandomCandidate(STYLES["rewritten"], seed, blocks), AdamW(), generate(4, "float32", 0))
+    candidate, rule = RandomCandidate(STYLES["rewritten"], seed, blocks), AdamW()
+    record = drive(kind_of(rule), candidate, rule, generate(4, "float32", 0))
     return np.asarray(record.seen[-1].params[0])
 
 

@@ -56,6 +56,15 @@ def test_directed_rounding_goes_to_one_of_the_two_neighbours() -> None:
     assert 0.2 < (rounded > x).mean() < 0.8
 
 
+def test_float64_is_rounded_from_longdouble() -> None:
+    x = reals().astype(np.longdouble) / 3
+    near = x.astype(np.float64)
+    assert np.array_equal(Rounding(PLAIN, generator(), np.float64)(x), near)
+    moved = Rounding(STYLES["thrice"], generator(), np.float64)(x)
+    assert set(np.unique((moved - near) / np.spacing(np.abs(near)))) >= {-1.0, 0.0, 1.0}
+    assert np.array_equal(moved, moved.astype(np.float64))
+
+
 @pytest.mark.parametrize("name", STYLES)
 def test_what_is_exact_stays(name: str) -> None:
     x = reals().astype(np.float32).astype(np.float64)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from refgrad.errors import ArgumentError
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.verdict import Count, Departure
+from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import Rule

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic import floats, rewriting, scalar_math
-from refgrad.arithmetic.enclosure import OUTCOMES
+from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.arithmetic.graph import Graph
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge

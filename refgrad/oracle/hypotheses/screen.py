@@ -22,14 +22,14 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.drive import Record
 from refgrad.oracle.engine.steps import judge_record
-from refgrad.oracle.engine.verdict import Count
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.free_running import Followed
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Inputs
 from refgrad.tracing import Plan, free_names, free_values, plan_for
 
 #: elements of each leaf that are looked at, where nothing else is said

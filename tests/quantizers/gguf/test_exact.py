@@ -9,11 +9,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refgrad.quantizers import gguf
+from tests.depth import examples
 from tests.quantizers.exact_rounding import half_away, rounded, to_half
 
 Numbers = list[Fraction]
@@ -123,7 +124,7 @@ def blocks(size: int) -> st.SearchStrategy[np.ndarray]:
 
 
 @pytest.mark.parametrize(("rule", "restated"), FORMATS, ids=lambda v: getattr(v, "__name__", str(v)))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(data=st.data())
 def test_the_bytes_are_those_of_exact_arithmetic(
     rule: gguf.BlockFormat, restated: Callable[[Numbers], bytes], data: st.DataObject

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,6 +15,7 @@ from refgrad.errors import ArgumentError
 from refgrad.quantizers import gguf
 from refgrad.quantizers.gguf import searches, twins
 from refgrad.quantizers.gguf.blocks import BlockFormat
+from tests.depth import examples
 
 RULES: list[BlockFormat] = [getattr(gguf, name)() for name in gguf.__all__ if name != "BlockFormat"]
 RULES.append(gguf.IQ4_NL(tries="none"))
@@ -45,7 +46,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(data=st.data())
 def test_compiled_and_not_the_bits_are_the_same(rule: BlockFormat, data: st.DataObject) -> None:
     x = data.draw(hnp.arrays(np.float32, (2, rule.block), elements=adversarial, fill=st.just(0.0) | adversarial))
@@ -86,7 +87,7 @@ def test_every_bit_of_a_block_is_spoken_for(rule: BlockFormat) -> None:
 
 
 @pytest.mark.parametrize("rule", SYMMETRIC, ids=str)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(data=st.data())
 def test_sign_symmetry(rule: BlockFormat, data: st.DataObject) -> None:
     x = data.draw(hnp.arrays(np.float32, rule.block, elements=adversarial))
@@ -165,13 +166,13 @@ def test_what_is_no_whole_block_is_refused(rule: BlockFormat) -> None:
             call()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(x=st.floats(-(2.0**21), 2.0**21, width=32))
 def test_nearest_integer_is_ties_to_even(x: float) -> None:
     assert searches.nearest_integer(np.float32([x]))[0] == round(x)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(x=st.floats(-(2.0**24), 2.0**24, width=32))
 def test_half_away_is_exact(x: float) -> None:
     found = float(searches.half_away(np.float32([x]))[0])

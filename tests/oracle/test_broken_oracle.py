@@ -110,7 +110,11 @@ def _model(**changes: float) -> Patch:
 
 
 def _one_decision(patcher: pytest.MonkeyPatch) -> None:
-    patcher.setattr(enclosure.Enclosure, "_take", lambda self, node, result, ambiguous, state, make: result)
+    def decide(self: enclosure.Enclosure, node: Any, args: Any, run: Any) -> Any:
+        decision = enclosure.decide(node.op, node.attribute, args)
+        return decision.result if node.is_boolean else Bounded(decision.result, decision.error)
+
+    patcher.setattr(enclosure.Enclosure, "_decide", decide)
 
 
 def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:

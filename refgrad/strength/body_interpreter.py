@@ -130,7 +130,7 @@ class BodyRun:
         return np.expand_dims(total, axes) if keepdims else total
 
     def product(self, a: Array, b: Array) -> Array:
-        """A product of matrices, or with a vector: rounded products, added in a random order."""
+        """A product of matrices (..., m, k) and (..., k, n), or of vectors: rounded products, added in a random order."""
         left = a[None, :] if a.ndim == 1 else a
         right = b[:, None] if b.ndim == 1 else b
         terms = self.round(left[..., :, :, None] * right[..., None, :, :])

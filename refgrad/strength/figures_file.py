@@ -41,7 +41,12 @@ def read(path: Path) -> Found:
 
 
 def save(path: Path, found: Found) -> None:
-    """Write all figures at once: a stop in the middle leaves the old file."""
+    """Write all figures at once: a stop in the middle leaves the old file.
+
+    Args:
+        path: the file.
+        found: rule -> part -> figures.
+    """
     new = path.with_suffix(".new")
     lines = [f"{json.dumps(name)}: {json.dumps(found[name], sort_keys=True)}" for name in sorted(found)]
     new.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

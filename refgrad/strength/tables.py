@@ -81,7 +81,14 @@ def case_totals(found: Found) -> Iterator[str]:
 
 
 def rejections(found: Found, part: str, judge: str, kind: str) -> int:
-    """How many programs of a part a judge rejects, on all numbers or on ordinary ones."""
+    """How many programs a judge rejects.
+
+    Args:
+        found: the figures.
+        part: a part as the file calls it.
+        judge: the judge's name.
+        kind: "all" numbers, or "ordinary" ones.
+    """
     return sum(f[part]["rejected"].get(judge, {}).get(kind, 0) for f in found.values() if part in f)
 
 

@@ -84,19 +84,39 @@ class Programs(ABC):
 
     @abstractmethod
     def legal(self, case: Any, random: np.random.Generator, style: Style) -> Any:
-        """What a random legal program gives."""
+        """What a random legal program gives.
+
+        Args:
+            case: one of `cases` or `batches`.
+            random: where the program's choices come from.
+            style: what the program may do, and how it rounds.
+        """
 
     @abstractmethod
     def mutated(self, case: Any, mutation: Any) -> Any:
-        """What the rule gives as it stands (None), or changed, each operation in float32."""
+        """What the rule gives, each operation in float32.
+
+        Args:
+            case: one of `cases` or `rounds`.
+            mutation: what is changed, one of `mutants`; None for the rule as it stands.
+        """
 
     @abstractmethod
     def mutants(self, cases: Sequence[Any], most: float = math.inf) -> Mutants:
-        """The mutants that are others in real arithmetic on some case, at most so many of the graph's."""
+        """The mutants that are others in real arithmetic on some case.
+
+        Args:
+            cases: the cases of the first round.
+            most: how many mutants of the rule's graph are looked at.
+        """
 
     @abstractmethod
     def judged(self, case: Any, given: Any, policy: Policy) -> Tally:
-        """What refgrad says of what a program gave; a `CandidateFault` for what the rule does not know."""
+        """What refgrad says of what a program gave.
+
+        Raises:
+            CandidateFault: it has something that the rule does not know, such as a code.
+        """
 
     def reference(self, case: Any) -> Any:
         """What the other judges compare with: the rule run as it stands."""
@@ -104,7 +124,7 @@ class Programs(ABC):
 
     @abstractmethod
     def rejections(self, given: Any, reference: Any) -> Iterator[set[str]]:
-        """The other judges that reject what was given, one set a program."""
+        """The other judges that reject what was given, one set a program; ``reference`` is what they compare with."""
 
     def judged_in_parts(self, case: Any, given: Any, policy: Policy) -> Iterator[Tally]:
         """The same, first of a part that shows most faults, if it is cheaper."""

@@ -128,7 +128,13 @@ class OptimizerPrograms(Programs):
 
 
 def run(rule: Optimizer, change: Change, inputs: Cases) -> Record:
-    """A changed rule on one array, each operation in float32."""
+    """The record of a rule's graph, run on one array, each operation in float32.
+
+    Args:
+        rule: the rule.
+        change: what is changed of it.
+        inputs: cases of one leaf, in float32.
+    """
     state = {n: v for n, v in rule.init(inputs.p[0]).items() if n != "t"}
     p = np.array(inputs.p[0])
     record = kind_of(rule).record(rule, inputs)

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
-    from refgrad.oracle.inputs.cases import Cases
-    from refgrad.oracle.inputs.masks import MaskInputs
-    from refgrad.oracle.inputs.steps import Inputs
+    from refgrad.oracle.inputs.cases import Cases, Inputs
     from refgrad.oracle.verify import verify
     from refgrad.surveys.run import Survey, survey
 
@@ -27,7 +25,6 @@ __all__ = [
     "Cases",
     "Identification",
     "Inputs",
-    "MaskInputs",
     "Policy",
     "RefgradError",
     "Survey",
@@ -51,9 +48,8 @@ _LATER = {
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.engine.verdict",
     "Policy": "refgrad.oracle.acceptance.policy",
-    "Inputs": "refgrad.oracle.inputs.steps",
+    "Inputs": "refgrad.oracle.inputs.cases",
     "Cases": "refgrad.oracle.inputs.cases",
-    "MaskInputs": "refgrad.oracle.inputs.masks",
 }
 
 

@@ -394,6 +394,6 @@ def _table(table: Any) -> None:
 
         terminal.show_table(table)
     else:
-        from refgrad.report import text
+        from refgrad.layout import render_table
 
-        click.echo("\n".join(text.render_table(table)))
+        click.echo("\n".join(render_table(table)))

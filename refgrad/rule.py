@@ -14,10 +14,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
 
-__all__ = ["KINDS", "Extra", "Kind", "copy_of_param", "scalar_slot", "zeros_like_param"]  # what is not defined here
+__all__ = [
+    "KINDS",
+    "REGISTRY",
+    "ROOMS",
+    "Choice",
+    "Citation",
+    "Decay",
+    "Extra",
+    "Extras",
+    "Flag",
+    "Fraction",
+    "Kind",
+    "Nested",
+    "NonNegative",
+    "Positive",
+    "Range",
+    "Real",
+    "Rule",
+    "ScalarPrecision",
+    "Slot",
+    "State",
+    "Whole",
+    "copy_of_param",
+    "find",
+    "is_own",
+    "qualified_name",
+    "rules",
+    "scalar_slot",
+    "short_name",
+    "zeros_like_param",
+]
 
 
 @dataclass(frozen=True)
@@ -144,16 +175,17 @@ class Citation:
         return f"{self.authors}, “{self.title}”, {self.where}"
 
 
+#: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
 REGISTRY: dict[str, type[Rule]] = {}
 
-#: the packages that hold rules
+#: the packages that hold refgrad's own rules
 ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Rule:
-    """Base of every rule; a public subclass with a citation enters the registry under its own name."""
+class Rule(Frozen):
+    """Base of every rule; a public subclass with a citation enters the registry under its qualified name."""
 
     scalars: ScalarPrecision = "float64"
 
@@ -178,7 +210,7 @@ class Rule:
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
-            REGISTRY[cls.__name__] = cls
+            _register(cls)
 
     def __post_init__(self) -> None:
         for name, legal in self.legal().items():
@@ -270,6 +302,10 @@ class Rule:
         """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
         return {}
 
+    def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
+        """The results that kernels of a working dtype store in another type: name -> the record of `arithmetic.steps`."""
+        return {}
+
     def scalar_inputs(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
         return ()
@@ -278,14 +314,11 @@ class Rule:
         """The rule's algorithm on values by name: results by name. Any arithmetic's values may be handed."""
         raise NotImplementedError
 
+    @derived
     def slots(self) -> dict[str, Slot]:
         """The state slots that exist under these hyperparameters."""
-        known: dict[str, Slot] | None = self.__dict__.get("_slots")
-        if known is None:
-            present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
-            known = {n: self._settled(s) for n, s in present.items()}
-            object.__setattr__(self, "_slots", known)
-        return known
+        present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
+        return {n: self._settled(s) for n, s in present.items()}
 
     def _settled(self, slot: Slot) -> Slot:
         """A slot with what hyperparameters say of its shape."""
@@ -308,7 +341,8 @@ class Rule:
 
     def __str__(self) -> str:
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        return f"{type(self).__name__}({', '.join(f'{n}={v if isinstance(v, Rule) else repr(v)}' for n, v in changed.items())})"
+        fields = [f"{n}={v if isinstance(v, Rule) else repr(v)}" for n, v in changed.items()]
+        return f"{short_name(type(self))}({', '.join(fields)})"
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
@@ -321,18 +355,95 @@ def _hints(cls: type) -> dict[str, Any]:
     return _HINTS[cls]
 
 
+def is_own(cls: type[Rule]) -> bool:
+    """Whether a rule is one of refgrad's own."""
+    package, _, module = cls.__module__.partition(".")
+    return package == "refgrad" and module.partition(".")[0] in ROOMS
+
+
+def qualified_name(cls: type[Rule]) -> str:
+    """The name that no other rule has: ``refgrad.optimizers:SGD``, or ``module:Class`` of a rule that is not refgrad's."""
+    place = ".".join(cls.__module__.split(".")[:2]) if is_own(cls) else cls.__module__
+    return f"{place}:{cls.__qualname__}"
+
+
+def short_name(cls: type[Rule]) -> str:
+    """The shortest name that no other rule has: the class's own, or the qualified one where another rule is called so too."""
+    if is_own(cls):
+        return cls.__name__
+    alike = any(other.__name__ == cls.__name__ and other is not cls for other in REGISTRY.values())
+    return qualified_name(cls) if alike else cls.__name__
+
+
+def _register(cls: type[Rule]) -> None:
+    """Enter a rule; one of the same module and name, such as that of a notebook's cell that is run again, takes its place."""
+    name = qualified_name(cls)
+    if is_own(cls):
+        for other in map(REGISTRY.get, (f"refgrad.{room}:{cls.__name__}" for room in ROOMS)):
+            if other is not None and other.__module__ != cls.__module__:
+                places = f"in {other.__module__} and in {cls.__module__}"
+                raise TypeError(f"two rules of refgrad are called {cls.__name__!r}, {places}; legal: one of a name")
+    REGISTRY[name] = cls
+
+
 def find(name: str) -> type[Rule]:
-    """The rule of that name; `ArgumentError` naming the nearest one if there is none."""
+    """The rule of a name.
+
+    Args:
+        name: the plain name of one of refgrad's own rules, such as ``"AdamW"``, which no other rule can take; a qualified
+            name, such as ``"refgrad.optimizers:AdamW"`` or ``"package.module:MyRule"``, whose module is imported; or the
+            plain name of another rule that was defined in this process, if there is one alone.
+
+    Raises:
+        ArgumentError: there is no such rule; the error names the nearest one, or those among which the name does not choose.
+
+    >>> find("AdamW") is find("refgrad.optimizers:AdamW")
+    True
+    """
+    if ":" in name:
+        return _qualified(name)
     for room in ROOMS:
         importlib.import_module(f"refgrad.{room}")
-        if name in REGISTRY:
-            return REGISTRY[name]
-    known = rules()
-    raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
+        if f"refgrad.{room}:{name}" in REGISTRY:
+            return REGISTRY[f"refgrad.{room}:{name}"]
+    others = [qualified for qualified, cls in REGISTRY.items() if cls.__name__ == name]
+    if len(others) == 1:
+        return REGISTRY[others[0]]
+    if others:
+        raise ArgumentError(f"{len(others)} rules are called {name!r}; legal: {', '.join(sorted(others))}")
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, rules())}; `refgrad list` shows all")
+
+
+def _qualified(name: str) -> type[Rule]:
+    if name not in REGISTRY:
+        module = name.partition(":")[0]
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raised = f"importing {module!r} raised {type(error).__name__}: {error}"
+            raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
+    if name not in REGISTRY:
+        hint = nearest(name, REGISTRY)
+        raise ArgumentError(
+            f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
+        )
+    return REGISTRY[name]
 
 
 def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
-    """Every rule by name, or those that are of a base class, such as `Optimizer`."""
+    """Refgrad's own rules.
+
+    Args:
+        base: a base class, such as `refgrad.optimizers.Optimizer`; by default rules of every kind.
+
+    Returns:
+        The classes by plain name, sorted. Rules that others define are not among them; `find` knows these.
+
+    >>> from refgrad.estimators.base import Estimator
+    >>> "ClippedSTE" in rules(Estimator), "AdamW" in rules(Estimator)
+    (True, False)
+    """
     for room in ROOMS:
         importlib.import_module(f"refgrad.{room}")
-    return {name: cls for name, cls in sorted(REGISTRY.items()) if base is None or issubclass(cls, base)}
+    own = {cls.__name__: cls for cls in REGISTRY.values() if is_own(cls)}
+    return {name: own[name] for name in sorted(own) if base is None or issubclass(own[name], base)}

@@ -1,8 +1,12 @@
-"""Rules and their hyperparameters as they are written on the command line; nothing that is written is ever run."""
+"""Rules and their hyperparameters as they are written on the command line.
+
+Nothing that is written is ever run; a qualified name, such as ``package.module:MyRule``, imports the module, as a target does.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +22,9 @@ UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 
 FORM = "the name of a rule, or a rule such as AdamW(lr=0.01)"
 
+#: a text in quotes, or a qualified name, which is no expression of Python
+QUALIFIED = re.compile(r"""'[^']*'|"[^"]*"|(?P<name>[^\W\d][\w.]*:[^\W\d][\w.]*)""")
+
 
 def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
     """A rule, by name or written out, with hyperparameters as ``name=value`` texts.
@@ -27,7 +34,7 @@ def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
     Raises:
         ArgumentError: no such rule or hyperparameter, or a value that is not legal.
     """
-    rule = find(name)() if name.isidentifier() else rule_of(name, "the rule")
+    rule = rule_of(name, "the rule")
     texts = pairs(hyperparameters, "HYPER=VALUE", str)
     legal = rule.legal()
     inner = {word: text for word, text in texts.items() if isinstance(legal.get(word), Nested)}
@@ -43,10 +50,27 @@ def rule_of(text: str, place: str) -> Rule:
         place: what errors call the argument.
     """
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        node = _parsed(text.strip())
     except UNREADABLE:
         raise bad_argument(place, text, FORM) from None
     return _rule(node, place, text)
+
+
+def _parsed(text: str) -> ast.expr:
+    """The expression that a text is, with qualified names as names."""
+    names: dict[str, str] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        if match["name"] is None:
+            return match[0]
+        names[f"_{len(names)}_"] = match["name"]
+        return list(names)[-1]
+
+    tree = ast.parse(QUALIFIED.sub(stand_in, text), mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return tree.body
 
 
 def _rule(node: ast.expr, place: str, text: str) -> Rule:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refgrad.arithmetic import scalar_math
 from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
+from refgrad.derived import Frozen, derived, unchecked
 from refgrad.errors import TraceError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Scalars = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Frozen):
     """One traced form of a rule: valid for steps on which its guards hold."""
 
     rule: Rule
@@ -29,7 +29,7 @@ class Plan:
     #: names that scalar expressions read besides the hyperparameters: the rule's `scalar_inputs`, and lengths
     free: tuple[str, ...]
 
-    @cached_property
+    @property
     def table(self) -> scalar_math.Table:
         """The arithmetic of the scalars."""
         return scalar_math.TABLES[self.rule.scalars]
@@ -39,17 +39,20 @@ class Plan:
         constant = self.table["const"]
         return {n: constant(v) for n, v in {**self.rule.numbers(), **free}.items()}
 
-    @cached_property
+    @property
+    @derived
     def scalars(self) -> Callable[..., Scalars]:
-        """``scalars(*free)``: each scalar  that meets an array, in the graph's order."""
+        """``scalars(*free)``: each scalar that meets an array, in the graph's order."""
         return self._function(self.graph.scalars())
 
-    @cached_property
+    @property
+    @derived
     def scalar_outputs(self) -> Callable[..., Scalars]:
         """``scalar_outputs(*free)``: the new value of each scalar slot."""
         return self._function(list(self.graph.scalar_outputs.values()))
 
-    @cached_property
+    @property
+    @derived
     def holds(self) -> Callable[..., bool]:
         """``holds(*free)``: whether the branches on scalars go the way that was traced."""
         guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & scalar_math.names_in(expr)]
@@ -74,13 +77,10 @@ class Plan:
 
 def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule:
     """The rule with its numeric hyperparameters, and those of nested rules, handed as scalars of a scope."""
-    copy = object.__new__(type(rule))
     own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
-    values = rule.hyperparameters() | {n: scope.named(prefix + n, v) for n, v in own.items()}
-    values |= {n: with_scalars(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
-    for name, value in values.items():
-        object.__setattr__(copy, name, value)
-    return copy
+    changes: dict[str, Any] = {n: scope.named(prefix + n, v) for n, v in own.items()}
+    changes |= {n: with_scalars(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
+    return unchecked(rule, changes)
 
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
@@ -128,18 +128,28 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
 
 def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, ...] | None = None) -> Plan:
     """The plan of a rule whose guards hold for these values of `free_names`; plans are kept with the rule."""
-    plans: dict[Any, list[Plan]] = rule.__dict__.setdefault("_plans", {})
-    known = plans.setdefault((ndim, wanted), [])
-    for plan in known:
-        if plan.holds(*free):
+    known = _plans(rule).setdefault((ndim, wanted), [])
+    for holds, plan in known:
+        if holds(*free):
             return plan
-    known.append(trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted))
-    return known[-1]
+    plan = trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted)
+    known.append((plan.holds, plan))
+    return plan
+
+
+@derived
+def _plans(rule: Rule) -> dict[tuple[int, tuple[str, ...] | None], list[tuple[Callable[..., bool], Plan]]]:
+    """The plans that were asked for so far, with their guards, by number of axes and results."""
+    return {}
+
+
+#: the plan of a rule for a number of axes and values of `free_names`: `plan_for`, or a rewritten one, where a mutant is judged
+Plans = Callable[[Any, int, tuple[float, ...]], Plan]
 
 
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     """The plans of a rule that were asked for so far."""
-    return list(rule.__dict__.get("_plans", {}).get((ndim, None), []))
+    return [plan for _, plan in _plans(rule).get((ndim, None), [])]
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:

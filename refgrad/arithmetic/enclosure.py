@@ -7,63 +7,74 @@ decisions are explored one by one; the acceptance set is their union, never thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import function_error, matrix_error
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.graph import MATRIX, Graph, Node, walk
+from refgrad.arithmetic.choices import Choices
+from refgrad.arithmetic.decisions import OUTCOMES, decide
+from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.running_error import Bounded, Model
 
-#: more branches than this at one element are not explored: the element is undecided
-MOST_BRANCHES = 64
-
-COMPARE: Mapping[str, np.ufunc] = {
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-}
 LOGIC: Mapping[str, np.ufunc] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
-ROUND: Mapping[str, np.ufunc] = {"rint": np.rint, "floor": np.floor, "ceil": np.ceil}
-#: a comparison is false or true, a rounding goes to the lower or the upper of two whole numbers
-OUTCOMES: Mapping[str, tuple[float, ...]] = {
-    "sign": (-1.0, 0.0, 1.0),
-    **dict.fromkeys(COMPARE, (0.0, 1.0)),
-    **dict.fromkeys(ROUND, (-1.0, 1.0)),
-    "step": (-1.0, 1.0),
-}
+
+#: how many ways each element is followed at least: twice as many as one of any rule shipped can have (docs/enclosure.md)
+LEAST_WAYS = 512
+#: and how many elements times ways are, if that is more; a way costs as much as `OVERHEAD` elements besides its own
+WORK, OVERHEAD = 2**22, 512
+
+
+def most_ways(size: int) -> int:
+    """How many ways of an element are followed, where so many elements are looked at together.
+
+    What is not followed is one way more, of which nothing is known.
+    """
+    return max(LEAST_WAYS, WORK // (size + OVERHEAD))
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One way through the decisions: the acceptance set of each output, and how tensor-wide decisions went.
+    """One way through the decisions, which is another one for each element.
 
-    ``ambiguous`` marks the elements at which some decision could have gone another way.
+    Attributes:
+        sets: the acceptance set of each output.
+        open: for outputs that depend on a decision which could have gone another way, the elements at which it could.
+        shared: how the decisions went that are one for a whole tensor: all of its elements must agree on these.
     """
 
     sets: Mapping[str, Bounded]
-    ambiguous: np.ndarray | None
-    shared: tuple[tuple[int, float], ...]
+    open: Mapping[str, np.ndarray]
+    shared: tuple[tuple[int, int], ...]
 
 
-@dataclass
-class _State:
-    """One evaluation under some forced decisions."""
+#: the ways through tensor-wide decisions that were not followed
+REST = ((-1, 0),)
 
-    forced: Mapping[int, float]
-    values: dict[int, Any] = field(default_factory=dict)
-    ambiguous: np.ndarray | None = None
-    open: Node | None = None
-    #: by reduction: what its operand may be under every way through the decisions of its elements
-    hulls: Mapping[int, Bounded] = field(default_factory=dict)
+
+@dataclass(eq=False)
+class _Run:
+    """What a graph was evaluated on, and what came of it under the choices in force."""
+
+    inputs: Mapping[str, Bounded]
+    observed: Mapping[str, Bounded]
+    values: dict[int, Any]
+    sets: dict[str, Bounded] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
+    #: by node, the decisions that its value depends on
+    depends: Mapping[int, frozenset[Node]] = field(default_factory=dict)
+    #: what the operands of what couples elements may be, whichever ways these take
+    hulls: dict[int, list[Any]] = field(default_factory=dict)
+
+    def marked(self, node: Node, where: Mapping[Node, np.ndarray]) -> np.ndarray | None:
+        """The elements at which a decision is marked that a value depends on; None if there is no such decision."""
+        marks = [m for n, m in where.items() if n in self.depends.get(node.index, ())]
+        return reduce(np.logical_or, marks) if marks else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,71 +103,138 @@ class Enclosure:
     ) -> Iterator[Branch]:
         """Every admissible way through the step's decisions; one where nothing is ambiguous.
 
+        Each element may take another branch than the next one, except that all of a tensor agree on what is `Branch.shared`.
+        The first branch is that of the centres. Where elements have more ways than `most_ways`, a last branch says that
+        nothing is known of them: every value is in its sets.
+
         Args:
-            inputs: ``p``, ``g`` and the array slots before the step.
+            inputs: ``p``, ``g`` and the array slots before the step, float64, of shapes that broadcast against each other.
             scalars: the graph's scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
+
+        Returns:
+            An iterator of branches, each with the sets of all outputs.
         """
-        hulls: dict[int, Bounded] = {}
-        for _ in self._mixed:  # each time around, one more of them has operands that are settled
-            runs = [state.values for state, _ in self._explored(inputs, scalars, observed, hulls)]
-            if len(runs) == 1:
-                break
-            hulls = {n.index: bounds.hull([values[n.args[0].index] for values in runs]) for n in self._mixed}
-        levels = {n.index: n.level for n in self.graph.nodes}
-        for state, sets in self._explored(inputs, scalars, observed, hulls):
-            tensors = [] if self.batch else [i for i in state.forced if levels[i] == "tensor"]
-            shared = tuple((i, state.forced[i]) for i in tensors)
-            yield Branch(sets, state.ambiguous, shared)
+        run = _Run(inputs, observed, self._scalars(scalars))
+        self._evaluate(run)
+        if not run.choices.open:
+            yield Branch(run.sets, {}, ())
+            return
+        run.depends = self._depends(observed)
+        self._gather(run)
+        for left in self._ways(run, self._decisions):
+            yield from self._branches(run, left)
+
+    def _branches(self, run: _Run, left: Mapping[Node, np.ndarray]) -> Iterator[Branch]:
+        """The branch of the choices in force; or the rest, where elements have more ways than are followed."""
+        open_ = run.choices.open
+        wide = [] if self.batch else [n for n in open_ if n.level == "tensor"]
+        shared = tuple((n.index, run.choices.digit(n)) for n in wide)
+        if not left:
+            yield Branch(dict(run.sets), self._marks(run, open_), shared)
+            return
+        yield self._unknown(run, {n: marks for n, marks in left.items() if n not in wide}, shared)
+        if any(n in wide for n in left):
+            yield self._unknown(run, open_, REST)
+
+    def _unknown(self, run: _Run, where: Mapping[Node, np.ndarray], shared: tuple[tuple[int, int], ...]) -> Branch:
+        """A branch of which nothing is known where outputs depend on decisions at some elements."""
+        sets = dict(run.sets)
+        for name, marks in self._marks(run, where).items():
+            sets[name] = _unknown(sets[name], marks)
+        return Branch(sets, self._marks(run, run.choices.open), shared)
+
+    def _marks(self, run: _Run, where: Mapping[Node, np.ndarray]) -> dict[str, np.ndarray]:
+        """By output, the elements at which a decision is marked that it depends on."""
+        marks = {name: run.marked(node, where) for name, node in self.graph.outputs.items()}
+        return {name: m for name, m in marks.items() if m is not None}
+
+    def _ways(self, run: _Run, decisions: Sequence[Node], stop: Node | None = None) -> Iterator[dict[Node, np.ndarray]]:
+        """Each element's ways through some decisions, all elements at a time: evaluated up to a node as each is yielded.
+
+        Yields nothing with a way that was followed, and at last where elements have ways left, if any have.
+        """
+        size = max((marks.size for marks in run.choices.open.values()), default=0)
+        for _ in range(most_ways(size) - 1):
+            yield {}
+            changed = run.choices.advance(decisions)
+            if not changed:
+                return
+            self._evaluate(run, changed, stop)
+        yield {}
+        left = run.choices.left(decisions)
+        if left:
+            yield left
+
+    def _gather(self, run: _Run) -> None:
+        """Settle what couples elements that are decided one by one, as some may have gone one way and some another."""
+        for node in self._coupling:
+            decisions = [d for d in self._decisions if any(d in run.depends.get(a.index, ()) for a in node.args)]
+            if any(d in run.choices.open for d in decisions):
+                run.hulls[node.index] = self._hulls(run, node, decisions)
+                self._evaluate(run, set(decisions))
+            else:
+                run.hulls[node.index] = [run.values[a.index] for a in node.args]
+
+    def _hulls(self, run: _Run, node: Node, decisions: Sequence[Node]) -> list[Any]:
+        """What the operands of a node may be, over all ways through some decisions, which are then as they were."""
+        ends: dict[Node, tuple[np.ndarray, np.ndarray] | None] = dict.fromkeys(node.args)
+        for left in self._ways(run, decisions, node):
+            for arg in ends:
+                value, marks = run.values[arg.index], run.marked(arg, left)
+                ends[arg] = bounds.widest(ends[arg], value if marks is None else _unknown(value, marks))
+        run.choices.reset(decisions)
+        found = {
+            a: bounds.between(*e) if run.depends.get(a.index) else run.values[a.index] for a, e in ends.items() if e
+        }
+        return [found[a] for a in node.args]
 
     @cached_property
-    def _mixed(self) -> tuple[Node, ...]:
-        """Reductions of elements that were decided one by one: of a sum, some may have gone one way and some another."""
+    def _decisions(self) -> tuple[Node, ...]:
+        return tuple(n for n in self._order if n.op in OUTCOMES)
+
+    @cached_property
+    def _coupling(self) -> tuple[Node, ...]:
+        """Reductions and operations on matrices of what is decided element by element, row by row or the like."""
 
         def decided(node: Node) -> bool:
-            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for n in walk(node.args[0]))
+            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for a in node.args for n in walk(a))
 
-        return tuple(node for node in self.graph.reductions() if decided(node))
+        return tuple(n for n in self._order if n.op in REDUCTIONS | MATRIX and decided(n))
 
-    def _explored(
-        self,
-        inputs: Mapping[str, Bounded],
-        scalars: Sequence[Bounded],
-        observed: Mapping[str, Bounded],
-        hulls: Mapping[int, Bounded],
-    ) -> Iterator[tuple[_State, dict[str, Bounded]]]:
-        """Every way through the decisions, with what it leads to."""
-        pending: list[dict[int, float]] = [{}]
-        produced = 0
-        while pending and produced < MOST_BRANCHES:
-            state = _State(pending.pop(), hulls=hulls)
-            sets = self._evaluate(state, inputs, scalars, observed)
-            if state.open is None:
-                produced += 1
-                yield state, sets
-                continue
-            for outcome in OUTCOMES[state.open.op]:
-                pending.append({**state.forced, state.open.index: outcome})
+    def _depends(self, observed: Iterable[str]) -> Mapping[int, frozenset[Node]]:
+        """By node, the decisions that its value depends on, where some outputs were observed and go on as such."""
+        found: dict[int, frozenset[Node]] = {}
+        passed: dict[int, frozenset[Node]] = {}  # to the nodes that use it
+        for node in self._order:
+            own = frozenset([node] if node.op in OUTCOMES else [])
+            found[node.index] = own.union(*(passed.get(a.index, ()) for a in self._operands(node)))
+            seen = any(n in observed for n in self._outputs.get(node.index, ()))
+            passed[node.index] = frozenset() if seen else found[node.index]
+        return found
 
-    def _evaluate(
-        self, state: _State, inputs: Mapping[str, Bounded], scalars: Sequence[Bounded], observed: Mapping[str, Bounded]
-    ) -> dict[str, Bounded]:
-        sets: dict[str, Bounded] = {}
-        supply = iter(scalars)
-        needed = self._needed
-        for node in self.graph.nodes:
-            if node.op == "scalar":
-                state.values[node.index] = next(supply)
+    def _scalars(self, scalars: Sequence[Bounded]) -> dict[int, Any]:
+        nodes = [n for n in self.graph.nodes if n.op == "scalar"]
+        return {n.index: value for n, value in zip(nodes, scalars, strict=True)}
+
+    def _evaluate(self, run: _Run, changed: set[Node] | None = None, stop: Node | None = None) -> None:
+        """Evaluate the graph, or what depends on decisions that changed, up to a node."""
+        for node in self._order:
+            if node is stop:
+                return
+            if changed is not None and changed.isdisjoint(run.depends[node.index]):
                 continue
-            if node.index not in needed:
-                continue
-            value = inputs[node.attribute] if node.op == "input" else self._operation(node, state, observed)
+            value = run.inputs[node.attribute] if node.op == "input" else self._operation(node, run)
             for name in self._outputs.get(node.index, ()):
-                sets[name] = value
-                if name in observed and node.op != "input":
-                    value = observed[name]
-            state.values[node.index] = value
-        return sets
+                run.sets[name] = value
+                if name in run.observed and node.op != "input":
+                    value = run.observed[name]
+            run.values[node.index] = value
+
+    @cached_property
+    def _order(self) -> tuple[Node, ...]:
+        """The nodes whose values are used, operands first, without scalars."""
+        return tuple(n for n in self.graph.nodes if n.index in self._needed and n.op != "scalar")
 
     @cached_property
     def _needed(self) -> set[int]:
@@ -183,8 +261,8 @@ class Enclosure:
         """What was observed of an output, for operations whose results are not unique."""
         return next((observed[name] for name in self._outputs.get(node.index, ()) if name in observed), None)
 
-    def _operation(self, node: Node, state: _State, observed: Mapping[str, Bounded]) -> Any:
-        values, model = state.values, self.model
+    def _operation(self, node: Node, run: _Run) -> Any:
+        values, model = run.values, self.model
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
             kept, cancelled = self._cancelled(grouped)
@@ -195,17 +273,19 @@ class Enclosure:
             above = [values[n.index] for n in grouped.numerators]
             below = [values[n.index] for n in grouped.denominators]
             return bounds.product(grouped.sign, above, below, model)
-        args = [values[a.index] for a in node.args]
+        args = run.hulls.get(node.index) or [values[a.index] for a in node.args]
         if node.op in OUTCOMES:
-            return self._decide(node, args, state)
+            return self._decide(node, args, run)
         if node.op in LOGIC:
             return LOGIC[node.op](*args)
         if node.op == "where":
             return bounds.select(args[0], args[1], args[2])
         if node.op in ("sum", "max"):
-            return self._reduce(node, state.hulls.get(node.index, args[0]))
+            return self._reduce(node, args[0])
         if node.op in MATRIX:
-            return matrix_error.operation(node.op, args, node.attribute, self._seen(node, observed), model, self.batch)
+            return matrix_error.operation(
+                node.op, args, node.attribute, self._seen(node, run.observed), model, self.batch
+            )
         if node.op == "round":
             return bounds.rounded(node.attribute, *args)
         if node.op in _NARROWED:
@@ -267,61 +347,28 @@ class Enclosure:
             return bounds.largest(x, axes, self.model)
         return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)
 
-    def _decide(self, node: Node, args: Sequence[Bounded], state: _State) -> Any:
-        """A decision where it is forced by the values, and the outcome that this branch takes where it is not."""
-        if node.op == "sign":
-            return self._sign(node, args[0], state)
-        if node.op in ROUND:
-            return self._round(node, args[0], state)
-        if node.op == "step":
-            return self._step(node, args[0], state)
-        a, b = args
-        result = COMPARE[node.op](a.value, b.value)
-        reach = a.reach_of_decision() + b.reach_of_decision()
-        ambiguous = (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
-        return self._take(node, result, ambiguous, state, lambda outcome: np.full(np.shape(result), bool(outcome)))
+    def _decide(self, node: Node, args: Sequence[Bounded], run: _Run) -> Any:
+        """A decision where it is forced by the values, and the outcome that each element takes where it is not."""
+        decision = decide(node.op, node.attribute, args)
+        value = run.choices.take(node, decision)
+        return value if node.is_boolean else Bounded(value, decision.error)
 
-    def _sign(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        result = np.sign(x.value)
-        reach = x.reach_of_decision()
-        ambiguous = (reach > 0) & ~(np.abs(x.value) > reach) & ~np.isnan(x.value)
 
-        def outcome_array(outcome: float) -> np.ndarray:
-            reachable = {-1.0: x.value - reach < 0, 1.0: x.value + reach > 0}.get(outcome, True)
-            return np.where(reachable, outcome, result)
+def within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Marks of elements as those of what is one number a row, a column or a tensor: marked where any of its elements is."""
+    if marks.ndim > len(shape):
+        return np.asarray(marks.any())
+    marks = marks.reshape((1,) * (len(shape) - marks.ndim) + marks.shape)
+    axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
+    marks = np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
+    fits = all(a in (1, b) for a, b in zip(marks.shape, shape, strict=True))
+    return marks if fits else np.asarray(marks.any())  # a square matrix has other elements than the parameter
 
-        return Bounded(self._take(node, result, ambiguous, state, outcome_array))
 
-    def _round(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-        whole, reach = ROUND[node.op], x.reach_of_decision()
-        result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
-        value = self._take(node, result, high - low == 1.0, state, lambda outcome: low if outcome < 0 else high)
-        return Bounded(value, np.where(high - low > 1.0, high - low, 0.0))
-
-    def _step(self, node: Node, x: Bounded, state: _State) -> Bounded:
-        """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
-        function = node.attribute
-        result = function(x.value)
-        if x.error is None:
-            return Bounded(result)
-        low, high = function(x.value - x.error), function(x.value + x.error)
-        unknown = ~np.isfinite(x.error)
-        differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
-        many = differ.copy()
-        many[differ] = ~function.adjacent(low[differ], high[differ])
-        value = self._take(node, result, differ & ~many, state, lambda outcome: low if outcome < 0 else high)
-        error = np.where(unknown, np.inf, np.where(many, np.maximum(high - value, value - low), 0.0))
-        return Bounded(value, error)
-
-    def _take(self, node: Node, result: np.ndarray, ambiguous: np.ndarray, state: _State, make: Any) -> np.ndarray:
-        if not ambiguous.any():
-            return result
-        if node.index not in state.forced:
-            state.open = state.open or node
-            return result
-        state.ambiguous = ambiguous if state.ambiguous is None else state.ambiguous | ambiguous
-        return np.where(ambiguous, make(state.forced[node.index]), result)
+def _unknown(known: Bounded, marks: np.ndarray) -> Bounded:
+    """A value of which nothing is known where it is marked."""
+    marks = within(marks, np.shape(known.value))
+    return Bounded(np.where(marks, 0.0, known.value), np.where(marks, np.inf, known.bound()))
 
 
 def _complementary(a: Any, b: Any) -> bool:

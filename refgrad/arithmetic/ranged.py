@@ -15,7 +15,7 @@ import numpy as np
 from refgrad.arithmetic import function_error
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.carrier import UFUNCS, Carrier
-from refgrad.arithmetic.enclosure import COMPARE
+from refgrad.arithmetic.decisions import COMPARE, near
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.errors import TraceError
 
@@ -131,7 +131,7 @@ class Ranged(Shaped):
         raise TraceError("a transform's body makes a Python float of an array; return the array")
 
     def __bool__(self) -> bool:
-        return bool(Decision(self.known.value != 0.0, self._near(self.known, Bounded(np.asarray(0.0))), self.explorer))
+        return bool(Decision(self.known.value != 0.0, near(self.known, Bounded(np.asarray(0.0))), self.explorer))
 
     def lift(self, value: Any) -> Bounded:
         """An operand: another value, or numbers, which are rounded to the working dtype as they meet it."""
@@ -145,12 +145,6 @@ class Ranged(Shaped):
             numbers, None if not error.any() else self.model.scalar_roundings * self.model.unit_roundoff * error
         )
 
-    @staticmethod
-    def _near(a: Bounded, b: Bounded) -> np.ndarray:
-        """Where two numbers may stand either way to each other."""
-        reach = a.reach_of_decision() + b.reach_of_decision()
-        return (reach > 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
-
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if op == "where":
             return _where(self, *args)
@@ -162,7 +156,7 @@ class Ranged(Shaped):
             axes = {"tensor": axes, "row": axes[1:], "column": axes[:1]}[attributes["over"]]
             return REDUCTIONS[op](self.of(known[0]), axes, True)
         if op in COMPARE:
-            return Decision(COMPARE[op](known[0].value, known[1].value), self._near(*known), self.explorer)
+            return Decision(COMPARE[op](known[0].value, known[1].value), near(*known), self.explorer)
         if op not in _ELEMENTWISE:
             raise TraceError(f"{op} is not an operation that a transform is judged through")
         return self.of(_ELEMENTWISE[op](known, model))

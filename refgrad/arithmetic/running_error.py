@@ -421,11 +421,37 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
 
 
-def hull(values: Sequence[Bounded]) -> Bounded:
-    """The smallest interval that holds all of several values; NaN where one may be, and all numbers where an end is infinite."""
-    high = np.max([v.value + v.bound() for v in values], axis=0)
-    low = np.min([v.value - v.bound() for v in values], axis=0)
+def widest(known: tuple[Array, Array] | None, x: Bounded) -> tuple[Array, Array]:
+    """The ends of what holds several values.
+
+    Args:
+        known: the lowest and the highest number of those before, if there were any.
+        x: one more.
+
+    Returns:
+        The lowest and the highest number of all; minus and plus infinity where nothing is known of one, or where one is NaN
+        and another is not.
+    """
+    unknown = ~np.isfinite(x.bound()) & ~np.isnan(x.value)
+    low, high = np.where(unknown, -np.inf, x.value - x.bound()), np.where(unknown, np.inf, x.value + x.bound())
+    if known is None:
+        return low, high
+    some = np.isnan(low) != np.isnan(known[0])
+    return np.where(some, -np.inf, np.minimum(low, known[0])), np.where(some, np.inf, np.maximum(high, known[1]))
+
+
+def between(low: Array, high: Array) -> Bounded:
+    """The numbers from a lowest to a highest one; NaN where they are NaN, and any number where only one is infinite."""
     middle = high / 2 + low / 2
     error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
     endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
     return Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))
+
+
+def hull(values: Sequence[Bounded]) -> Bounded:
+    """The smallest interval that holds all of several values; any number where one is NaN and another is not."""
+    ends = None
+    for value in values:
+        ends = widest(ends, value)
+    assert ends is not None
+    return between(*ends)

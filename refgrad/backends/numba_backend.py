@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.backends import kernels, numpy_backend, staged_backend, thread_pool
 from refgrad.backends import source as sources
 from refgrad.backends.source import KernelSource
+from refgrad.derived import derived
 from refgrad.tracing import Plan
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
         numpy_backend.run(plan, free, arrays)
         return
     p = arrays[plan.rule.primary]
-    found = _memory(plan).get(p.dtype)
+    found = _kernels(plan).get(p.dtype)
     if found is None and _staged(plan):
         staged_backend.run(plan, free, arrays, count)
         return
@@ -45,17 +46,23 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
 
 def at_hand(plan: Plan, dtype: np.dtype) -> bool:
     """Whether a plan's kernels are in memory or on disk, so that nobody waits for the compiler."""
-    if dtype in _memory(plan):
+    if dtype in _kernels(plan):
         return True
     return all(kernels.at_hand(source) for source in kernel_sources(plan, dtype))
 
 
 def kernel_sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
     """The sources of a plan's kernels, with what they are called with, in the order in which they run."""
-    known = plan.__dict__.setdefault("_sources", {})
+    known = _kernel_sources(plan)
     if dtype not in known:
         known[dtype] = _sources(plan, dtype)
     return known[dtype]
+
+
+@derived
+def _kernel_sources(plan: Plan) -> dict[np.dtype, tuple[KernelSource, ...]]:
+    """The sources that were made so far, by working dtype."""
+    return {}
 
 
 def kernel_source(plan: Plan, dtype: Any) -> str:
@@ -71,22 +78,23 @@ def _sources(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, ...]:
     return (sources.kernel_source(plan.graph, dtype, f"{type(plan.rule).__name__}, {dtype}"),)
 
 
+@derived
 def _staged(plan: Plan) -> bool:
-    if "_staged" not in plan.__dict__:
-        graph = plan.graph
-        small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
-        plan.__dict__["_staged"] = small or bool(graph.small or graph.reductions())
-    return bool(plan.__dict__["_staged"])
+    """Whether a plan takes several passes, or has values that are one number a row, a column or a tensor."""
+    graph = plan.graph
+    small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
+    return small or bool(graph.small or graph.reductions())
 
 
-def _memory(plan: Plan) -> dict[np.dtype, tuple[KernelSource, Kernel]]:
-    return plan.__dict__.setdefault("_kernels", {})
+@derived
+def _kernels(plan: Plan) -> dict[np.dtype, tuple[KernelSource, Kernel]]:
+    """The kernels in memory of a plan of one pass, by working dtype."""
+    return {}
 
 
 def _kernel(plan: Plan, dtype: np.dtype) -> tuple[KernelSource, Kernel]:
     (source,) = kernel_sources(plan, dtype)
-    _memory(plan)[dtype] = (source, kernels.get(source))
-    return _memory(plan)[dtype]
+    return _kernels(plan).setdefault(dtype, (source, kernels.get(source)))
 
 
 def _address(array: Any, view: Any = ctypes.c_char.from_buffer, of: Any = ctypes.addressof) -> int:

@@ -11,11 +11,6 @@ from refgrad.backends import numba_backend, step_source
 from refgrad.tracing import free_values, plan_for
 
 
-def _kept(rule: Any) -> dict[str, step_source.Kept]:
-    """How the rule's codes are stored, where it says so."""
-    return {} if rule.kept_codes is None else {"codes": step_source.Kept(rule.kept_codes)}
-
-
 def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) -> dict[str, np.ndarray] | None:
     """The values of the parts that the body gives, with the bits of the body as it stands; None where no kernel can.
 
@@ -26,11 +21,11 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
     plan = plan_for(rule, x.ndim, free, tuple(rule.body_parts()))
     if not step_source.supports(plan.graph):
         return None
-    kept = plan.__dict__.setdefault("_kept", {}).setdefault(x.dtype, _kept(rule) if x.dtype == np.float32 else {})
+    stored = rule.stored_outputs(x.dtype)
     arrays = dict(given)
     for name in plan.graph.outputs:
         level = plan.graph.small.get(name, "element")
         shape = {"row": (x.shape[0], 1), "tensor": (1, 1), "element": x.shape}[level]
-        arrays[name] = np.empty(shape, kept[name].kind if name in kept else x.dtype)
+        arrays[name] = np.empty(shape, step_source.Kept(stored[name]).kind if name in stored else x.dtype)
     numba_backend.run(plan, free, arrays, count)
     return {name: arrays[name] for name in rule.body_parts()}

@@ -13,6 +13,8 @@ from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.graph import Node
 from refgrad.backends import kernels, numpy_backend, thread_pool
 from refgrad.backends.staged_source import PassSource, pass_sources
+from refgrad.backends.step_source import Kept
+from refgrad.derived import derived
 from refgrad.tracing import Plan
 
 Values = dict[int, np.ndarray]
@@ -26,11 +28,18 @@ WHOLE = {"sum": primitives.tree_sum, "max": primitives.tree_max}
 
 def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
     """The passes of a plan with their kernels' sources."""
-    known = plan.__dict__.setdefault("_passes", {})
+    known = _sources(plan)
     if dtype not in known:
         title = f"{type(plan.rule).__name__}, {dtype}"
-        known[dtype] = pass_sources(plan.graph, dtype, title, plan.__dict__.get("_kept", {}).get(dtype, {}))
+        kept = {name: Kept(codes) for name, codes in plan.rule.stored_outputs(dtype).items()}
+        known[dtype] = pass_sources(plan.graph, dtype, title, kept)
     return known[dtype]
+
+
+@derived
+def _sources(plan: Plan) -> dict[np.dtype, tuple[PassSource, ...]]:
+    """The passes that were made so far, by working dtype."""
+    return {}
 
 
 def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:

@@ -44,7 +44,9 @@ class PassSource:
 class Kept(Protocol):
     """How an output is stored in another type than the working dtype."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The type."""
 
     def lines(self, target: str, x: str, dtype: np.dtype) -> list[str]:
         """The lines that store ``x``."""

@@ -19,6 +19,7 @@ from refgrad.candidates.names import HYPERPARAMETERS
 from refgrad.candidates.protocol import Candidate
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
+from refgrad.rule import is_own
 
 Options = Mapping[str, Any]
 
@@ -148,7 +149,9 @@ def _refgrad(thing: Any, name: str, options: Options) -> Candidate | None:
         return None
     from refgrad.candidates.reference import Reference
 
-    known = f"refgrad's {thing}" if isinstance(thing, Optimizer) else name
+    known = name
+    if isinstance(thing, Optimizer):
+        known = f"refgrad's {thing}" if is_own(type(thing)) else str(thing)
     return Reference(with_options(known, options), thing, options)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from refgrad.layout import Table
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.report.sections import Table, explanation
+from refgrad.oracle.engine.verdict_text import explanation
 
 
 @dataclass(frozen=True)

@@ -1,93 +1,106 @@
-"""A run of an optimizer with 8-bit state, judged step by step from the candidate's own codes."""
+"""Optimizers with 8-bit state: driven step by step, each step judged from the candidate's own codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.candidates.eight_bit import EightBitCandidate, quantized
+from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import ArgumentError, CandidateError
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.kinds.kind import LOCKED, Record, Wanted
+from refgrad.kinds.stepped import Stepped
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_state import judge_step
-from refgrad.oracle.engine.drive import Record, drive
-from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.steps import Outcome, Plans
-from refgrad.oracle.engine.tally import finding
-from refgrad.oracle.engine.verdict import Finding
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.eight_bit import generate
 from refgrad.quantizers.eight_bit import EightBit
-from refgrad.tracing import free_values, plan_for
+from refgrad.tracing import Plan, Plans, free_values, plan_for
+
+#: steps of the first leaf on which hypotheses are tried
+FEW = 3
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a run is judged: as it claims, or with something changed."""
+class EightBitKind(Stepped):
+    """See `refgrad.kinds.kind`; the candidate is told the update rule, and shows codes and scales as its state."""
 
-    change: Callable[[EightBit], EightBit] = lambda rule: rule
-    policy: Policy = field(default_factory=Policy)
-    plans: Plans = plan_for
-    given: str = "old codes"
-    parts: bool = True
+    name = "8-bit-optimizer"
 
+    def resolve(
+        self, candidate: Any, rule: EightBit, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
+        """The candidate; parts of slots are found by their names alone."""
+        if state_names:
+            raise bad_argument("state_names", dict(state_names), "None: parts of slots are found by their names alone")
+        return resolve(candidate, options, rule)
 
-@dataclass(frozen=True)
-class Claim:
-    """Who claims to be which rule, and how that is judged."""
+    def told(self, rule: EightBit) -> Optimizer:
+        """The update rule."""
+        inner: Optimizer = rule.rule
+        return inner
 
-    subject: EightBitCandidate
-    rule: EightBit
-    request: Request
+    def retold(self, rule: EightBit, told: Optimizer) -> EightBit:
+        """The same way to keep the state of another update."""
+        return rule.replace(rule=told)
 
-    @property
-    def way(self) -> Way:
-        return Way(policy=self.request.policy)
+    def filled(self, rule: EightBit, cases: Cases) -> Cases:
+        """The elements over and over, as many as are quantized."""
+        return cases.mapped(lambda a: np.resize(a, max(rule.min_8bit_size, a.size)))
 
-    def drive(self, inputs: Inputs) -> Record:
-        return drive(self.subject, self.rule.rule, inputs, self.request.time_limit)  # type: ignore[arg-type]
+    def generate(self, rule: EightBit, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
+        """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
+        return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)
 
-    def judge(
-        self,
-        record: Record,
-        way: Way,
-        leaves: Sequence[int] | None = None,
-        steps: int = 10**9,
-        *,
-        measured: bool = False,
-    ) -> Outcome:
-        """Every completed step of every leaf, in order of steps; distances from the truth too if they are measured."""
-        outcome = Outcome()
-        numbers = range(len(record.rules)) if leaves is None else leaves
-        runs = [_Leaf(record, i, way.change(self.rule.replace(rule=record.rules[i])), way) for i in numbers]
-        for t in range(min(len(record.seen), steps + 1)):
-            for leaf in runs:
-                for name, judged, values in leaf.judge(t):
-                    # what stands for codes and scales is given in float64, and computed in the working precision
-                    unit = values.dtype if t and "." not in name else dtypes.working(leaf.p.dtype)
-                    if outcome.add(name, judged, values, unit if measured and t else None):
-                        outcome.first = _finding(leaf, name, t, judged, values, unit)
-                        outcome.failing = (leaf.index, t, outcome.first.index)
-        return outcome
+    def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
+        """Parameter, scales and codes of every completed step of every leaf; the initial state first."""
+        leaves = [_Leaf(record, i, rule, wanted) for i, rule in enumerate(rules)]
+        for t, seen in enumerate(record.seen):
+            if seen is None:
+                return
+            try:
+                for leaf in leaves:
+                    yield from leaf.outputs(t)
+            except ArgumentError as error:  # codes that stand for nothing are refused by the quantizer
+                raise CandidateFault("structure", str(error)) from None
 
-    def fails(self, inputs: Inputs) -> bool:
-        """Whether some value is outside on these inputs."""
-        try:
-            return self.judge(self.drive(inputs), self.way).first is not None
-        except (ArgumentError, CandidateFault, CandidateError):
-            return False
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """Step-locked, from the candidate's own codes."""
+        return f"{LOCKED}, given the candidate's own codes"
+
+    def reduced(self, record: Record) -> Cases | None:
+        """The first steps of the first leaf."""
+        return record.cases.only(0).at_steps(slice(0, FEW))
+
+    def traced(self, rule: EightBit, record: Record, plans: Plans = plan_for) -> list[Plan]:
+        """Those of the update rule at the first steps."""
+        shape = record.cases.p[0].shape
+        scalars = dict.fromkeys(rule.rule.scalar_inputs(), 1.0)
+        found = (plans(rule.rule, len(shape), free_values(shape, {**scalars, "t": t})) for t in range(1, FEW + 1))
+        return list(dict.fromkeys(found))
+
+    def departures(self, rule: EightBit) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Slots that are quantized before the parameter is made of them."""
+        sentence = "the parameter comes of the slots after they are quantized again"
+        yield "state quantized first", sentence, {"given": "new codes"}
+
+    def laws(self, rule: EightBit) -> tuple[Any, ...]:
+        """Those of optimizers with 8-bit state."""
+        from refgrad.kinds.laws import eight_bit
+
+        return eight_bit.LAWS
 
 
 class _Leaf:
     """One parameter's way through the run."""
 
-    def __init__(self, record: Record, index: int, rule: EightBit, way: Way) -> None:
-        self.record, self.index, self.rule, self.way = record, index, rule, way
-        self.p = record.inputs.p[index]
+    def __init__(self, record: Record, index: int, rule: EightBit, wanted: Wanted) -> None:
+        self.record, self.index, self.rule, self.wanted = record, index, rule, wanted
+        self.p = record.cases.p[index]
         self.initial = rule.init(self.p)
 
     def state(self, t: int) -> dict[str, Any]:
@@ -120,18 +133,20 @@ class _Leaf:
             scalar_values = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True))
         return scalar_values[name]
 
-    def judge(self, t: int) -> Iterator[tuple[str, Judged, np.ndarray]]:
-        """Each tensor that was observed after step ``t``, with its values; before the first step, the initial state."""
-        if t == 0:
-            yield from self._judge_initial()
-            return
+    def outputs(self, t: int) -> Iterator[Output]:
+        """Each tensor that was observed after step ``t``; before the first step, the initial state."""
+        for name, judged, values in self._judged(t) if t else self._judge_initial():
+            # what stands for codes and scales is given in float64, and computed in the working precision
+            unit = values.dtype if t and "." not in name else dtypes.working(self.p.dtype)
+            yield Output(t, self.index, name, judged, values, unit, self._origin(t, values))
+
+    def _judged(self, t: int) -> Iterator[tuple[str, Judged, np.ndarray]]:
         p, new_p = (np.asarray(self.record.seen[i].params[self.index]) for i in (t - 1, t))
-        g, after = self.record.inputs.g[t - 1][self.index], self.state(t)
+        g, after = self.record.cases.gradient(t, self.index), self.state(t)
         judged = judge_step(
-            *(self.rule, p, g, self.state(t - 1), new_p, after, self.way.policy),
-            plans=self.way.plans,
-            given=self.way.given,
-            parts=self.way.parts,
+            *(self.rule, p, g, self.state(t - 1), new_p, after, self.wanted.policy),
+            plans=self.wanted.plans,
+            **self.wanted.how,
         )
         for name in sorted(
             judged, key=lambda n: (n == "p", n.endswith("codes"))
@@ -155,15 +170,17 @@ class _Leaf:
                 status = np.where(value == want, INSIDE, OUTSIDE)
                 yield name, Judged(status, want, want, want), value
 
+    def _origin(self, t: int, values: np.ndarray) -> Callable[[tuple[int, ...]], dict[str, float]]:
+        def origin(index: tuple[int, ...]) -> dict[str, float]:
+            found = {"t": float(t)}
+            if t and values.shape == self.p.shape:
+                before = self.rule.opened(self.state(t - 1))
+                found["p"] = float(self.record.seen[t - 1].params[self.index][index])
+                found["g"] = float(self.record.cases.gradient(t, self.index)[index])
+                found |= {n: float(a[index]) for n, a in before.items() if np.shape(a) == values.shape}
+            return found
 
-def _finding(leaf: _Leaf, name: str, t: int, judged: Judged, values: np.ndarray, unit: np.dtype) -> Finding:
-    def inputs(index: tuple[int, ...]) -> dict[str, float]:
-        found = {"t": float(t)}
-        if t and values.shape == leaf.p.shape:
-            before = leaf.rule.opened(leaf.state(t - 1))
-            found["p"] = float(leaf.record.seen[t - 1].params[leaf.index][index])
-            found["g"] = float(leaf.record.inputs.g[t - 1][leaf.index][index])
-            found |= {n: float(a[index]) for n, a in before.items() if np.shape(a) == values.shape}
-        return found
+        return origin
 
-    return finding(t, name, leaf.record.inputs.name(leaf.index), judged, values, unit, inputs)
+
+KIND = EightBitKind()

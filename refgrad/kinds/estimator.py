@@ -1,85 +1,158 @@
-"""Judging an estimator: its value and its vector-Jacobian products, where its decisions fall and between."""
+"""Estimators: a value and its vector-Jacobian products, judged where decisions fall and between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.estimator import check_outputs, resolve
-from refgrad.candidates.faults import copies
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.kinds.kind import CASES, Answer, Call, Graph, Record, Results, Stateless
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
-from refgrad.oracle.chosen import judge_choices
-from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.run import Answer, Arrays, Claim, Record
-from refgrad.oracle.engine.time_limit import Call
-from refgrad.oracle.engine.verdict import Finding, Verdict
-from refgrad.oracle.hypotheses.changes import NONE, Change
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate
-from refgrad.oracle.shrink_case import shrink
-from refgrad.tracing import free_names, free_values
+from refgrad.oracle.inputs.simpler import parts, simpler
+from refgrad.tracing import Plans, free_names, free_values, plan_for
+
+#: rows and columns of the cases on which hypotheses are tried, and how many cases these are
+ROWS, COLUMNS, FEW = 4, 64, 3
 
 
-def judge(request: Request) -> Verdict:
-    """The verdict on a candidate that claims to be an estimator."""
-    rule = request.rule
-    assert isinstance(rule, Estimator)
-    given = request.own(Cases)
-    if given is not None:
-        for arrays in given.arrays:
+class EstimatorKind(Stateless):
+    """See `refgrad.kinds.kind`; a case is ``x``, a cotangent, and the parameters that are handed over."""
+
+    name = "estimator"
+    legal_inputs = "refgrad.Cases with x and cotangent"
+
+    def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
+        """The candidate that a thing is."""
+        return resolve(candidate, options)
+
+    def generate(self, rule: Estimator, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
+        """As many cases as there are steps."""
+        return generate(rule, steps, dtype, seed)
+
+    def checked(self, rule: Estimator, cases: Cases) -> Cases:
+        """The cases with parameters that broadcast; choices are made where they are not given."""
+        for arrays in cases.arrays:
             if "cotangent" not in arrays or "x" not in arrays:
                 raise ArgumentError(f"{type(rule).__name__} needs 'cotangent' and 'x'; legal: arrays of one shape")
-        given = Cases([rule.prepared(arrays) for arrays in given.arrays], given.names, given.seed)
-    claim = _Claim(resolve(request.candidate, request.options), rule, request)
-    return claim.verdict(given or generate(rule, request.steps, request.dtype, request.seed))
+        return Cases([rule.prepared(arrays) for arrays in cases.arrays], cases.names, cases.seed)
+
+    def start(self, subject: Any, rule: Estimator, call: Call) -> Callable[[Arrays], Any]:
+        """Build the candidate once; it is called with each case."""
+        run = call(lambda: subject.start(rule), f"building {subject.name}")
+        return lambda arrays: call(lambda: run(arrays), subject.name)
+
+    def handed(self, rule: Estimator, arrays: Arrays) -> Arrays:
+        """All but the choices, which a candidate makes by itself."""
+        return {n: a for n, a in arrays.items() if n not in rule.chosen}
+
+    def results(self, rule: Estimator, arrays: Arrays, returned: Any, name: str) -> Results:
+        """The results that the rule has, in its shapes."""
+        wanted = {n: a for n, a in returned.items() if n in rule.results()}
+        return check_outputs(wanted, rule, arrays, name)
+
+    def judge(self, rule: Estimator, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
+        """Choices that the value shows, then value and gradients given the candidate's own choices."""
+        arrays = rule.prepared(arrays)
+        x, chosen = arrays["x"], Choices()
+        if isinstance(rule, Choosing) and "y" in seen and x.size:
+            arrays, chosen = judge_choices(rule, arrays, seen, policy)
+        values = free_values(x.shape, {})
+        free = dict(zip(free_names(rule, x.ndim), values, strict=True))
+        judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, frozenset({"x_grad"}))
+        return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+
+    def unit(self, rule: Estimator, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
+        """That of the result; a choice has none."""
+        return np.dtype(bool) if name in rule.chosen else values.dtype
+
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """Results that are not given."""
+        seen = next((each for each in record.seen if each is not None), None)
+        missing = [n for n in record.rules[0].results() if seen is not None and n not in seen]
+        if missing:
+            yield f"{subject.name} gives no {', '.join(missing)}, which is not judged"
+
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """Case by case."""
+        return CASES
+
+    def comparable(self, rule: Estimator, other: Estimator, record: Record) -> bool:
+        """The same arrays taken and given; a choice belongs to its own rule."""
+        if type(rule) is not type(other) and (rule.chosen or other.chosen):
+            return False
+        return rule.takes() == other.takes() and rule.gives() == other.gives()
+
+    def smaller(self, rule: Estimator, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
+        """The element that failed, halves along each axis; of one element simpler numbers."""
+        arrays, levels = dict(cases.arrays[0]), rule.takes()
+        if arrays["x"].size > 1:
+            for at in parts(arrays["x"].shape, index):
+                yield Cases([_cut(arrays, levels, at)], [""])
+            return
+        for name, array in arrays.items():
+            for simple in simpler(array):
+                if _is_legal({**arrays, name: simple}, rule):
+                    yield Cases([{**arrays, name: simple}], [""])
+
+    def reduced(self, record: Record) -> Cases | None:
+        """The first rows and columns of the first cases."""
+        cases = record.cases
+        return Cases([_few(arrays) for arrays in cases.arrays[:FEW]], list(cases.names[:FEW]), cases.seed)
+
+    def graph(self, rule: Estimator, arrays: Arrays) -> Graph | None:
+        """The case as it is."""
+        return Graph(arrays, arrays["x"].shape)
+
+    def literal(self, rule: Estimator, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
+        """The results that the rule has, in their order."""
+        wide = rule.prepared({n: np.asarray(a, np.float64) for n, a in arrays.items()})
+        shape = wide["x"].shape
+        found = Graph(wide, shape).evaluated(rule, plans)
+        return [np.broadcast_to(found[n], shape) for n in rule.results() if n in found]
+
+    def laws(self, rule: Estimator) -> tuple[Any, ...]:
+        """Those of estimators."""
+        from refgrad.kinds.laws import estimator
+
+        return estimator.LAWS
 
 
-class _Claim(Claim):
-    def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
-        run = call(lambda: self.subject.start(self.rule), f"building {self.subject.name}")
-
-        def ask(arrays: Arrays) -> Mapping[str, np.ndarray]:
-            handed = copies({n: a for n, a in arrays.items() if n not in self.rule.chosen})
-            results = call(lambda: run(handed), self.subject.name)
-            wanted = {n: a for n, a in results.items() if n in self.rule.results()}
-            return check_outputs(wanted, self.rule, arrays, self.subject.name)
-
-        return ask
-
-    def notes(self, record: Record) -> list[str]:
-        missing = [n for n in self.rule.results() if record.seen and n not in record.seen[0]]
-        return [f"{self.subject.name} gives no {', '.join(missing)}, which is not judged"] if missing else []
-
-    def judge_one(self, rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        return judge_results(rule, arrays, seen, policy)
-
-    def comparable(self, rule: Estimator, record: Record) -> bool:
-        return rule.takes() == self.rule.takes() and rule.gives() == self.rule.gives()
-
-    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
-        return np.dtype(bool) if name in self.rule.chosen else values.dtype
-
-    def smallest(self, record: Record, first: Finding) -> Cases:
-        return shrink(record.cases, first, self.rule, self.fails)
+def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:
+    """True if the rule takes these arrays: a scale of zero is simple, but no scale."""
+    try:
+        rule.prepared(arrays)
+    except ArgumentError:
+        return False
+    return True
 
 
-def judge_results(
-    rule: Estimator, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy, change: Change = NONE
-) -> Answer:
-    """What a candidate answered to one case: each result with its status, and the values that were judged.
+def _cut(arrays: Arrays, levels: Mapping[str, str], at: tuple[slice, ...]) -> dict[str, np.ndarray]:
+    """Part of every array; of one number a row only the rows are cut, of the tensor's nothing."""
+    kept = {"element": at, "row": at[:1], "column": (slice(None), *at[1:]), "tensor": ()}
+    # a table has a shape of its own
+    return {n: a[kept[levels.get(n, "tensor")]].copy() for n, a in arrays.items()}
 
-    ``change`` rewrites the rule's graph first.
-    """
-    x, chosen = arrays["x"], dict[str, tuple[Judged, np.ndarray]]()
-    if isinstance(rule, Choosing) and "y" in seen and x.size:
-        arrays, chosen = judge_choices(rule, arrays, seen, policy)
-    free = dict(zip(free_names(rule, x.ndim), free_values(x.shape, {}), strict=True))
-    plan = change.rewritten(rule.plan(x.shape))
-    judged = judge_case(plan, free, arrays, seen, policy, frozenset({"x_grad"}))
-    return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+
+def _few(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The first rows and columns of the arrays that have those of ``x``."""
+    shape = arrays["x"].shape
+    cut = lambda a: a[  # noqa: E731
+        tuple(
+            slice(0, most if a.shape[i] == shape[i] else None)
+            for i, most in zip(range(a.ndim), (ROWS, COLUMNS), strict=False)
+        )
+    ]
+    return {n: cut(a).copy() if a.ndim <= len(shape) else a for n, a in arrays.items()}
+
+
+KIND = EstimatorKind()

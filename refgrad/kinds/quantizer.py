@@ -1,306 +1,165 @@
-"""Judging a quantizer part by part: scales from the input, codes given the candidate's own scales, then what they stand for.
-
-A code is judged by the value that it stands for. Where the number that is rounded is known only to within its roundings,
-every value that some number in reach has is admissible, and each of them alone: never what lies between. A quantizer that
-is not written as a body on rows names the ends of what is admissible itself (`Quantizer.admitted`); where it names none,
-its parts must be those of the rule to the bit.
-"""
+"""Quantizers: parts (scales, codes) judged one given those before it, then what they stand for."""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.running_error import Bounded, Model, exact
-from refgrad.candidates.faults import check_kept, copies
-from refgrad.candidates.protocol import CandidateFault
-from refgrad.candidates.quantizer import Parts, QuantizerCandidate, resolve
+from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.judge import (
-    INSIDE,
-    OUTSIDE,
-    UNDECIDED,
-    Judged,
-    compare,
-    conditioned,
-    model_for,
-    scalars_of,
-)
+from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless, misshapen
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine import shrink
-from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.run import Answer, Arrays, Claim, Record
-from refgrad.oracle.engine.time_limit import Call
-from refgrad.oracle.engine.verdict import Finding, Verdict
-from refgrad.oracle.hypotheses.changes import NONE, Change
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, shapes_of, truth_of, unjudged
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.quantizers import generate
-from refgrad.quantizers.base import Ends, Quantized, Quantizer
-from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.tracing import free_names, free_values, plan_for
+from refgrad.quantizers.base import Quantizer
+from refgrad.tracing import Plans, plan_for
 
-MODE = "part by part, each given those before it"
-
-
-def judge(request: Request) -> Verdict:
-    """The verdict on a candidate that claims to be a quantizer."""
-    rule = request.rule
-    assert isinstance(rule, Quantizer)
-    cases = request.own(Cases, " with x") or generate(rule, request.dtype, request.seed)
-    claim = _Claim(resolve(request.candidate, request.options), rule, request)
-    return claim.verdict(cases)
+#: rows of the cases on which hypotheses are tried
+ROWS = 4
 
 
-class _Claim(Claim):
-    mode = MODE
+class QuantizerKind(Stateless):
+    """See `refgrad.kinds.kind`; a case is ``x``, and what the rule takes besides (a tensor's scale, random bits)."""
+
+    name = "quantizer"
     counted = False
+    results_hang_together = True
+    legal_inputs = "refgrad.Cases with x"
 
-    def start(self, call: Call) -> Callable[[Arrays], Parts]:
-        return lambda arrays: call(functools.partial(answer, self.subject, self.rule, arrays), self.subject.name)
+    def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
+        """The candidate that a thing is."""
+        return resolve(candidate, options)
 
-    def notes(self, record: Record) -> list[str]:
-        found = []
-        if record.seen and "y" not in record.seen[0]:
-            found.append(f"{self.subject.name} has no way back, which is not judged")
-        if _unjudged(self.rule):
-            found.append(f"{', '.join(_unjudged(self.rule))} are taken as they are: they depend on a search")
-        return found
+    def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
+        """One case a family."""
+        return generate(rule, dtype, seed)
 
-    def judge_one(self, rule: Quantizer, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        return judge_parts(rule, arrays, dict(seen), policy)
+    def checked(self, rule: Quantizer, cases: Cases) -> Cases:
+        """Cases that have ``x``, with what the rule takes besides."""
+        for arrays in cases.arrays:
+            if "x" not in arrays:
+                raise ArgumentError(f"inputs have {sorted(arrays)}, and no 'x'; legal: {self.legal_inputs}")
+        return Cases([_whole(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
 
-    def comparable(self, rule: Quantizer, record: Record) -> bool:
-        if rule.parts != self.rule.parts or _unjudged(rule) != _unjudged(self.rule):
+    def start(self, subject: Any, rule: Quantizer, call: Call) -> Callable[[Arrays], Any]:
+        """Both ways at once: the parts of ``x``, and ``y``, what the candidate makes of them."""
+        return lambda arrays: call(functools.partial(_both_ways, subject, rule, arrays), subject.name)
+
+    def results(self, rule: Quantizer, arrays: Arrays, returned: Any, name: str) -> Results:
+        """Parts in the rule's shapes."""
+        if "y" in returned and returned["y"].shape != arrays["x"].shape:
+            raise misshapen("the dequantized array", returned["y"].shape, arrays["x"].shape)
+        return fitting(returned, rule, arrays)
+
+    def judge(self, rule: Quantizer, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
+        """Each part that was seen, then ``y``."""
+        return judge_parts(rule, arrays, dict(seen), policy, plans)
+
+    def unit(self, rule: Quantizer, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
+        """The dtype in which parts are computed."""
+        return dtypes.working(arrays["x"].dtype)
+
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """A way back that is missing, and parts that are not judged."""
+        seen = next((each for each in record.seen if each is not None), None)
+        if seen is not None and "y" not in seen:
+            yield f"{subject.name} has no way back, which is not judged"
+        if unjudged(record.rules[0]):
+            yield f"{', '.join(unjudged(record.rules[0]))} are taken as they are: they depend on a search"
+
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """Part by part."""
+        return "part by part, each given those before it"
+
+    def comparable(self, rule: Quantizer, other: Quantizer, record: Record) -> bool:
+        """The same parts in the same shapes."""
+        if other.parts != rule.parts:
             return False
-        return all(shapes_of(rule, a) == shapes_of(self.rule, a) for a in record.cases.arrays)
+        try:
+            return all(shapes_of(other, a) == shapes_of(rule, a) for a in record.cases.arrays)
+        except ArgumentError:
+            return False
 
-    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
-        return dtypes.working(x.dtype)
+    def smaller(self, rule: Quantizer, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
+        """Halves of a flat array, then the element that failed beside those that scales are made of."""
+        x = cases.arrays[0]["x"].reshape(-1)
+        half = x.size // 2
+        if half:
+            yield from (_case(rule, part.copy()) for part in (x[:half], x[half:]))
+        shape = cases.arrays[0]["x"].shape
+        if len(index) == len(shape) and all(i < n for i, n in zip(index, shape, strict=True)):
+            at = int(np.ravel_multi_index(index, shape))
+            for ends in ((int(np.abs(x).argmax()),), (int(x.argmin()), int(x.argmax()))):
+                few = x[[*ends, at]].copy()
+                if few.size < x.size:
+                    yield _case(rule, few)
 
-    def smallest(self, record: Record, first: Finding) -> Cases:
-        return cases_of(self.rule, _smallest(self, record.cases.arrays[first.step - 1]["x"]))
+    def reduced(self, record: Record) -> Cases | None:
+        """The first rows of every case, where the rule takes them."""
+        cases, rule = record.cases, record.rules[0]
+        return Cases([_few(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
+
+    def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
+        """Rows, of quantizers that are written as a body on rows."""
+        if not has_graph(rule):
+            return None
+        x = arrays["x"]
+        wide = x if x.dtype == np.float64 else np.ascontiguousarray(x, dtypes.working(x.dtype))
+        rows = rule.given(np.ascontiguousarray(wide), rule.layout(x.shape))
+        return Graph(rows, rows["x"].shape)
+
+    def literal(self, rule: Quantizer, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
+        """What the graph gives, or the parts themselves where there is none."""
+        wide = {n: np.asarray(a, np.float64) for n, a in arrays.items()}
+        if has_graph(rule):
+            return super().literal(rule, wide, plans)
+        return [np.asarray(a, np.float64) for a in truth_of(rule, wide).values()]
+
+    def laws(self, rule: Quantizer) -> tuple[Any, ...]:
+        """Those of quantizers."""
+        from refgrad.kinds.laws import quantizer
+
+        return quantizer.LAWS
 
 
-def cases_of(rule: Quantizer, x: np.ndarray) -> Cases:
-    """One array, and what the rule takes besides."""
-    return Cases([{"x": x, **rule.besides(x, np.random.Generator(np.random.Philox(0)))}], [""])
+def _whole(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A case with what the rule takes besides ``x``, made where it is not there."""
+    made = rule.besides(arrays["x"], np.random.Generator(np.random.Philox(0)))
+    return {**made, **arrays}
 
 
-def answer(subject: QuantizerCandidate, rule: Quantizer, arrays: Arrays) -> Parts:
-    """A candidate's parts of a copy of the arrays, and ``y``, what it makes of them if it has a way back."""
-    x, given = arrays["x"], copies(arrays)
-    parts = subject.quantize(rule, given["x"], **{n: a for n, a in given.items() if n != "x"})
-    check_kept(given, arrays, subject.name)
-    parts = fitting(parts, rule, arrays)
+def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The first rows of a case; all of it if the rule does not take them alone."""
+    x = arrays["x"]
+    if x.ndim < 2 or len(x) <= ROWS:
+        return arrays
+    few = x[:ROWS].copy()
+    try:
+        made = {"x": few, **rule.besides(few, np.random.Generator(np.random.Philox(0)))}
+        rule.quantize(**made)
+    except ArgumentError:
+        return arrays
+    return made
+
+
+def _case(rule: Quantizer, x: np.ndarray) -> Cases:
+    return Cases([_whole(rule, {"x": x})], [""])
+
+
+def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:
+    x, besides = arrays["x"], {n: a for n, a in arrays.items() if n != "x"}
+    parts = dict(subject.quantize(rule, x, **besides))
     if subject.dequantize is not None and set(rule.parts) <= set(parts):
-        handed = {n: a.copy() for n, a in parts.items() if n != "y"}
+        # in the rule's shapes, as the rule's own parts are
+        handed = {n: a.copy() for n, a in fitting(parts, rule, arrays).items() if n != "y"}
         parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
-    if "y" in parts and parts["y"].shape != x.shape:
-        raise CandidateFault("shape", f"the dequantized array has shape {parts['y'].shape}; legal: {x.shape}")
     return parts
 
 
-def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
-    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
-    shapes = shapes_of(rule, arrays)
-    fitted = {}
-    for name, array in parts.items():
-        wanted = shapes.get(name, arrays["x"].shape)
-        if array.size != int(np.prod(wanted)):
-            raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
-        fitted[name] = array.reshape(wanted)
-    return fitted
-
-
-def _unjudged(rule: Quantizer) -> tuple[str, ...]:
-    return rule.unjudged if isinstance(rule, RowQuantizer) else ()
-
-
-def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """The shape of each part of an array."""
-    return {name: part.shape for name, part in truth_of(rule, arrays).items()}
-
-
-#: the last truths that were computed, each with the array that it is of
-_KNOWN: dict[tuple[Quantizer, int], tuple[np.ndarray, Mapping[str, np.ndarray]]] = {}
-
-
-def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """The rule's own parts; a rule that searches takes its time, and is asked more than once."""
-    x = arrays["x"]
-    known = _KNOWN.get((rule, id(x)))
-    if known is None or known[0] is not x:
-        while len(_KNOWN) >= 16:
-            _KNOWN.pop(next(iter(_KNOWN)))
-        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n != "x"}).arrays
-        _KNOWN[rule, id(x)] = known
-    return known[1]
-
-
-Result = dict[str, tuple[Judged, np.ndarray]]
-
-
-def judge_parts(
-    rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy, change: Change = NONE
-) -> Result:
-    """Each part that was seen, and ``y``: its statuses, and the values that were judged; ``change`` rewrites the graph first."""
-    if has_graph(rule):
-        return _by_enclosure(rule, arrays["x"], seen, policy, change)
-    return _by_ends(rule, arrays, seen, policy)
-
-
-def has_graph(rule: Quantizer) -> bool:
-    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
-    return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
-
-
-def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
-    """Parts between the ends that the rule admits, or equal to its own; ``y`` of the candidate's own parts."""
-    x, truth, found = arrays["x"], dict(truth_of(rule, arrays)), {}
-    if "y" in seen and set(rule.parts) <= set(seen):
-        try:
-            truth["y"] = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
-        except ArgumentError as error:
-            raise CandidateFault("structure", str(error)) from None
-    dtype = dtypes.working(x.dtype)
-    reach = policy.roundings * dtypes.format_of(dtype).unit_roundoff
-    wide = np.ascontiguousarray(x, dtype).reshape(x.shape)
-    besides = {n: a for n, a in arrays.items() if n != "x"}
-    for name in [n for n in (*rule.parts, "y") if n in seen and n in truth]:
-        with np.errstate(all="ignore"):
-            ends = rule.admitted(name, wide, seen, truth[name].astype(np.float64), reach, **besides)
-            if ends is None:
-                judged = _equal(seen[name], truth[name])
-            else:
-                least = 2 * dtypes.format_of(dtype).smallest_subnormal  # what is lost below the smallest normal number
-                ends = ends[0] - least, ends[1] + least
-                judged = _within(seen[name], truth[name], ends, x.dtype if name == "y" else None)
-        found[name] = (judged, seen[name].astype(np.float64))
-    return found
-
-
-def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype | None) -> Judged:
-    """Between the ends, each rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
-    values, truth = values.astype(np.float64), truth.astype(np.float64)
-    low, high = (np.broadcast_to(np.asarray(e, np.float64), values.shape) for e in ends)
-    if dtype is not None:
-        low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
-    special = ~np.isfinite(truth)
-    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
-    inside = np.where(special, same, (values >= low) & (values <= high))
-    status = np.where((high == np.inf) & (low == -np.inf), UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
-    return Judged(status.astype(np.uint8), truth, low, high)
-
-
-def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
-    values, truth = values.astype(np.float64), truth.astype(np.float64)
-    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
-    return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)
-
-
-def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, change: Change) -> Result:
-    layout = rule.layout(x.shape)
-    if not x.size:
-        return {}
-    model = replace(
-        model_for(policy, x.dtype), exact_scaling=True
-    )  # scales are powers of two so that nothing is rounded
-    with np.errstate(all="ignore"):
-        rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
-        free = free_values(rows["x"].shape, {})
-        plan = change.rewritten(plan_for(rule, 2, free))
-        values = _values(rule, seen, layout)
-        inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
-        scalars = [
-            _literal(s, model)
-            for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
-        ]
-        observed = {n: conditioned(a, rows["x"].dtype, model) for n, a in values.items() if n != "y"}
-        judged: dict[str, Judged] = {}
-        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
-            new = {}
-            for name, array in values.items():
-                dtype = x.dtype if name == "y" else rows["x"].dtype
-                new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
-            judged = {n: either(judged.get(n), j) for n, j in new.items()}
-    return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
-
-
-def _as_stored(rule: Any, name: str, found: Bounded, layout: Layout, rows: Mapping[str, np.ndarray]) -> Bounded:
-    """What is kept of a part; of NaN, which some codes cannot say, what the rule keeps in its place."""
-    nan = np.isnan(found.value)
-    if name == "y" or not nan.any():
-        return found
-    shape = rows["x"].shape if rule.gives().get(name, "element") == "element" else nan.shape
-    values = np.broadcast_to(found.value, shape).astype(rows["x"].dtype)
-    kept = rule.values(name, rule.stored(name, values, layout), layout).astype(np.float64)
-    return found._replace(value=np.where(nan, kept, found.value), error=np.where(nan, 0.0, found.bound()))
-
-
-def either(one: Judged | None, other: Judged) -> Judged:
-    """What either branch accepts; a part depends on no decision but its own, because those before it were observed."""
-    if one is None:
-        return other
-    better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
-    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
-    return Judged(*(np.where(better, b, a) for a, b in pairs))
-
-
-def _literal(value: Bounded, model: Model) -> Bounded:
-    """A number of the rule's text that the working format holds is not rounded."""
-    significand = np.frexp(value.value)[0] / model.unit_roundoff
-    return Bounded(value.value) if significand == np.rint(significand) else value
-
-
-def _values(rule: RowQuantizer, seen: Parts, layout: Layout) -> dict[str, np.ndarray]:
-    """What the parts stand for, on rows, in float64."""
-    found = {}
-    for name in [n for n in rule.parts if n in seen]:
-        try:
-            found[name] = rule.values(name, seen[name], layout).astype(np.float64)
-        except ArgumentError as error:
-            raise CandidateFault("structure", str(error)) from None
-    if "y" in seen and set(rule.parts) <= set(seen):
-        found["y"] = layout.cut(seen["y"].astype(np.float64))
-    return found
-
-
-def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judged, np.ndarray]:
-    """Elements in the shape of the array, without what rows were filled up with; scales one a row."""
-    shape = (layout.rows, layout.width)
-    one = [judged.status, judged.truth, judged.low, judged.high, values]
-    if values.shape == shape and layout.width > 1:
-        arranged = [layout.joined(np.broadcast_to(a, shape)) for a in one]
-    elif values.shape == shape:
-        arranged = [np.broadcast_to(a, shape).reshape(-1) for a in one]
-    else:
-        arranged = [np.broadcast_to(a, values.shape).reshape(-1) for a in one]
-    return Judged(*arranged[:4]), arranged[4]
-
-
-def _halves(x: np.ndarray) -> Iterator[np.ndarray]:
-    half = x.size // 2
-    if half:
-        yield from (part.copy() for part in (x.reshape(-1)[:half], x.reshape(-1)[half:]))
-
-
-def _smallest(claim: _Claim, x: np.ndarray) -> np.ndarray:
-    """A flat array that still fails: halves of it, then what fails with the numbers that scales are made of."""
-    fails = lambda part: claim.fails(cases_of(claim.rule, part))  # noqa: E731
-    best = shrink.least(x, _halves, fails, math.inf)
-    first = claim.judge(claim.drive(cases_of(claim.rule, best)), claim.rule, claim.request.policy).first
-    if first is not None and "x" in first.inputs:
-        flat = best.reshape(-1)
-        at = int(np.ravel_multi_index(first.index, best.shape))
-        for ends in ((int(np.abs(flat).argmax()),), (int(flat.argmin()), int(flat.argmax()))):
-            few = flat[[*ends, at]].copy()
-            if few.size < best.size and fails(few):
-                return few
-    return best
+KIND = QuantizerKind()

@@ -1,160 +1,124 @@
-"""Judging a transform: its results against the enclosure of its body, run on arrays that carry bounds."""
+"""Transforms of gradients: results judged against the enclosure of the body, run on arrays that carry bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.ranged import Explorer, OpenChoice, Ranged
-from refgrad.arithmetic.running_error import Bounded, exact
-from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
-from refgrad.errors import TraceError, bad_argument
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance import judge as j
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, judge_body, named
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.run import Answer, Arrays, Claim, Outcome, Record
-from refgrad.oracle.engine.time_limit import Call
-from refgrad.oracle.engine.verdict import Count, Finding, Verdict
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.transforms import generate
-
-#: ways through a body's open choices that are explored; with more, a case is undecided
-MOST_WAYS = 64
-
-Results = Mapping[str, Any]
+from refgrad.tracing import Plans, plan_for
 
 
-def judge(request: Request) -> Verdict:
-    """The verdict on a candidate that claims to be a transform."""
-    rule = request.rule
-    assert isinstance(rule, Transform)
-    cases = request.own(Cases) or generate(rule, request.steps, request.dtype, request.seed)
-    for arrays in cases.arrays:
-        if list(arrays) != list(rule.shapes):
-            raise bad_argument("inputs", list(arrays), f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}")
-        rule.check(*arrays.values())
-    return _Claim(resolve(request.candidate, request.options), rule, request).verdict(cases)
+class TransformKind(Stateless):
+    """See `refgrad.kinds.kind`; a case is the arrays that the rule names, which may differ in shape."""
 
+    name = "transform"
+    legal_inputs = "refgrad.Cases with the rule's arrays in its order"
 
-class _Claim(Claim):
-    def start(self, call: Call) -> Callable[[Arrays], Results]:
-        def ask(arrays: Arrays) -> Results:
-            handed = copies(arrays)
-            result = call(partial(self.subject.call, self.rule, handed), self.subject.name)
-            check_kept(handed, arrays, self.subject.name)
-            return _checked(result, self.rule, arrays, self.subject.name)
+    def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
+        """The candidate that a thing is."""
+        return resolve(candidate, options)
 
-        return ask
+    def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
+        """As many cases as there are steps, of the shapes that the rule says."""
+        return generate(rule, steps, dtype, seed)
 
-    def judge(self, record: Record, rule: Transform, policy: Policy, measured: bool = False) -> Outcome:
-        try:
-            outcome = super().judge(record, rule, policy, measured)
-        except TraceError as error:
-            return Outcome(notes=[f"{type(rule).__name__} cannot be judged: {error}"])
-        if any(c.undecided == c.total for c in outcome.counts.values()):
-            ways = f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
-            outcome.notes.append(ways)
-        return outcome
+    def checked(self, rule: Transform, cases: Cases) -> Cases:
+        """Cases with exactly the rule's arrays, in shapes that fit."""
+        for arrays in cases.arrays:
+            if list(arrays) != list(rule.shapes):
+                legal = f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}"
+                raise bad_argument("inputs", list(arrays), legal)
+            rule.check(*arrays.values())
+        return cases
 
-    def judge_one(self, rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> Answer:
-        judged = judge_case(rule, arrays, seen, policy)
+    def start(self, subject: Any, rule: Transform, call: Call) -> Callable[[Arrays], Any]:
+        """The candidate as it is."""
+        return lambda arrays: call(partial(subject.call, rule, arrays), subject.name)
+
+    def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
+        """Results by name, held against the shapes and dtypes of the rule's own."""
+        found, wanted = named(returned), named(rule(*arrays.values()))
+        if len(found) != len(wanted):
+            raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
+        checked = {}
+        for label, own in wanted.items():
+            array = np.asarray(found[label])
+            if array.shape != np.shape(own) and array.size != 1:
+                raise misshapen(f"{name}'s {label}", array.shape, np.shape(own))
+            if isinstance(own, np.ndarray) and array.dtype != own.dtype:
+                raise CandidateFault("dtype", f"{name}'s {label} has dtype {array.dtype}; legal: {own.dtype}")
+            checked[label] = array.reshape(np.shape(own))
+        return checked
+
+    def judge(self, rule: Transform, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
+        """Every result; all undecided where choices that rounding decides go too many ways."""
+        judged = judge_body(rule, arrays, seen, policy)
         return {n: (_unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
 
-    def rejudge(self, record: Record, changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
-        counts = super().rejudge(record, changes, policy)
-        return counts if counts and all(c.inside + c.outside for c in counts.values()) else None
+    def unit(self, rule: Transform, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
+        """That of the arrays."""
+        return arrays[rule.primary].dtype
 
-    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
-        return x.dtype
-
-    def beside(self, arrays: Arrays, values: np.ndarray) -> Arrays:
-        # axes of one length need not be the same axis, so that nothing is broadcast
+    def beside(self, rule: Transform, arrays: Arrays, values: np.ndarray) -> Arrays:
+        """Arrays of the same shape; axes of one length need not be the same axis, so that nothing is broadcast."""
         return {n: a for n, a in arrays.items() if a.shape == values.shape}
 
-    def smallest(self, record: Record, first: Finding) -> Cases:
-        """The case that fails: the arrays are small as they are."""
-        return Cases([record.cases.arrays[first.step - 1]], [record.cases.name(first.step - 1)])
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """Results that are undecided as a whole."""
+        if any(c.undecided == c.total for c in counts.values()):
+            yield f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
 
-    def writable(self, least: Cases) -> bool:
-        return super().writable(least) and all(a.ndim for a in least.arrays[0].values())
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """Case by case."""
+        return CASES
+
+    def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
+        """The same arrays taken, and results of the same shapes given."""
+        if rule.shapes.keys() != other.shapes.keys():
+            return False
+        try:
+            return all(_shapes(rule, arrays) == _shapes(other, arrays) for arrays in record.cases.arrays)
+        except (ArgumentError, ArithmeticError, IndexError, ValueError):
+            return False
+
+    def smaller(self, rule: Transform, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
+        """None: the arrays are as small as the rule says."""
+        return iter(())
+
+    def literal(self, rule: Transform, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
+        """The body in float64."""
+        wide = [np.asarray(a, np.float64) for a in arrays.values()]
+        return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
+
+    def laws(self, rule: Transform) -> tuple[Any, ...]:
+        """Those of transforms."""
+        from refgrad.kinds.laws import transform
+
+        return transform.LAWS
 
 
-def _unknown(values: np.ndarray) -> j.Judged:
+def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    return {n: np.shape(r) for n, r in named(rule(*arrays.values())).items()}
+
+
+def _unknown(values: np.ndarray) -> Judged:
     """All elements undecided."""
     free = np.full(values.shape, np.inf)
-    return j.Judged(np.full(values.shape, j.UNDECIDED), np.full(values.shape, np.nan), -free, free)
+    return Judged(np.full(values.shape, UNDECIDED), np.full(values.shape, np.nan), -free, free)
 
 
-def named(result: Any) -> Results:
-    """A transform's results by name: "result", or "result[0]" and so on."""
-    if isinstance(result, tuple | list):
-        return {f"result[{i}]": r for i, r in enumerate(result)}
-    return {"result": result}
-
-
-def _checked(result: Any, rule: Transform, arrays: Arrays, name: str) -> Results:
-    """The candidate's results as arrays, held against the shapes and dtypes of the rule's own."""
-    found, wanted = named(result), named(rule(*arrays.values()))
-    if len(found) != len(wanted):
-        raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
-    checked = {}
-    for label, own in wanted.items():
-        array = np.asarray(found[label])
-        if array.shape != np.shape(own) and array.size != 1:
-            raise CandidateFault("shape", f"{name}'s {label} has shape {array.shape}; legal: {np.shape(own)}")
-        if isinstance(own, np.ndarray) and array.dtype != own.dtype:
-            raise CandidateFault("dtype", f"{name}'s {label} has dtype {array.dtype}; legal: {own.dtype}")
-        checked[label] = array.reshape(np.shape(own))
-    return checked
-
-
-def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Bounded]] | None:
-    """The acceptance sets of a transform's results, for each way through its open choices; None where there are too many.
-
-    Raises:
-        TraceError: the body uses an operation without a bound.
-    """
-    dtype = arrays[rule.primary].dtype
-    model = j.model_for(policy, dtype)
-    pending: list[tuple[bool, ...]] = [()]
-    found: list[dict[str, Bounded]] = []
-    while pending:
-        forced = pending.pop()
-        explorer = Explorer(forced)
-        given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
-        try:
-            with np.errstate(all="ignore"):
-                results = named(rule.apply(*given))
-        except OpenChoice:
-            pending += [(*forced, False), (*forced, True)]
-        else:
-            found.append({n: given[0].lift(r) for n, r in results.items()})
-        if len(found) + len(pending) > MOST_WAYS:
-            return None
-    return found
-
-
-def judge_case(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> dict[str, j.Judged] | None:
-    """The results of one case judged; one way through the choices must explain all of them."""
-    explored = ways(rule, arrays, policy)
-    if explored is None:
-        return None
-    dtype = arrays[rule.primary].dtype
-    judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
-    return min(judged, key=lambda way: j.outside(way.values()))
-
-
-def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> j.Judged:
-    one, shape = np.size(acceptable.value) == 1, seen.shape  # of one number axes may be more or fewer
-    value = np.reshape(acceptable.value, shape) if one else np.broadcast_to(acceptable.value, shape)
-    error = np.broadcast_to(acceptable.bound(), np.shape(acceptable.value)).reshape(np.shape(value))
-    # a number of its own may be given in a wider dtype than that of the arrays
-    kept = dtype if seen.dtype == dtype else dtypes.working(dtype)
-    return j.compare(Bounded(value, error), seen.astype(np.float64), kept, policy)
+KIND = TransformKind()

@@ -16,6 +16,7 @@ from refgrad.optimizers.adaptive_batch import (
     NormTest,
 )
 from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
+from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
 from refgrad.optimizers.belief import AdaBelief, DiffGrad
 from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
@@ -162,6 +163,7 @@ __all__ = [
     "NovoGrad",
     "OptimisticAdam",
     "OptimisticGradient",
+    "Optimizer",
     "PSGDKron",
     "ParameterScaledRate",
     "Perceptron",

@@ -13,6 +13,7 @@ from refgrad import backends, trees
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
 from refgrad.optimizers.limits import Limit
@@ -30,8 +31,8 @@ class Optimizer(Rule):
         raise NotImplementedError
 
     kind = "optimizer"
-    #: "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector
-    scope: ClassVar[str] = "leaf"
+    #: whether all parameters of a step are updated together, as one vector
+    couples: ClassVar[bool] = False
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -40,6 +41,11 @@ class Optimizer(Rule):
     #: where there are such: hyperparameters at which the step is orthogonal to the parameter, row by row, and those that
     #: are to be changed of these so that it is not
     orthogonal: ClassVar[tuple[Mapping[str, Any], Mapping[str, Any]] | None] = None
+
+    @property
+    def scope(self) -> str:
+        """ "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector."""
+        return "tree" if self.couples else "leaf"
 
     def told(self) -> Optimizer:
         """The rule whose hyperparameters a candidate's constructor is told."""
@@ -62,22 +68,16 @@ class Optimizer(Rule):
         """The slots that are one number a row, a column or a tensor."""
         return {n: level for n, level in self.takes().items() if level != "element"}
 
+    @derived
     def scalar_inputs(self) -> tuple[str, ...]:
         """``t``, the step counted from 1, the slots that are numbers, and the extra inputs that are."""
-        known: tuple[str, ...] | None = self.__dict__.get("_scalar_names")
-        if known is None:
-            slots = [n for n, s in self.slots().items() if s.scalar]
-            known = ("t", *slots, *(n for n, extra in self.inputs().items() if extra.scalar))
-            object.__setattr__(self, "_scalar_names", known)
-        return known
+        slots = [n for n, s in self.slots().items() if s.scalar]
+        return ("t", *slots, *(n for n, extra in self.inputs().items() if extra.scalar))
 
+    @derived
     def inputs(self) -> dict[str, Extra]:
         """The extra inputs of a step that exist under these hyperparameters."""
-        known: dict[str, Extra] | None = self.__dict__.get("_inputs")
-        if known is None:
-            known = {n: e for n, e in self.extras.items() if e.when is None or bool(getattr(self, e.when))}
-            object.__setattr__(self, "_inputs", known)
-        return known
+        return {n: e for n, e in self.extras.items() if e.when is None or bool(getattr(self, e.when))}
 
     def read_only(self) -> tuple[str, ...]:
         """The arrays that a step reads and does not write: ``g`` and the extra inputs."""
@@ -228,7 +228,7 @@ class Optimizer(Rule):
     def _run(self, work: list[Leaf], t: int, numbers: Mapping[str, float], backend: str, threads: int | None) -> None:
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
-        if self.scope == "tree" and len(work) > 1:
+        if len(work) > 1 and self.scope == "tree":
             leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
             all_of_them = Leaf(coupled.join(leaves, whole), work[0].scalar_values, self.read_only())
             self._run([all_of_them], t, numbers, backend, threads)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Whole
 
 
-class _Scaling(Transform):
-    """A rule of numbers alone: it is asked for a batch size, and takes no arrays."""
+class Scaling(Transform):
+    """A rule of numbers alone: of a batch size (and of a number of epochs) it makes a learning rate, and what else it scales."""
 
     kind = "scaling"
+    shapes = {"batch": ""}
+    #: operations in float64 between the hyperparameters and a result, at most; none of them cancels
+    operations: ClassVar[int] = 8
+
+    def rate(self, batch: int) -> float:
+        """The learning rate at a batch size; `ArgumentError` below 1."""
+        raise NotImplementedError
+
+    def scaled(self, batch: int, epochs: int = 1) -> dict[str, float]:
+        """Everything that the rule makes of a batch size and of a number of epochs, by name; ``rate`` first."""
+        return {"rate": self.rate(batch)}
 
 
-class BatchScaledRate(_Scaling):
+class BatchScaledRate(Scaling):
     """The learning rate at another batch size. Source: Granziol, Zohren & Roberts 2022, arXiv:2006.09092 (abstract).
 
     Linear for gradient descent, as in Goyal et al. 2017; square root for adaptive methods, and in Hoffer et al. 2017.
@@ -47,7 +58,7 @@ class BatchScaledRate(_Scaling):
         return self.lr * (ratio if self.law == "linear" else math.sqrt(ratio))
 
 
-class SpikedRate(_Scaling):
+class SpikedRate(Scaling):
     """The largest stable learning rate, 2 / lambda, lambda the largest eigenvalue of the batch's Hessian.
 
     The batch's Hessian is taken as the full one, of largest eigenvalue ``eigenvalue``, plus a symmetric noise matrix whose
@@ -70,7 +81,7 @@ class SpikedRate(_Scaling):
         return 2.0 / self.largest_eigenvalue(batch)
 
 
-class RegimeAdaptation(_Scaling):
+class RegimeAdaptation(Scaling):
     """Epochs at a larger batch size such that the number of updates stays; the learning rate grows by the ratio's root.
 
     Source: Hoffer, Hubara & Soudry 2017, arXiv:1705.08741. Momentum is not adapted.
@@ -90,6 +101,10 @@ class RegimeAdaptation(_Scaling):
     def rate(self, batch: int) -> float:
         """The learning rate at a batch size."""
         return self.lr * math.sqrt(_size(batch) / self.batch)
+
+    def scaled(self, batch: int, epochs: int = 1) -> dict[str, float]:
+        """The learning rate, and as many epochs as give the same number of updates."""
+        return {"rate": self.rate(batch), "epochs": float(self.epochs(epochs, batch))}
 
 
 def _size(batch: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 class Limit:
     """At the hyperparameters ``at`` a rule is another one, which shares its other hyperparameters but for ``of``.
 
-    ``rule`` is the other's name, or the hyperparameter that is a rule which this one wraps.
+    ``rule`` is the other's name, as `refgrad.rule.find` takes it, or the hyperparameter that is a rule which this one wraps.
     """
 
     rule: str

@@ -53,7 +53,7 @@ class PolyakSGD(Optimizer):
         ),
     ] = "step"
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Loizou et al. 2020",
         "Stochastic Polyak Step-size for SGD: An Adaptive Learning Rate for Fast Convergence",
@@ -112,7 +112,7 @@ class MoMo(Optimizer):
     ] = "proximal"
     adapt_lower_bound: AdaptLowerBound = False
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Schaipp et al. 2024",
         "MoMo: Momentum Models for Adaptive Learning Rates",
@@ -160,7 +160,7 @@ class MoMoAdam(Optimizer):
     ] = "proximal"
     adapt_lower_bound: AdaptLowerBound = False
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Schaipp et al. 2024",
         "MoMo: Momentum Models for Adaptive Learning Rates",

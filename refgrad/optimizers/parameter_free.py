@@ -28,7 +28,7 @@ class DoG(Optimizer):
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
 
-    scope = "tree"
+    couples = True
     scaling = "invariant"
     citation = Citation(
         "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
@@ -65,7 +65,7 @@ class DoWG(Optimizer):
     eps: NonNegative = 1e-4
     weight_decay: NonNegative = 0.0
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Khaled et al. 2023",
         "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
@@ -121,7 +121,7 @@ class Prodigy(Optimizer):
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Mishchenko & Defazio 2023",
         "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
@@ -170,7 +170,7 @@ class DAdaptAdam(Optimizer):
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
     )

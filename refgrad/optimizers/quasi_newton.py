@@ -48,7 +48,7 @@ class LBFGS(Optimizer):
         bool, Flag("the recursion starts from the scale of the latest pair, not from one (the paper's M3)")
     ] = True
 
-    scope = "tree"
+    couples = True
     citation = Citation(
         "Liu & Nocedal 1989",
         "On the limited memory BFGS method for large scale optimization",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
+from refgrad.derived import derived, unchecked
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import AdamW
 from refgrad.optimizers.base import Optimizer
@@ -22,39 +22,33 @@ class Wrapper(Optimizer):
 
     inner: Annotated[Optimizer, Nested("optimizer")] = AdamW()
 
-    #: whether the wrapper's own part couples all parameters
-    couples: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "scope", "tree" if self.couples or self.inner.scope == "tree" else "leaf")
         if self.scope == "tree" and self.inner.scope == "leaf" and not elementwise(self.inner):
             legal = "a rule whose elements do not see each other, because all parameters become one vector"
             raise bad_argument(f"{type(self).__name__}.inner", str(self.inner), legal)
 
+    @property
+    def scope(self) -> str:
+        """ "tree" where the wrapper's own part or the inner rule updates all parameters together, else "leaf"."""
+        return "tree" if self.couples else self.inner.scope
+
+    @derived
     def slots(self) -> dict[str, Slot]:
         """The wrapper's own slots, and the inner rule's; one of the same name is called ``inner_name``."""
-        own = super().slots()
-        if "_all_slots" not in self.__dict__:
-            found = dict(own)
-            for name, slot in self.inner.slots().items():
-                fill = (
-                    slot.fill if slot.fill == "p" or not isinstance(slot.fill, str) else getattr(self.inner, slot.fill)
-                )
-                found[self._outer(name)] = dataclasses.replace(slot, fill=fill)
-            object.__setattr__(self, "_all_slots", found)
-        return self.__dict__["_all_slots"]
+        found = dict(super().slots())
+        for name, slot in self.inner.slots().items():
+            named = isinstance(slot.fill, str) and slot.fill != "p"
+            fill = getattr(self.inner, str(slot.fill)) if named else slot.fill
+            found[self._outer(name)] = dataclasses.replace(slot, fill=fill)
+        return found
 
+    @derived
     def inputs(self) -> dict[str, Extra]:
         """The wrapper's own extra inputs, and the inner rule's; one of the same name is called ``inner_name``."""
-        if "_all_inputs" not in self.__dict__:
-            own = super().inputs()
-            inner = {
-                self._outer(n): dataclasses.replace(e, when=None, at=e.at and self._outer(e.at))
-                for n, e in self.inner.inputs().items()
-            }
-            object.__setattr__(self, "_all_inputs", {**own, **inner})
-        return self.__dict__["_all_inputs"]
+        own, inner = super().inputs(), self.inner.inputs()
+        renamed = {n: dataclasses.replace(e, when=None, at=e.at and self._outer(e.at)) for n, e in inner.items()}
+        return {**own, **{self._outer(n): extra for n, extra in renamed.items()}}
 
     def _outer(self, name: str) -> str:
         return f"inner_{name}" if name in self.state or name in self.extras else name
@@ -66,7 +60,7 @@ class Wrapper(Optimizer):
         new: dict[str, Any] = {}
 
         def step(p: Any, g: Any, **changed: Any) -> Any:
-            rule = varied(self.inner, changed) if changed else self.inner
+            rule = unchecked(self.inner, changed) if changed else self.inner
             new.update(rule.body({**state, "p": p, "g": g, "t": given["t"]}))
             return new.pop("p")
 
@@ -74,14 +68,6 @@ class Wrapper(Optimizer):
         outputs = self.update(given["p"], given["g"], *own, step, given["t"])
         results = dict(zip(("p", *self.state), outputs, strict=True)) | {self._outer(n): v for n, v in new.items()}
         return {name: results[name] for name in ("p", *self.slots())}
-
-
-def varied(rule: Optimizer, changed: Mapping[str, Any]) -> Optimizer:
-    """A rule with some hyperparameters handed as other values, such as scalars."""
-    other = copy.copy(rule)
-    for name, value in changed.items():
-        object.__setattr__(other, name, value)
-    return other
 
 
 def elementwise(rule: Optimizer) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from refgrad.arithmetic import formula
-from refgrad.oracle.engine.verdict import Count, Fault, plain
+from refgrad.oracle.acceptance.findings import Count, Fault
+from refgrad.oracle.engine.verdict import plain
 from refgrad.oracle.hypotheses.recovery import Recovered
 from refgrad.tracing import Plan
 

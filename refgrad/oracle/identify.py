@@ -25,9 +25,10 @@ from refgrad.oracle.hypotheses.equivalence import same
 from refgrad.oracle.hypotheses.screen import Screen, small_run
 from refgrad.oracle.hypotheses.search import Scored, Search
 from refgrad.oracle.identification import Explanation, Identification
-from refgrad.oracle.inputs.steps import Inputs, completed, generate
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.oracle.verify import as_dtype
-from refgrad.rule import Rule, rules
+from refgrad.rule import Rule, rules, short_name
 from refgrad.tracing import free_values
 
 #: the kind of rules with a state
@@ -263,7 +264,7 @@ def _identification(subject: Candidate, rule: Any, trials: list[_Trial], searche
         explanations=explanations,
         nearest=nearest,
         itself=itself,
-        rules=tuple(type(t.rule).__name__ for t in trials),
+        rules=tuple(short_name(type(t.rule)) for t in trials),
         hypotheses=sum(len(t.search.tried) for t in trials),
         mode="step-locked" if shown.search.screen.locked else "free-running",
         steps=shown.record.steps,
@@ -361,7 +362,7 @@ def _special(general: _Fit, special: _Fit) -> bool:
 
 def _alias(best: Explanation, trial: _Trial, change: Change) -> str:
     title = trial.explanation(change, {}).title
-    if best.rule.partition("(")[0] == type(trial.judged).__name__:
+    if best.rule.partition("(")[0] == short_name(type(trial.judged)):
         return title
     zero = [n for n, v in trial.judged.replace(**change.rule).numbers().items() if v == 0.0 and n == "weight_decay"]
     return f"{title}, at {zero[0]}=0" if zero else title

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
+from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import judge
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.rule import Rule
-
-#: a rule's kind -> the module whose ``judge(request)`` gives the verdict
-JUDGES: Mapping[str, str] = {
-    "optimizer": "refgrad.kinds.optimizer",
-    "estimator": "refgrad.kinds.estimator",
-    "mask": "refgrad.kinds.mask",
-    "quantizer": "refgrad.kinds.quantizer",
-    "8-bit-optimizer": "refgrad.oracle.eight_bit",
-    "transform": "refgrad.kinds.transform",
-    "mask-update": "refgrad.kinds.mask_update",
-}
+from refgrad.oracle.hypotheses.departures import explain as explained
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said
 EXPLAIN_SECONDS = 60.0
@@ -54,8 +44,7 @@ def verify(
         dtype: the dtype of the parameters; by default the one that the rule keeps them in, for most float32.
         seed: of the generated inputs.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
-        inputs: your own in place of generated ones: `Inputs` for an optimizer, `MaskInputs` for a mask (see
-            docs/sparsity.md for what can be judged as one), `Cases` for an estimator or a transform (docs/transforms.md).
+        inputs: your own `Cases` in place of generated ones; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.
@@ -72,9 +61,7 @@ def verify(
         ArgumentError: an argument is not legal.
         CandidateError: the candidate cannot be found, or is nothing that can be checked.
     """
-    rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
-    if not isinstance(rule, Rule) or rule.kind not in JUDGES:
-        raise bad_argument("rule", rule, "a rule such as refgrad.optimizers.AdamW(lr=1e-3)")
+    rule = rule_of(rule)
     request = Request(
         candidate=candidate,
         rule=rule,
@@ -89,7 +76,7 @@ def verify(
         explain=check_explain(explain),
         time_limit=check_time_limit(time_limit),
     )
-    return importlib.import_module(JUDGES[rule.kind]).judge(request)
+    return judge(request, explained)
 
 
 def check_explain(value: Any) -> float:

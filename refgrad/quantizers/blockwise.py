@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import TIES, Nearest, OnGrid, step
+from refgrad.derived import derived
 from refgrad.quantizers import tables
 from refgrad.quantizers.base import WORTH_COMPILING
 from refgrad.quantizers.rows import Layout, RowQuantizer
@@ -82,12 +83,14 @@ class Codebook(RowQuantizer):
         """The code of each value of the table."""
         return np.arange(len(self.table()), dtype=np.uint8)
 
-    @cached_property
+    @property
+    @derived
     def nearest(self) -> Nearest:
         """The nearest value of the table."""
         return Nearest(self.table(), self.ties)
 
-    @cached_property
+    @property
+    @derived
     def code_values(self) -> np.ndarray:
         """The value of each code, in float32; NaN where there is no such code."""
         numbers = self.code_numbers()
@@ -138,7 +141,8 @@ class Codebook(RowQuantizer):
         rows = {"absmax": absmax.reshape(-1, 1), "codes": self.values("codes", codes, layout)}
         return layout.joined(self.restore(rows))
 
-    @cached_property
+    @property
+    @derived
     def _lookup(self) -> Any:
         from refgrad.backends.codebook_kernels import Lookup
 
@@ -267,7 +271,8 @@ class FP4(Codebook):
         numbers = [tables.FP4_MAGNITUDES.index(abs(v)) + 8 * (v < 0) for v in self.table()]
         return np.asarray(numbers, np.uint8)
 
-    @cached_property
+    @property
+    @derived
     def code_values(self) -> np.ndarray:
         """As in `Codebook`; code 8 is zero."""
         values = np.asarray([*tables.FP4_MAGNITUDES, *(-v for v in tables.FP4_MAGNITUDES)], np.float32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from itertools import product
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole
 
@@ -174,7 +174,8 @@ class APoT(Quantizer):
         "weights beyond alpha get a gradient: not, as printed; in the code they do"
     )
 
-    @cached_property
+    @property
+    @derived
     def levels(self) -> np.ndarray:
         """The magnitudes that can be had, ascending from 0 to 1, each one rounding from exact, in float64."""
         terms = [(0.0, *(2.0**-e for e in exponents)) for exponents in TERMS[self.bits]]

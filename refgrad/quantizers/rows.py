@@ -126,6 +126,11 @@ class RowQuantizer(Quantizer):
         """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
         return None
 
+    def stored_outputs(self, dtype: Any) -> dict[str, WholeCodes | FormatCodes]:
+        """Codes, where the rule says how they are stored; of float64 arrays they are given as values."""
+        codes = self.kept_codes
+        return {"codes": codes} if codes is not None and np.dtype(dtype) == np.float32 else {}
+
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of a shape is cut."""
         raise NotImplementedError

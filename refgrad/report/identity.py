@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
+from refgrad.oracle.engine.verdict_text import turn
 from refgrad.oracle.hypotheses.recovery import Recovered
 from refgrad.oracle.identification import AMBIGUOUS, IDENTIFIED, UNKNOWN, Explanation, Identification
-from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table, turn
 
 #: how many other names of the same are shown
 ALIASES = 4

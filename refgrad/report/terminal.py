@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table, render_sections, render_table
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.report import text
-from refgrad.report.sections import BAD, GOOD, PLAIN, UNSURE, Section, Table, sections
+from refgrad.oracle.engine.verdict_text import sections
 
 STYLES = {GOOD: "bold green", BAD: "bold red", UNSURE: "bold yellow", PLAIN: "bold"}
 
@@ -26,7 +26,7 @@ def show_sections(parts: Sequence[Section], console: Console | None = None) -> N
     """Print sections, as `show` does."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
-        console.file.write(text.render_sections(parts) + "\n")
+        console.file.write(render_sections(parts) + "\n")
         return
     console.print(Group(*(_section(section) for section in parts)))
 
@@ -35,7 +35,7 @@ def show_table(table: Table, console: Console | None = None) -> None:
     """Print a table, as `show` does."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
-        console.file.write("\n".join(text.render_table(table)) + "\n")
+        console.file.write("\n".join(render_table(table)) + "\n")
         return
     console.print(_table(table))
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import RefgradError
-from refgrad.oracle.engine import verdict as v
+from refgrad.oracle.engine.outcomes import DIFFERS, UNJUDGED
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.verify import verify
 from refgrad.rule import Rule
 from refgrad.surveys import cell as c
@@ -56,7 +57,7 @@ class _Judge:
         """Whether the target is driven without its shield."""
         return self.row.through in SHIELDS and SHIELDS[self.row.through] not in granted
 
-    def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> v.Verdict:
+    def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> Verdict:
         """One verdict, noted among the attempts."""
         row = self.row
         inputs = None
@@ -76,7 +77,7 @@ class _Judge:
         self.attempts.append(Attempt(what, verdict.outcome, total.outside, total.total))
         return verdict
 
-    def fewest(self, variant: Mapping[str, Any], verdict: v.Verdict) -> tuple[list[str], v.Verdict]:
+    def fewest(self, variant: Mapping[str, Any], verdict: Verdict) -> tuple[list[str], Verdict]:
         """The conditions without which it does not conform, and the verdict under them."""
         granted = self.conditions()
         # without any the claim itself was found to fail
@@ -87,9 +88,7 @@ class _Judge:
                 granted, verdict = rest, found
         return granted, verdict
 
-    def cell(
-        self, outcome: str, verdict: v.Verdict, granted: list[str], changed: Mapping[str, Any], **told: Any
-    ) -> Cell:
+    def cell(self, outcome: str, verdict: Verdict, granted: list[str], changed: Mapping[str, Any], **told: Any) -> Cell:
         """The cell of an outcome."""
         row = self.row
         shielded = row.through in SHIELDS  # then the first line shows what the shield is for
@@ -142,21 +141,21 @@ def _judged(judge: _Judge) -> Cell:
             return judge.cell(
                 c.VARIANT, found, needed, row.variant, variant=named, sentence=sentences(row.claim, row.variant)
             )
-        if verdict.outcome == v.DIFFERS and found.total.outside < verdict.total.outside:
+        if verdict.outcome == DIFFERS and found.total.outside < verdict.total.outside:
             verdict = found
     return _searched(judge, verdict if granted else claimed, granted)
 
 
-def _only_mutates(verdict: v.Verdict) -> bool:
+def _only_mutates(verdict: Verdict) -> bool:
     return bool(verdict.faults) and all(f.kind == "mutated" for f in verdict.faults) and "torch" in verdict.environment
 
 
-def _searched(judge: _Judge, verdict: v.Verdict, granted: list[str]) -> Cell:
+def _searched(judge: _Judge, verdict: Verdict, granted: list[str]) -> Cell:
     """What is left to say of an implementation that is not what its row says."""
     fault = next((f for f in verdict.faults if f.kind in ("hung", "raised")), None)
     if fault is not None:
         return judge.cell(c.HUNG if fault.kind == "hung" else c.CRASHED, verdict, granted, {}, message=fault.message)
-    if verdict.outcome == v.UNJUDGED:
+    if verdict.outcome == UNJUDGED:
         return judge.cell(c.UNJUDGED, verdict, granted, {}, message="; ".join(verdict.notes))
     verdict = judge.verdict("searched", {}, granted, explain=judge.seconds, shrink=True)
     known = verdict.explanation

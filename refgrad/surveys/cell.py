@@ -10,7 +10,7 @@ from typing import Any
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors
 from refgrad.oracle.engine.reproduce import called
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.rule import Rule
+from refgrad.rule import Rule, short_name
 from refgrad.surveys.implementations.record import Implementation
 
 CONFORMS, VARIANT, DIFFERS = "conforms", "named variant", "differs"
@@ -87,7 +87,7 @@ def blank(row: Implementation, outcome: str, message: str = "", seconds: float =
     """A cell of an implementation of which nothing but its outcome is known."""
     return Cell(
         key=row.key,
-        rule=type(row.claim).__name__,
+        rule=short_name(type(row.claim)),
         kind=row.claim.kind,
         claim=str(row.claim),
         package=row.package,

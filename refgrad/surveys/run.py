@@ -19,7 +19,7 @@ import numpy as np
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.oracle.verify import check_explain
-from refgrad.rule import Rule, rules
+from refgrad.rule import Rule, rules, short_name
 from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
@@ -236,8 +236,8 @@ def _checked(given: Iterable[str] | None, known: Iterable[str], what: str) -> li
 
 
 def _rules(given: Iterable[str] | None, rows: Sequence[Implementation]) -> dict[str, type[Rule]]:
-    """The rules that are asked for by name, by kind and name."""
-    known = rules()
+    """The rules that are asked for by name, refgrad's own and those that the table claims, by kind and name."""
+    known = rules() | {short_name(type(row.claim)): type(row.claim) for row in rows}
     chosen = _checked(given, known, "rule")
     ordered = sorted(known.items(), key=lambda pair: (_place(pair[1].kind), pair[0].lower()))
     return {n: r for n, r in ordered if chosen is None or n in chosen}
@@ -253,7 +253,7 @@ def _wanted(
     rows: Sequence[Implementation], packages: list[str] | None, known: Mapping[str, type[Rule]]
 ) -> list[Implementation]:
     chosen = [r for r in rows if packages is None or r.package in packages]
-    return [r for r in chosen if type(r.claim).__name__ in known]
+    return [r for r in chosen if short_name(type(r.claim)) in known]
 
 
 def _environment() -> dict[str, str]:

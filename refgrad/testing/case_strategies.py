@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator, level_shape
+from refgrad.kinds.table import kind_of
 from refgrad.oracle.inputs import masks
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Range
@@ -23,6 +25,8 @@ ROWS, ELEMENTS = 2, 6
 LEVELS = frozenset({"element", "row", "column", "tensor"})
 #: what the lengths of rows are multiples of, the first that an estimator takes
 STEPS = (1, 4, 8)
+#: cases that are generated, of which one is drawn
+GENERATED = 12
 #: shapes that an array of a few numbers is repeated to fill, the first that a quantizer takes
 SHAPES = ((2, 6), (2, 32), (2, 256), (16, 256))
 
@@ -31,9 +35,25 @@ def _array(values: Any, dtype: np.dtype) -> np.ndarray:
     return dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)
 
 
-def drawable(rule: Estimator) -> bool:
-    """Whether an estimator takes no arrays but its input, a cotangent and parameters whose levels are known."""
-    return set(rule.takes()) == {"x", "cotangent", *rule.parameters} and set(rule.levels().values()) <= LEVELS
+def undrawable(rule: Any) -> str:
+    """Why no arrays can be drawn for a rule; empty if they can."""
+    if not isinstance(rule, Estimator):
+        return ""
+    known = set(rule.takes()) == {"x", "cotangent", *rule.parameters} and set(rule.levels().values()) <= LEVELS
+    return "" if known else "it takes arrays that are not drawn"
+
+
+def strategy_of(rule: Any, dtype: np.dtype, tame: bool) -> Any:
+    """What one case of a rule is drawn from; with ``tame``, numbers away from the edges of the format."""
+    return STRATEGIES.get(rule.kind, generated)(rule, dtype, tame)
+
+
+@st.composite
+def generated(draw: Any, rule: Any, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
+    """A case that `refgrad.verify` generates, of ordinary numbers where these are to be tame."""
+    cases = kind_of(rule).generate(rule, GENERATED, dtype, draw(st.integers(0, 2**16)))
+    named = [i for i in range(len(cases.arrays)) if not tame or cases.name(i).startswith("normal")]
+    return dict(cases.arrays[draw(st.sampled_from(named or [0]))])
 
 
 @st.composite
@@ -114,4 +134,7 @@ def masked(draw: Any, rule: Mask, dtype: np.dtype, tame: bool) -> dict[str, np.n
     """What a mask is made from, of a family that `refgrad.verify` generates; ordinary numbers where these are to be tame."""
     family = draw(st.just("normal") if tame else st.sampled_from(sorted(set(masks.FAMILIES) - {"NaN and infinities"})))
     made = masks.generate(rule, dtype, draw(st.integers(0, 2**16)))
-    return dict(made.leaves[list(made.names).index(family)])
+    return dict(made.arrays[list(made.names).index(family)])
+
+
+STRATEGIES: Mapping[str, Any] = {"estimator": estimates, "quantizer": quantized, "mask": masked}

@@ -1,43 +1,29 @@
-"""Laws of rules without state, run on a candidate: inputs are drawn by Hypothesis, which also makes them smaller."""
+"""Laws of kinds without state, run on a candidate: inputs are drawn by Hypothesis, which also makes them smaller."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.estimators.base import Estimator
-from refgrad.oracle.acceptance.policy import Policy
+from refgrad.errors import ArgumentError
+from refgrad.kinds.kind import Record
+from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw
+from refgrad.kinds.laws.case_law import Claim as LawClaim
 from refgrad.oracle.engine.reproduce import hexes
-from refgrad.rule import Rule
-from refgrad.testing.case_laws import Arrays, Call, CaseLaw
-from refgrad.testing.case_strategies import drawable
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.testing.case_strategies import strategy_of, undrawable
 from refgrad.testing.hypothesis_runner import smallest
-from refgrad.testing.kinds import KINDS, within_rounding
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Who is tried as which rule, and how hard."""
-
-    rule: Rule
-    candidate: Any
-    options: Mapping[str, Any]
-    policy: Policy
-    examples: int
-    dtype: np.dtype
-    seed: int
+from refgrad.testing.trial import Trial
 
 
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
     reason = trial.rule.exempt().get(law.name) or ("" if law.applies(trial.rule) else "the rule is not of that kind")
-    if isinstance(trial.rule, Estimator) and not drawable(trial.rule):
-        reason = "it takes arrays that are not drawn"
+    reason = undrawable(trial.rule) or reason
     if trial.rule.exempt_laws is None and not law.universal:
         reason = "nothing is said of it"
     if reason:
@@ -50,11 +36,26 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
     return LawReport(law.name, law.sentence, BROKEN, message, {n: hexes(a) for n, a in arrays.items()})
 
 
+def caller(trial: Trial) -> Call:
+    """The candidate as a function of one case's arrays, asked under the guard of every verdict."""
+    known: dict[tuple[Any, ...], Claim] = {(): trial.claim}
+
+    def call(arrays: Arrays, **hyperparameters: Any) -> dict[str, np.ndarray]:
+        key = tuple(sorted(hyperparameters.items()))
+        if key not in known:
+            known[key] = trial.told(hyperparameters)
+        record = known[key].drive(Cases([{n: np.asarray(a) for n, a in arrays.items()}], [""]))
+        if record.faults:
+            raise CandidateFault(record.faults[0].kind, record.faults[0].message)
+        return {n: np.asarray(a) for n, a in record.seen[0].items()}
+
+    return call
+
+
 def _smallest(trial: Trial, law: CaseLaw, rounded: list[bool]) -> tuple[Arrays, str] | None:
     """The smallest arrays found on which a law is broken, with what differs; None if there are none."""
-    kind = KINDS[trial.rule.kind]
-    call = kind.call(trial.candidate, trial.options, trial.rule)
-    drawn = kind.draw(trial.rule, trial.dtype, law.moderate)
+    call = caller(trial)
+    drawn = strategy_of(trial.rule, trial.dtype, law.moderate)
     broken = lambda arrays: _broken(trial, law, call, arrays, rounded)  # noqa: E731
     return smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)
 
@@ -71,9 +72,23 @@ def _broken(trial: Trial, law: CaseLaw, call: Call, arrays: Arrays, rounded: lis
         with np.errstate(all="ignore"):
             for claim in law.claims(call, trial.rule, arrays):
                 message = claim.broken()
-                if message and not within_rounding(trial.rule, claim, trial.policy):
+                if message and not _within_rounding(trial, claim):
                     return message
                 rounded.append(bool(message))
     except CandidateFault as fault:
         return f"{fault.kind}: {fault}"
     return ""
+
+
+def _within_rounding(trial: Trial, claim: LawClaim) -> bool:
+    """True if a claim that is broken to the bit holds for what a conforming candidate may do."""
+    kind = trial.claim.kind
+    results = dict(claim.got) if kind.results_hang_together else {**claim.got, **claim.want}
+    if not results:
+        return False
+    record = Record(Cases([dict(claim.arrays)], [""]), [trial.rule], [results])
+    try:
+        tally = trial.claim.judge(record)
+    except ArgumentError:
+        return False
+    return not tally.outside and not tally.faults

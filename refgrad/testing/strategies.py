@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Cases, of_steps
 from refgrad.rule import Extra
 
 #: steps and elements of a generated problem
@@ -40,7 +40,7 @@ def moderate() -> st.SearchStrategy[float]:
 @st.composite
 def problems(
     draw: Any, dtype: Any = np.float32, element: Any = None, steps: int = STEPS, rule: Optimizer | None = None
-) -> Inputs:
+) -> Cases:
     """A parameter, its gradients and a rule's extra inputs: one tensor of one axis; gradients repeat now and then."""
     element = numbers(dtype) if element is None else element
     size = draw(st.integers(1, ELEMENTS))
@@ -51,7 +51,7 @@ def problems(
     array = lambda values: dtypes.round_to(np.asarray(values, np.float64), dtype).astype(dtype)  # noqa: E731
     wanted = {} if rule is None else rule.inputs()
     extras = [{n: _extra(draw, extra, row, element, array) for n, extra in wanted.items()} for _ in grads if wanted]
-    return Inputs([array(p)], [[array(g)] for g in grads], [""], extras=extras)
+    return of_steps([array(p)], [[array(g)] for g in grads], [""], extras=extras)
 
 
 def _extra(draw: Any, extra: Extra, row: Any, element: Any, array: Any) -> Any:

@@ -10,7 +10,8 @@ import pytest
 
 import refgrad
 from refgrad import optimizers as o
-from refgrad.oracle.inputs.steps import Inputs, generate
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.steps import generate
 
 F32 = {"scalars": "float32"}
 EITHER = {"subnormals": "either"}

@@ -8,7 +8,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs, completed, generate
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.rule import Range, rules
 
 

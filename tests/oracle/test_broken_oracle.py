@@ -15,7 +15,7 @@ from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Inputs
 from tests.oracle.adam_cases import MUTANTS
 from tests.oracle.attack import STYLES, Attacker, Style
 from tests.oracle.cases import inputs

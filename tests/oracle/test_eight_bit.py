@@ -15,7 +15,7 @@ from refgrad.optimizers import LAMB, LARS, SGD, Adagrad, Adam, AdamW, AdEMAMix, 
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.acceptance.quantized_state import judge_step
-from refgrad.oracle.engine.verdict import CONFORMS, DIFFERS
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
 from refgrad.oracle.inputs.steps import generate
 from refgrad.quantizers import Quantized, ScaledFloat
 from refgrad.quantizers.blockwise import Blockwise

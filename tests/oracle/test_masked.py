@@ -12,8 +12,8 @@ import pytest
 
 import refgrad
 from refgrad.candidates.masks import MaskSeen
-from refgrad.kinds.mask import judge_leaf
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.selections import judge_mask
 from refgrad.sparsity import Block, L1Filters, L2Filters, Magnitude, NOfM, Transposable, Wanda
 from refgrad.sparsity.base import Mask
 
@@ -108,7 +108,7 @@ def test_wrong_masks_are_named(wrong: Callable[..., Any], why: str | None) -> No
     assert (verdict.explanation.name if verdict.explanation else None) == why
     assert verdict.first is not None
     assert f"case {verdict.first.step}, mask[" in str(verdict)
-    assert "MaskInputs" in verdict.reproduce or wrong in (one_swapped, whole_tensor)
+    assert "refgrad.Cases.of" in verdict.reproduce or wrong in (one_swapped, whole_tensor)
 
 
 def test_the_counterexample_is_small_and_fails() -> None:
@@ -123,8 +123,8 @@ def test_only_what_is_wrong_is_outside() -> None:
     w = np.arange(1, 17, dtype=np.float32).reshape(2, 8)
     mask = low(w, 2, 4)
     mask[0, :4] = [True, False, False, True]
-    judged = judge_leaf(NOfM(), {"w": w}, MaskSeen(mask), Policy())
-    assert np.argwhere(judged.tensors["mask"].status == 1).tolist() == [[0, 0], [0, 2]]
+    judged = judge_mask(NOfM(), {"w": w}, MaskSeen(mask), Policy())
+    assert np.argwhere(judged["mask"].status == 1).tolist() == [[0, 0], [0, 2]]
 
 
 def test_counts_of_unstructured_masks() -> None:
@@ -149,7 +149,7 @@ def test_a_threshold_takes_all_that_is_tied() -> None:
     verdict = refgrad.verify(at_least, Magnitude())
     assert verdict.explanation is not None
     assert verdict.explanation.name == "ties=keep_all"
-    refgrad.verify(at_least, Magnitude(ties="keep_all"), inputs=refgrad.MaskInputs.of([[1, 1, 2, 0]])).raise_if_wrong()
+    refgrad.verify(at_least, Magnitude(ties="keep_all"), inputs=refgrad.Cases.of(w=[[1, 1, 2, 0]])).raise_if_wrong()
 
 
 def test_scores_are_judged_first() -> None:
@@ -167,7 +167,7 @@ def test_scores_within_rounding_go_either_way() -> None:
     # two weights whose Wanda scores are equal to within their rounding, and one that is clearly smaller
     w = np.asarray([[1.0, 1.0, 0.5, 0.25]], np.float32)
     a = np.asarray([2.0, np.nextafter(np.float32(2), np.float32(3)), 2.0, 2.0], np.float32)
-    inputs = refgrad.MaskInputs.of(w, a=a)
+    inputs = refgrad.Cases.of(w=w, a=a)
     rule = Wanda(sparsity=0.75)
     for kept, fine in ((0, True), (1, True), (2, False)):
         verdict = refgrad.verify(lambda w, a, kept=kept: np.arange(4) == np.full_like(w, kept), rule, inputs=inputs)
@@ -210,8 +210,8 @@ def test_every_mask_of_a_small_case_by_brute_force() -> None:
         best = max(sum(Fraction(v) for v, keep in zip(values, mask, strict=True) if keep) for mask in masks)
         for mask in (np.asarray(bits) for bits in product([False, True], repeat=4)):
             total = sum(Fraction(v) for v, keep in zip(values, mask, strict=True) if keep)
-            judged = judge_leaf(NOfM(), {"w": w}, MaskSeen(mask[None]), Policy())
-            fine = not (judged.tensors["mask"].status == 1).any()
+            judged = judge_mask(NOfM(), {"w": w}, MaskSeen(mask[None]), Policy())
+            fine = not (judged["mask"].status == 1).any()
             assert fine == (mask.sum() == 2 and total == best)
 
 
@@ -223,8 +223,8 @@ def test_transposable_masks_by_brute_force() -> None:
     sums = [Fraction(float(w.ravel()[p].sum())) for p in patterns(2, 4)]
     assert len(set(sums)) > 1
     for pattern, total in zip(patterns(2, 4), sums, strict=True):
-        judged = judge_leaf(Transposable(), {"w": w}, MaskSeen(pattern.reshape(4, 4)), Policy())
-        assert (not (judged.tensors["mask"].status == 1).any()) == (total == max(sums))
+        judged = judge_mask(Transposable(), {"w": w}, MaskSeen(pattern.reshape(4, 4)), Policy())
+        assert (not (judged["mask"].status == 1).any()) == (total == max(sums))
 
 
 class Rude:

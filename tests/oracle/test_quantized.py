@@ -12,8 +12,9 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.quantizer import cases_of, has_graph
-from refgrad.oracle.engine.verdict import CONFORMS, DIFFERS
+from refgrad.oracle.acceptance.quantized_parts import has_graph
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.quantizers import NF4, NVFP4, Q4_0, Q8_0, Affine, Blockwise, Cast, Quantized, Quantizer
 from refgrad.rule import rules
 from tests.oracle import quantizer_programs as programs
@@ -41,7 +42,7 @@ def test_a_rule_is_itself_on_what_is_no_number(name: str, special: float) -> Non
     x = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
     x[1, 3] = special
     rule = rules(Quantizer)[name]()
-    verdict = refgrad.verify(rule, rule, inputs=cases_of(rule, x), explain=False)
+    verdict = refgrad.verify(rule, rule, inputs=Cases([{"x": x}], [""]), explain=False)
     assert verdict.first is None, str(verdict)
 
 
@@ -95,7 +96,7 @@ def test_one_element_off_in_any_part_is_rejected(name: str) -> None:
     """A code next to the right one, and a scale half again as large, among thousands that are right."""
     rule = rules(Quantizer)[name]()
     x = np.random.default_rng(5).standard_normal((16, 256)).astype(np.float32)
-    cases = cases_of(rule, x)
+    cases = Cases([{"x": x}], [""])
     besides = {n: a for n, a in cases.arrays[0].items() if n != "x"}
     own = rule.quantize(x, **besides).arrays
     for part in (*rule.parts, "y"):

@@ -15,8 +15,8 @@ from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.errors import ArgumentError
 from refgrad.examples.numpy_adamw import adamw
 from refgrad.optimizers import AdamW
+from refgrad.oracle.acceptance.findings import FAULTS
 from refgrad.oracle.engine.time_limit import watched
-from refgrad.oracle.engine.verdict import FAULTS
 
 INPUTS = Inputs.of([1.0, 2.0], [[0.5, 1.0], [0.25, -1.0], [1.0, 1.0]])
 

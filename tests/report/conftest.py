@@ -6,17 +6,9 @@ import math
 
 import pytest
 
-from refgrad.oracle.engine.verdict import (
-    CONFORMS,
-    DIFFERS,
-    UNJUDGED,
-    Count,
-    Counterexample,
-    Departure,
-    Fault,
-    Finding,
-    Verdict,
-)
+from refgrad.oracle.acceptance.findings import Count, Fault, Finding
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Counterexample, Departure
+from refgrad.oracle.engine.verdict import Verdict
 
 POLICY = {"roundings": 3, "subnormals": "keep"}
 RUN = {"policy": POLICY, "mode": "step-locked", "steps": 10, "dtype": "float32", "seed": 0}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from refgrad.oracle.engine.verdict import Verdict
+from refgrad.oracle.engine.verdict_text import explanation, sections, short_hex
 from refgrad.report import text
-from refgrad.report.sections import explanation, sections, short_hex
 
 WRONG = """\
 DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)

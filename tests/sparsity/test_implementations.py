@@ -72,7 +72,7 @@ def test_torch_ao_groups(kept: int) -> None:
 def test_torch_ao_blocks() -> None:
     pruning = pytest.importorskip("torch.ao.pruning", reason="torch is judged")
     options = {"sparsity_level": 0.5, "sparse_block_shape": (2, 4), "zeros_per_block": 8, "norm": 1}
-    even = refgrad.MaskInputs([{"w": np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)}])
+    even = refgrad.Cases([{"w": np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)}])
     assert explained(pruning.WeightNormSparsifier, Block(height=2, width=4), options=options, inputs=even) is None
 
 
@@ -147,12 +147,12 @@ def test_jaxpruner_unstructured_prunes_nan() -> None:
 def test_jaxpruner_pads_ragged_blocks_by_too_little() -> None:
     jax, types = pytest.importorskip("jax", reason="JAX is judged"), jaxpruner("sparsity_types")
     mask = mask_of(types.Block((4, 4)), jax)
-    inputs = refgrad.MaskInputs.of(np.random.default_rng(0).standard_normal((5, 8)), entries=np.ones((5, 8)))
+    inputs = refgrad.Cases.of(w=np.random.default_rng(0).standard_normal((5, 8)), entries=np.ones((5, 8)))
     verdict = refgrad.verify(mask, Block(), inputs=inputs)
     assert [fault.message.partition(" (on")[0] for fault in verdict.faults] == [
         "the mask has shape (4, 8); legal: (5, 8), that of w"
     ]
-    even = refgrad.MaskInputs.of(np.random.default_rng(0).standard_normal((8, 8)))
+    even = refgrad.Cases.of(w=np.random.default_rng(0).standard_normal((8, 8)))
     refgrad.verify(mask, Block(nan_rank="smallest"), inputs=even).raise_if_wrong()
 
 
@@ -175,7 +175,7 @@ def test_jaxpruner_moves_connections() -> None:
     import jax
     import jax.numpy as jnp
 
-    from refgrad.kinds.mask_update import generate
+    from refgrad.oracle.inputs.mask_updates import generate
     from refgrad.sparsity import SET, RigL
 
     def made(cls: Any) -> Any:

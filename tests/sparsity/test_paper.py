@@ -117,7 +117,7 @@ def test_the_papers_scores_conform(rule: Mask, formula: Callable[..., Numbers], 
     inputs = refgrad.oracle.inputs.masks.generate(rule, np.dtype(dtype), 3)
     # what the paper says of NaN and infinities is nothing; zeros and equal numbers are in
     chosen = [i for i, n in enumerate(inputs.names) if n in ("normal", "few magnitudes", "neighbours", "subnormals")]
-    given = refgrad.MaskInputs([inputs.leaves[i] for i in chosen], [inputs.names[i] for i in chosen], 3)
+    given = refgrad.Cases([inputs.arrays[i] for i in chosen], [inputs.names[i] for i in chosen], 3)
     verdict = refgrad.verify(FromPaper(formula), rule, inputs=given, dtype=dtype).raise_if_wrong()
     assert verdict.counts["scores"].inside > 0
     assert verdict.counts["mask"].inside > 0
@@ -133,5 +133,5 @@ def test_every_rule_and_its_variants_conform_to_themselves(rule: Mask) -> None:
     few = [i for i, name in enumerate(inputs.names) if name in ("few magnitudes", "NaN and infinities")]
     for variant in (rule, *(changed for name, changed in rule.variants() if not name.startswith("scalars"))):
         if variant.example_shape() == rule.example_shape():
-            given = refgrad.MaskInputs([inputs.leaves[i] for i in few])
+            given = refgrad.Cases([inputs.arrays[i] for i in few])
             refgrad.verify(variant, variant, inputs=given, shrink=False).raise_if_wrong()

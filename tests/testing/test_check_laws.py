@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
+from refgrad.kinds.laws.optimizer import BY_NAME
 from refgrad.optimizers import AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from refgrad.testing import LAWS, BrokenLawError, check_laws, raise_if_broken
-from refgrad.testing.laws import BY_NAME
 
 
 @pytest.mark.parametrize("rule", [cls() for cls in rules(Optimizer).values()], ids=str)

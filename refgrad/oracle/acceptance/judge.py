@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from refgrad.arithmetic import dtypes, scalar_error, scalar_math
-from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.enclosure import Enclosure, within
 from refgrad.arithmetic.graph import SQUARE, Graph
 from refgrad.arithmetic.matrix_error import JUDGED
 from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
@@ -152,7 +152,7 @@ def judge_outputs(
     groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
         judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
-        judged = {n: undecide(j, branch) for n, j in judged.items()}
+        judged = {n: undecide(j, branch.open.get(n)) for n, j in judged.items()}
         groups[branch.shared] = union(groups.get(branch.shared), judged)
         for n in branch.sets:
             if n not in wide:
@@ -233,12 +233,12 @@ def _within_norm(
     return inside & ~wrong, np.where(wrong, truth - reach, low), np.where(wrong, truth + reach, high)
 
 
-def undecide(judged: Judged, branch: Branch) -> Judged:
+def undecide(judged: Judged, open_: np.ndarray | None) -> Judged:
     """Elements that another decision may change are undecided rather than inside."""
-    if branch.ambiguous is None:
+    if open_ is None:
         return judged
-    ambiguous = _within(branch.ambiguous, judged.status.shape)
-    status = np.where(ambiguous & (judged.status == INSIDE), UNDECIDED, judged.status)
+    marks = within(open_, judged.status.shape)
+    status = np.where(marks & (judged.status == INSIDE), UNDECIDED, judged.status)
     return Judged(status, judged.truth, judged.low, judged.high)
 
 
@@ -248,14 +248,8 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
         return new
     worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
     fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
-    better = {n: _within(fewer, new[n].status.shape) for n in new}
+    better = {n: within(fewer, new[n].status.shape) for n in new}
     return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
-
-
-def _within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Marks of elements as those of an output that is one number a row, a column or a tensor: any of its elements'."""
-    axes = tuple(i for i, (a, b) in enumerate(zip(marks.shape, shape, strict=True)) if b == 1 < a)
-    return np.asarray(marks.any(axis=axes, keepdims=True)) if axes else marks
 
 
 def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:

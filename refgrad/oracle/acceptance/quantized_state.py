@@ -15,14 +15,13 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.kinds.quantizer import either
 from refgrad.oracle.acceptance.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.steps import Plans
+from refgrad.oracle.acceptance.quantized_parts import either
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.quantizers.rows import RowQuantizer
-from refgrad.tracing import free_names, free_values, plan_for
+from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 
 def judge_step(

@@ -181,6 +181,8 @@ def _small(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> dict[str
     """The outputs that are one number a row or a tensor."""
     best: dict[str, Judged] = {}
     for branch in case.branches(graph, inputs):
-        judged = {n: undecide(case.compared(n, acceptable), branch) for n, acceptable in branch.sets.items()}
+        judged = {
+            n: undecide(case.compared(n, acceptable), branch.open.get(n)) for n, acceptable in branch.sets.items()
+        }
         best = union(best or None, judged)
     return best

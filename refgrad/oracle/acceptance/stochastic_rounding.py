@@ -18,9 +18,9 @@ import numpy as np
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import exact
 from refgrad.arithmetic.storage import Grid
+from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.acceptance.judge import Step, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.verdict import Fault
 
 #: how unlikely what was seen must be, if the bits were fair, for it to be a fault; all sums together
 UNLIKELY = 2.0**-40
@@ -110,11 +110,10 @@ def roundings(step: Step, policy: Policy) -> Roundings | None:
     graph = step.plan.graph.cut({"x": node.args[0]}, {})
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in step.before.items()}
     with np.errstate(all="ignore"):
-        branches = list(Enclosure(graph, model).branches(inputs, scalars_of(step.plan, graph, step.free, model), {}))
-        sets = [branch.sets["x"] for branch in branches]
-        seen = step.after["p"].astype(np.float64)
-        value, error = np.broadcast_to(sets[0].value, seen.shape), np.broadcast_to(sets[0].bound(), seen.shape)
-        found, open_ = _between(node.attribute, value, error, seen), branches[0].ambiguous
+        branch = next(Enclosure(graph, model).branches(inputs, scalars_of(step.plan, graph, step.free, model), {}))
+        known, seen = branch.sets["x"], step.after["p"].astype(np.float64)
+        value, error = np.broadcast_to(known.value, seen.shape), np.broadcast_to(known.bound(), seen.shape)
+        found, open_ = _between(node.attribute, value, error, seen), branch.open.get("x")
         return found if open_ is None else replace(found, known=found.known & ~open_)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.verdict import Counterexample
-from refgrad.oracle.inputs.steps import Inputs
-from refgrad.rule import Rule
+from refgrad.oracle.engine.outcomes import Counterexample
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.rule import Rule, qualified_name
 
 #: elements of an array that a counterexample holds
 KEPT = 64
@@ -20,27 +19,63 @@ PLAIN = 1000.0
 SHOWN = 16
 
 
-def line(candidate: str, rule: Rule, made: str, **given: Any) -> str:
-    """A call of `refgrad.verify`.
+def line(claim: Any, cases: Cases, least: Cases | None) -> str:
+    """A call of `refgrad.verify` that gives a verdict again.
 
     Args:
-        candidate: what reports call it; a target is quoted, a thing of which only the name is known stands as it is.
-        rule: what it claims to be.
-        made: the arguments that make its inputs.
-        given: further arguments by name; those that are empty are left out.
+        claim: the candidate, the rule and the request; a target is quoted, a thing of which only the name is known stands
+            as it is.
+        cases: what it was driven with.
+        least: the smallest that fail, if there are such; they are written out if they are few.
     """
+    request = claim.request
+    given = {"options": dict(request.options), "policy": request.policy.changed(), "state_names": request.state_names}
+    made = _written(claim.rule, least) if least is not None else ""
+    if not made:
+        first = cases.arrays[0][claim.rule.primary]
+        made = generated(
+            first.dtype, cases.seed, (len(cases.steps) or len(cases.arrays)) if claim.kind.counted else None
+        )
+    return call("verify", claim.subject.name, claim.rule, made, given)
+
+
+def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[str, Any]) -> str:
+    """A call of one of refgrad's functions; further arguments that are empty are left out."""
     target = repr(candidate.partition("(")[0]) if ":" in candidate else candidate
     more = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    return f"refgrad.verify({target}, {called(rule)}, {made}{more})"
+    return f"refgrad.{function}({target}, {called(rule)}, {made}{more})"
+
+
+def _written(rule: Rule, least: Cases) -> str:
+    """The argument that makes the smallest cases; empty if there are too many numbers in them."""
+    if len(least.arrays) > 1:
+        return ""
+    arrays = least.arrays[0]
+    if least.steps:
+        return "" if arrays["p"].size > SHOWN else f"inputs=refgrad.Inputs.of({_steps(least)})"
+    if any(a.size > KEPT or not a.ndim for a in arrays.values()):
+        return ""
+    text = ", ".join(f"{n}={nested(a)!r}" for n, a in arrays.items())
+    return f"inputs=refgrad.Cases.of({str(arrays[rule.primary].dtype)!r}, {text})"
+
+
+def _steps(least: Cases) -> str:
+    """The arguments of `Inputs.of` for one leaf."""
+    p = least.p[0]
+    shaped = lambda a: np.asarray(hexes(a), object).reshape(p.shape).tolist()  # noqa: E731
+    text = f"{shaped(p)!r}, {[shaped(g) for (g,) in least.g]!r}, {str(p.dtype)!r}"
+    for name, value in least.extras(1).items():
+        each = [least.extras(t)[name] for t in range(1, len(least.steps) + 1)]
+        scalar = isinstance(value, float)
+        text += f", {name}={[float(v).hex() if scalar else shaped(v[0]) for v in each]!r}"
+    return text
 
 
 def called(rule: Rule) -> str:
     """The call that makes a rule, by full names, those of the rules in it as well."""
-    module = type(rule).__module__
-    place = ".".join(module.split(".")[:2]) if module.startswith("refgrad.") else module
     own, default = rule.hyperparameters(), rule.defaults()
     fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in own.items() if x != default[n]]
-    return f"{place}.{type(rule).__name__}({', '.join(fields)})"
+    return f"{qualified_name(type(rule)).replace(':', '.')}({', '.join(fields)})"
 
 
 def generated(dtype: np.dtype, seed: int | None, steps: int | None = None) -> str:
@@ -56,29 +91,17 @@ def nested(array: np.ndarray) -> Any:
     return [x if x.is_integer() and abs(x) < PLAIN else x.hex() for x in map(float, array.reshape(-1))]
 
 
-def of_arrays(arrays: Mapping[str, np.ndarray], primary: str) -> Counterexample:
-    """The counterexample of a rule without state: arrays by name."""
-    first = arrays[primary]
-    return Counterexample(str(first.dtype), first.shape, arrays={n: hexes(a) for n, a in arrays.items()})
-
-
-def of_steps(least: Inputs) -> Counterexample:
-    """The counterexample of a rule with state: the first leaf of inputs."""
-    p = least.p[0]
-    one = lambda value: value if isinstance(value, float | int) else value[0]  # noqa: E731
-    extras = {n: tuple(hexes(one(step[n])) for step in least.extras) for n in least.given(1)}
-    return Counterexample(str(p.dtype), p.shape, hexes(p), tuple(hexes(g[0]) for g in least.g), extras=extras)
-
-
-def made_by_steps(inputs: Inputs, least: Counterexample | None, rule: Optimizer) -> str:
-    """The arguments that make the inputs of steps again: the smallest that fail, if there are such and they are few."""
-    if least is None or np.prod(least.shape) > SHOWN:
-        return generated(inputs.p[0].dtype, inputs.seed, len(inputs.g))
-    shaped = lambda each: np.asarray(each, object).reshape(least.shape).tolist()  # noqa: E731
-    text = f"{shaped(least.p)!r}, {[shaped(g) for g in least.g]!r}, {least.dtype!r}"
-    for name, extra in rule.inputs().items():
-        text += f", {name}={[e[0] if extra.scalar else shaped(e) for e in least.extras[name]]!r}"
-    return f"inputs=refgrad.Inputs.of({text})"
+def counterexample(least: Cases, rule: Rule) -> Counterexample:
+    """The smallest cases that fail, as hex floats: of one case arrays by name, of a leaf parameter, gradients and extras."""
+    arrays = least.arrays[0]
+    first = arrays[rule.primary]
+    dtype, shape = str(first.dtype), first.shape
+    if not least.steps:
+        return Counterexample(dtype, shape, arrays={n: hexes(a) for n, a in arrays.items()})
+    steps = range(1, len(least.steps) + 1)
+    one = lambda value: value if isinstance(value, float) else value[0]  # noqa: E731
+    extras = {n: tuple(hexes(one(least.extras(t)[n])) for t in steps) for n in least.extras(1)}
+    return Counterexample(dtype, shape, hexes(first), tuple(hexes(least.gradient(t, 0)) for t in steps), extras=extras)
 
 
 def hexes(values: Any) -> tuple[str, ...]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from refgrad.errors import bad_argument
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import Rule
-
-Own = TypeVar("Own")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,9 +29,3 @@ class Request:
     #: seconds that the search for what a failing candidate is may take; 0 for none
     explain: float
     time_limit: float
-
-    def own(self, kind: type[Own], more: str = "") -> Own | None:
-        """The inputs that were handed over, None if there are none; `ArgumentError` if they are not of a kind."""
-        if not isinstance(self.inputs, kind | None):
-            raise bad_argument("inputs", self.inputs, f"refgrad.{kind.__name__}{more}, or None")
-        return self.inputs

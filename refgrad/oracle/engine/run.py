@@ -1,203 +1,163 @@
-"""What the judges of rules without state share: a candidate is called case by case, and each answer is judged alone.
+"""The run of a verdict, the same for every kind: resolve, make cases, drive, judge, explain, make smaller, reproduce.
 
-A kind of rule subclasses `Claim`: how its candidate is called, how one answer is judged, and what is the smallest case
-that still fails. The run, the counts, the search for departures and the verdict are here.
+What a kind adds is in `refgrad.kinds`. The search for what a failing candidate is instead is handed in, so that this room
+knows of no hypotheses.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-import numpy as np
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import ArgumentError, CandidateError
-from refgrad.oracle.acceptance.judge import Judged
-from refgrad.oracle.acceptance.policy import Policy
+from refgrad.errors import ArgumentError, CandidateError, TraceError
+from refgrad.kinds.kind import Kind, Record, Wanted
+from refgrad.kinds.table import kind_of
+from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.engine import reproduce
-from refgrad.oracle.engine import verdict as v
+from refgrad.oracle.engine.drive import drive
+from refgrad.oracle.engine.environment import environment
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
 from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.tally import Tally, finding
-from refgrad.oracle.engine.time_limit import Call, watched
-from refgrad.oracle.engine.verdict import Count, Departure, Fault, Finding, Verdict
-from refgrad.oracle.hypotheses import departures as known
+from refgrad.oracle.engine.shrink import smallest
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
-
-Arrays = Mapping[str, np.ndarray]
-#: what was judged of one answer: the statuses of each array, and the values that they are of
-Answer = Mapping[str, tuple[Judged, np.ndarray]]
+from refgrad.rule import Rule
 
 
-@dataclass
-class Record:
-    """What a candidate answered, case by case, and what it did wrong besides values."""
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A candidate that claims to be a rule, and how that is judged."""
 
-    cases: Cases
-    seen: list[Mapping[str, np.ndarray]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Outcome(Tally):
-    """What became of a record under one rule and policy."""
-
-    faults: list[Fault] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Claim(ABC):
-    """Who claims to be which rule, and how that is judged."""
-
+    kind: Kind
     subject: Any
-    rule: Any
+    rule: Rule
     request: Request
 
-    #: how reports call what is judged
-    mode: ClassVar[str] = v.CASES
-    #: whether the number of cases is `Request.steps`
-    counted: ClassVar[bool] = True
+    @classmethod
+    def of(cls, request: Request, rule: Rule | None = None) -> Claim:
+        """The claim of a request, or that the candidate is another rule; the candidate is resolved."""
+        rule = request.rule if rule is None else rule
+        kind = kind_of(rule)
+        subject = kind.resolve(request.candidate, rule, request.options, request.state_names)
+        return cls(kind, subject, rule, request)
 
-    @abstractmethod
-    def start(self, call: Call) -> Callable[[Arrays], Mapping[str, np.ndarray]]:
-        """The candidate ready to be asked: a function from a case's arrays, which it may keep, to its answer."""
+    @property
+    def wanted(self) -> Wanted:
+        """How the claim itself is judged."""
+        return Wanted(self.request.policy)
 
-    @abstractmethod
-    def judge_one(self, rule: Any, arrays: Arrays, seen: Mapping[str, np.ndarray], policy: Policy) -> Answer:
-        """One answer, judged; a `CandidateFault` if it is none."""
-
-    @abstractmethod
-    def smallest(self, record: Record, first: Finding) -> Cases:
-        """One case that fails, no larger than the one of the first finding."""
-
-    def notes(self, record: Record) -> list[str]:
-        """What is not judged, and why."""
-        return []
-
-    def comparable(self, rule: Any, record: Record) -> bool:
-        """Whether a record can be judged as a changed rule's."""
-        return True
-
-    def unit_of(self, name: str, x: np.ndarray, values: np.ndarray) -> np.dtype:
-        """The dtype whose units in the last place a distance is counted in; bool where there are none."""
-        return values.dtype
-
-    def beside(self, arrays: Arrays, values: np.ndarray) -> Arrays:
-        """The arrays of a case that have a number for each element of a result."""
-        shape = arrays[self.rule.primary].shape
-        return {n: a for n, a in arrays.items() if values.shape == shape and _broadcasts(a, shape)}
-
-    def writable(self, least: Cases) -> bool:
-        """Whether a case is small enough to be written out in the line that reproduces it."""
-        return all(a.size <= reproduce.KEPT for a in least.arrays[0].values())
-
-    def verdict(self, cases: Cases) -> Verdict:
-        """Drive the candidate through the cases and judge what it answers."""
-        return _verdict(self, self.drive(cases))
+    def cases(self) -> Cases:
+        """The caller's own cases, or generated ones."""
+        given, request = self.kind.own(self.rule, self.request.inputs), self.request
+        if given is not None:
+            return given
+        return self.kind.generate(self.rule, request.steps, request.dtype, request.seed, self.subject)
 
     def drive(self, cases: Cases) -> Record:
-        """Ask the candidate for every case; what it raises, and a call that takes too long, become faults."""
-        record = Record(cases)
-        with watched(self.request.time_limit) as call:
-            try:
-                ask = self.start(call)
-                for arrays in cases.arrays:
-                    record.seen.append(ask(arrays))
-            except (ArgumentError, CandidateError):
-                raise
-            except CandidateFault as fault:
-                record.faults.append(Fault(fault.kind, len(record.seen) + 1, f"{fault}{_on(record)}"))
-            except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
-                record.faults.append(Fault("raised", len(record.seen) + 1, f"{type(error).__name__}: {error}"))
-        record.notes += self.notes(record)
-        return record
+        """The candidate driven through cases."""
+        return drive(self.kind, self.subject, self.rule, cases, self.request.time_limit)
 
-    def judge(self, record: Record, rule: Any, policy: Policy, measured: bool = False) -> Outcome:
-        """Every answer; one that is none ends it. Distances from the truth too if they are to be measured."""
-        outcome = Outcome()
-        for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False), 1):
-            try:
-                answer = self.judge_one(rule, arrays, seen, policy)
-            except CandidateFault as fault:
-                outcome.faults.append(Fault(fault.kind, number, str(fault)))
-                return outcome
-            for name, (judged, values) in answer.items():
-                unit = self.unit_of(name, arrays[rule.primary], values)
-                if outcome.add(name, judged, values, unit if measured and unit != np.bool_ else None):
-                    outcome.first = self._finding(record.cases, number, name, judged, values, unit)
-        return outcome
-
-    def rejudge(self, record: Record, changes: Mapping[str, Any], policy: Policy) -> Mapping[str, Count] | None:
-        """The counts with some hyperparameters changed; None where the changed rule cannot be compared."""
-        rule = self.rule.replace(**changes)
-        if not self.comparable(rule, record):
-            return None
-        outcome = self.judge(record, rule, policy)
-        return None if outcome.faults else outcome.counts
-
-    def fails(self, cases: Cases) -> bool:
-        """Whether some value is outside on these cases, of those that the candidate takes."""
+    def driven(self, cases: Cases) -> Record:
+        """The same; where it refuses to be built with all of the generated cases, with those that it may take."""
         try:
-            return self.judge(self.drive(cases), self.rule, self.request.policy).first is not None
+            return self.drive(cases)
+        except CandidateError as refused:
+            fewer = None if self.request.inputs is not None else self.kind.fewer(cases)
+            if fewer is None:
+                raise
+            record = self.drive(fewer)
+            record.notes.append(f"judged on {self.kind.fewer_are}, because {refused}")
+            return record
+
+    def judge(
+        self, record: Record, rules: Sequence[Any] | None = None, wanted: Wanted | None = None, measured: bool = False
+    ) -> Tally:
+        """Every output of a record, as the claim or as other rules.
+
+        Args:
+            record: what was seen.
+            rules: what is judged against, in place of what the candidate was told.
+            wanted: policy and plans, in place of the claim's.
+            measured: True to measure distances, and to look for faults that only judging shows.
+        """
+        tally, wanted = Tally(), wanted or self.wanted
+        try:
+            for output in self.kind.outputs(record, list(rules or record.rules), wanted):
+                tally.add(output, measured)
+                fault = self.kind.fault_of(record, output) if measured else None
+                tally.faults += [] if fault is None else [fault]
+        except CandidateFault as fault:
+            tally.faults.append(Fault(fault.kind, record.steps if self.kind.stepped else record.answered, str(fault)))
+        except TraceError as error:
+            tally.notes.append(f"{type(self.rule).__name__} cannot be judged: {error}")
+        return tally
+
+    def fails(self, cases: Cases) -> Output | None:
+        """The first output with a value outside on some cases; None if there is none, or they are not taken."""
+        try:
+            return self.judge(self.drive(cases)).first
         except (ArgumentError, CandidateError):
-            return False
-
-    def _finding(
-        self, cases: Cases, number: int, name: str, judged: Judged, values: np.ndarray, unit: np.dtype
-    ) -> Finding:
-        arrays = cases.arrays[number - 1]
-
-        def inputs(index: tuple[int, ...]) -> dict[str, float]:
-            like = self.beside(arrays, values)
-            at = {n: float(np.broadcast_to(a, values.shape)[index]) for n, a in like.items()}
-            return at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
-
-        return finding(number, name, cases.name(number - 1), judged, values, unit, inputs)
+            return None
 
 
-def _on(record: Record) -> str:
-    name = record.cases.name(len(record.seen))
-    return f" (on {name!r})" if name else ""
+def tally_of(kind: Kind, record: Record, rules: Sequence[Any], wanted: Wanted) -> Tally:
+    """Every output of a record, as of some rules.
+
+    Raises:
+        CandidateFault: what was seen cannot be an answer of these rules.
+    """
+    return Tally().adding(kind.outputs(record, list(rules), wanted))
 
 
-def _broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
-    return array.ndim <= len(shape) and all(a in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False))
+#: from a claim that failed, its record and its tally to what it is instead; notes are added to the record
+Explain = Callable[[Claim, Record, Tally], Iterable[Departure]]
 
 
-def _verdict(claim: Claim, record: Record) -> Verdict:
-    request, policy, rule = claim.request, claim.request.policy, claim.rule
-    outcome, first = claim.judge(record, rule, policy, measured=True), record.cases.arrays[0][rule.primary]
-    least = claim.smallest(record, outcome.first) if outcome.first is not None and request.shrink else None
+def judge(request: Request, explain: Explain) -> Verdict:
+    """The verdict on a request.
+
+    Args:
+        request: what was asked.
+        explain: looks for what a candidate that fails is instead; called once, if that is asked for.
+    """
+    claim = Claim.of(request)
+    record = claim.driven(claim.cases())
+    tally = claim.judge(record, measured=True)
+    record.faults += claim.kind.faults(record, claim.wanted)
     departures: tuple[Departure, ...] = ()
-    if outcome.first is not None and request.explain:
-        departures = known.departures(rule, policy, lambda c, p: claim.rejudge(record, c, p))
-    return outcome.verdict(
-        policy,
-        [*record.faults, *outcome.faults],
+    least: Cases | None = None
+    if tally.first is not None and request.explain and not record.unknown:
+        departures = tuple(explain(claim, record, tally))
+    if tally.first is not None and request.shrink:
+        least = smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails)
+    return _verdict(claim, record, tally, departures, least)
+
+
+def _verdict(
+    claim: Claim, record: Record, tally: Tally, departures: tuple[Departure, ...], least: Cases | None
+) -> Verdict:
+    cases, faults, first = record.cases, (*record.faults, *tally.faults), tally.first
+    notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, tally.counts))
+    return Verdict(
+        outcome=DIFFERS if tally.outside or faults else CONFORMS if tally.decided else UNJUDGED,
         candidate=claim.subject.name,
-        rule=str(rule),
-        mode=claim.mode,
-        steps=len(record.seen),
-        dtype=str(first.dtype),
-        seed=record.cases.seed,
+        rule=str(claim.rule),
+        policy=claim.request.policy.changed(),
+        mode=claim.kind.mode(tally.counts, record),
+        steps=record.steps if claim.kind.stepped else record.answered,
+        dtype=str(cases.arrays[0][claim.rule.primary].dtype),
+        seed=cases.seed,
+        counts=tally.counts,
+        first=None if first is None else first.finding(cases.name(first.leaf)),
+        faults=faults,
         departures=departures,
-        counterexample=None if least is None else reproduce.of_arrays(least.arrays[0], rule.primary),
-        reproduce=_reproduce(claim, record.cases, least),
-        notes=(*record.notes, *outcome.notes),
+        counterexample=None if least is None else reproduce.counterexample(least, claim.rule),
+        reproduce=reproduce.line(claim, cases, least),
+        tightest=tally.tightest,
+        errors=tally.errors,
+        environment=environment(),
+        notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _reproduce(claim: Claim, cases: Cases, least: Cases | None) -> str:
-    """A line of Python that gives this verdict again."""
-    dtype = cases.arrays[0][claim.rule.primary].dtype
-    if least is not None and claim.writable(least):
-        text = ", ".join(f"{n}={reproduce.nested(a)!r}" for n, a in least.arrays[0].items())
-        made = f"inputs=refgrad.Cases.of({str(dtype)!r}, {text})"
-    else:
-        made = reproduce.generated(dtype, cases.seed, len(cases.arrays) if claim.counted else None)
-    options, policy = claim.request.options, claim.request.policy.changed()
-    return reproduce.line(claim.subject.name, claim.rule, made, options=options, policy=policy)

@@ -10,106 +10,13 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
+from refgrad.layout import render_sections
+from refgrad.oracle.acceptance.findings import Count, Fault, Finding
 from refgrad.oracle.acceptance.ulp_errors import Errors
+from refgrad.oracle.engine import verdict_text
+from refgrad.oracle.engine.outcomes import CONFORMS, EXIT_CODES, Counterexample, Departure
 
 SCHEMA = "refgrad-verdict-1"
-
-CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
-#: the modes of a rule with state, where all of it is read and where it is not, and of rules that have none
-LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
-EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many elements of one tensor are inside, outside, or undecided (every answer seen is acceptable)."""
-
-    inside: int = 0
-    outside: int = 0
-    undecided: int = 0
-
-    @property
-    def total(self) -> int:
-        """All elements that were judged."""
-        return self.inside + self.outside + self.undecided
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.inside + other.inside, self.outside + other.outside, self.undecided + other.undecided)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One element outside its acceptance set.
-
-    ``tensor`` is ``p`` or a state slot, ``leaf`` the path in the pytree; ``low`` and ``high`` bound the acceptance set;
-    ``ulps`` is the distance from the truth in units in the last place of the truth (infinite for a wrong class, such as
-    NaN); ``inputs`` are the values that the element was computed from (``t`` among them).
-    """
-
-    step: int
-    tensor: str
-    leaf: str
-    index: tuple[int, ...]
-    dtype: str
-    value: float
-    truth: float
-    low: float
-    high: float
-    ulps: float
-    inputs: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong besides a value: ``kind`` is a key of `FAULTS`."""
-
-    kind: str
-    step: int
-    message: str
-
-
-FAULTS: Mapping[str, str] = {
-    "raised": "the candidate raised an exception",
-    "shape": "an output has another shape than its parameter",
-    "dtype": "an output has another dtype than its input had",
-    "mutated": "the candidate changed its gradient or, though it is pure, its inputs",
-    "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
-    "structure": "the candidate returned something that is not a parameter and its state",
-    "hung": "the candidate did not return in time",
-    "biased": "rounding by chance does not go up as often as the distances say, each time anew",
-    "count": "a mask keeps another number of entries than the rule says",
-}
-
-
-@dataclass(frozen=True)
-class Departure:
-    """A named variant of the rule, or of the policy, under which the same observations were judged again."""
-
-    name: str
-    sentence: str
-    outside: int
-    total: int
-
-    @property
-    def explains(self) -> bool:
-        """Whether no element is outside under it."""
-        return self.outside == 0
-
-
-@dataclass(frozen=True)
-class Counterexample:
-    """The smallest failing input found, as hex floats.
-
-    Of an optimizer the parameter before the first step, each step's gradient, and each step's ``extras`` by name; of other
-    rules ``arrays`` by name.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    p: tuple[str, ...] = ()
-    g: tuple[tuple[str, ...], ...] = ()
-    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    extras: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 class WrongImplementationError(VerdictError):
@@ -182,9 +89,7 @@ class Verdict:
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def __str__(self) -> str:
-        from refgrad.report.text import render
-
-        return render(self)
+        return render_sections(verdict_text.sections(self))
 
 
 def plain(value: Any, dtype: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What may be changed of a claim: fields of the rule, fields of the policy, and rewrites of the rule's graph."""
+"""What may be changed of a claim: the rule or its fields, fields of the policy, rewrites of the rule's graph, a kind's own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from refgrad.errors import ArgumentError
+from refgrad.kinds.kind import Kind, Wanted
 from refgrad.oracle.acceptance.policy import CHOICES, Policy
-from refgrad.rule import Choice, Flag, Range, Rule
+from refgrad.oracle.hypotheses.recovered import Recovered
+from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules
 from refgrad.tracing import Plan, known_plans, plan_for
 
 
@@ -22,11 +24,11 @@ class Mutates(Protocol):
 
     @property
     def model(self) -> bool:
-        """Whether it widens the acceptance sets instead of changing what is computed."""
+        """True if it widens the acceptance sets instead of changing what is computed."""
 
     @property
     def precision(self) -> bool:
-        """Whether it changes roundings alone."""
+        """True if it changes roundings alone."""
 
     def apply(self, plan: Plan) -> Plan:
         """The plan, rewritten."""
@@ -38,7 +40,20 @@ WIDENING = frozenset({"internals"})
 
 @dataclass(frozen=True)
 class Change:
-    """One departure from a claim; ``kind`` is "none", "field", "policy", "value" or "mutant"."""
+    """One departure from a claim.
+
+    Attributes:
+        name: what tells it from others in a list, such as ``eps_placement=inside``.
+        sentence: the same in words.
+        kind: "none", "field" (a named behaviour), "value", "policy", "mutant", or "rule" (another rule).
+        rule: fields of the rule, with their values.
+        policy: fields of the policy, with their values.
+        mutations: rewrites of the rule's graph, in the order in which they are made.
+        parts: how many things it changes.
+        recovered: what was recovered of hyperparameters on the way, see `refgrad.oracle.hypotheses.recovery`.
+        of: another rule of the same signature, whose fields then are changed; None for the claim's own.
+        how: departures that only the kind has, each with its keywords, see `Kind.departures`.
+    """
 
     name: str
     sentence: str
@@ -47,8 +62,9 @@ class Change:
     policy: Mapping[str, Any] = field(default_factory=dict)
     mutations: tuple[Mutates, ...] = ()
     parts: int = 1
-    #: what was recovered of hyperparameters on the way, see `refgrad.oracle.hypotheses.recovery`
-    recovered: tuple[Any, ...] = ()
+    recovered: tuple[Recovered, ...] = ()
+    of: Rule | None = None
+    how: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __add__(self, other: Change) -> Change:
         if not other.parts or not self.parts:
@@ -57,34 +73,61 @@ class Change:
         return Change(
             f"{self.name}, {other.name}",
             f"{self.sentence}, and {other.sentence}",
-            next(k for k in ("mutant", "value", "policy", "field") if k in kinds),
+            next(k for k in ("mutant", "rule", "value", "policy", "field") if k in kinds),
             {**self.rule, **other.rule},
             {**self.policy, **other.policy},
             self.mutations + other.mutations,
             self.parts + other.parts,
             self.recovered + other.recovered,
+            self.of or other.of,
+            {**self.how, **other.how},
         )
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from other changes."""
+        """What tells it from other changes of the same claim."""
         return self.name, self.sentence
 
     def clashes(self, other: Change) -> bool:
-        """Whether both change one field, or one only widens what is acceptable, so that any other would fit beside it."""
-        if (self.rule.keys() | other.rule.keys()) & WIDENING:
+        """True if both change one thing, or one only widens what is acceptable, so that any other would fit beside it."""
+        if (self.rule.keys() | other.rule.keys()) & WIDENING or (self.of and other.of):
             return True
-        return bool(set(self.rule) & set(other.rule) or set(self.policy) & set(other.policy))
+        pairs = ((self.rule, other.rule), (self.policy, other.policy), (self.keywords, other.keywords))
+        return any(set(one) & set(two) for one, two in pairs)
 
     @property
     def model(self) -> bool:
-        """Whether it is a model of error in part."""
+        """True if it is a model of error in part."""
         return any(m.model for m in self.mutations)
 
     @property
     def precision(self) -> bool:
-        """Whether it changes roundings alone in part."""
+        """True if it changes roundings alone in part."""
         return bool(self.policy) or "scalars" in self.rule or any(m.precision for m in self.mutations)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The keywords of the kind's own departures."""
+        return {n: value for keywords in self.how.values() for n, value in keywords.items()}
+
+    @property
+    def besides(self) -> list[str]:
+        """The names of what the changed rule's own hyperparameters do not say."""
+        policy = [f"{n}={value}" for n, value in self.policy.items()]
+        return [*(m.name for m in self.mutations), *self.how, *policy]
+
+    def changed(self, rule: Rule) -> Rule:
+        """The rule that is meant, where a candidate was told to be a rule.
+
+        Raises:
+            ArgumentError: the change is not defined for these hyperparameters.
+        """
+        base = rule if self.of is None else self.of
+        return base.replace(**self.rule) if self.rule else base
+
+    def wanted(self, policy: Policy) -> Wanted:
+        """How outputs are judged under it, where the claim is judged under a policy."""
+        return Wanted(self.policy_of(policy), self.plans if self.mutations else plan_for, self.keywords)
 
     def plans(self, rule: Any, ndim: int, free: tuple[float, ...]) -> Plan:
         """The rewritten plan of a rule that already has the changed fields."""
@@ -107,6 +150,16 @@ class Change:
 
 
 NONE = Change("", "", "none", parts=0)
+
+
+def joined(parts: Iterable[Change]) -> Change | None:
+    """Changes together; None if two of them change one thing, or one would widen what the others do."""
+    whole = NONE
+    for part in parts:
+        if whole.clashes(part) or part is whole:
+            return None
+        whole = whole + part
+    return whole
 
 
 def named(rule: Rule) -> Iterator[Change]:
@@ -153,22 +206,59 @@ def factors(rule: Rule) -> Iterator[Change]:
         yield from _legal(legal, name, squared, f"{name} is {squared:g}, the square of {value:g}")
 
 
-#: whole numbers on either side of a claim that are tried
-WHOLES = 8
+#: whole numbers around a claim that are tried, about half of them below it
+WHOLES = 16
 
 
-def wholes(rule: Rule, names: Iterable[str]) -> Iterator[Change]:
-    """Other whole numbers for each of some hyperparameters that are whole, such as how many steps lie between two of a kind."""
-    for name in sorted(set(names) & set(rule.numbers())):
-        value, legal = rule.numbers()[name], rule.range_of(name)
-        if isinstance(legal, Range) and float(value).is_integer():
-            for new in (value + k for k in range(-WHOLES, WHOLES + 1) if k):
-                yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
+def wholes(rule: Rule, deciding: Iterable[str] = ()) -> Iterator[Change]:
+    """Whole numbers around each hyperparameter that is one: those that are declared so, and ``deciding`` ones that happen to be."""
+    for name, legal in rule.legal().items():
+        if isinstance(legal, Whole):
+            yield from _around(legal, name, getattr(rule, name))
+    for name in sorted(set(deciding) & set(rule.numbers())):
+        known, value = rule.range_of(name), rule.numbers()[name]
+        if isinstance(known, Range) and float(value).is_integer():
+            yield from _around(known, name, value)
 
 
-def _legal(legal: Range, name: str, value: float, sentence: str) -> Iterator[Change]:
+def _around(legal: Range | Whole, name: str, value: float) -> Iterator[Change]:
+    start = max(legal.low, value - WHOLES // 2)
+    for new in (start + k for k in range(WHOLES + 1)):
+        if new != value:
+            yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
+
+
+def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
+    """Departures that only the rule's kind has."""
+    for name, sentence, keywords in kind.departures(rule):
+        yield Change(name, sentence, "field", how={name: keywords})
+
+
+def others(rule: Rule) -> Iterator[Change]:
+    """Every other rule of the kind: with the numbers that it shares with a rule, and with its own defaults."""
+    for cls in rules().values():
+        if cls.kind != rule.kind or cls is type(rule):
+            continue
+        plain = cls()
+        shared = _shared(rule, plain)
+        for other in dict.fromkeys((plain if shared is None else shared, plain)):
+            text = str(other).removesuffix("()")
+            yield Change(text, f"it is {text}, not {type(rule).__name__}", "rule", of=other)
+
+
+def _shared(rule: Rule, other: Rule) -> Rule | None:
+    """Another rule with the numbers that both have; None where they are not legal there."""
+    legal = other.legal()
+    numbers = {n: getattr(rule, n) for n, own in rule.legal().items() if isinstance(own, Range | Whole)}
     try:
-        legal.check(name, value)
+        return other.replace(**{n: v for n, v in numbers.items() if isinstance(legal.get(n), Range | Whole)})
+    except ArgumentError:
+        return None
+
+
+def _legal(legal: Range | Whole, name: str, value: float, sentence: str) -> Iterator[Change]:
+    try:
+        checked = legal.check(name, value)
     except ArgumentError:
         return
-    yield Change(f"{name}={value:g}", sentence, "value", {name: value})
+    yield Change(f"{name}={value:g}", sentence, "value", {name: checked})

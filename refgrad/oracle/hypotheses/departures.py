@@ -1,85 +1,120 @@
-"""Known departures: when a run is not the rule, is it a named variant of it, or the rule under another policy?"""
+"""What a run that fails is instead: found on a screen, judged again on the whole run, and only then told."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.verdict import Count, Departure
-from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
+from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.kind import Record
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.engine.outcomes import Departure
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.hypotheses.changes import Change, named, policies
+from refgrad.oracle.hypotheses.protocol import Screen
+from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
+from refgrad.oracle.hypotheses.scored import Scored
+from refgrad.oracle.hypotheses.screen import StepScreen
 from refgrad.oracle.hypotheses.search import Search
-from refgrad.rule import Rule
 
-#: the same observations judged with some hyperparameters changed, under a policy; None where they cannot be
-Rejudge = Callable[[Mapping[str, Any], Policy], "Mapping[str, Count] | None"]
-
-Counts = Mapping[str, Count]
+#: departures that are judged on the whole run where none explains it, and that are told where several do
+MOST, ALIKE = 3, 5
 
 
-def departures(rule: Rule, policy: Policy, rejudge: Rejudge, most: int = 5) -> tuple[Departure, ...]:
-    """The run judged again under each single departure, and under pairs of the best if none explains it alone."""
+def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+    """The departures that explain a run of a candidate that is not what it claims, or come nearest.
 
-    def judged(change: Change) -> Counts | None:
-        return rejudge(change.rule, change.policy_of(policy))
-
-    claimed = judged(NONE) or {}
-    singles = _scored(judged, [*named(rule), *policies(policy)], claimed)
-    found = singles
-    if singles and not singles[0][1].explains:
-        best = [change for change, _ in singles[:4]]
-        pairs = [a + b for a, b in itertools.combinations(best, 2) if not a.clashes(b)]
-        found = _sorted(singles + _scored(judged, pairs, claimed))
-    return tuple(departure for _, departure in found[:most])
-
-
-def searched(
-    search: Search, judged: Callable[[Change], Counts], usual: Iterable[Change] = (), most: int = 3
-) -> tuple[Departure, ...]:
-    """The best of a search, mutants among them, judged on the whole run; none but the first if it explains the run.
-
-    ``usual`` are changes so common that one which explains the run ends the search before it begins.
+    Args:
+        claim: who claims to be what; its request says how many seconds may be taken, about.
+        record: the whole run; a note is added if the time was over.
+        tally: the same, judged as the claim.
     """
-    claimed = judged(NONE) or {}
-    found = _scored(judged, usual, claimed)
-    if found and found[0][1].explains:
-        return (found[0][1],)
-    for scored in search.run(deep=False).ranked[:most]:
-        if scored.change.parts:
-            found += _scored(judged, [scored.change], claimed)
-            if found and found[-1][1].explains:
-                break
-    return tuple(departure for _, departure in _sorted(found))
+    usual = [s for s in _whole(claim, record, tally, _usual(claim, record)) if not s.outside]
+    if usual:
+        return (_departure(usual[0]),)
+    seconds = claim.request.explain
+    search = Search(screen_of(claim, record), seconds=seconds).run(alternatives=False)
+    found = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    if search.stopped and all(s.outside for s in found):
+        record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
+    return tuple(map(_departure, found))
 
 
-def _scored(
-    judged: Callable[[Change], Counts | None], changes: Iterable[Change], claimed: Counts
-) -> list[tuple[Change, Departure]]:
-    """Changes with what is outside under them; ``claimed`` are the counts under none."""
-    scored = []
-    for change in changes:
-        try:
-            counts = judged(change)
-        except (ArgumentError, ArithmeticError):
-            continue  # the departure is not defined for these hyperparameters
-        if counts is None:
-            continue
-        outside = sum(_unexplained(c, claimed.get(name, Count())) for name, c in counts.items())
-        total = sum(c.total for c in counts.values())
-        scored.append((change, Departure(change.name, change.sentence, outside, total)))
-    return _sorted(scored)
+def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
+    """What hypotheses of a run are judged on.
 
-
-def _unexplained(count: Count, claimed: Count) -> int:
-    """The elements outside; of a tensor that a change leaves undecided for the most part, which explains nothing, those too.
-
-    What is as undecided under the claim itself is not held against the change.
+    Args:
+        claim: who claims to be what.
+        record: the whole run.
+        elements: of each leaf that are looked at of an optimizer's whole run; by default few, of a small run where a rule
+            reduces over tensors.
     """
-    blurred = count.undecided > max(count.inside, claimed.undecided)
-    return count.outside + (count.undecided if blurred else 0)
+    small = _small(claim, record) if elements is None else record
+    policy = claim.request.policy
+    if not isinstance(claim.rule, Optimizer):
+        return RunScreen(claim.kind, small, policy)
+    return StepScreen(small, policy) if elements is None else StepScreen(small, policy, elements)
 
 
-def _sorted(scored: list[tuple[Change, Departure]]) -> list[tuple[Change, Departure]]:
-    return sorted(scored, key=lambda pair: pair[1].outside)
+def _small(claim: Claim, record: Record) -> Record:
+    """A run of its own on smaller cases, if the kind has them and the candidate takes them."""
+    cases = claim.kind.reduced(record)
+    if cases is None:
+        return record
+    try:
+        small = claim.drive(cases)
+    except (ArgumentError, CandidateError):
+        return record
+    return small if small.answered == len(small.seen) and small.seen else record
+
+
+def judged(claim: Claim, record: Record, change: Change) -> Counts | None:
+    """The statuses of all elements of a whole run under a change; None if it cannot be judged so."""
+    try:
+        rules = [change.changed(rule) for rule in record.rules]
+        return Tally().adding(claim.kind.outputs(record, rules, change.wanted(claim.request.policy))).counts
+    except UNDEFINED:
+        return None
+
+
+def _whole(claim: Claim, record: Record, tally: Tally, changes: Iterable[Change]) -> list[Scored]:
+    counts = ((change, judged(claim, record, change)) for change in changes)
+    return [Scored(change, each, tally.counts) for change, each in counts if each]
+
+
+def _usual(claim: Claim, record: Record) -> list[Change]:
+    """Changes so common that one which explains the run ends the search before it begins.
+
+    On a narrow grid mutants hide among the roundings of what most implementations do there. Of a rule that says how it is
+    stored, another way of that says more than wider bounds, which take in all of them.
+    """
+    primary = record.cases.arrays[0][claim.rule.primary]
+    narrow = dtypes.working(primary.dtype) != primary.dtype
+    usual = [c for c in policies(claim.request.policy) if narrow and c.policy == {"precision": "storage"}]
+    stores = isinstance(claim.rule, Optimizer) and "round" in claim.rule.plan(primary.shape, 1).graph.counts()
+    return [*named(claim.rule), *usual] if stores else usual
+
+
+def _told(claim: Claim, record: Record, tally: Tally, ranked: list[Scored]) -> list[Scored]:
+    """The best of a search on the whole run: the first that explains it, with others as simple that do; else the nearest."""
+    found: list[Scored] = []
+    for scored in ranked:
+        explained = [s for s in found if not s.outside]
+        if len(found) >= (ALIKE if explained else MOST):
+            break
+        if explained and not (scored.fits and _simplicity(scored) == _simplicity(explained[0])):
+            break
+        found += _whole(claim, record, tally, [scored.change])
+    return sorted(found, key=lambda s: s.outside)
+
+
+def _simplicity(scored: Scored) -> tuple[object, ...]:
+    change = scored.change
+    return change.parts, change.precision, change.model, change.kind
+
+
+def _departure(scored: Scored) -> Departure:
+    total = sum(c.total for c in scored.counts.values())
+    return Departure(scored.change.name, scored.change.sentence, scored.outside, total)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import floats, scalar_math
+from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
-from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.drive import Record
-from refgrad.oracle.engine.steps import Plans, judged_steps
-from refgrad.tracing import free_names, free_values
+from refgrad.oracle.acceptance.findings import Output
+from refgrad.tracing import Plans, free_names, free_values
 
 #: scalar arithmetic in float64 that takes arrays as well
 TABLE: scalar_math.Table = {**scalar_math.FLOAT64, "sqrt": np.sqrt, "max": np.maximum, "min": np.minimum}
@@ -38,17 +37,18 @@ class Followed:
     outside: int
 
     @classmethod
-    def of(cls, record: Record, rules: list[Optimizer], policy: Policy, plans: Plans) -> Followed:
-        """The run judged under some rules."""
+    def of(cls, record: Record, outputs: Iterable[Output]) -> Followed:
+        """A run with its outputs, judged under some rules."""
         found, outside = {}, 0
-        for leaf, t, name, judged, values in judged_steps(record, rules, policy, plans):
+        for output in outputs:
+            judged, observed = output.judged, output.values.astype(np.float64)
             outside += int(np.count_nonzero(judged.status == judge.OUTSIDE))
-            observed = values.astype(np.float64)
             with np.errstate(all="ignore"):
                 half = (judged.high - judged.low) / 2
                 usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
-            if t > 0 and np.ndim(observed):
-                found[leaf, t, name] = Sets(half, usable & (judged.status != judge.UNDECIDED), observed)
+            if output.step > 0 and np.ndim(observed):
+                key = output.leaf, output.step, output.tensor
+                found[key] = Sets(half, usable & (judged.status != judge.UNDECIDED), observed)
         return cls(record, found, outside)
 
     def distance(self, rules: list[Optimizer], plans: Plans, values: Mapping[str, float]) -> np.ndarray:
@@ -67,19 +67,19 @@ class Followed:
     def _of_leaf(
         self, leaf: int, rule: Optimizer, plans: Plans, values: Mapping[str, float]
     ) -> Iterator[tuple[str, np.ndarray]]:
-        inputs, seen, slots = self.record.inputs, self.record.seen, rule.slots()
-        state: dict[str, Any] = {n: v for n, v in rule.init(inputs.p[leaf]).items() if n in slots}
+        cases, seen, slots = self.record.cases, self.record.seen, rule.slots()
+        state: dict[str, Any] = {n: v for n, v in rule.init(cases.arrays[leaf]["p"]).items() if n in slots}
         for t in range(1, len(seen)):
             p, known = seen[t - 1].params[leaf], seen[t - 1].state[leaf]
             state |= {n: np.reshape(known[n], np.shape(state[n])) for n in slots if n in known}
-            extras, given = inputs.of_leaf(t, leaf, rule)
+            extras, given = cases.of_leaf(t, leaf, rule)
             scalar_values = {n: float(state[n]) for n, slot in slots.items() if slot.scalar}
             free = free_values(p.shape, {"t": t, **scalar_values, **given})
             plan = plans(rule, p.ndim, free)
             names = {**rule.numbers(), **values, **dict(zip(free_names(rule, p.ndim), free, strict=True))}
             arrays = {
                 "p": p,
-                "g": inputs.g[t - 1][leaf],
+                "g": cases.gradient(t, leaf),
                 **extras,
                 **{n: state[n] for n in slots if n not in scalar_values},
             }

@@ -10,96 +10,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from refgrad.arithmetic import rewriting, scalar_math
 from refgrad.oracle.hypotheses import crossings
-from refgrad.oracle.hypotheses.changes import Change
-from refgrad.oracle.hypotheses.residuals import Problem, problem_of
-from refgrad.oracle.hypotheses.screen import Screen
-from refgrad.oracle.mutants.patterns import substituting
-from refgrad.tracing import Plan
+from refgrad.oracle.hypotheses.protocol import Late
+from refgrad.oracle.hypotheses.recovered import UNDETERMINED, Recovered, shortest_decimal
+from refgrad.oracle.hypotheses.residuals import Problem
 
-#: a value that may be wrong by this factor either way and still fits is not determined
-UNDETERMINED = 1e3
 #: values that an eps is tried from, where a fit from the claimed one fails
 EPS_STARTS = (1e-3, 1e-5, 1e-7, 1e-10, 1e-12)
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """A hyperparameter as the data tell it: ``value`` is the shortest decimal in ``[low, high]``, or the claimed one.
-
-    ``output`` is the tensor that tells it; ``determined`` says whether the interval is narrower than a factor of a thousand.
-    """
-
-    name: str
-    output: str
-    claimed: float
-    value: float
-    low: float
-    high: float
-    determined: bool
-
-
-@dataclass(frozen=True)
-class Constants:
-    """Hyperparameters that have other values in what one output is made of; a mutation."""
-
-    output: str
-    values: tuple[tuple[str, float], ...]
-
-    model = False
-    precision = False
-
-    @property
-    def name(self) -> str:
-        """The values, and where they are."""
-        return f"{', '.join(f'{n}={v!r}' for n, v in self.values)} in {self.output}'"
-
-    def apply(self, plan: Plan) -> Plan:
-        """The plan with numbers for names in one output's own part."""
-        if self.output not in plan.graph.outputs:
-            return plan
-        change = substituting({n: scalar_math.const(v) for n, v in self.values})
-        inside = {n.index for n in rewriting.cone_nodes(plan.graph, self.output)}
-        edits = {}
-        for node in plan.graph.nodes:
-            if node.index in inside and any(a.op == "scalar" for a in node.args):
-                edits[node.index] = lambda d, a, n=node: d.copy(
-                    n, tuple(d.scalar(change(x.attribute)) if x.op == "scalar" else x for x in a)
-                )
-        return Plan(plan.rule, rewriting.rebuilt(plan.graph, edits), plan.free)
-
-
-def recover(
-    screen: Screen, change: Change, output: str, known: Mapping[str, float] | None = None, thorough: bool = True
-) -> list[Recovered] | None:
-    """The hyperparameters that one output tells under a change; None if none explain it.
+def recover(problem: Problem, known: Mapping[str, float], thorough: bool, late: Late) -> list[Recovered] | None:
+    """The hyperparameters that one output tells under a change; None if none explain it, or there is no time.
 
     The fewest that explain it are taken: one of them, if one will do; then all but those that are known from elsewhere,
     then all.
 
     Args:
-        screen: what was observed.
-        change: under which the output is judged.
-        output: ``p`` or a slot.
+        problem: the output as a function of hyperparameters.
         known: values that other outputs told.
-        thorough: whether single hyperparameters are tried, and several values of eps to start from.
+        thorough: True to try single hyperparameters, and several values of eps to start from.
+        late: asked before each try.
     """
     try:
-        problem = problem_of(screen, change, output)
-        if problem is None:
-            return None
-        known = {n: v for n, v in (known or {}).items() if n in problem.numbers}
+        known = {n: v for n, v in known.items() if n in problem.numbers}
         start = {**problem.numbers, **known}
         for names, values in _tries(problem, start, known, thorough):
+            if late():
+                return None
             found = _fitted(problem.only(names), values)
             if found is not None:
-                return _intervals(*found, output)
-        return _decided(problem, start, known, thorough)
+                return _intervals(*found, problem.output)
+        return _decided(problem, start, known, thorough, late)
     except (ArithmeticError, ValueError, TypeError):
         return None
 
@@ -118,12 +62,14 @@ def _tries(problem: Problem, start: dict[str, float], known: Mapping[str, float]
 
 
 def _decided(
-    problem: Problem, start: dict[str, float], known: Mapping[str, float], thorough: bool
+    problem: Problem, start: dict[str, float], known: Mapping[str, float], thorough: bool, late: Late
 ) -> list[Recovered] | None:
     """What decisions tell of a hyperparameter that acts through them alone, and what the values then tell of others."""
     if problem.change.mutations and any(s.graph.couples() for s in problem.segments):
-        return None  # too dear
+        return None  # it would take too long
     for name in problem.decided:
+        if late():
+            return None
         value = crossings.value_of(problem, name, start)
         if value is not None and not problem.refined({name: value}).outside:
             return [_told(problem, name, value, start)]
@@ -168,7 +114,7 @@ def _rough(problem: Problem, start: Mapping[str, float]) -> dict[str, float]:
 def _told(problem: Problem, name: str, value: float, others: Mapping[str, float]) -> Recovered:
     """A hyperparameter that decisions tell, with the values under which none is wrong."""
     low, high = crossings.interval(problem, name, value, others)
-    claimed = problem.screen.stacks[0].rule.numbers()[name]
+    claimed = problem.screen.rule.numbers()[name]
     told = claimed if low <= claimed <= high else shortest_decimal(low, high, value)
     sizes = sorted(abs(problem.size(name, end)) for end in (low, high))
     determined = low * high > 0 and sizes[1] < UNDETERMINED * sizes[0]
@@ -244,7 +190,7 @@ def _intervals(problem: Problem, at: np.ndarray, output: str) -> list[Recovered]
     """What each hyperparameter may be, the shortest numbers first taken where they are narrowest."""
     residuals = problem.residuals(problem.values(at))
     jacobian = _jacobian(problem, at, residuals)
-    claimed = problem.screen.stacks[0].rule.numbers()
+    claimed = problem.screen.rule.numbers()
     ranges = [_range(jacobian, residuals, i, {}) for i in range(len(at))]
     order = sorted(range(len(at)), key=lambda i: ranges[i][1] - ranges[i][0])
     fixed: dict[int, float] = {}
@@ -281,12 +227,3 @@ def _shortest(problem: Problem, i: int, low: float, high: float, claimed: float)
         return claimed
     middle = problem.value(name, math.exp((low + high) / 2))
     return shortest_decimal(least, most, middle)
-
-
-def shortest_decimal(low: float, high: float, middle: float) -> float:
-    """The number of the fewest decimal digits in an interval; the one nearest to the middle, if there are several."""
-    for digits in range(1, 17):
-        value = float(f"{middle:.{digits}g}")
-        if low <= value <= high:
-            return value
-    return middle

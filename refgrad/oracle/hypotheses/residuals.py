@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic import floats, rewriting, scalar_math
-from refgrad.arithmetic.enclosure import OUTCOMES
+from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.arithmetic.graph import Graph
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.free_running import TABLE, Followed
-from refgrad.oracle.hypotheses.screen import Screen, Stack
+from refgrad.oracle.hypotheses.stacked import Stack, Stacked
 from refgrad.rule import Range
 from refgrad.tracing import Plan
 
@@ -73,9 +74,9 @@ def names_by_way(graph: Graph, output: str) -> tuple[set[str], set[str]]:
 class Problem:
     """One output under a change, as a function of hyperparameters in coordinates in which they are well spread."""
 
-    def __init__(self, screen: Screen, change: Change, output: str) -> None:
+    def __init__(self, screen: Stacked, change: Change, output: str) -> None:
         self.screen, self.change, self.output = screen, change, output
-        self.rule: Optimizer = screen.stacks[0].rule.replace(**change.rule)
+        self.rule: Optimizer = change.changed(screen.rule)  # type: ignore[assignment]
         self.numbers = self.rule.numbers()
         self.base: dict[str, float] = dict(self.numbers)
         self.segments = list(self._segments(self.rule))
@@ -92,7 +93,7 @@ class Problem:
         return [s.graph for s in self.segments]
 
     def fits(self, values: Mapping[str, float]) -> bool:
-        """Whether no element is outside with some values."""
+        """True if no element is outside with some values."""
         return self.refined(values).outside == 0
 
     def _by_decisions(self) -> set[str]:
@@ -103,7 +104,7 @@ class Problem:
     def _segments(self, rule: Optimizer) -> Iterator[Segment]:
         screen, policy = self.screen, self.change.policy_of(self.screen.policy)
         for stack in screen.stacks:
-            for plan, frees in screen.plans(stack, rule, self.change).items():
+            for plan, frees in screen.steps_by_plan(stack, rule, self.change).items():
                 if self.output in plan.graph.outputs and self.output in stack.after:
                     yield self._segment(stack, plan, frees, rule, policy)
 
@@ -135,10 +136,7 @@ class Problem:
 
     def refined(self, values: Mapping[str, float]) -> Self:
         """The same problem with the acceptance sets that belong to some values."""
-        changes = {**self.change.rule, **values}
-        moved = Change(
-            self.change.name, self.change.sentence, "value", changes, self.change.policy, self.change.mutations
-        )
+        moved = dataclasses.replace(self.change, kind="value", rule={**self.change.rule, **values})
         problem = type(self)(self.screen, moved, self.output)
         problem.names, problem.base = self.names, {**self.base, **values}
         return problem
@@ -174,13 +172,12 @@ class FollowedProblem(Problem):
 
     def _segments(self, rule: Optimizer) -> Iterator[Segment]:
         self._rules = self.screen.part_rules(self.change)
-        policy = self.change.policy_of(self.screen.policy)
-        self._followed = Followed.of(self.screen.part, self._rules, policy, self.change.plans)
+        self._followed = self.screen.follow(self.change)
         return iter(())
 
     def _graphs(self) -> list[Graph]:
         stack = self.screen.stacks[0]
-        return [plan.graph for plan in self.screen.plans(stack, self.rule, self.change)]
+        return [plan.graph for plan in self.screen.steps_by_plan(stack, self.rule, self.change)]
 
     @property
     def outside(self) -> int:
@@ -188,7 +185,7 @@ class FollowedProblem(Problem):
         return self._followed.outside
 
     def fits(self, values: Mapping[str, float]) -> bool:
-        """Whether no element is outside with some values, as far as that is seen in float64."""
+        """True if no element is outside with some values, as far as that is seen in float64."""
         return not np.any(np.abs(self.residuals(values)) > 1.0)
 
     def residuals(self, values: Mapping[str, float]) -> np.ndarray:
@@ -196,7 +193,7 @@ class FollowedProblem(Problem):
         return self._followed.distance(self._rules, self.change.plans, {**self.base, **values})
 
 
-def problem_of(screen: Screen, change: Change, output: str) -> Problem | None:
+def problem_of(screen: Stacked, change: Change, output: str) -> Problem | None:
     """One output as a function of hyperparameters, or all that was seen, where state is hidden; None where nothing tells."""
     if screen.locked:
         problem = Problem(screen, change, output)

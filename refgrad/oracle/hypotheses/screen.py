@@ -1,332 +1,137 @@
-"""Hypotheses judged on a few elements of a run, many steps at once: cheap enough for hundreds of mutants.
+"""Hypotheses of an optimizer's run: few elements, many steps at once, and hyperparameters solved for.
 
-Where every slot was read, each output is judged by itself, given all that was observed; what two hypotheses have in
-common is judged once. Only the judge on the whole run decides; the screen says which hypotheses are worth it.
+What is judged, and how, is in `refgrad.oracle.hypotheses.stacked`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-import numpy as np
-
-from refgrad.arithmetic import rewriting, scalar_error, scalar_math
-from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.graph import Graph
-from refgrad.arithmetic.running_error import Bounded, Model, scalar
-from refgrad.arithmetic.scalar_math import Expr
+from refgrad.arithmetic import rewriting
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
-from refgrad.oracle.acceptance.judge import Judged
-from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.drive import Record
-from refgrad.oracle.engine.steps import judge_record
-from refgrad.oracle.engine.verdict import Count
-from refgrad.oracle.hypotheses.changes import Change
-from refgrad.oracle.hypotheses.free_running import Followed
-from refgrad.oracle.inputs.steps import Inputs
-from refgrad.tracing import Plan, free_names, free_values, plan_for
-
-#: elements of each leaf that are looked at, where nothing else is said
-ELEMENTS = 64
-
-#: where more than this share of elements are so many half-widths of the claim's sets away, a hypothesis of a run that was
-#: followed is wrong, however wide its own sets are
-BEYOND, MANY = 1e3, 0.4
-
-#: the edge that tensors are cut to where a rule reduces over them
-EDGE = 8
-
-Counts = Mapping[str, Count]
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.hypotheses import equivalence
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.protocol import Late
+from refgrad.oracle.hypotheses.recovered import Recovered
+from refgrad.oracle.hypotheses.recovery import recover
+from refgrad.oracle.hypotheses.residuals import problem_of
+from refgrad.oracle.hypotheses.stacked import Stacked
+from refgrad.rule import Rule
+from refgrad.tracing import Plan
 
 
-def small_run(record: Record, again: Callable[[Inputs], Record]) -> Record:
-    """The run that hypotheses are tried on: where a rule reduces over tensors, a run of its own on small ones."""
-    if len(record.seen) < 2 or not Screen(record, Policy()).couples:
-        return record
-    cut = (slice(0, EDGE),) * 8
-    return again(record.inputs.mapped(lambda a: a[cut[: a.ndim]]))
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Leaves that share a rule: arrays stacked by step, and by leaf where a reduction needs whole tensors."""
-
-    rule: Optimizer
-    ndim: int
-    shape: tuple[int, ...]
-    steps: tuple[int, ...]
-    before: Mapping[str, np.ndarray]
-    after: Mapping[str, np.ndarray]
-    #: the scalar slots that were read before each step
-    scalar_values: Sequence[Mapping[str, float]]
-    #: the extra inputs of each step that are numbers
-    given: Sequence[Mapping[str, float]]
-    batch: int
-
-    def at(self, steps: tuple[int, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """What was there before some steps, and after."""
-        rows = [self.steps.index(t) for t in steps]
-        if rows == list(range(len(self.steps))):
-            return dict(self.before), dict(self.after)
-        return {n: a[rows] for n, a in self.before.items()}, {n: a[rows] for n, a in self.after.items()}
+#: steps of the first leaf that are looked at first
+FIRST = 3
 
 
 @dataclass(eq=False)
-class Screen:
-    """A run, or the part of it that is looked at, and what was judged on it already."""
+class StepScreen(Stacked):
+    """See `refgrad.oracle.hypotheses.protocol.Screen`."""
 
-    record: Record
-    policy: Policy
-    elements: int = ELEMENTS
-    _known: dict[Any, Count] = field(default_factory=dict)
-    #: by rule and step: the arithmetic of scalars, the names' values, and what was evaluated already
-    _pairs: dict[Any, tuple[scalar_math.Table, dict[str, Any], dict[Expr, Any]]] = field(default_factory=dict)
-    _inputs: dict[Any, dict[str, Bounded]] = field(default_factory=dict)
-
-    @cached_property
-    def locked(self) -> bool:
-        """Whether every array slot of every leaf was read after every step."""
-        return all(
-            n in state
-            for seen in self.record.seen[1:]
-            for rule, state in zip(self.record.rules, seen.state, strict=True)
-            for n, slot in rule.slots().items()
-            if not slot.scalar
-        )
-
-    @cached_property
-    def couples(self) -> bool:
-        """Whether some rule reduces over a tensor, so that elements cannot be judged apart."""
-        return any(rule.scope == "tree" for rule in self.record.rules) or any(
-            plan_for(rule, p.ndim, free_values(p.shape, _first(rule))).graph.couples()
-            for rule, p in zip(self.record.rules, self.record.inputs.p, strict=True)
-        )
-
-    @cached_property
-    def stacks(self) -> list[Stack]:
-        """The leaves, stacked by rule (and by shape)."""
-        groups: dict[Any, list[int]] = {}
-        for leaf, rule in enumerate(self.record.rules):
-            p = self.record.inputs.p[leaf]
-            groups.setdefault((rule, p.shape if self.couples else p.ndim), []).append(leaf)
-        return [
-            _stack(self.record, leaves, self.couples, self.elements)
-            for leaves in groups.values()
-            if len(self.record.seen) > 1
-        ]
+    _others: dict[Rule, StepScreen | None] = field(default_factory=dict)
 
     def counts(self, change: Change) -> Counts | None:
-        """How many elements are outside under a change, by output; None where the change cannot be judged."""
+        """The statuses of elements under a change, by output; None if the run cannot be judged so.
+
+        Where nothing that was judged already is of use, as for another rule, what is wrong in the first steps of the first
+        leaf is looked at no further.
+        """
+        screen = self if change.of is None else self._as(change.of)
+        if screen is None or not screen.stacks:
+            return None
         try:
-            policy = change.policy_of(self.policy)
-            rules = [rule.replace(**change.rule) if change.rule else rule for rule in self.record.rules]
-            if [_kept_and_given(r) for r in rules] != [_kept_and_given(r) for r in self.record.rules]:
-                return None
-            if not self.locked or any(rule.scope == "tree" for rule in rules):
-                known = self._told_quickly(change)
-                return known or judge_record(self.part, self.part_rules(change), policy, change.plans).counts
-            total: dict[str, Count] = {}
-            for stack in self.stacks:
-                rule = stack.rule.replace(**change.rule) if change.rule else stack.rule
-                for output, count in self._stack_counts(stack, rule, change, policy).items():
-                    total[output] = total.get(output, Count()) + count
-            return total
+            if change.of is not None or (self.couples and change.parts):
+                glance = screen.glance.judged_counts(dataclasses.replace(change, of=None))
+                if glance is None or any(c.outside for c in glance.values()):
+                    return glance
+            return screen.judged_counts(dataclasses.replace(change, of=None))
         except (ArgumentError, ArithmeticError, ValueError):
             return None  # the change is not defined for these hyperparameters
 
+    def _as(self, rule: Rule) -> StepScreen | None:
+        """The same run as another rule's; None if that has other state than was read, or takes what was not handed over."""
+        if rule not in self._others:
+            self._others[rule] = None
+            if isinstance(rule, Optimizer) and self._could_be(rule):
+                record = dataclasses.replace(self.record, rules=[rule] * len(self.record.rules))
+                self._others[rule] = StepScreen(record, self.policy, self.elements)
+        return self._others[rule]
+
     @cached_property
-    def followed(self) -> Followed | None:
-        """The part that is looked at, followed from the start, where the state cannot be read; None for trees."""
-        if self.locked or any(rule.scope == "tree" for rule in self.record.rules):
-            return None
-        return Followed.of(self.part, self.part.rules, self.policy, plan_for)
+    def glance(self) -> StepScreen:
+        """The first steps of the first leaf, of which fewer elements are looked at: most hypotheses are wrong there."""
+        record, steps = self.record, slice(0, FIRST)
+        seen = [Observation(each.params[:1], each.state[:1]) for each in record.seen[: FIRST + 1]]
+        first = dataclasses.replace(
+            record, cases=record.cases.only(0).at_steps(steps), rules=record.rules[:1], seen=seen
+        )
+        return StepScreen(first, self.policy, self.elements // 4)
 
-    def _told_quickly(self, change: Change) -> Counts | None:
-        """What is outside under a change that is wrong beyond doubt, about; None where only the judge can tell."""
-        if self.followed is None or not change.parts or change.precision:
-            return None
-        found = self.followed.distances(self.part_rules(change), change.plans, {})
-        distances = {name: np.abs(each) for name, each in found.items()}
-        if sum(np.count_nonzero(d > BEYOND) for d in distances.values()) <= MANY * sum(map(len, distances.values())):
-            return None
-        outside = {name: int(np.count_nonzero(d > 1.0)) for name, d in distances.items()}
-        return {name: Count(len(d) - outside[name], outside[name], 0) for name, d in distances.items()}
+    def _could_be(self, rule: Optimizer) -> bool:
+        arrays = {n for n, slot in rule.slots().items() if not slot.scalar}
+        observed = all(stack.after.keys() - {"p"} == arrays for stack in self.stacks)
+        given = set(rule.inputs()) <= set(self.rule.inputs()) and rule.scope == self.rule.scope
+        # a rule around another would fit wherever nothing of it shows
+        return observed and given and len(rule.inner_rules()) <= len(self.rule.inner_rules())
 
-    def plans(self, stack: Stack, rule: Optimizer, change: Change) -> dict[Plan, list[tuple[int, dict[str, float]]]]:
-        """The plans that the steps of a stack take under a change, each with its steps and their free values."""
-        found: dict[Plan, list[tuple[int, dict[str, float]]]] = {}
-        slots = [n for n, s in rule.slots().items() if s.scalar]
-        initial = rule.init(np.zeros(1, np.float32)) if slots else {}
-        current = {n: float(initial[n]) for n in slots}
-        for t, read, given in zip(stack.steps, stack.scalar_values, stack.given, strict=True):
-            current = {n: read.get(n, v) for n, v in current.items()}
-            free = free_values(stack.shape, {"t": t, **current, **given})
-            plan = change.plans(rule, stack.ndim, free)
-            names = dict(zip(free_names(rule, stack.ndim), free, strict=True))
-            found.setdefault(plan, []).append((t, names))
-            if slots:
-                current = dict(zip(slots, plan.scalar_outputs(*free), strict=True))
-        return found
+    def plans(self, change: Change) -> list[Plan]:
+        """The plans that the steps of the first stack take."""
+        stacks = self.stacks[:1]
+        return list(
+            dict.fromkeys(p for s in stacks for p in self.steps_by_plan(s, change.changed(s.rule), change))  # type: ignore[arg-type]
+        )
 
-    def _stack_counts(self, stack: Stack, rule: Optimizer, change: Change, policy: Policy) -> Counts:
-        total: dict[str, Count] = {}
-        for plan, frees in self.plans(stack, rule, change).items():
-            numbers = rewriting.keys(plan.graph)
-            steps = tuple(t for t, _ in frees)
-            for output, node in plan.graph.outputs.items():
-                if output in stack.after:
-                    key = (id(stack), output, numbers[node.index], rule, policy, steps)
-                    if key not in self._known:
-                        judged = self.judged(stack, rewriting.cone(plan.graph, output), output, rule, frees, policy)
-                        self._known[key] = _count(judged)
-                    total[output] = total.get(output, Count()) + self._known[key]
-        return total
+    @cached_property
+    def _read(self) -> set[str]:
+        return {n for plan in self.plans(NONE) for e in plan.graph.scalars() for n in names_in(e)}
 
-    def judged(
+    def used(self) -> set[str]:
+        """The hyperparameters that the claim's scalars read."""
+        return self._read
+
+    def switched_on(self) -> list[Change]:
+        """The claim with each number that is zero switched on: what is recovered starts from a size."""
+        zero = [n for n, v in self.rule.numbers().items() if v == 0.0 and n in self.rule.legal()]
+        size = {n: 1e-8 if n.startswith("eps") else 1e-2 for n in zero}
+        return [Change(f"{n} on", f"{n} is not zero", "value", {n: size[n]}) for n in zero]
+
+    def telling(self, change: Change, counts: Counts) -> list[str]:
+        """Outputs that are wrong; those that read few hyperparameters first, because others know them by then."""
+        plans = self.plans(change)
+
+        def size(output: str) -> tuple[int, bool, str]:
+            cones = [rewriting.cone(p.graph, output) for p in plans if output in p.graph.outputs]
+            names = {n for cone in cones for e in cone.scalars() for n in names_in(e)}
+            return len(names), output != "p", output
+
+        return sorted((o for o, c in counts.items() if c.outside), key=size)
+
+    def recover(
         self,
-        stack: Stack,
-        cone: Graph,
+        change: Change,
         output: str,
-        rule: Optimizer,
-        frees: list[tuple[int, dict[str, float]]],
-        policy: Policy,
-    ) -> Judged:
-        """One output of some steps against its acceptance sets, given all other outputs."""
-        steps = tuple(t for t, _ in frees)
-        before, after = stack.at(steps)
-        model = judge.model_for(policy, after["p"].dtype)
-        with np.errstate(all="ignore"):
-            if (id(stack), steps, model) not in self._inputs:
-                self._inputs[id(stack), steps, model] = _inputs(before, after, model)
-            inputs = self._inputs[id(stack), steps, model]
-            scalars = self.scalars(cone, rule, frees, model, after["p"].ndim)
-            enclosure = Enclosure(cone, model, stack.batch)
-            return judge.judge_outputs(enclosure, inputs, scalars, {output: after[output]}, policy)[0][output]
+        known: Mapping[str, float],
+        thorough: bool,
+        late: Late,
+        near: Mapping[str, float] | None = None,
+    ) -> list[Recovered] | None:
+        """The hyperparameters that one output tells under a change; None if none do, or SciPy is not installed."""
+        if importlib.util.find_spec("scipy") is None:
+            return None
+        try:
+            problem = problem_of(self, change, output)
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+        return None if problem is None else recover(problem, known, thorough, late)
 
-    def scalars(
-        self, graph: Graph, rule: Optimizer, frees: list[tuple[int, dict[str, float]]], model: Model, ndim: int
-    ) -> list[Bounded]:
-        """The scalars of a graph, one value a step along the first axis."""
-        exprs = graph.scalars()
-        columns = [self._evaluated(exprs, rule, names) for _, names in frees]
-        found = []
-        for i in range(len(exprs)):
-            if all(column[i] == columns[0][i] for column in columns):
-                found.append(scalar(*columns[0][i], model))
-                continue
-            values = [scalar(*column[i], model) for column in columns]
-            shape = (len(frees),) + (1,) * (ndim - 1)
-            value = np.asarray([float(v.value) for v in values]).reshape(shape)
-            found.append(Bounded(value, np.asarray([float(v.bound()) for v in values]).reshape(shape)))
-        return found
-
-    def _evaluated(self, exprs: list[Expr], rule: Optimizer, free: Mapping[str, float]) -> list[scalar_error.Pair]:
-        key = (rule, tuple(free.items()))
-        if key not in self._pairs:
-            table = scalar_error.table(rule.scalars)
-            names = {n: table["const"](v) for n, v in {**rule.numbers(), **free}.items()}
-            self._pairs[key] = (table, names, {})
-        table, names, memo = self._pairs[key]
-        return [scalar_math.evaluate(e, names, table, memo) for e in exprs]
-
-    @cached_property
-    def part(self) -> Record:
-        """The run with few elements, all leaves of a rule in one, to be judged step by step."""
-        if self.couples:
-            return self.record
-        stacks = self.stacks
-        shapes = [(s.after["p"].shape[1],) + (1,) * (s.ndim - 1) if s.ndim else () for s in stacks]
-        params = [
-            [s.before["p"][0].reshape(shape)] + [row.reshape(shape) for row in s.after["p"]]
-            for s, shape in zip(stacks, shapes, strict=True)
-        ]
-        steps = len(self.record.seen)
-
-        def read(name: str, t: int) -> list[np.ndarray]:
-            return [s.before[name][t].reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
-
-        names = [n for n in stacks[0].rule.read_only() if n != "g"]
-        grads = [read("g", t) for t in range(steps - 1)]
-        extras = [{**{n: read(n, t) for n in names}, **stacks[0].given[t]} for t in range(steps - 1)]
-        seen = []
-        for t in range(steps):
-            state: list[dict[str, Any]] = []
-            for s, shape in zip(stacks, shapes, strict=True):
-                slots = {n: a[t - 1].reshape(shape) for n, a in s.after.items() if n != "p"} if t else {}
-                state.append({**slots, **(s.scalar_values[t] if t < len(s.scalar_values) else {})})
-            seen.append(Observation([column[t] for column in params], state))
-        return Record(Inputs([c[0] for c in params], grads, extras=extras), [s.rule for s in stacks], seen)
-
-    def part_rules(self, change: Change) -> list[Optimizer]:
-        """The rules of that part under a change."""
-        return [rule.replace(**change.rule) if change.rule else rule for rule in self.part.rules]
-
-
-def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], model: Model) -> dict[str, Bounded]:
-    """What an output's own part reads: what was there before the step, and the other outputs as they were seen."""
-    inputs = {n: Bounded(a.astype(np.float64)) for n, a in before.items()}
-    for name, values in after.items():
-        seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
-        inputs[rewriting.observed_name(name)] = seen
-    return inputs
-
-
-def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:
-    """The slots and the extra inputs of a rule."""
-    return list(rule.slots()), list(rule.inputs())
-
-
-def _first(rule: Optimizer) -> dict[str, float]:
-    return dict.fromkeys(rule.scalar_inputs(), 1.0)
-
-
-def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
-    """The leaves' arrays by step: a few elements in one row, or whole tensors."""
-    rule = record.rules[leaves[0]]
-    p = record.inputs.p[leaves[0]]
-    chosen = {leaf: _chosen(record.inputs.p[leaf].size, leaf, elements) for leaf in leaves}
-
-    def gathered(arrays: list[np.ndarray]) -> np.ndarray:
-        if whole:
-            return np.stack(arrays)
-        return np.concatenate([np.asarray(a).reshape(-1)[chosen[leaf]] for leaf, a in zip(leaves, arrays, strict=True)])
-
-    steps = range(1, len(record.seen))
-    seen = record.seen
-    before = {
-        "p": np.stack([gathered([seen[t - 1].params[i] for i in leaves]) for t in steps]),
-        "g": np.stack([gathered([record.inputs.g[t - 1][i] for i in leaves]) for t in steps]),
-    }
-    given = [{i: record.inputs.of_leaf(t, i, rule) for i in leaves} for t in steps]
-    before |= {n: np.stack([gathered([at[i][0][n] for i in leaves]) for at in given]) for n in given[0][leaves[0]][0]}
-    after = {"p": np.stack([gathered([seen[t].params[i] for i in leaves]) for t in steps])}
-    for name, slot in rule.slots().items():
-        if slot.scalar or any(name not in seen[t].state[i] for t in steps for i in leaves):
-            continue
-        first = [np.asarray(seen[0].state[i].get(name, rule.init(record.inputs.p[i])[name])) for i in leaves]
-        rows = [gathered(first)] + [gathered([np.asarray(seen[t].state[i][name]) for i in leaves]) for t in steps]
-        before[name], after[name] = np.stack(rows[:-1]), np.stack(rows[1:])
-    slots = rule.slots()
-    scalar_values = [
-        {n: float(v) for n, v in seen[t - 1].state[leaves[0]].items() if n in slots and slots[n].scalar} for t in steps
-    ]
-    numbers = [at[leaves[0]][1] for at in given]
-    return Stack(rule, p.ndim, p.shape, tuple(steps), before, after, scalar_values, numbers, 2 if whole else 0)
-
-
-def _chosen(size: int, leaf: int, elements: int) -> np.ndarray:
-    """Some elements of a leaf, the same at every call."""
-    if size <= elements:
-        return np.arange(size)
-    return np.sort(np.random.Generator(np.random.Philox(leaf)).choice(size, elements, replace=False))
-
-
-def _count(judged: Judged) -> Count:
-    inside, outside, undecided = np.bincount(judged.status.ravel(), minlength=3)[:3]
-    return Count(int(inside), int(outside), int(undecided))
+    def same(self, one: Change, other: Change) -> bool:
+        """True if two changes make the same function of the claim."""
+        return equivalence.same((self.rule, one), (self.rule, other), self.record.cases.arrays[0]["p"].ndim)

@@ -1,38 +1,57 @@
-"""Inputs of rules without state: some arrays by name, once or many times."""
+"""`Cases`: what a candidate is driven with, of every kind; and `Inputs`, the short way to write those of an optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.oracle.inputs.steps import numbers
+from refgrad.optimizers.base import Optimizer
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """What a candidate is called with, case by case.
+    """Named arrays, case by case and step by step.
+
+    A kind without state takes each case by itself, in one step: ``arrays`` is all there is. A kind with state takes the
+    cases together, as the leaves of one run: ``arrays`` is what stands before the first step (the parameter ``p``), and
+    ``steps`` is what each step brings (the gradient ``g``, and extra inputs that are arrays).
 
     Attributes:
-        arrays: for each case, the arrays that the rule takes by name, all of one float dtype.
+        arrays: for each case, arrays by the rule's names for them, of one float dtype.
         names: what each case is called in reports.
         seed: the seed that they were made from, if they were.
+        steps: for each step, and each case, the arrays of that step by name; empty for kinds without state.
+        numbers: for each step, the extra inputs that are one number of all cases (the loss), by name.
+
+    Raises:
+        ArgumentError: no case, something that is no NumPy array, or a step that has not one entry a case.
     """
 
-    arrays: Sequence[Mapping[str, np.ndarray]]
+    arrays: Sequence[Arrays]
     names: Sequence[str] = ()
     seed: int | None = None
+    steps: Sequence[Sequence[Arrays]] = ()
+    numbers: Sequence[Mapping[str, float]] = ()
 
     def __post_init__(self) -> None:
         if not self.arrays:
             raise ArgumentError("inputs have no case; legal: at least one")
         for case, arrays in enumerate(self.arrays):
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):
-                    raise bad_argument(f"inputs.arrays[{case}][{name!r}]", type(array).__name__, "a NumPy array")
+            _check_arrays(f"inputs.arrays[{case}]", arrays)
+        for t, step in enumerate(self.steps):
+            if len(step) != len(self.arrays):
+                raise bad_argument(f"len(inputs.steps[{t}])", len(step), f"{len(self.arrays)}, one a case")
+            for case, arrays in enumerate(step):
+                _check_arrays(f"inputs.steps[{t}][{case}]", arrays)
+        if self.numbers and len(self.numbers) != len(self.steps):
+            raise bad_argument("len(inputs.numbers)", len(self.numbers), f"{len(self.steps)}, one a step")
 
     @classmethod
     def of(cls, dtype: Any = "float32", **arrays: Any) -> Cases:
@@ -44,5 +63,175 @@ class Cases:
         return cls([{name: numbers(values, dtype) for name, values in arrays.items()}], [""])
 
     def name(self, case: int) -> str:
-        """What a case is called."""
-        return self.names[case] if case < len(self.names) else ""
+        """What a case is called: its name, or its number in brackets."""
+        return self.names[case] if case < len(self.names) else f"[{case}]"
+
+    def only(self, case: int) -> Cases:
+        """One of the cases, by itself."""
+        return self.leaves(lambda i, _: i == case)
+
+    def leaves(self, keeps: Callable[[int, Arrays], bool]) -> Cases:
+        """The cases for which a function of their number and arrays is true."""
+        own = [i for i, arrays in enumerate(self.arrays) if keeps(i, arrays)]
+        steps = [[step[i] for i in own] for step in self.steps]
+        names = [self.name(i) for i in own]
+        return dataclasses.replace(self, arrays=[self.arrays[i] for i in own], names=names, steps=steps)
+
+    def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Cases:
+        """The same cases with every array changed."""
+        row = lambda cases: [{n: np.asarray(change(a)) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
+        return dataclasses.replace(self, arrays=row(self.arrays), steps=[row(step) for step in self.steps])
+
+    def at_steps(self, chosen: slice | Sequence[int]) -> Cases:
+        """The same cases with some of the steps."""
+        at = range(len(self.steps))[chosen] if isinstance(chosen, slice) else chosen
+        kept = [self.numbers[i] for i in at] if self.numbers else ()
+        return dataclasses.replace(self, seed=None, steps=[self.steps[i] for i in at], numbers=kept)
+
+    def with_array(self, case: int, name: str, array: np.ndarray, step: int | None = None) -> Cases:
+        """The same cases with another array in one place: before the first step, or at a step, counted from 0."""
+        row = lambda cases: [{**a, name: array} if i == case else a for i, a in enumerate(cases)]  # noqa: E731
+        if step is None:
+            return dataclasses.replace(self, arrays=row(self.arrays))
+        steps = [row(each) if t == step else each for t, each in enumerate(self.steps)]
+        return dataclasses.replace(self, steps=steps)
+
+    def with_number(self, step: int, name: str, value: float) -> Cases:
+        """The same cases with another number at a step, counted from 0."""
+        given = [{**each, name: value} if t == step else each for t, each in enumerate(self.numbers)]
+        return dataclasses.replace(self, numbers=given)
+
+    # what cases of an optimizer are called there
+
+    @property
+    def p(self) -> list[np.ndarray]:
+        """The parameters before the first step, one a leaf."""
+        return [arrays["p"] for arrays in self.arrays]
+
+    @property
+    def g(self) -> list[list[np.ndarray]]:
+        """For each step the gradients, one a leaf."""
+        return [[arrays["g"] for arrays in step] for step in self.steps]
+
+    def gradient(self, step: int, leaf: int) -> np.ndarray:
+        """The gradient of a leaf at a step, counted from 1."""
+        return self.steps[step - 1][leaf]["g"]
+
+    def extras(self, step: int) -> dict[str, Any]:
+        """The extra inputs of a step, counted from 1: one array a leaf, or a number."""
+        leaves = self.steps[step - 1]
+        arrays: dict[str, Any] = {n: [leaf[n] for leaf in leaves] for n in leaves[0] if n != "g"}
+        return arrays | (dict(self.numbers[step - 1]) if self.numbers else {})
+
+    def of_leaf(self, step: int, leaf: int, rule: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """The extra inputs that a rule takes of one leaf at a step counted from 1: arrays, and numbers.
+
+        Raises:
+            ArgumentError: one is missing.
+        """
+        wanted = rule.inputs()
+        if not wanted:
+            return {}, {}
+        given: dict[str, Any] = {**self.steps[step - 1][leaf], **(self.numbers[step - 1] if self.numbers else {})}
+        for name in wanted:
+            if name not in given:
+                raise ArgumentError(f"inputs have no {name!r} at step {step}, which {type(rule).__name__}'s step takes")
+        arrays = {n: given[n] for n, extra in wanted.items() if not extra.scalar}
+        return arrays, {n: float(given[n]) for n, extra in wanted.items() if extra.scalar}
+
+
+def of_steps(
+    p: Sequence[np.ndarray],
+    g: Sequence[Sequence[np.ndarray]],
+    names: Sequence[str] = (),
+    seed: int | None = None,
+    extras: Sequence[Mapping[str, Any]] = (),
+) -> Cases:
+    """The cases of a kind with state from columns; see `Inputs`."""
+    if not p or not g:
+        raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
+    if extras and len(extras) != len(g):
+        raise bad_argument("len(inputs.extras)", len(extras), f"{len(g)}, one a step")
+    shapes = [np.shape(a) for a in p]
+    rows: list[list[dict[str, np.ndarray]]] = []
+    for t, grads in enumerate(g):
+        columns = {"g": grads, **{n: v for n, v in (extras[t] if extras else {}).items() if not _is_number(v)}}
+        for name, column in columns.items():
+            _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
+        rows.append([{n: _array(column[i]) for n, column in columns.items()} for i in range(len(p))])
+    single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
+    return Cases([{"p": _array(a)} for a in p], names, seed, rows, single)
+
+
+class Inputs:
+    """`Cases` of an optimizer, written shortly: calling this makes `Cases`.
+
+    Args:
+        p: the parameters before the first step, one array a leaf, all of one float dtype.
+        g: for each step the gradients, one array a leaf, shaped like the parameters.
+        names: what each leaf is called in reports.
+        seed: the seed that they were made from, if they were.
+        extras: for each step the extra inputs of rules that have them, by name: one array a leaf, or a number.
+
+    Raises:
+        ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
+    """
+
+    def __new__(cls, *columns: Any, **more: Any) -> Cases:  # type: ignore[misc]
+        """The cases."""
+        return of_steps(*columns, **more)
+
+    @staticmethod
+    def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
+        """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step.
+
+        So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of numbers.
+
+        >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
+        [[array([ 0.5, -0.5], dtype=float32)]]
+        """
+        leaf = numbers(p, dtype)
+        each = [dict(zip(extras, step, strict=True)) for step in zip(*extras.values(), strict=True)]
+        steps = [{n: _extra(v, dtype, leaf.shape) for n, v in step.items()} for step in each]
+        return of_steps([leaf], [[numbers(each, dtype).reshape(leaf.shape)] for each in g], [""], extras=steps)
+
+
+def numbers(values: Any, dtype: Any) -> np.ndarray:
+    """Numbers or hex strings, nested as they are, as an array of at least one axis; an array is cast."""
+    if isinstance(values, np.ndarray):
+        return values.astype(dtype)
+    nested = np.atleast_1d(np.asarray(values, dtype=object))
+    flat = [float.fromhex(v) if isinstance(v, str) else float(v) for v in nested.ravel()]
+    return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
+
+
+def _check_arrays(place: str, arrays: Any) -> None:
+    if not isinstance(arrays, Mapping):
+        raise bad_argument(place, type(arrays).__name__, "arrays by name")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise bad_argument(f"{place}[{name!r}]", type(array).__name__, "a NumPy array")
+
+
+def _check_shapes(place: str, arrays: Sequence[np.ndarray], shapes: list[tuple[int, ...]]) -> None:
+    found = [np.shape(a) for a in arrays]
+    if found != shapes:
+        raise bad_argument(f"inputs.{place} shapes", found, f"{shapes}, those of p")
+
+
+def _array(value: Any) -> Any:
+    """NumPy makes numbers of arrays without axes; these are arrays again."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int)
+
+
+def _extra(value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """One extra input of one leaf: numbers shaped like it, or one number."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "u":
+        return [value.reshape(shape)]
+    if isinstance(value, str | float | int) or np.ndim(value) == 0:
+        return float.fromhex(value) if isinstance(value, str) else float(value)
+    return [numbers(value, dtype).reshape(shape)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.enclosure import OUTCOMES
+from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.backends.staged_backend import FUNCTIONS
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.inputs.cases import Cases

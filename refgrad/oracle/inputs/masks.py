@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import bad_argument
-from refgrad.oracle.inputs.steps import numbers
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.sparsity.base import Mask
 
-Arrays = Mapping[str, np.ndarray]
 
-
-@dataclass(frozen=True, eq=False)
-class MaskInputs:
-    """What a mask is made from, several times over: each leaf has ``w`` and whatever else the rule takes, by name."""
-
-    leaves: Sequence[Arrays]
-    names: Sequence[str] = ()
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        for leaf in self.leaves:
-            if "w" not in leaf:
-                raise bad_argument("inputs", sorted(leaf), "arrays by name, w among them")
-        if not self.leaves:
-            raise bad_argument("inputs", [], "at least one set of arrays")
-
-    @classmethod
-    def of(cls, w: Any, dtype: Any = "float32", **others: Any) -> MaskInputs:
-        """One leaf, of arrays, or nested lists of numbers or hex strings."""
-        return cls([{n: numbers(v, dtype) for n, v in {"w": w, **others}.items()}])
-
-    def name(self, leaf: int) -> str:
-        """What a leaf is called."""
-        return self.names[leaf] if leaf < len(self.names) else f"[{leaf}]"
-
-
-def generate(rule: Mask, dtype: np.dtype, seed: int) -> MaskInputs:
-    """A leaf a family, of the rule's example shape."""
+def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
+    """A case a family, of the rule's example shape."""
     random = np.random.Generator(np.random.Philox(seed))
     shape, facts = rule.example_shape(), dtypes.format_of(dtype)
     leaves = []
@@ -50,7 +20,7 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> MaskInputs:
         w = _cast(draw(random, shape, facts), dtype)
         others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
         leaves.append({"w": w, **{n: _cast(v, dtype) for n, v in others.items()}})
-    return MaskInputs(leaves, list(FAMILIES), seed)
+    return Cases(leaves, list(FAMILIES), seed)
 
 
 def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from refgrad.arithmetic.graph import Graph, joint_level
+from refgrad.derived import derived
 from refgrad.errors import TraceError
 from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
 from refgrad.oracle.mutants.operand import signature
@@ -104,20 +104,27 @@ class Mutation:
         found = found_in(plan, self.rewrite).get(self.place)
         if found is None:
             return plan
-        made = _MADE.setdefault(plan, {})
-        key = (self.rewrite.name, self.place)
+        made, key = _made(plan), (self.rewrite.name, self.place)
         if key not in made:
             made[key] = Plan(plan.rule, found.make(), plan.free)
         return made[key]
 
 
-_FOUND: WeakKeyDictionary[Plan, dict[str, dict[Hashable, Found]]] = WeakKeyDictionary()
-_MADE: WeakKeyDictionary[Plan, dict[Hashable, Plan]] = WeakKeyDictionary()
+@derived
+def _found(plan: Plan) -> dict[str, dict[Hashable, Found]]:
+    """The places that were searched for so far, by rewrite."""
+    return {}
+
+
+@derived
+def _made(plan: Plan) -> dict[Hashable, Plan]:
+    """The mutants that were made so far, by rewrite and place."""
+    return {}
 
 
 def found_in(plan: Plan, rewrite: Rewrite) -> dict[Hashable, Found]:
     """The places of a plan at which a rewrite acts."""
-    known = _FOUND.setdefault(plan, {})
+    known = _found(plan)
     if rewrite.name not in known:
         known[rewrite.name] = {found.place: found for found in rewrite.find(Form(plan))}
     return known[rewrite.name]

@@ -9,81 +9,82 @@ import numpy as np
 
 from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.masks import MaskInputs
-from refgrad.oracle.inputs.steps import Inputs, completed, generate
+from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.steps import completed, generate
 
 
-def without_wide_magnitudes() -> Inputs:
+def without_wide_magnitudes() -> Cases:
     """The leaves of ordinary numbers and of edges: squares of distances overflow on the others."""
     every = generate(10, np.dtype(np.float32), 0)
-    return Inputs(every.p[::2], [g[::2] for g in every.g])
+    return of_steps(every.p[::2], [g[::2] for g in every.g])
 
 
-def even_blocks() -> MaskInputs:
+def even_blocks() -> Cases:
     """Weights that blocks divide."""
     random = np.random.default_rng(0)
-    return MaskInputs([{"w": random.standard_normal((8, 16)).astype(np.float32)}])
+    return Cases([{"w": random.standard_normal((8, 16)).astype(np.float32)}])
 
 
-def ragged_blocks() -> MaskInputs:
+def ragged_blocks() -> Cases:
     """Weights that blocks of four by four do not divide."""
-    return MaskInputs([{"w": np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)}])
+    return Cases([{"w": np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)}])
 
 
-def matrices() -> Inputs:
+def matrices() -> Cases:
     """Generated inputs for rules of matrices, without the leaf of three axes, which torch and optax do not take."""
     return _chosen(lambda name, p: p.ndim == 2, Muon())
 
 
-def two_matrices() -> Inputs:
+def two_matrices() -> Cases:
     """Two of them: every shape is compiled."""
     return _chosen(lambda name, p: p.shape in [(3, 5), (6, 4)], Muon())
 
 
-def large_matrices() -> Inputs:
+def large_matrices() -> Cases:
     """Those of at least four rows, which timm does not give to AdamW."""
     return _chosen(lambda name, p: p.shape[0] >= 4, Muon())
 
 
-def regular_matrices() -> Inputs:
+def regular_matrices() -> Cases:
     """Generated leaves of two axes that are far from singular."""
     return _chosen(lambda name, p: name in ("wide", "tall", "square"), Shampoo())
 
 
-def probed_matrices() -> Inputs:
+def probed_matrices() -> Cases:
     """The same with random probes."""
     return completed(regular_matrices(), PSGDKron())
 
 
-def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Inputs:
-    return generate(6, np.dtype(np.float32), 0, rule).leaves(keeps)
+def _chosen(keeps: Callable[[str, np.ndarray], bool], rule: Optimizer) -> Cases:
+    made = generate(6, np.dtype(np.float32), 0, rule)
+    return made.leaves(lambda leaf, arrays: keeps(made.name(leaf), arrays["p"]))
 
 
-def two_steps() -> Inputs:
+def two_steps() -> Cases:
     """Generated inputs for two steps."""
     return generate(2, np.dtype(np.float32), 0)
 
 
-def with_extra_inputs() -> Inputs:
+def with_extra_inputs() -> Cases:
     """The leaves of ordinary numbers and of edges, with a loss, a second gradient and an estimate of the diagonal."""
-    made = generate(8, np.dtype(np.float32), 0).mapped(lambda a: a, slice(0, 3, 2))
+    made = generate(8, np.dtype(np.float32), 0).leaves(lambda leaf, _: leaf in (0, 2))
     for rule in (PolyakSGD(), SAM(), Sophia()):
         made = completed(made, rule)
     return made
 
 
-def one_leaf_with_extra_inputs() -> Inputs:
+def one_leaf_with_extra_inputs() -> Cases:
     """Ordinary numbers alone."""
-    return with_extra_inputs().mapped(lambda a: a, slice(0, 1))
+    return with_extra_inputs().only(0)
 
 
-def from_zero() -> Inputs:
+def from_zero() -> Cases:
     """The same from parameters of zero, so that what was walked from the start is known exactly."""
     made = with_extra_inputs()
-    return dataclasses.replace(made, p=[np.zeros_like(a) for a in made.p])
+    return dataclasses.replace(made, arrays=[{"p": np.zeros_like(a)} for a in made.p])
 
 
-def noise_of_optax() -> Inputs:
+def noise_of_optax() -> Cases:
     """With the noise that optax draws from key 0."""
     import jax
     import optax
@@ -93,10 +94,10 @@ def noise_of_optax() -> Inputs:
         key, sample = jax.random.split(key)
         noise = optax.tree.random_like(sample, target_tree=list(grads), sampler=jax.random.normal)
         steps.append({"noise": [np.asarray(a) for a in noise]})
-    return dataclasses.replace(made, extras=steps)
+    return of_steps(made.p, made.g, made.names, made.seed, steps)
 
 
-def quadratic() -> Inputs:
+def quadratic() -> Cases:
     """The gradients of a well-conditioned quadratic on the way that L-BFGS takes."""
     random = np.random.default_rng(0)
     diagonal = np.exp(random.uniform(-1, 1, 40)).astype(np.float32)
@@ -106,4 +107,4 @@ def quadratic() -> Inputs:
     for _ in range(8):
         grads.append([diagonal * p])
         p, state = rule.step(p, grads[-1][0], state, backend="numpy")
-    return Inputs([start], grads)
+    return of_steps([start], grads)

@@ -1,0 +1,330 @@
+"""What it is to be a kind of rule: the protocol between the oracle and the kinds.
+
+Every question that the oracle answers goes the same way: a candidate is resolved, driven through cases, and each of its
+outputs is judged in conditioning order; what was seen is counted, explained, made smaller and reproduced. The engine
+(`refgrad.oracle.engine`) does all of that once. A kind says what differs, and nothing else:
+
+* how a candidate is found (`Kind.resolve`), what it is driven with (`generate`, `checked`), and how it is asked (`questions`);
+* which outputs are judged, from what, and in which order (`outputs`);
+* what a smaller case is (`smaller`, `reduced`), and which other rules could have given the same answers (`comparable`);
+* which graph its mutants are made of (`graph`), and which laws hold of it (`laws`).
+
+For example a mask: ``resolve`` finds a function or a framework's pruning class; ``questions`` hands it each case's copies and
+checks that a mask of zeros and ones came back; ``outputs`` gives the scores, if they were shown, and then the mask given the
+scores; ``smaller`` cuts rows and columns and replaces magnitudes by 0, 1, 2; the ``graph`` is that of the scores.
+
+To add a kind is to write one such class in a file of this room, and to name it in `refgrad.kinds.table`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from refgrad.arithmetic import floats
+from refgrad.candidates.faults import check_kept, copies
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.oracle.acceptance.findings import Counts, Fault, Output
+from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.rule import Rule
+from refgrad.tracing import Plan, Plans, free_values, plan_for
+
+#: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
+LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
+
+Results = Mapping[str, np.ndarray]
+#: the results of one case, each with its statuses and the values that were judged, in conditioning order
+Answer = Mapping[str, tuple[Judged, np.ndarray]]
+#: runs an action, named for the message, and returns what it returns; `CandidateFault` "hung" if it takes too long
+Call = Callable[[Callable[[], Any], str], Any]
+#: asks a candidate once, and gives what was seen
+Question = Callable[[], Any]
+
+
+@dataclass
+class Record:
+    """What a candidate did: what was seen after each question, and what it did wrong besides values.
+
+    Attributes:
+        cases: what it was driven with.
+        rules: the rule as it was told, one a leaf for a kind with state, else one.
+        seen: what each question gave, None where it was not answered.
+        faults, notes: what went wrong besides values, and what is worth knowing of the run.
+        unknown: random bits that the rule takes and the candidate draws by itself.
+    """
+
+    cases: Cases
+    rules: list[Any]
+    seen: list[Any] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unknown: frozenset[str] = frozenset()
+
+    @property
+    def answered(self) -> int:
+        """How many questions were answered."""
+        return sum(each is not None for each in self.seen)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were completed of a kind with state, whose first question is only for a look."""
+        return max(self.answered - 1, 0)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How outputs are to be judged: under which policy and plans, and with a kind's own keywords (see `Kind.departures`)."""
+
+    policy: Policy = field(default_factory=Policy)
+    plans: Plans = plan_for
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Graph(NamedTuple):
+    """What a rule's traced body takes of a case: arrays by name, and the shape and number of axes that it is traced for."""
+
+    arrays: Arrays
+    shape: tuple[int, ...]
+
+    def plan(self, rule: Any, plans: Plans = plan_for) -> Plan:
+        """The plan of a rule for these arrays."""
+        return plans(rule, len(self.shape), free_values(self.shape, {}))
+
+    def evaluated(self, rule: Any, plans: Plans = plan_for) -> dict[str, np.ndarray]:
+        """The results of that plan in float64."""
+        plan, wide = self.plan(rule, plans), {n: np.asarray(a, np.float64) for n, a in self.arrays.items()}
+        return floats.evaluate(plan.graph, wide, list(plan.scalars(*free_values(self.shape, {}))))
+
+
+class Kind(ABC):
+    """A kind of rule; one instance is shared by all who ask."""
+
+    #: what `Rule.kind` says
+    name: ClassVar[str]
+    #: True if a run goes on in steps, the cases being its leaves; else each case is a question of its own
+    stepped: ClassVar[bool] = False
+    #: True if `Request.steps` is the number of cases or steps
+    counted: ClassVar[bool] = True
+    #: True if the results of a case cannot be judged with one of them exchanged
+    results_hang_together: ClassVar[bool] = False
+    #: what inputs of one's own hold, for messages
+    legal_inputs: ClassVar[str] = "refgrad.Cases"
+
+    @abstractmethod
+    def resolve(
+        self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
+        """The candidate, ready to be asked; it has a ``name``.
+
+        Raises:
+            CandidateError: it cannot be found, or is nothing that can be checked as this kind.
+        """
+
+    @abstractmethod
+    def generate(self, rule: Any, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
+        """Cases that reach where wrong code shows; ``subject`` is the candidate, where what it takes matters."""
+
+    def checked(self, rule: Any, cases: Cases) -> Cases:
+        """A caller's own cases, completed; `ArgumentError` if the rule cannot take them."""
+        return cases
+
+    def own(self, rule: Any, inputs: Any) -> Cases | None:
+        """A caller's ``inputs`` as cases, checked; None if there are none.
+
+        Raises:
+            ArgumentError: they are no `Cases`, or none that the rule takes.
+        """
+        if inputs is None:
+            return None
+        if not isinstance(inputs, Cases):
+            raise bad_argument("inputs", inputs, f"{self.legal_inputs}, or None")
+        return self.checked(rule, inputs)
+
+    def record(self, rule: Any, cases: Cases) -> Record:
+        """A record of nothing yet."""
+        return Record(cases, [rule])
+
+    @abstractmethod
+    def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
+        """What a candidate is asked, in order; what each gives is appended to ``record.seen`` before the next is made.
+
+        Each question hands out copies, and raises a `CandidateFault` for an answer that is none.
+        """
+
+    @abstractmethod
+    def outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
+        """Every output that was seen, judged as if it were of some rules, in conditioning order.
+
+        Raises:
+            CandidateFault: what was seen cannot be an answer of these rules.
+        """
+
+    def whole(self, rule: Any, record: Record) -> Record:
+        """The record as it is judged, once the candidate was asked all."""
+        return record
+
+    #: what `fewer` leaves, for a note
+    fewer_are: ClassVar[str] = ""
+
+    def fewer(self, cases: Cases) -> Cases | None:
+        """The generated cases that a candidate may take which refuses to be built with all; None if there are no others."""
+        return None
+
+    def completed(self, rule: Any, cases: Cases) -> Cases:
+        """The cases with what the rule takes and they do not have."""
+        return cases
+
+    def fault_of(self, record: Record, output: Output) -> Fault | None:
+        """A fault that an output of the claim itself shows, besides values outside."""
+        return None
+
+    def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
+        """Faults that only the run as a whole shows; notes on them are added to the record."""
+        return iter(())
+
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """What is not judged, and why."""
+        return iter(())
+
+    @abstractmethod
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """How reports call the way in which these tensors were judged."""
+
+    def comparable(self, rule: Any, other: Any, record: Record) -> bool:
+        """True if what was seen of a candidate that claims to be a rule could be judged as another's."""
+        return bool(rule.takes().keys() == other.takes().keys() and rule.gives().keys() == other.gives().keys())
+
+    @abstractmethod
+    def smaller(self, rule: Any, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
+        """Cases that are smaller than one, or simpler; ``index`` is that of the element that was found outside."""
+
+    def shrunk_from(self, cases: Cases, first: Output) -> list[Cases]:
+        """What making smaller starts from, the smallest first: the first that fails is gone on from."""
+        return [cases.only(first.leaf)]
+
+    def reduced(self, record: Record) -> Cases | None:
+        """The cases on which hypotheses are tried by asking again, where that is cheaper; None to use the record itself."""
+        return None
+
+    def departures(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Departures that only this kind has: a name, a sentence, and keywords for `Wanted.how`."""
+        return iter(())
+
+    def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
+        """What the rule's graph takes of a case; None if the rule has no graph, so that it has no mutants."""
+        return None
+
+    def traced(self, rule: Any, record: Record, plans: Plans = plan_for) -> list[Plan]:
+        """The plans that a record takes under a rule, which mutants are made of; none if the rule has no graph."""
+        graph = self.graph(rule, record.cases.arrays[0])
+        return [] if graph is None else [graph.plan(rule, plans)]
+
+    def literal(self, rule: Any, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
+        """The rule's results for a case in float64, to tell whether two hypotheses are the same function."""
+        found = self.graph(rule, {n: np.asarray(a, np.float64) for n, a in arrays.items()})
+        if found is None:
+            raise ArgumentError(f"{rule} has no graph")
+        results = found.evaluated(rule, plans)
+        return [np.broadcast_to(np.asarray(results[n], np.float64), found.shape) for n in sorted(results)]
+
+    def laws(self, rule: Any) -> tuple[Any, ...]:
+        """The laws of the kind, and of this rule."""
+        return ()
+
+
+class Stateless(Kind):
+    """A kind whose candidates are functions: each case is a question, and each answer is judged alone."""
+
+    def resolve(
+        self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
+        """The candidate; ``state_names`` make no sense."""
+        if state_names:
+            raise bad_argument("state_names", dict(state_names), f"None: a rule of the kind {self.name} has no state")
+        return self.find(candidate, options)
+
+    @abstractmethod
+    def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
+        """The candidate that a thing is."""
+
+    @abstractmethod
+    def start(self, subject: Any, rule: Any, call: Call) -> Callable[[Arrays], Any]:
+        """The candidate ready to be asked: a function from a case's arrays, which it may keep, to whatever it returns."""
+
+    def handed(self, rule: Any, arrays: Arrays) -> Arrays:
+        """What of a case a candidate is handed."""
+        return arrays
+
+    @abstractmethod
+    def results(self, rule: Any, arrays: Arrays, returned: Any, name: str) -> Results:
+        """What a candidate returned, as results by name in the rule's shapes; a `CandidateFault` if it is none."""
+
+    @abstractmethod
+    def judge(self, rule: Any, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
+        """The results of one case, judged in conditioning order; a `CandidateFault` if they are none."""
+
+    def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
+        """One a case."""
+        rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
+
+        def ask(arrays: Arrays) -> Results:
+            if not started:
+                started.append(self.start(subject, rule, call))
+            handed = copies(self.handed(rule, arrays))
+            given = {n: a.copy() for n, a in handed.items()}
+            returned = started[0](handed)
+            check_kept(handed, given, subject.name)
+            return self.results(rule, arrays, returned, subject.name)
+
+        for arrays in record.cases.arrays:
+            yield lambda arrays=arrays: ask(arrays)  # type: ignore[misc]
+
+    def outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
+        """The results of each case that was answered."""
+        (rule,) = rules
+        for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
+            if seen is None:
+                continue
+            answer = self.judge(rule, arrays, seen, wanted.policy, wanted.plans)
+            for name, (judged, values) in answer.items():
+                unit = self.unit(rule, name, arrays, values)
+                yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))
+
+    def unit(self, rule: Any, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
+        """The dtype whose units in the last place distances are counted in; bool where there are none."""
+        return values.dtype
+
+    def beside(self, rule: Any, arrays: Arrays, values: np.ndarray) -> Arrays:
+        """The arrays of a case that have a number for each element of a result."""
+        shape = arrays[rule.primary].shape
+        return {n: a for n, a in arrays.items() if values.shape == shape and broadcasts(a, shape)}
+
+    def _origin(self, rule: Any, arrays: Arrays, values: np.ndarray) -> Callable[[tuple[int, ...]], dict[str, float]]:
+        def origin(index: tuple[int, ...]) -> dict[str, float]:
+            like = self.beside(rule, arrays, values)
+            at = {n: float(np.broadcast_to(a, values.shape)[index]) for n, a in like.items()}
+            return at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
+
+        return origin
+
+
+def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """True if an array has the shape, or can be broadcast to it."""
+    return array.ndim <= len(shape) and all(a in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False))
+
+
+def misshapen(what: str, shape: tuple[int, ...], legal: tuple[int, ...]) -> CandidateFault:
+    """The fault of a result of another shape."""
+    return CandidateFault("shape", f"{what} has shape {shape}; legal: {legal}")
+
+
+def is_of(kind: str, rule: Any) -> bool:
+    """True if something is a rule of a kind."""
+    return isinstance(rule, Rule) and rule.kind == kind

@@ -1,0 +1,134 @@
+"""One parameter's way through the run of an optimizer, judged step-locked: each step from the candidate's own previous state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.graph import SQUARE
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.kinds.kind import Record
+from refgrad.kinds.stepped import fits
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance.findings import Output
+from refgrad.oracle.acceptance.judge import Judged, Step
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.tracing import Plans, free_names, free_values, plan_for
+
+
+def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list[list[Step]]:
+    """What each step of each leaf was judged from, leaf by leaf; nothing of a run whose state could not be read wholly."""
+    leaves = [Leaf(record, i, rule, policy, plan_for) for i, rule in enumerate(rules)]
+    times = range(1, len(record.seen))
+    if not all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times):
+        return []
+    return [[leaf.step(t) for t in times] for leaf in leaves]
+
+
+class Leaf:
+    """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
+
+    def __init__(self, record: Record, index: int, rule: Optimizer, policy: Policy, plans: Plans) -> None:
+        self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
+        self.slots = rule.slots()
+        self.carried: dict[str, Bounded] = {}
+        self.initial: Mapping[str, Any] = rule.init(record.cases.p[index])
+
+    def state(self, t: int) -> Mapping[str, Any]:
+        """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
+        shape = self.record.cases.p[self.index].shape
+        seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
+        return {
+            n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(shape))
+            for n, v in seen.items()
+            if self.slots[n].scalar or fits(np.shape(v), self.slots[n], shape)
+        }
+
+    def values(self, name: str, t: int) -> np.ndarray:
+        """What was observed of a tensor after step ``t``."""
+        seen = self.record.seen[t].params[self.index] if name == "p" else self.state(t)[name]
+        return np.asarray(seen)
+
+    def outputs(self, t: int) -> Iterator[Output]:
+        """Each tensor that was observed after step ``t``; before the first step, the initial state."""
+        for name, judged, step, dtype in self._judged(t) if t else self._judge_initial():
+            yield Output(t, self.index, name, judged, self.values(name, t), dtype, self._origin(name, t, judged, step))
+
+    def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        step = self.step(t)
+        judged, carried = judge.judge(step, self.policy)
+        scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
+        judged.update(judge.judge_scalars(step, scalar_values))
+        self.carried = carried
+        for name in ("p", *self.slots)[::-1]:
+            if name in judged:
+                yield name, judged[name], step, self.values(name, t).dtype
+
+    def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        for name, value in self.state(0).items():
+            want = np.asarray(self.initial[name], dtype=np.float64)
+            # kept in a wider dtype, it is right if it rounds to the right one
+            rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
+            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
+            yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
+
+    def step(self, t: int) -> Step:
+        """What step ``t`` is judged from."""
+        known = self.state(t - 1)
+        p, g = self.record.seen[t - 1].params[self.index], self.record.cases.gradient(t, self.index)
+        extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
+        before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
+        before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
+        scalar_values: dict[str, float] = {}
+        for name, slot in self.slots.items():
+            if slot.scalar:
+                scalar_values[name] = float(known.get(name, self.scalars_before(name, t)))
+            elif name in known:
+                before[name] = Bounded(np.asarray(known[name], dtype=np.float64))
+            elif name in self.carried:
+                before[name] = self.carried[name]
+            else:
+                before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
+        free = free_values(p.shape, {"t": t, **scalar_values, **given})
+        plan = self.plans(self.rule, p.ndim, free)
+        self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
+        after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
+        after["p"] = self.record.seen[t].params[self.index]
+        return Step(plan, dict(zip(free_names(self.rule, p.ndim), free, strict=True)), before, after)
+
+    def _origin(
+        self, name: str, t: int, judged: Judged, step: Step | None
+    ) -> Callable[[tuple[int, ...]], Mapping[str, float]]:
+        def origin(index: tuple[int, ...]) -> Mapping[str, float]:
+            known = {"t": float(t), **(self.record.cases.of_leaf(t, self.index, self.rule)[1] if t else {})}
+            if step is None:
+                return known
+            return known | (_at(self, name, t, step.before, index) if judged.truth.ndim else dict(step.free))
+
+        return origin
+
+    def scalars_before(self, name: str, t: int) -> float:
+        """A scalar slot that cannot be read follows from the steps alone."""
+        return float(self.initial[name]) if t == 1 else self.last_scalars[name]
+
+
+def _any_bits(like: np.ndarray, bits: int) -> Bounded:
+    """All numbers that so many random bits may be."""
+    middle = np.full(like.shape, (2.0**bits - 1) / 2)
+    return Bounded(middle, middle.copy())
+
+
+def _at(leaf: Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
+    """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
+    levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
+    own = levels.get(name, "")
+    shape = leaf.values(name if own else "p", t).shape
+    alike = {n: b for n, b in before.items() if levels.get(n, "") == own}
+    return {n: float(np.broadcast_to(b.value, shape)[index]) for n, b in alike.items()}
+
+
+def _dtype_of(value: Any) -> np.dtype:
+    return np.dtype(np.float64) if isinstance(value, float) else np.asarray(value).dtype

@@ -1,0 +1,201 @@
+"""Kinds whose candidates take steps: how they are driven, what is smaller, and what their cases must hold."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.protocol import Candidate, Observation, Run
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.kinds.kind import Call, Kind, Question, Record
+from refgrad.oracle.acceptance.findings import Fault, Output
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.simpler import parts, simpler
+from refgrad.rule import Slot
+
+#: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
+PROBED_STEPS = 2
+
+
+class Stepped(Kind):
+    """A kind whose candidates are given parameters and then take steps; a case is a leaf, and all go together."""
+
+    stepped = True
+    legal_inputs = "refgrad.Inputs"
+
+    @abstractmethod
+    def told(self, rule: Any) -> Any:
+        """The optimizer that a candidate is told to be, which has the slots that are looked for."""
+
+    @abstractmethod
+    def retold(self, rule: Any, told: Any) -> Any:
+        """The rule with another optimizer in that place, as a candidate says that it was told for one of its leaves."""
+
+    def filled(self, rule: Any, cases: Cases) -> Cases:
+        """Cases of a few elements, as laws are tried on, in shapes that a candidate takes."""
+        return cases
+
+    def record(self, rule: Any, cases: Cases) -> Record:
+        """A record of nothing yet, with the rule once a leaf."""
+        return Record(cases, [rule] * len(cases.arrays))
+
+    def checked(self, rule: Any, cases: Cases) -> Cases:
+        """Cases with a parameter each, and a gradient like it at each step."""
+        if not cases.steps or any("p" not in arrays for arrays in cases.arrays):
+            raise bad_argument("inputs", cases, f"{self.legal_inputs}: p before the first step, and g at each step")
+        for t, step in enumerate(cases.steps, 1):
+            for arrays, leaf in zip(cases.arrays, step, strict=True):
+                if "g" not in leaf or leaf["g"].shape != arrays["p"].shape:
+                    raise bad_argument(f"inputs at step {t}", sorted(leaf), f"g of shape {arrays['p'].shape}")
+        return cases
+
+    def questions(self, subject: Candidate, record: Record, call: Call) -> Iterator[Question]:
+        """Building it and looking, then each step."""
+        run: list[Run] = []
+
+        def start() -> Observation:
+            params = [np.array(a, copy=True) for a in record.cases.p]
+            rule = self.told(record.rules[0])
+            run.append(call(lambda: subject.start(rule, params), f"building {subject.name}"))
+            self._begun(run[0], subject, record)
+            return _kept(call(run[0].observe, subject.name))
+
+        try:
+            yield start
+            for step in range(1, len(record.cases.steps) + 1):
+                yield lambda step=step: self._step(run[0], step, record, lambda action: call(action, subject.name))  # type: ignore[misc]
+        finally:  # it may be asked no further
+            record.notes.extend(getattr(run[0], "notes", ()) if run else ())
+
+    def _begun(self, run: Run, subject: Candidate, record: Record) -> None:
+        """What a run says of itself: the rule of each leaf, and random bits that it draws by itself."""
+        rule_for = getattr(run, "rule_for", None)
+        if rule_for is not None:
+            told = self.told(record.rules[0])
+            record.rules = [self.retold(rule, rule_for(leaf, told)) for leaf, rule in enumerate(record.rules)]
+        record.unknown = _unknown(run, [self.told(rule) for rule in record.rules])
+        for name in sorted(record.unknown):
+            record.notes.append(
+                f"{subject.name} is not handed {name}, and draws its own: of the numbers that some {name} lead to, each "
+                "is acceptable, and only all of them together tell a bias"
+            )
+
+    def _step(self, run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> Observation:
+        """One step with copies, and what was seen after it; faults besides are added to the record."""
+        rules = [self.told(rule) for rule in record.rules]
+        given = {"gradient": [leaf["g"] for leaf in record.cases.steps[step - 1]], **_asked_for(record, rules, step)}
+        handed = {
+            n: v if isinstance(v, float) else [np.array(a, order="C", copy=True) for a in v] for n, v in given.items()
+        }
+        grads: Any = handed["gradient"]
+        extras = {n: v for n, v in handed.items() if n != "gradient"}
+
+        def step_and_look() -> Observation:
+            if extras:
+                run.step(grads, extras)
+            else:
+                run.step(grads)
+            return _kept(run.observe())  # which may be computed lazily, and is waited for too
+
+        seen = call(step_and_look)
+        known = len(record.faults)
+        _check_outputs(record.seen[-1], seen, step, record, rules)
+        arrays = {n: (v, given[n]) for n, v in handed.items() if not isinstance(v, float)}
+        _check_unchanged(arrays, step, record)
+        if step <= PROBED_STEPS and len(record.faults) == known:
+            for now, _ in arrays.values():
+                for array in now:
+                    array[...] = np.asarray(7.0).astype(array.dtype)
+            if not call(lambda: _same(seen, run.observe())):
+                message = "the state or the parameter changed when the caller overwrote the gradient after the step"
+                record.faults.append(Fault("aliased", step, message))
+        return seen
+
+    def shrunk_from(self, cases: Cases, first: Output) -> list[Cases]:
+        """The leaf that failed alone, up to the step that failed; else all leaves up to there."""
+        some = cases.at_steps(slice(0, max(first.step, 1)))
+        return [some.only(first.leaf), some]
+
+    def smaller(self, rule: Any, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
+        """The element that failed, halves along each axis; of one element fewer steps and simpler numbers."""
+        p = cases.p[0]
+        if p.size > 1:
+            for at in parts(p.shape, index):
+                yield cases.mapped(lambda a, at=at: a[at].copy())  # type: ignore[misc]
+            return
+        steps = range(len(cases.steps))
+        if len(steps) > 1:
+            yield from (cases.at_steps([t for t in steps if t != drop]) for drop in steps)
+        yield from (cases.with_array(0, "p", simple) for simple in simpler(p))
+        for t in steps:
+            for name, array in cases.steps[t][0].items():
+                yield from (cases.with_array(0, name, simple, t) for simple in simpler(array))
+            for name, value in (cases.numbers[t] if cases.numbers else {}).items():
+                yield from (cases.with_number(t, name, float(simple)) for simple in simpler(np.asarray(value)))
+
+
+def _unknown(run: Run, rules: Sequence[Any]) -> frozenset[str]:
+    """The random bits that a run does not take."""
+    taken = getattr(run, "extras_taken", None)
+    bits = {n for rule in rules for n, extra in rule.inputs().items() if extra.bits}
+    return frozenset() if taken is None else frozenset(bits - set(taken))
+
+
+def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any]:
+    """The extra inputs of a step that the rules take, numbers as floats."""
+    wanted = {n: extra for rule in rules for n, extra in rule.inputs().items()}
+    given = record.cases.extras(step) if wanted else {}
+    missing = [n for n in wanted if n not in given]
+    if missing:
+        raise ArgumentError(f"inputs have no {missing[0]!r} at step {step}, which {rules[0]} takes")
+    return {n: float(given[n]) if extra.scalar else given[n] for n, extra in wanted.items()}
+
+
+def _check_unchanged(
+    arrays: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], step: int, record: Record
+) -> None:
+    for what, (handed, given) in arrays.items():
+        for leaf, (now, then) in enumerate(zip(handed, given, strict=True)):
+            if now.tobytes() != np.ascontiguousarray(then).tobytes():
+                name = record.cases.name(leaf)
+                record.faults.append(Fault("mutated", step, f"the {what} of {name or 'p'} was changed by the step"))
+                return
+
+
+def _kept(seen: Observation) -> Observation:
+    params = [np.array(a, order="C", copy=True) for a in seen.params]
+    state = [{n: v if isinstance(v, float) else np.array(v, copy=True) for n, v in s.items()} for s in seen.state]
+    return Observation(params, state or [{} for _ in params])
+
+
+def _check_outputs(before: Observation, after: Observation, step: int, record: Record, rules: Sequence[Any]) -> None:
+    for leaf, (old, new) in enumerate(zip(before.params, after.params, strict=True)):
+        name = record.cases.name(leaf)
+        if new.shape != old.shape:
+            record.faults.append(Fault("shape", step, f"p {name} has shape {new.shape}; legal: {old.shape}"))
+        elif new.dtype != old.dtype:
+            record.faults.append(Fault("dtype", step, f"p {name} has dtype {new.dtype}; legal: {old.dtype}"))
+        slots = rules[leaf].slots()
+        for slot, value in after.state[leaf].items():
+            if slot in slots and not slots[slot].scalar and not fits(np.shape(value), slots[slot], old.shape):
+                legal = slots[slot].shape(old.shape)
+                message = f"{slot} {name} has shape {np.shape(value)}; legal: {legal}, {slots[slot].described()}"
+                record.faults.append(Fault("shape", step, message))
+
+
+def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
+    """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
+    legal = slot.shape(p)
+    free = slot.level != "element" or len(shape) == 1
+    return shape == legal or (free and math.prod(shape) == math.prod(legal))
+
+
+def _same(first: Observation, second: Observation) -> bool:
+    pairs = list(zip(first.params, second.params, strict=True))
+    for a, b in zip(first.state, second.state or [{}] * len(first.state), strict=True):
+        pairs += [(np.asarray(a[n]), np.asarray(b[n])) for n in a if n in b]
+    return all(np.asarray(x).tobytes() == np.ascontiguousarray(y).tobytes() for x, y in pairs)

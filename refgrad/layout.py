@@ -1,0 +1,52 @@
+"""Text in sections: what a report consists of, and how it stands as plain text. It knows of no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+#: how a section is meant, which a terminal shows as a colour
+GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a header; the first column is text, the others are numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title (empty for the headline), and lines, pairs of a label and its text, or a table."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    table: Table | None = None
+    tone: str = PLAIN
+
+
+def render_sections(parts: Iterable[Section]) -> str:
+    """Sections, one below the other."""
+    return "\n".join(line for section in parts for line in _lines(section))
+
+
+def render_table(table: Table) -> list[str]:
+    """A table with its first column set left and its numbers set right."""
+    rows = [table.header, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+
+
+def _lines(section: Section) -> Iterator[str]:
+    indent = "  " if section.title else ""
+    if section.title:
+        yield ""
+        yield section.title
+    yield from (indent + line for line in section.lines)
+    width = max((len(label) for label, _ in section.pairs), default=0)
+    yield from (f"{indent}{label.ljust(width)}  {text}" for label, text in section.pairs)
+    if section.table is not None:
+        yield from (indent + line for line in render_table(section.table))

@@ -1,0 +1,73 @@
+"""Judging a body that is run as it stands: its results against the enclosure of the same body on arrays that carry bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.ranged import Explorer, OpenChoice, Ranged
+from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.optimizers.transform import Transform
+from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside
+from refgrad.oracle.acceptance.policy import Policy
+
+#: ways through a body's open choices that are explored; with more, a case is undecided
+MOST_WAYS = 64
+
+Arrays = Mapping[str, np.ndarray]
+Results = Mapping[str, Any]
+
+
+def named(result: Any) -> Results:
+    """A transform's results by name: "result", or "result[0]" and so on."""
+    if isinstance(result, tuple | list):
+        return {f"result[{i}]": r for i, r in enumerate(result)}
+    return {"result": result}
+
+
+def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Bounded]] | None:
+    """The acceptance sets of a transform's results, for each way through its open choices; None where there are too many.
+
+    Raises:
+        TraceError: the body uses an operation without a bound.
+    """
+    dtype = arrays[rule.primary].dtype
+    model = model_for(policy, dtype)
+    pending: list[tuple[bool, ...]] = [()]
+    found: list[dict[str, Bounded]] = []
+    while pending:
+        forced = pending.pop()
+        explorer = Explorer(forced)
+        given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+        try:
+            with np.errstate(all="ignore"):
+                results = named(rule.apply(*given))
+        except OpenChoice:
+            pending += [(*forced, False), (*forced, True)]
+        else:
+            found.append({n: given[0].lift(r) for n, r in results.items()})
+        if len(found) + len(pending) > MOST_WAYS:
+            return None
+    return found
+
+
+def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> dict[str, Judged] | None:
+    """The results of one case judged; one way through the choices must explain all of them."""
+    explored = ways(rule, arrays, policy)
+    if explored is None:
+        return None
+    dtype = arrays[rule.primary].dtype
+    judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
+    return min(judged, key=lambda way: outside(way.values()))
+
+
+def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+    one, shape = np.size(acceptable.value) == 1, seen.shape  # of one number axes may be more or fewer
+    value = np.reshape(acceptable.value, shape) if one else np.broadcast_to(acceptable.value, shape)
+    error = np.broadcast_to(acceptable.bound(), np.shape(acceptable.value)).reshape(np.shape(value))
+    # a number of its own may be given in a wider dtype than that of the arrays
+    kept = dtype if seen.dtype == dtype else dtypes.working(dtype)
+    return compare(Bounded(value, error), seen.astype(np.float64), kept, policy)

@@ -1,0 +1,226 @@
+"""Judging a quantizer part by part: scales from the input, codes given the candidate's own scales, then what they stand for.
+
+A code is judged by the value that it stands for. Where the number that is rounded is known only to within its roundings,
+every value that some number in reach has is admissible, and each of them alone: never what lies between. A quantizer that
+is not written as a body on rows names the ends of what is admissible itself (`Quantizer.admitted`); where it names none,
+its parts must be those of the rule to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.quantizer import Parts
+from refgrad.errors import ArgumentError
+from refgrad.oracle.acceptance.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    conditioned,
+    model_for,
+    scalars_of,
+)
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.quantizers.base import Ends, Quantized, Quantizer
+from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.tracing import Plans, free_names, free_values, plan_for
+
+
+def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
+    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
+    shapes = shapes_of(rule, arrays)
+    fitted = {}
+    for name, array in parts.items():
+        wanted = shapes.get(name, arrays["x"].shape)
+        if array.size != int(np.prod(wanted)):
+            raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
+        fitted[name] = array.reshape(wanted)
+    return fitted
+
+
+def unjudged(rule: Quantizer) -> tuple[str, ...]:
+    """The parts that are taken as they are, because they depend on a search."""
+    return rule.unjudged if isinstance(rule, RowQuantizer) else ()
+
+
+def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """The shape of each part of an array."""
+    return {name: part.shape for name, part in truth_of(rule, arrays).items()}
+
+
+#: the last truths that were computed, each with the array that it is of
+_KNOWN: dict[tuple[Quantizer, int], tuple[np.ndarray, Mapping[str, np.ndarray]]] = {}
+
+
+def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The rule's own parts; a rule that searches takes its time, and is asked more than once."""
+    x = arrays["x"]
+    known = _KNOWN.get((rule, id(x)))
+    if known is None or known[0] is not x:
+        while len(_KNOWN) >= 16:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n != "x"}).arrays
+        _KNOWN[rule, id(x)] = known
+    return known[1]
+
+
+Result = dict[str, tuple[Judged, np.ndarray]]
+
+
+def judge_parts(
+    rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy, plans: Plans = plan_for
+) -> Result:
+    """Each part that was seen, and ``y``: its statuses, and the values that were judged.
+
+    Args:
+        rule: the quantizer.
+        arrays: ``x``, and what the rule takes besides.
+        seen: parts in the rule's shapes, as `fitting` gives them, and ``y`` shaped like ``x``.
+        policy: what counts as correct.
+        plans: the plan of the rule's rows; a rewritten one, where a mutant is judged.
+
+    Raises:
+        CandidateFault: parts that stand for nothing.
+    """
+    if has_graph(rule):
+        return _by_enclosure(rule, arrays["x"], seen, policy, plans)
+    return _by_ends(rule, arrays, seen, policy)
+
+
+def has_graph(rule: Quantizer) -> bool:
+    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
+    return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
+
+
+def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, policy: Policy) -> Result:
+    """Parts between the ends that the rule admits, or equal to its own; ``y`` of the candidate's own parts."""
+    x, truth, found = arrays["x"], dict(truth_of(rule, arrays)), {}
+    if "y" in seen and set(rule.parts) <= set(seen):
+        try:
+            truth["y"] = rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, x.shape, x.dtype))
+        except ArgumentError as error:
+            raise CandidateFault("structure", str(error)) from None
+    dtype = dtypes.working(x.dtype)
+    reach = policy.roundings * dtypes.format_of(dtype).unit_roundoff
+    wide = np.ascontiguousarray(x, dtype).reshape(x.shape)
+    besides = {n: a for n, a in arrays.items() if n != "x"}
+    for name in [n for n in (*rule.parts, "y") if n in seen and n in truth]:
+        with np.errstate(all="ignore"):
+            ends = rule.admitted(name, wide, seen, truth[name].astype(np.float64), reach, **besides)
+            if ends is None:
+                judged = _equal(seen[name], truth[name])
+            else:
+                least = 2 * dtypes.format_of(dtype).smallest_subnormal  # what is lost below the smallest normal number
+                ends = ends[0] - least, ends[1] + least
+                judged = _within(seen[name], truth[name], ends, x.dtype if name == "y" else None)
+        found[name] = (judged, seen[name].astype(np.float64))
+    return found
+
+
+def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype | None) -> Judged:
+    """Between the ends, each rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
+    values, truth = values.astype(np.float64), truth.astype(np.float64)
+    low, high = (np.broadcast_to(np.asarray(e, np.float64), values.shape) for e in ends)
+    if dtype is not None:
+        low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
+    special = ~np.isfinite(truth)
+    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
+    inside = np.where(special, same, (values >= low) & (values <= high))
+    status = np.where((high == np.inf) & (low == -np.inf), UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
+    return Judged(status.astype(np.uint8), truth, low, high)
+
+
+def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
+    values, truth = values.astype(np.float64), truth.astype(np.float64)
+    same = (values == truth) | (np.isnan(values) & np.isnan(truth))
+    return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)
+
+
+def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: Plans) -> Result:
+    layout = rule.layout(x.shape)
+    if not x.size:
+        return {}
+    model = replace(
+        model_for(policy, x.dtype), exact_scaling=True
+    )  # scales are powers of two so that nothing is rounded
+    with np.errstate(all="ignore"):
+        rows = rule.given(np.ascontiguousarray(x, dtypes.working(x.dtype)), layout)
+        free = free_values(rows["x"].shape, {})
+        plan = plans(rule, 2, free)
+        values = _values(rule, seen, layout)
+        inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
+        scalars = [
+            _literal(s, model)
+            for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
+        ]
+        observed = {n: conditioned(a, rows["x"].dtype, model) for n, a in values.items() if n != "y"}
+        judged: dict[str, Judged] = {}
+        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
+            new = {}
+            for name, array in values.items():
+                dtype = x.dtype if name == "y" else rows["x"].dtype
+                new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
+            judged = {n: either(judged.get(n), j) for n, j in new.items()}
+    return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
+
+
+def _as_stored(rule: Any, name: str, found: Bounded, layout: Layout, rows: Mapping[str, np.ndarray]) -> Bounded:
+    """What is kept of a part; of NaN, which some codes cannot say, what the rule keeps in its place."""
+    nan = np.isnan(found.value)
+    if name == "y" or not nan.any():
+        return found
+    shape = rows["x"].shape if rule.gives().get(name, "element") == "element" else nan.shape
+    values = np.broadcast_to(found.value, shape).astype(rows["x"].dtype)
+    kept = rule.values(name, rule.stored(name, values, layout), layout).astype(np.float64)
+    return found._replace(value=np.where(nan, kept, found.value), error=np.where(nan, 0.0, found.bound()))
+
+
+def either(one: Judged | None, other: Judged) -> Judged:
+    """What either branch accepts; a part depends on no decision but its own, because those before it were observed."""
+    if one is None:
+        return other
+    better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return Judged(*(np.where(better, b, a) for a, b in pairs))
+
+
+def _literal(value: Bounded, model: Model) -> Bounded:
+    """A number of the rule's text that the working format holds is not rounded."""
+    significand = np.frexp(value.value)[0] / model.unit_roundoff
+    return Bounded(value.value) if significand == np.rint(significand) else value
+
+
+def _values(rule: RowQuantizer, seen: Parts, layout: Layout) -> dict[str, np.ndarray]:
+    """What the parts stand for, on rows, in float64."""
+    found = {}
+    for name in [n for n in rule.parts if n in seen]:
+        try:
+            found[name] = rule.values(name, seen[name], layout).astype(np.float64)
+        except ArgumentError as error:
+            raise CandidateFault("structure", str(error)) from None
+    if "y" in seen and set(rule.parts) <= set(seen):
+        found["y"] = layout.cut(seen["y"].astype(np.float64))
+    return found
+
+
+def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judged, np.ndarray]:
+    """Elements in the shape of the array, without what rows were filled up with; scales one a row."""
+    shape = (layout.rows, layout.width)
+    one = [judged.status, judged.truth, judged.low, judged.high, values]
+    if values.shape == shape and layout.width > 1:
+        arranged = [layout.joined(np.broadcast_to(a, shape)) for a in one]
+    elif values.shape == shape:
+        arranged = [np.broadcast_to(a, shape).reshape(-1) for a in one]
+    else:
+        arranged = [np.broadcast_to(a, values.shape).reshape(-1) for a in one]
+    return Judged(*arranged[:4]), arranged[4]

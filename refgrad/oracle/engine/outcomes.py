@@ -1,0 +1,40 @@
+"""What a verdict may come to, and what it says besides counts: departures, and the smallest input that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
+EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A named variant of the rule, or of the policy, under which the same observations were judged again."""
+
+    name: str
+    sentence: str
+    outside: int
+    total: int
+
+    @property
+    def explains(self) -> bool:
+        """Whether no element is outside under it."""
+        return self.outside == 0
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The smallest failing input found, as hex floats.
+
+    Of an optimizer the parameter before the first step, each step's gradient, and each step's ``extras`` by name; of other
+    rules ``arrays`` by name.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    p: tuple[str, ...] = ()
+    g: tuple[tuple[str, ...], ...] = ()
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extras: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)

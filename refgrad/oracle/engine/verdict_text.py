@@ -1,0 +1,171 @@
+"""A `refgrad.Verdict` as sections, which `refgrad.layout` and `refgrad.report.terminal` only lay out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from refgrad.arithmetic.dtypes import shortest
+from refgrad.kinds.kind import CASES, FREE, LOCKED
+from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
+from refgrad.oracle.acceptance.findings import Finding
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
+
+#: how the modes of rules with state begin
+STEPPED = (LOCKED, FREE)
+
+
+def sections(verdict: Any) -> list[Section]:
+    """Everything that a person reads, most telling first; a section with nothing to say is left out."""
+    makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    return [section for maker in makers for section in maker(verdict)]
+
+
+def headline(verdict: Any) -> str:
+    """The outcome in one line."""
+    link = {CONFORMS: "is", DIFFERS: "is not"}.get(verdict.outcome, "against")
+    return f"{verdict.outcome.upper()}: {verdict.candidate} {link} {verdict.rule}"
+
+
+def explanation(verdict: Any) -> str:
+    """Why a candidate differs, in one line: the departure that explains it, the nearest one, or a fault."""
+    known = verdict.explanation
+    if known is not None:
+        itself = f"; {verdict.rule} itself: {verdict.total.outside}"
+        return f"agrees with {_departed(verdict, known)}: 0 of {known.total} elements outside{itself}"
+    nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
+    if nearest is not None:
+        found = f"{nearest.outside} of {nearest.total} elements outside"
+        return f"no known departure explains it; the nearest is {_departed(verdict, nearest)}: {found}"
+    return verdict.faults[0].message if verdict.faults else ""
+
+
+def number(value: float, dtype: str) -> str:
+    """A float as the shortest decimal that reads back in its dtype, and its hex form where that says more."""
+    decimal = shortest(value, dtype)
+    return decimal if not math.isfinite(value) or value == 0.0 else f"{decimal} ({short_hex(value)})"
+
+
+def short_hex(value: float) -> str:
+    """A hex float without the zeros that a narrow dtype leaves behind."""
+    if not math.isfinite(value):
+        return str(value)
+    mantissa, _, exponent = value.hex().partition("p")
+    return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}" if "." in mantissa else value.hex()
+
+
+def _departed(verdict: Any, departure: Departure) -> str:
+    return f"{verdict.rule} in which {departure.sentence.rstrip('.')} ({departure.name})"
+
+
+def _headline(verdict: Any) -> Iterator[Section]:
+    tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
+    yield Section("", (headline(verdict),), tone=tone)
+
+
+def _faults(verdict: Any) -> Iterator[Section]:
+    if verdict.faults:
+        lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
+        yield Section("Faults", lines, tone=BAD)
+
+
+def _counts(verdict: Any) -> Iterator[Section]:
+    if not verdict.counts:
+        return
+    rows = []
+    for tensor, count in verdict.counts.items():
+        tightest = verdict.tightest.get(tensor)
+        shown = "" if tightest is None else f"{tightest:.3g}"
+        rows.append((tensor, str(count.inside), str(count.outside), str(count.undecided), shown))
+    if len(rows) > 1:
+        total = verdict.total
+        rows.append(("all", str(total.inside), str(total.outside), str(total.undecided), ""))
+    header = ("tensor", "inside", "outside", "undecided", "error/allowed")
+    yield Section("Elements", table=Table(header, tuple(rows)))
+
+
+def _first(verdict: Any) -> Iterator[Section]:
+    if verdict.first is not None:
+        yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
+
+
+def turn(mode: str) -> str:
+    """What a candidate is driven by: a step, or a case where the rule has no state."""
+    return "step" if mode.startswith(STEPPED) else "case"
+
+
+def _finding(found: Finding, turned: str) -> Iterator[tuple[str, str]]:
+    index = f"[{', '.join(map(str, found.index))}]" if found.index else ""
+    whose = " of parameter" if turned == "step" else " of inputs"
+    place = f"{found.tensor}{index}" + (f"{whose} {found.leaf}" if found.leaf else "")
+    yield "where", f"{turned} {found.step}, {place}, {found.dtype}"
+    low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
+    yield "value", number(found.value, found.dtype)
+    yield "truth", number(found.truth, found.dtype)
+    yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    yield "off by", f"{found.ulps:.6g} ulps of the truth"
+    if found.inputs:
+        yield (
+            "inputs",
+            ", ".join(f"{name} = {_input(name, value, found.dtype)}" for name, value in found.inputs.items()),
+        )
+
+
+def _input(name: str, value: float, dtype: str) -> str:
+    """The step count as a whole number; all else to be read, and in hex to be used."""
+    return f"{value:g}" if name == "t" else number(value, dtype)
+
+
+def _explanation(verdict: Any) -> Iterator[Section]:
+    if verdict.departures:
+        yield Section("Explanation", (explanation(verdict),))
+
+
+def _counterexample(verdict: Any) -> Iterator[Section]:
+    smallest = verdict.counterexample
+    if smallest is None:
+        return
+    pairs = [("input", f"{smallest.dtype}, shape {smallest.shape}")]
+    pairs += [(name, _hexes(values)) for name, values in smallest.arrays.items()]
+    pairs += [("p", _hexes(smallest.p))] if smallest.p else []
+    steps = len(smallest.g)
+    for name, each in {"g": smallest.g, **smallest.extras}.items():
+        pairs += [(f"{name}, step {i}" if steps > 1 else name, _hexes(values)) for i, values in enumerate(each, 1)]
+    yield Section("Smallest input that fails", pairs=tuple(pairs))
+
+
+def _hexes(values: tuple[str, ...]) -> str:
+    shown = [short_hex(float.fromhex(v)) for v in values[:8]]
+    more = f", ... {len(values) - 8} more" if len(values) > 8 else ""
+    return f"[{', '.join(shown)}{more}]"
+
+
+def _reproduce(verdict: Any) -> Iterator[Section]:
+    if verdict.reproduce:
+        yield Section("Reproduce", tuple(verdict.reproduce.splitlines()))
+
+
+def _judged(verdict: Any) -> Iterator[Section]:
+    meaning = {
+        LOCKED: "from the candidate's own state at each step",
+        FREE: "the state cannot be read: bounds are carried along from the start",
+        CASES: "every output from the inputs that the candidate was given",
+    }
+    mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode
+    pairs = [
+        ("mode", mode),
+        ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
+        ("policy", _fields(verdict.policy)),
+        ("with", _fields(verdict.environment, " ")),
+    ]
+    yield Section("How it was judged", pairs=tuple((label, text) for label, text in pairs if text))
+
+
+def _fields(fields: Mapping[str, Any], between: str = "=") -> str:
+    return ", ".join(f"{name}{between}{value}" for name, value in fields.items())
+
+
+def _notes(verdict: Any) -> Iterator[Section]:
+    if verdict.notes:
+        yield Section("Notes", verdict.notes, tone=UNSURE)

@@ -1,0 +1,122 @@
+"""A number that is told by distances alone: on a grid, then by the golden section, then how far it reaches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from refgrad.oracle.hypotheses.protocol import Late
+from refgrad.oracle.hypotheses.recovered import UNDETERMINED, Recovered, shortest_decimal
+from refgrad.rule import Range
+
+#: what a number is told by where all results tell it together
+ALL = "all"
+#: a number is looked for over so many powers of two on either side of a claim, and then by so many bisections
+OCTAVES, FINE = 8, 48
+#: parts of a bounded range
+PARTS = 32
+
+#: the ends of what fits are told to within this part of their distance from a value that does
+CLOSE = 1e-4
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run as a function of one number.
+
+    Attributes:
+        name: of the number.
+        claimed: what it is said to be.
+        legal: the values that it may have.
+        distance: from a value to how far elements are from their truths, on a scale that grows slowly.
+        fits: True for a value with which nothing is outside.
+    """
+
+    name: str
+    claimed: float
+    legal: Range
+    distance: Callable[[float], float]
+    fits: Callable[[float], bool]
+
+    def far(self, value: float) -> float:
+        """The distance, infinite where a value is not legal."""
+        return self.distance(value) if value in self.legal else math.inf
+
+    def right(self, value: float) -> bool:
+        """True if a value is legal and fits."""
+        return value in self.legal and self.fits(value)
+
+
+def recovered(line: Line, late: Late) -> Recovered | None:
+    """The value with which nothing is outside, and the interval of such values; None if none is found, or in time.
+
+    It is looked for around what is claimed and all along a bounded range, where the distance falls towards it and rises
+    beyond it.
+
+    Args:
+        line: the run as a function of the number.
+        late: asked at each value of the grid.
+    """
+    start = line.claimed if line.claimed > 0 else 1.0
+    grid = sorted({start * 2.0 ** (k / 2) for k in range(-2 * OCTAVES, 2 * OCTAVES + 1)} | _along(line.legal))
+    far = []
+    for value in grid:
+        if late():
+            return None
+        far.append(line.far(value))
+    if len({each for each in far if math.isfinite(each)}) < 2:
+        return None  # nothing depends on it
+    best = min(range(len(grid)), key=far.__getitem__)
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    fitting = next((v for v in (grid[best], least(line.far, low, high, line.right)) if line.right(v)), None)
+    return None if fitting is None else around(line, fitting, low, high)
+
+
+def around(line: Line, fitting: float, low: float, high: float) -> Recovered:
+    """A number with a value that fits, as the interval of such values between two others."""
+    ends = [_end(line.right, fitting, end) for end in (low, high)]
+    told = line.claimed if ends[0] <= line.claimed <= ends[1] else shortest_decimal(ends[0], ends[1], fitting)
+    determined = ends[0] * ends[1] > 0 and max(map(abs, ends)) < UNDETERMINED * min(map(abs, ends))
+    return Recovered(line.name, ALL, line.claimed, told if line.right(told) else fitting, *ends, determined)
+
+
+def _end(right: Callable[[float], bool], fitting: float, outside: float) -> float:
+    """The last number that fits on the way from one that does."""
+    if right(outside):
+        return outside
+    inside = fitting
+    for _ in range(FINE):
+        if abs(outside - inside) <= CLOSE * abs(inside - fitting):
+            break
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if right(middle) else (inside, middle)
+    return inside
+
+
+def _along(legal: Range) -> set[float]:
+    """Numbers along a bounded range."""
+    if not (math.isfinite(legal.low) and math.isfinite(legal.high)):
+        return set()
+    return {legal.low + (legal.high - legal.low) * k / PARTS for k in range(1, PARTS)}
+
+
+def least(
+    function: Callable[[float], float], low: float, high: float, enough: Callable[[float], bool] = lambda value: False
+) -> float:
+    """Where a function that falls and rises again is least, by the golden section; or a value that is good enough."""
+    ratio = (math.sqrt(5) - 1) / 2
+    a, b = high - ratio * (high - low), low + ratio * (high - low)
+    at_a, at_b = function(a), function(b)
+    for step in range(FINE):
+        if at_a <= at_b:
+            high, b, at_b = b, a, at_a
+            a = high - ratio * (high - low)
+            at_a = function(a)
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + ratio * (high - low)
+            at_b = function(b)
+        if step % 4 == 3 and enough(a if at_a <= at_b else b):
+            break
+    return a if at_a <= at_b else b

@@ -1,0 +1,333 @@
+"""A few elements of an optimizer's run, judged many steps at once: cheap enough for hundreds of mutants.
+
+Where every slot was read, each output is judged by itself, given all that was observed; what two hypotheses have in
+common is judged once. Only the judge on the whole run decides; this says which hypotheses are worth it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import rewriting, scalar_error, scalar_math
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.running_error import Bounded, Model, scalar
+from refgrad.arithmetic.scalar_math import Expr
+from refgrad.candidates.protocol import Observation
+from refgrad.kinds.kind import Kind, Record
+from refgrad.kinds.optimizer import couples
+from refgrad.kinds.table import kind_of
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance.findings import Count, Counts, Output, count
+from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.free_running import Followed
+from refgrad.oracle.inputs.cases import Inputs
+from refgrad.tracing import Plan, free_names, free_values
+
+#: elements of each leaf that are looked at, where nothing else is said
+ELEMENTS = 64
+
+#: where more than this share of elements are so many half-widths of the claim's sets away, a hypothesis of a run that was
+#: followed is wrong, however wide its own sets are
+BEYOND, MANY = 1e3, 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Leaves that share a rule: arrays stacked by step, and by leaf where a reduction needs whole tensors."""
+
+    rule: Optimizer
+    ndim: int
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
+    before: Mapping[str, np.ndarray]
+    after: Mapping[str, np.ndarray]
+    #: the scalar slots that were read before each step
+    scalar_values: Sequence[Mapping[str, float]]
+    #: the extra inputs of each step that are numbers
+    given: Sequence[Mapping[str, float]]
+    batch: int
+
+    def at(self, steps: tuple[int, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What was there before some steps, and after."""
+        rows = [self.steps.index(t) for t in steps]
+        if rows == list(range(len(self.steps))):
+            return dict(self.before), dict(self.after)
+        return {n: a[rows] for n, a in self.before.items()}, {n: a[rows] for n, a in self.after.items()}
+
+
+@dataclass(eq=False)
+class Stacked:
+    """An optimizer's run, or the part of it that is looked at, and what was judged on it already."""
+
+    record: Record
+    policy: Policy
+    elements: int = ELEMENTS
+    _known: dict[Any, Count] = field(default_factory=dict)
+    #: by rule and step: the arithmetic of scalars, the names' values, and what was evaluated already
+    _pairs: dict[Any, tuple[scalar_math.Table, dict[str, Any], dict[Expr, Any]]] = field(default_factory=dict)
+    _inputs: dict[Any, dict[str, Bounded]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        answered = [each for each in self.record.seen if each is not None]
+        self.record = dataclasses.replace(self.record, seen=answered)
+
+    @property
+    def kind(self) -> Kind:
+        """That of optimizers."""
+        return kind_of("optimizer")
+
+    @property
+    def rule(self) -> Optimizer:
+        """What the candidate was told to be, of the first leaf."""
+        rule: Optimizer = self.record.rules[0]
+        return rule
+
+    @cached_property
+    def locked(self) -> bool:
+        """True if every array slot of every leaf was read after every step."""
+        return all(
+            n in state
+            for seen in self.record.seen[1:]
+            for rule, state in zip(self.record.rules, seen.state, strict=True)
+            for n, slot in rule.slots().items()
+            if not slot.scalar
+        )
+
+    @cached_property
+    def couples(self) -> bool:
+        """True if some rule reduces over a tensor, so that elements cannot be judged apart."""
+        return couples(self.record)
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """The leaves, stacked by rule (and by shape)."""
+        groups: dict[Any, list[int]] = {}
+        for leaf, rule in enumerate(self.record.rules):
+            p = self.record.cases.arrays[leaf]["p"]
+            groups.setdefault((rule, p.shape if self.couples else p.ndim), []).append(leaf)
+        return [
+            _stack(self.record, leaves, self.couples, self.elements)
+            for leaves in groups.values()
+            if len(self.record.seen) > 1
+        ]
+
+    def judged_counts(self, change: Change) -> Counts | None:
+        """The statuses of elements under a change, by output; None if it changes which slots or extra inputs there are.
+
+        Raises:
+            ArgumentError, ArithmeticError, ValueError: the change is not defined for these hyperparameters.
+        """
+        rules = [change.changed(rule) for rule in self.record.rules]
+        if [_kept_and_given(r) for r in rules] != [_kept_and_given(r) for r in self.record.rules]:
+            return None
+        if not self.locked or any(rule.scope == "tree" for rule in rules):
+            return self._told_quickly(change) or Tally().adding(self._outputs(change)).counts
+        total: dict[str, Count] = {}
+        for stack in self.stacks:
+            rule = change.changed(stack.rule)
+            for output, counted in self._stack_counts(stack, rule, change, change.policy_of(self.policy)).items():
+                total[output] = total.get(output, Count()) + counted
+        return total
+
+    def _outputs(self, change: Change) -> Iterator[Output]:
+        return self.kind.outputs(self.part, self.part_rules(change), change.wanted(self.policy))
+
+    def follow(self, change: Change) -> Followed:
+        """The part that is looked at, followed from the start under a change."""
+        return Followed.of(self.part, self._outputs(change))
+
+    @cached_property
+    def followed(self) -> Followed | None:
+        """The same under the claim, where the state cannot be read; None for trees."""
+        if self.locked or any(rule.scope == "tree" for rule in self.record.rules):
+            return None
+        return self.follow(NONE)
+
+    def _told_quickly(self, change: Change) -> Counts | None:
+        """What is outside under a change that is wrong beyond doubt, about; None where only the judge can tell."""
+        if self.followed is None or not change.parts or change.precision:
+            return None
+        found = self.followed.distances(self.part_rules(change), change.plans, {})
+        distances = {name: np.abs(each) for name, each in found.items()}
+        if sum(np.count_nonzero(d > BEYOND) for d in distances.values()) <= MANY * sum(map(len, distances.values())):
+            return None
+        outside = {name: int(np.count_nonzero(d > 1.0)) for name, d in distances.items()}
+        return {name: Count(len(d) - outside[name], outside[name], 0) for name, d in distances.items()}
+
+    def steps_by_plan(
+        self, stack: Stack, rule: Optimizer, change: Change
+    ) -> dict[Plan, list[tuple[int, dict[str, float]]]]:
+        """The plans that the steps of a stack take under a change, each with its steps and their free values."""
+        found: dict[Plan, list[tuple[int, dict[str, float]]]] = {}
+        slots = [n for n, s in rule.slots().items() if s.scalar]
+        initial = rule.init(np.zeros(1, np.float32)) if slots else {}
+        current = {n: float(initial[n]) for n in slots}
+        for t, read, given in zip(stack.steps, stack.scalar_values, stack.given, strict=True):
+            current = {n: read.get(n, v) for n, v in current.items()}
+            free = free_values(stack.shape, {"t": t, **current, **given})
+            plan = change.plans(rule, stack.ndim, free)
+            names = dict(zip(free_names(rule, stack.ndim), free, strict=True))
+            found.setdefault(plan, []).append((t, names))
+            if slots:
+                current = dict(zip(slots, plan.scalar_outputs(*free), strict=True))
+        return found
+
+    def _stack_counts(self, stack: Stack, rule: Optimizer, change: Change, policy: Policy) -> Counts:
+        total: dict[str, Count] = {}
+        for plan, frees in self.steps_by_plan(stack, rule, change).items():
+            numbers = rewriting.keys(plan.graph)
+            steps = tuple(t for t, _ in frees)
+            for output, node in plan.graph.outputs.items():
+                if output in stack.after:
+                    key = (id(stack), output, numbers[node.index], rule, policy, steps)
+                    if key not in self._known:
+                        judged = self.judged(stack, rewriting.cone(plan.graph, output), output, rule, frees, policy)
+                        self._known[key] = count(judged)
+                    total[output] = total.get(output, Count()) + self._known[key]
+        return total
+
+    def judged(
+        self,
+        stack: Stack,
+        cone: Graph,
+        output: str,
+        rule: Optimizer,
+        frees: list[tuple[int, dict[str, float]]],
+        policy: Policy,
+    ) -> Judged:
+        """One output of some steps against its acceptance sets, given all other outputs."""
+        steps = tuple(t for t, _ in frees)
+        before, after = stack.at(steps)
+        model = judge.model_for(policy, after["p"].dtype)
+        with np.errstate(all="ignore"):
+            if (id(stack), steps, model) not in self._inputs:
+                self._inputs[id(stack), steps, model] = _inputs(before, after, model)
+            inputs = self._inputs[id(stack), steps, model]
+            scalars = self.scalars(cone, rule, frees, model, after["p"].ndim)
+            enclosure = Enclosure(cone, model, stack.batch)
+            return judge.judge_outputs(enclosure, inputs, scalars, {output: after[output]}, policy)[0][output]
+
+    def scalars(
+        self, graph: Graph, rule: Optimizer, frees: list[tuple[int, dict[str, float]]], model: Model, ndim: int
+    ) -> list[Bounded]:
+        """The scalars of a graph, one value a step along the first axis."""
+        exprs = graph.scalars()
+        columns = [self._evaluated(exprs, rule, names) for _, names in frees]
+        found = []
+        for i in range(len(exprs)):
+            if all(column[i] == columns[0][i] for column in columns):
+                found.append(scalar(*columns[0][i], model))
+                continue
+            values = [scalar(*column[i], model) for column in columns]
+            shape = (len(frees),) + (1,) * (ndim - 1)
+            value = np.asarray([float(v.value) for v in values]).reshape(shape)
+            found.append(Bounded(value, np.asarray([float(v.bound()) for v in values]).reshape(shape)))
+        return found
+
+    def _evaluated(self, exprs: list[Expr], rule: Optimizer, free: Mapping[str, float]) -> list[scalar_error.Pair]:
+        key = (rule, tuple(free.items()))
+        if key not in self._pairs:
+            table = scalar_error.table(rule.scalars)
+            names = {n: table["const"](v) for n, v in {**rule.numbers(), **free}.items()}
+            self._pairs[key] = (table, names, {})
+        table, names, memo = self._pairs[key]
+        return [scalar_math.evaluate(e, names, table, memo) for e in exprs]
+
+    @cached_property
+    def part(self) -> Record:
+        """The run with few elements, all leaves of a rule in one, to be judged step by step."""
+        if self.couples:
+            return self.record
+        stacks = self.stacks
+        shapes = [(s.after["p"].shape[1],) + (1,) * (s.ndim - 1) if s.ndim else () for s in stacks]
+        params = [
+            [s.before["p"][0].reshape(shape)] + [row.reshape(shape) for row in s.after["p"]]
+            for s, shape in zip(stacks, shapes, strict=True)
+        ]
+        steps = len(self.record.seen)
+
+        def read(name: str, t: int) -> list[np.ndarray]:
+            return [s.before[name][t].reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
+
+        names = [n for n in stacks[0].rule.read_only() if n != "g"]
+        grads = [read("g", t) for t in range(steps - 1)]
+        extras = [{**{n: read(n, t) for n in names}, **stacks[0].given[t]} for t in range(steps - 1)]
+        seen = []
+        for t in range(steps):
+            state: list[dict[str, Any]] = []
+            for s, shape in zip(stacks, shapes, strict=True):
+                slots = {n: a[t - 1].reshape(shape) for n, a in s.after.items() if n != "p"} if t else {}
+                state.append({**slots, **(s.scalar_values[t] if t < len(s.scalar_values) else {})})
+            seen.append(Observation([column[t] for column in params], state))
+        cases = Inputs([c[0] for c in params], grads, extras=extras)
+        return Record(cases, [s.rule for s in stacks], seen)  # type: ignore[arg-type]
+
+    def part_rules(self, change: Change) -> list[Optimizer]:
+        """The rules of that part under a change."""
+        return [change.changed(rule) for rule in self.part.rules]  # type: ignore[misc]
+
+
+def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], model: Model) -> dict[str, Bounded]:
+    """What an output's own part reads: what was there before the step, and the other outputs as they were seen."""
+    inputs = {n: Bounded(a.astype(np.float64)) for n, a in before.items()}
+    for name, values in after.items():
+        seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
+        inputs[rewriting.observed_name(name)] = seen
+    return inputs
+
+
+def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:
+    """The slots and the extra inputs of a rule."""
+    return list(rule.slots()), list(rule.inputs())
+
+
+def _stack(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
+    """The leaves' arrays by step: a few elements in one row, or whole tensors."""
+    rule = record.rules[leaves[0]]
+    p = record.cases.arrays[leaves[0]]["p"]
+    chosen = {leaf: _chosen(record.cases.arrays[leaf]["p"].size, leaf, elements) for leaf in leaves}
+
+    def gathered(arrays: list[np.ndarray]) -> np.ndarray:
+        if whole:
+            return np.stack(arrays)
+        return np.concatenate([np.asarray(a).reshape(-1)[chosen[leaf]] for leaf, a in zip(leaves, arrays, strict=True)])
+
+    steps = range(1, len(record.seen))
+    seen = record.seen
+    before = {
+        "p": np.stack([gathered([seen[t - 1].params[i] for i in leaves]) for t in steps]),
+        "g": np.stack([gathered([record.cases.gradient(t, i) for i in leaves]) for t in steps]),
+    }
+    given = [{i: record.cases.of_leaf(t, i, rule) for i in leaves} for t in steps]
+    before |= {n: np.stack([gathered([at[i][0][n] for i in leaves]) for at in given]) for n in given[0][leaves[0]][0]}
+    after = {"p": np.stack([gathered([seen[t].params[i] for i in leaves]) for t in steps])}
+    for name, slot in rule.slots().items():
+        if slot.scalar or any(name not in seen[t].state[i] for t in steps for i in leaves):
+            continue
+        first = [np.asarray(seen[0].state[i].get(name, rule.init(record.cases.arrays[i]["p"])[name])) for i in leaves]
+        rows = [gathered(first)] + [gathered([np.asarray(seen[t].state[i][name]) for i in leaves]) for t in steps]
+        before[name], after[name] = np.stack(rows[:-1]), np.stack(rows[1:])
+    slots = rule.slots()
+    scalar_values = [
+        {n: float(v) for n, v in seen[t - 1].state[leaves[0]].items() if n in slots and slots[n].scalar} for t in steps
+    ]
+    numbers = [at[leaves[0]][1] for at in given]
+    return Stack(rule, p.ndim, p.shape, tuple(steps), before, after, scalar_values, numbers, 2 if whole else 0)
+
+
+def _chosen(size: int, leaf: int, elements: int) -> np.ndarray:
+    """Some elements of a leaf, the same at every call."""
+    if size <= elements:
+        return np.arange(size)
+    return np.sort(np.random.Generator(np.random.Philox(leaf)).choice(size, elements, replace=False))

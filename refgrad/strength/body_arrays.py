@@ -1,0 +1,117 @@
+"""The arrays that a rule's body is handed when it is run as it stands: every operation on them is one of the run's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refgrad.arithmetic.carrier import UFUNCS
+from refgrad.arithmetic.ranged import Shaped
+from refgrad.errors import TraceError
+from refgrad.strength.body_operations import OPERATIONS
+from refgrad.strength.rounding_styles import Array
+
+if TYPE_CHECKING:
+    from refgrad.strength.body_interpreter import BodyRun
+
+
+class RunArray(Shaped):
+    """An array of a run; a product is not rounded before it is looked at, so that it may be fused into an addition.
+
+    Args:
+        values: the numbers; None for a product that is not rounded yet.
+        run: the run that the array is of.
+        factors: those of a product that is not rounded yet.
+    """
+
+    __slots__ = ("_values", "factors", "run")
+
+    def __init__(self, values: Any, run: BodyRun, factors: tuple[Array, Array] | None = None) -> None:
+        self.run, self.factors = run, factors
+        self._values = None if values is None else np.asarray(values)
+
+    @property
+    def values(self) -> Array:
+        """The numbers."""
+        if self._values is None:
+            assert self.factors is not None
+            self._values, self.factors = self.run.round(self.factors[0] * self.factors[1]), None
+        return self._values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return np.broadcast_shapes(*(f.shape for f in self.factors)) if self.factors else self.values.shape
+
+    def moved(self, function: Callable[[Array], Array]) -> RunArray:
+        """The same numbers in other places."""
+        return RunArray(function(self.values), self.run)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.values[key] = self.run.operand(value)
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.run.do("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.run.do("matmul", other, self)
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        if op == "length":
+            return {"tensor": self.size, "row": self.size // max(len(self), 1), "column": len(self)}[attributes["over"]]
+        if op in ("sum", "max"):
+            every = tuple(range(self.ndim))
+            axes = {"tensor": every, "row": every[1:], "column": every[:1]}[attributes["over"]]
+            return self.run.do(op, self, axis=axes, keepdims=True)
+        return self.run.do(op, *args)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs:
+            raise TraceError(f"numpy.{ufunc.__name__}.{method} is not an operation of a transform")
+        if ufunc is np.isnan:
+            return np.isnan(self.values)
+        if ufunc is np.power:
+            return self._power(*inputs)
+        return self.run.do(UFUNCS.get(ufunc, ufunc.__name__), *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in MOVES:
+            return MOVES[function](*args, **kwargs)
+        if function is np.argsort:  # an order is no array of the run
+            return self.run.do("argsort", *args, **kwargs).values
+        if function.__name__ not in OPERATIONS:
+            raise TraceError(f"numpy.{function.__name__} is not an operation of a transform")
+        return self.run.do(function.__name__, *args, **kwargs)
+
+
+def values_of(x: Any) -> Array:
+    """The numbers of an array of a run, or of any other."""
+    return x.values if isinstance(x, RunArray) else np.asarray(x)
+
+
+def _stacked(parts: Sequence[Any], *args: Any) -> RunArray:
+    run = next(p.run for p in parts if isinstance(p, RunArray))
+    return RunArray(np.stack([values_of(p) for p in parts], *args), run)
+
+
+#: functions that move numbers, or make arrays of one number
+MOVES: Mapping[Any, Callable[..., Any]] = {
+    np.stack: _stacked,
+    np.split: lambda x, count: [RunArray(part, x.run) for part in np.split(x.values, count)],
+    np.swapaxes: lambda x, a, b: x.moved(lambda y: np.swapaxes(y, a, b)),
+    np.pad: lambda x, widths: x.moved(lambda y: np.pad(y, widths)),
+    np.broadcast_to: lambda x, shape: x.moved(lambda y: np.broadcast_to(y, shape)),
+    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.moved(
+        lambda y: np.lib.stride_tricks.sliding_window_view(y, window, axis)
+    ),
+    np.empty_like: lambda x: RunArray(np.zeros(x.shape), x.run),
+    np.zeros_like: lambda x: RunArray(np.zeros(x.shape), x.run),
+    np.ones_like: lambda x: RunArray(np.ones(x.shape), x.run),
+    np.full_like: lambda x, value: RunArray(np.full(x.shape, value), x.run),
+    np.any: lambda x: bool(np.any(x.values != 0.0)),
+}

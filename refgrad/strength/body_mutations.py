@@ -1,0 +1,136 @@
+"""Mutants of a rule that has no graph: one operation of its text, wherever that is run, replaced by another."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import refgrad.optimizers
+from refgrad.rule import Rule
+
+if TYPE_CHECKING:
+    from refgrad.strength.body_interpreter import BodyRun
+
+#: operations that stand for one another; "first" and "second" are the operands
+REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
+    "add": ("sub", "first", "second"),
+    "sub": ("add", "first", "second"),
+    "mul": ("div", "first", "second"),
+    "div": ("mul", "first"),
+    "maximum": ("minimum", "first", "second"),
+    "minimum": ("maximum", "first", "second"),
+    "fmin": ("maximum", "first", "second"),
+    **dict.fromkeys(("sqrt", "exp", "log", "log1p", "square", "abs", "neg"), ("first",)),
+    "lt": ("le", "gt"),
+    "le": ("lt", "ge"),
+    "gt": ("ge", "lt"),
+    "ge": ("gt", "le"),
+    "eq": ("ne",),
+    "where": ("exchanged",),
+    "sum": ("mean", "max"),
+    "mean": ("sum", "max"),
+    "max": ("min", "sum"),
+    "min": ("max", "sum"),
+    "var": ("another divisor",),
+    "percentile": ("the other end",),
+    "argsort": ("reversed",),
+}
+#: operations of which twice the result is tried, and the result with the other sign
+SCALED = frozenset({"add", "sub", "mul", "div", "sqrt", "exp", "log", "log1p", "sum", "mean", "var", "matmul", "solve"})
+SCALED |= {"max", "min"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One operation of a rule's text: its file, instruction and line, the piece of text, and the operation."""
+
+    file: str
+    instruction: int
+    line: int
+    piece: str
+    op: str
+
+
+@dataclass(frozen=True)
+class BodyMutation:
+    """One operation of a rule's text, and what stands for it."""
+
+    place: Place
+    by: str
+
+    @property
+    def name(self) -> str:
+        """The alteration, and the piece of the text that it is made in."""
+        return f"{self.by} for {self.place.op} in {self.place.piece}"
+
+    @property
+    def sentence(self) -> str:
+        """The same, as a sentence."""
+        return f"{self.by} stands for {self.place.op}, line {self.place.line} of {Path(self.place.file).name}"
+
+
+def texts_of(rule: Rule) -> tuple[str, ...]:
+    """Where the texts of a rule stand: refgrad's folder of optimizers, and the files of the classes that a user wrote."""
+    classes = [cls for cls in type(rule).__mro__ if not cls.__module__.startswith(("refgrad.", "builtins"))]
+    methods = [value for cls in classes for name, value in vars(cls).items() if not name.startswith("__")]
+    own = {method.__code__.co_filename for method in methods if hasattr(method, "__code__")}
+    return (str(Path(refgrad.optimizers.__file__).parent), *sorted(own))
+
+
+def place_of(op: str, texts: tuple[str, ...]) -> Place:
+    """The place in the rule's text that asks for the operation that is about to be run."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not frame.f_code.co_filename.startswith(texts):
+        frame = frame.f_back
+    assert frame is not None
+    return Place(frame.f_code.co_filename, frame.f_lasti, frame.f_lineno, _piece(frame), op)
+
+
+def _piece(frame: FrameType) -> str:
+    """The text of the operation that a frame is at."""
+    line, last, start, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    text = linecache.getline(frame.f_code.co_filename, line or frame.f_lineno)
+    return text[start:end].strip() if line == last else text[start:].strip()
+
+
+def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
+    """What may stand for an operation on some operands."""
+    yield from REPLACEMENTS.get(op, ())
+    if op in SCALED:
+        yield from ("double", "minus")
+    if op not in ("where", "mul", "div") and len(args) == 2 and any(isinstance(a, int | float) and a for a in args):
+        yield "number twice"
+
+
+def replaced(run: BodyRun, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+    """The result of an operation for which something else stands.
+
+    Args:
+        run: the run that does the operation.
+        by: one of `replacements`.
+        op, args, how: the operation, its operands, and its keywords.
+    """
+    if by == "number twice":
+        return run.unchanged(op, *(2 * a if isinstance(a, int | float) else a for a in args), **how)
+    if by == "exchanged":
+        return run.unchanged(op, args[0], args[2], args[1])
+    if by == "another divisor":
+        return run.unchanged(op, *args, **{**how, "ddof": 1 - how.get("ddof", 0)})
+    if by == "the other end":
+        return run.unchanged(op, args[0], 100 - args[1], **how)
+    if by not in ("first", "second", "double", "minus", "reversed"):
+        return run.unchanged(by, *args, **how)
+    found = run.unchanged(op, *args, **how)
+    if by in ("first", "second"):
+        return run.array(np.broadcast_to(run.operand(args[by == "second"]), found.shape).copy())
+    if by == "reversed":
+        return run.array(found.values[::-1].copy())
+    return run.array(2 * found.values if by == "double" else -found.values)

@@ -1,0 +1,56 @@
+"""Programs of rules that have no graph: legal ones, and mutants, by running their bodies as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from refgrad.optimizers.transform import Transform
+from refgrad.strength.body_interpreter import BodyRun
+from refgrad.strength.body_mutations import BodyMutation
+from refgrad.strength.body_operations import REAL
+from refgrad.strength.rounding_styles import PLAIN, Array, Rounding, Style
+
+#: the relative difference from which two results are two in real arithmetic, of which there are eighteen digits
+DIFFERENCE = 1e-9
+
+
+def legal_program(
+    rule: Transform, arrays: Mapping[str, Array], random: np.random.Generator, style: Style
+) -> dict[str, Array]:
+    """The results of a random legal program of a body, as float32 arrays by name."""
+    return _float32(BodyRun(Rounding(style, random), random=random).results(rule, arrays))
+
+
+def mutated_program(rule: Transform, mutation: BodyMutation | None, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The results of a body as it stands, or with one operation replaced, each operation rounded to float32."""
+    rounding = Rounding(PLAIN, np.random.Generator(np.random.Philox(0)))
+    return _float32(BodyRun(rounding, mutation).results(rule, arrays))
+
+
+def _float32(results: Mapping[str, Array]) -> dict[str, Array]:
+    return {n: a.astype(np.float32) for n, a in results.items()}
+
+
+def body_mutants(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[BodyMutation]:
+    """Every mutation that gives other real numbers than the rule on some case."""
+    met: dict[BodyMutation, None] = {}
+    truths = [BodyRun(met=met).results(rule, case) for case in cases]
+    return [m for m in met if any(_differs(rule, m, c, t) for c, t in zip(cases, truths, strict=True))]
+
+
+def _differs(rule: Transform, mutation: BodyMutation, case: Mapping[str, Array], truth: Mapping[str, Array]) -> bool:
+    try:
+        other = BodyRun(mutation=mutation).results(rule, case)
+    except (ArithmeticError, ValueError, IndexError, TypeError):
+        return False
+    for name, true in truth.items():
+        values = np.asarray(other[name], REAL)
+        if values.shape != true.shape:
+            return False
+        with np.errstate(all="ignore"):
+            same = (values == true) | (np.abs(values - true) <= DIFFERENCE * (np.abs(values) + np.abs(true)))
+        if not (same | (np.isnan(values) & np.isnan(true))).all():
+            return True
+    return False

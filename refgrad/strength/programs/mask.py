@@ -1,0 +1,59 @@
+"""Programs of a mask: the scores from its graph, and the mask that follows; equal scores in any order that is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.masks import MaskSeen
+from refgrad.kinds.mask import judge_leaf
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.masks import generate
+from refgrad.strength import mask_faults
+from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Judgement, Mutants, Results
+from refgrad.strength.rounding_styles import Style
+
+#: of infinities and NaN rewritten programs make other NaN
+LEFT_OUT = ("NaN and infinities",)
+
+
+class MaskPrograms(CasePrograms):
+    """The scores with the mask that follows, judged together, and that mask judged alone."""
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = generate(self.rule, FLOAT32, seed)
+        for name, leaf in zip(made.names, made.leaves, strict=True):
+            if name not in LEFT_OUT:
+                yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        scores = super().legal(case, random, style)["scores"]
+        any_order = self.rule.ties in ("low", "high")
+        preferred = random.random(scores.shape) < 0.5 if any_order else None
+        return {"scores": scores, "mask": self._mask(case, scores, preferred)}
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        fault = mutation if isinstance(mutation, mask_faults.MaskFault) else None
+        scores = super().mutated(case, mutation if fault is None else None)["scores"]
+        results = {"scores": scores, "mask": self._mask(case, scores, None)}
+        return results if fault is None else fault(results, case.arrays)
+
+    def _mask(self, case: Case, scores: np.ndarray, preferred: np.ndarray | None) -> np.ndarray:
+        return np.asarray(self.rule.spread(self.rule.select(scores, preferred), case.arrays["w"].shape))
+
+    def mutants(self, cases: Sequence[Case], most: float = math.inf) -> Mutants:
+        of_scores = super().mutants(cases, most).tried
+        return Mutants([*of_scores, *mask_faults.differing(self.mutated, mask_faults.MASKS, cases[: self.few])])
+
+    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
+        scores, mask = results["scores"], results["mask"]
+        shown = judge_leaf(self.rule, case.arrays, MaskSeen(mask, scores), policy).tensors
+        alone = judge_leaf(self.rule, case.arrays, MaskSeen(mask, None), policy).tensors
+        return {
+            "scores": (shown["scores"], scores),
+            "mask": (shown["mask"], mask),
+            "mask alone": (alone["mask"], mask),
+        }

@@ -1,0 +1,60 @@
+"""Programs of a quantizer that has a graph: its parts as they are stored, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.estimators.base import level_shape
+from refgrad.kinds.quantizer import has_graph, judge_parts
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.quantizers import generate
+from refgrad.strength import graph_programs
+from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Judgement, Results
+from refgrad.strength.rounding_styles import Style
+
+
+class QuantizerPrograms(CasePrograms):
+    """The parts and what they stand for; the graph's arrays are rows, those of a candidate are not."""
+
+    @classmethod
+    def why_not(cls, rule: Any) -> str | None:
+        if has_graph(rule):
+            return None
+        return "has no graph, so that no program is made of it; legal: a quantizer that is judged by its graph"
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = generate(self.rule, FLOAT32, seed)
+        for name, arrays in zip(made.names, made.arrays, strict=True):
+            x = arrays["x"]
+            if x.size > 1:
+                yield Case(name, arrays, self.rule.given(x, self.rule.layout(x.shape)))
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        stored = stored_parts(self.rule, self.rule.layout(case.arrays["x"].shape))
+        return graph_programs.legal_program(self.rule, case.read, random, style, stored)
+
+    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
+        rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
+        try:
+            parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
+        except IndexError as error:  # numbers of which the table has none
+            raise CandidateFault("structure", str(error)) from None
+        y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
+        return judge_parts(rule, case.arrays, {**parts, "y": y}, policy)
+
+
+def stored_parts(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarray]:
+    """A function of a part's name and values: the values that are read again once the part was stored."""
+
+    def stored(name: str, values: np.ndarray) -> np.ndarray:
+        if name == "y":
+            return values
+        shape = level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
+        codes = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
+        return np.asarray(rule.values(name, codes, layout), np.float64)
+
+    return stored

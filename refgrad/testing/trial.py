@@ -1,0 +1,84 @@
+"""Who is tried as which rule, and how hard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import Claim
+from refgrad.rule import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A candidate tried as a rule.
+
+    Attributes:
+        request: candidate, rule, options, policy, dtype and seed, as `refgrad.verify` takes them.
+        examples: inputs that are tried for each law.
+    """
+
+    request: Request
+    examples: int
+
+    @classmethod
+    def of(
+        cls,
+        candidate: Any,
+        rule: Rule,
+        options: Mapping[str, Any],
+        policy: Policy,
+        examples: int,
+        dtype: np.dtype,
+        seed: int,
+    ) -> Trial:
+        """A trial that runs the candidate on the caller's thread, without a limit of time."""
+        request = Request(
+            candidate=candidate,
+            rule=rule,
+            steps=1,
+            dtype=dtype,
+            seed=seed,
+            policy=policy,
+            inputs=None,
+            options=options,
+            state_names=None,
+            shrink=False,
+            explain=0.0,
+            time_limit=math.inf,
+        )
+        return cls(request, examples)
+
+    @property
+    def rule(self) -> Rule:
+        """What the candidate claims to be."""
+        return self.request.rule
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the inputs."""
+        return self.request.dtype
+
+    @property
+    def seed(self) -> int:
+        """The seed of the inputs."""
+        return self.request.seed
+
+    @cached_property
+    def claim(self) -> Claim:
+        """The candidate, resolved."""
+        return Claim.of(self.request)
+
+    def told(self, hyperparameters: Mapping[str, Any]) -> Claim:
+        """The candidate told other hyperparameters: by the rule that it is handed, and, if it is a rule, its own too."""
+        candidate = self.request.candidate
+        if isinstance(candidate, Rule):
+            candidate = candidate.replace(**hyperparameters)
+        return Claim.of(replace(self.request, candidate=candidate, rule=self.rule.replace(**hyperparameters)))

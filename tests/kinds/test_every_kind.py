@@ -1,0 +1,128 @@
+"""Every kind of rule at every entry point, with a candidate that is right, one that is wrong, and some that misbehave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import refgrad
+from refgrad.cli import main
+from refgrad.errors import ArgumentError
+from refgrad.kinds.table import MODULES, kind_of, kinds
+from refgrad.rule import rules
+from refgrad.testing import check_laws, known_laws
+from tests.kinds.candidates import EXAMPLES
+
+KINDS = sorted(EXAMPLES)
+MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
+FEW = {"steps": 3, "time_limit": 60.0}
+
+
+def test_every_kind_of_rule_is_here() -> None:
+    assert set(EXAMPLES) == set(MODULES) == {cls.kind for cls in rules().values()} == {kind.name for kind in kinds()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify_of_right_and_wrong(kind: str) -> None:
+    example = EXAMPLES[kind]
+    right = refgrad.verify(example.right, example.rule, **FEW)
+    assert right.conforms, right
+    wrong = refgrad.verify(example.wrong, example.rule, **FEW, explain=False)
+    assert wrong.outcome == "does not conform"
+    assert wrong.first is not None
+    assert wrong.counterexample is not None
+    assert wrong.reproduce.startswith("refgrad.verify(")
+    assert json.loads(wrong.to_json())["outcome"] == "does not conform"
+
+
+@pytest.mark.parametrize(("kind", "fault"), MISBEHAVING)
+def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
+    example = EXAMPLES[kind]
+    verdict = refgrad.verify(example.misbehaving[fault], example.rule, **FEW, explain=False, shrink=False)
+    assert verdict.outcome == "does not conform"
+    assert {f.kind for f in verdict.faults} == {fault}
+    assert verdict.exit_code == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identify_of_right_and_wrong(kind: str) -> None:
+    example = EXAMPLES[kind]
+    right = refgrad.identify(example.right, example.rule, **FEW)
+    assert right.outcome == "identified", right
+    assert right.best is not None
+    assert right.best.rule == str(example.rule).removesuffix("()")
+    assert right.exit_code == 0
+    wrong = refgrad.identify(example.wrong, example.rule, **FEW)
+    assert wrong.best is None or wrong.best.title != right.best.title
+
+
+@pytest.mark.parametrize(("kind", "fault"), MISBEHAVING)
+def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
+    example = EXAMPLES[kind]
+    found = refgrad.identify(example.misbehaving[fault], example.rule, **FEW)
+    assert fault in {f.kind for f in found.faults}
+    assert found.outcome != "identified"
+    assert found.exit_code != 0
+    assert fault in str(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_laws_of_right_and_wrong(kind: str) -> None:
+    example = EXAMPLES[kind]
+    assert len(known_laws(example.rule)) >= 2
+    reports = check_laws(example.right, example.rule, examples=5)
+    assert not [str(r) for r in reports if r.broken]
+    assert any(r.outcome.startswith("holds") for r in reports)
+
+
+@pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
+def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
+    example = EXAMPLES[kind]
+    broken = [r for r in check_laws(example.misbehaving[fault], example.rule, examples=3) if r.broken]
+    assert broken
+    assert any(fault in r.message for r in broken)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inputs", ["nonsense", 3, {"x": np.ones(3)}], ids=["text", "number", "dict"])
+def test_inputs_that_are_none_are_refused_everywhere(kind: str, inputs: Any) -> None:
+    example = EXAMPLES[kind]
+    for ask in (refgrad.verify, refgrad.identify):
+        with pytest.raises(ArgumentError, match="^inputs is .*legal: "):
+            ask(example.right, example.rule, inputs=inputs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
+    example, own = EXAMPLES[kind], kind_of(kind)
+    made = own.generate(example.rule, 2, np.dtype(example.rule.kept_in), 7)
+    chosen = made.only(0) if own.stepped else refgrad.Cases([made.arrays[0]], ["mine"])
+    verdict = refgrad.verify(example.right, example.rule, inputs=chosen)
+    found = refgrad.identify(example.right, example.rule, inputs=chosen)
+    assert verdict.conforms, verdict
+    assert verdict.steps == found.steps == (2 if own.stepped else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        f"from tests.kinds.candidates import EXAMPLES\nright = EXAMPLES[{kind!r}].right\nrule = EXAMPLES[{kind!r}].rule\n"
+    )
+    rule = str(EXAMPLES[kind].rule)
+    run = CliRunner().invoke(main, ["verify", "mine.py:right", "--as", rule, "--steps", "2", "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.output)["outcome"] == "conforms"
+    run = CliRunner().invoke(main, ["identify", "mine.py:right", "--as", rule, "--steps", "2", "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.output)["outcome"] == "identified"
+
+
+def test_a_kind_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ArgumentError, match="'masks'.*mask"):
+        refgrad.identify(EXAMPLES["mask"].right, "masks")

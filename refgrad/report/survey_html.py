@@ -10,10 +10,10 @@ from importlib.resources import files
 from typing import Any
 
 from refgrad.oracle.acceptance.ulp_errors import ENDS
-from refgrad.report.survey_text import remark
 from refgrad.surveys.attempts import CONDITIONS
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
 from refgrad.surveys.run import Survey, Surveyed
+from refgrad.surveys.survey_text import remark
 
 #: outcome -> what stands in its cells; the colour says the same
 MARKS = {CONFORMS: "✓", VARIANT: "≈", DIFFERS: "✗", CRASHED: "!", HUNG: "…", UNJUDGED: "?"}

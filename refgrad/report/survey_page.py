@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from refgrad.report.rules_page import cell as cell_text
-from refgrad.report.survey_text import remark
 from refgrad.surveys.attempts import CONDITIONS
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
 from refgrad.surveys.implementations.findings import FINDINGS, Finding
 from refgrad.surveys.run import Survey
+from refgrad.surveys.survey_text import remark
 
 HEAD = """# The survey
 

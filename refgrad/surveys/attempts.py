@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from refgrad.surveys.cell import Attempt, Cell
 from refgrad.surveys.implementations.record import Implementation
 
 #: drivers that shield a candidate from nothing but what it does to its gradient
-SHIELDS = {"on_copies": "gradient=copied"}
+SHIELDS = {"drivers.on_copies": "gradient=copied"}
 
 #: condition -> what it means, in a sentence
 CONDITIONS: Mapping[str, str] = {
@@ -60,15 +59,12 @@ class _Judge:
     def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> Verdict:
         """One verdict, noted among the attempts."""
         row = self.row
-        inputs = None
-        if row.inputs:
-            inputs = getattr(importlib.import_module("refgrad.surveys.implementations.inputs"), row.inputs)()
         verdict = verify(
             row.target if self.bare(granted) else row.candidate(),
             self.rule(variant, granted),
             options=row.options,
             policy=self.policy(granted),
-            inputs=inputs,
+            inputs=row.own_inputs(),
             steps=row.steps,
             time_limit=self.time_limit,
             **{"shrink": False, "explain": False, **how},
@@ -126,7 +122,7 @@ def _judged(judge: _Judge) -> Cell:
     if verdict.conforms:
         return judge.cell(c.CONFORMS, verdict, [], {})
     if judge.row.claim.kind == "optimizer" and not judge.row.through and _only_mutates(verdict):
-        judge.row = dataclasses.replace(judge.row, through="on_copies")
+        judge.row = dataclasses.replace(judge.row, through="drivers.on_copies")
     row, granted = judge.row, judge.conditions()
     if granted:
         verdict = judge.verdict(f"under {', '.join(granted)}", {}, granted)

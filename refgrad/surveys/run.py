@@ -20,6 +20,7 @@ from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.oracle.verify import check_explain
 from refgrad.rule import Rule, rules, short_name
+from refgrad.surveys import survey_text
 from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
@@ -130,9 +131,7 @@ class Survey:
             raise ArgumentError(f"{str(path)!r} is no survey: {error}; legal: a file that --json wrote") from None
 
     def __str__(self) -> str:
-        from refgrad.report.survey_text import render
-
-        return render(self)
+        return survey_text.render(self)
 
 
 def survey(

@@ -63,6 +63,7 @@ def _smallest(trial: Trial, law: Law, rounded: list[bool]) -> tuple[Cases, str] 
     drawn = strategies.problems(trial.dtype, element, rule=told_to(claim)).map(
         lambda cases: law.base(stepped(claim).filled(claim.rule, cases))
     )
+    drawn = drawn.map(lambda cases: law.base(stepped(claim).filled(claim.rule, cases)))
     broken = lambda cases: _broken(claim, law, cases, rounded)  # noqa: E731
     found = smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)
     if found is None:

@@ -47,11 +47,8 @@ def test_every_row_has_a_key_of_its_own() -> None:
 
 
 def test_what_drives_and_feeds_them_exists() -> None:
-    from refgrad.surveys.implementations import casts, drivers
-
     for row in ROWS:
-        module = casts if row.claim.kind == "quantizer" else drivers
-        assert not row.through or callable(getattr(module, row.through))
+        assert not row.through or callable(row.driver())
         assert not row.inputs or callable(getattr(inputs, row.inputs))
         refgrad.Policy.of(dict(row.policy))
 

@@ -1,4 +1,4 @@
-"""Of every kind a rule, a candidate that is right, one that is wrong, and some that misbehave; written without refgrad's rules."""
+"""Of every kind a rule, a candidate that is right, one that is wrong, and some that misbehave; written without rules."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
 def test_inputs_that_are_none_are_refused_everywhere(kind: str, inputs: Any) -> None:
     example = EXAMPLES[kind]
     for ask in (refgrad.verify, refgrad.identify):
-        with pytest.raises(ArgumentError, match="^inputs is .*legal: "):
+        with pytest.raises(ArgumentError, match=r"^inputs is .*legal: "):
             ask(example.right, example.rule, inputs=inputs)
 
 
@@ -124,5 +124,5 @@ def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatc
 
 
 def test_a_kind_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ArgumentError, match="'masks'.*mask"):
+    with pytest.raises(ArgumentError, match=r"'masks'.*mask"):
         refgrad.identify(EXAMPLES["mask"].right, "masks")

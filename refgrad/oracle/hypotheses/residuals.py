@@ -17,7 +17,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.hypotheses.changes import Change
-from refgrad.oracle.hypotheses.free_running import TABLE, Followed
+from refgrad.oracle.hypotheses.free_running import TABLE
 from refgrad.oracle.hypotheses.stacked import Stack, Stacked
 from refgrad.rule import Range
 from refgrad.tracing import Plan

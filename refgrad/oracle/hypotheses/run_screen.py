@@ -13,7 +13,6 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.kinds.kind import Kind, Record
 from refgrad.oracle.acceptance.findings import Counts, Output
-from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import equivalence, line_search

@@ -27,7 +27,6 @@ from refgrad.oracle.hypotheses.stacked import Stacked
 from refgrad.rule import Rule
 from refgrad.tracing import Plan
 
-
 #: steps of the first leaf that are looked at first
 FIRST = 3
 

@@ -20,7 +20,7 @@ def surrogate(package: str, name: str, claim: Estimator, arguments: dict[str, An
         target=f"{module}:{name}",
         claim=claim,
         variant=variant,
-        through="made",
+        through="drivers.made",
         arguments=arguments,
         name=f"{package}.{name}",
         explained=f"{package}.{name}" not in WRONG,
@@ -32,7 +32,7 @@ TORCH = [
         package="torch",
         target="torch:fake_quantize_per_tensor_affine",
         claim=e.RoundingSTE(scale=scale, zero_point=3.0),
-        through="fake_quantize",
+        through="drivers.fake_quantize",
         arguments={"scale": scale, "zero_point": 3},
     )
     for scale in (0.0625, 0.1)

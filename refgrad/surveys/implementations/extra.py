@@ -53,7 +53,7 @@ def mechanic(kept: bool) -> Implementation:
         claim=o.Mechanic(inner=BASE),
         variant={"initial_m": 1e-6, "decay_point": "after", "keep_offset": kept},
         policy=FLUSHED,
-        through="mechanized",
+        through="drivers.mechanized",
         arguments={"store_delta": kept},
         inputs="with_extra_inputs" if kept else "from_zero",
     )
@@ -66,7 +66,7 @@ def sam(claim: Optimizer, variant: dict[str, Any] | None = None, **arguments: An
         target="pytorch_optimizer:SAM",
         claim=claim,
         variant=variant or {},
-        through="around_momentum",
+        through="drivers.around_momentum",
         arguments=arguments,
         inputs="with_extra_inputs",
     )
@@ -85,20 +85,20 @@ OPTAX = [
         "contrib.reduce_on_plateau",
         o.ReduceOnPlateau(inner=o.AdamW(lr=0.1, weight_decay=0.1), patience=2, cooldown=1, accumulation_size=2),
         {},
-        through="after_adamw",
+        through="drivers.after_adamw",
         arguments={"patience": 2, "cooldown": 1, "accumulation_size": 2},
     ),
-    optax("contrib.sam", o.SAM(inner=o.Adam()), {"eps": 0.0}, through="opaque_sam"),
+    optax("contrib.sam", o.SAM(inner=o.Adam()), {"eps": 0.0}, through="drivers.opaque_sam"),
     optax("contrib.sophia", o.Sophia(interval=3), {"estimate": "stale", "momentum": "corrected"}),
-    optax("noisy_sgd", o.AddNoise(inner=SGD), {}, through="keyed_noise", inputs="noise_of_optax"),
+    optax("noisy_sgd", o.AddNoise(inner=SGD), {}, through="drivers.keyed_noise", inputs="noise_of_optax"),
     optax(
         "contrib.mechanize",
         o.Mechanic(inner=BASE, s_init=1e-6),
         {"reward": "clipped", "keep_offset": False, "initial_s": 1e-6},
-        through="around_sgd",
+        through="drivers.around_sgd",
         inputs="from_zero",
     ),
-    optax("lbfgs", LBFGS, {"scale_first": "euclidean"}, through="without_line_search", inputs="quadratic"),
+    optax("lbfgs", LBFGS, {"scale_first": "euclidean"}, through="drivers.without_line_search", inputs="quadratic"),
 ]
 
 ROWS = [
@@ -108,7 +108,7 @@ ROWS = [
         target="torch.optim:LBFGS",
         claim=LBFGS,
         variant={"scale_first": "sum", "pairs": "curved", "difference": "steps", "least_curvature": 1e-10},
-        through="from_parameters",
+        through="drivers.from_parameters",
         arguments={"lr": 0.1, "history_size": 3, **ONE_STEP},
         inputs="quadratic",
         note="one iteration a step, without its line search",

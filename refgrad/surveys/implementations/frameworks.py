@@ -92,7 +92,7 @@ TORCH = [
             claim=ADAFACTOR,
             variant={"eps_placement": "clamp", "eps1": 2.0**-23},
             form=form,
-            through="built",
+            through="drivers.built",
             arguments=FORMS[form],
             note="its eps, where None is given, is that of the parameter's dtype",
         )
@@ -170,7 +170,7 @@ OPTAX = [
         claim=o.Lion(direction="refined"),
         scalars="float32",
         policy={"subnormals": "either"},
-        through="scaled_lion",
+        through="drivers.scaled_lion",
         name="optax.scale_by_lion(mode='refined')",
     ),
 ]

@@ -57,7 +57,7 @@ ROWS = [
             package="adam-mini",
             target="adam_mini:Adam_mini",
             claim=o.AdamMini(blocks=blocks, **DECAYED),
-            through="named_parameters",
+            through="drivers.named_parameters",
             arguments={"name": name, "dim": 64, "n_heads": 1, "verbose": False},
             note="its blocks follow from the parameters' names",
         )

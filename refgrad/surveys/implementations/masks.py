@@ -29,7 +29,7 @@ def jaxpruner(
         claim=claim,
         variant=variant,
         policy={"subnormals": "either"},
-        through="top_of_groups",
+        through="drivers.top_of_groups",
         arguments={"kind": kind, "arguments": arguments},
         inputs=inputs,
         explained=inputs != "ragged_blocks",

@@ -65,7 +65,7 @@ ROWS = [
             target=f"{package.replace('-', '_')}:Lookahead",
             claim=o.Lookahead(inner=o.AdamW(lr=0.1, weight_decay=0.1), k=2.0, alpha=0.5),
             variant=variant,
-            through="around_adamw",
+            through="drivers.around_adamw",
             arguments={"k": 2, "alpha": 0.5},
         )
         for package, variant in (("torch-optimizer", {"sync": "at_once"}), ("pytorch-optimizer", {}))
@@ -77,7 +77,7 @@ ROWS = [
             claim=claim,
             variant={"initial_lr_max": -1.0},
             options={"foreach": foreach},
-            through="in_training",
+            through="drivers.in_training",
             form="foreach" if foreach else "for-loop",
         )
         for foreach in (False, True)

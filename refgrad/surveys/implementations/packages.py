@@ -30,7 +30,7 @@ def row(
     name: str,
     claim: Optimizer,
     options: dict[str, Any] | None = None,
-    through: str = "on_copies",
+    through: str = "drivers.on_copies",
     inputs: str = "",
     explained: bool = True,
     note: str = "",
@@ -191,7 +191,7 @@ SIGN_AND_SGD = [
             target="timm.optim:RMSpropTF",
             claim=o.RMSprop(eps=1e-10, alpha=0.9, **taken),
             variant=TENSORFLOW,
-            through="from_parameters",
+            through="drivers.from_parameters",
             arguments=taken,
         )
         for taken in TAKEN

@@ -37,8 +37,8 @@ GFLOAT = {
 
 
 def row(package: str, target: str, claim: Quantizer, through: str, name: str, **others: Any) -> Implementation:
-    """A quantizer of a package through a function of `refgrad.surveys.implementations.casts`."""
-    return Implementation(package=package, target=target, claim=claim, through=through, name=name, **others)
+    """A quantizer of a package, driven by a function of `casts`."""
+    return Implementation(package=package, target=target, claim=claim, through=f"casts.{through}", name=name, **others)
 
 
 #: formats without infinities and NaN, in which everything saturates

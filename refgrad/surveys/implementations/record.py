@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ class Implementation:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: which of a package's several implementations it is, such as ``fused``
     form: str = ""
-    #: the function of `drivers` or `casts` in `refgrad.surveys.implementations` that makes a candidate of the target
+    #: the function beside this module that makes a candidate of the target, as ``module.name``
     through: str = ""
     #: keyword arguments of that function
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -96,18 +96,26 @@ class Implementation:
         """What `refgrad.verify` takes as the candidate; imports its package where a driver is in the way."""
         if not self.through:
             return self.target
-        module = importlib.import_module(f"refgrad.surveys.implementations.{self._drivers()}")
-        made = getattr(module, self.through)(self.target, **self.arguments)
+        made = self.driver()(self.target, **self.arguments)
         if inspect.isfunction(made):  # so that reports call it by its own name
             made.__module__, made.__qualname__ = "builtins", self.called
         return made
 
-    def _drivers(self) -> str:
-        return "casts" if self.claim.kind == "quantizer" else "drivers"
+    def driver(self) -> Callable[..., Any]:
+        """The function that `through` names."""
+        module, _, name = self.through.partition(".")
+        found: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+        return found
+
+    def own_inputs(self) -> Any:
+        """The inputs that it is driven with in place of generated ones; None for these."""
+        if not self.inputs:
+            return None
+        return getattr(importlib.import_module(f"{__package__}.inputs"), self.inputs)()
 
     def candidate_text(self) -> str:
         """The same as a line of Python."""
         if not self.through:
             return repr(self.target)
         told = "".join(f", {n}={v!r}" for n, v in self.arguments.items())
-        return f"{self._drivers()}.{self.through}({self.target!r}{told})"
+        return f"{self.through}({self.target!r}{told})"

@@ -23,7 +23,7 @@ def chained(name: str, claim: Optimizer, last: bool = False, note: str = "", **a
         claim=claim,
         scalars="float32",
         policy=FLUSHED,
-        through="after_adamw" if last else "before_adamw",
+        through="drivers.after_adamw" if last else "drivers.before_adamw",
         arguments=arguments,
         note=note,
     )
@@ -37,7 +37,7 @@ def clipping(name: str, claim: Optimizer, each: bool = False, **variant: Any) ->
         target=f"torch.nn.utils:{name}",
         claim=claim,
         variant=variant,
-        through="changed_gradients",
+        through="drivers.changed_gradients",
         arguments={"each": each, **bound},
     )
 
@@ -60,7 +60,7 @@ WRAPPERS = [
         claim=o.Lookahead(inner=ADAMW, k=2.0),
         scalars="float32",
         policy=FLUSHED,
-        through="slow_weights_as_state",
+        through="drivers.slow_weights_as_state",
         arguments={"k": 2, "alpha": 0.5},
     ),
     clipping("clip_grad_norm_", o.ClipByGlobalNorm(inner=ADAMW, max_norm=0.5), division="padded"),
@@ -70,7 +70,7 @@ WRAPPERS = [
         package="torch",
         target="torch.optim.swa_utils:get_ema_multi_avg_fn",
         claim=o.AveragedWeights(inner=ADAMW, decay=0.9),
-        through="averaging_adamw",
+        through="drivers.averaging_adamw",
         arguments={"decay": 0.9},
     ),
 ]

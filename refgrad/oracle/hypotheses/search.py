@@ -175,7 +175,9 @@ class Search:
         rule = self.screen.rule
         wholes = sorted((self.tried[c.key] for c in self._wholes() if c.key in self.tried), key=lambda s: s.rank)
         self._recovered([s.change for s in wholes[:2]], thorough=True)
-        self._recovered([*changes.named(rule), *self.screen.switched_on()], thorough=False)
+        order = {s.change.key: i for i, s in enumerate(self.ranked)}
+        fields = sorted(changes.named(rule), key=lambda c: order.get(c.key, len(order)))[:PAIRED]
+        self._recovered([*fields, *self.screen.switched_on()], thorough=False)
 
     def combined(self) -> None:
         """For each output that is wrong the changes that right it, put together."""
@@ -190,8 +192,9 @@ class Search:
         singles = [s.change for s in self.ranked if s.change.parts == 1 and not s.change.model]
         rounding = [c for c in singles if c.kind == "policy" or "scalars" in c.rule]
         fields = [c for c in singles if c.kind == "field"]
-        pairs = [*itertools.combinations(singles[: BEST * 3], 2), *itertools.combinations(fields[:PAIRED], 2)]
-        self._join(pairs)
+        best = singles[: BEST * 3]
+        few = itertools.product(singles[:BEST], fields)
+        self._join([*itertools.combinations(best, 2), *few, *itertools.combinations(fields[:PAIRED], 2)])
         if not self.explained:
             self._join(itertools.product(singles[:60], rounding))
             doubles = [s.change for s in self.ranked if s.change.parts == 2][:BEST]

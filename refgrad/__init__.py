@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
+from refgrad.version import VERSION
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.verify import verify
     from refgrad.surveys.run import Survey, survey
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ArgumentError",

@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
-from refgrad import __version__
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule_text import build_rule, literal, pairs
+from refgrad.version import VERSION
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
@@ -105,7 +105,7 @@ TIME_LIMIT = click.option(
 
 
 @click.group(cls=Cli, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="refgrad")
+@click.version_option(VERSION, prog_name="refgrad")
 def main() -> None:
     """Is this implementation right? Judge it against the rule that it says it is."""
 

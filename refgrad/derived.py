@@ -1,14 +1,7 @@
 """What follows from a frozen object: worked out once, and kept with the object but not part of it.
 
 A rule or a plan is a value. Its fields are all that equality, hash, repr, pickles and copies see; its slots, graphs, sources
-and compiled kernels follow from the fields. They are kept in one store an object, which no copy carries over:
-
-    class Square(Frozen):
-        ...
-
-        @derived
-        def area(self) -> float:      # a method, or a function of one frozen object in any module
-            return self.side ** 2     # runs once for each square
+and compiled kernels follow from the fields. `derived` keeps them in one store an object, which no copy carries over.
 """
 
 from __future__ import annotations
@@ -48,6 +41,15 @@ def derived(make: Callable[[Owner], Value]) -> Callable[[Owner], Value]:
     Args:
         make: a method of a `Frozen` class, or a function of one `Frozen` object. It depends on the object's fields alone. A
             result that can be changed, such as a dict, is the same one at every call, so that it can be filled.
+
+    >>> from refgrad.optimizers import SGD
+    >>> @derived
+    ... def noted(rule):
+    ...     return []
+    >>> rule = SGD()
+    >>> noted(rule).append("used once")
+    >>> noted(rule), noted(SGD())
+    (['used once'], [])
     """
 
     @functools.wraps(make)
@@ -61,7 +63,12 @@ def derived(make: Callable[[Owner], Value]) -> Callable[[Owner], Value]:
 
 
 def unchecked(thing: Owner, changes: Mapping[str, Any]) -> Owner:
-    """A copy with some fields changed to values that the class's own checks never see, such as a tracer's scalars."""
+    """A copy with some fields changed to values that the class's own checks never see, such as a tracer's scalars.
+
+    Args:
+        thing: the object.
+        changes: new values of fields, by name.
+    """
     new = type(thing).__new__(type(thing))
     for name, value in (_fields(thing) | dict(changes)).items():
         object.__setattr__(new, name, value)

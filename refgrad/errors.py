@@ -1,4 +1,7 @@
-"""The errors that refgrad raises: each names the argument, the value that was given, and what is legal."""
+"""The errors that refgrad raises: each names the argument, the value that was given, and what is legal.
+
+Args and Raises of other docstrings name these classes; whoever wants to catch all of them catches `RefgradError`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,21 @@ class RefgradError(Exception):
 
 
 class ArgumentError(RefgradError, ValueError):
-    """An argument has a value that is not legal."""
+    """An argument has a value that is not legal; a `ValueError` too.
+
+    >>> raise ArgumentError("lr is -1.0; legal: a number in [0, inf)")
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: lr is -1.0; legal: a number in [0, inf)
+    """
 
 
 class VerdictError(RefgradError, AssertionError):
-    """An implementation is wrong; the text is a report that needs no traceback."""
+    """An implementation is wrong, as `Verdict.raise_if_wrong` says; an `AssertionError` too. The text is the whole report."""
 
 
 class TraceError(RefgradError, TypeError):
-    """A rule's body used an operation that refgrad's arithmetics do not know."""
+    """A rule's body used an operation that refgrad's arithmetics do not know; a `TypeError` too."""
 
 
 class CandidateError(RefgradError):
@@ -27,12 +36,35 @@ class CandidateError(RefgradError):
 
 
 def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
-    """The one sentence shape of an argument error."""
+    """The error that an argument's value is not legal, in the one shape that such errors have.
+
+    Args:
+        name: the argument, as the caller knows it.
+        value: what was given, shown by ``repr``.
+        legal: what would be legal, after "legal: ".
+
+    Returns:
+        The error, to be raised.
+
+    >>> str(bad_argument("steps", 0, "a whole number from 1"))
+    'steps is 0; legal: a whole number from 1'
+    """
     return ArgumentError(f"{name} is {value!r}; legal: {legal}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as ``; did you mean 'AdamW'?``, or an empty string if nothing is near."""
+    """A hint at what may have been meant.
+
+    Args:
+        word: what was given; capitals do not count.
+        known: the legal words.
+
+    Returns:
+        A text such as ``"; did you mean 'AdamW'?"``, or an empty one if nothing is near.
+
+    >>> nearest("adamw2", ["AdamW", "Lion"])
+    "; did you mean 'AdamW'?"
+    """
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

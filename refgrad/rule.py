@@ -53,7 +53,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of legal numbers, either end open or closed."""
+    """An interval of legal numbers, either end open or closed.
+
+    Args:
+        low: the lower end.
+        high: the upper end.
+        open_low: whether the lower end itself is illegal.
+        open_high: whether the upper end itself is illegal.
+
+    >>> decay = Range(0.0, 1.0, open_low=False)
+    >>> 0.0 in decay, 1.0 in decay, str(decay)
+    (True, False, '[0, 1)')
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -69,7 +80,15 @@ class Range:
         return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
     def check(self, name: str, value: object) -> float:
-        """The value as a float; `ArgumentError` if it is not a number or out of range."""
+        """A value as a float.
+
+        Args:
+            name: what errors call the value, such as ``"AdamW.lr"``.
+            value: a number, of Python or NumPy.
+
+        Raises:
+            ArgumentError: it is no number (a bool and a text are none), is NaN, or lies outside.
+        """
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
@@ -81,7 +100,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Whole:
-    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do."""
+    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do.
+
+    Args:
+        low: the least.
+        high: the largest; None for no end.
+    """
 
     low: int
     high: int | None = None
@@ -90,7 +114,15 @@ class Whole:
         return f"a whole number from {self.low}" + ("" if self.high is None else f" to {self.high}")
 
     def check(self, name: str, value: object) -> int:
-        """The value as an int; `ArgumentError` if it is not a whole number or out of range."""
+        """A value as an int.
+
+        Args:
+            name: what errors call the value.
+            value: an integer, of Python or NumPy.
+
+        Raises:
+            ArgumentError: it is no integer (a bool and a float are none), or lies outside.
+        """
         whole = not isinstance(value, bool) and hasattr(value, "__index__")
         number = int(value) if whole else self.low - 1  # type: ignore[call-overload]
         if number < self.low or (self.high is not None and number > self.high):
@@ -99,7 +131,14 @@ class Whole:
 
 
 class Choice:
-    """One of several named behaviours; each has a sentence that says what it is and who does it."""
+    """One of several named behaviours.
+
+    Args:
+        sentences: for each name a sentence that says what it is, and who does it.
+
+    >>> Choice(inside="eps under the root", outside="eps beside the root").check("eps_placement", "inside")
+    'inside'
+    """
 
     def __init__(self, **sentences: str) -> None:
         self.sentences: Mapping[str, str] = sentences
@@ -108,14 +147,26 @@ class Choice:
         return " | ".join(self.sentences)
 
     def check(self, name: str, value: object) -> str:
-        """The value; `ArgumentError` with the nearest legal one if it is none of them."""
+        """A value that is one of the names.
+
+        Args:
+            name: what errors call the value.
+            value: a name.
+
+        Raises:
+            ArgumentError: it is none of them; the error says which is nearest.
+        """
         if value not in self.sentences:
             raise ArgumentError(f"{name} is {value!r}; legal: {self}{nearest(str(value), self.sentences)}")
         return str(value)
 
 
 class Flag:
-    """True or false, with a sentence for true."""
+    """True or false.
+
+    Args:
+        sentence: what true means.
+    """
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
@@ -124,7 +175,15 @@ class Flag:
         return "true | false"
 
     def check(self, name: str, value: object) -> bool:
-        """The value; `ArgumentError` if it is not a bool."""
+        """A value that is a bool.
+
+        Args:
+            name: what errors call the value.
+            value: True or False.
+
+        Raises:
+            ArgumentError: it is neither; 1 and 0 are not.
+        """
         if not isinstance(value, bool):
             raise bad_argument(name, value, "True or False")
         return value
@@ -132,7 +191,11 @@ class Flag:
 
 @dataclass(frozen=True)
 class Nested:
-    """Another rule, which the rule wraps; of one kind, if any is said."""
+    """Another rule, which the rule wraps.
+
+    Args:
+        kind: the kind that it must be of, such as ``"optimizer"``; empty for any.
+    """
 
     kind: str = ""
 
@@ -140,7 +203,15 @@ class Nested:
         return "a rule"
 
     def check(self, name: str, value: object) -> Rule:
-        """The value; `ArgumentError` if it is no rule, or one of another kind."""
+        """A value that is such a rule.
+
+        Args:
+            name: what errors call the value.
+            value: an instance of a rule.
+
+        Raises:
+            ArgumentError: it is no rule, such as a rule's class, or one of another kind.
+        """
         if not isinstance(value, Rule):
             raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
         if self.kind and value.kind != self.kind:
@@ -165,7 +236,16 @@ ScalarPrecision = Annotated[
 
 @dataclass(frozen=True)
 class Citation:
-    """Where a rule comes from."""
+    """Where a rule comes from.
+
+    Args:
+        authors: the authors and the year.
+        title: the title.
+        where: the place of publication, and where in it the rule stands.
+
+    >>> print(Citation("Kingma & Ba 2015", "Adam", "ICLR, Algorithm 1"))
+    Kingma & Ba 2015, “Adam”, ICLR, Algorithm 1
+    """
 
     authors: str
     title: str
@@ -185,7 +265,25 @@ ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Rule(Frozen):
-    """Base of every rule; a public subclass with a citation enters the registry under its qualified name."""
+    """Base of every rule: a frozen dataclass whose annotations are its hyperparameters.
+
+    A subclass with a `citation` enters the registry under its qualified name (see `find`). A rule is a value: rules of one class
+    with equal hyperparameters are equal, can be keys of dicts, and are copied and pickled by their hyperparameters alone.
+
+    Args:
+        scalars: the precision in which what depends on hyperparameters and the step alone is computed.
+
+    Raises:
+        ArgumentError: a hyperparameter has an illegal value, as for every subclass.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> AdamW(lr=0.01) == AdamW(lr=0.01), str(AdamW(lr=0.01))
+    (True, 'AdamW(lr=0.01)')
+    >>> AdamW(lr=-1.0)
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: AdamW.lr is -1.0; legal: a number in [0, inf)
+    """
 
     scalars: ScalarPrecision = "float64"
 
@@ -218,7 +316,15 @@ class Rule(Frozen):
 
     @classmethod
     def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:
-        """Each hyperparameter's legal values, in order of declaration."""
+        """What each hyperparameter may be.
+
+        Returns:
+            Name -> legal values, in order of declaration, ``scalars`` last.
+
+        >>> from refgrad.optimizers import SGD
+        >>> str(SGD.legal()["lr"])
+        '[0, inf)'
+        """
         hints = _hints(cls)
         fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
         names = [n for n in fields if n != "scalars"] + ["scalars"]
@@ -226,15 +332,23 @@ class Rule(Frozen):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """Each hyperparameter's default."""
+        """The default of each hyperparameter, by name."""
         return {f.name: f.default for f in dataclasses.fields(cls)}
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Each hyperparameter's value."""
+        """The value of each hyperparameter, by name, in the order of `legal`."""
         return {name: getattr(self, name) for name in self.legal()}
 
     def numbers(self) -> dict[str, float]:
-        """The hyperparameters that are numbers, those of a nested rule as ``field_name``; the others choose what is done."""
+        """The hyperparameters that are numbers; the others choose what is done.
+
+        Returns:
+            Name -> number; those of a nested rule are called ``field_name``.
+
+        >>> from refgrad.optimizers import SGD, Lookahead
+        >>> Lookahead(inner=SGD(lr=0.1)).numbers()["inner_lr"]
+        0.1
+        """
         found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
@@ -246,15 +360,22 @@ class Rule(Frozen):
         return "float32"
 
     def reads(self) -> frozenset[str]:
-        """The numbers that the rule's algorithm reads under its named behaviours."""
+        """The names of the numbers that the rule's algorithm reads under its named behaviours."""
         return frozenset(self.numbers())
 
     def inner_rules(self) -> dict[str, Rule]:
-        """The hyperparameters that are rules."""
+        """The hyperparameters that are rules, by name."""
         return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
 
     def range_of(self, name: str) -> Range | Whole | Choice | Flag | Nested:
-        """The legal values of a hyperparameter, which may be a nested rule's, as in `numbers`."""
+        """The legal values of a hyperparameter.
+
+        Args:
+            name: its name; that of a nested rule's as in `numbers`.
+
+        Raises:
+            KeyError: there is none of the name.
+        """
         owner, own = self._owner(name)
         return owner.legal()[own]
 
@@ -266,7 +387,18 @@ class Rule(Frozen):
         return self, name
 
     def replace(self, **changes: Any) -> typing.Self:
-        """The same rule with other hyperparameters; a nested rule's are known as in `numbers`."""
+        """The same rule with other hyperparameters.
+
+        Args:
+            changes: values by name; those of a nested rule as in `numbers`.
+
+        Raises:
+            ArgumentError: there is no such hyperparameter, or the value is illegal.
+
+        >>> from refgrad.optimizers import SGD, Lookahead
+        >>> print(Lookahead(inner=SGD()).replace(k=3, inner_lr=0.5))
+        Lookahead(inner=SGD(lr=0.5), k=3.0)
+        """
         for field, rule in self.inner_rules().items():
             inner = {n: changes.pop(n) for n in list(changes) if n not in self.legal() and n.startswith(f"{field}_")}
             if inner:
@@ -279,7 +411,18 @@ class Rule(Frozen):
         return dataclasses.replace(self, **changes)
 
     def variants(self) -> list[tuple[str, typing.Self]]:
-        """Every rule that differs from this one in one named behaviour, as (``field=value``, rule)."""
+        """Every rule that differs from this one in one named behaviour.
+
+        Returns:
+            Pairs of ``"field=value"`` and the rule, in order of declaration.
+
+        Raises:
+            ArgumentError: two behaviours exclude each other, so that such a rule does not exist.
+
+        >>> from refgrad.optimizers import SGD
+        >>> [name for name, _ in SGD().variants()][:1]
+        ['nesterov=True']
+        """
         found = []
         for name, legal in self.legal().items():
             values: list[Any] = list(legal.sentences) if isinstance(legal, Choice) else []
@@ -291,19 +434,31 @@ class Rule(Frozen):
         return found
 
     def exempt(self) -> Mapping[str, str]:
-        """The laws that the rule does not obey under its hyperparameters, each with the reason."""
+        """The laws that the rule does not obey under its hyperparameters: name -> reason."""
         return self.exempt_laws or {}
 
     def takes(self) -> Mapping[str, str]:
-        """The arrays that `body` is handed: name -> "element" (shaped like the primary one), "row" or "tensor"."""
+        """The arrays that `body` is handed.
+
+        Returns:
+            Name -> level: "element" (shaped like the primary array), "row", "column" or "tensor" (one number for each), or one
+            of a matrix's own levels (see `refgrad.state.Slot`).
+        """
         raise NotImplementedError
 
     def gives(self) -> Mapping[str, str]:
-        """The results of `body` that are not shaped like the primary array: name -> "row", "column" or "tensor"."""
+        """The results of `body` that are not shaped like the primary array: name -> level, as in `takes`."""
         return {}
 
     def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
-        """The results that kernels of a working dtype store in another type: name -> the record of `arithmetic.steps`."""
+        """The results that kernels store in another type than the working one.
+
+        Args:
+            dtype: the working dtype, float32 or float64.
+
+        Returns:
+            Name -> the record of `refgrad.arithmetic.steps` that says how codes are numbered.
+        """
         return {}
 
     def scalar_inputs(self) -> tuple[str, ...]:
@@ -311,12 +466,25 @@ class Rule(Frozen):
         return ()
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The rule's algorithm on values by name: results by name. Any arithmetic's values may be handed."""
+        """The rule's algorithm.
+
+        Args:
+            given: a value for each name of `takes` and `scalar_inputs`: arrays, or what another arithmetic has in their place
+                (a tracer, an enclosure, exact numbers).
+
+        Returns:
+            The results by name, values of the same arithmetic.
+        """
         raise NotImplementedError
 
     @derived
     def slots(self) -> dict[str, Slot]:
-        """The state slots that exist under these hyperparameters."""
+        """The state slots that exist under these hyperparameters, by name, in the order in which `update` takes them.
+
+        >>> from refgrad.optimizers import SGD
+        >>> list(SGD().slots()), list(SGD(momentum=0.9).slots())
+        ([], ['buffer'])
+        """
         present = {n: s for n, s in self.state.items() if s.when is None or bool(getattr(self, s.when))}
         return {n: self._settled(s) for n, s in present.items()}
 

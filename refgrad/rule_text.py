@@ -27,12 +27,18 @@ QUALIFIED = re.compile(r"""'[^']*'|"[^"]*"|(?P<name>[^\W\d][\w.]*:[^\W\d][\w.]*)
 
 
 def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
-    """A rule, by name or written out, with hyperparameters as ``name=value`` texts.
+    """A rule, by name or written out, with hyperparameters as texts.
 
-    One that is a rule is written as one (``inner=SGD(lr=0.1)``); its own are then known as ``inner_lr`` too.
+    Args:
+        name: what `rule_of` reads.
+        hyperparameters: texts ``name=value``. A value is a number, true, false, a behaviour's name, or a rule
+            (``inner=SGD(lr=0.1)``); the hyperparameters of a rule inside are known as ``inner_lr`` too.
 
     Raises:
         ArgumentError: no such rule or hyperparameter, or a value that is not legal.
+
+    >>> build_rule("Lookahead", ["inner=SGD(lr=0.1)", "inner_momentum=0.9", "k=3"]).inner.momentum
+    0.9
     """
     rule = rule_of(name, "the rule")
     texts = pairs(hyperparameters, "HYPER=VALUE", str)
@@ -43,11 +49,18 @@ def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
 
 
 def rule_of(text: str, place: str) -> Rule:
-    """The rule that a text such as ``AdamW`` or ``Lookahead(inner=SGD(lr=0.1))`` says.
+    """The rule that a text says.
 
     Args:
-        text: a name, or a call of one with keywords: numbers, names of behaviours, true and false, and rules.
+        text: a name, plain or qualified (see `refgrad.rule.find`), or a call of one with keywords: numbers, names of
+            behaviours, true and false, and rules.
         place: what errors call the argument.
+
+    Raises:
+        ArgumentError: the text says no rule, or one that is not legal.
+
+    >>> print(rule_of("Lookahead(inner=refgrad.optimizers:SGD(lr=0.1))", "the rule"))
+    Lookahead(inner=SGD(lr=0.1))
     """
     try:
         node = _parsed(text.strip())
@@ -118,7 +131,19 @@ def _place(rule: Rule, word: str) -> str:
 
 
 def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """``name=value`` texts as a dict."""
+    """Texts ``name=value`` as a dict.
+
+    Args:
+        texts: the texts.
+        what: what errors call them.
+        read: from a value's text to the value.
+
+    Raises:
+        ArgumentError: a text is none, or two give one name.
+
+    >>> pairs(["lr=0.01", "fused=true"], "--set", literal)
+    {'lr': 0.01, 'fused': True}
+    """
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -131,7 +156,17 @@ def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[s
 
 
 def literal(text: str) -> Any:
-    """A Python literal (``true``, ``false`` and ``none`` in any case), or the text itself."""
+    """What a text says.
+
+    Args:
+        text: a Python literal; ``true``, ``false`` and ``none`` in any case; or any other text.
+
+    Returns:
+        The value, or the text itself.
+
+    >>> literal("1e-3"), literal("none"), literal("[1, 2]"), literal("inside")
+    (0.001, None, [1, 2], 'inside')
+    """
     if text.lower() in WORDS:
         return WORDS[text.lower()]
     try:

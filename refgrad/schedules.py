@@ -1,8 +1,10 @@
 """Learning-rate schedules as pure functions of ``t``, the number of steps taken so far: 0 at the first step.
 
-The value goes to a rule as ``rule.replace(lr=...)``. Numbers may be floats, or mpmath's for any precision; a function
-returns what its numbers are. Errors: `ArgumentError` for a negative ``t``, a duration that is not positive, or an unknown
-shape.
+The value goes to a rule as ``rule.replace(lr=...)``. Every argument that is a number may be a float, a fraction, or one of mpmath
+for any precision, and a function returns what its numbers are; durations are in steps and need not be whole.
+
+Raises:
+    ArgumentError: by every function, for a negative ``t``, a duration that is not positive, or an unknown shape.
 """
 
 from __future__ import annotations
@@ -43,31 +45,80 @@ def _part(t: Any, total: Any, begin: Any = 0) -> Any:
 
 
 def constant(t: Any, *, base: Any) -> Any:
-    """``base`` at every step."""
+    """``base`` at every step.
+
+    Args:
+        t: steps taken so far.
+        base: the value.
+    """
     _checked(t)
     return base
 
 
 def linear(t: Any, *, base: Any, final: Any, total: Any, begin: Any = 0) -> Any:
-    """From ``base`` to ``final`` in a straight line over ``total`` steps after ``begin``, and held there."""
+    """From ``base`` to ``final`` in a straight line, and held there.
+
+    Args:
+        t: steps taken so far.
+        base: the value up to ``begin``.
+        final: the value from ``begin + total`` on.
+        total: how many steps the line takes.
+        begin: the step at which it begins.
+
+    >>> [linear(t, base=1.0, final=0.0, total=4) for t in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
     return polynomial(t, base=base, final=final, total=total, begin=begin, power=1)
 
 
 def polynomial(t: Any, *, base: Any, final: Any, total: Any, power: Any, begin: Any = 0) -> Any:
-    """``(base - final) (1 - part)**power + final``, where ``part`` of ``total`` steps after ``begin`` have passed."""
+    """``(base - final) (1 - part)**power + final``, where ``part`` is the part of the steps that has passed, from 0 to 1.
+
+    Args:
+        t: steps taken so far.
+        base: the value up to ``begin``.
+        final: the value from ``begin + total`` on.
+        total: how many steps it takes.
+        power: the exponent; 1 is a straight line.
+        begin: the step at which it begins.
+
+    >>> polynomial(2, base=1.0, final=0.0, total=4, power=2)
+    0.25
+    """
     _checked(t, total=total)
     return (base - final) * (1 - _part(t, total, begin)) ** power + final
 
 
 def exponential(t: Any, *, base: Any, rate: Any, every: Any = 1, staircase: bool = False, begin: Any = 0) -> Any:
-    """``base rate**((t - begin) / every)``, with the exponent rounded down where ``staircase``; ``base`` before ``begin``."""
+    """``base rate**((t - begin) / every)``, and ``base`` before ``begin``.
+
+    Args:
+        t: steps taken so far.
+        base: the first value.
+        rate: the factor of ``every`` steps.
+        every: how many steps one factor takes.
+        staircase: whether the exponent is rounded down, so that the value changes once in ``every`` steps.
+        begin: the step at which it begins.
+
+    >>> [exponential(t, base=1.0, rate=0.5, every=2, staircase=True) for t in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
     _checked(t, every=every)
     exponent = max(t - begin, 0) / every
     return base * rate ** (math.floor(exponent) if staircase else exponent)
 
 
 def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
-    """``base`` times every factor of ``(step, factor)`` pairs whose step has been reached."""
+    """``base`` times every factor whose step has been reached.
+
+    Args:
+        t: steps taken so far.
+        base: the first value.
+        factors: pairs ``(step, factor)``, in any order.
+
+    >>> [piecewise_constant(t, base=1.0, factors=[(2, 0.5), (3, 0.1)]) for t in range(4)]
+    [1.0, 1.0, 0.5, 0.05]
+    """
     _checked(t)
     for step, factor in factors:
         if t >= step:
@@ -76,7 +127,16 @@ def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]])
 
 
 def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
-    """Half a cosine from ``base`` to ``final`` over ``total`` steps, and held there.
+    """Half a cosine from ``base`` to ``final``, and held there.
+
+    Args:
+        t: steps taken so far.
+        base: the first value.
+        total: how many steps the way down takes.
+        final: the value from then on.
+
+    >>> cosine(5, base=1.0, total=10)
+    0.5
 
     Source: Loshchilov & Hutter 2017, SGDR, arXiv:1608.03983, equation 5, one period.
     """
@@ -85,7 +145,17 @@ def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
 
 
 def cosine_restarts(t: Any, *, base: Any, period: Any, growth: Any = 1, final: Any = 0.0) -> Any:
-    """`cosine` again and again, each period ``growth`` times as long as the one before.
+    """`cosine` again and again, each period longer than the one before.
+
+    Args:
+        t: steps taken so far.
+        base: the value at the beginning of each period.
+        period: how many steps the first period takes.
+        growth: how many times as long each period is as the one before; 1 if all are alike.
+        final: the value that each period runs towards.
+
+    >>> [cosine_restarts(t, base=1.0, period=2, growth=2) for t in (0, 1, 2, 4, 6)]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
 
     Source: Loshchilov & Hutter 2017, SGDR, arXiv:1608.03983, equation 5.
     """
@@ -98,8 +168,17 @@ def cosine_restarts(t: Any, *, base: Any, period: Any, growth: Any = 1, final: A
 def inverse_square_root(t: Any, *, base: Any, warmup: Any) -> Any:
     """Up in a straight line to ``base`` at step ``warmup`` (counted from 1), and down with the root of the step.
 
-    ``base min(n / warmup, sqrt(warmup / n))`` with n = t + 1. Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3, with
-    ``base = d_model**-0.5 warmup**-0.5``.
+    ``base min(n / warmup, sqrt(warmup / n))`` with n = t + 1.
+
+    Args:
+        t: steps taken so far.
+        base: the largest value; in the source ``d_model**-0.5 warmup**-0.5``.
+        warmup: how many steps the way up takes.
+
+    >>> [inverse_square_root(t, base=1.0, warmup=4) for t in (0, 3, 15)]
+    [0.25, 1.0, 0.5]
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3.
     """
     _checked(t, warmup=warmup)
     n = t + 1
@@ -119,7 +198,19 @@ def warmup_stable_decay(
 ) -> Any:
     """Up to ``base`` in ``warmup`` steps, held for ``stable``, down to ``final`` in ``decay`` steps, and held there.
 
-    ``shape`` is "linear", "cosine" or "root" (one minus the root of the part). Source: Hu et al. 2024, MiniCPM,
+    Args:
+        t: steps taken so far.
+        base: the largest value; the first is 0.
+        warmup: how many steps the way up takes; may be 0.
+        stable: how many steps ``base`` is held; may be 0.
+        decay: how many steps the way down takes.
+        final: the last value.
+        shape: how the way down runs: "linear", "cosine" or "root" (one minus the root of the part that has passed).
+
+    >>> [warmup_stable_decay(t, base=1.0, warmup=2, stable=1, decay=2) for t in range(6)]
+    [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+    Source: Hu et al. 2024, MiniCPM,
     arXiv:2404.06395, section 4.2; the root by Hägele et al. 2024, arXiv:2405.18392.
     """
     _checked(t, decay=decay)
@@ -154,9 +245,22 @@ def one_cycle(
     shape: str = "cosine",
     ends: str = "last_step",
 ) -> Any:
-    """From ``peak / start_factor`` up to ``peak`` over a part of the steps, and down to the first value over ``final_factor``.
+    """From a small value up to ``peak`` over a part of the steps, and down to a far smaller one.
 
-    ``shape`` is "cosine" or "linear"; ``ends`` is "last_step" (torch) or "whole" (optax). Source: Smith & Topin 2018,
+    Args:
+        t: steps taken so far.
+        peak: the largest value.
+        total: how many steps the cycle takes.
+        rise: the part of them that leads up, from 0 to 1.
+        start_factor: how many times as large ``peak`` is as the first value.
+        final_factor: how many times as large the first value is as the last one.
+        shape: how both ways run: "cosine" or "linear".
+        ends: where the rise and the cycle end: "last_step" (torch) or "whole" (optax); see `CYCLES`.
+
+    >>> [one_cycle(t, peak=1.0, total=11, rise=0.5, start_factor=2, shape="linear", ends="whole") for t in (0, 5)]
+    [0.5, 1.0]
+
+    Source: Smith & Topin 2018,
     arXiv:1708.07120, with the two phases of fastai.
     """
     _checked(t, total=total)
@@ -172,7 +276,18 @@ def one_cycle(
 
 
 def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any = 1) -> Any:
-    """From ``base`` to ``peak`` in ``up`` steps and back in ``down``, again and again; the height times ``gamma**t``.
+    """From ``base`` to ``peak`` and back, again and again.
+
+    Args:
+        t: steps taken so far.
+        base: the least value.
+        peak: the largest value.
+        up: how many steps the way up takes.
+        down: how many steps the way down takes.
+        gamma: the height over ``base`` is multiplied by ``gamma**t``; 1 if it stays.
+
+    >>> [triangular(t, base=0.0, peak=1.0, up=2, down=2) for t in range(5)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
 
     Source: Smith 2017, cyclical learning rates, arXiv:1506.01186, section 3.1 (``triangular`` and ``exp_range``).
     """
@@ -183,7 +298,18 @@ def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any =
 
 
 def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -> Any:
-    """From ``start`` to ``base`` in a straight line over ``steps``, and ``then`` with the steps after them."""
+    """From ``start`` to ``base`` in a straight line, and then another schedule.
+
+    Args:
+        t: steps taken so far.
+        steps: how many steps the line takes.
+        base: the value at its end.
+        then: what comes after it, called with the steps since then.
+        start: the first value.
+
+    >>> [warmup(t, steps=2, base=1.0, then=lambda s: 1.0 / (1 + s)) for t in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
     return join(
         t,
         schedules=[lambda s: linear(s, base=start, final=base, total=steps), then],
@@ -192,7 +318,19 @@ def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -
 
 
 def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> Any:
-    """The schedule whose boundaries ``t`` lies between, called with the steps since the boundary before it."""
+    """Several schedules one after the other; each is called with the steps since it began.
+
+    Args:
+        t: steps taken so far.
+        schedules: functions of a number of steps.
+        boundaries: the steps at which the second and all later ones begin, ascending: one less than there are schedules.
+
+    Raises:
+        ArgumentError: the numbers of schedules and boundaries do not go together.
+
+    >>> [join(t, schedules=[lambda s: 10 + s, lambda s: 20 + s], boundaries=[2]) for t in range(4)]
+    [10, 11, 20, 21]
+    """
     _checked(t)
     if len(boundaries) != len(schedules) - 1:
         raise bad_argument("boundaries", list(boundaries), f"{len(schedules) - 1}, one less than the schedules")

@@ -14,15 +14,20 @@ Thing = TypeVar("Thing")
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of state, shaped like the parameter.
+    """One array of state for each parameter, or one number.
 
-    ``fill`` is its first value, or the name of the hyperparameter that gives it, or ``p`` for a copy of the parameter; a
-    slot with ``when`` exists only if that hyperparameter is true or non-zero. A ``scalar`` slot is one float64 number a
-    parameter, a Python float. ``level`` is "element", or "row", "column" or "tensor" for one number each; rows and
-    columns are those of the parameter's first axis by all others, and the array broadcasts against the parameter. "left"
-    and "right" are square matrices, of as many rows as the parameter has rows, or columns: ``fill`` is their diagonal's. "thin"
-    are ``rank`` vectors as columns, as long as the parameter's ``side`` (see `projected`), and "low" is the parameter seen
-    in these. Level, rank and side may also be the names of the hyperparameters that say which.
+    Args:
+        fill: the first value; or the name of the hyperparameter that gives it; or ``"p"`` for a copy of the parameter. Of a
+            square matrix it is the diagonal's.
+        when: the hyperparameter that must be true or non-zero for the slot to exist; None if it always does.
+        scalar: whether it is one float64 number a parameter, a Python float.
+        level: "element" (shaped like the parameter); "row", "column" or "tensor" (one number for each, in an array that
+            broadcasts against the parameter); "left" or "right" (a square matrix, of as many rows as the parameter has rows
+            or columns); "thin" (``rank`` vectors as columns, as long as the parameter's ``side``); "low" (the parameter
+            seen in these); or the name of the hyperparameter that says which. A parameter's rows run along its first axis,
+            its columns along all others.
+        rank: how many vectors a thin slot has, or the hyperparameter that says so.
+        side: the side of a matrix that they are of, "shorter" or "longer", or the hyperparameter that says so.
     """
 
     fill: float | str = 0.0
@@ -33,7 +38,14 @@ class Slot:
     side: str = ""
 
     def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
-        """The array's shape for a parameter of a shape."""
+        """The array's shape.
+
+        Args:
+            p: the shape of the parameter.
+
+        >>> Slot(level="row").shape((4, 3, 2)), Slot(level="right").shape((4, 3, 2))
+        ((4, 1, 1), (6, 6))
+        """
         if self.level == "element" or not p:
             return p
         if self.level in ("left", "right"):
@@ -54,12 +66,20 @@ copy_of_param = Slot(fill="p")
 
 
 def scalar_slot(fill: float) -> Slot:
-    """A slot that holds one float64 number a parameter, a Python float."""
+    """A slot that holds one float64 number a parameter, a Python float.
+
+    Args:
+        fill: its first value.
+    """
     return Slot(fill, scalar=True)
 
 
 class Named(Mapping[str, Thing]):
-    """Things by name, in the order in which they were written."""
+    """Things by name, in the order in which they were written.
+
+    Args:
+        things: the things.
+    """
 
     def __init__(self, **things: Thing) -> None:
         self._things = things
@@ -75,14 +95,22 @@ class Named(Mapping[str, Thing]):
 
 
 class State(Named[Slot]):
-    """The state slots of a rule, in the order in which `update` takes and returns them."""
+    """The state slots of a rule, in the order in which `update` takes and returns them.
+
+    >>> list(State(m=zeros_like_param, v=zeros_like_param))
+    ['m', 'v']
+    """
 
 
 @dataclass(frozen=True)
 class Kind:
     """What an extra input of a step is.
 
-    ``odd`` says that it changes sign with the gradient, ``scales`` that it is multiplied by what multiplies the loss.
+    Args:
+        sentence: what it is, for people.
+        scalar: whether it is one float64 number rather than an array.
+        odd: whether it changes sign with the gradient.
+        scales: whether it is multiplied by what multiplies the loss.
     """
 
     sentence: str
@@ -104,9 +132,11 @@ KINDS: Mapping[str, Kind] = {
 class Extra:
     """One input of a step besides the parameter, its gradient and the state.
 
-    ``kind`` is a key of `KINDS`: an array shaped like the parameter, or one number. An input with ``when`` exists only if
-    that hyperparameter is true or non-zero. A gradient that is taken ``at`` another point than the parameter has the slot
-    that holds this point. ``bits`` are at most 24, so that every working precision holds them.
+    Args:
+        kind: a key of `KINDS`, which says whether it is an array shaped like the parameter, or one number.
+        when: the hyperparameter that must be true or non-zero for the input to exist; None if it always does.
+        at: of a gradient that is taken at another point than the parameter, the slot that holds this point.
+        bits: of random bits, how many, at most 24, so that every working precision holds them.
     """
 
     kind: str
@@ -126,4 +156,8 @@ class Extra:
 
 
 class Extras(Named[Extra]):
-    """The extra inputs of a rule's step, in the order in which `update` takes them, after the gradient."""
+    """The extra inputs of a rule's step, in the order in which `update` takes them, after the gradient.
+
+    >>> Extras(h=Extra("curvature"))["h"].facts.sentence
+    "an estimate of the Hessian's diagonal"
+    """

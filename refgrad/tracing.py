@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,30 @@ from refgrad.arithmetic import scalar_math
 from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
 from refgrad.derived import Frozen, derived, unchecked
 from refgrad.errors import TraceError
-
-if TYPE_CHECKING:
-    from refgrad.rule import Rule
+from refgrad.rule import Rule
 
 Scalars = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan(Frozen):
-    """One traced form of a rule: valid for steps on which its guards hold."""
+    """One traced form of a rule: valid for steps on which its guards hold.
+
+    Args:
+        rule: the rule that was traced.
+        graph: its body's operations on arrays of one number of axes.
+        free: the names that scalar expressions read besides the hyperparameters: those of `free_names`.
+
+    >>> from refgrad.optimizers import SGD
+    >>> plan = SGD(lr=0.5).plan((4,), t=1)
+    >>> plan.graph.inputs(), plan.free
+    (['p', 'g'], ('t', 'tensor_length', 'row_length', 'column_length'))
+    >>> plan.scalars(1.0, 4.0, 1.0, 4.0)
+    (0.5,)
+    """
 
     rule: Rule
     graph: Graph
-    #: names that scalar expressions read besides the hyperparameters: the rule's `scalar_inputs`, and lengths
     free: tuple[str, ...]
 
     @property
@@ -35,26 +45,30 @@ class Plan(Frozen):
         return scalar_math.TABLES[self.rule.scalars]
 
     def names(self, free: Mapping[str, float]) -> dict[str, float]:
-        """The value of every name in the arithmetic of the scalars."""
+        """The value of every name that scalar expressions read, in the arithmetic of the scalars.
+
+        Args:
+            free: the values of `free`, by name.
+        """
         constant = self.table["const"]
         return {n: constant(v) for n, v in {**self.rule.numbers(), **free}.items()}
 
     @property
     @derived
     def scalars(self) -> Callable[..., Scalars]:
-        """``scalars(*free)``: each scalar that meets an array, in the graph's order."""
+        """A function of the values of `free`, in order, that gives each scalar that meets an array, in the graph's order."""
         return self._function(self.graph.scalars())
 
     @property
     @derived
     def scalar_outputs(self) -> Callable[..., Scalars]:
-        """``scalar_outputs(*free)``: the new value of each scalar slot."""
+        """A function of the values of `free`, in order, that gives the new value of each scalar slot."""
         return self._function(list(self.graph.scalar_outputs.values()))
 
     @property
     @derived
     def holds(self) -> Callable[..., bool]:
-        """``holds(*free)``: whether the branches on scalars go the way that was traced."""
+        """A function of the values of `free`, in order: True if the branches on scalars go the way that was traced."""
         guards = [(expr, taken) for expr, taken in self.graph.guards if set(self.free) & scalar_math.names_in(expr)]
         if not guards:
             return lambda *free: True
@@ -76,7 +90,13 @@ class Plan(Frozen):
 
 
 def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule:
-    """The rule with its numeric hyperparameters, and those of nested rules, handed as scalars of a scope."""
+    """The rule with its numeric hyperparameters, and those of nested rules, as scalars of a scope.
+
+    Args:
+        rule: the rule.
+        scope: what the scalars note their expressions and branches in.
+        prefix: what their names begin with, such as ``"inner_"``.
+    """
     own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
     changes: dict[str, Any] = {n: scope.named(prefix + n, v) for n, v in own.items()}
     changes |= {n: with_scalars(inner, scope, f"{prefix}{n}_") for n, inner in rule.inner_rules().items()}
@@ -84,12 +104,28 @@ def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule
 
 
 def free_names(rule: Rule, ndim: int) -> tuple[str, ...]:
-    """The names besides the hyperparameters, in the order that a plan's functions take them."""
+    """The names besides the hyperparameters that scalar expressions read, in the order in which a plan's functions take them.
+
+    Args:
+        rule: the rule.
+        ndim: the number of axes of its primary array.
+
+    Returns:
+        The rule's `scalar_inputs`, ``tensor_length`` and, for arrays with axes, ``row_length`` and ``column_length``.
+    """
     return (*rule.scalar_inputs(), "tensor_length") + (("row_length", "column_length") if ndim else ())
 
 
 def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> tuple[float, ...]:
-    """The values of `free_names` for a shape, from those of the rule's `scalar_inputs` in their order."""
+    """The values of `free_names`.
+
+    Args:
+        shape: the shape of the primary array.
+        scalar_values: the values of the rule's `scalar_inputs`, in their order.
+
+    >>> free_values((4, 3), {"t": 1})
+    (1.0, 12.0, 3.0, 4.0)
+    """
     if len(shape) == 1:  # the common case, at each step of each parameter
         lengths: tuple[float, ...] = (float(shape[0]), 1.0, float(shape[0]))
     else:
@@ -98,9 +134,16 @@ def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> t
 
 
 def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, ...] | None = None) -> Plan:
-    """The plan of a rule's body for arrays of a number of axes, on the branches that ``free`` values take.
+    """The plan of a rule's body, traced anew; `plan_for` keeps plans.
 
-    ``wanted`` are the results that are asked for; by default all.
+    Args:
+        rule: the rule.
+        ndim: the number of axes of its arrays.
+        free: the values of `free_names` by name; the branches that these take are those of the plan.
+        wanted: the names of the results that are asked for; by default all.
+
+    Raises:
+        TraceError: the body uses an operation that no arithmetic knows, or gives a result of another level than it says.
     """
     scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
@@ -127,7 +170,17 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
 
 
 def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, ...] | None = None) -> Plan:
-    """The plan of a rule whose guards hold for these values of `free_names`; plans are kept with the rule."""
+    """The plan of a rule that holds for a step; it is traced at the first call and kept with the rule.
+
+    Args:
+        rule: the rule.
+        ndim: the number of axes of its arrays.
+        free: the values of `free_names`, in order.
+        wanted: the names of the results that are asked for; by default all.
+
+    Raises:
+        TraceError: as `trace` says.
+    """
     known = _plans(rule).setdefault((ndim, wanted), [])
     for holds, plan in known:
         if holds(*free):
@@ -148,14 +201,29 @@ Plans = Callable[[Any, int, tuple[float, ...]], Plan]
 
 
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:
-    """The plans of a rule that were asked for so far."""
+    """The plans of a rule that were asked for so far, with all results.
+
+    Args:
+        rule: the rule.
+        ndim: the number of axes of its arrays.
+    """
     return [plan for _, plan in _plans(rule).get((ndim, None), [])]
 
 
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 
-    The arrays have the working dtype. Returns the results by name, scalars as floats.
+    Args:
+        rule: the rule.
+        arrays: what it takes, by name, all of one working dtype (float32 or float64), shaped as its levels say.
+        scalar_values: the values of its `scalar_inputs`, by name.
+
+    Returns:
+        The results by name: arrays of the working dtype, and scalars as floats.
+
+    >>> from refgrad.optimizers import SGD
+    >>> literal(SGD(lr=0.5), {"p": np.ones(2), "g": np.ones(2)}, {"t": 1.0})["p"]
+    array([0.5, 0.5])
     """
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
         rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)

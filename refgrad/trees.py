@@ -1,4 +1,4 @@
-"""Pytrees: dicts, lists and tuples of arrays, nested; a leaf is whatever is none of these."""
+"""Pytrees: dicts, lists and tuples (named ones too) of arrays, nested; a leaf is whatever is none of these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from refgrad.errors import ArgumentError
 
 
 def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Every leaf with its path, such as ``['block'][0]``; dicts in their own order."""
+    """Every leaf with its path.
+
+    Args:
+        tree: a pytree.
+        path: what the paths begin with.
+
+    Returns:
+        Pairs of a path, such as ``"['block'][0]"``, and a leaf; dicts in their own order.
+
+    >>> leaves({"w": 1, "b": [2, 3]})
+    [("['w']", 1), ("['b'][0]", 2), ("['b'][1]", 3)]
+    """
     if isinstance(tree, dict):
         return [pair for key, value in tree.items() for pair in leaves(value, f"{path}[{key!r}]")]
     if isinstance(tree, (list, tuple)):
@@ -17,7 +28,20 @@ def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]:
-    """The leaves of ``other`` in the order of ``reference``; `ArgumentError` where the structures differ."""
+    """The leaves of one tree in the order of another's.
+
+    Args:
+        reference: the tree that gives structure and order.
+        other: a tree of the same structure; its dicts may have another order, and lists may stand for tuples.
+        name: what errors call ``other``.
+        path: where in the trees these two stand.
+
+    Raises:
+        ArgumentError: the structures differ; the error says where, and what is legal there.
+
+    >>> matching({"w": 1, "b": 2}, {"b": 20, "w": 10}, "g")
+    [10, 20]
+    """
     if isinstance(reference, dict):
         if not isinstance(other, dict) or set(other) != set(reference):
             raise _differs(name, path, other, f"a dict with keys {sorted(map(repr, reference))}")
@@ -33,7 +57,15 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
 
 
 def rebuild(tree: Any, new: list[Any]) -> Any:
-    """A tree of the same structure with the leaves replaced, in order."""
+    """A tree of the same structure with other leaves.
+
+    Args:
+        tree: the tree that gives the structure.
+        new: as many leaves as it has, in the order of `leaves`.
+
+    >>> rebuild({"w": 1, "b": [2, 3]}, [10, 20, 30])
+    {'w': 10, 'b': [20, 30]}
+    """
     remaining = iter(new)
 
     def build(node: Any) -> Any:

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.scalar_math import Expr
-from refgrad.tracing import Plan
+from refgrad.rule import Rule
 
 #: characters of one expression, beyond which it is no help to a reader
 LONGEST = 2000
@@ -48,12 +48,24 @@ class Notation:
         return piece.text if piece.binds >= least else f"{self.brackets[0]}{piece.text}{self.brackets[1]}"
 
 
-def text_lines(plan: Plan) -> list[str]:
+class Traced(Protocol):
+    """A rule and its graph, as a plan has them."""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of its body."""
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+
+
+def text_lines(plan: Traced) -> list[str]:
     """The update in plain text, one assignment a line, in an order in which it can be computed."""
     return [f"{left} = {right}" for left, right in _Formula(plan.graph, TEXT, plan.rule.kind).assignments()]
 
 
-def latex(plan: Plan) -> str:
+def latex(plan: Traced) -> str:
     """The update as one LaTeX ``aligned`` block."""
     lines = [f"{left} &= {right}" for left, right in _Formula(plan.graph, LATEX, plan.rule.kind).assignments()]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"

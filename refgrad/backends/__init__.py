@@ -23,7 +23,25 @@ WORTH_COMPILING = 1 << 16
 
 
 def runner(name: str) -> Runner:
-    """The backend of that name; `ArgumentError` naming the nearest one if there is none."""
+    """The backend of a name.
+
+    Args:
+        name: "auto" (a kernel where one is at hand or worth compiling, else NumPy), "numpy" or "numba".
+
+    Returns:
+        A function of a plan, the values of its free names in order, C-contiguous arrays of one working dtype by name, and a
+        number of threads (None for all); it overwrites the arrays that are the plan's outputs.
+
+    Raises:
+        ArgumentError: there is no such backend; the error names the nearest.
+
+    >>> import numpy as np
+    >>> from refgrad.optimizers import SGD
+    >>> rule, arrays = SGD(lr=0.5), {"p": np.ones(2), "g": np.ones(2)}
+    >>> runner("numpy")(rule.plan((2,), 1), (1.0, 2.0, 1.0, 2.0), arrays, None)
+    >>> arrays["p"]
+    array([0.5, 0.5])
+    """
     if name not in _RUNNERS:
         raise ArgumentError(f"backend is {name!r}{nearest(name, _RUNNERS)}; legal: {', '.join(_RUNNERS)}")
     return _RUNNERS[name]

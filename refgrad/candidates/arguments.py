@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from refgrad.candidates.names import HYPERPARAMETERS, PACKED, known_as
+from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, known_as
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
 
@@ -40,6 +40,23 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             break
     return {n: p for n, p in found.items() if n != "self" or not isinstance(function, type)}
+
+
+def looks_like_update(function: Callable[..., Any]) -> bool:
+    """Whether a function takes a parameter and its gradient by names that say so."""
+    names = parameters_of(function)
+    return any(n in names for n in PARAMETER) and any(n in names for n in GRADIENT)
+
+
+def takes_parameters(thing: Any) -> bool:
+    """Whether a function's first argument can only be the parameters: it is required, and no hyperparameter's name."""
+    if isinstance(thing, type) or not callable(thing) or looks_like_update(thing):
+        return False
+    parameters = list(parameters_of(thing).values())
+    if not parameters or parameters[0].default is not inspect.Parameter.empty:
+        return False
+    words = {*HYPERPARAMETERS, *(name for names in HYPERPARAMETERS.values() for name in names)}
+    return parameters[0].name not in words
 
 
 def takes_anything(parameters: Parameters) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from refgrad.candidates import resolve as optimizers
 from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.faults import building, stepping
+from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.names import SLOTS
 from refgrad.candidates.numpy_function import FunctionRun, NumpyFunction
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Run, Value
@@ -59,17 +60,16 @@ def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitC
     if isinstance(thing, EightBit):
         if options:
             raise CandidateError(f"{name} is a rule already; legal options: none, not {', '.join(options)}")
-        return _Reference(f"refgrad's {thing}", thing)
+        return _Reference(optimizers.describe_rule(thing), thing)
     if hasattr(thing, "start") and hasattr(thing, "takes_small") and not isinstance(thing, type):
         return thing
     options = {**_known_options(thing, rule), **options}
     candidate = optimizers.resolve(thing, options)
     if isinstance(candidate, NumpyFunction):
         return _Function(candidate, rule)
-    if hasattr(candidate, "build"):
-        from refgrad.candidates import torch_eight_bit
-
-        return torch_eight_bit.TorchEightBit(candidate, rule)  # type: ignore[arg-type]
+    found: EightBitCandidate | None = candidate_of("8-bit-optimizer", candidate, rule)
+    if found is not None:
+        return found
     raise CandidateError(
         f"{name} shows no 8-bit state; legal: a function f(p, g, m_codes, m_absmax, ..., t), a torch optimizer that keeps "
         "codes as bitsandbytes or torchao do, or refgrad.quantizers.EightBit(...)"

@@ -10,9 +10,14 @@ import jax
 import numpy as np
 
 from refgrad.candidates.arguments import parameters_of
-from refgrad.candidates.estimator import Arrays, bind
+from refgrad.candidates.estimator_arguments import Arrays, bind
 from refgrad.candidates.faults import stepping
 from refgrad.estimators.base import Estimator
+
+
+def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> JaxEstimator:
+    """The candidate that a function is which speaks JAX."""
+    return JaxEstimator(name, thing, options)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from refgrad.candidates.arguments import with_options
-from refgrad.candidates.masks import MaskCandidate, MaskFunction, speaks_of
+from refgrad.candidates.mask_function import MaskCandidate, MaskFunction, speaks_of
 
 
 def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> MaskCandidate | None:

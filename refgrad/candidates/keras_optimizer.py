@@ -50,6 +50,12 @@ class KerasOptimizer:
         return KerasRun(self.name, optimizer, variables, rule, notes, self.stated)
 
 
+def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> KerasOptimizer | None:
+    """A candidate if the thing is an optimizer class."""
+    known = isinstance(thing, type) and issubclass(thing, keras.optimizers.Optimizer)
+    return from_class(thing, name, options) if known else None
+
+
 def from_class(cls: type, name: str, options: Mapping[str, Any]) -> KerasOptimizer:
     """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
 from refgrad.candidates.faults import stepping
-from refgrad.candidates.masks import NAMES, MaskFunction, resolve_mask
+from refgrad.candidates.mask_function import NAMES, MaskFunction
+from refgrad.candidates.masks import resolve_mask
 from refgrad.candidates.names import Names, known_as
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load

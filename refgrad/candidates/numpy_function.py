@@ -57,12 +57,6 @@ class Binding:
     extras: Mapping[str, str]
 
 
-def looks_like_update(function: Callable[..., Any]) -> bool:
-    """Whether a function takes a parameter and its gradient by names that say so."""
-    names = parameters_of(function)
-    return any(n in names for n in PARAMETER) and any(n in names for n in GRADIENT)
-
-
 def bind(
     function: Callable[..., Any], rule: Optimizer, options: Mapping[str, Any], name: str, stated: Mapping[str, str]
 ) -> Binding:

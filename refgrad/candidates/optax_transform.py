@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from refgrad.candidates.arguments import for_rule, parameters_of, with_options
+from refgrad.candidates.arguments import for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import indexed, slot_names
 from refgrad.candidates.protocol import Extras, Observation, Value
@@ -88,6 +88,15 @@ class OptaxTransform:
             return optax.apply_updates(params, updates), state
 
         return Built(transform, jax.jit(advance), notes)
+
+
+def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> OptaxTransform | None:
+    """A candidate if the thing is a transformation, or may be a function that makes one: one that is no update itself."""
+    if isinstance(thing, optax.GradientTransformation):
+        return from_transform(thing, name, options)
+    if isinstance(thing, type) or not callable(thing) or looks_like_update(thing):
+        return None
+    return from_factory(thing, name, options)
 
 
 def from_transform(transform: Any, name: str, options: Mapping[str, Any]) -> OptaxTransform:

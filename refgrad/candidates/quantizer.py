@@ -17,7 +17,7 @@ import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.candidates.resolve import describe, load
+from refgrad.candidates.resolve import describe, describe_rule, load
 from refgrad.errors import CandidateError
 from refgrad.quantizers.base import Quantized, Quantizer
 
@@ -99,7 +99,7 @@ def _reference(name: str, thing: Any, options: Mapping[str, Any]) -> QuantizerCa
     def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
         return mine.dequantize(Quantized(parts, x.shape, x.dtype))
 
-    return QuantizerCandidate(f"refgrad's {mine}", quantize, dequantize)
+    return QuantizerCandidate(describe_rule(mine), quantize, dequantize)
 
 
 def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:

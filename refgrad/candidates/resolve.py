@@ -14,12 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from refgrad.candidates.arguments import parameters_of, with_options
-from refgrad.candidates.names import HYPERPARAMETERS
+from refgrad.candidates.arguments import looks_like_update, parameters_of, with_options
+from refgrad.candidates.frameworks import candidate_of
+from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
+from refgrad.candidates.reference import Reference
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import is_own
+from refgrad.rule import Rule, is_own
 
 Options = Mapping[str, Any]
 
@@ -44,7 +46,7 @@ def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str
     options = dict(options or {})
     name = thing if isinstance(thing, str) else describe(thing)
     thing = load(thing) if isinstance(thing, str) else thing
-    for adapter in (_ready, _refgrad, _torch, _keras, _optax, _function):
+    for adapter in (_ready, _refgrad, _framework, _function):
         candidate = adapter(thing, name, options)
         if candidate is not None:
             return _with_stated(candidate, stated) if stated else candidate
@@ -73,6 +75,12 @@ def describe(thing: Any) -> str:
             break
     name = f"{module}.{named.__qualname__}" if module not in (None, "builtins", "__main__") else named.__qualname__
     return name if named is thing else f"{name} instance"
+
+
+def describe_rule(rule: Rule) -> str:
+    """How reports call a rule that is a candidate itself; one of somebody else's as Python does, so that it is no target."""
+    name, bracket, fields = str(rule).partition("(")
+    return f"refgrad's {rule}" if is_own(type(rule)) else name.replace(":", ".") + bracket + fields
 
 
 def load(target: str) -> Any:
@@ -147,70 +155,15 @@ def _ready(thing: Any, name: str, options: Options) -> Candidate | None:
 def _refgrad(thing: Any, name: str, options: Options) -> Candidate | None:
     if not (isinstance(thing, Optimizer) or (isinstance(thing, type) and issubclass(thing, Optimizer))):
         return None
-    from refgrad.candidates.reference import Reference
-
-    known = name
-    if isinstance(thing, Optimizer):
-        known = f"refgrad's {thing}" if is_own(type(thing)) else str(thing)
+    known = describe_rule(thing) if isinstance(thing, Optimizer) else name
     return Reference(with_options(known, options), thing, options)
 
 
-def _torch(thing: Any, name: str, options: Options) -> Candidate | None:
-    if "torch" not in sys.modules:
-        return None
-    from torch.optim import Optimizer as TorchBase
-
-    from refgrad.candidates import torch_optimizer
-
-    if isinstance(thing, type):
-        return torch_optimizer.from_class(thing, name, options) if issubclass(thing, TorchBase) else None
-    if isinstance(thing, TorchBase):
-        return torch_optimizer.from_instance(thing, name, options)
-    return torch_optimizer.from_factory(thing, name, options) if _takes_parameters(thing) else None
-
-
-def _keras(thing: Any, name: str, options: Options) -> Candidate | None:
-    keras = sys.modules.get("keras")
-    if keras is None or not isinstance(thing, type) or not issubclass(thing, keras.optimizers.Optimizer):
-        return None
-    from refgrad.candidates import keras_optimizer
-
-    return keras_optimizer.from_class(thing, name, options)
-
-
-def _optax(thing: Any, name: str, options: Options) -> Candidate | None:
-    optax = sys.modules.get("optax")
-    if optax is None:
-        return None
-    from refgrad.candidates import optax_transform
-
-    if isinstance(thing, optax.GradientTransformation):
-        return optax_transform.from_transform(thing, name, options)
-    if isinstance(thing, type) or not callable(thing) or _is_update(thing):
-        return None
-    return optax_transform.from_factory(thing, name, options)
+def _framework(thing: Any, name: str, options: Options) -> Candidate | None:
+    return candidate_of("optimizer", thing, name, options)
 
 
 def _function(thing: Any, name: str, options: Options) -> Candidate | None:
-    if isinstance(thing, type) or not callable(thing) or not _is_update(thing):
+    if isinstance(thing, type) or not callable(thing) or not looks_like_update(thing):
         return None
-    from refgrad.candidates.numpy_function import NumpyFunction
-
     return NumpyFunction(with_options(name, options), thing, options)
-
-
-def _is_update(thing: Any) -> bool:
-    from refgrad.candidates.numpy_function import looks_like_update
-
-    return looks_like_update(thing)
-
-
-def _takes_parameters(thing: Any) -> bool:
-    """Whether a function's first argument can only be the parameters: it is required, and no hyperparameter's name."""
-    if isinstance(thing, type) or not callable(thing) or _is_update(thing):
-        return False
-    parameters = list(parameters_of(thing).values())
-    if not parameters or parameters[0].default is not inspect.Parameter.empty:
-        return False
-    words = {*HYPERPARAMETERS, *(name for names in HYPERPARAMETERS.values() for name in names)}
-    return parameters[0].name not in words

@@ -18,6 +18,11 @@ from refgrad.quantizers.blockwise import Codebook
 from refgrad.quantizers.eight_bit import EightBit
 
 
+def candidate(optimizer: Any, rule: EightBit) -> TorchEightBit | None:
+    """A candidate if what an optimizer's adapter made is a torch optimizer."""
+    return TorchEightBit(optimizer, rule) if isinstance(optimizer, TorchOptimizer) else None
+
+
 @dataclass(frozen=True)
 class TorchEightBit:
     """A torch optimizer as a candidate, whose codes are read."""

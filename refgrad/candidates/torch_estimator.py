@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from refgrad.candidates.arguments import parameters_of
-from refgrad.candidates.estimator import Arrays, Bound, bind
+from refgrad.candidates.estimator_arguments import Arrays, Bound, bind
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, known_as
 from refgrad.candidates.protocol import CandidateFault
@@ -19,6 +19,11 @@ from refgrad.candidates.torch_optimizer import to_array, to_tensor
 from refgrad.estimators.base import Estimator
 
 Tensors = dict[str, torch.Tensor]
+
+
+def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchEstimator:
+    """The candidate that a thing is which speaks torch."""
+    return TorchEstimator(name, thing, options)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 
 from refgrad.candidates.arguments import check_options, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.masks import NAMES, MaskCandidate, MaskFunction, MaskSeen, speaks_of
+from refgrad.candidates.mask_function import NAMES, MaskCandidate, MaskFunction, MaskSeen, speaks_of
 from refgrad.candidates.names import known_as
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.torch_optimizer import to_array, to_tensor

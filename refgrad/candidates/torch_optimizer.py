@@ -19,7 +19,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, with_options
+from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, takes_parameters, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
 from refgrad.candidates.protocol import Extras, Observation, Value
@@ -49,6 +49,15 @@ class TorchOptimizer:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise CandidateError(f"{self.name} returned a {type(optimizer).__name__}; legal: a torch.optim.Optimizer")
         return TorchRun(self.name, optimizer, tensors, rule, told, self.stated)
+
+
+def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchOptimizer | None:
+    """A candidate if the thing is an optimizer class, an optimizer, or a function that takes parameters."""
+    if isinstance(thing, type):
+        return from_class(thing, name, options) if issubclass(thing, torch.optim.Optimizer) else None
+    if isinstance(thing, torch.optim.Optimizer):
+        return from_instance(thing, name, options)
+    return from_factory(thing, name, options) if takes_parameters(thing) else None
 
 
 def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimizer:

@@ -1,4 +1,23 @@
-"""Every update rule, by name."""
+"""Every update rule, by name.
+
+To write one of your own is to subclass `Optimizer`: typed hyperparameters, state slots, and the paper's update. With a
+``citation`` it can be found by its qualified name, too.
+
+>>> import numpy as np
+>>> from refgrad.optimizers import Optimizer
+>>> from refgrad.rule import Decay, NonNegative, State, zeros_like_param
+>>> class HeavyBall(Optimizer):
+...     lr: NonNegative = 0.1
+...     mass: Decay = 0.9
+...     state = State(m=zeros_like_param)
+...
+...     def update(self, p, g, m, t):
+...         m = self.mass * m + g
+...         return p - self.lr * m, m
+>>> rule, p = HeavyBall(lr=0.5), np.ones(2)
+>>> rule.step(p, np.ones(2), rule.init(p))
+(array([0.5, 0.5]), {'t': 1, 'm': array([1., 1.])})
+"""
 
 from refgrad.optimizers.adagrad import Adadelta, Adagrad
 from refgrad.optimizers.adam import Adam, AdamW, AMSGrad

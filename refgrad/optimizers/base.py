@@ -24,10 +24,24 @@ OptimizerState = dict[str, Any]
 
 
 class Optimizer(Rule):
-    """An update rule: from a parameter, its gradient and the state, the next parameter and state."""
+    """An update rule: from a parameter, its gradient and the state, the next parameter and state.
+
+    Args:
+        scalars: the precision in which what depends on hyperparameters and the step alone is computed.
+    """
 
     def update(self, p: Any, g: Any, *extras_state_and_t: Any) -> tuple[Any, ...]:
-        """The paper's algorithm: ``(p, g, *extras, *slots, t) -> (p, *slots)``; a subclass writes it."""
+        """The paper's algorithm; a subclass writes it, with arguments of its own names.
+
+        Args:
+            p: the parameter.
+            g: its gradient, shaped like it.
+            extras_state_and_t: the extra inputs in the order of `extras`, the slots in that of `state` (None for one that does
+                not exist under the hyperparameters), and ``t``, the step counted from 1, a scalar.
+
+        Returns:
+            The next parameter and the next value of each slot, in that order.
+        """
         raise NotImplementedError
 
     kind = "optimizer"
@@ -44,28 +58,43 @@ class Optimizer(Rule):
 
     @property
     def scope(self) -> str:
-        """ "leaf" where each parameter is updated by itself, "tree" where all parameters of a step are one vector."""
+        """What is updated as one: "leaf", each parameter by itself, or "tree", all parameters of a step as one vector."""
         return "tree" if self.couples else "leaf"
 
     def told(self) -> Optimizer:
-        """The rule whose hyperparameters a candidate's constructor is told."""
+        """The rule whose hyperparameters a candidate's constructor is given: this one, or one that it wraps."""
         return self
 
     def largest_step(self, t: int) -> float:
-        """How far step t moves an element at most, if nothing decays; infinity where there is no such bound."""
+        """How far a step moves an element at most, if nothing decays.
+
+        Args:
+            t: the step, counted from 1.
+
+        Returns:
+            The bound, in units of the parameter; infinity where there is none.
+        """
         return math.inf
 
     def largest_norm(self, t: int, p: float) -> float:
-        """How long step t is at most, for a tensor of the norm ``p``, if nothing decays; infinity where there is no bound."""
+        """How long a tensor's step is at most, if nothing decays.
+
+        Args:
+            t: the step, counted from 1.
+            p: the tensor's Euclidean norm before it.
+
+        Returns:
+            The bound on the step's Euclidean norm; infinity where there is none.
+        """
         return math.inf
 
     def takes(self) -> dict[str, str]:
-        """``p``, ``g``, the extra inputs and the slots that are arrays."""
+        """``p``, ``g``, the extra inputs and the slots that are arrays: name -> level (see `refgrad.state.Slot`)."""
         arrays = {n: s.level for n, s in self.slots().items() if not s.scalar}
         return dict.fromkeys(("p", *self.read_only()), "element") | arrays
 
     def gives(self) -> dict[str, str]:
-        """The slots that are one number a row, a column or a tensor."""
+        """The slots that are not shaped like the parameter: name -> level."""
         return {n: level for n, level in self.takes().items() if level != "element"}
 
     @derived
@@ -76,7 +105,7 @@ class Optimizer(Rule):
 
     @derived
     def inputs(self) -> dict[str, Extra]:
-        """The extra inputs of a step that exist under these hyperparameters."""
+        """The extra inputs of a step under these hyperparameters, by name, in the order in which `update` takes them."""
         return {n: e for n, e in self.extras.items() if e.when is None or bool(getattr(self, e.when))}
 
     def read_only(self) -> tuple[str, ...]:
@@ -84,7 +113,14 @@ class Optimizer(Rule):
         return ("g", *(n for n, e in self.inputs().items() if not e.scalar))
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`update` on values by name; a slot or an extra input that does not exist is handed as None."""
+        """`update` on values by name.
+
+        Args:
+            given: ``p``, ``g``, ``t``, the extra inputs and the slots that exist, values of one arithmetic.
+
+        Returns:
+            ``p`` and the slots that exist, by name.
+        """
         others = [given.get(name) for name in (*self.extras, *self.state)]
         results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *others, given["t"]), strict=True))
         return {name: results[name] for name in ("p", *self.slots())}
@@ -101,6 +137,11 @@ class Optimizer(Rule):
 
         Raises:
             ArgumentError: a leaf is not an array of a float dtype.
+
+        >>> import numpy as np
+        >>> from refgrad.optimizers import SGD
+        >>> SGD(momentum=0.9).init(np.ones(2, np.float32))
+        {'t': 0, 'buffer': array([0., 0.], dtype=float32)}
         """
         arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         state: OptimizerState = {"t": 0}
@@ -143,8 +184,14 @@ class Optimizer(Rule):
         Raises:
             ArgumentError: structures, shapes or dtypes that do not fit, an extra input that is missing or unknown, or an
                 unknown backend.
+
+        >>> import numpy as np
+        >>> from refgrad.optimizers import SGD
+        >>> rule, p = SGD(lr=0.5), {"w": np.ones(2), "b": np.zeros(1)}
+        >>> rule.step(p, {"w": np.ones(2), "b": np.ones(1)}, rule.init(p))
+        ({'w': array([0.5, 0.5]), 'b': array([-0.5])}, {'t': 1})
         """
-        numbers, arrays = extra.separated(self, extras, p)
+        numbers, arrays = self._separated(extras, p)
         work = self._prepare(p, g, state, arrays, False)
         new = [item.copied() for item in work]
         self._run(new, int(state["t"]) + 1, numbers, backend, threads)
@@ -155,8 +202,25 @@ class Optimizer(Rule):
     ) -> None:
         """One step in place: the arrays of ``p`` and ``state`` are overwritten, and ``state["t"]`` is counted up.
 
-        Arguments and errors are those of `step`; besides, every array of ``p`` and ``state`` must be writeable, and what is
-        only read must not share memory with them. Everything is checked before the first element is written.
+        Args:
+            p: the parameters, as `step` takes them, and writeable.
+            g: the gradients, as `step` takes them.
+            state: what `init` or the last step made; its arrays are writeable.
+            backend: "auto", "numpy" or "numba"; the bits are the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+            extras: the rule's extra inputs by name.
+
+        Raises:
+            ArgumentError: what `step` says; an array is read-only; or two arrays share memory of which one is written. Then
+                nothing has been written.
+
+        >>> import numpy as np
+        >>> from refgrad.optimizers import SGD
+        >>> rule, p = SGD(lr=0.5), np.ones(2)
+        >>> state = rule.init(p)
+        >>> rule.step_(p, np.ones(2), state)
+        >>> p, state["t"]
+        (array([0.5, 0.5]), 1)
         """
         arrays = None if extras or self.inputs() else plain(p, g, state, self.slots())
         if arrays is not None:
@@ -165,7 +229,7 @@ class Optimizer(Rule):
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
-        numbers, read = extra.separated(self, extras, p)
+        numbers, read = self._separated(extras, p)
         work = self._prepare(p, g, state, read, True)
         t = int(state["t"]) + 1
         self._run(work, t, numbers, backend, threads)
@@ -174,13 +238,25 @@ class Optimizer(Rule):
                 state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])
         state["t"] = t
 
+    def _separated(self, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
+        return extra.separated(self.inputs(), extras, p, type(self).__name__)
+
     def plan(self, shape: tuple[int, ...], t: int, scalar_values: Mapping[str, float] | None = None) -> Plan:
-        """The traced update for parameters of a shape at step ``t`` (counted from 1)."""
+        """The traced update.
+
+        Args:
+            shape: the parameter's shape, of which the number of axes counts.
+            t: the step, counted from 1.
+            scalar_values: the values of the other `scalar_inputs`, by name and in their order; by default 1.
+
+        Raises:
+            TraceError: `update` uses an operation that no arithmetic knows.
+        """
         scalar_values = scalar_values or dict.fromkeys(self.scalar_inputs()[1:], 1.0)
         return plan_for(self, len(shape), free_values(shape, {"t": t, **scalar_values}))
 
     def reads(self) -> frozenset[str]:
-        """The numbers that a later step on a matrix reads."""
+        """The names of the numbers that a later step on a matrix reads."""
         graph = self.plan((4, 4), 10).graph
         exprs = [*graph.scalars(), *graph.scalar_outputs.values(), *(expr for expr, _ in graph.guards)]
         return frozenset(self.numbers()) & frozenset().union(*map(names_in, exprs))
@@ -266,9 +342,17 @@ def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
 
 
 def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> dict[str, np.ndarray] | None:
-    """The arrays of a step in place that needs neither copies nor a closer look; None for all else.
+    """The arrays of a step in place that needs neither copies nor a closer look.
 
-    They own their memory, so that different arrays cannot overlap.
+    Args:
+        p: the parameter, or a tree of them.
+        g: its gradient.
+        state: the state.
+        slots: the rule's slots by name.
+
+    Returns:
+        The arrays by name, all of one shape and of one working dtype, which own their memory, so that different ones cannot
+        overlap; None for all else.
     """
     if type(p) is not np.ndarray or p.dtype not in _WORKING or "t" not in state:
         return None
@@ -289,11 +373,16 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
 
 @dataclass
 class Leaf:
-    """One parameter with all that its update reads: arrays by name, and scalar slots by name."""
+    """One parameter with all that its update reads.
+
+    Args:
+        arrays: ``p``, ``g``, the extra inputs and the array slots by name.
+        scalar_values: the scalar slots by name.
+        read_only: the arrays that the update does not write.
+    """
 
     arrays: dict[str, np.ndarray]
     scalar_values: dict[str, float]
-    #: the arrays that the update does not write
     read_only: tuple[str, ...]
 
     def copied(self) -> Leaf:
@@ -304,7 +393,17 @@ class Leaf:
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
-    """`ArgumentError` unless an array has its slot's shape and a dtype that the working precision holds."""
+    """Check that an array has its slot's shape and a dtype that the working precision holds.
+
+    Args:
+        p: the parameter.
+        array: the slot's array, or the gradient or an extra input.
+        name: what errors call it.
+        slot: what the slot is; one like the parameter for what is no slot.
+
+    Raises:
+        ArgumentError: it has another shape, or is float64 beside a narrower parameter.
+    """
     shape = slot.shape(p.shape)
     if array.shape != shape:
         what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
@@ -315,15 +414,21 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
 
 
 def check_writeable(leaf: Leaf, path: str) -> None:
-    """`ArgumentError` if an array that a step in place writes is read-only, or overlaps another.
+    """Check that a step in place may write a leaf's arrays.
 
-    Separate arrays that own their memory cannot overlap, which saves the search in the common case.
+    Args:
+        leaf: the parameter with its arrays.
+        path: where in the tree it stands, for errors.
+
+    Raises:
+        ArgumentError: an array that is written is read-only, or overlaps another.
     """
     arrays, read_only = leaf.arrays, leaf.read_only
     for name, array in arrays.items():
         if name not in read_only and not array.flags.writeable:
             raise ArgumentError(f"{name}{path} is read-only; legal: a writeable array, or the pure `step`")
     values = arrays.values()
+    # separate arrays that own their memory cannot overlap, which saves the search in the common case
     if all(a.base is None for a in values) and len({id(a) for a in values}) == len(arrays):
         return
     named = list(arrays.items())
@@ -334,7 +439,15 @@ def check_writeable(leaf: Leaf, path: str) -> None:
 
 
 def working_copies(leaf: Leaf) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays as contiguous ones of the working dtype, and the names of outputs to be written back."""
+    """A leaf's arrays as kernels take them.
+
+    Args:
+        leaf: the parameter with its arrays, of any float dtypes and strides.
+
+    Returns:
+        The arrays by name, contiguous and of the working dtype, copied where they are not so already; and the names of those
+        outputs that were copied, to be written back.
+    """
     dtype = dtypes.working(leaf.arrays["p"].dtype)
     ready, narrow = {}, []
     for name, array in leaf.arrays.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,27 +12,31 @@ from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Extra
 
-if TYPE_CHECKING:
-    from refgrad.optimizers.base import Optimizer
 
-
-def separated(rule: Optimizer, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
+def separated(
+    wanted: Mapping[str, Extra], extras: Mapping[str, Any], p: Any, owner: str
+) -> tuple[dict[str, float], dict[str, Any]]:
     """The extra inputs of a step that are numbers, and those that are arrays or trees of arrays; bits become floats.
+
+    Args:
+        wanted: the extra inputs that the rule takes, by name.
+        extras: what was handed, by name.
+        p: the parameters: an array of any shape, or a tree of arrays.
+        owner: what errors call the rule.
 
     Raises:
         ArgumentError: one is missing, unknown, no number, or holds what no such bits are.
     """
-    wanted = rule.inputs()
     for name in extras:
         if name not in wanted:
             legal = ", ".join(wanted) or "none"
             raise ArgumentError(
-                f"{type(rule).__name__} takes no input {name!r}{nearest(name, wanted)}; legal besides p, g, state: {legal}"
+                f"{owner} takes no input {name!r}{nearest(name, wanted)}; legal besides p, g, state: {legal}"
             )
     missing = [name for name in wanted if name not in extras]
     if missing:
         what = wanted[missing[0]].facts.sentence
-        raise ArgumentError(f"{type(rule).__name__}'s step needs {missing[0]}=, {what}")
+        raise ArgumentError(f"{owner}'s step needs {missing[0]}=, {what}")
     numbers = {n: number(extras[n], n) for n, extra in wanted.items() if extra.scalar}
     arrays = {n: extras[n] for n, extra in wanted.items() if not extra.scalar}
     return numbers, {n: _floats(a, n, wanted[n], p) if wanted[n].bits else a for n, a in arrays.items()}

@@ -20,8 +20,10 @@ from refgrad.rule import Rule
 class Transform(Rule):
     """A function of arrays by the rule's hyperparameters; calling the rule runs it.
 
-    The arrays are of one float dtype; narrow ones are widened to float32, and array results are rounded back once. A
-    result is an array, a Python float, or a tuple or dict of these.
+    >>> import numpy as np
+    >>> from refgrad.optimizers import WinsorizedMean
+    >>> WinsorizedMean(percent=25.0)(np.array([[0.0], [1.0], [2.0], [99.0]]))
+    array([1.5])
     """
 
     kind = "transform"
@@ -38,7 +40,7 @@ class Transform(Rule):
 
     @classmethod
     def legal(cls) -> dict[str, Any]:
-        """Each hyperparameter's legal values; the precision of scalars is not one: the body has plain numbers."""
+        """What each hyperparameter may be, by name; the precision of scalars is none of them: the body has plain numbers."""
         return {name: legal for name, legal in super().legal().items() if name != "scalars"}
 
     def __post_init__(self) -> None:
@@ -47,18 +49,38 @@ class Transform(Rule):
             raise bad_argument(f"{type(self).__name__}.scalars", self.scalars, "float64")
 
     def apply(self, *arrays: Any) -> Any:
-        """The source's algorithm on arrays of the working dtype; a subclass writes it."""
+        """The source's algorithm; a subclass writes it, with arguments of its own names.
+
+        Args:
+            arrays: those of `shapes`, in order, of the working dtype (float64 for float64, else float32).
+
+        Returns:
+            An array, a number, or a tuple or dict of these.
+        """
         raise NotImplementedError
 
     def takes(self) -> dict[str, str]:
-        """The arrays by name, with the names of their axes."""
+        """The arrays: name -> the names of their axes, as in `shapes`."""
         return dict(self.shapes)
 
     def check(self, *arrays: np.ndarray) -> None:
-        """`ArgumentError` for shapes that do not fit; a subclass writes it."""
+        """Check that shapes fit; a subclass writes it.
+
+        Args:
+            arrays: those of `shapes`, in order.
+
+        Raises:
+            ArgumentError: they do not.
+        """
 
     def __call__(self, *arrays: Any) -> Any:
         """The transformed arrays; nothing that is handed in is changed.
+
+        Args:
+            arrays: those of `shapes`, in order, all of one float dtype; narrow ones are widened to float32.
+
+        Returns:
+            An array of the dtype that came in, rounded to it once; a Python float; or a tuple or dict of these.
 
         Raises:
             ArgumentError: too few or too many arrays, arrays of different dtypes, or shapes that do not fit.
@@ -89,18 +111,48 @@ def _narrowed(result: Any, dtype: np.dtype) -> Any:
 
 
 def check_axes(array: np.ndarray, name: str, axes: int, meaning: str) -> None:
-    """`ArgumentError` unless an array has a number of axes."""
+    """Check an array's number of axes.
+
+    Args:
+        array: the array.
+        name: what errors call it.
+        axes: how many axes it must have.
+        meaning: what they are, for the error.
+
+    Raises:
+        ArgumentError: it has another number.
+    """
     if array.ndim != axes:
         raise bad_argument(f"{name}.ndim", array.ndim, f"{axes}: {meaning}")
 
 
 def check_count(array: np.ndarray, name: str, least: int, meaning: str) -> None:
-    """`ArgumentError` unless the first axis of an array is long enough."""
+    """Check that an array's first axis is long enough.
+
+    Args:
+        array: the array.
+        name: what errors call it.
+        least: how long it must be at least.
+        meaning: what it runs over, for the error.
+
+    Raises:
+        ArgumentError: it is shorter, or there is none.
+    """
     if array.ndim < 1 or array.shape[0] < least:
         raise bad_argument(f"{name}.shape", array.shape, f"at least {least} along the first axis: {meaning}")
 
 
 def check_same(array: np.ndarray, name: str, shape: tuple[int, ...], meaning: str) -> None:
-    """`ArgumentError` unless an array has a shape."""
+    """Check an array's shape.
+
+    Args:
+        array: the array.
+        name: what errors call it.
+        shape: the shape that it must have.
+        meaning: why, for the error.
+
+    Raises:
+        ArgumentError: it has another.
+    """
     if array.shape != shape:
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}: {meaning}")

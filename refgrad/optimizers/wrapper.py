@@ -18,6 +18,17 @@ class Wrapper(Optimizer):
 
     A subclass writes ``update(p, g, *own extra inputs, *own slots, step, t) -> (p, *own slots)``, where ``step(p, g)`` is the
     inner rule's step and gives its next point; ``step(p, g, lr=...)`` takes it with another learning rate.
+
+    Args:
+        inner: the rule that is wrapped; its hyperparameters are known as ``inner_lr`` and so on.
+        scalars: the precision in which the wrapper's own scalars are computed.
+
+    Raises:
+        ArgumentError: ``inner`` is no optimizer; or all parameters become one vector here, but its elements see each other.
+
+    >>> from refgrad.optimizers import SGD, Lookahead
+    >>> list(Lookahead(inner=SGD(momentum=0.9)).slots())
+    ['slow', 'buffer']
     """
 
     inner: Annotated[Optimizer, Nested("optimizer")] = AdamW()
@@ -54,7 +65,14 @@ class Wrapper(Optimizer):
         return f"inner_{name}" if name in self.state or name in self.extras else name
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`update` on values by name, with the inner rule's step at hand."""
+        """`update` on values by name, with the inner rule's step at hand.
+
+        Args:
+            given: ``p``, ``g``, ``t``, and the extra inputs and slots of both rules by their names here.
+
+        Returns:
+            ``p`` and the slots of both rules by name.
+        """
         names = [*self.inner.inputs(), *(self.inner.slots() if isinstance(self.inner, Wrapper) else self.inner.state)]
         state = {n: given.get(self._outer(n)) for n in names}
         new: dict[str, Any] = {}
@@ -71,5 +89,9 @@ class Wrapper(Optimizer):
 
 
 def elementwise(rule: Optimizer) -> bool:
-    """Whether a rule's elements do not see each other."""
+    """True if no element of a rule's parameter sees another one.
+
+    Args:
+        rule: the rule, which is traced on a matrix.
+    """
     return not any(rule.plan((2, 2), t).graph.couples() for t in (1, 2))

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import refgrad.optimizers
 from refgrad.rule import Rule
-
-if TYPE_CHECKING:
-    from refgrad.strength.body_interpreter import BodyRun
+from refgrad.strength.body_run import Run
 
 #: operations that stand for one another; "first" and "second" are the operands
 REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
@@ -86,7 +84,12 @@ def texts_of(rule: Rule) -> tuple[str, ...]:
 
 
 def place_of(op: str, texts: tuple[str, ...]) -> Place:
-    """The place in the rule's text that asks for the operation that is about to be run."""
+    """The place in a rule's text that asks for the operation that is about to be run.
+
+    Args:
+        op: the operation.
+        texts: where the rule's texts stand, as `texts_of` gives them.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_code.co_filename.startswith(texts):
         frame = frame.f_back
@@ -110,7 +113,7 @@ def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
         yield "number twice"
 
 
-def replaced(run: BodyRun, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
     """The result of an operation for which something else stands.
 
     Args:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from refgrad.strength.body_run import Run
 from refgrad.strength.interpreter import ROUNDED
 from refgrad.strength.rounding_styles import Array
-
-if TYPE_CHECKING:
-    from refgrad.strength.body_interpreter import BodyRun
 
 #: what stands for real numbers
 REAL = np.longdouble
@@ -23,22 +21,22 @@ def _axes(x: Array, axis: Any) -> tuple[int, ...]:
     return tuple(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
 
 
-def _sum(run: BodyRun, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def _sum(run: Run, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return run.total(x, _axes(x, axis), keepdims)
 
 
-def _mean(run: BodyRun, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+def _mean(run: Run, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     count = int(np.prod([x.shape[a] for a in _axes(x, axis)]))
     return run.quotient(_sum(run, x, axis, keepdims), np.asarray(float(count)))
 
 
-def _variance(run: BodyRun, x: Array, axis: Any = None, ddof: int = 0) -> Array:
+def _variance(run: Run, x: Array, axis: Any = None, ddof: int = 0) -> Array:
     centred = run.round(x - _mean(run, x, axis, True))
     count = int(np.prod([x.shape[a] for a in _axes(x, axis)])) - ddof
     return run.quotient(_sum(run, run.round(centred * centred), axis), np.asarray(float(count)))
 
 
-def _solve(run: BodyRun, a: Array, b: Array) -> Array:
+def _solve(run: Run, a: Array, b: Array) -> Array:
     """A symmetric positive definite system by elimination, the inverse, or a factorization."""
     if run.rounding is None:
         return np.linalg.solve(a.astype(np.float64), b.astype(np.float64)).astype(REAL)

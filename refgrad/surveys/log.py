@@ -10,6 +10,7 @@ from typing import IO, Any, Self
 
 from refgrad.errors import ArgumentError
 from refgrad.surveys.cell import Cell
+from refgrad.version import VERSION
 
 SCHEMA = "refgrad-survey-log-1"
 
@@ -57,9 +58,7 @@ class Log:
 
 
 def _header() -> dict[str, str]:
-    from refgrad import __version__
-
-    return {"schema": SCHEMA, "refgrad": __version__}
+    return {"schema": SCHEMA, "refgrad": VERSION}
 
 
 def _cells(lines: list[str]) -> dict[str, Cell]:

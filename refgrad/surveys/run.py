@@ -26,6 +26,7 @@ from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
 from refgrad.surveys.worker import table_of
 from refgrad.surveys.workers import Crew
+from refgrad.version import VERSION
 
 SCHEMA = "refgrad-survey-1"
 #: the table that comes with refgrad
@@ -256,10 +257,8 @@ def _wanted(
 
 
 def _environment() -> dict[str, str]:
-    from refgrad import __version__
-
     return {
-        "refgrad": __version__,
+        "refgrad": VERSION,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),

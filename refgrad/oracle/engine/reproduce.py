@@ -73,9 +73,10 @@ def _steps(least: Cases) -> str:
 
 def called(rule: Rule) -> str:
     """The call that makes a rule, by full names, those of the rules in it as well."""
+    place, _, name = qualified_name(type(rule)).partition(":")
     own, default = rule.hyperparameters(), rule.defaults()
     fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in own.items() if x != default[n]]
-    return f"{qualified_name(type(rule)).replace(':', '.')}({', '.join(fields)})"
+    return f"{place}.{name.rpartition('<locals>.')[2]}({', '.join(fields)})"
 
 
 def generated(dtype: np.dtype, seed: int | None, steps: int | None = None) -> str:

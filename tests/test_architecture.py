@@ -1,0 +1,307 @@
+"""Who may import whom: rooms in layers, no circle, and each framework in the modules whose subject it is.
+
+Imports are read from the source, those within functions and for type checkers alone included.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import refgrad
+
+PACKAGE = Path(refgrad.__file__).parent
+
+#: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "derived", "projections", "version", "layout"),
+    ("state", "trees", "schedules"),
+    ("rule",),
+    ("rule_text", "arithmetic"),
+    ("tracing",),
+    ("backends",),
+    ("sparsity.counts",),
+    ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
+    ("optimizers", "estimators"),
+    ("quantizers", "sparsity"),
+    ("candidates",),
+    ("oracle.acceptance", "oracle.inputs"),
+    ("kinds.kind",),
+    ("kinds.table",),
+    ("kinds",),
+    ("oracle.engine", "oracle.mutants"),
+    ("oracle.hypotheses",),
+    ("oracle",),
+    ("surveys",),
+    ("",),  # refgrad itself, the front door
+    ("testing", "strength"),
+    ("report",),
+    ("examples",),
+    ("cli",),
+    ("__main__",),
+)
+HEIGHTS: Mapping[str, int] = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+
+#: rooms that know kinds by their protocol and their table alone, although they stand above them
+BY_PROTOCOL = ("oracle.engine", "oracle.mutants", "oracle.hypotheses", "oracle", "surveys")
+
+#: arrows that run up and are still to be turned, as (room, room); none may be added
+PENDING: set[tuple[str, str]] = set()
+#: modules that know kinds by more than their protocol, and are still to go; none may be added
+PENDING_KINDS = {"oracle.hypotheses.equivalence", "oracle.hypotheses.stacked"}
+
+#: a package -> the modules that it is the subject of, or rooms of such, which alone import it
+SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "torch": (
+        "candidates.torch_eight_bit",
+        "candidates.torch_estimator",
+        "candidates.torch_gradients",
+        "candidates.torch_mask",
+        "candidates.torch_optimizer",
+        "surveys.implementations",
+    ),
+    "jax": (
+        "candidates.jax_estimator",
+        "candidates.jax_mask",
+        "candidates.optax_gradients",
+        "candidates.optax_transform",
+        "surveys.implementations",
+    ),
+    "optax": ("candidates.optax_gradients", "candidates.optax_transform", "surveys.implementations"),
+    "keras": ("candidates.keras_optimizer",),
+    "cupy": (),
+    "numba": ("backends.compiler", "quantizers.gguf.kernels"),
+    "llvmlite": ("backends.compiler",),
+    "hypothesis": ("testing", "cli"),
+    "pytest": ("testing.plugin",),
+    "scipy": ("oracle.hypotheses",),
+    "mpmath": ("arithmetic.exact", "oracle.hypotheses.equivalence", "schedules"),
+    "click": ("cli", "strength.command"),
+    "rich": ("report",),
+    "gfloat": ("surveys.implementations",),
+    "bitsandbytes": ("surveys.implementations",),
+}
+#: the modules of these packages' subjects may import them at once: they are loaded only where the package is there already
+ADAPTERS = ("torch", "jax", "optax", "keras")
+
+#: what `import refgrad`, and using a rule on NumPy arrays, leave alone
+LATER = (
+    "numba",
+    "llvmlite",
+    "torch",
+    "jax",
+    "optax",
+    "keras",
+    "cupy",
+    "hypothesis",
+    "scipy",
+    "rich",
+    "click",
+    "pytest",
+)
+
+
+class Import(NamedTuple):
+    """One import: who, of what, on which line, and whether it is run when the module is."""
+
+    module: str
+    name: str
+    line: int
+    at_once: bool
+
+    def __str__(self) -> str:
+        return f"refgrad/{self.module.replace('.', '/')}:{self.line} imports {self.name}"
+
+
+def dotted(path: Path) -> str:
+    """A module's name within the package; empty for the package itself."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+@functools.cache
+def modules() -> Mapping[str, ast.Module]:
+    return {dotted(path): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(node: ast.stmt) -> Iterator[str]:
+    """The full names that an import statement names."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are written in full"
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield whole if whole.removeprefix("refgrad.") in modules() else str(node.module)
+
+
+def statements(tree: ast.AST, at_once: bool = True) -> Iterator[tuple[ast.stmt, bool]]:
+    """Every import statement, and whether it is run when the module is."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, at_once
+        elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+            later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or for_types(node)
+            yield from statements(node, at_once and not later)
+
+
+def for_types(node: ast.AST) -> bool:
+    """Whether it is run by type checkers alone."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+@functools.cache
+def imports() -> tuple[Import, ...]:
+    found = []
+    for module, tree in modules().items():
+        for node, at_once in statements(tree):
+            found += [Import(module, name, node.lineno, at_once) for name in imported(node)]
+    return tuple(found)
+
+
+def inner() -> Iterator[tuple[Import, str]]:
+    """The imports of the package's own modules, with the module that is imported."""
+    for each in imports():
+        if each.name.partition(".")[0] == "refgrad":
+            target = each.name.removeprefix("refgrad").removeprefix(".")
+            assert target in modules(), str(each)
+            if target != each.module:
+                yield each, target
+
+
+def room_of(module: str) -> str:
+    """The room that a module stands in: the longest beginning of its name that is one."""
+    parts = module.split(".")
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    found = next((name for name in names if name in HEIGHTS), None)
+    assert found is not None, f"refgrad.{module} stands in no room; legal: {', '.join(filter(None, HEIGHTS))}"
+    return found
+
+
+def test_every_module_stands_in_a_room_and_every_room_has_one() -> None:
+    assert {room_of(module) for module in modules()} == set(HEIGHTS)
+
+
+def test_imports_go_down() -> None:
+    upward: dict[tuple[str, str], list[str]] = {}
+    for each, target in inner():
+        room, other = room_of(each.module), room_of(target)
+        if room != other and HEIGHTS[other] >= HEIGHTS[room]:
+            upward.setdefault((room, other), []).append(str(each))
+    new = {arrow: found for arrow, found in upward.items() if arrow not in PENDING}
+    assert not new, "\n".join(line for found in new.values() for line in found)
+    assert set(upward) == PENDING, f"turned already, to be taken off the list: {PENDING - set(upward)}"
+
+
+def test_kinds_are_known_by_their_protocol_and_their_table() -> None:
+    found = [each for each, target in inner() if room_of(each.module) in BY_PROTOCOL and room_of(target) == "kinds"]
+    new = [each for each in found if each.module not in PENDING_KINDS]
+    assert not new, "\n".join(map(str, new))
+    assert {each.module for each in found} == PENDING_KINDS
+
+
+def test_no_circle_exists() -> None:
+    edges: dict[str, set[str]] = {}
+    for each, target in inner():
+        if (room_of(each.module), room_of(target)) not in PENDING:
+            edges.setdefault(each.module, set()).add(target)
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(f"refgrad.{module}" for module in reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("package", SUBJECTS)
+def test_a_package_is_imported_where_it_is_the_subject(package: str) -> None:
+    of_package = [each for each in imports() if each.name.partition(".")[0] == package]
+    outside = [each for each in of_package if not any(within(each.module, place) for place in SUBJECTS[package])]
+    assert not outside, "\n".join(map(str, outside))
+    unused = [place for place in SUBJECTS[package] if not any(within(each.module, place) for each in of_package)]
+    assert not unused, f"{unused} do not import {package}"
+
+
+def within(module: str, place: str) -> bool:
+    return module == place or module.startswith(f"{place}.")
+
+
+def test_packages_that_are_not_listed_are_what_refgrad_depends_on() -> None:
+    found = {each.name.partition(".")[0] for each in imports()} - set(sys.stdlib_module_names)
+    assert found - set(SUBJECTS) == {"refgrad", "numpy", "ml_dtypes"}
+
+
+def test_adapters_are_imported_by_name_or_within_functions() -> None:
+    """So that no framework is imported on the user's behalf."""
+    heavy = {place for package in ADAPTERS for place in SUBJECTS[package] if place.startswith("candidates.")}
+    allowed = {("candidates.torch_eight_bit", "candidates.torch_optimizer")}
+    found = [
+        str(each)
+        for each, target in inner()
+        if target in heavy and each.at_once and each.module not in heavy and (each.module, target) not in allowed
+    ]
+    assert not found, "\n".join(found)
+    late = [
+        str(each)
+        for each in imports()
+        if each.at_once and each.name.partition(".")[0] in ADAPTERS and each.module not in heavy
+    ]
+    assert not late, "\n".join(late)
+
+
+def loaded(text: str) -> list[str]:
+    """Which of `LATER` a fresh process has loaded after some lines."""
+    text = f"import sys\n{text}\nprint(*[name for name in {LATER!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", text], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_importing_refgrad_loads_nothing_heavy() -> None:
+    assert loaded("import refgrad") == []
+    assert loaded("from refgrad import optimizers, quantizers, estimators, sparsity") == []
+    assert loaded("import refgrad; refgrad.verify, refgrad.identify, refgrad.survey, refgrad.Inputs") == []
+
+
+STEP = """
+import numpy as np
+from refgrad.optimizers import SGD
+p, rule = np.ones(3), SGD()
+rule.step(p, p, rule.init(p), backend="numpy")
+"""
+
+
+def test_a_step_on_small_arrays_loads_no_compiler() -> None:
+    assert loaded(STEP) == []
+
+
+#: an import in every place that one can hide in
+HIDDEN = """
+import a
+if TYPE_CHECKING:
+    import b
+def f():
+    import c
+class D:
+    import d
+    def g(self):
+        import e
+try:
+    import f
+except ImportError:
+    import g
+else:
+    import h
+match i:
+    case 1:
+        import i
+"""
+
+
+def test_the_reader_of_imports_sees_what_is_hidden() -> None:
+    found = {name: at_once for node, at_once in statements(ast.parse(HIDDEN)) for name in imported(node)}
+    assert found == {**dict.fromkeys("adfghi", True), **dict.fromkeys("bce", False)}

@@ -1,0 +1,89 @@
+"""Examples in docstrings run, and docstrings of the rules' foundation say what arguments are."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refgrad
+
+PACKAGE = Path(refgrad.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+WITH_EXAMPLES = [module for module, path in SOURCES.items() if re.search(r"^ *>>> ", path.read_text(), re.MULTILINE)]
+
+#: modules whose public functions and methods each say what their arguments are
+DOCUMENTED = [
+    "refgrad.rule",
+    "refgrad.state",
+    "refgrad.trees",
+    "refgrad.schedules",
+    "refgrad.tracing",
+    "refgrad.derived",
+    "refgrad.rule_text",
+    "refgrad.errors",
+    "refgrad.optimizers.base",
+    "refgrad.optimizers.wrapper",
+    "refgrad.optimizers.transform",
+    "refgrad.backends",
+]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_give_what_they_say(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def public(module: str) -> list[tuple[str, ast.FunctionDef]]:
+    """Public functions, and public methods of public classes, with their names."""
+    tree = ast.parse(SOURCES[module].read_text())
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    owned = [(f"{owner.name}.", node) for owner in classes for node in owner.body] + [("", node) for node in tree.body]
+    functions = [(owner + node.name, node) for owner, node in owned if isinstance(node, ast.FunctionDef)]
+    return [(name, node) for name, node in functions if not node.name.startswith("_") or node.name == "__call__"]
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [pytest.param(*pair, id=f"{m}:{pair[0]}") for m in DOCUMENTED for pair in public(m)]
+)
+def test_every_argument_is_named(name: str, function: ast.FunctionDef) -> None:
+    text = ast.get_docstring(function) or ""
+    given = function.args
+    names = [a.arg for a in (*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg) if a]
+    names = [n for n in names if n not in ("self", "cls")]
+    section = text.partition("Args:\n")[2].partition("\n\n")[0]
+    told = re.findall(r"^    (\w+): \S", section, re.MULTILINE)
+    assert told == names, f"{name} tells of {told}"
+
+
+def test_the_check_of_arguments_sees_one_that_is_left_out() -> None:
+    source = 'def f(a, *, b):\n    """One line.\n\n    Args:\n        a: one.\n    """\n'
+    (function,) = ast.parse(source).body
+    assert isinstance(function, ast.FunctionDef)
+    with pytest.raises(AssertionError, match=r"f tells of \['a'\]"):
+        test_every_argument_is_named("f", function)
+
+
+def test_wrong_examples_fail() -> None:
+    class Wrong:
+        """An example.
+
+        >>> 1 + 1
+        3
+        """
+
+    runner: Any = doctest.DocTestRunner(verbose=False)
+    (example,) = doctest.DocTestFinder().find(Wrong, "Wrong", globs={})
+    assert runner.run(example, out=lambda text: None).failed == 1
+    assert inspect.getdoc(Wrong)

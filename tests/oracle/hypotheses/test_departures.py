@@ -73,7 +73,9 @@ def test_verify_names_what_identify_names(candidate: Any, rule: Rule, name: str)
 def claim_of(candidate: Any, rule: Rule, inputs: Any = None, seconds: float = 60.0) -> Claim:
     asked = {"steps": 4, "dtype": np.dtype(np.float32), "seed": 0, "policy": Policy(), "inputs": inputs, "options": {}}
     return Claim.of(
-        Request(candidate=candidate, rule=rule, **asked, state_names=None, shrink=False, explain=seconds, time_limit=60.0)
+        Request(
+            candidate=candidate, rule=rule, **asked, state_names=None, shrink=False, explain=seconds, time_limit=60.0
+        )
     )
 
 

@@ -41,7 +41,9 @@ def test_the_claimed_value_is_told_if_it_fits() -> None:
 
 def test_nothing_is_found() -> None:
     assert recovered(line(1e9), lambda: False) is None  # too far away
-    assert recovered(Line("a", 2.0, Range(0.0), lambda v: 1.0, lambda v: False), lambda: False) is None  # depends on nothing
+    assert (
+        recovered(Line("a", 2.0, Range(0.0), lambda v: 1.0, lambda v: False), lambda: False) is None
+    )  # depends on nothing
     assert recovered(line(3.7), lambda: True) is None  # no time
 
 

@@ -14,7 +14,9 @@ from tests.oracle.hypotheses.runs import hidden, screen_of
 pytest.importorskip("scipy")
 
 
-def told(used: Optimizer, claimed: Optimizer, output: str = "p", change: Change = NONE) -> dict[str, tuple[float, float, float]]:
+def told(
+    used: Optimizer, claimed: Optimizer, output: str = "p", change: Change = NONE
+) -> dict[str, tuple[float, float, float]]:
     problem = problem_of(screen_of(used, claimed), change, output)
     assert problem is not None
     found = recover(problem, {}, True, lambda: False)

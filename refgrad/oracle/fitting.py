@@ -88,7 +88,7 @@ def _judged(group: list[Fit]) -> _Found | None:
 
 def _outside(trial: Trial, change: Change, counts: Counts) -> int:
     """The elements of the whole run that a change does not explain."""
-    return Scored(change, counts, trial.whole if trial.search.claimed else {}).outside
+    return Scored(change, counts, trial.search.reference(trial.whole)).outside
 
 
 def _as_good(found: list[_Found]) -> Iterator[Explanation]:

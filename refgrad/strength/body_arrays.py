@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic.carrier import UFUNCS
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
+from refgrad.rule import Rule
 from refgrad.strength.body_operations import OPERATIONS
 from refgrad.strength.body_run import Run
 from refgrad.strength.rounding_styles import Array
@@ -59,6 +62,12 @@ class RunArray(Shaped):
     def __bool__(self) -> bool:
         return bool(self.values)
 
+    def __float__(self) -> float:
+        return float(self.values)
+
+    def __ceil__(self) -> int:
+        return math.ceil(float(self))
+
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if op == "length":
             return {"tensor": self.size, "row": self.size // max(len(self), 1), "column": len(self)}[attributes["over"]]
@@ -85,6 +94,24 @@ class RunArray(Shaped):
         if function.__name__ not in OPERATIONS:
             raise TraceError(f"numpy.{function.__name__} is not an operation of a transform")
         return self.run.do(function.__name__, *args, **kwargs)
+
+
+class RuleOfRun:
+    """A rule of numbers whose hyperparameters are numbers of a run, so that operations on them are the run's too.
+
+    Args:
+        rule: the rule.
+        run: the run.
+    """
+
+    def __init__(self, rule: Rule, run: Run) -> None:
+        self._rule, self._run = rule, run
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._rule, name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._run.array(np.asarray(value, self._run.dtype))
+        return value.__func__.__get__(self) if inspect.ismethod(value) else value
 
 
 def values_of(x: Any) -> Array:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.enclosure import COMPARE
-from refgrad.kinds.transform import named
-from refgrad.optimizers.transform import Transform
-from refgrad.strength.body_arrays import RunArray, values_of
+from refgrad.arithmetic.decisions import COMPARE
+from refgrad.oracle.acceptance.bodies import named
+from refgrad.strength.body_arrays import RuleOfRun, RunArray, values_of
 from refgrad.strength.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.strength.body_operations import OPERATIONS, REAL
 from refgrad.strength.rounding_styles import Array, Rounding
@@ -26,7 +25,7 @@ class BodyRun:
     """One run of a rule's body.
 
     Attributes:
-        rounding: how results are rounded to float32; None for real arithmetic, as near as there is (80 bits).
+        rounding: how results are rounded; None for real arithmetic, as near as there is (80 bits).
         mutation: what stands for what, if the run is one of a mutant.
         met: filled with every mutation that can be made of the operations that are run; None to leave that.
         random: where choices come from.
@@ -38,7 +37,7 @@ class BodyRun:
     random: np.random.Generator = field(default_factory=lambda: np.random.Generator(np.random.Philox(0)))
     _texts: tuple[str, ...] = ()
 
-    def results(self, rule: Transform, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def results(self, rule: Any, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The results of the rule's body by name.
 
         Args:
@@ -46,18 +45,22 @@ class BodyRun:
             arrays: what its body takes, by name, in its order.
 
         Returns:
-            Arrays of float64 that hold float32 numbers; of longdouble in real arithmetic.
+            Arrays of `dtype`.
         """
         self._texts = texts_of(rule)
         given = [self.array(a.astype(self.dtype)) for a in arrays.values()]
         with np.errstate(all="ignore"):
-            found = named(rule.apply(*given))
+            found = (
+                type(rule).scaled(RuleOfRun(rule, self), *given)
+                if rule.kind == "scaling"
+                else named(rule.apply(*given))
+            )
             return {n: values_of(r) for n, r in found.items()}
 
     @property
     def dtype(self) -> Any:
-        """The dtype that numbers are kept in: float64 for float32 numbers, longdouble for real ones."""
-        return REAL if self.rounding is None else np.float64
+        """The dtype that numbers are kept in: float64 for float32 numbers, longdouble for float64 or real ones."""
+        return REAL if self.rounding is None else self.rounding.wide
 
     def array(self, values: Array) -> RunArray:
         """An array of this run."""
@@ -127,7 +130,7 @@ class BodyRun:
         return np.expand_dims(total, axes) if keepdims else total
 
     def product(self, a: Array, b: Array) -> Array:
-        """A product of matrices, or with a vector: rounded products, added in a random order."""
+        """A product of matrices (..., m, k) and (..., k, n), or of vectors: rounded products, added in a random order."""
         left = a[None, :] if a.ndim == 1 else a
         right = b[:, None] if b.ndim == 1 else b
         terms = self.round(left[..., :, :, None] * right[..., None, :, :])

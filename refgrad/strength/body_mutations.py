@@ -84,7 +84,12 @@ def texts_of(rule: Rule) -> tuple[str, ...]:
 
 
 def place_of(op: str, texts: tuple[str, ...]) -> Place:
-    """The place in the rule's text that asks for the operation that is about to be run."""
+    """The place in a rule's text that asks for the operation that is about to be run.
+
+    Args:
+        op: the operation.
+        texts: where the rule's texts stand, as `texts_of` gives them.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_code.co_filename.startswith(texts):
         frame = frame.f_back

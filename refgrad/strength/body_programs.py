@@ -19,22 +19,52 @@ DIFFERENCE = 1e-9
 def legal_program(
     rule: Transform, arrays: Mapping[str, Array], random: np.random.Generator, style: Style
 ) -> dict[str, Array]:
-    """The results of a random legal program of a body, as float32 arrays by name."""
-    return _float32(BodyRun(Rounding(style, random), random=random).results(rule, arrays))
+    """The results of a random legal program of a body.
+
+    Args:
+        rule: a rule without a graph.
+        arrays: what its body takes, by name, in its order: arrays of its precision.
+        random: where the program's choices come from.
+        style: what the program may do, and how it rounds.
+
+    Returns:
+        The results by name, arrays of the precision (see `precision_of`).
+    """
+    rounding = Rounding(style, random, precision_of(rule))
+    return _rounded(BodyRun(rounding, random=random).results(rule, arrays), rounding)
 
 
 def mutated_program(rule: Transform, mutation: BodyMutation | None, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The results of a body as it stands, or with one operation replaced, each operation rounded to float32."""
-    rounding = Rounding(PLAIN, np.random.Generator(np.random.Philox(0)))
-    return _float32(BodyRun(rounding, mutation).results(rule, arrays))
+    """The results of a body, each operation rounded once to its precision.
+
+    Args:
+        rule: a rule without a graph.
+        mutation: the operation that is replaced, and by what; None for the rule as it stands.
+        arrays: what its body takes, by name, in its order: arrays of its precision.
+
+    Returns:
+        The results by name, arrays of the precision (see `precision_of`).
+    """
+    rounding = Rounding(PLAIN, np.random.Generator(np.random.Philox(0)), precision_of(rule))
+    return _rounded(BodyRun(rounding, mutation).results(rule, arrays), rounding)
 
 
-def _float32(results: Mapping[str, Array]) -> dict[str, Array]:
-    return {n: a.astype(np.float32) for n, a in results.items()}
+def precision_of(rule: Transform) -> type:
+    """The precision that a body is run in: float64 if it is one of numbers, float32 if it is one of arrays."""
+    return np.float64 if rule.kind == "scaling" else np.float32
+
+
+def _rounded(results: Mapping[str, Array], rounding: Rounding) -> dict[str, Array]:
+    return {n: a.astype(rounding.precision) for n, a in results.items()}
 
 
 def body_mutants(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[BodyMutation]:
-    """Every mutation that gives other real numbers than the rule on some case."""
+    """Every mutation that gives other real numbers than the rule on some case.
+
+    Args:
+        rule: a rule without a graph.
+        cases: what its body takes, by name, case by case.
+    """
     met: dict[BodyMutation, None] = {}
     truths = [BodyRun(met=met).results(rule, case) for case in cases]
     return [m for m in met if any(_differs(rule, m, c, t) for c, t in zip(cases, truths, strict=True))]

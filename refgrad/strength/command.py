@@ -40,6 +40,12 @@ class Done:
         return {**rule, **self.figures.to_dict(), "asked": self.unit.values, "seconds": self.seconds}
 
 
+class _Wrong(click.ClickException):
+    """The command line is wrong; the code is that of the command ``refgrad``."""
+
+    exit_code = 64
+
+
 def measured(unit: Unit) -> Done:
     """One part of one rule's figures; a rule that fails leaves the others to be measured."""
     started = time.monotonic()
@@ -94,8 +100,8 @@ def main(
             if rules:
                 click.echo("\n".join(_texts(done, kinds)))
     except RefgradError as error:
-        raise click.ClickException(str(error)) from None
-    if path == OWN_FIGURES:
+        raise _Wrong(str(error)) from None
+    if path is not None and path.resolve() == OWN_FIGURES:
         found = figures_file.read(path)
         tables.write(path.with_suffix(".md"), found)
         path.with_suffix(".svg").write_text(chart.picture(found), encoding="utf-8")

@@ -40,7 +40,12 @@ def read(path: Path) -> Found:
 
 
 def save(path: Path, found: Found) -> None:
-    """Write all figures at once: a stop in the middle leaves the old file."""
+    """Write all figures at once: a stop in the middle leaves the old file.
+
+    Args:
+        path: the file.
+        found: rule -> part -> figures.
+    """
     new = path.with_suffix(".new")
     lines = [f"{json.dumps(name)}: {json.dumps(found[name], sort_keys=True)}" for name in sorted(found)]
     new.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
@@ -55,8 +60,7 @@ def key_of(kind: str, part: str) -> str:
 
 def shipped() -> dict[str, type[Rule]]:
     """The rules that come with refgrad of which programs are made, by name."""
-    own = [cls for cls in rules().values() if cls.__module__.startswith("refgrad.")]
-    return {cls.__name__: cls for cls in own if why_not(cls()) is None}
+    return {name: cls for name, cls in rules().items() if why_not(cls()) is None}
 
 
 def missing(

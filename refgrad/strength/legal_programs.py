@@ -25,6 +25,10 @@ def measure_random(programs: Programs, values: int) -> ProgramFigures:
 
     Programs that round to nearest are shown to the other judges as well. How far the sets were used is measured on those that
     take the three roundings which the policy allows.
+
+    Args:
+        programs: the rule as the measurement sees it; see `refgrad.strength.programs.programs_of`.
+        values: how many values are judged, at least; fewer where a kind says that they are enough.
     """
     counts: Counter[str] = Counter()
     share: dict[str, float] = {}
@@ -64,6 +68,9 @@ def measure_rewrites(rewrites: Iterable[tuple[Rule, Any]]) -> RewriteFigures:
 
     Args:
         rewrites: optimizers, each with a candidate that is one.
+
+    Raises:
+        ArgumentError: a rewrite is of a rule of another kind.
     """
     rejections = Rejections()
     for rule, candidate in rewrites:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-Results = dict[str, np.ndarray]
-Arrays = Mapping[str, np.ndarray]
+from refgrad.kinds.kind import Results
+from refgrad.oracle.inputs.cases import Arrays
+
 Fault = TypeVar("Fault")
 
 

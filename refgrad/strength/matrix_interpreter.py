@@ -22,9 +22,16 @@ class MatrixInterpreter:
         self.round, self.random = rounding, random
 
     def operation(self, node: Node, args: list[Array]) -> Array:
-        """The value of a node that is one of `refgrad.arithmetic.graph.MATRIX`, from its operands.
+        """The value of a node that is an operation on matrices.
 
         Decompositions are NumPy's in float32; where their signs are free, they are random.
+
+        Args:
+            node: one whose operation is in `refgrad.arithmetic.graph.MATRIX`.
+            args: its operands, float64 arrays that hold float32 numbers.
+
+        Returns:
+            A float64 array that holds float32 numbers.
         """
         x, rule = as_matrices(args[0]), node.attribute
         if node.op == "gram":

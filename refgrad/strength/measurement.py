@@ -46,7 +46,13 @@ class Measured:
         return cls(type(thing).__name__, thing, thing)
 
     def part(self, part: str, values: int, rewrites: Rewrites | None = None) -> Figures:
-        """The figures of one of `PARTS`."""
+        """The figures of one part.
+
+        Args:
+            part: one of `PARTS`.
+            values: how many values of random programs are judged, at least.
+            rewrites: a function that gives the rewrites of a class of rules; None if there are none.
+        """
         if part == "programs":
             return measure_random(programs_of(self.for_programs), values)
         if part == "mutants":

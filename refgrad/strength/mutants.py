@@ -20,7 +20,12 @@ Known = list[tuple[Any, Any]]
 
 
 def measure_mutants(programs: Programs, chosen: Sequence[Any] | None = None) -> MutantFigures:
-    """Every mutant that is another in real arithmetic, or those that were chosen, judged by every judge."""
+    """Mutants, judged by every judge.
+
+    Args:
+        programs: the rule as the measurement sees it; see `refgrad.strength.programs.programs_of`.
+        chosen: the mutants; by default every one that is another in real arithmetic.
+    """
     rounds = _Rounds(programs)
     mutants = programs.mutants([case for case, _ in next(iter(rounds))]) if chosen is None else Mutants(chosen)
     rejections, impossible, survivors = Rejections(), 0, []

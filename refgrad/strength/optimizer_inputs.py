@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.steps import Inputs, generate
+from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.steps import generate
 
 #: the edge of a corner, on which mutants are tried first
 EDGE = 8
@@ -42,7 +44,7 @@ def top_of(rule: Optimizer) -> float:
     return TOP_OF_NORMS if rule.plan((1, 1), 1).graph.couples() else 1.0
 
 
-def problems(rule: Optimizer, steps: int, seed: int, all_exponents: bool = False) -> list[Inputs]:
+def problems(rule: Optimizer, steps: int, seed: int, all_exponents: bool = False) -> list[Cases]:
     """The families that `refgrad.verify` generates, aimed at the rule's decisions, each by itself, in float32.
 
     Args:
@@ -52,10 +54,10 @@ def problems(rule: Optimizer, steps: int, seed: int, all_exponents: bool = False
         all_exponents: half of the family of edges are numbers of every exponent of the format.
 
     Returns:
-        Inputs of one leaf each.
+        Cases of one leaf each.
     """
     made = generate(steps, np.dtype(np.float32), seed, rule)
-    single = [made.mapped(np.array, slice(leaf, leaf + 1)) for leaf in range(len(made.p))]
+    single = [made.only(leaf).mapped(np.array) for leaf in range(len(made.arrays))]
     if all_exponents:
         top, random = top_of(rule), np.random.Generator(np.random.Philox([seed, 2]))
         edges = single[made.names.index("edges") if "edges" in made.names else -1]
@@ -65,26 +67,19 @@ def problems(rule: Optimizer, steps: int, seed: int, all_exponents: bool = False
     return single
 
 
-def stacked(several: Sequence[Sequence[Inputs]]) -> list[Inputs]:
+def stacked(several: Sequence[Sequence[Cases]]) -> list[Cases]:
     """Problems of some seeds, those of a family as one array: what is done for each array is done less often."""
 
-    def joined(arrays: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(arrays)
+    def joined(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
+        return {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
 
     found = []
     for parts in zip(*several, strict=True):
-        grads = [[joined([part.g[t][0] for part in parts])] for t in range(len(parts[0].g))]
-        extras = [
-            {
-                n: v if isinstance(v, float) else [joined([part.extras[t][n][0] for part in parts])]
-                for n, v in step.items()
-            }
-            for t, step in enumerate(parts[0].extras)
-        ]
-        found.append(Inputs([joined([part.p[0] for part in parts])], grads, parts[0].names, parts[0].seed, extras))
+        steps = [[joined([step[0] for step in at])] for at in zip(*(part.steps for part in parts), strict=True)]
+        found.append(dataclasses.replace(parts[0], arrays=[joined([part.arrays[0] for part in parts])], steps=steps))
     return found
 
 
-def corner(inputs: Inputs) -> Inputs:
+def corner(problem: Cases) -> Cases:
     """The corners of the arrays."""
-    return inputs.mapped(lambda a: a[(slice(0, EDGE),) * a.ndim].copy())
+    return problem.mapped(lambda a: a[(slice(0, EDGE),) * a.ndim].copy())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.protocol import Observation
+from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.strength.interpreter import Program
 from refgrad.strength.rounding_styles import Array, Style, random_scalars
@@ -38,7 +39,13 @@ class RandomCandidate:
     name: str = "random program"
 
     def start(self, rule: Optimizer, params: Sequence[Array]) -> RandomRun:
-        """The candidate with its parameters, copied."""
+        """The candidate with its parameters, copied.
+
+        Raises:
+            ArgumentError: the rule sees all leaves at once, and there are several.
+        """
+        if rule.scope == "tree" and len(params) > 1:
+            raise ArgumentError(f"{rule} is started with {len(params)} leaves; legal: one, because it sees all at once")
         return RandomRun(self, rule, params)
 
 

@@ -23,7 +23,13 @@ class Rejections:
     rejected: dict[str, dict[str, int]] = field(default_factory=lambda: {name: _none() for name in JUDGES})
 
     def count(self, rejected_by: Iterable[str], ordinary: bool, programs: int = 1) -> None:
-        """So many programs more on numbers that are ordinary or not, and a judge's name for each that it rejected."""
+        """Count some programs.
+
+        Args:
+            rejected_by: a judge's name for each program that it rejected.
+            ordinary: True if they were run on ordinary numbers.
+            programs: how many programs.
+        """
         names = list(rejected_by)
         for kind in ("ordinary", "all") if ordinary else ("all",):
             self.programs[kind] += programs
@@ -31,7 +37,12 @@ class Rejections:
                 self.rejected[name][kind] += 1
 
     def add(self, ordinary: Collection[str], anywhere: Collection[str]) -> None:
-        """One program that was tried on both kinds of numbers, and who rejected it on each."""
+        """Count one program that was tried on both kinds of numbers.
+
+        Args:
+            ordinary: the judges that rejected it on ordinary numbers.
+            anywhere: the judges that rejected it on any.
+        """
         for kind, judges in (("ordinary", ordinary), ("all", anywhere)):
             self.programs[kind] += 1
             for name in judges:

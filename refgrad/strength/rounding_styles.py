@@ -17,6 +17,8 @@ from refgrad.tracing import Plan
 
 Array = np.ndarray
 SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+#: what a precision is computed in before it is rounded: numbers of twice as many digits, or nearly so
+WIDE: Mapping[type, type] = {np.float32: np.float64, np.float64: np.longdouble}
 
 
 @dataclass(frozen=True)
@@ -47,34 +49,36 @@ PLAIN = Style("nearest", False, Policy())
 
 
 class Rounding:
-    """Float64 results moved onto the float32 grid, by a style and at random.
+    """Results moved onto the grid of a precision, by a style and at random.
 
     Args:
         style: how results are rounded, and if subnormal ones may be flushed to zero.
         random: where the choices come from.
+        precision: float32, whose numbers are kept as float64, or float64, whose numbers are kept as longdouble.
     """
 
-    def __init__(self, style: Style, random: np.random.Generator) -> None:
-        self.style, self.random = style, random
+    def __init__(self, style: Style, random: np.random.Generator, precision: type = np.float32) -> None:
+        self.style, self.random, self.precision, self.wide = style, random, precision, WIDE[precision]
+        self._smallest_normal = np.finfo(precision).smallest_normal
 
     def __call__(self, exact: Any) -> Array:
-        """Results on the float32 grid, kept as float64.
+        """Results on the grid of the precision.
 
         Args:
-            exact: float64 values of any shape, off by much less than a float32 rounding.
+            exact: wide values of any shape, off by much less than a rounding to the precision.
 
         Returns:
-            Float64 values of the same shape, each of them a float32 number.
+            Wide values of the same shape, each of them a number of the precision.
         """
-        exact = np.asarray(exact, dtype=np.float64)
-        near = exact.astype(np.float32)
+        exact = np.asarray(exact, dtype=self.wide)
+        near = exact.astype(self.precision)
         if self.style.rounding == "nearest":
-            return self.flushed(near.astype(np.float64))
+            return self.flushed(near.astype(self.wide))
         moves = self._moves(exact, near)
-        moved = np.nextafter(near, np.where(moves > 0, np.float32(np.inf), np.float32(-np.inf)))
+        moved = np.nextafter(near, np.where(moves > 0, self.precision(np.inf), self.precision(-np.inf)))
         # what is exact stays; no sign changes; what is finite becomes an infinity by rounding to nearest alone
         keep = (moves == 0) | (near == exact) | ~np.isfinite(near) | ~np.isfinite(moved) | (moved * exact < 0)
-        return self.flushed(np.where(keep, near, moved).astype(np.float64))
+        return self.flushed(np.where(keep, near, moved).astype(self.wide))
 
     def _moves(self, exact: Array, near: Array) -> Array:
         if self.style.rounding == "thrice":
@@ -85,7 +89,7 @@ class Rounding:
         """The same values; where the policy allows both, half of the subnormal ones are zeros of their sign."""
         if self.style.policy.subnormals == "keep":
             return values
-        lost = (np.abs(values) < SMALLEST_NORMAL) & (self.random.random(values.shape) < 0.5)
+        lost = (np.abs(values) < self._smallest_normal) & (self.random.random(values.shape) < 0.5)
         return np.where(lost, np.copysign(0.0, values), values)
 
 

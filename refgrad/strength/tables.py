@@ -30,6 +30,7 @@ KINDS_OF_RULES: Mapping[str, str] = {
     "mask-update": "updates of masks",
     "quantizer": "quantizers with a graph",
     "transform": "transforms of gradients",
+    "scaling": "scalings with the batch size",
     "8-bit-optimizer": "optimizers with 8-bit state",
 }
 OTHERS = [name for name in SHORT if name != "refgrad"]
@@ -80,7 +81,14 @@ def case_totals(found: Found) -> Iterator[str]:
 
 
 def rejections(found: Found, part: str, judge: str, kind: str) -> int:
-    """How many programs of a part a judge rejects, on all numbers or on ordinary ones."""
+    """How many programs a judge rejects.
+
+    Args:
+        found: the figures.
+        part: a part as the file calls it.
+        judge: the judge's name.
+        kind: "all" numbers, or "ordinary" ones.
+    """
     return sum(f[part]["rejected"].get(judge, {}).get(kind, 0) for f in found.values() if part in f)
 
 
@@ -95,7 +103,7 @@ def programs(found: Found, part: str) -> dict[str, int]:
 def counts(found: Found) -> Iterator[str]:
     """How much was measured."""
     yield from head("what", "rules", "values", "outside", "undecided", "mutants", "survivors", "label")
-    kinds = {cls.__name__: cls.kind for cls in rules().values()}
+    kinds = {name: cls.kind for name, cls in rules().items()}
     for kind, text in KINDS_OF_RULES.items():
         of = {name: f for name, f in found.items() if kinds.get(name) == kind}
         programs_part, mutants_part = class_of(kind).parts

@@ -57,11 +57,4 @@ UNMEASURED: Sequence[Unmeasured] = (
         "`tests/quantizers`, `tests/oracle/test_quantized.py`",
         "searched",
     ),
-    Unmeasured(
-        ("BatchScaledRate", "RegimeAdaptation", "SpikedRate"),
-        "formulas of one number, without arrays; `refgrad.verify` takes no candidate for them",
-        "their laws, and the formulas by another route",
-        "`tests/optimizers/test_batch_scaling.py`",
-        "searched",
-    ),
 )

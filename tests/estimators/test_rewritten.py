@@ -8,25 +8,26 @@ import pytest
 
 from refgrad.estimators.base import Estimator
 from refgrad.rule import rules
-from tests.oracle.strength import casewise
-from tests.oracle.strength.reasons import reason
-from tests.oracle.strength.subjects import subject
+from refgrad.strength.legal_programs import measure_random
+from refgrad.strength.mutants import measure_mutants
+from refgrad.strength.programs import programs_of
+from refgrad.strength.survivor_reasons import reason
 
-#: mutants of a rule that are looked at here; ``python -m tests.oracle.strength`` looks at all
+#: mutants of a rule that are looked at here; ``python -m refgrad.strength`` looks at all
 MOST = 10
 ALL = [cls() for cls in rules(Estimator).values()]
 
 
 @pytest.mark.parametrize("rule", ALL, ids=str)
 def test_legal_programs_conform(rule: Any) -> None:
-    found = casewise.random_programs(subject(rule), 1)
-    assert found["outside"] == 0
-    assert found["values"] > 2 * found["undecided"]
+    found = measure_random(programs_of(rule), 1)
+    assert found.outside == 0
+    assert found.values > 2 * found.undecided
 
 
 @pytest.mark.parametrize("rule", ALL, ids=str)
 def test_mutants_are_rejected(rule: Any) -> None:
-    tried = subject(rule)
-    found = casewise.mutants(tried, tried.mutants(list(tried.cases(0))[: tried.few], MOST))
-    assert found["made"]
-    assert [s["name"] for s in found["survivors"] if reason(type(rule).__name__, s["name"]) is None] == []
+    programs = programs_of(rule)
+    found = measure_mutants(programs, programs.mutants(list(programs.cases(0)), MOST).tried)
+    assert found.made
+    assert [s.name for s in found.survivors if reason(type(rule).__name__, s.name) is None] == []

@@ -1,4 +1,4 @@
-"""Every rule in the registry, its named variants, and adversarial numbers: what the oracle's own tests run over."""
+"""Every rule in the registry, its named variants, and inputs with adversarial numbers: what the oracle's own tests run over."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.inputs.steps import completed, generate
-from refgrad.rule import Range, rules
+from refgrad.rule import rules
+from refgrad.strength.optimizer_inputs import adversarial, top_of
 
 
 def shipped() -> list[Optimizer]:
@@ -23,37 +23,13 @@ def named(rule: Optimizer) -> list[Optimizer]:
     return [rule, *(variant for _, variant in rule.variants())]
 
 
-def exercised(rule: Optimizer) -> Optimizer:
-    """The rule with every hyperparameter set that is zero by default and may be a tenth: decay, momentum and the like.
-
-    A memory is short: more of the same takes longer and shows no more.
-    """
-    if "history" in rule.legal():
-        rule = rule.replace(history=2)
-    zeros = [n for n, value in rule.numbers().items() if value == 0.0]
-    return rule.replace(**{n: 0.1 for n in zeros if isinstance(r := rule.legal().get(n), Range) and 0.1 in r})
-
-
-def adversarial(random: np.random.Generator, dtype: Any, shape: tuple[int, ...], top: float = 1.0) -> np.ndarray:
-    """Ordinary numbers, numbers of every exponent of the format, and zeros, subnormals and ties among them.
-
-    ``top`` is the power of the largest number that is the largest here.
-    """
-    facts = dtypes.format_of(dtype)
-    lowest, highest = np.log2(facts.smallest_subnormal), np.log2(facts.largest) * top
-    whole = np.exp2(random.uniform(lowest, highest, shape)) * random.choice([-1.0, 1.0], shape)
-    special = random.choice([0.0, -0.0, 1.0, -1.0, 0.5, facts.smallest_subnormal, facts.smallest_normal], shape)
-    kind = random.integers(0, 3, shape)
-    return np.choose(kind, [random.standard_normal(shape), whole, special]).astype(dtype)
-
-
 def inputs(rule: Optimizer, steps: int, seed: int = 0) -> Inputs:
     """Two leaves of 2048 elements: rows of the families that `verify` generates, and of adversarial numbers.
 
     One leaf for a rule that couples its parameters; small ones besides, and smaller ones, for one that multiplies matrices. Where
     there is a norm, whose overflow is the whole tensor's, there is no number whose square overflows.
     """
-    top = 0.4 if rule.plan((1, 1), 1).graph.couples() else 1.0
+    top = top_of(rule)
     base = generate(steps, "float32", seed)
     random = np.random.Generator(np.random.Philox(seed + 1))
 

@@ -21,9 +21,12 @@ from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.judge import model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.strength.exercised import exercised
+from refgrad.strength.optimizer_inputs import adversarial
+from refgrad.strength.random_candidate import RandomCandidate
+from refgrad.strength.rounding_styles import STYLES
 from refgrad.tracing import Plan, free_names, free_values, plan_for
-from tests.oracle.attack import STYLES, Attacker
-from tests.oracle.cases import adversarial, exercised, inputs, named, shipped
+from tests.oracle.cases import inputs, named, shipped
 
 EXERCISED = [exercised(rule) for rule in shipped()]
 #: every variant in float32, and every rule in float64
@@ -150,7 +153,7 @@ def test_the_centre_is_off_by_no_more_than_its_own_error(rule: Optimizer) -> Non
 def attacked(rule: Optimizer, style: str) -> refgrad.Verdict:
     """The verdict on random programs, another for each block of elements and each step."""
     taken = STYLES[style]
-    return refgrad.verify(Attacker(taken), rule, policy=taken.policy, inputs=inputs(rule, 8), shrink=False)
+    return refgrad.verify(RandomCandidate(taken), rule, policy=taken.policy, inputs=inputs(rule, 8), shrink=False)
 
 
 @pytest.mark.parametrize("rule", EXERCISED, ids=str)
@@ -175,5 +178,5 @@ def test_the_attack_is_one() -> None:
     """The negative control: with one rounding allowed in place of three, the same programs are rejected."""
     style = STYLES["thrice"]
     policy = {"roundings": 1, "scalar_roundings": 1}
-    verdict = refgrad.verify(Attacker(style), AdamW(), policy=policy, inputs=inputs(AdamW(), 3), shrink=False)
+    verdict = refgrad.verify(RandomCandidate(style), AdamW(), policy=policy, inputs=inputs(AdamW(), 3), shrink=False)
     assert all(count.outside > 0 for count in verdict.counts.values())

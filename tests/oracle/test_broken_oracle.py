@@ -16,8 +16,9 @@ from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.inputs.cases import Inputs
+from refgrad.strength.random_candidate import RandomCandidate
+from refgrad.strength.rounding_styles import STYLES, Style
 from tests.oracle.adam_cases import MUTANTS
-from tests.oracle.attack import STYLES, Attacker, Style
 from tests.oracle.cases import inputs
 from tests.oracle.test_adam_cases import judged
 
@@ -58,7 +59,12 @@ def _overtaken() -> Inputs:
 
 def _attacked(rule: Optimizer, style: Style, numbers: Inputs, blocks: int) -> refgrad.Verdict:
     return refgrad.verify(
-        Attacker(style, seed=1, blocks=blocks), rule, policy=style.policy, inputs=numbers, shrink=False, explain=False
+        RandomCandidate(style, seed=1, blocks=blocks),
+        rule,
+        policy=style.policy,
+        inputs=numbers,
+        shrink=False,
+        explain=False,
     )
 
 
@@ -104,7 +110,11 @@ def _model(**changes: float) -> Patch:
 
 
 def _one_decision(patcher: pytest.MonkeyPatch) -> None:
-    patcher.setattr(enclosure.Enclosure, "_take", lambda self, node, result, ambiguous, state, make: result)
+    def decide(self: enclosure.Enclosure, node: Any, args: Any, run: Any) -> Any:
+        decision = enclosure.decide(node.op, node.attribute, args)
+        return decision.result if node.is_boolean else Bounded(decision.result, decision.error)
+
+    patcher.setattr(enclosure.Enclosure, "_decide", decide)
 
 
 def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import refgrad
 from refgrad import optimizers as o
 from refgrad.oracle.inputs.decision_boundaries import decisions
 from refgrad.oracle.inputs.steps import generate
-from tests.oracle.cases import exercised, shipped
+from refgrad.strength.exercised import exercised
+from tests.oracle.cases import shipped
 from tests.oracle.rewritten import rewritten
 
 #: wrong on nothing but a thin strip beside a decision's edge

@@ -11,8 +11,9 @@ from refgrad.rule import rules
 from refgrad.sparsity import NOfM, Transposable
 from refgrad.sparsity.base import Mask
 from refgrad.sparsity.dynamic import MaskUpdate
-from tests.oracle.strength import casewise
-from tests.oracle.strength.subjects import subject
+from refgrad.strength.legal_programs import measure_random
+from refgrad.strength.mutants import measure_mutants
+from refgrad.strength.programs import programs_of
 
 MASKS = [cls() for cls in rules(Mask).values()]
 MASKS += [Transposable(method="greedy_pruned"), Transposable(method="at_most"), NOfM(n=1, m=8), Transposable(n=3, m=6)]
@@ -23,17 +24,17 @@ MOST = 12
 
 @pytest.mark.parametrize("rule", [*MASKS, *UPDATES], ids=str)
 def test_legal_programs_conform(rule: Any) -> None:
-    found = casewise.random_programs(subject(rule), 1)
-    assert found["outside"] == 0
-    assert found["undecided"] > 0 or type(rule).__name__ in ("Movement", "RandomMask", "SoftMovement")
+    found = measure_random(programs_of(rule), 1)
+    assert found.outside == 0
+    assert found.undecided > 0 or type(rule).__name__ in ("Movement", "RandomMask", "SoftMovement")
 
 
 @pytest.mark.parametrize("rule", [*MASKS, *UPDATES], ids=str)
 def test_mutants_are_rejected(rule: Any) -> None:
-    tried = subject(rule)
-    found = casewise.mutants(tried, tried.mutants(list(tried.cases(0))[: tried.few], MOST))
-    assert found["made"] >= 5
-    assert found["survivors"] == []
+    programs = programs_of(rule)
+    found = measure_mutants(programs, programs.mutants(list(programs.cases(0)), MOST).tried)
+    assert found.made >= 5
+    assert found.survivors == ()
 
 
 @pytest.mark.parametrize("rule", UPDATES, ids=str)

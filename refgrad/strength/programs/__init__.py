@@ -18,6 +18,7 @@ KINDS: Mapping[str, str] = {
     "mask-update": "mask_update.MaskUpdatePrograms",
     "quantizer": "quantizer.QuantizerPrograms",
     "transform": "transform.TransformPrograms",
+    "scaling": "scaling.ScalingPrograms",
     "8-bit-optimizer": "eight_bit.EightBitPrograms",
 }
 

@@ -1,27 +1,30 @@
-"""What the measurement asks of a kind of rule: its cases, its random legal programs, its mutants, and refgrad's word on them."""
+"""What the measurement asks of a kind of rule besides what the oracle asks: random legal programs, and mutants.
+
+The cases that programs are run on and refgrad's word on them are those of the kind itself (`refgrad.kinds`).
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.kinds.kind import Answer, Results, Stateless
+from refgrad.kinds.table import kind_of
+from refgrad.oracle.acceptance.findings import Count, count
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.engine.tally import Tally, tightness
+from refgrad.oracle.inputs.cases import Arrays
 from refgrad.strength import graph_programs
 from refgrad.strength.other_judges import rejected_by
 from refgrad.strength.rounding_styles import Style
 
-Arrays = Mapping[str, np.ndarray]
-Results = dict[str, np.ndarray]
-#: what was judged, by name: statuses, and the values that they are of
-Judgement = Mapping[str, tuple[Judged, np.ndarray]]
 FLOAT32 = np.dtype(np.float32)
 #: families of ordinary numbers, as tests draw them from a normal distribution
 ORDINARY = ("ordinary", "normal")
@@ -61,8 +64,6 @@ class Programs(ABC):
 
     #: the keys of this kind's figures in docs/strength.json: of random programs, of mutants
     parts: tuple[str, str] = ("case programs", "case mutants")
-    #: so many cases decide which mutants count
-    few = 3
     #: so many runs of random programs are enough, whatever values they give
     most_runs: float = math.inf
     #: so many rounds of cases are looked at for every mutant; the others only while refgrad has not rejected it
@@ -70,6 +71,7 @@ class Programs(ABC):
 
     def __init__(self, rule: Any) -> None:
         self.rule = rule
+        self.kind: Any = kind_of(rule)
 
     @classmethod
     def why_not(cls, rule: Any) -> str | None:
@@ -82,19 +84,39 @@ class Programs(ABC):
 
     @abstractmethod
     def legal(self, case: Any, random: np.random.Generator, style: Style) -> Any:
-        """What a random legal program gives."""
+        """What a random legal program gives.
+
+        Args:
+            case: one of `cases` or `batches`.
+            random: where the program's choices come from.
+            style: what the program may do, and how it rounds.
+        """
 
     @abstractmethod
     def mutated(self, case: Any, mutation: Any) -> Any:
-        """What the rule gives as it stands (None), or changed, each operation in float32."""
+        """What the rule gives, each operation in float32.
+
+        Args:
+            case: one of `cases` or `rounds`.
+            mutation: what is changed, one of `mutants`; None for the rule as it stands.
+        """
 
     @abstractmethod
     def mutants(self, cases: Sequence[Any], most: float = math.inf) -> Mutants:
-        """The mutants that are others in real arithmetic on some case, at most so many of the graph's."""
+        """The mutants that are others in real arithmetic on some case.
+
+        Args:
+            cases: the cases of the first round.
+            most: how many mutants of the rule's graph are looked at.
+        """
 
     @abstractmethod
     def judged(self, case: Any, given: Any, policy: Policy) -> Tally:
-        """What refgrad says of what a program gave; a `CandidateFault` for what the rule does not know."""
+        """What refgrad says of what a program gave.
+
+        Raises:
+            CandidateFault: it has something that the rule does not know, such as a code.
+        """
 
     def reference(self, case: Any) -> Any:
         """What the other judges compare with: the rule run as it stands."""
@@ -102,7 +124,7 @@ class Programs(ABC):
 
     @abstractmethod
     def rejections(self, given: Any, reference: Any) -> Iterator[set[str]]:
-        """The other judges that reject what was given, one set a program."""
+        """The other judges that reject what was given, one set a program; ``reference`` is what they compare with."""
 
     def judged_in_parts(self, case: Any, given: Any, policy: Policy) -> Iterator[Tally]:
         """The same, first of a part that shows most faults, if it is cheaper."""
@@ -130,9 +152,15 @@ class Programs(ABC):
 class CasePrograms(Programs):
     """A rule without state, whose cases are arrays, each judged by itself; by default its programs are of its graph."""
 
-    @abstractmethod
-    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
-        """What refgrad says of the results of one case."""
+    #: so many cases are generated of a kind that makes as many as one likes, and decide which mutants count
+    few = 3
+    kind: Stateless
+
+    def cases(self, seed: int) -> Iterator[Case]:
+        made = self.kind.generate(self.rule, self.few, FLOAT32, seed)
+        for name, arrays in zip(made.names, made.arrays, strict=True):
+            graph = self.kind.graph(self.rule, arrays)
+            yield Case(name, arrays, arrays if graph is None else graph.arrays)
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         return graph_programs.legal_program(self.rule, case.read, random, style)
@@ -145,14 +173,24 @@ class CasePrograms(Programs):
         return Mutants(graph_programs.graph_mutants(self.rule, corners, most))
 
     def judged(self, case: Case, given: Results, policy: Policy) -> Tally:
-        tally = Tally()
-        for name, (judged, values) in self.judgement(case, given, policy).items():
-            tally.add(name, judged, values)
-        return tally
+        return tally((n, *judged) for n, judged in self.answer(case, given, policy).items())
+
+    def answer(self, case: Case, given: Results, policy: Policy) -> Answer:
+        """What the kind says of the results of one case."""
+        return self.kind.judge(self.rule, case.arrays, given, policy)
 
     def rejections(self, given: Results, reference: Results) -> Iterator[set[str]]:
         pairs = [(given[n], reference[n]) for n in given if n in reference]
         yield set().union(*(rejected_by(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in pairs))
+
+
+def tally(outputs: Iterable[tuple[str, Judged, np.ndarray]]) -> Tally:
+    """Outputs added up: how many elements have which status, and how near the ends of their sets they came."""
+    found = Tally()
+    for name, judged, values in outputs:
+        found.counts[name] = found.counts.get(name, Count()) + count(judged)
+        found.tightest[name] = max(found.tightest.get(name, 0.0), tightness(judged, values))
+    return found
 
 
 def corner(arrays: Arrays) -> Arrays:

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import floats
+from refgrad.kinds.kind import Answer, Results
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.hypotheses.equivalence import distinct
+from refgrad.oracle.inputs.cases import Arrays
 from refgrad.oracle.inputs.steps import generate
 from refgrad.oracle.mutants import mutations
 from refgrad.quantizers.base import Quantized
 from refgrad.strength import graph_programs
 from refgrad.strength.interpreter import Program
 from refgrad.strength.optimizer_inputs import EDGE
-from refgrad.strength.programs.base import FLOAT32, Arrays, Case, CasePrograms, Judgement, Mutants, Results
+from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Mutants
 from refgrad.strength.programs.quantizer import stored_parts
 from refgrad.strength.rounding_styles import Style, random_scalars
 from refgrad.tracing import Plan, free_values, plan_for
@@ -84,18 +86,18 @@ class EightBitPrograms(CasePrograms):
         found = [m for m in mutations(plans) if not m.precision]
         return Mutants(distinct(self.rule.rule, found, 2))
 
-    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
+    def answer(self, case: Case, given: Results, policy: Policy) -> Answer:
         assert isinstance(case, Step)
-        rule, shape, values = self.rule, case.arrays["p"].shape, {"p": results["p"]}
+        rule, shape, values = self.rule, case.arrays["p"].shape, {"p": given["p"]}
         after: dict[str, Any] = {"t": int(case.before["t"]) + 1}
         for slot in rule.quantized_slots(shape):
             quantizer, layout = rule.quantizer(slot), rule.quantizer(slot).layout(shape)
-            parts = {n: results[f"{slot}.{n}"] for n in quantizer.parts}
+            parts = {n: given[f"{slot}.{n}"] for n in quantizer.parts}
             after[slot] = Quantized(parts, shape, FLOAT32)
             for name, part in parts.items():
                 stood = quantizer.values(name, part, layout)
                 values[f"{slot}.{name}"] = layout.joined(stood) if name == "codes" else stood.reshape(-1)
-        found = judge_step(rule, case.arrays["p"], case.arrays["g"], case.before, results["p"], after, policy)
+        found = judge_step(rule, case.arrays["p"], case.arrays["g"], case.before, given["p"], after, policy)
         return {name: (judged, values[name]) for name, judged in found.items()}
 
     def _plan(self, case: Case) -> tuple[Plan, tuple[float, ...]]:

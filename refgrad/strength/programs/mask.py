@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.candidates.masks import MaskSeen
-from refgrad.kinds.mask import judge_leaf
+from refgrad.kinds.kind import Answer, Results
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.inputs.masks import generate
 from refgrad.strength import mask_faults
-from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Judgement, Mutants, Results
+from refgrad.strength.programs.base import Case, CasePrograms, Mutants
 from refgrad.strength.rounding_styles import Style
 
 #: of infinities and NaN rewritten programs make other NaN
@@ -24,10 +22,7 @@ class MaskPrograms(CasePrograms):
     """The scores with the mask that follows, judged together, and that mask judged alone."""
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = generate(self.rule, FLOAT32, seed)
-        for name, leaf in zip(made.names, made.leaves, strict=True):
-            if name not in LEFT_OUT:
-                yield Case(name, leaf, self.rule.prepare(leaf["w"], {n: a for n, a in leaf.items() if n != "w"}))
+        return (case for case in super().cases(seed) if case.family not in LEFT_OUT)
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         scores = super().legal(case, random, style)["scores"]
@@ -48,12 +43,6 @@ class MaskPrograms(CasePrograms):
         of_scores = super().mutants(cases, most).tried
         return Mutants([*of_scores, *mask_faults.differing(self.mutated, mask_faults.MASKS, cases[: self.few])])
 
-    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
-        scores, mask = results["scores"], results["mask"]
-        shown = judge_leaf(self.rule, case.arrays, MaskSeen(mask, scores), policy).tensors
-        alone = judge_leaf(self.rule, case.arrays, MaskSeen(mask, None), policy).tensors
-        return {
-            "scores": (shown["scores"], scores),
-            "mask": (shown["mask"], mask),
-            "mask alone": (alone["mask"], mask),
-        }
+    def answer(self, case: Case, given: Results, policy: Policy) -> Answer:
+        alone = self.kind.judge(self.rule, case.arrays, {"mask": given["mask"]}, policy)
+        return {**self.kind.judge(self.rule, case.arrays, given, policy), "mask alone": alone["mask"]}

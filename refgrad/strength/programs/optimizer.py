@@ -5,26 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import floats
 from refgrad.candidates.protocol import Observation
-from refgrad.candidates.resolve import resolve
+from refgrad.kinds.kind import Record, Wanted
+from refgrad.kinds.stepped import Stepped
+from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.drive import Record, drive
-from refgrad.oracle.engine.steps import judge_record
+from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import distinct
-from refgrad.oracle.inputs.steps import Inputs
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.mutants import Mutation, mutations
 from refgrad.strength.optimizer_inputs import EDGE, corner, problems, stacked
 from refgrad.strength.other_judges import rejected_by
-from refgrad.strength.programs.base import ORDINARY, Mutants, Programs
+from refgrad.strength.programs.base import ORDINARY, Mutants, Programs, tally
 from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import Style
 from refgrad.tracing import free_values
@@ -47,7 +48,7 @@ FIRST = 2
 class Trajectory:
     """One parameter with its gradients, and the seed of random programs on it."""
 
-    inputs: Inputs
+    inputs: Cases
     seed: int = 0
 
     @property
@@ -61,6 +62,7 @@ class OptimizerPrograms(Programs):
 
     parts = ("random", "mutants")
     always = 2
+    kind: Stepped
 
     def cases(self, seed: int) -> Iterator[Trajectory]:
         yield from map(Trajectory, problems(self.rule, STEPS, seed))
@@ -87,7 +89,7 @@ class OptimizerPrograms(Programs):
 
     def written(self, case: Trajectory, candidate: Any) -> Record:
         """What a candidate did, such as a function that somebody wrote; it has no fault besides values."""
-        record = drive(resolve(candidate, {}), self.rule, case.inputs)
+        record = drive(self.kind, self.kind.resolve(candidate, self.rule, {}, None), self.rule, case.inputs)
         assert not record.faults, record.faults
         return record
 
@@ -108,12 +110,12 @@ class OptimizerPrograms(Programs):
         return Mutants(distinct(self.rule, chosen, 2), len(every))
 
     def judged(self, case: Trajectory, given: Record, policy: Policy) -> Tally:
-        return judge_record(given, given.rules, policy)
+        outputs = self.kind.outputs(given, given.rules, Wanted(policy))
+        return tally((each.tensor, each.judged, each.values) for each in outputs)
 
     def judged_in_parts(self, case: Trajectory, given: Record, policy: Policy) -> Iterator[Tally]:
         for steps in (FIRST, given.steps):
-            part = Record(given.inputs, given.rules, given.seen[: steps + 1])
-            yield judge_record(part, part.rules, policy)
+            yield self.judged(case, replace(given, seen=given.seen[: steps + 1]), policy)
 
     def reference(self, case: Trajectory) -> None:
         """None: the other judges compare with the rule run from the candidate's own last state."""
@@ -125,11 +127,17 @@ class OptimizerPrograms(Programs):
         return "p" if output == "p" else "state"
 
 
-def run(rule: Optimizer, change: Change, inputs: Inputs) -> Record:
-    """A changed rule on one array, each operation in float32."""
+def run(rule: Optimizer, change: Change, inputs: Cases) -> Record:
+    """The record of a rule's graph, run on one array, each operation in float32.
+
+    Args:
+        rule: the rule.
+        change: what is changed of it.
+        inputs: cases of one leaf, in float32.
+    """
     state = {n: v for n, v in rule.init(inputs.p[0]).items() if n != "t"}
     p = np.array(inputs.p[0])
-    record = Record(inputs, [rule])
+    record = kind_of(rule).record(rule, inputs)
     record.seen.append(Observation([p], [dict(state)]))
     for t, (g,) in enumerate(inputs.g, 1):
         scalar_values = {n: float(v) for n, v in state.items() if rule.slots()[n].scalar}
@@ -153,9 +161,9 @@ def rejected_steps(record: Record) -> Iterator[set[str]]:
     near to refgrad's way of looking as they come.
     """
     rule, slots = record.rules[0], record.rules[0].slots()
-    for t, grads in enumerate(record.inputs.g[: record.steps], 1):
+    for t, grads in enumerate(record.cases.g[: record.steps], 1):
         before, after = record.seen[t - 1], record.seen[t]
-        arrays, numbers = record.inputs.of_leaf(t, 0, rule)
+        arrays, numbers = record.cases.of_leaf(t, 0, rule)
         extras: dict[str, Any] = {**arrays, **numbers}
         state = {"t": t - 1, **before.state[0]}
         want, state = rule.step(before.params[0], grads[0], state, backend="numpy", **extras)

@@ -9,11 +9,11 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.base import level_shape
-from refgrad.kinds.quantizer import has_graph, judge_parts
+from refgrad.kinds.kind import Answer, Results
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.inputs.quantizers import generate
+from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.strength import graph_programs
-from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Judgement, Results
+from refgrad.strength.programs.base import Case, CasePrograms
 from refgrad.strength.rounding_styles import Style
 
 
@@ -27,24 +27,20 @@ class QuantizerPrograms(CasePrograms):
         return "has no graph, so that no program is made of it; legal: a quantizer that is judged by its graph"
 
     def cases(self, seed: int) -> Iterator[Case]:
-        made = generate(self.rule, FLOAT32, seed)
-        for name, arrays in zip(made.names, made.arrays, strict=True):
-            x = arrays["x"]
-            if x.size > 1:
-                yield Case(name, arrays, self.rule.given(x, self.rule.layout(x.shape)))
+        return (case for case in super().cases(seed) if case.arrays["x"].size > 1)
 
     def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
         stored = stored_parts(self.rule, self.rule.layout(case.arrays["x"].shape))
         return graph_programs.legal_program(self.rule, case.read, random, style, stored)
 
-    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
+    def answer(self, case: Case, given: Results, policy: Policy) -> Answer:
         rule, layout = self.rule, self.rule.layout(case.arrays["x"].shape)
         try:
-            parts = {n: rule.stored(n, results[n], layout) for n in rule.parts}
+            parts = {n: rule.stored(n, given[n], layout) for n in rule.parts}
         except IndexError as error:  # numbers of which the table has none
             raise CandidateFault("structure", str(error)) from None
-        y = layout.joined(np.broadcast_to(results["y"], (layout.rows, layout.width)))
-        return judge_parts(rule, case.arrays, {**parts, "y": y}, policy)
+        y = layout.joined(np.broadcast_to(given["y"], (layout.rows, layout.width)))
+        return super().answer(case, {**parts, "y": y}, policy)
 
 
 def stored_parts(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarray]:

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.kinds.transform import judge_case
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
-from refgrad.oracle.acceptance.policy import Policy
+from refgrad.kinds.kind import Results
 from refgrad.oracle.inputs.transforms import families, generate
 from refgrad.strength import body_programs
-from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Judgement, Mutants, Results
+from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Mutants
 from refgrad.strength.rounding_styles import Style
 
 #: axes that are made longer on every second seed, where that gives more results, and not only longer sums
@@ -28,8 +26,23 @@ LONGER_OF_RULE: Mapping[str, Mapping[str, int]] = {
 MOST_RUNS, MOST_RUNS_OF_RULE = 20_000, {"MoNNA": 1_000}
 
 
-class TransformPrograms(CasePrograms):
-    """The results of a body, on arrays as short as the rule says, and on longer ones."""
+class BodyPrograms(CasePrograms):
+    """A rule that has no graph, whose body is run as it stands."""
+
+    most_runs = MOST_RUNS
+
+    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
+        return body_programs.legal_program(self.rule, case.arrays, random, style)
+
+    def mutated(self, case: Case, mutation: Any) -> Results:
+        return body_programs.mutated_program(self.rule, mutation, case.arrays)
+
+    def mutants(self, cases: Sequence[Case], most: float = math.inf) -> Mutants:
+        return Mutants(body_programs.body_mutants(self.rule, [case.arrays for case in cases[: self.few]]))
+
+
+class TransformPrograms(BodyPrograms):
+    """The results of a transform, on arrays as short as the rule says, and on longer ones."""
 
     def __init__(self, rule: Any) -> None:
         super().__init__(rule)
@@ -41,23 +54,3 @@ class TransformPrograms(CasePrograms):
         made = generate(self.rule, self.few, FLOAT32, seed, longer)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name, arrays, arrays)
-
-    def legal(self, case: Case, random: np.random.Generator, style: Style) -> Results:
-        return body_programs.legal_program(self.rule, case.arrays, random, style)
-
-    def mutated(self, case: Case, mutation: Any) -> Results:
-        return body_programs.mutated_program(self.rule, mutation, case.arrays)
-
-    def mutants(self, cases: Sequence[Case], most: float = math.inf) -> Mutants:
-        return Mutants(body_programs.body_mutants(self.rule, [case.arrays for case in cases[: self.few]]))
-
-    def judgement(self, case: Case, results: Results, policy: Policy) -> Judgement:
-        found = judge_case(self.rule, case.arrays, results, policy)
-        if found is None:  # choices that rounding decides go too many ways
-            found = {n: _undecided(a) for n, a in results.items()}
-        return {n: (found[n], a) for n, a in results.items()}
-
-
-def _undecided(values: np.ndarray) -> Judged:
-    wide = values.astype(np.float64)
-    return Judged(np.full(values.shape, UNDECIDED), wide, wide, wide)

@@ -47,6 +47,13 @@ def at_depth(*, quick: Value, suite: Value, thorough: Value) -> Value:
     return {"quick": quick, "suite": suite, "thorough": thorough}[chosen()]
 
 
+def marks(*, quick: bool, suite: bool = True) -> list[pytest.MarkDecorator]:
+    """The marks of a case that is run at these depths, and at depth thorough."""
+    if not suite:
+        return [pytest.mark.thorough]
+    return [] if quick else [pytest.mark.slow]
+
+
 def left_out(cases: Sequence[pytest.Item]) -> list[pytest.Item]:
     """The cases of one test that are deeper than was chosen."""
     depth, kept = chosen(), list(cases)

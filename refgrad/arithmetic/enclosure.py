@@ -1,8 +1,8 @@
 """The enclosure of a step: for each output element, every value that a correct implementation may return.
 
 A graph is evaluated on values with an error bound. Outputs are conditioned on what was observed: once an output has been
-judged, what is computed from it goes on from the observed value. At a discontinuity (sign, comparison) the admissible
-decisions are explored one by one; the acceptance set is their union, never their hull.
+judged, what is computed from it goes on from the observed value. At a discontinuity (sign, comparison, rounding) the
+admissible decisions are explored one by one; the acceptance set is their union, never their hull.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ WORK, OVERHEAD = 2**22, 512
 
 
 def most_ways(size: int) -> int:
-    """How many ways of an element are followed, where so many elements are looked at together.
+    """How many ways of an element are followed; those that are not count as one more, of which nothing is known.
 
-    What is not followed is one way more, of which nothing is known.
+    Args:
+        size: how many elements are evaluated together.
     """
     return max(LEAST_WAYS, WORK // (size + OVERHEAD))
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One way through the decisions, which is another one for each element.
+    """One way through the decisions for each element, not the same for all.
 
     Attributes:
         sets: the acceptance set of each output.
-        open: for outputs that depend on a decision which could have gone another way, the elements at which it could.
-        shared: how the decisions went that are one for a whole tensor: all of its elements must agree on these.
+        open: for outputs that depend on a decision which could have gone another way, the elements at which it could, as
+            booleans that broadcast against the output or, if it is one number a row or a tensor, against its elements.
+        shared: the decisions that are one for a whole tensor, and how they went: all of its elements must agree on these.
     """
 
     sets: Mapping[str, Bounded]
@@ -79,11 +81,27 @@ class _Run:
 
 @dataclass(frozen=True, eq=False)
 class Enclosure:
-    """Evaluates a graph under a model of rounding."""
+    """Evaluates a graph under a model of rounding.
+
+    Attributes:
+        graph: a rule's graph, or a part of it.
+        model: what is charged to each operation.
+        batch: leading axes along which tensors are stacked, to be judged at once; a decision of one tensor is its own then.
+
+    >>> from refgrad.arithmetic.dtypes import format_of
+    >>> from refgrad.arithmetic.graph import Builder
+    >>> from refgrad.arithmetic.scalar_math import Scope
+    >>> builder = Builder(Scope(), 1)
+    >>> sign = builder.lift(np.sign(builder.input("x")))
+    >>> graph = Graph(builder.live({"sign": sign}), {"sign": sign}, {}, ())
+    >>> model = Model.of(format_of(np.dtype("float32")), 3, 2, "keep", "any")
+    >>> x = Bounded(np.asarray([3.0, 0.1]), np.asarray([0.0, 0.2]))
+    >>> [branch.sets["sign"].value.tolist() for branch in Enclosure(graph, model).branches({"x": x}, [], {})]
+    [[1.0, 1.0], [1.0, 0.0], [1.0, -1.0]]
+    """
 
     graph: Graph
     model: Model
-    #: leading axes along which tensors are stacked, to be judged at once; a decision of one tensor is its own then
     batch: int = 0
 
     @cached_property
@@ -307,7 +325,7 @@ class Enclosure:
     def _interpolation(self, grouped: Sum, values: Mapping[int, Any]) -> np.ndarray | None:
         """w (|a| + |b|) where two terms are (1 - w) a and w b, w being the smaller coefficient.
 
-        A scalar  may be an array of one value a step, where several steps are judged at once.
+        A scalar may be an array of one value a step, where several steps are judged at once.
         """
         found = None
         terms = [self._coefficient(term, values) for _, term in grouped.terms]
@@ -355,7 +373,15 @@ class Enclosure:
 
 
 def within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Marks of elements as those of what is one number a row, a column or a tensor: marked where any of its elements is."""
+    """Marks of elements as those of what is one number a row, a column or a tensor: marked where any of its elements is.
+
+    Args:
+        marks: booleans, one an element.
+        shape: that of the other, with axes of length one; a square matrix is marked as a whole.
+
+    Returns:
+        Booleans that broadcast to the shape.
+    """
     if marks.ndim > len(shape):
         return np.asarray(marks.any())
     marks = marks.reshape((1,) * (len(shape) - marks.ndim) + marks.shape)

@@ -29,13 +29,18 @@ OWN = 2.0 * 2.0**-53
 
 
 class Bounded(NamedTuple):
-    """A centre and a bound, both float64 and broadcasting against each other; an exact value has the bound None.
+    """A number that is known to within a bound; an array of them.
 
-    ``reach`` is the product of those factors (or reciprocal divisors) that exceed one, and ``least`` a lower bound on
-    every partial product: what a product needs to know of a sum of products that it may be distributed over. ``sure`` is
-    where every program that computes this very number gives the centre: what a decision needs to know of it. (The bound
-    may yet be larger, for programs that never compute it because they distribute a product over it.) ``norm`` says that of the
-    bound so much is one deviation of the whole matrix, whose Frobenius norm it is: not every element can be that far off.
+    Attributes:
+        value: the centre, float64.
+        error: the bound, float64, broadcasting against the centre; None if the number is the centre.
+        reach: the product of those factors (or reciprocal divisors) that exceed one, and
+        least: a lower bound on every partial product: what a product needs to know of a sum of products that it may be
+            distributed over.
+        sure: where every program that computes this very number gives the centre, which is what a decision needs to know.
+            (The bound may yet be larger, for programs that never compute it because they distribute a product over it.)
+        norm: how much of the bound is one deviation of the whole matrix, as the Frobenius norm of that deviation: not every
+            element can be so far off.
     """
 
     value: Array
@@ -63,10 +68,21 @@ class Bounded(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """The facts that bounds are made of: the working format, and what the policy allows."""
+    """The facts that bounds are made of: the working format, and what the policy allows.
+
+    Attributes:
+        unit_roundoff, smallest_normal, largest: those of the working format.
+        underflow: the absolute error of one operation whose result underflows.
+        roundings: how many roundings one operation may take.
+        scalar_roundings: how many a scalar may take when it meets an array.
+        any_order: whether declared sums may be added in any order; else along a balanced tree.
+        flushes: whether subnormals may be flushed to zero.
+        exact_scaling: whether a product with a power of two counts as exact; not so for approximate multiplications.
+        cancelled: the unit roundoff in which a sum takes in what it takes out again, if it is another one: what is given back
+            is no number of its own.
+    """
 
     unit_roundoff: float
-    #: absolute error of one operation whose result underflows
     underflow: float
     smallest_normal: float
     largest: float
@@ -74,14 +90,17 @@ class Model:
     scalar_roundings: int
     any_order: bool
     flushes: bool
-    #: whether a product with a power of two counts as exact; not so for approximate multiplications and divisions
     exact_scaling: bool = False
-    #: the unit roundoff in which a sum takes in what it takes out again, if another: what is given back is no number of its own
     cancelled: float | None = None
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
-        """A model of a working format under a policy's fields."""
+        """A model of a working format.
+
+        Args:
+            facts: the format.
+            roundings, scalar_roundings, subnormals, sums: a policy's fields of these names.
+        """
         flushes = subnormals != "keep"
         lost = facts.smallest_normal if flushes else facts.smallest_subnormal
         return cls(
@@ -119,9 +138,9 @@ def is_working(values: Array, model: Model) -> Array:
 
 
 def scalar(value: float, error: float, model: Model) -> Bounded:
-    """A scalar  that meets an array: its own error, and its roundings to the working dtype.
+    """A scalar that meets an array: a number without axes, with its own error and its roundings to the working dtype.
 
-    A number of the working format that was computed from nothing stays what it is.
+    A number of the working format that was not computed (its error is zero) stays what it is.
     """
     if error == 0.0 and is_working(np.asarray(value), model):
         return Bounded(np.asarray(value))
@@ -130,7 +149,16 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
 
 
 def settle(value: Array, error: Array, model: Model) -> Bounded:
-    """Decide overflow: infinite where every value of the set is beyond the largest number, unknown where some are."""
+    """Settle overflow, and make a value of a centre and a bound.
+
+    Args:
+        value: the centre as float64 has it, which holds larger numbers than a narrower format.
+        error: the bound.
+        model: the format.
+
+    Returns:
+        Infinity where all of the set is beyond the largest number; an infinite bound where only some of it is.
+    """
     magnitude = np.abs(value)
     if not np.max(magnitude + error, initial=0.0) <= model.largest:
         threshold = model.largest * (1.0 + model.unit_roundoff)
@@ -144,9 +172,16 @@ def settle(value: Array, error: Array, model: Model) -> Bounded:
 
 
 def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, model: Model) -> Bounded:
-    """A sum of signed terms in any order.
+    """A sum of terms, added in any order.
 
-    ``interpolation`` is w (|a| + |b|) where the sum is (1 - w) a + w b: the charge for its other form, a + w (b - a).
+    Args:
+        terms: 1 or -1, and what it is the sign of; of shapes that broadcast against each other.
+        interpolation: w (|a| + |b|) where the sum is (1 - w) a + w b, which is charged for its other form, a + w (b - a);
+            else None.
+        model: what is charged.
+
+    Returns:
+        The sum. Roundings are charged to the magnitudes of all terms together, once for each addition.
     """
     value: Array | float = 0.0
     magnitude: Array | float = 0.0
@@ -182,7 +217,13 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
 
 
 def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bounded:
-    """A sum in which other numbers were taken in and out again, each with two roundings of `Model.cancelled`."""
+    """A sum in which other numbers were taken in and out again, each with two roundings of `Model.cancelled`.
+
+    Args:
+        total: the sum without them.
+        cancelled: these numbers.
+        model: what is charged.
+    """
     error = total.bound()
     for term in cancelled:
         error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
@@ -224,7 +265,16 @@ def _exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Ar
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
-    """A quotient of products in any order, with or without reciprocals."""
+    """A quotient of products, multiplied and divided in any order, with or without reciprocals.
+
+    Args:
+        sign: 1 or -1.
+        above, below: the factors and the divisors, of shapes that broadcast against each other.
+        model: what is charged.
+
+    Returns:
+        The quotient. An exact zero among the factors makes an exact zero, unless a partial product may overflow before.
+    """
     value = _quotient([b.value for b in above], [b.value for b in below])
     high = [np.abs(b.value) if b.error is None else np.abs(b.value) + b.error for b in above]
     low = [np.abs(b.value) if b.error is None else np.maximum(np.abs(b.value) - b.error, 0.0) for b in below]
@@ -367,13 +417,21 @@ def _nan_to_zero(error: Array) -> Array:
 
 
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
-    """One of two values by a decided condition."""
+    """One of two values by a decided condition, as `numpy.where`: ``a`` where it is true."""
     sure = None if a.sure is None and b.sure is None else np.where(condition, a.known(), b.known())
     return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
 
 
 def cast(x: Bounded, name: str, rounding: str) -> Bounded:
-    """A value rounded onto the grid of a narrower dtype: by the endpoints, because rounding is monotone."""
+    """A value rounded onto the grid of a narrower dtype.
+
+    Args:
+        x: the value.
+        name, rounding: the dtype, and how, as `refgrad.arithmetic.dtypes.cast` has them.
+
+    Returns:
+        What holds the roundings of both ends: rounding is monotone.
+    """
     value = dtypes.cast(x.value, name, rounding)
     if x.error is None:
         return Bounded(value)
@@ -382,9 +440,15 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
 
 
 def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
-    """A value rounded onto a grid, from its ends and those of random numbers that are not known: rounding is monotone in both.
+    """A value rounded onto a grid.
 
-    The centre is the middle of what is admissible, so that numbers beside that are not.
+    Args:
+        grid: ``grid(values, random)``, float64 of the same shape; it rises with both.
+        x: the value.
+        random: the random numbers that decide, as far as they are known; None where there are none.
+
+    Returns:
+        What holds the roundings of all ends. Its centre is the middle of what is admissible, so that numbers beside that are not.
     """
     reach = x.reach_of_decision()
     numbers = [None] if random is None else [random.value - random.bound(), random.value + random.bound()]
@@ -398,12 +462,19 @@ def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = Non
 
 
 def loosened(x: Bounded, bits: int) -> Bounded:
-    """A value that is known to so many bits only: a model of a rough operation."""
+    """A value that is known to so many bits only, relative to its magnitude: a model of a rough operation."""
     return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
-    """A declared sum of many terms, in any order or by a balanced tree."""
+    """A declared sum of many terms, in any order or along a balanced tree, as the model says.
+
+    Args:
+        x: the terms.
+        axes: the axes along which they are added, which are kept with the length one.
+        terms: how many are added to one number.
+        model: what is charged.
+    """
     steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
     relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * OWN
@@ -414,7 +485,7 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
 
 
 def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
-    """The largest of many: errors pass through."""
+    """The largest of many, along axes which are kept with the length one: errors pass through."""
     value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -90,9 +91,9 @@ class EightBitKind(Stepped):
 
     def laws(self, rule: EightBit) -> tuple[Any, ...]:
         """Those of optimizers with 8-bit state."""
-        from refgrad.kinds.laws import eight_bit
+        from refgrad.kinds.laws.eight_bit import LAWS
 
-        return eight_bit.LAWS
+        return LAWS
 
 
 class _Leaf:
@@ -101,7 +102,11 @@ class _Leaf:
     def __init__(self, record: Record, index: int, rule: EightBit, wanted: Wanted) -> None:
         self.record, self.index, self.rule, self.wanted = record, index, rule, wanted
         self.p = record.cases.p[index]
-        self.initial = rule.init(self.p)
+
+    @functools.cached_property
+    def initial(self) -> dict[str, Any]:
+        """The rule's own state before the first step; a whole array is quantized for it."""
+        return self.rule.init(self.p)
 
     def state(self, t: int) -> dict[str, Any]:
         """The state after step ``t``; a slot that does not show before the first step is as the rule has it."""

@@ -122,9 +122,9 @@ class EstimatorKind(Stateless):
 
     def laws(self, rule: Estimator) -> tuple[Any, ...]:
         """Those of estimators."""
-        from refgrad.kinds.laws import estimator
+        from refgrad.kinds.laws.estimator import LAWS
 
-        return estimator.LAWS
+        return LAWS
 
 
 def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:

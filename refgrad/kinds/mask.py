@@ -103,9 +103,9 @@ class MaskKind(Stateless):
 
     def laws(self, rule: Mask) -> tuple[Any, ...]:
         """Those of masks."""
-        from refgrad.kinds.laws import mask
+        from refgrad.kinds.laws.mask import LAWS
 
-        return mask.LAWS
+        return LAWS
 
 
 def booleans(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

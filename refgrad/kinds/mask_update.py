@@ -108,9 +108,9 @@ class MaskUpdateKind(Stateless):
 
     def laws(self, rule: MaskUpdate) -> tuple[Any, ...]:
         """Those of mask updates."""
-        from refgrad.kinds.laws import mask_update
+        from refgrad.kinds.laws.mask_update import LAWS
 
-        return mask_update.LAWS
+        return LAWS
 
 
 def handed(rule: MaskUpdate, arrays: Arrays) -> tuple[dict[str, np.ndarray], int]:

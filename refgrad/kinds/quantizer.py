@@ -123,9 +123,9 @@ class QuantizerKind(Stateless):
 
     def laws(self, rule: Quantizer) -> tuple[Any, ...]:
         """Those of quantizers."""
-        from refgrad.kinds.laws import quantizer
+        from refgrad.kinds.laws.quantizer import LAWS
 
-        return quantizer.LAWS
+        return LAWS
 
 
 def _whole(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -87,9 +87,9 @@ class ScalingKind(Stateless):
 
     def laws(self, rule: Scaling) -> tuple[Any, ...]:
         """Those of scalings."""
-        from refgrad.kinds.laws import scaling
+        from refgrad.kinds.laws.scaling import LAWS
 
-        return scaling.LAWS
+        return LAWS
 
 
 def _numbers(arrays: Arrays) -> tuple[int, int]:

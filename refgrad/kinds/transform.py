@@ -106,9 +106,9 @@ class TransformKind(Stateless):
 
     def laws(self, rule: Transform) -> tuple[Any, ...]:
         """Those of transforms."""
-        from refgrad.kinds.laws import transform
+        from refgrad.kinds.laws.transform import LAWS
 
-        return transform.LAWS
+        return LAWS
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -105,7 +105,7 @@ class Optimizer(Rule):
 
     @derived
     def inputs(self) -> dict[str, Extra]:
-        """The extra inputs of a step that exist under these hyperparameters, by name, in the order in which `update` takes them."""
+        """The extra inputs of a step under these hyperparameters, by name, in the order in which `update` takes them."""
         return {n: e for n, e in self.extras.items() if e.when is None or bool(getattr(self, e.when))}
 
     def read_only(self) -> tuple[str, ...]:

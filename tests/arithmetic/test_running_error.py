@@ -108,13 +108,25 @@ def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
 
 
 def test_the_hull_of_what_has_no_end_is_all_numbers() -> None:
-    """A number beside one of which nothing is known; two infinities that are equal stay one; NaN stays NaN."""
-    inf = np.inf
-    first = Bounded(np.asarray([0.0, inf, np.nan, 1.0, -inf]))
-    second = Bounded(np.asarray([0.0, inf, 2.0, 3.0, inf]), np.asarray([inf, 0.0, 0.0, 0.0, 0.0]))
+    """A number beside one of which nothing is known, or beside NaN; two infinities that are equal stay one; NaN stays NaN."""
+    inf, nan = np.inf, np.nan
+    first = Bounded(np.asarray([0.0, inf, nan, 1.0, -inf, nan, 2.0, inf]))
+    second = Bounded(np.asarray([0.0, inf, 2.0, 3.0, inf, nan, nan, 1.0]), np.asarray([inf, 0, 0, 0, 0, 0, 0, 0]))
     with np.errstate(all="ignore"):
         found = bounds.hull([first, second])
-    assert found.value[[0, 1, 3, 4]].tolist() == [0.0, inf, 2.0, 0.0]
-    assert np.isnan(found.value[2])
-    assert found.bound()[[0, 1, 4]].tolist() == [inf, 0.0, inf]
+    assert found.value[[0, 1, 2, 3, 4, 6, 7]].tolist() == [0.0, inf, 0.0, 2.0, 0.0, 0.0, 0.0]
+    assert np.isnan(found.value[5])
+    assert found.bound()[[0, 1, 2, 4, 5, 6, 7]].tolist() == [inf, 0.0, inf, inf, 0.0, inf, inf]
     assert 1.0 <= found.bound()[3] < 1.0 + 2.0**-40
+
+
+def test_the_ends_of_several_values_are_those_of_each() -> None:
+    values = [Bounded(np.asarray([x, -x]), np.asarray([0.5, 0.25])) for x in (1.0, 4.0, 2.0)]
+    ends = None
+    for value in values:
+        ends = bounds.widest(ends, value)
+    assert ends is not None
+    assert [end.tolist() for end in ends] == [[0.5, -4.25], [4.5, -0.75]]
+    # once nothing is known, nothing more is
+    ends = bounds.widest(bounds.widest(ends, Bounded(np.asarray([np.nan, 0.0]), np.asarray([0.0, np.inf]))), values[0])
+    assert [end.tolist() for end in ends] == [[-np.inf, -np.inf], [np.inf, np.inf]]

@@ -51,6 +51,7 @@ def names_in(rule: Estimator) -> list[str]:
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_arrays_may_be_called_as_anything_in_a_kernel(body: str) -> None:
     plain = named(BODIES[body], ["p", "q"])

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import find, rules
+from tests.backends.covering import cover, operations, operations_within
+from tests.depth import marks
 from tests.optimizers.made_up import extras
 
 #: rules of many passes, whose kernels take minutes to compile: tests/optimizers/test_paper_extra.py runs each once
 LONG = {"ASAM", "LBFGS", "Mechanic", "MoMo", "MoMoAdam", "PolyakSGD", "SAM"}
 PLAIN = [cls() for name, cls in rules(Optimizer).items() if name not in LONG]
 VARIANTS = [variant for rule in PLAIN for _, variant in rule.variants()]
-#: kernels differ by dtype in their types alone, and take long to compile: variants are looked at in float32
-CASES = [(rule, np.float32) for rule in [*PLAIN, *VARIANTS]] + [(rule, np.float64) for rule in PLAIN]
+#: kernels take long to compile, and differ by dtype in their types alone: of the variants, and in float64, the suite looks
+#: at some in which every operation within another occurs that occurs in all of them
+COVERED = operations_within(PLAIN)
+IN_SUITE = {(rule, np.float32) for rule in PLAIN}
+IN_SUITE |= {(rule, np.float32) for rule in cover(VARIANTS, lambda rule: operations_within([rule]) - COVERED)}
+IN_SUITE |= {(rule, np.float64) for rule in cover(PLAIN, lambda rule: operations_within([rule]))}
+IN_QUICK = {(rule, np.float32) for rule in cover(PLAIN, lambda rule: operations([rule]))}
+
+
+def case(rule: Optimizer, dtype: type) -> Any:
+    """A rule in a dtype, marked by the depth at which its kernels are compiled."""
+    return pytest.param(rule, dtype, marks=marks(quick=(rule, dtype) in IN_QUICK, suite=(rule, dtype) in IN_SUITE))
+
+
+CASES = [case(rule, np.float32) for rule in [*PLAIN, *VARIANTS]] + [case(rule, np.float64) for rule in PLAIN]
 
 
 def adversarial(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from refgrad.estimators import FDA
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.rule import rules
+from tests.backends.covering import cover, operations, operations_within
 from tests.backends.test_same_bits import adversarial, bits
+from tests.depth import marks
 
 #: named behaviours that every rule of a family shares: looked at in one rule of each
 SHARED = ("sign_at_zero", "sign_of_nan", "step_at_zero", "step_of_nan", "edge", "ties", "rounding", "scalars")
-#: rules whose float64 kernels are looked at: each elementary function, and each level of parameters, is in one of them
+#: rules whose float64 kernels the suite looks at: each elementary function, and each level of parameters, is in one of them
 IN_FLOAT64 = ("BiPer", "ClippedSTE", "DoReFaWeights", "GumbelSoftmax", "LSQ", "ReSTE", "RPReLU", "TQT", "XNORPlusPlus")
 
 
@@ -40,13 +45,28 @@ def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type) -> dict[str, np
     return arrays
 
 
-@pytest.mark.parametrize("rule", estimators(), ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def cases() -> list[Any]:
+    """Each rule in a dtype, marked by the depth at which its kernels are compiled, which takes long.
+
+    The suite looks at every rule in float32, and at some variants in which every operation within another occurs that
+    occurs in all of them.
+    """
+    every = estimators()
+    variants = [rule for rule in every if "=" in str(rule) and not isinstance(rule, FDA)]
+    plain = [rule for rule in every if rule not in variants]
+    covered = operations_within(plain)
+    suite = [*plain, *cover(variants, lambda rule: operations_within([rule]) - covered)]
+    quick = cover(plain, lambda rule: operations([rule]))
+    found = [(rule, "float32", rule in quick, rule in suite) for rule in every]
+    found += [(rule, "float64", False, type(rule).__name__ in IN_FLOAT64) for rule in plain]
+    return [
+        pytest.param(rule, getattr(np, dtype), marks=marks(quick=one, suite=other), id=f"{rule}-{dtype}")
+        for rule, dtype, one, other in found
+    ]
+
+
+@pytest.mark.parametrize(("rule", "dtype"), cases())
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
-    if dtype is np.float64 and "=" in str(rule):
-        pytest.skip("the variants' kernels are looked at in float32")
-    if dtype is np.float64 and type(rule).__name__ not in IN_FLOAT64:
-        pytest.skip("its functions are looked at in another rule's float64 kernel")
     for shape in [(), (0,), (7, 3), (3, 5, 667)]:
         given = inputs(rule, shape, dtype)
         literal = {n: bits(a) for n, a in rule.both(backend="numpy", **given).items()}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -288,15 +286,6 @@ def test_bits_that_are_not_fair_are_seen(name: str) -> None:
     assert verdict.total.outside == 0  # each value by itself is acceptable
     assert [f.kind for f in verdict.faults] == ["biased"]
     assert where in verdict.faults[0].message
-
-
-def test_the_pages_example_runs() -> None:
-    blocks = re.findall(
-        r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "low-precision.md").read_text(), re.DOTALL
-    )
-    assert blocks
-    for block in blocks:
-        exec(block, {})
 
 
 EVERY = [cls() for name, cls in rules(Optimizer).items() if name != "Stored" and cls.__module__.startswith("refgrad.")]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.arithmetic import enclosure, function_error, running_error
+from refgrad.arithmetic import choices, enclosure, function_error, running_error
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
@@ -110,11 +110,7 @@ def _model(**changes: float) -> Patch:
 
 
 def _one_decision(patcher: pytest.MonkeyPatch) -> None:
-    def decide(self: enclosure.Enclosure, node: Any, args: Any, run: Any) -> Any:
-        decision = enclosure.decide(node.op, node.attribute, args)
-        return decision.result if node.is_boolean else Bounded(decision.result, decision.error)
-
-    patcher.setattr(enclosure.Enclosure, "_decide", decide)
+    patcher.setattr(choices.Choices, "take", lambda self, node, decision: decision.result)
 
 
 def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:

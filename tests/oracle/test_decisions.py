@@ -12,6 +12,7 @@ from refgrad import optimizers as o
 from refgrad.oracle.inputs.decision_boundaries import decisions
 from refgrad.oracle.inputs.steps import generate
 from refgrad.strength.exercised import exercised
+from tests.depth import at_depth
 from tests.oracle.cases import shipped
 from tests.oracle.rewritten import rewritten
 
@@ -34,6 +35,7 @@ ONLY_AIMED: list[tuple[Any, ...]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ONLY_AIMED, ids=lambda c: f"{type(c[0]).__name__}: {c[2]}")
 def test_a_thin_strip_is_found_by_aimed_inputs_alone(case: tuple[Any, ...]) -> None:
     rule, mutant = case[0], rewritten(*case)
@@ -47,10 +49,14 @@ def test_a_thin_strip_is_found_by_aimed_inputs_alone(case: tuple[Any, ...]) -> N
 DECIDING = [rule for rule in map(exercised, shipped()) if decisions(rule.plan((4, 4), 7))]
 
 
+STEPS = at_depth(quick=3, suite=3, thorough=6)
+
+
+@pytest.mark.sample(quick=20)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("rule", DECIDING, ids=str)
 def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:
-    plain, aimed = generate(6, dtype, 1), generate(6, dtype, 1, rule)
+    plain, aimed = generate(STEPS, dtype, 1), generate(STEPS, dtype, 1, rule)
     assert (
         rule.plan((2, 2), 1).graph.matrix()
         or all(  # those have smaller inputs of their own
@@ -59,7 +65,7 @@ def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:
             for a, b in zip(x, y[: len(x)], strict=True)
         )
     )
-    again = generate(6, dtype, 1, rule)
+    again = generate(STEPS, dtype, 1, rule)
     assert all(
         a.tobytes() == b.tobytes() for x, y in zip(again.g, aimed.g, strict=True) for a, b in zip(x, y, strict=True)
     )

@@ -15,17 +15,20 @@ from refgrad.rule import Rule, rules
 from refgrad.sparsity import Magnitude, NOfM
 from refgrad.sparsity.base import Mask
 from refgrad.testing import BrokenLawError, check_laws, known_laws, raise_if_broken
+from tests.depth import at_depth
 from tests.oracle import quantizer_programs as programs
 
 #: they take seconds an array
 SLOW = {"GPTQ", "OptimalCodebook", "AWQ", "HQQ", "Q3_K", "Q6_K", "Q2_K", "Q4_K", "Q5_K", "KMeans", "ProductQuantizer"}
+EXAMPLES = at_depth(quick=2, suite=2, thorough=20)
 ALL = [cls() for kind in (Estimator, Quantizer, Mask) for name, cls in rules(kind).items() if name not in SLOW]
 
 
+@pytest.mark.sample(quick=20)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:
-    reports = check_laws(rule, rule, examples=2)
+    reports = check_laws(rule, rule, examples=EXAMPLES)
     assert {r.outcome for r in reports} <= {"holds", "does not apply"}, "\n".join(map(str, reports))
 
 

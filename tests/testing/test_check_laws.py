@@ -13,11 +13,15 @@ from refgrad.optimizers import AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from refgrad.testing import LAWS, BrokenLawError, check_laws, raise_if_broken
+from tests.depth import at_depth
+
+EXAMPLES = at_depth(quick=2, suite=3, thorough=30)
 
 
+@pytest.mark.sample(quick=15)
 @pytest.mark.parametrize("rule", [cls() for cls in rules(Optimizer).values()], ids=str)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Optimizer) -> None:
-    reports = check_laws(rule, rule, examples=6)
+    reports = check_laws(rule, rule, examples=EXAMPLES)
     # what a rule is in the limit, and a product of many terms, may be rounded otherwise
     rounded = [r.law for r in reports if r.outcome == "holds within rounding"]
     assert all(law.startswith("limit: ") or law == "orthogonal" for law in rounded), "\n".join(map(str, reports))

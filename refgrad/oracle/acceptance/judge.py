@@ -1,9 +1,13 @@
-"""Judging one step: each observed output against its acceptance set, given what was observed before it."""
+"""Judging one step: each observed output against its acceptance set, given what was observed before it.
+
+An element is inside if some way through the decisions has it in the sets of all outputs, outside if every way has some output
+out of its set, and undecided where bounds say nothing or another decision would have given another set.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +15,7 @@ from refgrad.arithmetic import dtypes, scalar_error, scalar_math
 from refgrad.arithmetic.enclosure import Enclosure, within
 from refgrad.arithmetic.graph import SQUARE, Graph
 from refgrad.arithmetic.matrix_error import JUDGED
-from refgrad.arithmetic.running_error import Bounded, Model, exact, scalar
+from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -23,7 +27,13 @@ INSIDE, OUTSIDE, UNDECIDED = np.uint8(0), np.uint8(1), np.uint8(2)
 
 @dataclass(frozen=True)
 class Judged:
-    """One output of one step: a status for each element, and the acceptance set that decided it."""
+    """One output of one step, judged element by element; all arrays have the shape of the output.
+
+    Attributes:
+        status: `INSIDE`, `OUTSIDE` or `UNDECIDED`, uint8.
+        truth: the centre of the acceptance set that decided it, float64.
+        low, high: the ends of that set, float64, on the grid of the output's dtype.
+    """
 
     status: np.ndarray
     truth: np.ndarray
@@ -35,8 +45,11 @@ class Judged:
 class Step:
     """All that one step of one leaf is judged from.
 
-    ``before`` are the arrays (or carried enclosures) before the step, ``scalar_values`` the scalar slots, ``after`` the observed
-    outputs; a slot that cannot be read is missing from ``after``.
+    Attributes:
+        plan: the rule, traced for the branches that the step takes.
+        free: the values of the plan's free names: ``t``, scalar slots and extra inputs, lengths.
+        before: the arrays before the step, or what is known of those that could not be read; float64.
+        after: the outputs that were seen, in their own dtypes; a slot that cannot be read is missing.
     """
 
     plan: Plan
@@ -46,12 +59,20 @@ class Step:
 
 
 def outside(judged: Iterable[Judged]) -> int:
-    """How many elements of some outputs are outside."""
+    """The number of elements that are outside, of several outputs."""
     return sum(int((j.status == OUTSIDE).sum()) for j in judged)
 
 
 def model_for(policy: Policy, dtype: np.dtype) -> Model:
-    """The rounding model of a policy for parameters of a dtype."""
+    """The rounding model of a policy for arrays of a dtype.
+
+    Args:
+        policy: what counts as correct.
+        dtype: that of the parameter; a narrow one is computed in float32, unless the policy says ``precision="storage"``.
+
+    Returns:
+        The model, in the format that is computed in.
+    """
     facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
     model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
     wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
@@ -59,7 +80,16 @@ def model_for(policy: Policy, dtype: np.dtype) -> Model:
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
-    """Every observed output judged, and the enclosures of those that were not observed, to be carried on."""
+    """One step judged.
+
+    Args:
+        step: what was there before and after, with the rule.
+        policy: what counts as correct.
+
+    Returns:
+        The outputs that were seen, judged, by name; and what is known of those that were not, to be carried on to the next
+        step's ``before``.
+    """
     dtype = step.after["p"].dtype
     model = model_for(policy, dtype)
     enclosure = Enclosure(step.plan.graph, model)
@@ -72,12 +102,22 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
 
 
 def how_matrices(graphs: Iterable[Graph]) -> list[str]:
-    """How the operations on matrices in some graphs are judged, as notes."""
+    """Sentences on how the operations on matrices in some graphs are judged, each once."""
     return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in JUDGED))
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:
-    """The scalars of a plan's graph, or of a part of it, in its order."""
+    """The scalars of a plan's graph, or of a part of it, with their errors.
+
+    Args:
+        plan: the rule, whose hyperparameters and precision of scalars count.
+        graph: the plan's graph, a rewritten one, or a part of either.
+        free: the values of the plan's free names.
+        model: the roundings that a scalar takes when it meets an array.
+
+    Returns:
+        One 0-d value for each of ``graph.scalars()``, in that order.
+    """
     table = scalar_error.table(plan.rule.scalars)
     names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
     memo: dict[scalar_math.Expr, scalar_error.Pair] = {}
@@ -86,7 +126,15 @@ def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model
 
 
 def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> dict[str, Judged]:
-    """The scalar slots that were read, each with the dtype that it is kept in."""
+    """The scalar slots of one step judged.
+
+    Args:
+        step: what was there before.
+        observed: by name, the value of each slot that was read, and the dtype that it is kept in.
+
+    Returns:
+        Each slot that the rule has and that was read, as arrays without axes.
+    """
     table = scalar_error.table(step.plan.rule.scalars)
     names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
     found = {}
@@ -140,26 +188,62 @@ def judge_outputs(
     after: Mapping[str, np.ndarray],
     policy: Policy,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
-    """`judge` on what a step was computed from; several steps at once where nothing couples elements."""
-    read = [n.attribute for n in enclosure.graph.nodes if n.op == "input" and n.level not in SQUARE]
-    whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
-    shape = next((a.shape for n, a in after.items() if n not in enclosure.graph.small), whole)
+    """`judge`, once it is known how to evaluate; several steps at once where nothing couples elements.
+
+    Args:
+        enclosure: evaluates the rule's graph under the policy's model.
+        before: the arrays before the step, float64, of shapes that broadcast against each other.
+        scalars: the graph's scalars, in its order.
+        after: the outputs that were seen, in their own dtypes.
+        policy: what counts as correct.
+
+    Returns:
+        As of `judge`. Of the ways that a whole tensor may take, the one with the fewest elements outside.
+    """
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}
     observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
-    carried: dict[str, Bounded] = {}
-    groups: dict[tuple[tuple[int, float], ...], dict[str, Judged]] = {}
+    hidden = _Hidden(_extent(enclosure.graph, before, after), enclosure.graph.small)
+    groups: dict[tuple[tuple[int, int], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed):
         judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
         judged = {n: undecide(j, branch.open.get(n)) for n, j in judged.items()}
         groups[branch.shared] = union(groups.get(branch.shared), judged)
-        for n in branch.sets:
-            if n not in wide:
-                small = n in enclosure.graph.small
-                extent = np.shape(branch.sets[n].value) if small else shape
-                carried[n] = _hull(carried.get(n), branch.sets[n], extent)
-    return min(groups.values(), key=lambda judged: outside(judged.values())), carried
+        hidden.add({n: found for n, found in branch.sets.items() if n not in wide})
+    return min(groups.values(), key=lambda judged: outside(judged.values())), hidden.known()
+
+
+def _extent(graph: Graph, before: Mapping[str, Bounded], after: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """The shape of what is one number an element."""
+    read = [n.attribute for n in graph.nodes if n.op == "input" and n.level not in SQUARE]
+    whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
+    return next((a.shape for n, a in after.items() if n not in graph.small), whole)
+
+
+@dataclass
+class _Hidden:
+    """Outputs that cannot be read: carried on as intervals over all ways, or as they are where there is only one."""
+
+    shape: tuple[int, ...]
+    small: Container[str]
+    first: dict[str, Bounded] = field(default_factory=dict)
+    ends: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def add(self, sets: Mapping[str, Bounded]) -> None:
+        """One more way."""
+        for n, found in sets.items():
+            known = self.first.setdefault(n, found)
+            if found is not known:
+                self.ends[n] = widest(self.ends.get(n) or widest(None, known), found)
+
+    def known(self) -> dict[str, Bounded]:
+        """What holds them."""
+        found = {n: between(*self.ends[n]) if n in self.ends else known for n, known in self.first.items()}
+        return {n: b if n in self.small else self._whole(b) for n, b in found.items()}
+
+    def _whole(self, known: Bounded) -> Bounded:
+        return Bounded(np.broadcast_to(known.value, self.shape), np.broadcast_to(known.bound(), self.shape))
 
 
 def _as_stored(graph: Graph, output: str) -> bool:
@@ -168,9 +252,20 @@ def _as_stored(graph: Graph, output: str) -> bool:
 
 
 def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
-    """An observed output to go on from; a narrow one may have been used before it was rounded for storage.
+    """An observed output to go on from.
 
-    So may a number that was subnormal until it was stored as zero, where subnormals may be flushed.
+    A narrow one may have been used before it was rounded for storage, and so may a number that was subnormal until it was
+    stored as zero, where subnormals may be flushed.
+
+    Args:
+        values: what was seen, float64.
+        dtype: what it is stored in.
+        model: of the format that is computed in.
+        as_stored: whether the rule itself rounds it, so that it is used as it is stored.
+
+    Returns:
+        The number that went on, with its error: one unit in the last place of a narrow dtype, the smallest normal number
+        where it may have been flushed, else none.
     """
     if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
         if model.flushes and np.any(np.abs(values) < model.smallest_normal):
@@ -180,7 +275,14 @@ def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bo
 
 
 def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
-    """Inside, outside or undecided, element by element; NaN and infinities by class."""
+    """Inside, outside or undecided, element by element; NaN and infinities by class.
+
+    Args:
+        acceptable: the acceptance set, which broadcasts to the output's shape.
+        values: the output, float64.
+        dtype: what it is stored in: the correctly rounded result of anything in the set is acceptable.
+        policy: whether subnormals are kept.
+    """
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
@@ -234,7 +336,12 @@ def _within_norm(
 
 
 def undecide(judged: Judged, open_: np.ndarray | None) -> Judged:
-    """Elements that another decision may change are undecided rather than inside."""
+    """An output's elements that another decision may change: undecided rather than inside.
+
+    Args:
+        judged: the output on one way through the decisions.
+        open_: the elements at which a decision that it depends on was open (`Branch.open`); None if there is no such decision.
+    """
     if open_ is None:
         return judged
     marks = within(open_, judged.status.shape)
@@ -243,24 +350,18 @@ def undecide(judged: Judged, open_: np.ndarray | None) -> Judged:
 
 
 def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
-    """Element by element, the branch with the fewest outputs outside: one decision must explain all outputs."""
+    """What either of two ways explains: element by element, the way with fewer outputs outside; of equals the known one.
+
+    One way must explain all outputs of an element, so that all are taken from the same one. An output that is one number a
+    row, a column or a tensor is taken from the new way where any of its elements is.
+
+    Args:
+        known: all outputs on the ways before; None if there were none.
+        new: the same outputs on one more.
+    """
     if known is None:
         return new
     worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
     fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
     better = {n: within(fewer, new[n].status.shape) for n in new}
     return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
-
-
-def _hull(known: Bounded | None, new: Bounded, shape: tuple[int, ...]) -> Bounded:
-    """A state that cannot be read is carried as an interval over all decisions."""
-    value, error = np.broadcast_to(new.value, shape), np.broadcast_to(new.bound(), shape)
-    if known is None:
-        return Bounded(value, error)
-    high = np.maximum(value + error, known.value + known.bound())
-    low = np.minimum(value - error, known.value - known.bound())
-    bounded = np.isfinite(low) & np.isfinite(high)  # nothing is known of what is not, but it is not NaN for that
-    return Bounded(
-        np.where(bounded, (high + low) / 2, known.value),
-        np.where(bounded, (high - low) / 2 + np.abs(high) * 2.0**-50, np.inf),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Kind, Wanted
@@ -13,6 +13,8 @@ from refgrad.oracle.acceptance.policy import CHOICES, Policy
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules, short_name
 from refgrad.tracing import Plan, known_plans, plan_for
+
+R = TypeVar("R", bound=Rule)
 
 
 class Mutates(Protocol):
@@ -116,13 +118,13 @@ class Change:
         policy = [f"{n}={value}" for n, value in self.policy.items()]
         return [*(m.name for m in self.mutations), *self.how, *policy]
 
-    def changed(self, rule: Rule) -> Rule:
+    def changed(self, rule: R) -> R:
         """The rule that is meant, where a candidate was told to be a rule.
 
         Raises:
             ArgumentError: the change is not defined for these hyperparameters.
         """
-        base = rule if self.of is None else self.of
+        base = rule if self.of is None else cast(R, self.of)  # of the kind of the claim
         return base.replace(**self.rule) if self.rule else base
 
     def wanted(self, policy: Policy) -> Wanted:
@@ -211,7 +213,7 @@ WHOLES = 16
 
 
 def wholes(rule: Rule, deciding: Iterable[str] = ()) -> Iterator[Change]:
-    """Whole numbers around each hyperparameter that is one: those that are declared so, and ``deciding`` ones that happen to be."""
+    """Whole numbers around each hyperparameter that is declared to be one, or is one of ``deciding`` and happens to be."""
     for name, legal in rule.legal().items():
         if isinstance(legal, Whole):
             yield from _around(legal, name, getattr(rule, name))

@@ -73,10 +73,10 @@ def recovered(line: Line, late: Late) -> Recovered | None:
 
 def around(line: Line, fitting: float, low: float, high: float) -> Recovered:
     """A number with a value that fits, as the interval of such values between two others."""
-    ends = [_end(line.right, fitting, end) for end in (low, high)]
-    told = line.claimed if ends[0] <= line.claimed <= ends[1] else shortest_decimal(ends[0], ends[1], fitting)
-    determined = ends[0] * ends[1] > 0 and max(map(abs, ends)) < UNDETERMINED * min(map(abs, ends))
-    return Recovered(line.name, ALL, line.claimed, told if line.right(told) else fitting, *ends, determined)
+    low, high = (_end(line.right, fitting, end) for end in (low, high))
+    told = line.claimed if low <= line.claimed <= high else shortest_decimal(low, high, fitting)
+    determined = low * high > 0 and max(abs(low), abs(high)) < UNDETERMINED * min(abs(low), abs(high))
+    return Recovered(line.name, ALL, line.claimed, told if line.right(told) else fitting, low, high, determined)
 
 
 def _end(right: Callable[[float], bool], fitting: float, outside: float) -> float:

@@ -76,7 +76,7 @@ class Problem:
 
     def __init__(self, screen: Stacked, change: Change, output: str) -> None:
         self.screen, self.change, self.output = screen, change, output
-        self.rule: Optimizer = change.changed(screen.rule)  # type: ignore[assignment]
+        self.rule: Optimizer = change.changed(screen.rule)
         self.numbers = self.rule.numbers()
         self.base: dict[str, float] = dict(self.numbers)
         self.segments = list(self._segments(self.rule))

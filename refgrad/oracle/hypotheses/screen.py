@@ -84,9 +84,7 @@ class StepScreen(Stacked):
     def plans(self, change: Change) -> list[Plan]:
         """The plans that the steps of the first stack take."""
         stacks = self.stacks[:1]
-        return list(
-            dict.fromkeys(p for s in stacks for p in self.steps_by_plan(s, change.changed(s.rule), change))  # type: ignore[arg-type]
-        )
+        return list(dict.fromkeys(p for s in stacks for p in self.steps_by_plan(s, change.changed(s.rule), change)))
 
     @cached_property
     def _read(self) -> set[str]:

@@ -271,11 +271,11 @@ class Stacked:
                 state.append({**slots, **(s.scalar_values[t] if t < len(s.scalar_values) else {})})
             seen.append(Observation([column[t] for column in params], state))
         cases = Inputs([c[0] for c in params], grads, extras=extras)
-        return Record(cases, [s.rule for s in stacks], seen)  # type: ignore[arg-type]
+        return Record(cases, [s.rule for s in stacks], seen)
 
     def part_rules(self, change: Change) -> list[Optimizer]:
         """The rules of that part under a change."""
-        return [change.changed(rule) for rule in self.part.rules]  # type: ignore[misc]
+        return [change.changed(rule) for rule in self.part.rules]
 
 
 def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], model: Model) -> dict[str, Bounded]:

@@ -15,10 +15,11 @@ from refgrad.errors import CandidateError
 from refgrad.oracle.engine.reproduce import called
 from refgrad.rule import rules
 from refgrad.surveys.implementations import Implementation, drivers, inputs, known
+from tests.depth import at_depth
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
 ROWS = known()
-DOCS = Path(__file__).parents[2] / "docs" / "checked-against.md"
+DOCS = Path(__file__).parents[3] / "docs" / "checked-against.md"
 #: the columns of the table in the docs -> the package
 COLUMNS = {
     "torch": "torch",
@@ -104,11 +105,16 @@ def candidate(row: Implementation) -> Any:
         pytest.skip(str(error))
 
 
+#: how many steps a row is judged on at most; by itself it says how many the survey takes, ten by default
+STEPS = at_depth(quick=5, suite=5, thorough=10)
+
+
+@pytest.mark.sample(quick=20)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
 def test_it_is_what_the_table_says(row: Implementation) -> None:
     given = getattr(inputs, row.inputs)() if row.inputs else None
-    how = {"options": row.options, "policy": row.policy, "inputs": given, "steps": row.steps}
+    how = {"options": row.options, "policy": row.policy, "inputs": given, "steps": min(row.steps, STEPS)}
     verdict = refgrad.verify(candidate(row), row.rule, shrink=False, explain=False, **how)
     if row.mutates:
         assert {fault.kind for fault in verdict.faults} == {"mutated"}

@@ -10,7 +10,14 @@ import pytest
 import refgrad
 from refgrad.surveys.run import Survey
 
-TABLE = "tests.survey.fakes:FAKES"
+TABLE = "tests.surveys.fakes:FAKES"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process for all tests of the survey, where xdist has several (``--dist loadgroup``)."""
+    for item in items:
+        if "found" in getattr(item, "fixturenames", ()) and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("survey"))
 
 
 @pytest.fixture(scope="session")

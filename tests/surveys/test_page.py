@@ -91,7 +91,7 @@ def test_a_cell_opens_by_mouse(shown: Any) -> None:
     assert shown.is_visible("dialog")
     assert shown.text_content("dialog h2") == "odd"
     assert 'a note <b>&amp;</b> with "quotes" and </script>' in shown.text_content("dialog dl")
-    assert "refgrad.verify('tests.survey.fakes:odd'" in shown.text_content("dialog pre.code")
+    assert "refgrad.verify('tests.surveys.fakes:odd'" in shown.text_content("dialog pre.code")
     assert "DOES NOT CONFORM" in shown.text_content("dialog details pre")
     assert shown.locator("dialog svg rect.out").count() > 0
     shown.click("#close")

@@ -19,7 +19,7 @@ from refgrad.surveys.attempts import judge
 from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations import known
 from refgrad.surveys.run import Survey
-from tests.survey.conftest import TABLE
+from tests.surveys.conftest import TABLE
 
 
 def cell(found: Survey, name: str, column: str = "fakes") -> Cell:
@@ -86,6 +86,7 @@ def test_the_line_that_reproduces_a_verdict_does(found: Survey) -> None:
     assert done.stdout.startswith("CONFORMS")
 
 
+@pytest.mark.slow
 def test_what_a_copy_of_the_gradient_hides_is_reproduced_too() -> None:
     pytest.importorskip("torch")
     (row,) = (row for row in known() if row.mutates)
@@ -115,8 +116,9 @@ def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp
     assert [(c.key, c.outcome) for c in again.cells] == [(c.key, c.outcome) for c in found.cells]
 
 
+@pytest.mark.slow
 def test_a_candidate_that_hangs_is_given_up() -> None:
-    found = refgrad.survey(table="tests.survey.fakes:HANGING", jobs=1, time_limit=5, explain=0)
+    found = refgrad.survey(table="tests.surveys.fakes:HANGING", jobs=1, time_limit=5, explain=0)
     assert [c.outcome for c in found.cells] == ["hung", "conforms"]
 
 
@@ -138,8 +140,9 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     assert other.read_text() == "dear diary\n"
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
-    log, table = tmp_path / "log.jsonl", "tests.survey.fakes:INTERRUPTED"
+    log, table = tmp_path / "log.jsonl", "tests.surveys.fakes:INTERRUPTED"
     line = [sys.executable, "-m", "refgrad", "survey", "--table", table, "--jobs", "1"]
     started = subprocess.Popen(
         [*line, "--log", str(log)],

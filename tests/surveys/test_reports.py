@@ -37,7 +37,7 @@ def test_command_shows_a_survey_and_writes_it(found: Survey, tmp_path: Path) -> 
 def test_command_runs_one(tmp_path: Path) -> None:
     arguments = [
         "--table",
-        "tests.survey.fakes:FAKES",
+        "tests.surveys.fakes:FAKES",
         "--packages",
         "fakes,others",
         "--rules",

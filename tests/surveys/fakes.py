@@ -76,7 +76,7 @@ PLAIN = SGD(lr=0.1)
 
 
 def row(name: str, package: str = "fakes", claim: Any = PLAIN, **others: Any) -> Implementation:
-    return Implementation(package=package, target=f"tests.survey.fakes:{name}", claim=claim, name=name, **others)
+    return Implementation(package=package, target=f"tests.surveys.fakes:{name}", claim=claim, name=name, **others)
 
 
 DAMPED = SGD(lr=0.1, momentum=0.9, dampening=0.5)
@@ -90,7 +90,7 @@ FAKES = [
     row("unknown"),
     row("inside", package="others", claim=AdamW()),
     Implementation(package="no-such-package", target="no_such_module:thing", claim=PLAIN),
-    Implementation(package="fakes", target="tests.survey.fakes:right", claim=PLAIN, requires=("no_such_backend",)),
+    Implementation(package="fakes", target="tests.surveys.fakes:right", claim=PLAIN, requires=("no_such_backend",)),
     row("exiting", package="breaking"),
     row("segfaulting", package="breaking"),
     row("right", package="breaking"),

@@ -1,0 +1,92 @@
+"""The examples of the pages run, and what they hand over conforms where the page says so."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+
+ROOT = Path(__file__).parents[2]
+#: pages, and parts of them by the framework that they name: each part runs by itself, its examples one after the other
+PARTS = [
+    ("README.md", ""),
+    ("docs/candidates.md", ""),
+    ("docs/candidates.md", "torch"),
+    ("docs/candidates.md", "optax"),
+    ("docs/estimators.md", ""),
+    ("docs/estimators.md", "torch"),
+    ("docs/laws.md", ""),
+    ("docs/low-precision.md", ""),
+    ("docs/transforms.md", ""),
+]
+#: what is no program by itself: the first line of it, and where it stands in the code
+EXCERPTS = {"class ClippedSTE(Binarizer):": "refgrad/estimators/straight_through.py"}
+FRAMEWORKS = ("torch", "optax")
+
+
+def examples(page: str) -> list[str]:
+    """The examples in Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def framework(example: str) -> str:
+    """The framework that an example names; "" if it names none."""
+    return next((name for name in FRAMEWORKS if re.search(rf"\b{name}\b", example)), "")
+
+
+def part(page: str, chosen: str) -> list[str]:
+    """The programs of a page that name a framework, or none."""
+    return [e for e in examples(page) if framework(e) == chosen and e.partition("\n")[0] not in EXCERPTS]
+
+
+def run(page: str, chosen: str) -> dict[str, Any]:
+    """What the names of a part stand for after it ran."""
+    names: dict[str, Any] = {"np": np, "refgrad": refgrad, "pytest": pytest, "AdamW": refgrad.optimizers.AdamW}
+    names["MyAdamW"] = refgrad.optimizers.AdamW  # README's reader has one
+    if chosen:
+        names[chosen] = importlib.import_module(chosen)
+    for example in part(page, chosen):
+        exec(compile(example, page, "exec"), names)  # the page is ours
+    return names
+
+
+def test_every_example_is_in_a_part() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = {(p.relative_to(ROOT).as_posix(), framework(e)) for p in pages for e in examples(str(p.relative_to(ROOT)))}
+    assert found == set(PARTS)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
+@pytest.mark.parametrize(("page", "chosen"), PARTS)
+def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if chosen:
+        pytest.importorskip(chosen)
+    assert part(page, chosen)
+    names = run(page, chosen)
+    said = capsys.readouterr().out
+    if (page, chosen) == ("docs/candidates.md", ""):
+        assert said.startswith("CONFORMS: my_adamw is AdamW(lr=0.01)\n")
+        wrong = refgrad.verify(names["Sgd"](), refgrad.optimizers.AdamW(), explain=False, shrink=False)
+        assert not wrong.conforms
+    if (page, chosen) == ("docs/candidates.md", "torch"):
+        assert "policy precision=storage" in said
+        assert refgrad.verify(names["mine"], refgrad.optimizers.AdamW()).conforms
+    if page == "docs/estimators.md" and chosen:
+        assert said.startswith("DOES NOT CONFORM: Mine")
+        assert "edge=exclusive" in said
+
+
+@pytest.mark.parametrize("first", EXCERPTS)
+def test_excerpts_stand_in_the_code(first: str) -> None:
+    """Line by line, in their order, but for annotations; the code may have more between."""
+    (excerpt,) = {e for page, _ in PARTS for e in examples(page) if e.startswith(first)}
+    text = (ROOT / EXCERPTS[first]).read_text(encoding="utf-8")
+    code = iter(re.sub(r": Any| -> Any|  # type: .*", "", text).splitlines())
+    lost = [line for line in excerpt.splitlines() if line and line not in code]
+    assert lost == []

@@ -56,7 +56,9 @@ class Trial:
     def share(self) -> float:
         """The part of what it was asked that the candidate answered."""
         record = self.record
-        return record.steps / len(record.cases.steps) if record.cases.steps else record.answered / len(record.cases.arrays)
+        return (
+            record.steps / len(record.cases.steps) if record.cases.steps else record.answered / len(record.cases.arrays)
+        )
 
     @property
     def besides(self) -> int:

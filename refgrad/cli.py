@@ -202,7 +202,8 @@ def _with_laws(verdict: Any, reports: Any) -> str:
 @click.option(
     "--kind",
     metavar="KIND",
-    help="All rules of a kind, where no rule is named: optimizer (by default), estimator, quantizer or mask.",
+    help="All rules of a kind, where no rule is named: optimizer (by default), 8-bit-optimizer, transform, scaling, "
+    "quantizer, estimator, mask or mask-update.",
 )
 @HYPERPARAMETERS
 @OPTIONS

@@ -56,7 +56,7 @@ BY_PROTOCOL = ("oracle.engine", "oracle.mutants", "oracle.hypotheses", "oracle",
 #: arrows that run up and are still to be turned, as (room, room); none may be added
 PENDING: set[tuple[str, str]] = set()
 #: modules that know kinds by more than their protocol, and are still to go; none may be added
-PENDING_KINDS = {"oracle.hypotheses.equivalence", "oracle.hypotheses.stacked"}
+PENDING_KINDS: set[str] = set()
 
 #: a package -> the modules that it is the subject of, or rooms of such, which alone import it
 SUBJECTS: Mapping[str, tuple[str, ...]] = {

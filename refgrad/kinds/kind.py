@@ -213,6 +213,18 @@ class Kind(ABC):
         """The cases on which hypotheses are tried by asking again, where that is cheaper; None to use the record itself."""
         return None
 
+    def couples(self, record: Record) -> bool:
+        """True if elements cannot be judged apart, because outputs depend on whole arrays."""
+        return True
+
+    def told(self, rule: Any) -> Any:
+        """The rule that a candidate is told to be: the rule, or the one within it whose state it says how to keep."""
+        return rule
+
+    def retold(self, rule: Any, told: Any) -> Any:
+        """The rule with another in that place, as a candidate says that it was told for one of its leaves."""
+        return told
+
     def departures(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Departures that only this kind has: a name, a sentence, and keywords for `Wanted.how`."""
         return iter(())

@@ -37,14 +37,6 @@ class OptimizerKind(Stepped):
         """The candidate; ``state_names`` say what its state calls the rule's slots."""
         return resolve(candidate, options, check_stated(state_names, rule.slots(), str(rule)))
 
-    def told(self, rule: Optimizer) -> Optimizer:
-        """The rule itself."""
-        return rule
-
-    def retold(self, rule: Optimizer, told: Optimizer) -> Optimizer:
-        """What it was told."""
-        return told
-
     def generate(self, rule: Optimizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
@@ -92,10 +84,17 @@ class OptimizerKind(Stepped):
 
     def reduced(self, record: Record) -> Cases | None:
         """Small tensors, where a rule reduces over them; else the record itself, of which few elements are looked at."""
-        if sum(each is not None for each in record.seen) < 2 or not couples(record):
+        if sum(each is not None for each in record.seen) < 2 or not self.couples(record):
             return None
         cut = (slice(0, EDGE),) * 8
         return record.cases.mapped(lambda a: a[cut[: a.ndim]])
+
+    def couples(self, record: Record) -> bool:
+        """True if some rule reduces over a tensor, or over all."""
+        return any(rule.scope == "tree" for rule in record.rules) or any(
+            plan_for(rule, p.ndim, free_values(p.shape, dict.fromkeys(rule.scalar_inputs(), 1.0))).graph.couples()
+            for rule, p in zip(record.rules, record.cases.p, strict=True)
+        )
 
     def laws(self, rule: Optimizer) -> tuple[Any, ...]:
         """Those of optimizers, and those that the rule's own mechanisms bring."""
@@ -109,14 +108,6 @@ def is_locked(record: Record) -> bool:
     leaves = [Leaf(record, i, rule, Wanted().policy, plan_for) for i, rule in enumerate(record.rules)]
     times = [t for t, seen in enumerate(record.seen) if t and seen is not None]
     return all(set(leaf.slots) <= set(leaf.state(t)) for leaf in leaves for t in times)
-
-
-def couples(record: Record) -> bool:
-    """True if some rule reduces over a tensor, so that elements cannot be judged apart."""
-    return any(rule.scope == "tree" for rule in record.rules) or any(
-        plan_for(rule, p.ndim, free_values(p.shape, dict.fromkeys(rule.scalar_inputs(), 1.0))).graph.couples()
-        for rule, p in zip(record.rules, record.cases.p, strict=True)
-    )
 
 
 KIND = OptimizerKind()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,18 +25,6 @@ class Stepped(Kind):
 
     stepped = True
     legal_inputs = "refgrad.Inputs"
-
-    @abstractmethod
-    def told(self, rule: Any) -> Any:
-        """The optimizer that a candidate is told to be, which has the slots that are looked for."""
-
-    @abstractmethod
-    def retold(self, rule: Any, told: Any) -> Any:
-        """The rule with another optimizer in that place, as a candidate says that it was told for one of its leaves."""
-
-    def filled(self, rule: Any, cases: Cases) -> Cases:
-        """Cases of a few elements, as laws are tried on, in shapes that a candidate takes."""
-        return cases
 
     def record(self, rule: Any, cases: Cases) -> Record:
         """A record of nothing yet, with the rule once a leaf."""

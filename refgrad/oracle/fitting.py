@@ -88,8 +88,7 @@ def _judged(group: list[Fit]) -> _Found | None:
 
 def _outside(trial: Trial, change: Change, counts: Counts) -> int:
     """The elements of the whole run that a change does not explain."""
-    claimed = trial.whole if trial.search.claimed and change is not NONE else {}
-    return Scored(change, counts, claimed).outside
+    return Scored(change, counts, trial.search.reference(trial.whole)).outside
 
 
 def _as_good(found: list[_Found]) -> Iterator[Explanation]:

@@ -22,6 +22,8 @@ from refgrad.rule import Rule
 
 #: how many rules with state are tried with their variants, and how many rules are searched in depth
 NAMED, DEEP = 12, 3
+#: of the share of questions that a candidate answers as one rule, the part that it must answer as another to be that
+ANSWERED = 0.9
 #: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
 FINE = 2048
 
@@ -49,6 +51,14 @@ class Trial:
     def best(self) -> Scored | None:
         """The best of what was tried."""
         return min(self.search.tried.values(), key=lambda s: s.rank, default=None)
+
+    @property
+    def share(self) -> float:
+        """The part of what it was asked that the candidate answered."""
+        record = self.record
+        return (
+            record.steps / len(record.cases.steps) if record.cases.steps else record.answered / len(record.cases.arrays)
+        )
 
     @property
     def besides(self) -> int:
@@ -84,6 +94,7 @@ class Trial:
         search = Search(screen, self.search.claimed)
         search.plain()
         search.own_values()
+        search.apart()
         return search
 
     def finer(self, change: Change) -> Change:
@@ -124,6 +135,9 @@ def trials(request: Request, rules: Iterable[Rule], claimed: bool) -> list[Trial
             refused.append(error)
     if not found:
         raise refused[0]
+    # a candidate that answers as one rule is none as which it often does not
+    share = max(t.share for t in found)
+    found = [t for t in found if t.share >= ANSWERED * share]
     # of candidates whose state is read, rules with other state are none
     read = [t for t in found if _reads(t)]
     return [*read, *(t for t in found if not t.rule.slots())] if read else found
@@ -167,7 +181,7 @@ def searched(found: list[Trial]) -> list[Trial]:
         for trial in ranked[: NAMED if ranked[0].claim.kind.stepped else None]:
             trial.search.named()
         ranked = _ranked(ranked)
-        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values)
+        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values, Search.apart)
         for stage in stages:
             if not ranked[0].search.exact:
                 for trial in ranked[: 2 * DEEP]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.estimators import ArcTan, ClippedSTE
-from refgrad.oracle.explanation import IDENTIFIED, UNKNOWN
+from refgrad.estimators import ApproxSign, ArcTan, ClippedSTE
+from refgrad.optimizers import BatchScaledRate, NormalizedBatchPerceptron
+from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN
 from refgrad.quantizers import Affine
-from refgrad.sparsity import Magnitude
+from refgrad.rule import Rule, rules
+from refgrad.sparsity import SET, Magnitude
 from tests.oracle import quantizer_programs as programs
 
 
@@ -78,6 +81,92 @@ def test_nothing_that_is_known() -> None:
     assert found.outcome == UNKNOWN
     assert found.nearest
     assert "nothing that I know" in str(found)
+
+
+SLOW = {"GPTQ"}
+WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
+def test_every_rule_is_itself(name: str) -> None:
+    rule = rules()[name]()
+    found = refgrad.identify(rule, rule, steps=3)
+    assert found.outcome == IDENTIFIED, str(found)
+    assert found.best is not None
+    assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ArcTan(alpha=3.7),
+        Affine(bits=4),
+        Magnitude(sparsity=0.7),
+        SET(zeta=0.6),
+        NormalizedBatchPerceptron(),
+        BatchScaledRate(lr=0.35),
+    ],
+    ids=str,
+)
+def test_what_it_is_among_all_of_its_kind(rule: Rule) -> None:
+    found = refgrad.identify(rule, steps=3)  # a rule is tried as its own kind where nothing is said
+    assert found.claim is None
+    assert str(rule).removesuffix("()") in [e.title for e in found.explanations], str(found)
+    assert found.exit_code == 0
+
+
+def test_a_kind_by_its_name() -> None:
+    found = refgrad.identify(lambda w: pruned(w, 0.7), "mask")
+    assert [e.title for e in found.explanations] == ["Magnitude(sparsity=0.7)"], str(found)
+    assert len(found.rules) > 10
+    asked = found.hypotheses
+    assert asked > len(found.rules)
+
+
+def test_parts_that_are_left_unjudged_are_no_agreement() -> None:
+    """Ranges that are searched for leave scale and zero point unjudged, so that with any of them nothing is outside."""
+    found = refgrad.identify(Affine(bits=4), Affine())
+    assert [e.title for e in found.explanations] == ["Affine(bits=4)"], str(found)
+    itself = found.itself
+    assert itself is not None
+    assert set(found.explanations[0].counts) == set(itself.counts) >= {"scale", "codes"}
+
+
+def test_inputs_that_do_not_tell_leave_it_open() -> None:
+    inputs = refgrad.Cases.of(x=[0.25, -0.5], cotangent=[1.0, 1.0])
+    found = refgrad.identify(ClippedSTE(), ClippedSTE(), inputs=inputs)
+    assert found.outcome == AMBIGUOUS, str(found)
+    assert found.best is not None
+    assert found.best.title == "ClippedSTE"
+    assert "ClippedSTE(edge='exclusive')" in [e.title for e in found.explanations]
+    assert found.steps == 1
+
+
+def test_what_a_candidate_must_not_do_stands_first() -> None:
+    """It destroys its input where that has a NaN, and is right besides."""
+
+    def rude(w: Any, sparsity: float) -> Any:
+        mask = Magnitude(sparsity=0.7).mask(w)
+        if np.isnan(w).any():
+            w[...] = 0
+        return mask
+
+    found = refgrad.identify(rude, Magnitude())
+    assert found.outcome == MISBEHAVES
+    assert found.exit_code == 1
+    assert [f.kind for f in found.faults] == ["mutated"]
+    assert [e.title for e in found.explanations] == ["Magnitude(sparsity=0.7)"]
+    lines = str(found).splitlines()
+    assert lines[0].endswith("what it gives besides is that of Magnitude(sparsity=0.7)")
+    assert lines.index("Faults") < lines.index("Why")
+    assert json.loads(found.to_json())["outcome"] == MISBEHAVES
+
+
+def test_another_rule_is_named_if_the_claim_with_other_numbers_is_not_it() -> None:
+    found = refgrad.identify(ClippedSTE(), ApproxSign())
+    assert found.best is not None
+    assert (found.best.title, found.best.kind) == ("ClippedSTE", "rule")
+    assert found.claim == "ApproxSign()"
 
 
 def test_a_kind_that_is_none() -> None:

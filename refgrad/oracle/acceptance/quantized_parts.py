@@ -116,7 +116,11 @@ def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, pol
     besides = {n: a for n, a in arrays.items() if n != "x"}
     for name in [n for n in (*rule.parts, "y") if n in seen and n in truth]:
         with np.errstate(all="ignore"):
-            ends = rule.admitted(name, wide, seen, truth[name].astype(np.float64), reach, **besides)
+            try:
+                ends = rule.admitted(name, wide, seen, truth[name].astype(np.float64), reach, **besides)
+            except KeyError as missing:  # a part that this one is judged given
+                message = f"{missing.args[0]} is not given, which {name} is made with; legal: {', '.join(rule.parts)}"
+                raise CandidateFault("structure", message) from None
             if ends is None:
                 judged = _equal(seen[name], truth[name])
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
@@ -36,6 +36,8 @@ class Mutates(Protocol):
         """The plan, rewritten."""
 
 
+#: what is legal of a hyperparameter that is a number
+NUMBERS = (Range, Whole)
 #: fields that say how exactly a rule is computed, and nothing of what
 WIDENING = frozenset({"internals"})
 
@@ -237,25 +239,25 @@ def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
 
 
 def others(rule: Rule) -> Iterator[Change]:
-    """Every other rule of the kind: with the numbers that it shares with a rule, and with its own defaults."""
+    """Every other rule of the kind: with all numbers that it shares with a rule, with those that it uses, and with its own."""
     for cls in rules().values():
         if cls.kind != rule.kind or cls is type(rule):
             continue
         plain = cls()
-        shared = _shared(rule, plain)
-        for other in dict.fromkeys((plain if shared is None else shared, plain)):
+        off = {n for n, value in plain.hyperparameters().items() if value == 0}
+        for other in dict.fromkeys([*_shared(rule, plain), *_shared(rule, plain, off), plain]):
             text = str(other).removesuffix("()")
             yield Change(text, f"it is {text}, not {short_name(type(rule))}", "rule", of=other)
 
 
-def _shared(rule: Rule, other: Rule) -> Rule | None:
-    """Another rule with the numbers that both have; None where they are not legal there."""
-    legal = other.legal()
-    numbers = {n: getattr(rule, n) for n, own in rule.legal().items() if isinstance(own, Range | Whole)}
+def _shared(rule: Rule, other: Rule, off: Collection[str] = ()) -> Iterator[Rule]:
+    """Another rule with the numbers that both have, but those that are off; nothing if these are not legal there."""
+    own, legal = rule.legal(), other.legal()
+    both = [n for n in own.keys() & legal.keys() if isinstance(own[n], NUMBERS) and isinstance(legal[n], NUMBERS)]
     try:
-        return other.replace(**{n: v for n, v in numbers.items() if isinstance(legal.get(n), Range | Whole)})
+        yield other.replace(**{n: getattr(rule, n) for n in sorted(set(both) - set(off))})
     except ArgumentError:
-        return None
+        return
 
 
 def _legal(legal: Range | Whole, name: str, value: float, sentence: str) -> Iterator[Change]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.errors import ArgumentError, TraceError
-from refgrad.kinds.stepped import Stepped
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
@@ -51,7 +50,7 @@ def same(first: Hypothesis, second: Hypothesis, ndim: int = 2) -> bool:
     ):
         return False
     kind = kind_of(ones)
-    if not isinstance(kind, Stepped):
+    if not kind.stepped:
         return _close_results(_literal(rule, ones, one.mutations), _literal(rule, others, other.mutations))
     told = kind.told(ones), kind.told(others)
     return kind.retold(ones, told[1]) == others and _along(told, (one, other), ndim)

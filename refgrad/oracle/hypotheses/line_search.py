@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import ALL, UNDETERMINED, Recovered, shortest_decimal
 from refgrad.rule import Range
 
-#: a number is looked for over so many powers of two on either side of a claim, and then by so many bisections
-OCTAVES, FINE = 8, 48
-#: parts of a bounded range
-PARTS = 32
-
+#: powers of two on either side of a claim at which a number is looked for, and powers of a thousand, which an eps may be off by
+OCTAVES, THOUSANDS = 8, 2
+#: inner points of a bounded range
+PARTS = 16
+#: golden sections, and halvings, which leave nothing of float64
+GOLDEN, HALVINGS = 80, 52
+#: so many golden sections at least must bring a run nearer by this much, else another thing is wrong besides
+SECTIONS, NEARER = 4, 1e-3
 #: the ends of what fits are told to within this part of their distance from a value that does
 CLOSE = 1e-4
 
@@ -56,9 +59,7 @@ def recovered(line: Line, late: Late) -> Recovered | None:
         line: the run as a function of the number.
         late: asked at each value of the grid.
     """
-    start = line.claimed if line.claimed > 0 else 1.0
-    grid = sorted({start * 2.0 ** (k / 2) for k in range(-2 * OCTAVES, 2 * OCTAVES + 1)} | _along(line.legal))
-    far = []
+    grid, far = _grid(line), []
     for value in grid:
         if late():
             return None
@@ -66,9 +67,18 @@ def recovered(line: Line, late: Late) -> Recovered | None:
     if len({each for each in far if math.isfinite(each)}) < 2:
         return None  # nothing depends on it
     best = min(range(len(grid)), key=far.__getitem__)
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    fitting = next((v for v in (grid[best], least(line.far, low, high, line.right)) if line.right(v)), None)
+    beyond = [max(line.legal.low, grid[0] / 2.0), *grid, min(line.legal.high, grid[-1] * 2.0)]
+    low, high = beyond[best], beyond[best + 2]
+    fitting = next((v for v in _near(line, grid[best], low, high) if line.right(v)), None)
     return None if fitting is None else around(line, fitting, low, high)
+
+
+def _near(line: Line, best: float, low: float, high: float) -> Iterator[float]:
+    """Values that may fit: the best of a grid, where the distance is least, and decimals beside that."""
+    yield best
+    value = least(line.far, low, high, line.right)
+    yield value
+    yield from dict.fromkeys(float(f"{value:.{digits}g}") for digits in range(1, 16))
 
 
 def around(line: Line, fitting: float, low: float, high: float) -> Recovered:
@@ -84,7 +94,7 @@ def _end(right: Callable[[float], bool], fitting: float, outside: float) -> floa
     if right(outside):
         return outside
     inside = fitting
-    for _ in range(FINE):
+    for _ in range(HALVINGS):
         if abs(outside - inside) <= CLOSE * abs(inside - fitting):
             break
         middle = (inside + outside) / 2
@@ -92,21 +102,28 @@ def _end(right: Callable[[float], bool], fitting: float, outside: float) -> floa
     return inside
 
 
-def _along(legal: Range) -> set[float]:
-    """Numbers along a bounded range."""
-    if not (math.isfinite(legal.low) and math.isfinite(legal.high)):
-        return set()
-    return {legal.low + (legal.high - legal.low) * k / PARTS for k in range(1, PARTS)}
+def _grid(line: Line) -> list[float]:
+    """Numbers around what is claimed, and along a bounded range."""
+    start, legal = line.claimed if line.claimed > 0 else 1.0, line.legal
+    grid = {start * 2.0**k for k in range(-OCTAVES, OCTAVES + 1)}
+    grid |= {start * 1000.0**k for k in range(-THOUSANDS, THOUSANDS + 1)}
+    if math.isfinite(legal.low) and math.isfinite(legal.high):
+        grid |= {legal.low + (legal.high - legal.low) * k / PARTS for k in range(1, PARTS)}
+    return sorted(grid)
 
 
 def least(
     function: Callable[[float], float], low: float, high: float, enough: Callable[[float], bool] = lambda value: False
 ) -> float:
-    """Where a function that falls and rises again is least, by the golden section; or a value that is good enough."""
+    """Where a function that falls and rises again is least, by the golden section.
+
+    It ends early at a value that is good enough, or where the function falls no more.
+    """
     ratio = (math.sqrt(5) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = function(a), function(b)
-    for step in range(FINE):
+    before = math.inf
+    for step in range(1, GOLDEN + 1):
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
             a = high - ratio * (high - low)
@@ -115,6 +132,9 @@ def least(
             low, a, at_a = a, b, at_b
             b = low + ratio * (high - low)
             at_b = function(b)
-        if step % 4 == 3 and enough(a if at_a <= at_b else b):
-            break
+        if step % SECTIONS == 0:
+            now = min(at_a, at_b)
+            if before - now < NEARER or enough(a if at_a <= at_b else b):
+                break
+            before = now
     return a if at_a <= at_b else b

@@ -77,10 +77,12 @@ class RunScreen:
         return self._comparable[rule]
 
     def distance(self, change: Change) -> float:
-        """How far elements are from their truths under a change, on a scale that grows slowly."""
+        """How far elements are from their truths under a change, on a scale that grows slowly; of steps at the first."""
         far, size = 0.0, 0
         try:
             for output in self._outputs(change):
+                if self.kind.stepped and output.step > 1:
+                    break
                 judged = output.judged
                 with np.errstate(all="ignore"):
                     half = np.maximum((judged.high - judged.low) / 2, np.finfo(np.float64).tiny)

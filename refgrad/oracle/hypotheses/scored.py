@@ -18,7 +18,7 @@ class Scored:
     Attributes:
         change: what is changed.
         counts: by output.
-        claimed: the same under the claim itself; empty if nothing was claimed.
+        claimed: the same under the claim itself, which a change is held against; empty if that could not be judged.
     """
 
     change: Change

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from refgrad.arithmetic import rewriting
 from refgrad.arithmetic.scalar_math import names_in
-from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.hypotheses import changes
 from refgrad.oracle.hypotheses.changes import NONE, Change, joined
 from refgrad.oracle.hypotheses.protocol import Screen
@@ -42,6 +42,7 @@ class Search:
     #: True if a clock ended `run`, or a stage of it
     stopped: bool = False
     _claim: Counts = field(default_factory=dict)
+    _apart: list[Change] = field(default_factory=list)
     _end: float = math.inf
     _until: float = math.inf
 
@@ -75,6 +76,7 @@ class Search:
             (unexplained, self.own_values),
             (unexplained, self.rules),
             (singles, self.mutants),
+            (unexplained, self.apart),
             (unexplained, self.values),
             (unexplained, self.combined),
             (unexplained, self.together),
@@ -126,8 +128,12 @@ class Search:
         if NONE.key not in self.tried:
             counts = self.screen.counts(NONE)
             if counts is not None:
-                self._claim = counts if self.claimed else {}
+                self._claim = self.reference(counts)
                 self.tried[NONE.key] = Scored(NONE, counts, self._claim)
+
+    def reference(self, counts: Counts) -> Counts:
+        """What a hypothesis must decide, from what the claim itself decides: where nothing is claimed, all that it judges."""
+        return counts if self.claimed else {name: Count(inside=c.total) for name, c in counts.items()}
 
     def named(self) -> None:
         """The claim itself, its named variants, and the departures of its kind."""
@@ -156,7 +162,15 @@ class Search:
 
     def own_values(self) -> None:
         """The claim with the hyperparameters that the data tell."""
-        self._recovered([NONE], thorough=True)
+        found = self._valued(NONE, thorough=True)
+        if found is not None and found.kind == "value":
+            self.score([found])
+        elif found is not None:
+            self._apart.append(found)
+
+    def apart(self) -> None:
+        """The same in what one output is made of alone, which explains less than a mutant that does as well."""
+        self.score(self._apart)
 
     def rules(self) -> None:
         """Other rules that the run could be judged as, and their named variants."""
@@ -175,7 +189,9 @@ class Search:
         rule = self.screen.rule
         wholes = sorted((self.tried[c.key] for c in self._wholes() if c.key in self.tried), key=lambda s: s.rank)
         self._recovered([s.change for s in wholes[:2]], thorough=True)
-        self._recovered([*changes.named(rule), *self.screen.switched_on()], thorough=False)
+        order = {s.change.key: i for i, s in enumerate(self.ranked)}
+        fields = sorted(changes.named(rule), key=lambda c: order.get(c.key, len(order)))[:PAIRED]
+        self._recovered([*fields, *self.screen.switched_on()], thorough=False)
 
     def combined(self) -> None:
         """For each output that is wrong the changes that right it, put together."""
@@ -190,8 +206,9 @@ class Search:
         singles = [s.change for s in self.ranked if s.change.parts == 1 and not s.change.model]
         rounding = [c for c in singles if c.kind == "policy" or "scalars" in c.rule]
         fields = [c for c in singles if c.kind == "field"]
-        pairs = [*itertools.combinations(singles[: BEST * 3], 2), *itertools.combinations(fields[:PAIRED], 2)]
-        self._join(pairs)
+        best = singles[: BEST * 3]
+        few = itertools.product(singles[:BEST], fields)
+        self._join([*itertools.combinations(best, 2), *few, *itertools.combinations(fields[:PAIRED], 2)])
         if not self.explained:
             self._join(itertools.product(singles[:60], rounding))
             doubles = [s.change for s in self.ranked if s.change.parts == 2][:BEST]
@@ -253,10 +270,13 @@ class Search:
         for base in bases:
             if self.explained or self.late():
                 return
-            counts = self.screen.counts(base)
-            found = None if counts is None else valued(self.screen, base, counts, thorough, self.late)
+            found = self._valued(base, thorough)
             if found is not None:
                 self.score([found])
+
+    def _valued(self, base: Change, thorough: bool) -> Change | None:
+        counts = None if self.explained or self.late() else self.screen.counts(base)
+        return None if counts is None else valued(self.screen, base, counts, thorough, self.late)
 
 
 def _mutant(mutation: Mutation) -> Change:

@@ -21,7 +21,6 @@ from refgrad.arithmetic.running_error import Bounded, Model, scalar
 from refgrad.arithmetic.scalar_math import Expr
 from refgrad.candidates.protocol import Observation
 from refgrad.kinds.kind import Kind, Record
-from refgrad.kinds.optimizer import couples
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
@@ -107,7 +106,7 @@ class Stacked:
     @cached_property
     def couples(self) -> bool:
         """True if some rule reduces over a tensor, so that elements cannot be judged apart."""
-        return couples(self.record)
+        return self.kind.couples(self.record)
 
     @cached_property
     def stacks(self) -> list[Stack]:

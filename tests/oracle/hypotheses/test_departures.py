@@ -1,0 +1,135 @@
+"""What `verify` tells of a candidate that fails: all that `identify` finds, judged on the whole run, and in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.estimators import ArcTan, Rectangular
+from refgrad.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    BatchPerceptron,
+    BatchScaledRate,
+    Muon,
+    NormalizedBatchPerceptron,
+)
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.departures import explain, judged, screen_of
+from refgrad.oracle.hypotheses.run_screen import RunScreen
+from refgrad.oracle.hypotheses.screen import StepScreen
+from refgrad.quantizers import Affine, EightBit
+from refgrad.rule import Rule
+from refgrad.sparsity import SET, Magnitude
+
+
+def spike(x: np.ndarray) -> np.ndarray:
+    return (x >= 0).astype(x.dtype)
+
+
+def of_height_one(g: np.ndarray, x: np.ndarray, width: float) -> np.ndarray:
+    """A rectangle whose height stays one whatever its width, which a width of one hides."""
+    return g * (np.abs(x) < width / 2).astype(x.dtype)
+
+
+def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0) -> np.ndarray:
+    """Steps along the raw gradient."""
+    f = np.float32
+    return p * f(1 - lr * weight_decay) - f(lr) * g
+
+
+@pytest.mark.parametrize(
+    ("candidate", "rule", "name"),
+    [
+        ((spike, of_height_one), Rectangular(width=0.4), "cotangent stands for cotangent (1 / width)"),
+        (downhill, Muon(), "SGD(lr=0.02)"),
+        (AdamW(lr=0.002), AdamW(), "lr=0.002"),
+        (Adam(weight_decay=0.1), AdamW(weight_decay=0.1), "Adam(weight_decay=0.1)"),
+        (ArcTan(alpha=3.7), ArcTan(), "alpha=3.7"),
+        (Affine(bits=4), Affine(), "bits=4"),
+        (Magnitude(sparsity=0.7), Magnitude(), "sparsity=0.7"),
+        (SET(zeta=0.6), SET(), "zeta=0.6"),
+        (EightBit(Adam(lr=0.002)), EightBit(), "rule_lr=0.002"),
+        (NormalizedBatchPerceptron(), BatchPerceptron(), "NormalizedBatchPerceptron"),
+        (BatchScaledRate(lr=0.35), BatchScaledRate(), "lr=0.35"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Rule) else "",
+)
+def test_verify_names_what_identify_names(candidate: Any, rule: Rule, name: str) -> None:
+    verdict = refgrad.verify(candidate, rule, shrink=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.explanation is not None, verdict
+    assert verdict.explanation.name == name
+    assert not [note for note in verdict.notes if "was ended after" in note]
+
+
+def claim_of(candidate: Any, rule: Rule, inputs: Any = None, seconds: float = 60.0) -> Claim:
+    asked = {"steps": 4, "dtype": np.dtype(np.float32), "seed": 0, "policy": Policy(), "inputs": inputs, "options": {}}
+    return Claim.of(
+        Request(
+            candidate=candidate, rule=rule, **asked, state_names=None, shrink=False, explain=seconds, time_limit=60.0
+        )
+    )
+
+
+def test_what_only_the_screen_does_not_see_is_not_told() -> None:
+    """One element of thousands is wrong besides, so that nothing that fits the few fits the whole."""
+
+    def almost(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> Any:
+        p, state = AdamW(eps_placement="inside").step(p, g, {"m": m, "v": v, "t": t - 1})
+        p = p.copy()
+        p.reshape(-1)[1] += 1
+        return p, state["m"], state["v"]
+
+    claim = claim_of(almost, AdamW())
+    record = claim.driven(claim.cases())
+    found = explain(claim, record, claim.judge(record))
+    assert found[0].name == "eps_placement=inside"
+    assert found[0].outside == 4 * len(record.cases.arrays)
+    assert not any(d.explains for d in found)
+
+
+def test_a_whole_run_is_judged_as_something_else() -> None:
+    claim = claim_of(SGD(lr=0.5), SGD(lr=0.1))
+    record = claim.driven(claim.cases())
+    half = Change("lr=0.5", "", "value", {"lr": 0.5})
+    assert (judged(claim, record, half) or {})["p"].outside == 0
+    assert judged(claim, record, NONE) == claim.judge(record).counts
+    assert judged(claim, record, Change("lr=-1", "", "value", {"lr": -1.0})) is None
+
+
+def test_no_time_for_a_search_is_said() -> None:
+    claim = claim_of(AdamW(eps_placement="inside"), AdamW(), seconds=0.0)
+    record = claim.driven(claim.cases())
+    assert explain(claim, record, claim.judge(record)) == ()
+    assert record.notes == ["the search for what it is instead was ended after 0 seconds"]
+
+
+def test_what_is_searched_on() -> None:
+    optimizer, quantizer, matrices = claim_of(AdamW(), AdamW()), claim_of(Affine(), Affine()), claim_of(Muon(), Muon())
+    for claim, screen in ((optimizer, StepScreen), (quantizer, RunScreen), (matrices, StepScreen)):
+        record = claim.driven(claim.cases())
+        found = screen_of(claim, record)
+        assert type(found) is screen
+        smaller = found.record.cases.arrays[0][claim.rule.primary].size
+        assert smaller == record.cases.arrays[0][claim.rule.primary].size if claim is optimizer else smaller <= 1024
+
+
+def test_a_candidate_that_refuses_small_cases_is_searched_on_all() -> None:
+    def picky(x: np.ndarray) -> Any:
+        if x.ndim == 2 and len(x) == 4 and x.shape[1] == 256:
+            raise ValueError("too few rows")
+        return Affine(ties="away").quantize(x).arrays
+
+    claim = claim_of(picky, Affine())
+    record = claim.driven(claim.cases())
+    screen = screen_of(claim, record)
+    assert isinstance(screen, RunScreen)
+    assert screen.record is record or None not in screen.record.seen

@@ -10,7 +10,7 @@ from refgrad.strength.rounding_styles import Array, Rounding
 
 
 class Run(Protocol):
-    """One run of a rule's body. Arrays are of float64 that hold float32 numbers, or of longdouble in real arithmetic."""
+    """One run of a rule's body. Arrays are wider than the precision whose numbers they hold, as `Rounding` says."""
 
     rounding: Rounding | None
     random: np.random.Generator

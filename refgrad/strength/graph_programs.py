@@ -14,7 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic import exact, floats
 from refgrad.estimators.base import level_shape
-from refgrad.oracle.hypotheses.equivalence import _agree
+from refgrad.oracle.hypotheses.equivalence import agree
 from refgrad.oracle.mutants import CASE_REWRITES, Mutation, Rewrite, mutations
 from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.rule import Rule
@@ -135,4 +135,4 @@ def _real_results(plan: Plan, arrays: Arrays, names: Mapping[str, float]) -> dic
 
 def _differs(plan: Plan, arrays: Arrays, names: Mapping[str, float], truth: dict[str, Any] | None) -> bool:
     other = _real_results(plan, arrays, names)
-    return truth is not None and other is not None and not _agree(truth, other)
+    return truth is not None and other is not None and not agree(truth, other)

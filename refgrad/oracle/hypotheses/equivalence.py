@@ -94,7 +94,7 @@ def _step(
         equal = signature(one.graph) == signature(other.graph) and one.rule.numbers() == other.rule.numbers()
         return {} if equal else None
     results = [_results(plan, arrays, free) for plan in (one, other)]
-    return (results[0] or {}) if _agree(*results) else None
+    return (results[0] or {}) if agree(*results) else None
 
 
 @functools.lru_cache(maxsize=2)
@@ -171,7 +171,12 @@ def _results(plan: Plan, arrays: Mapping[str, np.ndarray], free: Mapping[str, fl
         return None
 
 
-def _agree(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
+def agree(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
+    """True if results in many digits are the same real numbers.
+
+    Args:
+        a, b: results by name, arrays of mpmath numbers that broadcast against each other; None where there are none.
+    """
     if a is None or b is None:
         return a is b
     return all(_close(x, y) for n in a for x, y in np.broadcast(np.asarray(a[n], object), np.asarray(b[n], object)))

@@ -197,6 +197,7 @@ def test_help_shows_examples(run: Run, command: list[str]) -> None:
     assert "refgrad verify torch.optim:AdamW --as AdamW" in shown
 
 
+@pytest.mark.slow
 def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
     target = tmp_path / "mine.py"

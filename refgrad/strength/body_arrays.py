@@ -104,7 +104,7 @@ class RuleOfRun:
         run: the run.
     """
 
-    def __init__(self, rule: Rule, run: Any) -> None:
+    def __init__(self, rule: Rule, run: Run) -> None:
         self._rule, self._run = rule, run
 
     def __getattr__(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Rule, Whole, find
+from refgrad.rule import Rule, Whole, find, short_name
 from refgrad.rule_text import rule_of
 from refgrad.strength.exercised import exercised, with_decays
 from refgrad.strength.figures import MutantFigures, ProgramFigures, RewriteFigures, Strength
@@ -38,12 +38,12 @@ class Measured:
         """What is measured where a rule is asked for, as `measure` takes it."""
         thing = _found(rule) if isinstance(rule, str) else rule
         if isinstance(thing, type) and issubclass(thing, Optimizer):
-            return cls(thing.__name__, exercised(_with_defaults(thing)), with_decays(thing))
+            return cls(short_name(thing), exercised(_with_defaults(thing)), with_decays(thing))
         if isinstance(thing, type) and issubclass(thing, Rule):
             thing = _with_defaults(thing)
         if not isinstance(thing, Rule):
             raise bad_argument("rule", thing, "a rule, a class of rules, or the name or target of one")
-        return cls(type(thing).__name__, thing, thing)
+        return cls(short_name(type(thing)), thing, thing)
 
     def part(self, part: str, values: int, rewrites: Rewrites | None = None) -> Figures:
         """The figures of one part.

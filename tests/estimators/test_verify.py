@@ -26,6 +26,7 @@ def backward(g: np.ndarray, x: np.ndarray) -> np.ndarray:
     return g * (np.abs(x) <= 1)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_every_rule_conforms_to_itself(dtype: str) -> None:
     for name in e.__all__:

@@ -8,6 +8,7 @@ import refgrad
 from refgrad import optimizers as o
 
 
+@pytest.mark.slow
 def test_the_departures_of_optax_and_torch_are_named() -> None:
     pytest.importorskip("optax")
     pytest.importorskip("torch")

@@ -20,6 +20,7 @@ def torch_adafactor(params: Any, lr: float, weight_decay: float, foreach: bool =
     return torch.optim.Adafactor(params, lr=lr, weight_decay=weight_decay, foreach=foreach)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foreach", [False, True])
 def test_torch_adafactor(foreach: bool) -> None:
     """Its eps is the float32 epsilon where None is given."""
@@ -37,6 +38,7 @@ def test_torch_adafactor(foreach: bool) -> None:
     assert not spoilt.conforms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "rule", "variant"),
     [

@@ -12,6 +12,7 @@ from refgrad import optimizers as o
 F32 = {"scalars": "float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "rule"),
     [("optax.contrib:prodigy", o.Prodigy(**F32)), ("optax.contrib:dadapt_adamw", o.DAdaptAdam(**F32))],

@@ -38,6 +38,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
     found = named(MUTANTS[name], steps=6)
@@ -49,6 +50,7 @@ def test_a_mutant_is_named(name: str) -> None:
     assert found.itself.outside > 0
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:
     found = named(LEGAL[name], steps=6)
@@ -63,6 +65,7 @@ def ids(case: tuple[Any, ...]) -> str:
 
 
 # every second of them: a search takes seconds
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
     rule, old, new = case
@@ -82,6 +85,7 @@ def test_what_no_rewrite_makes_is_nothing_known() -> None:
     assert "nothing that I know" in str(found)
 
 
+@pytest.mark.slow
 def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     def nonsense(p, g, m, t):
         return (p - np.float32(0.01) * np.tanh(g + m)).astype(p.dtype), (np.float32(0.7) * m + np.sin(g)).astype(
@@ -94,6 +98,7 @@ def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     assert len(found.rules) > 1
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", ["textbook", "folded_eps"])
 def test_a_program_is_found_among_all_rules(name: str) -> None:
     found = named(LEGAL[name], None, steps=4)

@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.estimators import ArcTan, ClippedSTE, ApproxSign
+from refgrad.estimators import ApproxSign, ArcTan, ClippedSTE
 from refgrad.optimizers import BatchScaledRate, NormalizedBatchPerceptron
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN
 from refgrad.quantizers import Affine

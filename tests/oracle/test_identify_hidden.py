@@ -43,6 +43,7 @@ def hidden_program(program: Program) -> Callable[..., Any]:
     return step
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("used", "claimed"),
     [
@@ -65,6 +66,7 @@ def test_hyperparameters_are_told_by_the_parameter_alone(used: Optimizer, claime
         assert r.low <= used.numbers()[name] <= r.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "title"),
     [

@@ -97,7 +97,7 @@ def one_swapped(w: Any, n: int, m: int) -> Any:
         (pruned, "n_is=pruned"),
         (squared, "measure=square"),
         (nan_first_to_go, "nan_rank=smallest"),
-        (smallest, None),
+        (smallest, "n_is=pruned, minus scores, nan_rank=smallest"),
         (whole_tensor, None),
         (one_swapped, None),
     ],
@@ -196,7 +196,9 @@ def test_whole_units_or_nothing() -> None:
         return mask
 
     assert refgrad.verify(torn, L1Filters()).counts["mask"].outside > 0
-    assert refgrad.verify(L1Filters(), L2Filters()).explanation is None
+    explanation = refgrad.verify(L1Filters(), L2Filters()).explanation
+    assert explanation is not None
+    assert explanation.name == "L1Filters"
     refgrad.verify(lambda w: Block().mask(w), Block()).raise_if_wrong()
 
 

@@ -24,12 +24,14 @@ FORMS = list(MINIFLOATS.values())
 SMALL = [form for form in FORMS if form.bits <= 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", SMALL, ids=lambda f: f.name)
 @pytest.mark.parametrize(("mode", "overflow"), CASES)
 def test_three_ways_agree_everywhere(form: Minifloat, mode: str, overflow: str) -> None:
     assert disagreements(form, mode, overflow, points(form)) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [f for f in FORMS if f.bits == 16], ids=lambda f: f.name)
 def test_three_ways_agree_on_every_code_of_16_bits(form: Minifloat) -> None:
     """Every point under one mode and policy, those taking turns; all of them: `python -m tests.quantizers.exhaustive`."""

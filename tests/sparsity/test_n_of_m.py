@@ -66,6 +66,7 @@ def test_ties_by_name() -> None:
     assert NOfM().mask(zeros).tolist() == [[True, True, False, False]]
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16])
 @pytest.mark.parametrize(("n", "m", "ties", "nan"), [(2, 4, "low", "largest"), (1, 3, "high", "smallest")])
 def test_kernels_give_the_same_masks(dtype: Any, n: int, m: int, ties: str, nan: str) -> None:

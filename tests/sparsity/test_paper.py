@@ -127,6 +127,7 @@ def test_every_mask_is_here() -> None:
     assert {type(rule).__name__ for rule, _ in SCORES} == set(rules(Mask))
 
 
+@pytest.mark.sample(quick=15)
 @pytest.mark.parametrize("rule", [rule for rule, _ in SCORES], ids=str)
 def test_every_rule_and_its_variants_conform_to_themselves(rule: Mask) -> None:
     inputs = refgrad.oracle.inputs.masks.generate(rule, np.dtype("float32"), 4)

@@ -53,6 +53,7 @@ def broken(wrong: str) -> Any:
     return step
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("wrong", "law"), [("even", "odd"), ("leaks", "alone"), ("axis", "shape"), ("", None)])
 def test_what_is_broken_is_named(wrong: str, law: str | None) -> None:
     reports = check_laws(broken(wrong), AdamW(), laws=["odd", "permutation", "alone", "shape"])
@@ -73,12 +74,14 @@ class Momentum(Lion):
     scaling = "linear"
 
 
+@pytest.mark.slow
 def test_a_law_that_a_rule_claims_wrongly_is_broken() -> None:
     reports = {r.law: r for r in check_laws(Momentum, Momentum(), laws=["linearity", "odd"])}
     assert reports["linearity"].broken
     assert not reports["odd"].broken
 
 
+@pytest.mark.slow
 def test_torch_adamw_obeys() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     reports = check_laws(torch.optim.AdamW, AdamW(), examples=10)

@@ -29,11 +29,13 @@ WRONG = {
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
 
-def checked(text: str, folder: Path) -> list[str]:
-    """What mypy says of a text, a line an error."""
+def checked(folder: Path, **texts: str) -> list[str]:
+    """What mypy says of files, a line an error."""
     (folder / "mypy.ini").write_text(CONFIG)
-    (folder / "of_user.py").write_text(text)
-    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache", "of_user.py"]
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
+    files = [f"{name}.py" for name in texts]
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache", *files]
     root = Path(refgrad.__file__).parents[1]
     paths = {} if "site-packages" in root.parts else {"MYPYPATH": str(root)}  # mypy refuses those: it knows them
     done = subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True)
@@ -44,12 +46,12 @@ def checked(text: str, folder: Path) -> list[str]:
 @needs_mypy
 def test_mypy_finds_nothing_in_it_and_something_in_wrong_lines(tmp_path: Path) -> None:
     text = FILE.read_text()
-    assert checked(text, tmp_path) == ["Success: no issues found in 1 source file"]
-    head, main, tail = text.partition("if __name__")
-    found = checked(head + "\n".join(WRONG) + "\n" + main + tail, tmp_path)
-    for (line, message), said in zip(WRONG.items(), found, strict=False):
-        assert message in said, (line, found)
-    assert len(found) == len(WRONG) + 1
+    wrong = text.partition("if __name__")[0] + "\n".join(WRONG) + "\n"
+    *found, summary = checked(tmp_path, right=text, wrong=wrong)
+    for (line, message), said in zip(WRONG.items(), found, strict=True):
+        assert said.startswith("wrong.py:"), said
+        assert message in said, (line, said)
+    assert summary == f"Found {len(WRONG)} errors in 1 file (checked 2 source files)"
 
 
 def test_the_marker_of_types_is_shipped() -> None:

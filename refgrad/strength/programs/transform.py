@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.kinds.kind import Results
 from refgrad.oracle.inputs.transforms import families, generate
+from refgrad.rule import short_name
 from refgrad.strength import body_programs
 from refgrad.strength.programs.base import FLOAT32, Case, CasePrograms, Mutants
 from refgrad.strength.rounding_styles import Style
@@ -47,10 +48,10 @@ class TransformPrograms(BodyPrograms):
     def __init__(self, rule: Any) -> None:
         super().__init__(rule)
         self.few = len(families(rule))
-        self.most_runs = MOST_RUNS_OF_RULE.get(type(rule).__name__, MOST_RUNS)
+        self.most_runs = MOST_RUNS_OF_RULE.get(short_name(type(rule)), MOST_RUNS)
 
     def cases(self, seed: int) -> Iterator[Case]:
-        longer = LONGER_OF_RULE.get(type(self.rule).__name__, LONGER) if seed % 2 else {}
+        longer = LONGER_OF_RULE.get(short_name(type(self.rule)), LONGER) if seed % 2 else {}
         made = generate(self.rule, self.few, FLOAT32, seed, longer)
         for name, arrays in zip(made.names, made.arrays, strict=True):
             yield Case(name, arrays, arrays)

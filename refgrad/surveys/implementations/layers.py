@@ -10,7 +10,7 @@ from refgrad.surveys.implementations.packages import DECAYED, row, timm
 from refgrad.surveys.implementations.record import Implementation
 
 EPS2: dict[str, Any] = {"eps2": (1e-30, 1e-3)}
-FLOAT32 = "with_float32_momentum"
+FLOAT32 = "drivers.with_float32_momentum"
 
 ROWS = [
     row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, decay="step"),

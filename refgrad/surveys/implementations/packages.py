@@ -62,7 +62,7 @@ AUTHOR: dict[str, Any] = {"threshold": "author", "eps_placement": "uncorrected",
 #: timm clips gradients to a global norm of one unless it is told not to, which is no part of the rule
 UNCLIPPED: dict[str, Any] = {"max_grad_norm": None}
 #: torch-optimi keeps moments that are corrected already: what it does is judged by its parameters
-CORRECTED = "by_parameters"
+CORRECTED = "drivers.by_parameters"
 #: what RMSprop is run with
 TAKEN: tuple[dict[str, Any], ...] = ({}, {"momentum": 0.9}, {"momentum": 0.9, "centered": True})
 TENSORFLOW: dict[str, Any] = {

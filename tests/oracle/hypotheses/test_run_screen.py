@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from refgrad.kinds.kind import Record
 from refgrad.kinds.table import kind_of
+from refgrad.optimizers import Adam
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.recovered import ALL
 from refgrad.oracle.hypotheses.run_screen import RunScreen
-from refgrad.optimizers import Adam
 from refgrad.quantizers import Affine, Cast, EightBit
-from refgrad.kinds.kind import Record
 from tests.oracle.hypotheses.fakes import Line, recorded
 
 TURNED = Change("sign=turned", "", rule={"sign": "turned"})

@@ -45,6 +45,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.all((a.view(np.uint32) == b.view(np.uint32)) | (np.isnan(a) & np.isnan(b))))
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @examples(20)
 @given(data=st.data())
@@ -86,6 +87,7 @@ def test_every_bit_of_a_block_is_spoken_for(rule: BlockFormat) -> None:
         assert int(np.unpackbits(rule.layout.pack(ones)).sum()) == bits
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("rule", SYMMETRIC, ids=str)
 @examples(20)
 @given(data=st.data())

@@ -33,7 +33,6 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.rule import Rule
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
@@ -335,8 +334,3 @@ def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
 def misshapen(what: str, shape: tuple[int, ...], legal: tuple[int, ...]) -> CandidateFault:
     """The fault of a result of another shape."""
     return CandidateFault("shape", f"{what} has shape {shape}; legal: {legal}")
-
-
-def is_of(kind: str, rule: Any) -> bool:
-    """True if something is a rule of a kind."""
-    return isinstance(rule, Rule) and rule.kind == kind

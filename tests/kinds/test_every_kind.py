@@ -166,11 +166,11 @@ from tests.kinds.candidates import EXAMPLES
 MARKED = []
 for kind, example in EXAMPLES.items():
     for candidate in (example.right, example.wrong, example.misbehaving["raised"]):
-        def test(candidate=candidate):
+        def returned(candidate=candidate):
             return candidate
 
         name = f"test_{len(MARKED)}_{kind.replace('-', '_')}"
-        globals()[name] = pytest.mark.refgrad(example.rule, steps=2, explain=False, shrink=False)(test)
+        globals()[name] = pytest.mark.refgrad(example.rule, steps=2, explain=False, shrink=False)(returned)
         MARKED.append(name)
 """
 

@@ -288,8 +288,8 @@ class Stateless(Kind):
         def ask(arrays: Arrays) -> Results:
             if not started:
                 started.append(self.start(subject, rule, call))
-            handed = copies(self.handed(rule, arrays))
-            given = {n: a.copy() for n, a in handed.items()}
+            given = self.handed(rule, arrays)
+            handed = copies(given)
             returned = started[0](handed)
             check_kept(handed, given, subject.name)
             return self.results(rule, arrays, returned, subject.name)

@@ -39,14 +39,18 @@ def fitting(searched: list[Trial]) -> Fitting:
     """What fits the whole run, the simplest first."""
     fits = [(t, s) for t in searched for s in t.search.tried.values() if s.fits]
     fits.sort(key=lambda pair: _order(*pair))
-    fewest = min((s.change.parts for t, s in fits if not t.exhaustive), default=0)
-    fits = [(t, s) for t, s in fits if t.exhaustive or s.change.parts <= fewest]
     for eligible in _ELIGIBLE:
-        groups = _distinct([(t, s.change) for t, s in fits if eligible(s.change)][:COMPARED])
+        groups = _distinct(_simplest([(t, s.change) for t, s in fits if eligible(s.change)])[:COMPARED])
         found = [f for f in (_judged(group) for group in groups[:JUDGED]) if f is not None]
         if found:
             return Fitting(tuple(_as_good(found)), found[0].trial, found[0].change)
     return Fitting()
+
+
+def _simplest(fits: list[Fit]) -> list[Fit]:
+    """Those with the fewest changes, where what fits besides is of no interest; else all."""
+    fewest = min((change.parts for trial, change in fits if not trial.exhaustive), default=0)
+    return [(trial, change) for trial, change in fits if trial.exhaustive or change.parts <= fewest]
 
 
 _ELIGIBLE: tuple[Callable[[Change], bool], ...] = (lambda c: not c.precision, lambda c: not c.model, lambda c: True)

@@ -8,6 +8,7 @@ from typing import Any
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import nearest as nearest_name
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
@@ -96,7 +97,7 @@ def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:
         try:
             return kind_of(rule), None
         except ArgumentError:
-            raise bad_argument("rule", rule, LEGAL) from None
+            raise ArgumentError(f"rule is {rule!r}{nearest_name(rule, MODULES)}; legal: {LEGAL}") from None
     claim = rule_of(rule, LEGAL)
     return kind_of(claim), claim
 

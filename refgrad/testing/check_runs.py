@@ -46,10 +46,19 @@ def _silent(trial: Trial, law: Law) -> str:
     if not law.applies(rule):
         return "the rule is not of that kind"
     told = isinstance(trial.request.candidate, type | Rule)  # only these can be given the hyperparameters of a law
-    changed = {n: v for n, v in law.hyperparameters.items() if n in rule.legal() and getattr(rule, n) != v}
-    if changed and not told:
-        return f"the candidate cannot be told {', '.join(f'{n}={v:g}' for n, v in changed.items())}"
+    if not told and law.subject(rule) != rule:
+        return f"the candidate cannot be told {', '.join(f'{n}={v:g}' for n, v in _changed(law, rule).items())}"
     return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
+
+
+def _changed(law: Law, rule: Any) -> dict[str, float]:
+    """The hyperparameters of a law that a rule, or one inside it, has with other values."""
+    known = rule.numbers()
+    return {
+        n: v
+        for n, v in law.hyperparameters.items()
+        if any(value != v and (word == n or word.endswith(f"_{n}")) for word, value in known.items())
+    }
 
 
 def _smallest(trial: Trial, law: Law, rounded: list[bool]) -> tuple[Cases, str] | None:

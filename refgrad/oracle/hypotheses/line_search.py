@@ -133,7 +133,7 @@ def least(
             b = low + ratio * (high - low)
             at_b = function(b)
         if step % SECTIONS == 0:
-            now = min(at_a, at_b)
+            now = max(at_a, at_b)  # the other may be near by chance
             if before - now < NEARER or enough(a if at_a <= at_b else b):
                 break
             before = now

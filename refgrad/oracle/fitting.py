@@ -56,7 +56,7 @@ def _simplest(fits: list[Fit]) -> list[Fit]:
 _ELIGIBLE: tuple[Callable[[Change], bool], ...] = (lambda c: not c.precision, lambda c: not c.model, lambda c: True)
 
 
-def nearest(searched: list[Trial]) -> Iterator[Explanation]:
+def near_misses(searched: list[Trial]) -> Iterator[Explanation]:
     """The nearest of what does not fit, on the whole run."""
     scored = [(t, s) for t in searched for s in t.search.tried.values() if not s.change.model]
     for trial, each in sorted(scored, key=lambda pair: _order(*pair))[:NEAREST]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Observation
-from refgrad.errors import ArgumentError, bad_argument
-from refgrad.errors import nearest as nearest_name
+from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
@@ -17,7 +16,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.explanation import outcome_of
-from refgrad.oracle.fitting import Fitting, explanation, fitting, nearest
+from refgrad.oracle.fitting import Fitting, explanation, fitting, near_misses
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
@@ -97,7 +96,7 @@ def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:
         try:
             return kind_of(rule), None
         except ArgumentError:
-            raise ArgumentError(f"rule is {rule!r}{nearest_name(rule, MODULES)}; legal: {LEGAL}") from None
+            raise ArgumentError(f"rule is {rule!r}{nearest(rule, MODULES)}; legal: {LEGAL}") from None
     claim = rule_of(rule, LEGAL)
     return kind_of(claim), claim
 
@@ -121,7 +120,7 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
         candidate=shown.claim.subject.name,
         claim=None if claim is None else str(claim),
         explanations=fits.explanations,
-        nearest=() if fits.explanations else tuple(nearest(near)),
+        nearest=() if fits.explanations else tuple(near_misses(near)),
         itself=explanation(shown, NONE, tally.counts) if judged else None,
         rules=tuple(short_name(type(t.rule)) for t in found),
         hypotheses=sum(len(t.search.tried) for t in found),

@@ -122,7 +122,7 @@ def least(
     ratio = (math.sqrt(5) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = function(a), function(b)
-    flat = 0
+    before = math.inf
     for step in range(1, GOLDEN + 1):
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
@@ -133,8 +133,8 @@ def least(
             b = low + ratio * (high - low)
             at_b = function(b)
         if step % SECTIONS == 0:
-            # by chance two values on either side of the least are alike once, but not twice
-            flat = flat + 1 if abs(at_a - at_b) < NEARER else 0
-            if flat == 2 or enough(a if at_a <= at_b else b):
+            now = max(at_a, at_b)  # the other may be near by chance
+            if before - now < NEARER or enough(a if at_a <= at_b else b):
                 break
+            before = now
     return a if at_a <= at_b else b

@@ -15,6 +15,10 @@ class Run(Protocol):
     rounding: Rounding | None
     random: np.random.Generator
 
+    @property
+    def dtype(self) -> Any:
+        """The dtype that numbers are kept in."""
+
     def do(self, op: str, *args: Any, **how: Any) -> Any:
         """One operation by name, which may be the one that a mutant replaces."""
 

@@ -35,6 +35,11 @@ DOCUMENTED = [
     "refgrad.optimizers.wrapper",
     "refgrad.optimizers.transform",
     "refgrad.backends",
+    "refgrad.arithmetic.enclosure",
+    "refgrad.arithmetic.decisions",
+    "refgrad.arithmetic.choices",
+    "refgrad.arithmetic.running_error",
+    "refgrad.oracle.acceptance.judge",
 ]
 
 

@@ -33,7 +33,12 @@ class Choices:
         self._digits: dict[Node, Array] = {}
 
     def take(self, node: Node, decision: Decision) -> Array:
-        """The results of a decision under the choices in force; where it was open is remembered."""
+        """The results of a decision under the choices in force; where it was open is remembered.
+
+        Args:
+            node: the operation.
+            decision: what it may give.
+        """
         self.open.pop(node, None)
         if not decision.open.any():
             return decision.result
@@ -41,7 +46,11 @@ class Choices:
         return decision.taken(self._digit(node))
 
     def digit(self, node: Node) -> int:
-        """The choice at a decision that is one for all."""
+        """The choice at a decision that is one for all.
+
+        Args:
+            node: the operation.
+        """
         return int(np.max(self._digit(node)))
 
     def advance(self, decisions: Sequence[Node]) -> set[Node]:
@@ -64,7 +73,11 @@ class Choices:
         return set()
 
     def left(self, decisions: Sequence[Node]) -> dict[Node, Array]:
-        """By open decision, the elements that have ways left through it and others of its level."""
+        """By open decision, the elements that have ways left through it and others of its level.
+
+        Args:
+            decisions: those that turn.
+        """
         found = {}
         for nodes in _by_level(decisions):
             some = _any(self._further(n) for n in nodes)
@@ -73,7 +86,14 @@ class Choices:
         return found
 
     def reset(self, decisions: Iterable[Node]) -> set[Node]:
-        """Back to the first choices at some decisions; those that this may change."""
+        """Go back to the first choices at some decisions.
+
+        Args:
+            decisions: these.
+
+        Returns:
+            Those that had gone on from there.
+        """
         return {n for n in decisions if self._digits.pop(n, None) is not None}
 
     def _turn(self, nodes: Sequence[Node], further: Mapping[Node, Array]) -> set[Node]:

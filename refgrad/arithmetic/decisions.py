@@ -36,7 +36,11 @@ class Decision(NamedTuple):
     error: Array | None = None
 
     def taken(self, choice: Array | int) -> Array:
-        """The results by choice: 0 is the centre's, 1 the first of the others."""
+        """The results under some choices.
+
+        Args:
+            choice: for each element 0 for the centre's result, 1 for the first of the others, and so on.
+        """
         result = self.result
         for number, other in enumerate(self.others, 1):
             result = np.where(self.open & (choice == number), other, result)
@@ -62,7 +66,12 @@ def decide(op: str, attribute: Any, args: Sequence[Bounded]) -> Decision:
 
 
 def near(a: Bounded, b: Bounded) -> Array:
-    """Where either of two numbers may be the larger one."""
+    """Where either of two numbers may be the larger one.
+
+    Args:
+        a: the one.
+        b: the other, of a shape that broadcasts against that of the first.
+    """
     reach = a.reach_of_decision() + b.reach_of_decision()
     return (reach != 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
 

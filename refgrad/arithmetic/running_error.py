@@ -99,7 +99,10 @@ class Model:
 
         Args:
             facts: the format.
-            roundings, scalar_roundings, subnormals, sums: a policy's fields of these names.
+            roundings: a policy's field of this name.
+            scalar_roundings: a policy's field of this name.
+            subnormals: a policy's field of this name.
+            sums: a policy's field of this name.
         """
         flushes = subnormals != "keep"
         lost = facts.smallest_normal if flushes else facts.smallest_subnormal
@@ -121,7 +124,12 @@ class Model:
 
 
 def exact(values: Array, model: Model) -> Bounded:
-    """An array that is known; under flush-to-zero a subnormal may be read as zero."""
+    """An array that is known; under flush-to-zero a subnormal may be read as zero.
+
+    Args:
+        values: float64.
+        model: says whether subnormals may be flushed.
+    """
     if model.flushes:
         lost = np.where(np.abs(values) < model.smallest_normal, np.abs(values), 0.0)
         return Bounded(values, lost if lost.any() else None)
@@ -129,7 +137,12 @@ def exact(values: Array, model: Model) -> Bounded:
 
 
 def is_working(values: Array, model: Model) -> Array:
-    """Whether numbers are normal numbers of the working format, or zero: rounding leaves them as they are."""
+    """Where numbers are normal numbers of the working format, or zero: rounding leaves them as they are.
+
+    Args:
+        values: float64.
+        model: has the format.
+    """
     mantissa, _ = np.frexp(values)
     scaled = mantissa / model.unit_roundoff
     magnitude = np.abs(values)
@@ -140,7 +153,10 @@ def is_working(values: Array, model: Model) -> Array:
 def scalar(value: float, error: float, model: Model) -> Bounded:
     """A scalar that meets an array: a number without axes, with its own error and its roundings to the working dtype.
 
-    A number of the working format that was not computed (its error is zero) stays what it is.
+    Args:
+        value: the number as float64 has it.
+        error: how far off it may be, as it was computed; one of the working format that has none stays what it is.
+        model: what is charged.
     """
     if error == 0.0 and is_working(np.asarray(value), model):
         return Bounded(np.asarray(value))
@@ -269,7 +285,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 
     Args:
         sign: 1 or -1.
-        above, below: the factors and the divisors, of shapes that broadcast against each other.
+        above: the factors.
+        below: the divisors, of shapes that broadcast against each other and against those of the factors.
         model: what is charged.
 
     Returns:
@@ -385,12 +402,22 @@ def _largest(magnitudes: Array) -> float:
 
 
 def absolute(x: Bounded, model: Model) -> Bounded:
-    """The magnitude: errors pass through."""
+    """The magnitude: errors pass through.
+
+    Args:
+        x: the value.
+        model: what is charged.
+    """
     return Bounded(np.abs(x.value), x.error, sure=x.sure)
 
 
 def negative(x: Bounded, model: Model) -> Bounded:
-    """The negative: errors pass through."""
+    """The negative: errors pass through.
+
+    Args:
+        x: the value.
+        model: what is charged.
+    """
     return Bounded(-x.value, x.error, sure=x.sure)
 
 
@@ -417,7 +444,13 @@ def _nan_to_zero(error: Array) -> Array:
 
 
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
-    """One of two values by a decided condition, as `numpy.where`: ``a`` where it is true."""
+    """One of two values, as `numpy.where`.
+
+    Args:
+        condition: booleans that were decided.
+        a: the value where they are true.
+        b: the value elsewhere; all of shapes that broadcast against each other.
+    """
     sure = None if a.sure is None and b.sure is None else np.where(condition, a.known(), b.known())
     return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
 
@@ -427,7 +460,8 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
 
     Args:
         x: the value.
-        name, rounding: the dtype, and how, as `refgrad.arithmetic.dtypes.cast` has them.
+        name: the dtype, as `refgrad.arithmetic.dtypes.cast` has it.
+        rounding: how, likewise.
 
     Returns:
         What holds the roundings of both ends: rounding is monotone.
@@ -462,7 +496,12 @@ def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = Non
 
 
 def loosened(x: Bounded, bits: int) -> Bounded:
-    """A value that is known to so many bits only, relative to its magnitude: a model of a rough operation."""
+    """A value of a rough operation.
+
+    Args:
+        x: the value of an exact one.
+        bits: how many of it are right.
+    """
     return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
@@ -485,7 +524,13 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
 
 
 def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
-    """The largest of many, along axes which are kept with the length one: errors pass through."""
+    """The largest of many: errors pass through.
+
+    Args:
+        x: these numbers.
+        axes: the axes along which the largest is taken, which are kept with the length one.
+        model: what is charged.
+    """
     value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
@@ -512,7 +557,15 @@ def widest(known: tuple[Array, Array] | None, x: Bounded) -> tuple[Array, Array]
 
 
 def between(low: Array, high: Array) -> Bounded:
-    """The numbers from a lowest to a highest one; NaN where they are NaN, and any number where only one is infinite."""
+    """All numbers from one to another.
+
+    Args:
+        low: the lowest.
+        high: the highest.
+
+    Returns:
+        The middle of them, with an infinite bound where only one of the ends is infinite; NaN where both are NaN.
+    """
     middle = high / 2 + low / 2
     error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
     endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
@@ -520,7 +573,14 @@ def between(low: Array, high: Array) -> Bounded:
 
 
 def hull(values: Sequence[Bounded]) -> Bounded:
-    """The smallest interval that holds all of several values; any number where one is NaN and another is not."""
+    """The smallest interval that holds all of several values.
+
+    Args:
+        values: at least one.
+
+    Returns:
+        What `between` makes of their ends; any number where one is NaN and another is not.
+    """
     ends = None
     for value in values:
         ends = widest(ends, value)

@@ -33,7 +33,6 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.rule import Rule
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
@@ -289,8 +288,8 @@ class Stateless(Kind):
         def ask(arrays: Arrays) -> Results:
             if not started:
                 started.append(self.start(subject, rule, call))
-            handed = copies(self.handed(rule, arrays))
-            given = {n: a.copy() for n, a in handed.items()}
+            given = self.handed(rule, arrays)
+            handed = copies(given)
             returned = started[0](handed)
             check_kept(handed, given, subject.name)
             return self.results(rule, arrays, returned, subject.name)
@@ -335,8 +334,3 @@ def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
 def misshapen(what: str, shape: tuple[int, ...], legal: tuple[int, ...]) -> CandidateFault:
     """The fault of a result of another shape."""
     return CandidateFault("shape", f"{what} has shape {shape}; legal: {legal}")
-
-
-def is_of(kind: str, rule: Any) -> bool:
-    """True if something is a rule of a kind."""
-    return isinstance(rule, Rule) and rule.kind == kind

@@ -26,6 +26,10 @@ class Stepped(Kind):
     stepped = True
     legal_inputs = "refgrad.Inputs"
 
+    def filled(self, rule: Any, cases: Cases) -> Cases:
+        """Cases of a few elements, as laws are tried on, in shapes that a candidate takes."""
+        return cases
+
     def record(self, rule: Any, cases: Cases) -> Record:
         """A record of nothing yet, with the rule once a leaf."""
         return Record(cases, [rule] * len(cases.arrays))

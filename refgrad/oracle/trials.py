@@ -94,7 +94,7 @@ class Trial:
         search = Search(screen, self.search.claimed)
         search.plain()
         search.own_values()
-        search.apart()
+        search.weak_values()
         return search
 
     def finer(self, change: Change) -> Change:
@@ -181,7 +181,7 @@ def searched(found: list[Trial]) -> list[Trial]:
         for trial in ranked[: NAMED if ranked[0].claim.kind.stepped else None]:
             trial.search.named()
         ranked = _ranked(ranked)
-        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values, Search.apart)
+        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values, Search.weak_values)
         for stage in stages:
             if not ranked[0].search.exact:
                 for trial in ranked[: 2 * DEEP]:

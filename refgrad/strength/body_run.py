@@ -17,7 +17,7 @@ class Run(Protocol):
 
     @property
     def dtype(self) -> Any:
-        """The dtype that numbers are kept in."""
+        """The dtype that numbers are kept in: float64, or longdouble in real arithmetic."""
 
     def do(self, op: str, *args: Any, **how: Any) -> Any:
         """One operation by name, which may be the one that a mutant replaces."""

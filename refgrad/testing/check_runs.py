@@ -60,9 +60,7 @@ def _smallest(trial: Trial, law: Law, rounded: list[bool]) -> tuple[Cases, str] 
     changed = law.subject(rule).hyperparameters()
     claim = trial.told({n: v for n, v in changed.items() if v != trial.rule.hyperparameters()[n]})
     element = strategies.moderate() if law.moderate else None
-    drawn = strategies.problems(trial.dtype, element, rule=told_to(claim)).map(
-        lambda cases: law.base(stepped(claim).filled(claim.rule, cases))
-    )
+    drawn = strategies.problems(trial.dtype, element, rule=told_to(claim))
     drawn = drawn.map(lambda cases: law.base(stepped(claim).filled(claim.rule, cases)))
     broken = lambda cases: _broken(claim, law, cases, rounded)  # noqa: E731
     found = smallest(drawn, broken, _length, examples=trial.examples, seed=trial.seed)

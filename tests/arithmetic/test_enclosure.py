@@ -203,17 +203,24 @@ def test_a_sum_of_what_was_not_followed_is_unknown(monkeypatch: pytest.MonkeyPat
     assert all(np.isinf(b.sets["s"].bound()).all() for b in found)
 
 
-def test_ways_of_a_tensor_that_are_not_followed_are_a_group_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is open is unknown in it; what is not stays as it is."""
-    followed(monkeypatch, 5)
+@pytest.mark.parametrize("ways", [5, 6, 8])
+def test_ways_of_a_tensor_that_are_not_followed_are_a_group_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, ways: int
+) -> None:
+    """Of three times three. All that is open is unknown in it, also where an element has been through all of its ways."""
+    followed(monkeypatch, ways)
     x = Bounded(np.full((1, 2), 0.125), np.full((1, 2), 0.5))
     y = Bounded(np.asarray([[0.25, 1.0]]), np.asarray([[0.5, 0.0]]))
-    *_, last = branches(
-        lambda x, y: {"out": 10.0 * np.sign(tree_sum(x)) + np.sign(y), "s": np.sign(y)}, {"x": x, "y": y}
-    )
-    assert last.shared == enclosure.REST
-    assert np.isinf(last.sets["out"].bound()).all()
-    assert np.isinf(last.sets["s"].bound()).tolist() == [[True, False]]
+    found = branches(lambda x, y: {"out": 10.0 * np.sign(tree_sum(x)) + np.sign(y), "s": np.sign(y)}, {"x": x, "y": y})
+    rest = [b for b in found if b.shared == enclosure.REST]
+    assert len(rest) == (ways < 7)
+    for branch in rest:
+        assert np.isinf(branch.sets["out"].bound()).all()
+        assert np.isinf(branch.sets["s"].bound()).tolist() == [[True, False]]
+    # of the way of the tensor that was begun, nothing is known of what its element has left
+    begun = [np.isinf(b.sets["s"].bound()).tolist() for b in found if b.shared != enclosure.REST]
+    assert ([[True, False]] in begun) == (ways % 3 != 0)
+    assert [[True, True]] not in begun
 
 
 def test_a_stack_of_tensors_has_decisions_of_each() -> None:

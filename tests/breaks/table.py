@@ -65,7 +65,8 @@ def _with_today(part: str, caught: Mapping[str, str]) -> str:
         return part
     lines = [line for line in part.splitlines() if not line.startswith("today = ")]
     last = max(i for i, line in enumerate(lines) if line.strip()) + 1
-    lines.insert(last, f'today = "{caught[known["id"]]}"')
+    told = caught[known["id"]].replace("\\", "\\\\").replace('"', '\\"')
+    lines.insert(last, f'today = "{told}"')
     return "\n".join(lines) + "\n"
 
 

@@ -62,8 +62,7 @@ def kernels(anew: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
         if known and not anew:
             for file in Path(known).glob("*.kernel"):
-                with contextlib.suppress(OSError):
-                    shutil.copy2(file, folder)
+                (Path(folder) / file.name).symlink_to(file.resolve())
         yield Path(folder)
 
 

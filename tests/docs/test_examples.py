@@ -23,6 +23,7 @@ PARTS = [
     ("docs/estimators.md", "torch"),
     ("docs/laws.md", ""),
     ("docs/low-precision.md", ""),
+    ("docs/strength.md", ""),
     ("docs/transforms.md", ""),
 ]
 #: what is no program by itself: the first line of it, and where it stands in the code

@@ -210,3 +210,10 @@ EXAMPLES: Mapping[str, Example] = {
         {"raised": raising(evolved), "mutated": writing(evolved, "w"), "structure": doubled_next},
     ),
 }
+
+
+#: the same by names that a target can have, such as ``tests.kinds.candidates:mask_update_right``
+for _kind, _example in EXAMPLES.items():
+    _word = _kind.replace("-", "_")
+    globals()[f"right_{_word}"], globals()[f"wrong_{_word}"] = _example.right, _example.wrong
+    globals()[f"raising_{_word}"] = _example.misbehaving["raised"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,21 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
+from refgrad import quantizers
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
 from refgrad.kinds.table import MODULES, kind_of, kinds
 from refgrad.rule import rules
+from refgrad.strength import measure
+from refgrad.surveys.attempts import judge
+from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, VARIANT
+from refgrad.surveys.implementations import Implementation
 from refgrad.testing import check_laws, known_laws
 from tests.kinds.candidates import EXAMPLES
 
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
 FEW = {"steps": 3, "time_limit": 60.0}
@@ -126,3 +136,50 @@ def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatc
 def test_a_kind_that_does_not_exist_is_named() -> None:
     with pytest.raises(ArgumentError, match=r"'masks'.*mask"):
         refgrad.identify(EXAMPLES["mask"].right, "masks")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_survey_takes_every_kind(kind: str) -> None:
+    for word, outcomes in {"right": {CONFORMS}, "wrong": {DIFFERS, VARIANT}, "raising": {CRASHED}}.items():
+        target = f"tests.kinds.candidates:{word}_{kind.replace('-', '_')}"
+        cell = judge(Implementation(package="numpy", target=target, claim=EXAMPLES[kind].rule, steps=2), 2.0, 60.0)
+        assert cell.outcome in outcomes, cell
+
+
+def test_the_plugin_takes_every_kind(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    pytester.makepyfile(PLUGIN)
+    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
+    result = pytester.runpytest_subprocess(*([] if installed else ["-p", "refgrad.testing.plugin"]))
+    result.assert_outcomes(passed=len(KINDS), failed=2 * len(KINDS))
+    text = result.stdout.str()
+    assert text.count("DOES NOT CONFORM") >= 2 * len(KINDS)
+    assert text.count("raised: RuntimeError: out of order") + text.count("raised RuntimeError: out of order") >= len(
+        KINDS
+    )
+
+
+PLUGIN = """
+import pytest
+from tests.kinds.candidates import EXAMPLES
+
+MARKED = []
+for kind, example in EXAMPLES.items():
+    for candidate in (example.right, example.wrong, example.misbehaving["raised"]):
+        def returned(candidate=candidate):
+            return candidate
+
+        name = f"test_{len(MARKED)}_{kind.replace('-', '_')}"
+        globals()[name] = pytest.mark.refgrad(example.rule, steps=2, explain=False, shrink=False)(returned)
+        MARKED.append(name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_strength_takes_every_kind(kind: str) -> None:
+    # programs are made of a graph, which casts do not have
+    rule = quantizers.Affine() if kind == "quantizer" else EXAMPLES[kind].rule
+    measured = measure(rule, values=100)
+    assert measured.programs.values >= 100
+    assert measured.programs.outside == 0

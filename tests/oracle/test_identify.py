@@ -11,8 +11,9 @@ import pytest
 import refgrad
 from refgrad import ArgumentError, CandidateError, Inputs
 from refgrad.optimizers import SGD, AdamW, Lion
-from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, UNKNOWN
+from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN
 from refgrad.oracle.identification import Identification
+from tests.optimizers.test_stored import CHANCE, UNFAIR, drawing
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
 from tests.oracle.identified import ADAM, REWRITTEN, UNNAMED
 from tests.oracle.rewritten import MUTANTS as TEXTS
@@ -212,3 +213,14 @@ def test_a_failing_verdict_names_a_mutant() -> None:
     verdict = refgrad.verify(candidate, AdamW(), shrink=False)
     assert verdict.explanation is not None
     assert verdict.explanation.name == "eps under the root and beside it"
+
+
+def test_random_bits_that_a_candidate_draws_by_itself_are_not_held_against_it() -> None:
+    found = refgrad.identify(drawing(lambda bits, t: bits), CHANCE, steps=4)
+    assert found.best is not None, str(found)
+    assert found.best.kind == "none"
+    assert found.exit_code == 0
+    unfair, _ = UNFAIR["the same at every step"]
+    found = refgrad.identify(drawing(unfair), CHANCE, steps=4)
+    assert found.outcome == MISBEHAVES
+    assert [f.kind for f in found.faults] == ["biased"]

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.report import terminal, text
+from refgrad.report import terminal
 
 
 def shown(verdict: Verdict, **options: object) -> str:
@@ -21,14 +21,14 @@ def words(shown: str) -> list[str]:
 
 
 def test_a_file_gets_the_plain_text(wrong: Verdict) -> None:
-    assert shown(wrong) == text.render(wrong) + "\n"
+    assert shown(wrong) == str(wrong) + "\n"
 
 
 def test_a_terminal_gets_the_same_words_in_colour(wrong: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured = shown(wrong, force_terminal=True, width=400, color_system="standard")
     assert "\x1b[1;31m" in coloured
-    assert words(coloured) == words(text.render(wrong))
+    assert words(coloured) == words(str(wrong))
 
 
 def test_no_color_is_respected(wrong: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.engine.verdict_text import explanation, sections, short_hex
-from refgrad.report import text
 
 WRONG = """\
 DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)
@@ -55,16 +54,16 @@ Notes
 
 
 def test_all_that_is_known_of_a_wrong_candidate(wrong: Verdict) -> None:
-    assert text.render(wrong) == WRONG
+    assert str(wrong) == WRONG
     assert str(wrong) == WRONG
 
 
 def test_nothing_is_said_where_there_is_nothing_to_say(right: Verdict, unjudged: Verdict) -> None:
     assert [s.title for s in sections(right)] == ["", "Elements", "How it was judged"]
-    assert text.render(right).splitlines()[0] == "CONFORMS: mine:adamw is AdamW()"
+    assert str(right).splitlines()[0] == "CONFORMS: mine:adamw is AdamW()"
     assert [s.title for s in sections(unjudged)] == ["", "Faults", "How it was judged"]
-    assert "  step 1, raised: mine:adamw raised ZeroDivisionError" in text.render(unjudged)
-    assert text.render(unjudged).startswith("COULD NOT BE JUDGED: mine:adamw against AdamW()\n")
+    assert "  step 1, raised: mine:adamw raised ZeroDivisionError" in str(unjudged)
+    assert str(unjudged).startswith("COULD NOT BE JUDGED: mine:adamw against AdamW()\n")
 
 
 def test_without_an_explanation_the_nearest_departure_is_named(wrong: Verdict) -> None:
@@ -109,7 +108,7 @@ def test_a_findings_numbers_are_short_in_its_dtype_and_exact_besides(wrong: Verd
     near = float(np.float32(0.1))
     first = replace(wrong.first, value=near, truth=0.1, inputs={"g": float(np.float32(1e-7)), "t": 2.0})
     verdict = replace(wrong, first=first)
-    shown = text.render(verdict)
+    shown = str(verdict)
     assert "  value   0.1 (0x1.99999ap-4)\n" in shown
     assert "  truth   0.1 (0x1.999999999999ap-4)\n" in shown
     assert "  inputs  g = 1e-07 (0x1.ad7f2ap-24), t = 2\n" in shown
@@ -121,7 +120,7 @@ def test_a_findings_numbers_are_short_in_its_dtype_and_exact_besides(wrong: Verd
 
 
 def test_values_of_a_wrong_class_are_shown(poisoned: Verdict) -> None:
-    shown = text.render(poisoned)
+    shown = str(poisoned)
     assert "  value   nan\n" in shown
     assert "  legal   [-inf, inf] ([-inf, inf])\n" in shown
     assert "  off by  inf ulps of the truth\n" in shown

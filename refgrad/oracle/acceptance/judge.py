@@ -59,7 +59,11 @@ class Step:
 
 
 def outside(judged: Iterable[Judged]) -> int:
-    """The number of elements that are outside, of several outputs."""
+    """The number of elements that are outside.
+
+    Args:
+        judged: outputs, each of any shape.
+    """
     return sum(int((j.status == OUTSIDE).sum()) for j in judged)
 
 
@@ -102,7 +106,11 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
 
 
 def how_matrices(graphs: Iterable[Graph]) -> list[str]:
-    """Sentences on how the operations on matrices in some graphs are judged, each once."""
+    """Sentences on how operations on matrices are judged, each once.
+
+    Args:
+        graphs: where these stand.
+    """
     return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in JUDGED))
 
 

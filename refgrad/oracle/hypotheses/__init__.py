@@ -5,7 +5,7 @@ How the modules chain, from a claim to its explanation:
 1. A `refgrad.oracle.engine.run.Claim` was driven: its run is a record, of which `departures.screen_of` picks what is searched.
 2. `changes`: a hypothesis is a `Change` of the claim: a named variant, a number, a policy, another rule, a mutant of the graph.
 3. `protocol`: what a search asks of a run, a `Screen`: how much is outside under a change, and what else the run tells.
-4. `screen` is one for optimizers: `stacked` judges few elements, many steps at once; `free_running` where the state is hidden.
+4. `screen` is one for optimizers: `stacked` judges few elements, many steps at once; `free_running` where state is hidden.
 5. `run_screen` is one for every other kind: a small run, judged by the kind's own judge until something is wrong.
 6. `scored`: a change with what is outside under it; whether it fits, and which of several comes first.
 7. `search`: the stages, single changes before pairs, the claim's own numbers before other rules, until something fits.

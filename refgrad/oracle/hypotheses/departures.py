@@ -21,6 +21,8 @@ from refgrad.oracle.hypotheses.search import Search
 
 #: departures that are judged on the whole run where none explains it, and that are told where several do
 MOST, ALIKE = 3, 5
+#: steps of a run whose random bits are not known, on which hypotheses are tried
+FEW = 3
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -53,14 +55,18 @@ def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Scre
     """
     small = _small(claim, record) if elements is None else record
     policy = claim.request.policy
-    if not isinstance(claim.rule, Optimizer):
+    if not isinstance(claim.rule, Optimizer) or record.unknown:
         return RunScreen(claim.kind, small, policy)
     return StepScreen(small, policy) if elements is None else StepScreen(small, policy, elements)
 
 
 def _small(claim: Claim, record: Record) -> Record:
-    """A run of its own on smaller cases, if the kind has them and the candidate takes them."""
-    cases = claim.kind.reduced(record)
+    """A run of its own on smaller cases, if the kind has them and the candidate takes them.
+
+    Where random bits are not known, nothing can be judged at once, so that the first steps of the first leaf must do.
+    """
+    few = record.cases.only(0).at_steps(slice(0, FEW)) if record.unknown else None
+    cases = claim.kind.reduced(record) or few
     if cases is None:
         return record
     try:

@@ -18,7 +18,8 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.free_running import TABLE
-from refgrad.oracle.hypotheses.stacked import Stack, Stacked
+from refgrad.oracle.hypotheses.stack import Stack
+from refgrad.oracle.hypotheses.stacked import Stacked
 from refgrad.rule import Range
 from refgrad.tracing import Plan
 

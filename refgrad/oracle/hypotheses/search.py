@@ -42,7 +42,7 @@ class Search:
     #: True if a clock ended `run`, or a stage of it
     stopped: bool = False
     _claim: Counts = field(default_factory=dict)
-    _apart: list[Change] = field(default_factory=list)
+    _weak: list[Change] = field(default_factory=list)
     _end: float = math.inf
     _until: float = math.inf
 
@@ -76,7 +76,7 @@ class Search:
             (unexplained, self.own_values),
             (unexplained, self.rules),
             (singles, self.mutants),
-            (unexplained, self.apart),
+            (unexplained, self.weak_values),
             (unexplained, self.values),
             (unexplained, self.combined),
             (unexplained, self.together),
@@ -163,14 +163,17 @@ class Search:
     def own_values(self) -> None:
         """The claim with the hyperparameters that the data tell."""
         found = self._valued(NONE, thorough=True)
-        if found is not None and found.kind == "value":
+        if found is None:
+            return
+        moved = [r for r in found.recovered if r.value != r.claimed]
+        if found.kind == "value" and all(r.determined for r in moved):
             self.score([found])
-        elif found is not None:
-            self._apart.append(found)
+        else:
+            self._weak.append(found)
 
-    def apart(self) -> None:
-        """The same in what one output is made of alone, which explains less than a mutant that does as well."""
-        self.score(self._apart)
+    def weak_values(self) -> None:
+        """The same where values may be anything, or are others in one output alone: a mutant that fits explains more."""
+        self.score(self._weak)
 
     def rules(self) -> None:
         """Other rules that the run could be judged as, and their named variants."""

@@ -64,6 +64,19 @@ def test_a_number_that_is_told_is_a_hypothesis() -> None:
     assert best.change.recovered == (value,)
 
 
+def test_a_number_that_may_be_anything_comes_after_mutants() -> None:
+    """A mutant is what it is; a number that goes to a limit is a name for the same."""
+    screen = FakeScreen(
+        {"slope=3.5": {"y": RIGHT}}, values=[Recovered("slope", "y", 2.0, 3.5, 1e-9, 1e9, determined=False)]
+    )
+    search = Search(screen)
+    search.plain()
+    search.own_values()
+    assert not found(search)
+    search.weak_values()
+    assert found(search) == ["slope=3.5"]
+
+
 def test_a_value_that_was_found_by_a_factor_gets_its_interval() -> None:
     value = Recovered("slope", "y", 2.0, 4.0, 3.9, 4.1, True)
     search = Search(FakeScreen({"slope=4": {"y": RIGHT}}, values=[value])).run()

@@ -1,0 +1,67 @@
+"""What is told of what fits: one name for one function, the simplest first, and nothing that sets take in besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import refgrad
+from refgrad import Inputs
+from refgrad.estimators import ClippedSTE
+from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.quantizers import Affine, EightBit
+from refgrad.sparsity import Magnitude
+
+
+def titles(found: Any) -> list[str]:
+    return [e.title for e in found.explanations]
+
+
+def test_what_a_simpler_rules_sets_take_in_is_no_other_explanation() -> None:
+    """Another order of ties is acceptable of a mask, and codes beside a tie are of a quantizer."""
+    for rule in (Magnitude(), Affine(), EightBit()):
+        assert titles(refgrad.identify(rule, rule, steps=2)) == [str(rule).removesuffix("()")]
+
+
+def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
+    inputs = Inputs.of([1.0, 2.0, -3.0], [[1.0, 0.5, 2.0]])
+    assert len(titles(refgrad.identify(Lion(), Lion(), inputs=inputs))) > 1
+    cases = refgrad.Cases.of(w=[[4.0, 3.0, 2.0, 1.0]])
+    found = titles(refgrad.identify(Magnitude(), Magnitude(), inputs=cases))
+    assert found[0] == "Magnitude"
+
+
+def test_one_function_has_one_entry() -> None:
+    found = refgrad.identify(AdamW(), AdamW())
+    assert titles(found) == ["AdamW"]
+    assert "AdamW(decay='corrected')" in found.explanations[0].aliases
+
+
+def test_one_interval_of_a_value_is_one_explanation() -> None:
+    ones = np.ones(64, np.float32)
+    found = refgrad.identify(AdamW(lr=2e-3), AdamW(), inputs=Inputs([ones * 0], [[ones], [ones]]))
+    assert len({e.rule.partition("(")[0] for e in found.explanations}) == 1
+    assert found.best is not None
+    assert found.best.rule.startswith("AdamW(lr=0.002")
+
+
+def test_the_nearest_are_told_with_the_counts_of_the_whole_run() -> None:
+    def bent(p: Any, g: Any, lr: float) -> Any:
+        return p - p.dtype.type(lr) * np.tanh(g)
+
+    found = refgrad.identify(bent, SGD(lr=0.1), steps=2)
+    assert found.explanations == ()
+    assert 0 < len(found.nearest) <= 3
+    assert found.itself is not None
+    assert {e.total for e in found.nearest} == {found.itself.total}
+    assert [e.outside for e in found.nearest] == sorted(e.outside for e in found.nearest)
+
+
+def test_a_rewrite_has_the_line_that_it_changed() -> None:
+    def doubled(g: Any, x: Any) -> Any:
+        return 2 * g * (np.abs(x) <= 1)
+
+    found = refgrad.identify((lambda x: np.where(x >= 0, 1, -1).astype(x.dtype), doubled), ClippedSTE())
+    assert titles(found) == ["ClippedSTE with twice x_grad"]
+    assert found.explanations[0].formula == ("x_grad = 2 (cotangent if abs(x) <= clip else 0)",)

@@ -1,0 +1,85 @@
+"""A candidate driven as several rules: which share a run, which are dropped, and which is searched in depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.errors import CandidateError
+from refgrad.estimators import ArcTan, ClippedSTE, Rectangular
+from refgrad.optimizers import SGD, Adam, AdamW, AMSGrad
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.hypotheses.changes import NONE
+from refgrad.oracle.trials import Trial, searched, trials
+from refgrad.quantizers import INQ, Affine
+from refgrad.rule import Rule
+
+
+def tried(candidate: Any, rules: Sequence[Rule], claimed: bool = False) -> list[Trial]:
+    request = Request(
+        candidate=candidate,
+        rule=rules[0],
+        steps=2,
+        dtype=np.dtype(np.float32),
+        seed=0,
+        policy=Policy(),
+        inputs=None,
+        options={},
+        state_names=None,
+        shrink=False,
+        explain=0.0,
+        time_limit=60.0,
+    )
+    return trials(request, rules, claimed)
+
+
+def test_rules_without_state_of_one_signature_share_a_run() -> None:
+    first, second, third = tried(ArcTan(), [ArcTan(), ClippedSTE(), Rectangular()])
+    assert first.record.seen[0] is second.record.seen[0] is third.record.seen[0]
+    assert [type(t.told) for t in (first, second, third)] == [ArcTan, ClippedSTE, Rectangular]
+    assert [t.search.screen.rule for t in (first, second)] == [ArcTan(), ClippedSTE()]
+
+
+def test_rules_with_state_are_told_apart() -> None:
+    first, second = tried(lambda p, g, lr: p - p.dtype.type(lr) * g, [SGD(lr=0.1), SGD(lr=0.2)])
+    assert first.record is not second.record
+    assert not np.array_equal(first.record.seen[-1].params[0], second.record.seen[-1].params[0])
+    assert all(not t.search.run().tried[NONE.key].outside for t in (first, second))
+
+
+def test_rules_whose_state_is_not_what_was_read_are_dropped() -> None:
+    found = tried(AdamW(), [AdamW(), AMSGrad(), SGD()])
+    assert [type(t.rule) for t in found] == [AdamW, SGD]
+
+
+def test_rules_as_which_a_candidate_often_does_not_answer_are_dropped() -> None:
+    found = tried(Affine(), [INQ(), Affine()])
+    assert [type(t.rule) for t in found] == [Affine]
+
+
+def test_a_candidate_that_can_be_driven_as_none() -> None:
+    with pytest.raises(CandidateError):
+        tried(lambda p, g, momenta: (p, momenta), [SGD(), Adam()])
+
+
+def test_the_nearest_is_searched_in_depth() -> None:
+    near, *_ = searched(tried(ArcTan(alpha=3.7), [ClippedSTE(), Rectangular(), ArcTan()]))
+    assert isinstance(near.rule, ArcTan)
+    assert near.best is not None
+    assert near.best.change.rule == {"alpha": 3.7}
+    assert near.plainness[0] == 0
+
+
+def test_more_elements_tell_more_finely() -> None:
+    (trial,) = tried(AdamW(lr=3.3e-3), [AdamW()], claimed=True)
+    trial.search.own_values()
+    told = trial.search.ranked[0].change
+    finer = trial.finer(told)
+    assert told.rule == finer.rule == {"lr": 3.3e-3}
+    few, many = (next(r for r in c.recovered if r.name == "lr") for c in (told, finer))
+    assert many.high - many.low < few.high - few.low
+    assert trial.whole == trial.counts(NONE)

@@ -1,0 +1,58 @@
+"""What judging adds up, on statuses that are made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refgrad.oracle.acceptance.findings import Count, Output, count, ulps
+from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.engine.tally import Tally, tightness
+
+F = np.dtype(np.float32)
+
+
+def output(statuses: list[int], values: list[float], step: int = 1, tensor: str = "p", unit: np.dtype = F) -> Output:
+    truth = np.ones(len(values))
+    judged = Judged(np.asarray(statuses, np.uint8), truth, truth - 0.5, truth + 0.5)
+    return Output(step, 0, tensor, judged, np.asarray(values, np.float32), unit, lambda index: {"i": float(index[0])})
+
+
+def test_counts_add_up_by_tensor() -> None:
+    tally = Tally().adding([output([0, 1, 2], [1, 2, 1]), output([0, 0], [1, 1]), output([2], [1], tensor="m")])
+    assert tally.counts == {"p": Count(3, 1, 1), "m": Count(0, 0, 1)}
+    assert (tally.outside, tally.decided) == (1, 4)
+    assert tally.errors == {} == tally.tightest
+
+
+def test_the_first_value_outside_is_kept_with_what_it_was_made_of() -> None:
+    late, first = output([OUTSIDE], [9.0], step=3), output([INSIDE, OUTSIDE], [1.0, 3.0], step=2)
+    found = Tally().adding([output([INSIDE], [1.0]), first, late]).first
+    assert found is first
+    finding = found.finding("weights")
+    assert (finding.step, finding.index, finding.value, finding.truth) == (2, (1,), 3.0, 1.0)
+    assert (finding.low, finding.high, finding.leaf, finding.inputs) == (0.5, 1.5, "weights", {"i": 1.0})
+    assert finding.ulps == 2.0 / 2.0**-23
+
+
+def test_what_is_undecided_is_no_distance() -> None:
+    assert tightness(output([INSIDE, UNDECIDED], [1.25, 9.0]).judged, np.asarray([1.25, 9.0])) == 0.5
+
+
+def test_distances_are_measured_after_the_first_step_and_where_there_are_units() -> None:
+    tally = Tally()
+    for each in (
+        output([0], [1.0], step=0),
+        output([0], [1.0], unit=np.dtype(bool), tensor="mask"),
+        output([0], [1.0]),
+    ):
+        tally.add(each, measured=True)
+    assert set(tally.errors) == {"p"}
+    assert set(tally.tightest) == {"p", "mask"}
+
+
+def test_units_in_the_last_place() -> None:
+    assert ulps(1.0 + 2.0**-22, 1.0, F) == 2.0
+    assert ulps(math.nan, 1.0, F) == math.inf
+    assert count(output([0, 0, 1, 2], [1, 1, 1, 1]).judged) == Count(2, 1, 1)

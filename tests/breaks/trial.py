@@ -100,7 +100,8 @@ def _outcome(tree: Path, arguments: Sequence[str], cache: Path, seconds: float) 
     if process.returncode == 0:
         return "survived", ""
     if process.returncode in NOTHING_RUN:
-        return "broken off", said.strip().splitlines()[-1] if said.strip() else "pytest ran nothing"
+        lines = said.strip().splitlines() or ["pytest ran nothing"]
+        return "broken off", next((line for line in lines if line.startswith("ERROR")), lines[-1])
     found = FAILED.search(said)
     by = found.group(1) if found else f"pytest ended with exit code {process.returncode}"
     return "caught", by

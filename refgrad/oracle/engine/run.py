@@ -130,10 +130,19 @@ def judge(request: Request, explain: Explain) -> Verdict:
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     if tally.first is not None and request.explain and not record.unknown:
-        departures = tuple(explain(claim, record, tally))
+        departures = _explained(explain, claim, record, tally)
     if tally.first is not None and request.shrink:
         least = smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails)
     return _verdict(claim, record, tally, departures, least)
+
+
+def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+    """What the candidate is instead; a search that fails costs the explanation, not the verdict."""
+    try:
+        return tuple(explain(claim, record, tally))
+    except Exception as error:  # whatever it is, the verdict stands without it
+        record.notes.append(f"the search for what it is instead failed with {type(error).__name__}: {error}")
+        return ()
 
 
 def _verdict(

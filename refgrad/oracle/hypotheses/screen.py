@@ -44,16 +44,18 @@ class StepScreen(Stacked):
         leaf is looked at no further.
         """
         screen = self if change.of is None else self._as(change.of)
-        if screen is None or not screen.stacks:
+        if screen is None:
             return None
         try:
+            if not screen.stacks:
+                return None
             if change.of is not None or (self.couples and change.parts):
                 glance = screen.glance.judged_counts(dataclasses.replace(change, of=None))
                 if glance is None or any(c.outside for c in glance.values()):
                     return glance
             return screen.judged_counts(dataclasses.replace(change, of=None))
         except (ArgumentError, ArithmeticError, ValueError):
-            return None  # the change is not defined for these hyperparameters
+            return None  # the change is not defined for these hyperparameters, or has state of other shapes
 
     def _as(self, rule: Rule) -> StepScreen | None:
         """The same run as another rule's; None if that has other state than was read, or takes what was not handed over."""

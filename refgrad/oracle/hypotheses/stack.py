@@ -36,7 +36,11 @@ class Stack:
 
 
 def stack_of(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
-    """The leaves' arrays by step: a few elements in one row, or whole tensors."""
+    """The leaves' arrays by step: a few elements in one row, or whole tensors.
+
+    Raises:
+        ValueError: what was seen of a state does not have the rule's number of elements.
+    """
     rule = record.rules[leaves[0]]
     p = record.cases.arrays[leaves[0]]["p"]
     chosen = {leaf: _chosen(record.cases.arrays[leaf]["p"].size, leaf, elements) for leaf in leaves}
@@ -58,8 +62,11 @@ def stack_of(record: Record, leaves: list[int], whole: bool, elements: int) -> S
     for name, slot in rule.slots().items():
         if slot.scalar or any(name not in seen[t].state[i] for t in steps for i in leaves):
             continue
-        first = [np.asarray(seen[0].state[i].get(name, rule.init(record.cases.arrays[i]["p"])[name])) for i in leaves]
-        rows = [gathered(first)] + [gathered([np.asarray(seen[t].state[i][name]) for i in leaves]) for t in steps]
+        # a candidate may keep a state in fewer axes than the rule does, and from the first step on
+        shapes = {i: slot.shape(record.cases.arrays[i]["p"].shape) for i in leaves}
+        shown = [seen[0].state[i].get(name, rule.init(record.cases.arrays[i]["p"])[name]) for i in leaves]
+        each = [shown, *([seen[t].state[i][name] for i in leaves] for t in steps)]
+        rows = [gathered([np.reshape(a, shapes[i]) for i, a in zip(leaves, row, strict=True)]) for row in each]
         before[name], after[name] = np.stack(rows[:-1]), np.stack(rows[1:])
     slots = rule.slots()
     scalar_values = [

@@ -69,8 +69,11 @@ def as_working(x: np.ndarray, scalars: str) -> np.ndarray:
 
 
 def number_like(value: int, x: Any) -> Any:
-    """A number of an array, such as its length, as a scalar of the body that the array is in; as it is in none."""
-    return Scope(TABLES[x.scalars]).lift(value) if isinstance(x, Working) else value
+    """A number of an array, such as its length, as a scalar of the body that the array is in; as it is in none.
+
+    Zero, the length of nothing, stays as it is: arrays divide by it, scalars do not, and nothing is rounded.
+    """
+    return Scope(TABLES[x.scalars]).lift(value) if value and isinstance(x, Working) else value
 
 
 def like(result: np.ndarray, x: Any) -> np.ndarray:

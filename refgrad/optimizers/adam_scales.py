@@ -73,16 +73,23 @@ class ADOPT(Optimizer):
         Choice(
             taken="at step t the bound is (t - 1)**clip_exponent, which counts steps that moved (the paper, optax)",
             counted="at step t the bound is t**clip_exponent (pytorch-optimizer)",
-            none="there is no clipping (the paper's Algorithm 1)",
+            none="there is no clipping (the authors' clip_lambda=None)",
         ),
     ] = "taken"
     first_step: Annotated[
         str,
         Choice(
-            nothing="the parameter does not move at the first step (the paper)",
-            decays="it decays (optax, pytorch-optimizer)",
+            nothing="the parameter does not move at the first step (the paper, the authors' code since it clips)",
+            decays="it decays (optax, pytorch-optimizer, the authors' first release)",
         ),
     ] = "nothing"
+    start: Annotated[
+        str,
+        Choice(
+            zero="the momentum starts at zero (Algorithm 2)",
+            whole="the first scaled gradient is the momentum in whole (Algorithm 1, which does not clip; the first release)",
+        ),
+    ] = "zero"
 
     scaling = "invariant"
     citation = Citation(
@@ -92,7 +99,8 @@ class ADOPT(Optimizer):
     )
     unspecified = (
         "weight decay at the first step, which only sets the second moment: none here; implementations decay "
-        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
+        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip; Algorithm 1 is clip=none, "
+        "start=whole, and the authors' first release (commit 6e94fbc) decays besides at the first step"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -104,7 +112,8 @@ class ADOPT(Optimizer):
         if self.clip != "none":
             bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent
             scaled = np.clip(scaled, -bound, bound)
-        m = self.beta1 * m + (1 - self.beta1) * scaled
+        whole = t == 2 and self.start == "whole"
+        m = scaled if whole else self.beta1 * m + (1 - self.beta1) * scaled
         p = p - self.lr * (m + self.weight_decay * p)
         v = self.beta2 * v + (1 - self.beta2) * g * g
         return p, m, v
@@ -174,7 +183,7 @@ class AdamaxW(Adamax):
 class NAdamW(NAdam):
     """`NAdam` with a momentum of a constant decay, and decoupled weight decay, under optax's and timm's name for it.
 
-    Source: Dozat 2016, Algorithm 2 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
+    Source: Dozat 2015 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
     """
 
     lr: NonNegative = 1e-3
@@ -184,9 +193,9 @@ class NAdamW(NAdam):
 
     limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
-        "Dozat 2016; Loshchilov & Hutter 2019",
+        "Dozat 2015; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
-        "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
+        "Stanford CS229 report 54, decoupled as in arXiv:1711.05101; as optax and timm compute it",
     )
     unspecified = (
         "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from refgrad.arithmetic import formula
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.estimators.base import Estimator, Parameter
+from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Flag, Rule, Slot, rules
 
@@ -38,6 +39,9 @@ def page(rule: Rule, step: int) -> str:
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
+    others = elsewhere.sentences(type(rule).__name__)
+    if others:
+        parts.insert(1, ("Elsewhere", others))
     return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
@@ -22,6 +23,7 @@ __all__ = [
     "KINDS",
     "REGISTRY",
     "ROOMS",
+    "Alternative",
     "Choice",
     "Citation",
     "Decay",
@@ -40,6 +42,7 @@ __all__ = [
     "Slot",
     "State",
     "Whole",
+    "by",
     "copy_of_param",
     "find",
     "is_own",
@@ -134,14 +137,15 @@ class Choice:
     """One of several named behaviours.
 
     Args:
-        sentences: for each name a sentence that says what it is, and who does it.
+        sentences: for each name a sentence that says what it is; with who does it, as `refgrad.citation.by` gives it.
 
     >>> Choice(inside="eps under the root", outside="eps beside the root").check("eps_placement", "inside")
     'inside'
     """
 
-    def __init__(self, **sentences: str) -> None:
-        self.sentences: Mapping[str, str] = sentences
+    def __init__(self, **sentences: str | Alternative) -> None:
+        self.alternatives: Mapping[str, Alternative] = {n: _alternative(s) for n, s in sentences.items()}
+        self.sentences: Mapping[str, str] = {n: str(a) for n, a in self.alternatives.items()}
 
     def __str__(self) -> str:
         return " | ".join(self.sentences)
@@ -165,11 +169,20 @@ class Flag:
     """True or false.
 
     Args:
-        sentence: what true means.
+        sentence: what true means; with who does it, as `refgrad.citation.by` gives it.
     """
 
-    def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+    def __init__(self, sentence: str | Alternative) -> None:
+        self.alternative = _alternative(sentence)
+        self.sentence = str(self.alternative)
+
+    def said(self, value: bool) -> str:
+        """What a value means.
+
+        Args:
+            value: True or False.
+        """
+        return self.sentence if value else f"not: {self.sentence}"
 
     def __str__(self) -> str:
         return "true | false"
@@ -187,6 +200,10 @@ class Flag:
         if not isinstance(value, bool):
             raise bad_argument(name, value, "True or False")
         return value
+
+
+def _alternative(sentence: str | Alternative) -> Alternative:
+    return sentence if isinstance(sentence, Alternative) else Alternative(sentence)
 
 
 @dataclass(frozen=True)
@@ -228,31 +245,12 @@ Real = Annotated[float, Range()]
 ScalarPrecision = Annotated[
     str,
     Choice(
-        float64="the paper's real numbers: scalars are computed in float64 and rounded once where they meet an array",
-        float32="every operation on scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
+        float64="real numbers: scalars are computed in float64 and rounded once where they meet an array",
+        float32=by(
+            "every operation on scalars is rounded to float32", "optax: decays and powers of them are float32 arrays"
+        ),
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Citation:
-    """Where a rule comes from.
-
-    Args:
-        authors: the authors and the year.
-        title: the title.
-        where: the place of publication, and where in it the rule stands.
-
-    >>> print(Citation("Kingma & Ba 2015", "Adam", "ICLR, Algorithm 1"))
-    Kingma & Ba 2015, “Adam”, ICLR, Algorithm 1
-    """
-
-    authors: str
-    title: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.authors}, “{self.title}”, {self.where}"
 
 
 #: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
@@ -290,6 +288,8 @@ class Rule(Frozen):
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     unspecified: ClassVar[str] = ""
+    #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md
+    default_reasons: ClassVar[Mapping[str, str]] = {}
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None

@@ -28,7 +28,13 @@ class PSGDKron(Optimizer):
     eps: NonNegative = 2.0**-126
     interval: Annotated[int, Whole(1)] = 1
 
-    citation = Citation("Li 2015", "Preconditioned Stochastic Gradient Descent", "arXiv:1512.04202; kron_torch")
+    citation = Citation(
+        "Li 2015",
+        "Preconditioned Stochastic Gradient Descent",
+        "arXiv:1512.04202; kron_torch",
+        read="package",
+        source="evanatyourservice/kron_torch 884427c; pytorch-optimizer 4.1.0 Kron",
+    )
     unspecified = (
         "how often the factors move: every interval steps, where the packages draw lots with a falling probability; the "
         "balancing of the factors' norms, which they do in one of a hundred steps at random, is left out"

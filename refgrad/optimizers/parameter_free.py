@@ -13,7 +13,18 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Slot, State, copy_of_param, zeros_like_param
+from refgrad.rule import (
+    Choice,
+    Citation,
+    Decay,
+    NonNegative,
+    Positive,
+    Slot,
+    State,
+    by,
+    copy_of_param,
+    zeros_like_param,
+)
 
 
 class DoG(Optimizer):
@@ -31,7 +42,11 @@ class DoG(Optimizer):
     couples = True
     scaling = "invariant"
     citation = Citation(
-        "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
+        "Ivgi et al. 2023",
+        "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule",
+        "arXiv:2302.12022",
+        read="package",
+        source="optax 0.2.8 contrib.dog",
     )
     unspecified = (
         "what the norm is of: all parameters, as in the paper (LDoG is the form for each); the first distance, a "
@@ -70,6 +85,8 @@ class DoWG(Optimizer):
         "Khaled et al. 2023",
         "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
         "arXiv:2305.16284, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.dowg",
     )
     unspecified = (
         "the first distance: its square is initial_square here, as in optax, any small number in the paper; eps "
@@ -92,8 +109,8 @@ class DoWG(Optimizer):
 Corrections = Annotated[
     str,
     Choice(
-        none="the step size is not bias-corrected (the paper, the authors' default)",
-        adam="it is, by the root of 1 - beta2**t over 1 - beta1**t (optax; the authors' use_bias_correction)",
+        none=by("the step size is not bias-corrected", "published", "authors: its default"),
+        adam=by("it is, by the root of 1 - beta2**t over 1 - beta1**t", "optax", "authors: use_bias_correction"),
     ),
 ]
 
@@ -126,6 +143,8 @@ class Prodigy(Optimizer):
         "Mishchenko & Defazio 2023",
         "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
         "arXiv:2306.06101, Algorithm 4",
+        read="authors' code",
+        source="prodigyopt 1.1.2",
     )
     unspecified = (
         "weight decay: decoupled; the weights of the sums are by d / d0, as in the authors' code, where the paper "
@@ -172,7 +191,11 @@ class DAdaptAdam(Optimizer):
 
     couples = True
     citation = Citation(
-        "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
+        "Defazio & Mishchenko 2023",
+        "Learning-Rate-Free Learning by D-Adaptation",
+        "arXiv:2301.07733, Algorithm 5",
+        read="authors' code",
+        source="dadaptation 3.2 DAdaptAdam",
     )
     unspecified = (
         "weight decay: decoupled, an option of the authors' code; bias correction: none, as in the paper, where "

@@ -6,6 +6,7 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import math
@@ -290,6 +291,8 @@ class Rule(Frozen):
     unspecified: ClassVar[str] = ""
     #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md
     default_reasons: ClassVar[Mapping[str, str]] = {}
+    #: what a named behaviour asks of other hyperparameters: (field, value) -> their values
+    needs: ClassVar[Mapping[tuple[str, Any], Mapping[str, Any]]] = {}
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
@@ -411,13 +414,11 @@ class Rule(Frozen):
         return dataclasses.replace(self, **changes)
 
     def variants(self) -> list[tuple[str, typing.Self]]:
-        """Every rule that differs from this one in one named behaviour.
+        """Every rule that differs from this one in one named behaviour, and in what that asks of others (`needs`).
 
         Returns:
-            Pairs of ``"field=value"`` and the rule, in order of declaration.
-
-        Raises:
-            ArgumentError: two behaviours exclude each other, so that such a rule does not exist.
+            Pairs of ``"field=value"`` and the rule, in order of declaration. What the rule's other hyperparameters exclude is
+            left out; from the defaults every named behaviour is reached.
 
         >>> from refgrad.optimizers import SGD
         >>> [name for name, _ in SGD().variants()][:1]
@@ -430,7 +431,10 @@ class Rule(Frozen):
                 values = [True, False]
             for value in values:
                 if value != getattr(self, name):
-                    found.append((f"{name}={value}", self.replace(**{name: value})))
+                    with contextlib.suppress(ArgumentError):  # other hyperparameters exclude it
+                        found.append(
+                            (f"{name}={value}", self.replace(**self.needs.get((name, value), {}), **{name: value}))
+                        )
         return found
 
     def exempt(self) -> Mapping[str, str]:

@@ -88,6 +88,8 @@ class Affine(RowQuantizer):
         "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )
 
+    needs = {("range", "divergence"): {"symmetric": True}}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.bits == 1 and (self.narrow or self.symmetric):

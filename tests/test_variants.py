@@ -17,7 +17,9 @@ from refgrad.rule import Choice, Flag, Rule, rules
 from refgrad.sparsity.base import Mask
 
 #: variants without the graph that their parent has, and why
-UNTRACED = {"nested=True": "the largest magnitudes of blocks are quantized in blocks of their own, which is no body on rows"}
+UNTRACED = {
+    "nested=True": "the largest magnitudes of blocks are quantized in blocks of their own, which is no body on rows"
+}
 
 EVERY_RULE = pytest.mark.parametrize("cls", rules().values(), ids=lambda c: c.__name__)
 

@@ -79,16 +79,27 @@ class ADOPT(Optimizer):
                 "at step t the bound is (t - 1)**clip_exponent, which counts steps that moved", "published", "optax"
             ),
             counted=by("at step t the bound is t**clip_exponent", "pytorch-optimizer"),
-            none=by("there is no clipping", "published: Algorithm 1"),
+            none=by("there is no clipping", "authors: clip_lambda=None", "published: Algorithm 1"),
         ),
     ] = "taken"
     first_step: Annotated[
         str,
         Choice(
-            nothing=by("the parameter does not move at the first step", "published"),
-            decays=by("it decays", "optax", "pytorch-optimizer"),
+            nothing=by("the parameter does not move at the first step", "published", "authors: since it clips"),
+            decays=by("it decays", "optax", "pytorch-optimizer", "authors: the first release"),
         ),
     ] = "nothing"
+    start: Annotated[
+        str,
+        Choice(
+            zero=by("the momentum starts at zero", "published: Algorithm 2"),
+            whole=by(
+                "the first scaled gradient is the momentum in whole",
+                "published: Algorithm 1, which does not clip",
+                "authors: the first release",
+            ),
+        ),
+    ] = "zero"
 
     scaling = "invariant"
     citation = Citation(
@@ -100,7 +111,8 @@ class ADOPT(Optimizer):
     )
     unspecified = (
         "weight decay at the first step, which only sets the second moment: none here; implementations decay "
-        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
+        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip; Algorithm 1 is clip=none, "
+        "start=whole, and the authors' first release (commit 6e94fbc) decays besides at the first step"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -112,7 +124,8 @@ class ADOPT(Optimizer):
         if self.clip != "none":
             bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent
             scaled = np.clip(scaled, -bound, bound)
-        m = self.beta1 * m + (1 - self.beta1) * scaled
+        whole = t == 2 and self.start == "whole"
+        m = scaled if whole else self.beta1 * m + (1 - self.beta1) * scaled
         p = p - self.lr * (m + self.weight_decay * p)
         v = self.beta2 * v + (1 - self.beta2) * g * g
         return p, m, v
@@ -186,7 +199,7 @@ class AdamaxW(Adamax):
 class NAdamW(NAdam):
     """`NAdam` with a momentum of a constant decay, and decoupled weight decay, under optax's and timm's name for it.
 
-    Source: Dozat 2016, Algorithm 2 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
+    Source: Dozat 2015 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
     """
 
     lr: NonNegative = 1e-3
@@ -196,13 +209,15 @@ class NAdamW(NAdam):
 
     limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
-        "Dozat 2016; Loshchilov & Hutter 2019",
+        "Dozat 2015; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
-        "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
+        "Stanford CS229 report 54, decoupled as in arXiv:1711.05101; as optax and timm compute it",
         read="package",
         source="optax 0.2.8 nadamw; timm 1.0.31 NAdamW",
     )
-    default_reasons = {"schedule": "the name is optax's and timm's, and both keep the momentum constant"}
+    default_reasons = NAdam.default_reasons | {
+        "schedule": "the name is optax's and timm's, and both keep the momentum constant"
+    }
     unspecified = (
         "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"
     )

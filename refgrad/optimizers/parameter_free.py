@@ -115,6 +115,15 @@ Corrections = Annotated[
 ]
 
 
+NoGradient = Annotated[
+    str,
+    Choice(
+        decays="while no gradient was seen, parameters decay as ever",
+        stands=by("while no gradient was seen, nothing moves or decays", "authors: returns there"),
+    ),
+]
+
+
 def correction(rule: Any, t: Any) -> Any:
     """What multiplies the step size at step ``t``."""
     if rule.bias_correction == "none":
@@ -125,8 +134,8 @@ def correction(rule: Any, t: Any) -> Any:
 class Prodigy(Optimizer):
     """Adam whose step size is a growing lower bound of the distance to the solution.
 
-    Source: Mishchenko & Defazio 2023, arXiv:2306.06101, Algorithm 4, with the authors' weights of the sums (by ``d / d0``).
-    Weight decay is decoupled. One NaN reaches all parameters.
+    Source: Mishchenko & Defazio 2023, arXiv:2306.06101, Algorithm 4, with the weights of the sums (by ``d / d0``) and the new
+    ``d`` beside the root of the authors' code. Weight decay is decoupled. One NaN reaches all parameters.
     """
 
     lr: NonNegative = 1.0
@@ -137,6 +146,14 @@ class Prodigy(Optimizer):
     d_coef: Positive = 1.0
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
+    eps_scale: Annotated[
+        str,
+        Choice(
+            new=by("eps is multiplied by the estimate that includes this step's gradient", "authors", "optax"),
+            old=by("it is multiplied by the estimate before it", "published: Algorithm 4"),
+        ),
+    ] = "new"
+    no_gradient: NoGradient = "decays"
 
     couples = True
     citation = Citation(
@@ -146,9 +163,12 @@ class Prodigy(Optimizer):
         read="authors' code",
         source="prodigyopt 1.1.2",
     )
+    default_reasons = {"eps_scale": "the authors' code and optax have the new estimate"}
     unspecified = (
         "weight decay: decoupled; the weights of the sums are by d / d0, as in the authors' code, where the paper "
-        "has d; bias correction is an option of the code, always on in optax"
+        "has d; bias correction is an option of the code, always on in optax; eps counts by the new d, as in the code, where "
+        "Algorithm 4 has the old one (eps_scale); a sum of zero, by which the estimate is divided: the estimate stays, and the "
+        "code takes no step at all, with no decay (no_gradient)"
     )
     state = State(
         m=zeros_like_param,
@@ -169,16 +189,20 @@ class Prodigy(Optimizer):
         v = self.beta2 * v + (1 - self.beta2) * d * d * g * g
         s = beta3 * s + d / self.d0 * size * g
         total = tree_sum(np.abs(s))
+        before = d
         d = np.where(total == 0, d, np.maximum(d, self.d_coef * numerator / total))
-        p = p - size * (m / (np.sqrt(v) + d * self.eps) + self.weight_decay * p)
-        return p, m, v, s, start, d, numerator
+        scale = before if self.eps_scale == "old" else d
+        moved = p - size * (m / (np.sqrt(v) + scale * self.eps) + self.weight_decay * p)
+        if self.no_gradient == "stands":
+            moved = np.where(total == 0, p, moved)
+        return moved, m, v, s, start, d, numerator
 
 
 class DAdaptAdam(Optimizer):
     """Adam whose step size is a lower bound of the distance to the solution, from weighted sums of gradients.
 
-    Source: Defazio & Mishchenko 2023, arXiv:2301.07733, Algorithm 5 (Adam with D-Adaptation). Weight decay is decoupled. One
-    NaN reaches all parameters.
+    Source: Defazio & Mishchenko 2023, arXiv:2301.07733, Algorithm 5 (Adam with D-Adaptation), with the inner product by the
+    scale before the step as in the authors' package. Weight decay is decoupled. One NaN reaches all parameters.
     """
 
     lr: NonNegative = 1.0
@@ -188,6 +212,16 @@ class DAdaptAdam(Optimizer):
     d0: Positive = 1e-6
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
+    product: Annotated[
+        str,
+        Choice(
+            old=by(
+                "the inner product of gradient and sum is by the second moment before this step", "authors", "optax"
+            ),
+            new=by("it is by the second moment that includes this step's gradient", "published: Algorithm 5"),
+        ),
+    ] = "old"
+    no_gradient: NoGradient = "decays"
 
     couples = True
     citation = Citation(
@@ -197,9 +231,11 @@ class DAdaptAdam(Optimizer):
         read="authors' code",
         source="dadaptation 3.2 DAdaptAdam",
     )
+    default_reasons = {"product": "the authors' package and optax have the old second moment"}
     unspecified = (
         "weight decay: decoupled, an option of the authors' code; bias correction: none, as in the paper, where "
-        "optax always has it; eps: added to the root of the averaged square"
+        "optax always has it; eps: added to the root of the averaged square; the second moment in the inner product: that before "
+        "the step, as in the package, where Algorithm 5 has the new one (product)"
     )
     state = State(
         m=zeros_like_param,
@@ -212,12 +248,15 @@ class DAdaptAdam(Optimizer):
     def update(self, p: Any, g: Any, m: Any, v: Any, s: Any, d: Any, numerator: Any, t: Any) -> tuple[Any, ...]:
         root = np.sqrt(self.beta2)
         size = d * (self.lr * correction(self, t))
-        inner = tree_sum(g * (s / (np.sqrt(v) + self.eps)))
+        v_old = v
         m = self.beta1 * m + (1 - self.beta1) * size * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
+        inner = tree_sum(g * (s / (np.sqrt(v if self.product == "new" else v_old) + self.eps)))
         s = root * s + (1 - root) * size * g
         numerator = root * numerator + (1 - root) * size * inner
         total = (1 - root) * tree_sum(np.abs(s))
         d = np.where(total == 0, d, np.maximum(d, numerator / total))
-        p = p - size * self.weight_decay * p - m / (np.sqrt(v) + self.eps)
-        return p, m, v, s, d, numerator
+        moved = p - size * self.weight_decay * p - m / (np.sqrt(v) + self.eps)
+        if self.no_gradient == "stands":
+            moved = np.where(total == 0, p, moved)
+        return moved, m, v, s, d, numerator

@@ -133,7 +133,7 @@ class EightBit(Rule):
 
 START = Choice(
     grows="the first norms are compared with themselves alone",
-    zeros=by("the history begins as zeros: no gradient passes before most of it is filled", "bitsandbytes"),
+    filled=by("the first norm fills the whole history", "bitsandbytes"),
 )
 
 
@@ -143,13 +143,14 @@ class PercentileClipping:
 
     The percentile is an order statistic: of n norms in order, that with index ``floor(n * percentile / 100)``, counted
     from 0, or the last. The history is a tuple that the caller keeps. The paper does not have it; bitsandbytes had, until
-    it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself).
+    it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself): its state is allocated as zeros, and its
+    CUDA kernel ``kPercentileClipping`` (csrc/kernels.cu, ``if (step == 1)``) adds the first squared norm to all 100 of them.
     """
 
     percentile: float = 5.0
     length: int = 100
-    #: "grows": the first norms are compared with themselves; "zeros" (bitsandbytes): the history begins as ``length``
-    #: zeros, so that gradients are scaled to zero until fewer zeros are left than lie below the percentile
+    #: "grows": the first norms are compared with themselves; "filled" (bitsandbytes): the history begins as ``length``
+    #: times the first norm
     start: str = "grows"
 
     def __post_init__(self) -> None:
@@ -159,9 +160,9 @@ class PercentileClipping:
 
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
         """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
-        if self.start == "zeros" and not history:
-            history = (0.0,) * self.length
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
+        if self.start == "filled" and not history:
+            history = (norm,) * self.length
         history = (*history, norm)[-self.length :]
         limit = sorted(history)[min(int(len(history) * self.percentile / 100), len(history) - 1)]
         if not norm > limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 
 from refgrad.citation import READ
 from refgrad.rule import Choice, Flag, Rule, rules
@@ -77,29 +77,33 @@ def variant_rows(cls: type[Rule]) -> list[str]:
     return rows
 
 
-def published(cls: type[Rule]) -> Iterator[tuple[str, list[str]]]:
-    """The hyperparameters whose default is not what the publication has, each with the values that are."""
-    for name, legal in cls.legal().items():
-        default = cls.defaults()[name]
-        if isinstance(legal, Choice):
-            theirs = [
-                v for v, a in legal.alternatives.items() if any(s.kind in ("paper", "published") for s in a.sources)
-            ]
-        elif isinstance(legal, Flag):
-            theirs = ["true"] if any(s.kind in ("paper", "published") for s in legal.alternative.sources) else []
-        else:
-            continue
-        if theirs and _shown(default) not in theirs:
-            yield name, theirs
+def unlike_published(cls: type[Rule]) -> list[str]:
+    """The hyperparameters of which a value is what the publication has, and the default is not."""
+    names = []
+    for name in cls.legal():
+        theirs = published(cls, name, ("paper", "published"))
+        if theirs and _shown(cls.defaults()[name]) not in theirs:
+            names.append(name)
+    return names
+
+
+def published(cls: type[Rule], name: str, kinds: Collection[str] = ("paper", "published", "elsewhere")) -> list[str]:
+    """The values of a hyperparameter that are from sources of these kinds."""
+    legal = cls.legal()[name]
+    if isinstance(legal, Choice):
+        return [value for value, a in legal.alternatives.items() if any(s.kind in kinds for s in a.sources)]
+    told = isinstance(legal, Flag) and any(s.kind in kinds for s in legal.alternative.sources)
+    return ["true"] if told else []
 
 
 def default_rows(cls: type[Rule]) -> list[str]:
-    """A row of docs/departures.md for each default of a rule that is not the publication's, with the reason for it."""
-    return [
-        f"| `{cls.__name__}` | `{name}={_shown(cls.defaults()[name])}` | {', '.join(f'`{name}={v}`' for v in theirs)} "
-        f"| {cell(cls.default_reasons[name])} |\n"
-        for name, theirs in published(cls)
-    ]
+    """A row of docs/departures.md for each default of a rule that is not a publication's, with the reason for it."""
+    rows = []
+    for name, reason in cls.default_reasons.items():
+        default = _shown(cls.defaults()[name])
+        theirs = ", ".join(f"`{name}={value}`" for value in published(cls, name) if value != default)
+        rows.append(f"| `{cls.__name__}` | `{name}={default}` | {theirs} | {cell(reason)} |\n")
+    return rows
 
 
 def _shown(value: object) -> str:

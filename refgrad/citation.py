@@ -51,6 +51,7 @@ VERSIONS: Mapping[str, str] = {
     "gptq": "",
     "heavyball": "3.2.1",
     "jaxpruner": "f133ee5",
+    "kron_torch": "884427c",
     "larq": "fe3ce52",
     "llm-awq": "",
     "llm-compressor": "ab1ba3e",

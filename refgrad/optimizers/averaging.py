@@ -19,6 +19,7 @@ from refgrad.rule import (
     Real,
     Slot,
     State,
+    by,
     copy_of_param,
     scalar_slot,
     zeros_like_param,
@@ -46,6 +47,8 @@ class ASGD(Optimizer):
         "Polyak & Juditsky 1992; Bottou 2012",
         "Acceleration of stochastic approximation by averaging",
         "SIAM J. Control Optim. 30(4)",
+        read="package",
+        source="torch 2.13.0 ASGD",
     )
     unspecified = (
         "the step size and the step from which points are averaged: those of torch, which takes Bottou's schedule; "
@@ -104,7 +107,13 @@ class ScheduleFreeSGD(Optimizer):
     initial_lr_max: NonPositive = 0.0
 
     scaling = "linear"
-    citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
+    citation = Citation(
+        "Defazio et al. 2024",
+        "The Road Less Scheduled",
+        "arXiv:2405.15682, equations 4 to 6",
+        read="authors' code",
+        source="schedulefree 1.4.1",
+    )
     unspecified = (
         "where decay is taken: at y, as in the authors' package by default; the weights of the average: by powers "
         "of t and of the largest lr so far, as in the package (r, weight_lr_power); what that is before the first step: 0, and "
@@ -142,14 +151,26 @@ class ScheduleFreeAdamW(Optimizer):
     correction: Annotated[
         str,
         Choice(
-            scale="the second moment is bias-corrected (the authors' package at 1.4)",
-            rate="the step size, and so the weight of the point, holds the root of 1 - beta2**t (Algorithm 1; "
-            "schedulefree 1.2.7, and AdamWScheduleFreePaper in 1.4)",
+            scale=by("the second moment is bias-corrected", "authors: at 1.4"),
+            rate=by(
+                "the step size, and so the weight of the point, holds the root of 1 - beta2**t",
+                "published: Algorithm 1",
+                "authors: 1.2.7, and AdamWScheduleFreePaper in 1.4",
+            ),
         ),
     ] = "scale"
 
     scaling = "invariant"
-    citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
+    citation = Citation(
+        "Defazio et al. 2024",
+        "The Road Less Scheduled",
+        "arXiv:2405.15682, Algorithm 1",
+        read="authors' code",
+        source="schedulefree 1.4.1",
+    )
+    default_reasons = {
+        "correction": "the authors' package at 1.4, whose authors found the other unstable on some problems"
+    }
     unspecified = (
         "where the bias correction stands: in the scale as in the authors' package, whose authors found the paper's place, the "
         "step size, unstable on some problems (correction=rate); decay is taken at y, as in the package by default; the warm-up "
@@ -193,8 +214,8 @@ class COCOB(Optimizer):
     applied: Annotated[
         str,
         Choice(
-            directly="the new point is what the bet says (the paper)",
-            by_difference="the new point is the old one plus their difference, as rounded (optax)",
+            directly=by("the new point is what the bet says", "published"),
+            by_difference=by("the new point is the old one plus their difference, as rounded", "optax"),
         ),
     ] = "directly"
 
@@ -202,6 +223,8 @@ class COCOB(Optimizer):
         "Orabona & Tommasi 2017",
         "Training Deep Networks without Learning Rates Through Coin Betting",
         "arXiv:1705.07795, Algorithm 2",
+        read="package",
+        source="optax 0.2.8 contrib.cocob",
     )
     unspecified = (
         "the learning rate is none in the paper: lr multiplies the gradient here, 1 by default; the largest "

@@ -55,7 +55,13 @@ class GradientBefore(Transform):
 class ZeroNaNs(Transform):
     """A gradient with zero in place of NaN; infinities stay. Source: optax, ``zero_nans``."""
 
-    citation = Citation("Babuschkin et al. 2020", "The DeepMind JAX Ecosystem", "optax.zero_nans")
+    citation = Citation(
+        "Babuschkin et al. 2020",
+        "The DeepMind JAX Ecosystem",
+        "optax.zero_nans",
+        read="authors' code",
+        source="optax 0.2.8 zero_nans",
+    )
     unspecified = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
     about_nan = True

@@ -19,6 +19,7 @@ from refgrad.rule import (
     Slot,
     State,
     Whole,
+    by,
     zeros_like_param,
 )
 
@@ -50,27 +51,34 @@ class PSGDKron(Optimizer):
         str,
         Choice(
             matrix="a vector is a matrix of one column, whose left factor is triangular",
-            diagonal="the factor of a parameter of one axis or none is diagonal (kron_torch)",
+            diagonal=by("the factor of a parameter of one axis or none is diagonal", "kron_torch"),
         ),
     ] = "matrix"
     decayed: Annotated[
         str,
         Choice(
-            all="every parameter decays (pytorch-optimizer)",
-            matrices="parameters of two axes or more decay (kron_torch)",
+            all=by("every parameter decays", "pytorch-optimizer"),
+            matrices=by("parameters of two axes or more decay", "kron_torch"),
         ),
     ] = "all"
     updates: Annotated[
         str,
         Choice(
             interval="the factors move every interval steps",
-            annealed="they move when 1 / probability steps have passed since they did, where the probability is 1 for 500 steps, "
-            "then falls by a thousandth a step to 0.03 (kron_torch)",
+            annealed=by(
+                "they move when 1 / probability steps have passed since they did, where the probability is 1 for 500 steps, "
+                "then falls by a thousandth a step to 0.03",
+                "kron_torch",
+            ),
         ),
     ] = "interval"
 
     citation = Citation(
-        "Li 2015", "Preconditioned Stochastic Gradient Descent", "arXiv:1512.04202; pytorch-optimizer's Kron"
+        "Li 2015",
+        "Preconditioned Stochastic Gradient Descent",
+        "arXiv:1512.04202; pytorch-optimizer's Kron",
+        read="package",
+        source="evanatyourservice/kron_torch 884427c; pytorch-optimizer 4.1.0 Kron",
     )
     unspecified = (
         "how often the factors move: every interval steps, where pytorch-optimizer draws lots with a falling probability, and "

@@ -13,7 +13,18 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Slot, State, copy_of_param, zeros_like_param
+from refgrad.rule import (
+    Choice,
+    Citation,
+    Decay,
+    NonNegative,
+    Positive,
+    Slot,
+    State,
+    by,
+    copy_of_param,
+    zeros_like_param,
+)
 
 
 class DoG(Optimizer):
@@ -31,7 +42,11 @@ class DoG(Optimizer):
     couples = True
     scaling = "invariant"
     citation = Citation(
-        "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
+        "Ivgi et al. 2023",
+        "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule",
+        "arXiv:2302.12022",
+        read="package",
+        source="optax 0.2.8 contrib.dog",
     )
     unspecified = (
         "what the norm is of: all parameters, as in the paper (LDoG is the form for each); the first distance, a "
@@ -70,6 +85,8 @@ class DoWG(Optimizer):
         "Khaled et al. 2023",
         "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
         "arXiv:2305.16284, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.dowg",
     )
     unspecified = (
         "the first distance: its square is initial_square here, as in optax, any small number in the paper; eps "
@@ -92,8 +109,8 @@ class DoWG(Optimizer):
 Corrections = Annotated[
     str,
     Choice(
-        none="the step size is not bias-corrected (the paper, the authors' default)",
-        adam="it is, by the root of 1 - beta2**t over 1 - beta1**t (optax; the authors' use_bias_correction)",
+        none=by("the step size is not bias-corrected", "published", "authors: its default"),
+        adam=by("it is, by the root of 1 - beta2**t over 1 - beta1**t", "optax", "authors: use_bias_correction"),
     ),
 ]
 
@@ -102,7 +119,7 @@ NoGradient = Annotated[
     str,
     Choice(
         decays="while no gradient was seen, parameters decay as ever",
-        stands="while no gradient was seen, nothing moves or decays (the authors' code, which returns there)",
+        stands=by("while no gradient was seen, nothing moves or decays", "authors: returns there"),
     ),
 ]
 
@@ -132,8 +149,8 @@ class Prodigy(Optimizer):
     eps_scale: Annotated[
         str,
         Choice(
-            new="eps is multiplied by the estimate that includes this step's gradient (the authors' code, optax)",
-            old="it is multiplied by the estimate before it (the paper's Algorithm 4)",
+            new=by("eps is multiplied by the estimate that includes this step's gradient", "authors", "optax"),
+            old=by("it is multiplied by the estimate before it", "published: Algorithm 4"),
         ),
     ] = "new"
     no_gradient: NoGradient = "decays"
@@ -143,7 +160,10 @@ class Prodigy(Optimizer):
         "Mishchenko & Defazio 2023",
         "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
         "arXiv:2306.06101, Algorithm 4",
+        read="authors' code",
+        source="prodigyopt 1.1.2",
     )
+    default_reasons = {"eps_scale": "the authors' code and optax have the new estimate"}
     unspecified = (
         "weight decay: decoupled; the weights of the sums are by d / d0, as in the authors' code, where the paper "
         "has d; bias correction is an option of the code, always on in optax; eps counts by the new d, as in the code, where "
@@ -195,16 +215,23 @@ class DAdaptAdam(Optimizer):
     product: Annotated[
         str,
         Choice(
-            old="the inner product of gradient and sum is by the second moment before this step (the authors' package, optax)",
-            new="it is by the second moment that includes this step's gradient (the paper's Algorithm 5)",
+            old=by(
+                "the inner product of gradient and sum is by the second moment before this step", "authors", "optax"
+            ),
+            new=by("it is by the second moment that includes this step's gradient", "published: Algorithm 5"),
         ),
     ] = "old"
     no_gradient: NoGradient = "decays"
 
     couples = True
     citation = Citation(
-        "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
+        "Defazio & Mishchenko 2023",
+        "Learning-Rate-Free Learning by D-Adaptation",
+        "arXiv:2301.07733, Algorithm 5",
+        read="authors' code",
+        source="dadaptation 3.2 DAdaptAdam",
     )
+    default_reasons = {"product": "the authors' package and optax have the old second moment"}
     unspecified = (
         "weight decay: decoupled, an option of the authors' code; bias correction: none, as in the paper, where "
         "optax always has it; eps: added to the root of the averaged square; the second moment in the inner product: that before "

@@ -18,7 +18,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
 from refgrad.quantizers.rows import RowQuantizer
-from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole
+from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole, by
 
 #: slots that are never negative: they are kept by the map without a sign
 NONNEGATIVE = frozenset({"v", "v_max", "s", "s_max", "u"})
@@ -55,14 +55,18 @@ class EightBit(Rule):
     tails: Annotated[
         str,
         Choice(
-            short="the last block of a parameter may be short (the paper, bitsandbytes)",
-            unquantized="a parameter whose size is no multiple of the block keeps its slots as they are (torchao)",
+            short=by("the last block of a parameter may be short", "published", "bitsandbytes"),
+            unquantized=by("a parameter whose size is no multiple of the block keeps its slots as they are", "torchao"),
         ),
     ] = "short"
 
     kind = "8-bit-optimizer"
     citation = Citation(
-        "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
+        "Dettmers et al. 2022",
+        "8-bit Optimizers via Block-wise Quantization",
+        "arXiv:2110.02861, section 2",
+        read="authors' code",
+        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
     )
     unspecified = (
         "which slots are never negative; whether the step comes of the state before or after it is quantized again: before; "
@@ -129,7 +133,7 @@ class EightBit(Rule):
 
 START = Choice(
     grows="the first norms are compared with themselves alone",
-    filled="the first norm fills the whole history (bitsandbytes)",
+    filled=by("the first norm fills the whole history", "bitsandbytes"),
 )
 
 

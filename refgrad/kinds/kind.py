@@ -37,6 +37,8 @@ from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
 LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
+#: the situation that every kind has whose rules take arrays of any shape
+SHAPES = "shapes"
 
 Results = Mapping[str, np.ndarray]
 #: the results of one case, each with its statuses and the values that were judged, in conditioning order
@@ -86,6 +88,23 @@ class Wanted:
     how: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What happens to a program in use and does not show on ordinary cases: odd shapes, another setting, a step left out.
+
+    A candidate that raises there is restricted, not wrong: the verdict says first what it was not exercised on.
+
+    Attributes:
+        name: what reports call it.
+        cases: what the candidate is driven with.
+        rule: what it claims to be there: the claim, or the claim with other settings.
+    """
+
+    name: str
+    cases: Cases
+    rule: Any
+
+
 class Graph(NamedTuple):
     """What a rule's traced body takes of a case: arrays by name, and the shape and number of axes that it is traced for."""
 
@@ -129,6 +148,16 @@ class Kind(ABC):
     @abstractmethod
     def generate(self, rule: Any, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """Cases that reach where wrong code shows; ``subject`` is the candidate, where what it takes matters."""
+
+    def situations(self, rule: Any, dtype: np.dtype, seed: int, subject: Any) -> Iterator[Situation]:
+        """What a candidate is driven through besides the generated cases, each time anew; a situation that fails ends it."""
+        cases = self.sizes(rule, dtype, seed)
+        if cases is not None:
+            yield Situation(SHAPES, cases, rule)
+
+    def sizes(self, rule: Any, dtype: np.dtype, seed: int) -> Cases | None:
+        """Cases of few numbers in many shapes that the rule takes; None if it takes one shape alone."""
+        return None
 
     def checked(self, rule: Any, cases: Cases) -> Cases:
         """A caller's own cases, completed; `ArgumentError` if the rule cannot take them."""
@@ -301,7 +330,7 @@ class Stateless(Kind):
         """The results of each case that was answered."""
         (rule,) = rules
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
-            if seen is None:
+            if seen is None or not arrays[rule.primary].size:  # no number was computed
                 continue
             answer = self.judge(rule, arrays, seen, wanted.policy, wanted.plans)
             for name, (judged, values) in answer.items():

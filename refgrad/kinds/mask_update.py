@@ -20,7 +20,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.mask_updates import generate
+from refgrad.oracle.inputs.mask_updates import generate, sizes
 from refgrad.sparsity.dynamic import MaskUpdate
 from refgrad.tracing import Plans, plan_for
 
@@ -39,6 +39,10 @@ class MaskUpdateKind(Stateless):
     def generate(self, rule: MaskUpdate, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """A case for each family of weights and step."""
         return generate(rule, dtype, seed)
+
+    def sizes(self, rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed)
 
     def checked(self, rule: MaskUpdate, cases: Cases) -> Cases:
         """Cases that have all arrays, of one shape."""

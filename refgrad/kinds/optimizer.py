@@ -18,7 +18,7 @@ from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.steps import completed, generate
+from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.tracing import free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
@@ -40,6 +40,10 @@ class OptimizerKind(Stepped):
     def generate(self, rule: Optimizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
+
+    def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+        """Leaves of many shapes in one run."""
+        return sizes(rule, dtype, seed)
 
     def completed(self, rule: Optimizer, cases: Cases) -> Cases:
         """The cases with the extra inputs that the rule takes."""

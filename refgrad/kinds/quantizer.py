@@ -16,7 +16,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, shapes_of, truth_of, unjudged
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.quantizers import generate
+from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
 
@@ -39,6 +39,10 @@ class QuantizerKind(Stateless):
     def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """One case a family."""
         return generate(rule, dtype, seed)
+
+    def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed, large=has_graph(rule))
 
     def checked(self, rule: Quantizer, cases: Cases) -> Cases:
         """Cases that have ``x``, with what the rule takes besides."""

@@ -7,7 +7,7 @@ knows of no hypotheses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
@@ -21,6 +21,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
+from refgrad.oracle.engine.situations import Exercised, exercise
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -127,13 +128,63 @@ def judge(request: Request, explain: Explain) -> Verdict:
     record = claim.driven(claim.cases())
     tally = claim.judge(record, measured=True)
     record.faults += claim.kind.faults(record, claim.wanted)
+    run = Judgement(claim, record, tally)
+    if request.inputs is None and not run.wrong and tally.decided:
+        for found in exercise(claim):
+            run.add(found)
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
+    claim, record, tally = run.claim, run.record, run.tally
     if tally.first is not None and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
     if tally.first is not None and request.shrink:
         least = smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails)
-    return _verdict(claim, record, tally, departures, least)
+    return _verdict(run, departures, least)
+
+
+@dataclass(eq=False)
+class Judgement:
+    """What a verdict is made of: the run in which something is wrong, else the first, and what all of them came to.
+
+    Attributes:
+        claim, record, tally: of that run.
+        before: what came of the runs before it.
+        situations: how many cases each situation had that the candidate was exercised in, by name.
+        restrictions: what it was not exercised on.
+    """
+
+    claim: Claim
+    record: Record
+    tally: Tally
+    before: Tally = field(default_factory=Tally)
+    situations: dict[str, int] = field(default_factory=dict)
+    restrictions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> bool:
+        """True if a value is outside, or something is wrong besides values."""
+        return bool(self.tally.outside or self.tally.faults or self.record.faults)
+
+    def add(self, found: Exercised) -> None:
+        """A situation: where something is wrong in it, it is what the verdict is about from here on."""
+        self.restrictions += found.restriction()
+        if found.record is None:
+            return
+        self.situations[found.situation.name] = len(found.record.cases.arrays) - len(found.refused)
+        if found.wrong:
+            self.notes += self.record.notes
+            self.before.merge(self.tally)
+            self.claim, self.record, self.tally = found.claim, found.record, found.tally
+        else:
+            self.before.merge(found.tally)
+
+    def total(self) -> Tally:
+        """All runs together."""
+        total = Tally()
+        total.merge(self.before)
+        total.merge(self.tally)
+        return total
 
 
 def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -145,28 +196,29 @@ def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> 
         return ()
 
 
-def _verdict(
-    claim: Claim, record: Record, tally: Tally, departures: tuple[Departure, ...], least: Cases | None
-) -> Verdict:
-    cases, faults, first = record.cases, (*record.faults, *tally.faults), tally.first
-    notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, tally.counts))
+def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | None) -> Verdict:
+    claim, record, total, first = run.claim, run.record, run.total(), run.tally.first
+    cases, faults = record.cases, (*record.faults, *total.faults)
+    notes = (*run.notes, *record.notes, *total.notes, *claim.kind.notes(claim.subject, record, total.counts))
     return Verdict(
-        outcome=DIFFERS if tally.outside or faults else CONFORMS if tally.decided else UNJUDGED,
+        outcome=DIFFERS if total.outside or faults else CONFORMS if total.decided else UNJUDGED,
         candidate=claim.subject.name,
         rule=str(claim.rule),
         policy=claim.request.policy.changed(),
-        mode=claim.kind.mode(tally.counts, record),
+        mode=claim.kind.mode(total.counts, record),
         steps=record.steps if claim.kind.stepped else record.answered,
         dtype=str(cases.arrays[0][claim.rule.primary].dtype),
         seed=cases.seed,
-        counts=tally.counts,
+        counts=total.counts,
         first=None if first is None else first.finding(cases.name(first.leaf)),
         faults=faults,
         departures=departures,
         counterexample=None if least is None else reproduce.counterexample(least, claim.rule),
         reproduce=reproduce.line(claim, cases, least),
-        tightest=tally.tightest,
-        errors=tally.errors,
+        tightest=total.tightest,
+        errors=total.errors,
         environment=environment(),
+        situations=run.situations,
+        unexercised=tuple(run.restrictions),
         notes=tuple(dict.fromkeys(notes)),
     )

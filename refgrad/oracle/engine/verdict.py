@@ -48,6 +48,10 @@ class Verdict:
     #: distances from the truth in ulps, by tensor, of rules whose results are numbers
     errors: Mapping[str, Errors] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: how many cases each situation had that the candidate was driven through besides ordinary ones, by name
+    situations: Mapping[str, int] = field(default_factory=dict)
+    #: what the candidate was not exercised on, and why, a sentence each
+    unexercised: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

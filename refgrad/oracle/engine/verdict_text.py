@@ -18,7 +18,7 @@ STEPPED = (LOCKED, FREE)
 
 def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    makers = (_headline, _unexercised, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
     return [section for maker in makers for section in maker(verdict)]
 
 
@@ -62,6 +62,11 @@ def _departed(verdict: Any, departure: Departure) -> str:
 def _headline(verdict: Any) -> Iterator[Section]:
     tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
     yield Section("", (headline(verdict),), tone=tone)
+
+
+def _unexercised(verdict: Any) -> Iterator[Section]:
+    if verdict.unexercised:
+        yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
 
 
 def _faults(verdict: Any) -> Iterator[Section]:
@@ -156,6 +161,7 @@ def _judged(verdict: Any) -> Iterator[Section]:
     pairs = [
         ("mode", mode),
         ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
+        ("situations", ", ".join(f"{name} ({count})" for name, count in verdict.situations.items())),
         ("policy", _fields(verdict.policy)),
         ("with", _fields(verdict.environment, " ")),
     ]

@@ -285,6 +285,8 @@ class Rule(Frozen):
     refgrad.errors.ArgumentError: AdamW.lr is -1.0; legal: a number in [0, inf)
     """
 
+    __slots__ = ("_claimed",)
+
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
@@ -302,6 +304,16 @@ class Rule(Frozen):
     extras: ClassVar[Extras] = Extras()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
+
+    def __new__(cls, *args: Any, **given: Any) -> typing.Self:
+        """The object, which knows what it was given; what it is given in this way is claimed."""
+        new = super().__new__(cls)
+        object.__setattr__(new, "_claimed", frozenset(given))
+        return new
+
+    def __reduce__(self) -> tuple[typing.Callable[..., Any], tuple[Any, ...]]:
+        make, arguments = super().__reduce__()
+        return _claiming, (make, arguments, self._claimed)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -353,6 +365,21 @@ class Rule(Frozen):
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """The hyperparameters that were named when the rule was made, at their defaults too, and what `replace` changed.
+
+        Of an implementation that claims to be the rule, these are claims; the others it may have otherwise. They are no part of
+        the rule's value: rules with equal hyperparameters are equal. Those of a nested rule are called as in `numbers`.
+
+        >>> from refgrad.optimizers import AdamW
+        >>> sorted(AdamW(lr=1e-3).replace(beta1=0.8).claimed), AdamW(lr=1e-3) == AdamW()
+        (['beta1', 'lr'], True)
+        """
+        own: frozenset[str] = self._claimed
+        inner = self.inner_rules().items()
+        return own | {f"{field}_{name}" for field, rule in inner for name in rule.claimed}
 
     @property
     def kept_in(self) -> str:
@@ -408,7 +435,9 @@ class Rule(Frozen):
             word = sorted(unknown)[0]
             names = ", ".join(self.legal())
             raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
-        return dataclasses.replace(self, **changes)
+        new = dataclasses.replace(self, **changes)
+        object.__setattr__(new, "_claimed", self._claimed | set(changes))
+        return new
 
     def variants(self) -> list[tuple[str, typing.Self]]:
         """Every rule that differs from this one in one named behaviour.
@@ -511,6 +540,13 @@ class Rule(Frozen):
         changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
         fields = [f"{n}={v if isinstance(v, Rule) else repr(v)}" for n, v in changed.items()]
         return f"{short_name(type(self))}({', '.join(fields)})"
+
+
+def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:
+    """A copy of a rule that claims what it did."""
+    new = make(*arguments)
+    object.__setattr__(new, "_claimed", claimed)
+    return new
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

@@ -29,6 +29,11 @@ class Observation:
     state: Sequence[Mapping[str, Value]]
 
 
+#: what a candidate may be able to do besides (`Candidate.abilities`): take None for a gradient, have its state saved and loaded
+#: (`save_and_load`), and have parameters in groups with settings of their own (`start_groups`)
+ABSENT, SAVED, GROUPS = "absent", "saved", "groups"
+
+
 class Run(Protocol):
     """A candidate that has been given its parameters."""
 
@@ -49,6 +54,13 @@ class Candidate(Protocol):
     @property
     def name(self) -> str:
         """How reports call it."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`."""
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The rule's hyperparameters that it is told by name, so that it follows when the rule's are others."""
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> Run:
         """Hand it its parameters, copied; ``rule`` tells the hyperparameters, and which slots are asked for."""

@@ -35,6 +35,7 @@ class Leaf:
         self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
         self.carried: dict[str, Bounded] = {}
+        self.last_scalars: dict[str, float] = {}
         p = record.cases.p[index]
         #: a number without axes is judged as a vector of one, which is what a rule's body makes of it too
         self.shape = p.shape or (1,)
@@ -64,6 +65,9 @@ class Leaf:
             yield Output(t, self.index, name, judged, self.values(name, t), dtype, self._origin(name, t, judged, step))
 
     def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        if not self.record.cases.given(t, self.index):
+            yield from self._left_alone(t)
+            return
         step = self.step(t)
         judged, carried = judge.judge(step, self.policy)
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
@@ -72,6 +76,16 @@ class Leaf:
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
                 yield name, judged[name], step, self.values(name, t).dtype
+
+    def _left_alone(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        """Without a gradient nothing of a leaf may change."""
+        before = self.state(t - 1)
+        for name in ("p", *self.state(t))[::-1]:
+            now = self.values(name, t)
+            old = self._p(t - 1) if name == "p" else np.asarray(before.get(name, self.initial.get(name)))
+            want = np.broadcast_to(old.astype(np.float64), now.shape)
+            same = (now.astype(np.float64) == want) | (np.isnan(want) & np.isnan(now.astype(np.float64)))
+            yield name, Judged(np.where(same, judge.INSIDE, judge.OUTSIDE), want, want, want), None, now.dtype
 
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
@@ -99,7 +113,7 @@ class Leaf:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(p.shape, {"t": t, **scalar_values, **given})
+        free = free_values(p.shape, {"t": self.record.cases.count(t, self.index), **scalar_values, **given})
         plan = self.plans(self.rule, p.ndim, free)
         self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
@@ -119,7 +133,7 @@ class Leaf:
 
     def scalars_before(self, name: str, t: int) -> float:
         """A scalar slot that cannot be read follows from the steps alone."""
-        return float(self.initial[name]) if t == 1 else self.last_scalars[name]
+        return float(self.last_scalars.get(name, self.initial[name]))
 
 
 def _any_bits(like: np.ndarray, bits: int) -> Bounded:

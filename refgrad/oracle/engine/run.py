@@ -6,7 +6,7 @@ knows of no hypotheses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
-from refgrad.oracle.engine.situations import Exercised, exercise
+from refgrad.oracle.engine.situations import Exercised, exercise, hidden
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -49,6 +49,11 @@ class Claim:
     def wanted(self) -> Wanted:
         """How the claim itself is judged."""
         return Wanted(self.request.policy)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The hyperparameters that the candidate is told by name."""
+        return self.kind.named(self.subject, self.rule, self.request.candidate, self.request.options)
 
     def cases(self) -> Cases:
         """The caller's own cases, or generated ones."""
@@ -128,10 +133,11 @@ def judge(request: Request, explain: Explain) -> Verdict:
     record = claim.driven(claim.cases())
     tally = claim.judge(record, measured=True)
     record.faults += claim.kind.faults(record, claim.wanted)
-    run = Judgement(claim, record, tally)
+    run = Judgement(claim, record, tally, _judged_rule(claim, record))
     if request.inputs is None and not run.wrong and tally.decided:
         for found in exercise(claim):
             run.add(found)
+        run.restrictions += hidden(claim.rule, claim.named)
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally
@@ -148,7 +154,9 @@ class Judgement:
 
     Attributes:
         claim, record, tally: of that run.
+        judged: the rule of the first run, as it was judged.
         before: what came of the runs before it.
+        where: the situation of that run, if it is not the first, and the rule that it claims to be there.
         situations: how many cases each situation had that the candidate was exercised in, by name.
         restrictions: what it was not exercised on.
     """
@@ -156,6 +164,8 @@ class Judgement:
     claim: Claim
     record: Record
     tally: Tally
+    judged: str = ""
+    where: str = ""
     before: Tally = field(default_factory=Tally)
     situations: dict[str, int] = field(default_factory=dict)
     restrictions: list[str] = field(default_factory=list)
@@ -176,8 +186,18 @@ class Judgement:
             self.notes += self.record.notes
             self.before.merge(self.tally)
             self.claim, self.record, self.tally = found.claim, found.record, found.tally
+            there = str(found.situation.rule)
+            self.where = f"{found.situation.name}, as {there}" if there != self.judged else found.situation.name
         else:
             self.before.merge(found.tally)
+
+    def settings(self) -> Iterator[str]:
+        """Where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it."""
+        yield from dict.fromkeys(self.record.settings)
+        rule = self.claim.rule
+        known = self.claim.named | self.record.read
+        for name in sorted(n for n in rule.claimed & rule.reads() if n in rule.legal() and n not in known):
+            yield f"{name}={getattr(rule, name)!r} is claimed and cannot be read of the candidate, which is judged at it"
 
     def total(self) -> Tally:
         """All runs together."""
@@ -196,6 +216,12 @@ def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> 
         return ()
 
 
+def _judged_rule(claim: Claim, record: Record) -> str:
+    """The rule that was judged: with what the candidate's own settings say that the claim does not."""
+    rules = list(dict.fromkeys(map(str, record.rules)))
+    return rules[0] if len(rules) == 1 else str(claim.rule)
+
+
 def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | None) -> Verdict:
     claim, record, total, first = run.claim, run.record, run.total(), run.tally.first
     cases, faults = record.cases, (*record.faults, *total.faults)
@@ -203,7 +229,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
     return Verdict(
         outcome=DIFFERS if total.outside or faults else CONFORMS if total.decided else UNJUDGED,
         candidate=claim.subject.name,
-        rule=str(claim.rule),
+        rule=run.judged,
         policy=claim.request.policy.changed(),
         mode=claim.kind.mode(total.counts, record),
         steps=record.steps if claim.kind.stepped else record.answered,
@@ -219,6 +245,8 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         errors=total.errors,
         environment=environment(),
         situations=run.situations,
+        situation=run.where,
         unexercised=tuple(run.restrictions),
+        settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys(notes)),
     )

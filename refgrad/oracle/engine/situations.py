@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record, Situation
+from refgrad.kinds.kind import Asked, Record, Situation
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.settings import neutral
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +52,33 @@ class Exercised:
 def exercise(claim: Any) -> Iterator[Exercised]:
     """The claim in each situation of its kind; the last is the first that is wrong."""
     request, kind = claim.request, claim.kind
-    for situation in kind.situations(claim.rule, request.dtype, request.seed, claim.subject):
-        there = dataclasses.replace(claim, rule=situation.rule)
-        found = _driven(there, situation)
-        if found.record is not None:
-            found = dataclasses.replace(found, tally=there.judge(found.record, measured=True))
-            found.record.faults += kind.faults(found.record, there.wanted)
+    asked = Asked(claim.subject, claim.named, request.dtype, request.seed)
+    for situation in kind.situations(claim.rule, asked):
+        found = _judged(claim, situation)
+        for instead in situation.instead() if found.record is None else ():
+            found = min(found, _judged(claim, instead), key=lambda each: each.record is None)
+            if found.record is not None:
+                break
         yield found
         if found.wrong:
             return
+
+
+def _judged(claim: Any, situation: Situation) -> Exercised:
+    there = dataclasses.replace(claim, rule=situation.rule)
+    found = _driven(there, situation)
+    if found.record is not None:
+        found = dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+        found.record.faults += claim.kind.faults(found.record, there.wanted)
+    return found
+
+
+def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:
+    """Numbers whose value hides what is done with them, and that the candidate does not take by name."""
+    values = {n: rule.numbers()[n] for n in sorted(rule.reads()) if n in rule.legal() and n not in named}
+    found = [f"{name}={value:g}" for name, value in values.items() if neutral(value)]
+    if found:
+        yield f"other settings of {', '.join(found)}: the candidate does not take them by name"
 
 
 def _driven(claim: Any, situation: Situation) -> Exercised:

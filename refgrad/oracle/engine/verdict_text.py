@@ -18,7 +18,18 @@ STEPPED = (LOCKED, FREE)
 
 def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _unexercised, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    makers = (
+        _headline,
+        _unexercised,
+        _faults,
+        _counts,
+        _first,
+        _explanation,
+        _counterexample,
+        _reproduce,
+        _judged,
+        _notes,
+    )
     return [section for maker in makers for section in maker(verdict)]
 
 
@@ -65,6 +76,8 @@ def _headline(verdict: Any) -> Iterator[Section]:
 
 
 def _unexercised(verdict: Any) -> Iterator[Section]:
+    if verdict.settings:
+        yield Section("Settings", verdict.settings, tone=UNSURE)
     if verdict.unexercised:
         yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
 
@@ -92,7 +105,8 @@ def _counts(verdict: Any) -> Iterator[Section]:
 
 def _first(verdict: Any) -> Iterator[Section]:
     if verdict.first is not None:
-        yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
+        where = [("situation", verdict.situation)] if verdict.situation else []
+        yield Section("First finding", pairs=(*where, *_finding(verdict.first, turn(verdict.mode))), tone=BAD)
 
 
 def turn(mode: str) -> str:

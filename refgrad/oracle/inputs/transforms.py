@@ -15,7 +15,6 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole
 
-
 #: lengths that all axes have together, and that one has where the others are as the rule says
 LENGTHS, ALONE = (1, 2, 3, 7, 17, 33), (1, 19, 65)
 

@@ -47,6 +47,7 @@ __all__ = [
     "rules",
     "scalar_slot",
     "short_name",
+    "stated",
     "zeros_like_param",
 ]
 
@@ -286,6 +287,9 @@ class Rule(Frozen):
     """
 
     __slots__ = ("_claimed",)
+
+    if typing.TYPE_CHECKING:  # at run time it is a slot alone, and no field
+        _claimed: ClassVar[frozenset[str]]
 
     scalars: ScalarPrecision = "float64"
 
@@ -537,9 +541,27 @@ class Rule(Frozen):
         return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
 
     def __str__(self) -> str:
-        changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        fields = [f"{n}={v if isinstance(v, Rule) else repr(v)}" for n, v in changed.items()]
-        return f"{short_name(type(self))}({', '.join(fields)})"
+        return _text(self, frozenset())
+
+
+def stated(rule: Rule) -> str:
+    """A rule as a text, with what it claims at its default too.
+
+    Args:
+        rule: the rule.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> stated(AdamW(lr=1e-3)), str(AdamW(lr=1e-3))
+    ('AdamW(lr=0.001)', 'AdamW()')
+    """
+    return _text(rule, rule.claimed)
+
+
+def _text(rule: Rule, claimed: frozenset[str]) -> str:
+    default = rule.defaults()
+    shown = {n: v for n, v in rule.hyperparameters().items() if v != default[n] or n in claimed}
+    one = lambda v: _text(v, v.claimed if claimed else claimed) if isinstance(v, Rule) else repr(v)  # noqa: E731
+    return f"{short_name(type(rule))}({', '.join(f'{n}={one(v)}' for n, v in shown.items())})"
 
 
 def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:

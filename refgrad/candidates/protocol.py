@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,8 +37,10 @@ ABSENT, SAVED, GROUPS = "absent", "saved", "groups"
 class Run(Protocol):
     """A candidate that has been given its parameters."""
 
-    def step(self, grads: Sequence[np.ndarray], extras: Extras = ..., /) -> None:
-        """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards.
+    def step(self, grads: Sequence[Any], extras: Extras = ..., /) -> None:
+        """One step with one gradient a leaf, an array. The arrays are the caller's, who may reuse them afterwards.
+
+        Of a candidate that is able to it (`ABSENT`) a gradient may be None.
 
         ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them. A run that does
         not take all of them says which it does by an attribute ``extras_taken``, a set of names.

@@ -50,6 +50,10 @@ class EstimatorKind(Stateless):
                 raise ArgumentError(f"{type(rule).__name__} needs 'cotangent' and 'x'; legal: arrays of one shape")
         return Cases([rule.prepared(arrays) for arrays in cases.arrays], cases.names, cases.seed)
 
+    def expected(self, rule: Estimator) -> tuple[str, ...]:
+        """The value and the gradients."""
+        return rule.results()
+
     def start(self, subject: Any, rule: Estimator, call: Call) -> Callable[[Arrays], Any]:
         """Build the candidate once; it is called with each case."""
         run = call(lambda: subject.start(rule), f"building {subject.name}")

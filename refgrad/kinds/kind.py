@@ -18,6 +18,7 @@ To add a kind is to write one such class in a file of this room, and to name it 
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -195,9 +196,11 @@ class Kind(ABC):
         if other is not None:
             yield Situation(SETTING, self.few(other, asked), other)
         for setting, at in flags(rule, other, asked.named):
-            first, *others = ((setting, each) for each in at)
-            situation = lambda name, each: Situation(name, self.few(each, asked), each)  # noqa: E731
-            yield replace(situation(*first), instead=lambda others=others: (situation(*each) for each in others))
+            others = functools.partial(self._set, setting, at[1:], asked)
+            yield replace(next(self._set(setting, at[:1], asked)), instead=others)
+
+    def _set(self, setting: str, at: list[Any], asked: Asked) -> Iterator[Situation]:
+        yield from (Situation(setting, self.few(rule, asked), rule) for rule in at)
 
     def few(self, rule: Any, asked: Asked) -> Cases:
         """Fewer cases than `generate` makes by default, for another setting of the rule."""
@@ -256,6 +259,10 @@ class Kind(ABC):
     def completed(self, rule: Any, cases: Cases) -> Cases:
         """The cases with what the rule takes and they do not have."""
         return cases
+
+    def expected(self, rule: Any) -> tuple[str, ...]:
+        """The outputs that the rule has, so that the verdict can name those that the candidate did not give."""
+        return ()
 
     def fault_of(self, record: Record, output: Output) -> Fault | None:
         """A fault that an output of the claim itself shows, besides values outside."""

@@ -47,6 +47,10 @@ class MaskKind(Stateless):
                 raise bad_argument("inputs", sorted(arrays), "arrays by name, w among them")
         return cases
 
+    def expected(self, rule: Mask) -> tuple[str, ...]:
+        """The scores and the mask."""
+        return ("scores", "mask")
+
     def start(self, subject: Any, rule: Mask, call: Call) -> Callable[[Arrays], Any]:
         """The candidate as it is."""
         return lambda arrays: call(lambda: subject.prune(rule, arrays), subject.name)

@@ -16,7 +16,6 @@ from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
 from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
-from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -52,6 +51,10 @@ class MaskUpdateKind(Stateless):
                     raise bad_argument("inputs", sorted(arrays), f"{', '.join(rule.takes())} of one shape, and t")
         return cases
 
+    def expected(self, rule: MaskUpdate) -> tuple[str, ...]:
+        """The next mask, and the weights under it."""
+        return ("mask", "w")
+
     def start(self, subject: Any, rule: MaskUpdate, call: Call) -> Callable[[Arrays], Any]:
         """The candidate with masks as booleans, and the step as a number."""
 
@@ -82,12 +85,6 @@ class MaskUpdateKind(Stateless):
     def unit(self, rule: MaskUpdate, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """That of the weights; a mask has none."""
         return np.dtype(bool) if name == "mask" else arrays["w"].dtype
-
-    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """Weights that are not given."""
-        seen = next((each for each in record.seen if each is not None), None)
-        if seen is not None and "w" not in seen:
-            yield f"{subject.name} gives no weights, which are not judged"
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Mask, then weights."""

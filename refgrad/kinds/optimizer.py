@@ -63,6 +63,10 @@ class OptimizerKind(Stepped):
         """Leaves of many shapes in one run."""
         return sizes(rule, dtype, seed)
 
+    def expected(self, rule: Optimizer) -> tuple[str, ...]:
+        """The parameter and the state."""
+        return ("p", *rule.slots())
+
     def completed(self, rule: Optimizer, cases: Cases) -> Cases:
         """The cases with the extra inputs that the rule takes."""
         return completed(cases, rule)

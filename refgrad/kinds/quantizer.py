@@ -51,6 +51,10 @@ class QuantizerKind(Stateless):
                 raise ArgumentError(f"inputs have {sorted(arrays)}, and no 'x'; legal: {self.legal_inputs}")
         return Cases([_whole(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
 
+    def expected(self, rule: Quantizer) -> tuple[str, ...]:
+        """The parts, and what they stand for."""
+        return (*(n for n in rule.parts if n not in unjudged(rule)), "y")
+
     def start(self, subject: Any, rule: Quantizer, call: Call) -> Callable[[Arrays], Any]:
         """Both ways at once: the parts of ``x``, and ``y``, what the candidate makes of them."""
         return lambda arrays: call(functools.partial(_both_ways, subject, rule, arrays), subject.name)
@@ -70,10 +74,7 @@ class QuantizerKind(Stateless):
         return dtypes.working(arrays["x"].dtype)
 
     def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """A way back that is missing, and parts that are not judged."""
-        seen = next((each for each in record.seen if each is not None), None)
-        if seen is not None and "y" not in seen:
-            yield f"{subject.name} has no way back, which is not judged"
+        """Parts that are not judged."""
         if unjudged(record.rules[0]):
             yield f"{', '.join(unjudged(record.rules[0]))} are taken as they are: they depend on a search"
 

@@ -68,9 +68,9 @@ def _steps(least: Cases) -> str:
     each = [shaped(g) if least.given(t, 0) else None for t, (g,) in enumerate(least.g, 1)]
     text = f"{shaped(p)!r}, {each!r}, {str(p.dtype)!r}"
     for name, value in least.extras(1).items():
-        each = [least.extras(t)[name] for t in range(1, len(least.steps) + 1)]
-        scalar = isinstance(value, float)
-        text += f", {name}={[float(v).hex() if scalar else shaped(v[0]) for v in each]!r}"
+        known = [least.extras(t)[name] for t in range(1, len(least.steps) + 1)]
+        written = [float(v).hex() if isinstance(value, float) else shaped(v[0]) for v in known]
+        text += f", {name}={written!r}"
     return text
 
 

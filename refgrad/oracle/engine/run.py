@@ -25,7 +25,7 @@ from refgrad.oracle.engine.situations import Exercised, exercise, hidden
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.rule import Rule
+from refgrad.rule import Rule, stated
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +191,13 @@ class Judgement:
         else:
             self.before.merge(found.tally)
 
+    def unseen(self) -> Iterator[str]:
+        """The outputs that the rule has and the candidate did not give."""
+        wanted, seen = self.claim.kind.expected(self.claim.rule), self.total().counts
+        missing = [name for name in wanted if name not in seen]
+        if missing and seen:
+            yield f"{', '.join(missing)}: the candidate does not show {'them' if len(missing) > 1 else 'it'}"
+
     def settings(self) -> Iterator[str]:
         """Where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it."""
         yield from dict.fromkeys(self.record.settings)
@@ -218,8 +225,8 @@ def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> 
 
 def _judged_rule(claim: Claim, record: Record) -> str:
     """The rule that was judged: with what the candidate's own settings say that the claim does not."""
-    rules = list(dict.fromkeys(map(str, record.rules)))
-    return rules[0] if len(rules) == 1 else str(claim.rule)
+    rules = list(dict.fromkeys(map(stated, record.rules)))
+    return rules[0] if len(rules) == 1 else stated(claim.rule)
 
 
 def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | None) -> Verdict:
@@ -246,7 +253,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         environment=environment(),
         situations=run.situations,
         situation=run.where,
-        unexercised=tuple(run.restrictions),
+        unexercised=(*run.unseen(), *run.restrictions),
         settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -67,10 +67,10 @@ def exercise(claim: Any) -> Iterator[Exercised]:
 def _judged(claim: Any, situation: Situation) -> Exercised:
     there = dataclasses.replace(claim, rule=situation.rule)
     found = _driven(there, situation)
-    if found.record is not None:
-        found = dataclasses.replace(found, tally=there.judge(found.record, measured=True))
-        found.record.faults += claim.kind.faults(found.record, there.wanted)
-    return found
+    if found.record is None:
+        return found
+    found.record.faults += claim.kind.faults(found.record, there.wanted)
+    return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
 
 
 def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:

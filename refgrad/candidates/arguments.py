@@ -103,18 +103,15 @@ def for_rule(
 
 
 def named_by(thing: Any, rule: Rule, options: Mapping[str, Any]) -> frozenset[str]:
-    """The rule's hyperparameters that a function, or a rule's class, takes by their own names.
+    """The rule's hyperparameters that a function takes by their own names; a rule has its own.
 
     Args:
         thing: a function, a pair of which the first counts, a class, or an object with a method ``forward`` or ``quantize``.
         rule: the rule that it claims to be.
         options: what the user sets, which the rule does not.
     """
-    if isinstance(thing, Rule):
+    if isinstance(thing, Rule) or (isinstance(thing, type) and issubclass(thing, Rule)):
         return frozenset()
-    if isinstance(thing, type) and issubclass(thing, Rule):
-        legal = thing.legal()
-        return frozenset(n for n, own in rule.legal().items() if str(legal.get(n)) == str(own)) - set(options)
     thing = thing[0] if isinstance(thing, tuple) and thing else thing
     inner = next((getattr(thing, n) for n in ("forward", "quantize") if callable(getattr(thing, n, None))), thing)
     if not callable(inner):

@@ -47,7 +47,8 @@ class OptimizerKind(Stepped):
     def situations(self, rule: Optimizer, asked: Asked) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""
         yield from super().situations(rule, asked)
-        able, alone = getattr(asked.subject, "abilities", frozenset()), rule.scope != "tree"
+        able: frozenset[str] = getattr(asked.subject, "abilities", frozenset())
+        alone = rule.scope != "tree"
         counted = alone and not any(slot.scalar for slot in rule.slots().values())
         how = (rule, asked.dtype, asked.seed)
         if ABSENT in able and counted:

@@ -52,10 +52,9 @@ class Stepped(Kind):
         def start() -> Observation:
             params = [np.array(a, copy=True) for a in record.cases.p]
             rules = [self.told(rule) for rule in record.rules]
-            start = (
-                subject.start_groups if record.cases.settings else lambda rules, params: subject.start(rules[0], params)
-            )
-            run.append(call(lambda: start(rules, params), f"building {subject.name}"))
+            grouped: Any = getattr(subject, "start_groups", None) if record.cases.settings else None
+            build = (lambda: grouped(rules, params)) if grouped else (lambda: subject.start(rules[0], params))
+            run.append(call(build, f"building {subject.name}"))
             self._begun(run[0], subject, record)
             return _kept(call(run[0].observe, subject.name))
 
@@ -87,11 +86,11 @@ class Stepped(Kind):
         if step - 1 in record.cases.saved:
             _saved(run, step, record, call)
         given = {"gradient": _gradients(record.cases, step), **_asked_for(record, rules, step)}
-        handed = {
+        handed: dict[str, Any] = {
             n: v if isinstance(v, float) else [a if a is None else np.array(a, order="C", copy=True) for a in v]
             for n, v in given.items()
         }
-        grads: Any = handed["gradient"]
+        grads = handed["gradient"]
         extras = {n: v for n, v in handed.items() if n != "gradient"}
 
         def step_and_look() -> Observation:
@@ -177,9 +176,7 @@ def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any
     return {n: float(given[n]) if extra.scalar else given[n] for n, extra in wanted.items()}
 
 
-def _check_unchanged(
-    arrays: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], step: int, record: Record
-) -> None:
+def _check_unchanged(arrays: Mapping[str, tuple[Sequence[Any], Sequence[Any]]], step: int, record: Record) -> None:
     for what, (handed, given) in arrays.items():
         for leaf, (now, then) in enumerate(zip(handed, given, strict=True)):
             if now is not None and now.tobytes() != np.ascontiguousarray(then).tobytes():

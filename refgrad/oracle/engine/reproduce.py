@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,16 @@ def counterexample(least: Cases, rule: Rule) -> Counterexample:
     steps = range(1, len(least.steps) + 1)
     one = lambda value: value if isinstance(value, float) else value[0]  # noqa: E731
     extras = {n: tuple(hexes(one(least.extras(t)[n])) for t in steps) for n in least.extras(1)}
-    return Counterexample(dtype, shape, hexes(first), tuple(hexes(least.gradient(t, 0)) for t in steps), extras=extras)
+    grads = tuple(hexes(least.gradient(t, 0)) for t in steps)
+    return Counterexample(dtype, shape, hexes(first), grads, extras=extras, events=tuple(_events(least)))
+
+
+def _events(least: Cases) -> Iterator[str]:
+    """What happens to the first leaf besides its gradients."""
+    yield from (f"step {t} has no gradient" for t in range(1, len(least.steps) + 1) if not least.given(t, 0))
+    yield from (f"the state is saved and loaded before step {t + 1}" for t in sorted(least.saved))
+    if least.settings and least.settings[0]:
+        yield f"in a group of its own with {', '.join(f'{n}={v:g}' for n, v in least.settings[0].items())}"
 
 
 def hexes(values: Any) -> tuple[str, ...]:

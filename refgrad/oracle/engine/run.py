@@ -36,6 +36,8 @@ class Claim:
     subject: Any
     rule: Rule
     request: Request
+    #: that in which it is made, as `refgrad.kinds.kind.Situation.name`; empty for ordinary cases
+    situation: str = ""
 
     @classmethod
     def of(cls, request: Request, rule: Rule | None = None) -> Claim:

@@ -65,7 +65,7 @@ def exercise(claim: Any) -> Iterator[Exercised]:
 
 
 def _judged(claim: Any, situation: Situation) -> Exercised:
-    there = dataclasses.replace(claim, rule=situation.rule)
+    there = dataclasses.replace(claim, rule=situation.rule, situation=situation.name)
     found = _driven(there, situation)
     if found.record is None:
         return found

@@ -139,6 +139,9 @@ def _input(name: str, value: float, dtype: str) -> str:
 def _explanation(verdict: Any) -> Iterator[Section]:
     if verdict.departures:
         yield Section("Explanation", (explanation(verdict),))
+    elif verdict.situation and verdict.first is not None:
+        text = f"right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
+        yield Section("Explanation", (text,))
 
 
 def _counterexample(verdict: Any) -> Iterator[Section]:
@@ -151,6 +154,7 @@ def _counterexample(verdict: Any) -> Iterator[Section]:
     steps = len(smallest.g)
     for name, each in {"g": smallest.g, **smallest.extras}.items():
         pairs += [(f"{name}, step {i}" if steps > 1 else name, _hexes(values)) for i, values in enumerate(each, 1)]
+    pairs += [("besides", "; ".join(smallest.events))] if smallest.events else []
     yield Section("Smallest input that fails", pairs=tuple(pairs))
 
 

@@ -58,7 +58,8 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         for name in rule.tables:
             made[name] = clipped(random.standard_normal((6, *shape[1:])), facts)
         made = rule.prepared(made)
-        rule.both(**made)
+        handed: dict[str, Any] = dict(made)
+        rule.both(**handed)
         return made
 
     return taken(make, SHAPES, seed)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from refgrad.errors import ArgumentError
 from refgrad.rule import Flag, Range, Rule
+
+Given = TypeVar("Given", bound=Rule)
 
 #: what a number becomes, the first that is legal: so many times what it is, or one of these
 FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
@@ -20,7 +22,7 @@ def neutral(value: float) -> bool:
     return value in (0.0, 1.0) or math.isinf(value)
 
 
-def other_setting(rule: Rule, names: Iterable[str]) -> Rule | None:
+def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
     """The rule with other numbers, none of them 0 or 1; None if none of them can be changed.
 
     Args:

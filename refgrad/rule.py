@@ -6,6 +6,7 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import math
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
@@ -22,6 +24,7 @@ __all__ = [
     "KINDS",
     "REGISTRY",
     "ROOMS",
+    "Alternative",
     "Choice",
     "Citation",
     "Decay",
@@ -40,6 +43,7 @@ __all__ = [
     "Slot",
     "State",
     "Whole",
+    "by",
     "copy_of_param",
     "find",
     "is_own",
@@ -134,14 +138,15 @@ class Choice:
     """One of several named behaviours.
 
     Args:
-        sentences: for each name a sentence that says what it is, and who does it.
+        sentences: for each name a sentence that says what it is; with who does it, as `refgrad.citation.by` gives it.
 
     >>> Choice(inside="eps under the root", outside="eps beside the root").check("eps_placement", "inside")
     'inside'
     """
 
-    def __init__(self, **sentences: str) -> None:
-        self.sentences: Mapping[str, str] = sentences
+    def __init__(self, **sentences: str | Alternative) -> None:
+        self.alternatives: Mapping[str, Alternative] = {n: _alternative(s) for n, s in sentences.items()}
+        self.sentences: Mapping[str, str] = {n: str(a) for n, a in self.alternatives.items()}
 
     def __str__(self) -> str:
         return " | ".join(self.sentences)
@@ -165,11 +170,20 @@ class Flag:
     """True or false.
 
     Args:
-        sentence: what true means.
+        sentence: what true means; with who does it, as `refgrad.citation.by` gives it.
     """
 
-    def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+    def __init__(self, sentence: str | Alternative) -> None:
+        self.alternative = _alternative(sentence)
+        self.sentence = str(self.alternative)
+
+    def said(self, value: bool) -> str:
+        """What a value means.
+
+        Args:
+            value: True or False.
+        """
+        return self.sentence if value else f"not: {self.sentence}"
 
     def __str__(self) -> str:
         return "true | false"
@@ -187,6 +201,10 @@ class Flag:
         if not isinstance(value, bool):
             raise bad_argument(name, value, "True or False")
         return value
+
+
+def _alternative(sentence: str | Alternative) -> Alternative:
+    return sentence if isinstance(sentence, Alternative) else Alternative(sentence)
 
 
 @dataclass(frozen=True)
@@ -228,31 +246,12 @@ Real = Annotated[float, Range()]
 ScalarPrecision = Annotated[
     str,
     Choice(
-        float64="the paper's real numbers: scalars are computed in float64 and rounded once where they meet an array",
-        float32="every operation on scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
+        float64="real numbers: scalars are computed in float64 and rounded once where they meet an array",
+        float32=by(
+            "every operation on scalars is rounded to float32", "optax: decays and powers of them are float32 arrays"
+        ),
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Citation:
-    """Where a rule comes from.
-
-    Args:
-        authors: the authors and the year.
-        title: the title.
-        where: the place of publication, and where in it the rule stands.
-
-    >>> print(Citation("Kingma & Ba 2015", "Adam", "ICLR, Algorithm 1"))
-    Kingma & Ba 2015, “Adam”, ICLR, Algorithm 1
-    """
-
-    authors: str
-    title: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.authors}, “{self.title}”, {self.where}"
 
 
 #: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
@@ -290,6 +289,10 @@ class Rule(Frozen):
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     unspecified: ClassVar[str] = ""
+    #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md
+    default_reasons: ClassVar[Mapping[str, str]] = {}
+    #: what a named behaviour asks of other hyperparameters: (field, value) -> their values
+    needs: ClassVar[Mapping[tuple[str, Any], Mapping[str, Any]]] = {}
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
@@ -411,13 +414,11 @@ class Rule(Frozen):
         return dataclasses.replace(self, **changes)
 
     def variants(self) -> list[tuple[str, typing.Self]]:
-        """Every rule that differs from this one in one named behaviour.
+        """Every rule that differs from this one in one named behaviour, and in what that asks of others (`needs`).
 
         Returns:
-            Pairs of ``"field=value"`` and the rule, in order of declaration.
-
-        Raises:
-            ArgumentError: two behaviours exclude each other, so that such a rule does not exist.
+            Pairs of ``"field=value"`` and the rule, in order of declaration. What the rule's other hyperparameters exclude is
+            left out; from the defaults every named behaviour is reached.
 
         >>> from refgrad.optimizers import SGD
         >>> [name for name, _ in SGD().variants()][:1]
@@ -430,7 +431,10 @@ class Rule(Frozen):
                 values = [True, False]
             for value in values:
                 if value != getattr(self, name):
-                    found.append((f"{name}={value}", self.replace(**{name: value})))
+                    with contextlib.suppress(ArgumentError):  # other hyperparameters exclude it
+                        found.append(
+                            (f"{name}={value}", self.replace(**self.needs.get((name, value), {}), **{name: value}))
+                        )
         return found
 
     def exempt(self) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ WITH_EXAMPLES = [module for module, path in SOURCES.items() if re.search(r"^ *>>
 
 #: modules whose public functions and methods each say what their arguments are
 DOCUMENTED = [
+    "refgrad.citation",
     "refgrad.rule",
     "refgrad.state",
     "refgrad.trees",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 Ties = Annotated[
     str,
@@ -33,7 +33,7 @@ Order = Annotated[
 NanRank = Annotated[
     str,
     Choice(
-        largest="NaN ranks above infinity, so that it is kept (the sorts of NumPy, torch and JAX)",
+        largest=by("NaN ranks above infinity, so that it is kept", "NumPy: sorts", "torch: sorts", "JAX: sorts"),
         smallest="NaN ranks below every number, so that it is pruned",
     ),
 ]

@@ -11,7 +11,7 @@ from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 from refgrad.sparsity.base import Mask
 
 
@@ -44,13 +44,17 @@ class VectorQuantization(Choosing):
     written: Annotated[
         str,
         Choice(
-            code="the value is the code itself (the paper's equation 2)",
+            code=by("the value is the code itself", "published: equation 2"),
             detached="the value is x + (q - x), whose two roundings may differ from q (the usual code with detach)",
         ),
     ] = "code"
 
     citation = Citation(
-        "van den Oord et al. 2017", "Neural Discrete Representation Learning", "arXiv:1711.00937, equations 1 to 3"
+        "van den Oord et al. 2017",
+        "Neural Discrete Representation Learning",
+        "arXiv:1711.00937, equations 1 to 3",
+        read="package",
+        source="lucidrains/vector-quantize-pytorch, at its head",
     )
     unspecified = "ties between equally near codes: the first is taken"
     parameters = Parameters(q=Parameter("element", learned=False))

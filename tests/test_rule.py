@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.oracle.engine.reproduce import called
 from refgrad.report import catalogue, rules_page
-from refgrad.rule import REGISTRY, Citation, NonNegative, find, qualified_name, rules, short_name
+from refgrad.rule import REGISTRY, ROOMS, Citation, NonNegative, find, qualified_name, rules, short_name
 from refgrad.rule_text import build_rule
 from refgrad.surveys.cell import blank
 from refgrad.surveys.implementations import Implementation
@@ -181,3 +182,14 @@ def test_a_survey_tells_the_two_apart(shadows: dict[str, type[o.Optimizer]]) -> 
     assert len({row.key for row in rows}) == 2
     with pytest.raises(ArgumentError, match="no rule is called 'Lionn'; did you mean 'Lion'"):
         survey(rules=["Lionn"], table="tests.test_rule:unplaced")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_offers_every_rule_that_it_holds(room: str) -> None:
+    module = importlib.import_module(f"refgrad.{room}")
+    held = {name: cls for name, cls in rules().items() if cls.__module__.startswith(f"refgrad.{room}.")}
+    assert held
+    assert sorted(set(held) - set(module.__all__)) == []
+    assert all(getattr(module, name) is cls for name, cls in held.items())
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)

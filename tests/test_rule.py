@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from refgrad.oracle.engine.reproduce import called
 from refgrad.report import catalogue, rules_page
 from refgrad.rule import (
     REGISTRY,
+    ROOMS,
     Citation,
     NonNegative,
     Slot,
@@ -219,3 +221,14 @@ def test_a_slot_is_there_only_when_its_hyperparameter_says_so() -> None:
     rule = defined("Gated", "mine.optim", state=state)
     assert list(rule().slots()) == ["always"]
     assert list(rule(momentum=0.5).slots()) == ["always", "m"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_offers_every_rule_that_it_holds(room: str) -> None:
+    module = importlib.import_module(f"refgrad.{room}")
+    held = {name: cls for name, cls in rules().items() if cls.__module__.startswith(f"refgrad.{room}.")}
+    assert held
+    assert sorted(set(held) - set(module.__all__)) == []
+    assert all(getattr(module, name) is cls for name, cls in held.items())
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)

@@ -50,6 +50,7 @@ def test_a_second_process_loads_without_numba(folder: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_at_once(folder: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(step_in_new_process, [folder, folder]))
@@ -57,7 +58,7 @@ def test_two_processes_that_write_at_once(folder: Path) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".kernel"]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty", "other key"])
 def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSource, damage: str) -> None:
     code = compiler.compile_object(source)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import elementary
+from refgrad.arithmetic.operations import OPERATIONS
 
 #: from here on every float is whole; added to a smaller positive number and taken away again it rounds that, ties to even
 WHOLE = {"float32": 2.0**23, "float64": 2.0**52}
@@ -26,7 +27,7 @@ def lines(op: str, result: str, operands: list[str], dtype: np.dtype, near: bool
     """
     writer = Writer(result, near)
     wide = [writer.new(f"float64({x})") for x in operands]
-    value = elementary.function(op, dtype)(*wide, writer)
+    value = OPERATIONS[op].in_float64(dtype)(*wide, writer)
     return [*writer.lines, f"{result} = {dtype}({value})"]
 
 
@@ -37,7 +38,7 @@ def function_name(op: str) -> str:
 
 def definition(op: str, dtype: np.dtype) -> list[str]:
     """A function of its own, compiled once however often the kernel calls it."""
-    operands = ["a", "b"][: 2 if op == "power" else 1]
+    operands = ["a", "b"][: OPERATIONS[op].arity]
     body = [*lines(op, "value", operands, dtype), "return value"]
     return ["@function", f"def {function_name(op)}({', '.join(operands)}):", *("    " + line for line in body)]
 

@@ -9,36 +9,44 @@ import numpy as np
 
 from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.backends import elementary_source, step_source
 
-INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}
-CALLS = {
-    "sqrt": "np.sqrt({0})",
-    "abs": "abs({0})",
-    "neg": "-{0}",
-    "not": "not {0}",
-    "and": "{0} and {1}",
-    "or": "{0} or {1}",
-}
-#: NaN from either side goes on, and of two zeros the second is taken, as with NumPy
-SELECTIONS = {
-    "maximum": "{0} if ({0} > {1} or {0} != {0}) else {1}",
-    "minimum": "{0} if ({0} < {1} or {0} != {0}) else {1}",
-    "where": "{1} if {0} else {2}",
-    "sign": "one if {0} > zero else (-one if {0} < zero else (zero if {0} == zero else {0}))",
-}
-TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign in INFIX.items()}}
+
+class _Writer:
+    """How Numba is told what an operation is; its lines come before the expression that it gives."""
+
+    def __init__(self, result: str, dtype: np.dtype) -> None:
+        self.result, self.dtype, self.lines = result, dtype, list[str]()
+
+    def both(self, a: str, b: str) -> str:
+        return f"{a} and {b}"
+
+    def either(self, a: str, b: str) -> str:
+        return f"{a} or {b}"
+
+    def negation(self, a: str) -> str:
+        return f"not {a}"
+
+    def select(self, condition: str, yes: str, no: str) -> str:
+        return f"{yes} if {condition} else {no}"
+
+    def call(self, function: str, x: str) -> str:
+        return f"{'np.' if function == 'sqrt' else ''}{function}({x})"
+
+    def whole(self, op: str, x: str) -> str:
+        *lines, last = elementary_source.rounding(op, self.result, x, self.dtype)
+        self.lines += lines
+        return last.partition(" = ")[2]
+
+
+def joined(op: str, a: str, b: str) -> str:
+    """The expression that joins two terms of a reduction."""
+    fold = OPERATIONS[op].fold
+    assert fold is not None
+    write = OPERATIONS[fold.op].write
+    assert write is not None
+    return write(_Writer("", np.dtype(np.float32)), a, b)
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def functions(nodes: Sequence[Node], dtype: np.dtype) -> list[str]:
 
     In float32 they are short, and written out where they are called, so that loops are vectorized.
     """
-    called = dict.fromkeys(n.op for n in nodes if n.op in elementary.FUNCTIONS) if dtype == np.float64 else {}
+    called = dict.fromkeys(n.op for n in nodes if is_function(n)) if dtype == np.float64 else {}
     return [line for op in called for line in elementary_source.definition(op, dtype)]
 
 
@@ -139,7 +147,7 @@ def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
     if node.op == "input":
         return [f"x{node.index} = {variable(node.attribute)}[i]"]
     names = [f"x{a.index}" for a in node.args]
-    if node.op in elementary.FUNCTIONS:
+    if is_function(node):
         if dtype == np.float64:
             return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
         return elementary_source.lines(node.op, f"x{node.index}", names, dtype, near)
@@ -147,9 +155,15 @@ def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
         return node.attribute.kernel(f"x{node.index}", names[0], (*names, None)[1], dtype)
     if node.op == "step":
         return step_source.lines(node.attribute, f"x{node.index}", names[0], dtype)
-    if node.op in ("rint", "floor", "ceil"):
-        return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
-    return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]
+    write, writer = OPERATIONS[node.op].write, _Writer(f"x{node.index}", dtype)
+    assert write is not None, f"no kernel has {node.op}"
+    value = write(writer, *names)
+    return [*writer.lines, f"x{node.index} = {value}"]
+
+
+def is_function(node: Node) -> bool:
+    """True of an elementary function."""
+    return node.op in OPERATIONS and OPERATIONS[node.op].function is not None
 
 
 def indented(lines: Sequence[str], depth: int) -> list[str]:

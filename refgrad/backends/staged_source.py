@@ -13,22 +13,20 @@ from typing import Protocol
 
 import numpy as np
 
+from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.primitives import BLOCK
 from refgrad.backends.passes import Pass, passes
 from refgrad.backends.source import (
-    TEMPLATES,
     KernelSource,
     element,
     functions,
     indented,
+    joined,
     outputs,
     pointer,
     prologue,
     variable,
 )
-
-FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +151,6 @@ def _fold(op: str, at: int) -> list[str]:
         "        half *= 2",
         f"    for i in range({at}, {at} + size - half):",
         "        low, high = buffer[i], buffer[i + half]",
-        f"        buffer[i] = {FOLDS[op].format('low', 'high')}",
+        f"        buffer[i] = {joined(op, 'low', 'high')}",
         "    size = half",
     ]

@@ -10,7 +10,8 @@ import pytest
 
 from refgrad import ArgumentError
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.primitives import BLOCK, exp, length, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import exp
+from refgrad.arithmetic.primitives import BLOCK, length, tree_max, tree_sum
 
 LENGTHS = [1, 2, 3, 7, 8, 1000, 1023, 1024, 1025, 2048, 2049, 5000, 9 * 1024 + 5]
 

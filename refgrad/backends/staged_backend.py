@@ -11,32 +11,16 @@ from refgrad.arithmetic import folding
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
 from refgrad.backends import kernels, numpy_backend, thread_pool
-from refgrad.backends.staged_source import PassSource, pass_sources
-from refgrad.backends.step_source import Kept
-from refgrad.derived import derived
+from refgrad.backends.program import Program
+from refgrad.backends.staged_source import PassSource
 from refgrad.tracing import Plan
 
 Values = dict[int, np.ndarray]
 
 
-def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
-    """The passes of a plan with their kernels' sources."""
-    known = _sources(plan)
-    if dtype not in known:
-        title = f"{type(plan.rule).__name__}, {dtype}"
-        kept = {name: Kept(codes) for name, codes in plan.rule.stored_outputs(dtype).items()}
-        known[dtype] = pass_sources(plan.graph, dtype, title, kept)
-    return known[dtype]
-
-
-@derived
-def _sources(plan: Plan) -> dict[np.dtype, tuple[PassSource, ...]]:
-    """The passes that were made so far, by working dtype."""
-    return {}
-
-
-def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
+def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    plan = program.plan
     p = arrays[plan.rule.primary]
     if not p.size:
         numpy_backend.run(plan, free, arrays)
@@ -44,7 +28,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     scalars = plan.scalars(*free)
     values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
     count = thread_pool.worth(p.size) if count is None else count
-    for piece in sources(plan, p.dtype):
+    for piece in program.passes:
         with np.errstate(all="ignore"):
             _small(piece.sweep.before, arrays, values)
             if piece.sweep.reductions or piece.arrays:

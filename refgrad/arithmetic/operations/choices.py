@@ -181,7 +181,7 @@ ROWS = (
         exact=_stepped,
         decide=decisions.step,
         outcomes=2,
-        write=lambda w, a, step: step.write(w, a),
+        write=lambda w, a, step: w.step(a, step),
         attributed=True,
     ),
     Op(  # onto a `refgrad.arithmetic.storage.Grid`, with random numbers or without

@@ -34,7 +34,25 @@ class Number:
 
 
 class Writer(Protocol):
-    """The vocabulary in which an operation writes itself down: each expression as its dialect has it."""
+    """What an operation writes itself down with, in the words of a dialect.
+
+    Expressions are texts. An operation may set variables of its own, whose names begin with `result`, before it gives the
+    expression of its value. ``zero`` and ``one`` are constants of the working dtype.
+    """
+
+    #: the working dtype
+    kind: str
+    #: what the operation's value will be called
+    result: str
+
+    def do(self, statement: str) -> None:
+        """A statement."""
+
+    def set(self, name: str, value: str, kind: str | None = None) -> str:
+        """A variable with a value, of the working dtype unless a type is said; gives its name."""
+
+    def select(self, condition: str, yes: str, no: str) -> str:
+        """One of two values."""
 
     def both(self, a: str, b: str) -> str:
         """True where two conditions are."""
@@ -45,14 +63,26 @@ class Writer(Protocol):
     def negation(self, a: str) -> str:
         """True where a condition is not."""
 
-    def select(self, condition: str, yes: str, no: str) -> str:
-        """One of two values."""
+    def cast(self, kind: str, x: str) -> str:
+        """A value as another type."""
 
-    def call(self, function: str, x: str) -> str:
-        """A function that every dialect has: "sqrt" or "abs"."""
+    def bits(self, kind: str, x: str, as_kind: str) -> str:
+        """The bits of a value of one type as one of another."""
 
-    def whole(self, op: str, x: str) -> str:
+    def number(self, value: float, kind: str | None = None) -> str:
+        """A constant, of the working dtype unless a type is said."""
+
+    def plain(self, value: float) -> str:
+        """A float64 constant."""
+
+    def call(self, function: str, *args: str, kind: str | None = None) -> str:
+        """A function that every dialect has: "sqrt", "abs" or "copysign"."""
+
+    def whole(self, op: str, x: str, result: str | None = None) -> str:
         """The whole number that "rint", "floor" or "ceil" gives."""
+
+    def step(self, x: str, record: Any) -> str:
+        """What a function of `refgrad.arithmetic.steps` gives."""
 
 
 class Symbol(NamedTuple):

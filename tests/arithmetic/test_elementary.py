@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic.operations import functions
+from refgrad.optimizers import Optimizer
+from refgrad.rule import NonNegative
 
 DTYPES = [np.float32, np.float64]
 PRECISION = 1300
@@ -121,3 +123,36 @@ def test_shapes_and_dtypes_are_kept() -> None:
 def test_powers_of_two_are_exact(dtype: type) -> None:
     k = np.arange(np.finfo(dtype).minexp - np.finfo(dtype).nmant, np.finfo(dtype).maxexp).astype(dtype)
     np.testing.assert_array_equal(functions.power_of_two(k), np.ldexp(dtype(1), k.astype(int)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_hypotenuse_neither_overflows_nor_is_lost(dtype: type) -> None:
+    random = np.random.default_rng(11)
+    a, b = spread(random, dtype, 300), random.permutation(spread(random, dtype, 300))
+    a[:4], b[:4] = [3.0, 0.0, -0.0, np.finfo(dtype).tiny], [-4.0, -0.0, 5.0, 0.0]
+    found, largest = functions.hypot(a, b), mpmath.mpf(float(np.finfo(dtype).max))
+    assert found[:3].tolist() == [5.0, 0.0, 5.0]
+    with mpmath.workprec(PRECISION):
+        for x, y, value in zip(a, b, found, strict=True):
+            truth = mpmath.hypot(mpmath.mpf(float(x)), mpmath.mpf(float(y)))
+            if truth < largest:
+                assert distance(value, truth, dtype) <= (2.0 if dtype is np.float64 else 0.5 + 2.0**-25)
+
+
+def test_a_hypotenuse_of_what_is_no_number() -> None:
+    a, b = np.asarray([np.inf, -np.inf, np.nan, np.nan, 1.0]), np.asarray([1.0, np.inf, 1.0, 0.0, -np.inf])
+    np.testing.assert_array_equal(functions.hypot(a, b), [np.inf, np.inf, np.nan, np.nan, np.inf])
+
+
+def test_rules_of_ones_own_may_use_a_hypotenuse() -> None:
+    class Complex(Optimizer):
+        """A step along a gradient that is one of two parts."""
+
+        lr: NonNegative = 0.5
+
+        def update(self, p: Any, g: Any, t: Any) -> tuple[Any, ...]:
+            return (p - self.lr * g / functions.hypot(g, 1.0),)
+
+    p = np.linspace(-3, 3, 50, dtype=np.float32)
+    steps = [Complex().step(p, 4 * p, {"t": 0}, backend=backend)[0] for backend in ("numpy", "numba")]
+    assert steps[0].tobytes() == steps[1].tobytes()

@@ -349,12 +349,20 @@ def list_() -> None:
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
 @click.option("--source", type=click.Choice(["numba", "c"]), help="The kernel's source alone.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
-def show(rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
+)
+def show(
+    rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str, as_json: bool
+) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.arithmetic import formula
     from refgrad.report import catalogue
 
     known = build_rule(rule, hyperparameters)
+    if as_json:
+        click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
+        return
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
             raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")

@@ -16,6 +16,7 @@ from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.folding import rows_of
 from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scalar
+from refgrad.arithmetic.working import number_like
 from refgrad.errors import bad_argument
 
 #: what a reduction runs over: "tensor", "row" or "column"
@@ -39,7 +40,7 @@ def length(x: Any, over: Over = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
-    return rows_of(np.asarray(x), over)[0].shape[1]
+    return number_like(rows_of(np.asarray(x), over)[0].shape[1], x)
 
 
 def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:

@@ -1,6 +1,6 @@
-"""Scalar scalars: hyperparameters, the step count, and arithmetic of these alone.
+"""Scalars: hyperparameters, the step count, and arithmetic of these alone.
 
-A scalar  is computed in float64 and rounded once to the working dtype where it meets an array, which is
+A scalar is computed in float64 and rounded once to the working dtype where it meets an array, which is
 what NumPy does with a Python float. It carries its expression beside its value, so that the same rule body
 gives a number, a kernel argument, an exact value or a value with an error bound.
 """
@@ -163,7 +163,7 @@ class Scalar(Number):
         return function(*(float(a.value) if isinstance(a, Scalar) else a for a in args))
 
     def __bool__(self) -> bool:
-        """A branch on a scalar  is taken now, and remembered as a guard of what was traced."""
+        """A branch on a scalar is taken now, and remembered as a guard of what was traced."""
         test: Scalar = self if self.expr.op in COMPARISONS else self._apply("ne", self, 0.0)
         taken = bool(test.value)
         self.scope.guards.append((test.expr, taken))

@@ -19,7 +19,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.operations.op import Writer
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 FORMATS = Choice(
     float32="the working precision: nothing is lost",
@@ -28,8 +28,8 @@ FORMATS = Choice(
 )
 
 CHANCE = Choice(
-    below="up in magnitude where the random number is below what is cut off (torchao)",
-    carry="up in magnitude where the random number, added to the bits, carries into those that stay (heavyball)",
+    below=by("up in magnitude where the random number is below what is cut off", "torchao"),
+    carry=by("up in magnitude where the random number, added to the bits, carries into those that stay", "heavyball"),
 )
 
 

@@ -13,7 +13,13 @@ from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation
 
-SOURCE = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
+SOURCE = Citation(
+    "Lin et al. 2020",
+    "Rotated Binary Neural Network",
+    "arXiv:2009.13055",
+    read="authors' code",
+    source="lmbxmu/RBNN 0b5e73b, cifar/modules/binarized_modules.py",
+)
 
 
 class RBNNRotation(Estimator):

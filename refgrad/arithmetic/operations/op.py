@@ -26,6 +26,10 @@ class Value:
         raise NotImplementedError
 
 
+class BodyArray(np.ndarray):
+    """Base of arrays that know the body that they are in: what an operation gives of one knows it too."""
+
+
 class Number:
     """Base of numbers that know more than their value."""
 
@@ -198,7 +202,9 @@ class Op:
         value = next((x for x in operands if isinstance(x, Value)), None)
         if value is not None:
             return value._apply(self.name, *operands, **attributes)
-        return self.on([x.value if isinstance(x, Number) else x for x in operands], *attributes.values())
+        result = self.on([x.value if isinstance(x, Number) else x for x in operands], *attributes.values())
+        known = next((x for x in operands if isinstance(x, BodyArray)), None)
+        return result if known is None else result.view(type(known))
 
     def on(self, arrays: Sequence[Any], attribute: Any = None) -> Any:
         """The operation on arrays of a working dtype.

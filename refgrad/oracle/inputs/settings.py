@@ -1,0 +1,82 @@
+"""Another setting of a rule: a fault in what 0, 1 or infinity hides shows there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from refgrad.errors import ArgumentError
+from refgrad.rule import Flag, Range, Rule
+
+Given = TypeVar("Given", bound=Rule)
+
+#: what a number becomes, the first that is legal: so many times what it is, or one of these
+FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
+#: small numbers beside a root or a norm, so large that they are seen
+EPS = (1e-3, 1e-4, 1e-2)
+
+
+def neutral(value: float) -> bool:
+    """Whether a number hides what is done with it: 0, 1, or infinite."""
+    return value in (0.0, 1.0) or math.isinf(value)
+
+
+def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
+    """The rule with other numbers, none of them 0 or 1; None if none of them can be changed.
+
+    Args:
+        rule: the rule.
+        names: of the hyperparameters that are changed, of those that the rule reads.
+
+    >>> from refgrad.optimizers import SGD
+    >>> print(other_setting(SGD(lr=0.1), ["lr", "momentum", "weight_decay"]))
+    SGD(lr=0.037, momentum=0.37, weight_decay=0.37)
+    """
+    changed, found = rule, False
+    for name in sorted(set(names)):
+        for value in _others(changed, name):
+            try:
+                changed, found = changed.replace(**{name: value}), True
+                break
+            except ArgumentError:
+                continue
+    return changed if found else None
+
+
+def _others(rule: Rule, name: str) -> Iterator[float]:
+    """Legal numbers that one may become, the best first."""
+    legal, value = rule.legal().get(name), getattr(rule, name, None)
+    if not isinstance(legal, Range) or not isinstance(value, float):
+        return
+    tried = EPS if name.startswith("eps") else ((value * FACTOR,) if not neutral(value) else ()) + NUMBERS
+    yield from (x for x in tried if x in legal and x != value)
+
+
+def flags(rule: Rule, other: Rule | None, names: Iterable[str]) -> Iterator[tuple[str, list[Rule]]]:
+    """Hyperparameters that are true or false, each named as the other, with rules in which it is.
+
+    Args:
+        rule: the rule.
+        other: the rule with other numbers, if there is one. A flag may have no meaning, or not be legal, beside some numbers:
+            there follow rules with one number as the rule has it.
+        names: of the hyperparameters.
+    """
+    for name in sorted(n for n in set(names) if isinstance(rule.legal().get(n), Flag)):
+        value = not getattr(rule, name)
+        tried = [] if other is None else [other, *(other.replace(**{n: v}) for n, v in _changed(rule, other))]
+        found = [each for each in (_set(base, name, value) for base in [*tried, rule]) if each is not None]
+        if found:
+            yield f"{name}={value}", found
+
+
+def _changed(rule: Rule, other: Rule) -> Iterator[tuple[str, Any]]:
+    """The numbers in which a rule differs from another, as it has them."""
+    yield from ((n, v) for n, v in rule.hyperparameters().items() if v != getattr(other, n))
+
+
+def _set(rule: Rule, name: str, value: bool) -> Rule | None:
+    try:
+        return rule.replace(**{name: value})
+    except ArgumentError:
+        return None

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import floats, scalar_math
-from refgrad.arithmetic.graph import LEVELS, REDUCTIONS, Graph
+from refgrad.arithmetic.graph import LEVELS, Graph
+from refgrad.arithmetic.operations import REDUCTIONS
 from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change

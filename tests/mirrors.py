@@ -86,11 +86,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
     Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.sparse",)),
     Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
-    Topic(
-        "kinds/test_situations.py",
-        "faults that ordinary cases do not show, of every kind",
-        ("oracle.engine.situations",),
-    ),
     Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),
     Topic(
         "optimizers/test_paper_layers.py",
@@ -197,6 +192,7 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
+    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
     "backends/test_step.py": "what `step` and `step_` take, refuse and leave alone",

@@ -487,17 +487,6 @@ class Rule(Frozen):
         """The results of `body` that are not shaped like the primary array: name -> level, as in `takes`."""
         return {}
 
-    def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
-        """The results that kernels store in another type than the working one.
-
-        Args:
-            dtype: the working dtype, float32 or float64.
-
-        Returns:
-            Name -> the record of `refgrad.arithmetic.steps` that says how codes are numbered.
-        """
-        return {}
-
     def scalar_inputs(self) -> tuple[str, ...]:
         """The numbers besides hyperparameters that `body` is handed, such as ``t``."""
         return ()

@@ -223,6 +223,7 @@ def test_show_latex_and_kernel(run: Run) -> None:
     source = run("show", "AdamW", "--source", "numba").output
     assert "def " in source
     compile(source, "kernel", "exec")
+    assert "void refgrad_kernel(int64_t n, float *p_" in run("show", "AdamW", "--source", "c").output
 
 
 @pytest.mark.parametrize("name", list(rules()))

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.operations.op import BodyArray
 from refgrad.arithmetic.scalar_math import TABLES, Scalar, Scope
 
 
-class Working(np.ndarray):
+class Working(BodyArray):
     """Base of arrays that know their body's working dtype; booleans that come of a comparison of them know it too.
 
     Attributes:
@@ -81,19 +82,6 @@ def number_like(value: int, x: Any) -> Any:
         A scalar of the precision that the array's rule has, or the number.
     """
     return Scope(TABLES[x.scalars]).lift(value) if value and isinstance(x, Working) else value
-
-
-def like(result: np.ndarray, x: Any) -> np.ndarray:
-    """A result that was computed from an array, as one that knows the dtype if that does.
-
-    Args:
-        result: the result, of NumPy's own type.
-        x: what it was computed from.
-
-    Returns:
-        The same memory.
-    """
-    return result.view(type(x)) if isinstance(x, Working) else result
 
 
 def plain(x: Any) -> Any:

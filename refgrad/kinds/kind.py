@@ -36,7 +36,7 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.settings import flags, other_setting
+from refgrad.oracle.inputs.settings import other_settings
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
@@ -187,20 +187,17 @@ class Kind(ABC):
     def situations(self, rule: Any, asked: Asked) -> Iterator[Situation]:
         """What a candidate is driven through besides the generated cases, each time anew; a situation that fails ends it.
 
-        Here shapes, and other settings of what it is told by name: all numbers, and each flag.
+        Here shapes, and another setting of the numbers that it is told by name.
         """
         cases = self.sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
             yield Situation(SHAPES, cases, rule)
-        other = other_setting(rule, asked.named & rule.reads())
-        if other is not None:
-            yield Situation(SETTING, self.few(other, asked), other)
-        for setting, at in flags(rule, other, asked.named):
-            others = functools.partial(self._set, setting, at[1:], asked)
-            yield replace(next(self._set(setting, at[:1], asked)), instead=others)
+        first, *others = other_settings(rule, asked.named & rule.reads()) or [None]
+        if first is not None:
+            yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 
-    def _set(self, setting: str, at: list[Any], asked: Asked) -> Iterator[Situation]:
-        yield from (Situation(setting, self.few(rule, asked), rule) for rule in at)
+    def _set(self, rules: list[Any], asked: Asked) -> Iterator[Situation]:
+        yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
 
     def few(self, rule: Any, asked: Asked) -> Cases:
         """Fewer cases than `generate` makes by default, for another setting of the rule."""

@@ -10,7 +10,8 @@ import pytest
 
 from refgrad import ArgumentError
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.primitives import exp, length, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import exp
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 
 #: the terms of a block, as docs/bits.md says
 BLOCK = 1024

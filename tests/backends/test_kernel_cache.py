@@ -78,6 +78,7 @@ def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSour
     assert kernel_cache.read(source) is not None
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

@@ -63,6 +63,7 @@ def test_torch_modules_and_parametrizations() -> None:
     refgrad.verify(Keep(), Magnitude()).raise_if_wrong()
 
 
+@pytest.mark.slow
 def test_what_is_no_mask() -> None:
     with pytest.raises(refgrad.CandidateError, match="takes 'sigma'"):
         refgrad.verify(lambda w, sigma: w, NOfM())

@@ -140,6 +140,7 @@ def test_a_wrong_program_is_rejected_in_the_tensor_that_is_wrong(
         assert verdict.first.tensor == tensor, (options, str(verdict))
 
 
+@pytest.mark.slow
 def test_what_a_wrong_program_is_instead_is_found(short_inputs: refgrad.Inputs) -> None:
     rule, update, slots, _ = programs.CASES[0]
     found = {}

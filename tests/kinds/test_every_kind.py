@@ -29,6 +29,8 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
+#: the same where a search is run, which takes long for codes
+SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
 FEW = {"steps": 3, "time_limit": 60.0}
 
@@ -59,8 +61,8 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
-@pytest.mark.sample(quick=2)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
     right = refgrad.identify(example.right, example.rule, **FEW)
@@ -72,7 +74,6 @@ def test_identify_of_right_and_wrong(kind: str) -> None:
     assert wrong.best is None or wrong.best.title != right.best.title
 
 
-@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize(("kind", "fault"), MISBEHAVING)
 def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -92,7 +93,6 @@ def test_laws_of_right_and_wrong(kind: str) -> None:
     assert any(r.outcome.startswith("holds") for r in reports)
 
 
-@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
 def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -110,8 +110,8 @@ def test_inputs_that_are_none_are_refused_everywhere(kind: str, inputs: Any) -> 
             ask(example.right, example.rule, inputs=inputs)
 
 
-@pytest.mark.sample(quick=2)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     example, own = EXAMPLES[kind], kind_of(kind)
     made = own.generate(example.rule, 2, np.dtype(example.rule.kept_in), 7)
@@ -122,8 +122,8 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
-@pytest.mark.sample(quick=2)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(
@@ -143,7 +143,6 @@ def test_a_kind_that_does_not_exist_is_named() -> None:
         refgrad.identify(EXAMPLES["mask"].right, "masks")
 
 
-@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_survey_takes_every_kind(kind: str) -> None:
     for word, outcomes in {"right": {CONFORMS}, "wrong": {DIFFERS, VARIANT}, "raising": {CRASHED}}.items():

@@ -132,6 +132,7 @@ def test_the_way_back_is_judged_given_the_codes() -> None:
     assert verdict.counts["codes"].outside == 0
 
 
+@pytest.mark.slow
 def test_a_departure_is_named() -> None:
     pair = (programs.affine, programs.affine_back)
     verdict = refgrad.verify(pair, Affine(), options={"before": True}, shrink=False)

@@ -178,6 +178,7 @@ def test_hidden_state_is_judged_from_the_start() -> None:
     assert "AdamW(eps_placement='inside')" in titles(found), str(found)
 
 
+@pytest.mark.slow
 def test_the_same_twice_and_as_json() -> None:
     first, second = (named(MUTANTS["eps twice"], steps=3).to_dict() for _ in range(2))
     assert first == second
@@ -220,6 +221,7 @@ def test_a_failing_verdict_names_a_mutant() -> None:
     assert verdict.explanation.name == "eps under the root and beside it"
 
 
+@pytest.mark.slow
 def test_random_bits_that_a_candidate_draws_by_itself_are_not_held_against_it() -> None:
     found = refgrad.identify(drawing(lambda bits, t: bits), CHANCE, steps=4)
     assert found.best is not None, str(found)

@@ -38,6 +38,7 @@ def pruned(w: Any, sparsity: float) -> Any:
     return mask.reshape(w.shape)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("candidate", "claim", "options", "title"),
     [
@@ -98,7 +99,7 @@ def test_every_rule_is_itself(name: str) -> None:
     assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [

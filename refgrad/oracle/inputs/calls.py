@@ -39,10 +39,11 @@ def saved_and_loaded(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
 
 
 def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Cases:
-    """Three leaves, of which the second and the third have settings of their own."""
-    own = {n: v for n, v in other.numbers().items() if v != rule.numbers()[n]}
-    first = {n: v for n, v in own.items() if n in ("lr", "weight_decay")} or own
-    return dataclasses.replace(_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, first))
+    """Three leaves, of which the second and the third have settings of their own: those that groups are made for."""
+    changed = {n: v for n, v in other.numbers().items() if v != rule.numbers()[n]}
+    own = {n: v for n, v in changed.items() if n in ("lr", "weight_decay")} or changed
+    last = dict(list(own.items())[:1])
+    return dataclasses.replace(_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
 
 
 def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.decisions import OUTCOMES
-from refgrad.backends.staged_backend import FUNCTIONS
+from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
@@ -194,10 +193,10 @@ def _outcomes(plan: Plan, x: np.ndarray, parameters: Mapping[str, np.ndarray]) -
                 values[node.index] = given[node.attribute]
             elif node.op == "scalar":
                 values[node.index] = np.asarray(next(scalars), x.dtype)
-            elif node.op in ("sum", "max") or any(a.index not in values for a in node.args):
+            elif node.op in REDUCTIONS or any(a.index not in values for a in node.args):
                 continue
             else:
-                values[node.index] = FUNCTIONS[node.op](*(values[a.index] for a in node.args))
+                values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args], node.attribute)
                 if node.op in OUTCOMES and node.level == "element":
                     rows.append(np.broadcast_to(np.asarray(values[node.index], np.float64), x.shape))
     return np.asarray(rows)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from refgrad.errors import ArgumentError
-from refgrad.rule import Flag, Range, Rule
+from refgrad.rule import Range, Rule
 
 Given = TypeVar("Given", bound=Rule)
 
@@ -53,29 +53,23 @@ def _others(rule: Rule, name: str) -> Iterator[float]:
     yield from (x for x in tried if x in legal and x != value)
 
 
-def flags(rule: Rule, other: Rule | None, names: Iterable[str]) -> Iterator[tuple[str, list[Rule]]]:
-    """Hyperparameters that are true or false, each named as the other, with rules in which it is.
+def other_settings(rule: Given, names: Iterable[str]) -> list[Given]:
+    """The rule with other numbers, then those that leave one of them as it is: some numbers exclude others.
 
     Args:
         rule: the rule.
-        other: the rule with other numbers, if there is one. A flag may have no meaning, or not be legal, beside some numbers:
-            there follow rules with one number as the rule has it.
-        names: of the hyperparameters.
+        names: of the hyperparameters that are changed.
     """
-    for name in sorted(n for n in set(names) if isinstance(rule.legal().get(n), Flag)):
-        value = not getattr(rule, name)
-        tried = [] if other is None else [other, *(other.replace(**{n: v}) for n, v in _changed(rule, other))]
-        found = [each for each in (_set(base, name, value) for base in [*tried, rule]) if each is not None]
-        if found:
-            yield f"{name}={value}", found
+    other = other_setting(rule, names)
+    if other is None:
+        return []
+    numbers = rule.numbers()
+    changed = {n: numbers[n] for n in sorted(set(names)) if n in numbers and numbers[n] != other.numbers()[n]}
+    alone = [_with(other, name, value) for name, value in changed.items()] if len(changed) > 1 else []
+    return [other, *(each for each in alone if each is not None)]
 
 
-def _changed(rule: Rule, other: Rule) -> Iterator[tuple[str, Any]]:
-    """The numbers in which a rule differs from another, as it has them."""
-    yield from ((n, v) for n, v in rule.hyperparameters().items() if v != getattr(other, n))
-
-
-def _set(rule: Rule, name: str, value: bool) -> Rule | None:
+def _with(rule: Given, name: str, value: float) -> Given | None:
     try:
         return rule.replace(**{name: value})
     except ArgumentError:

@@ -33,6 +33,7 @@ DOCUMENTED = [
     "refgrad.rule_text",
     "refgrad.errors",
     "refgrad.optimizers.base",
+    "refgrad.optimizers.leaf",
     "refgrad.optimizers.wrapper",
     "refgrad.optimizers.transform",
     "refgrad.backends",

@@ -15,6 +15,7 @@ import numpy as np
 from refgrad.arithmetic import elementary, matrices
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.scalar_math import Scalar
+from refgrad.arithmetic.working import like, number_like
 from refgrad.errors import bad_argument
 
 #: terms that one leaf of the summation tree takes
@@ -33,7 +34,7 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
     if isinstance(x, Carrier):
         return x._apply("sum", x, over=over)
     rows, shape = _rows(np.asarray(x), over)
-    return _tree(rows, "sum").reshape(shape)
+    return like(_tree(rows, "sum").reshape(shape), x)
 
 
 def tree_max(x: Any, over: Over | str = "tensor") -> Any:
@@ -41,7 +42,7 @@ def tree_max(x: Any, over: Over | str = "tensor") -> Any:
     if isinstance(x, Carrier):
         return x._apply("max", x, over=over)
     rows, shape = _rows(np.asarray(x), over)
-    return _tree(rows, "max").reshape(shape)
+    return like(_tree(rows, "max").reshape(shape), x)
 
 
 def length(x: Any, over: Over | str = "tensor") -> Any:
@@ -49,7 +50,7 @@ def length(x: Any, over: Over | str = "tensor") -> Any:
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
     rows, _ = _rows(np.asarray(x), over)
-    return rows.shape[1]
+    return number_like(rows.shape[1], x)
 
 
 def exp(x: Any) -> Any:
@@ -197,13 +198,13 @@ def norm_bound(s: Any) -> Any:
 def _elementary(op: str, x: Any, *numbers: Any) -> Any:
     if isinstance(x, Carrier):
         return x._apply(op, x, *numbers)
-    x = np.asarray(x)
+    given, x = x, np.asarray(x)
     # a number that meets an array is rounded to its dtype first
     others = [np.asarray(n.value if isinstance(n, Scalar) else n, x.dtype).astype(np.float64) for n in numbers]
     with np.errstate(all="ignore"):
         wide = np.atleast_1d(x.astype(np.float64))
         result = elementary.function(op, x.dtype)(wide, *others, elementary.ArrayOperations)
-        return result.reshape(x.shape).astype(x.dtype)
+        return like(result.reshape(x.shape).astype(x.dtype), given)
 
 
 def reduced_shape(shape: tuple[int, ...], over: str | None) -> tuple[int, ...]:

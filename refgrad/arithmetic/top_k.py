@@ -51,7 +51,7 @@ def keys(scores: np.ndarray, nan: str = "largest") -> np.ndarray:
     """
     kind = np.dtype(f"i{scores.dtype.itemsize}")
     facts = np.iinfo(kind)
-    bits = np.ascontiguousarray(scores).view(kind)
+    bits = np.ascontiguousarray(scores).reshape(scores.shape).view(kind)
     magnitude = bits & kind.type(facts.max)
     ordered = np.where(bits < 0, -magnitude, magnitude)
     with np.errstate(invalid="ignore"):  # ml_dtypes minds signaling NaN

@@ -56,8 +56,10 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
             _small(piece.sweep.before, arrays, values)
             if piece.sweep.reductions or piece.arrays:
                 _sweep(piece, p, arrays, values, scalars, count)
-    for name in plan.graph.small:
-        arrays[name].reshape(-1)[...] = values[plan.graph.outputs[name].index]
+    # copied first: what is given as one slot may be the result of another one
+    small = {name: values[plan.graph.outputs[name].index].copy() for name in plan.graph.small}
+    for name, value in small.items():
+        arrays[name].reshape(-1)[...] = value
 
 
 def _scalars(plan: Plan) -> list[Node]:

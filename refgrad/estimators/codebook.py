@@ -69,7 +69,8 @@ class VectorQuantization(Choosing):
 
     def selections(self, given: Arrays) -> dict[str, Selection]:
         """The nearest code of each vector."""
-        vectors, codes = given["x"].reshape(len(given["x"]), -1), _codes(given)
+        codes = _codes(given)
+        vectors = given["x"].reshape(len(given["x"]), -1)
         pairs = {"w": np.repeat(vectors, len(codes), axis=0), "q": np.tile(codes, (len(vectors), 1))}
         return {"q": Selection(NearestCode(codes=len(codes)), pairs)}
 
@@ -112,6 +113,8 @@ class VectorQuantization(Choosing):
 def _codes(given: Arrays) -> np.ndarray:
     """The codebook as a matrix; `ArgumentError` if its rows are no vectors like those of x."""
     x, codes = given["x"], given["codebook"]
+    if not x.ndim:
+        raise bad_argument("x.ndim", 0, "at least 1: its rows are the vectors")
     if codes.ndim != x.ndim or not len(codes) or codes.shape[1:] != x.shape[1:]:
         raise bad_argument("codebook.shape", codes.shape, f"(codes, {', '.join(map(str, x.shape[1:]))})")
     return codes.reshape(len(codes), -1)

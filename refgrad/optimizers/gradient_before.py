@@ -33,6 +33,10 @@ class GradientBefore(Transform):
             raise bad_argument(
                 "GradientBefore.of", str(self.of), "a rule around another that keeps no state of its own"
             )
+        if self.of.scalars != "float64":
+            raise bad_argument(
+                "GradientBefore.of", str(self.of), "a rule with scalars='float64': its body has plain numbers"
+            )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_same(arrays[1], "g", arrays[0].shape, "the shape of p")

@@ -10,6 +10,7 @@ from refgrad.arithmetic import formula
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
+from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name, rules
 
@@ -41,6 +42,9 @@ def page(rule: Rule, step: int) -> str:
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
+    others = elsewhere.sentences(type(rule).__name__)
+    if others:
+        parts.insert(1, ("Elsewhere", others))
     if rule.default_reasons:
         parts.append(("Defaults that are not the publication's", _columns(list(rule.default_reasons.items()))))
     return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)

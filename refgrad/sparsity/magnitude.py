@@ -159,12 +159,11 @@ class Block(Unstructured):
         """(blocks, entries of a block), ragged blocks filled with zeros."""
         if x.ndim < 2:
             raise bad_argument("w.ndim", x.ndim, "at least 2, to be cut into blocks")
-        rows, columns = x.shape[:2]
+        (rows, columns), others = x.shape[:2], math.prod(x.shape[2:])
+        down, across = -(-rows // self.height), -(-columns // self.width)
         more = [(0, -rows % self.height), (0, -columns % self.width), *[(0, 0)] * (x.ndim - 2)]
-        padded = np.pad(x, more).reshape(
-            -(-rows // self.height), self.height, -(-columns // self.width), self.width, -1
-        )
-        return padded.transpose(0, 2, 1, 3, 4).reshape(-1, self.height * self.width * math.prod(x.shape[2:]))
+        padded = np.pad(x, more).reshape(down, self.height, across, self.width, others)
+        return padded.transpose(0, 2, 1, 3, 4).reshape(down * across, self.height * self.width * others)
 
     def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Every entry of a block as the block."""

@@ -18,9 +18,9 @@ from refgrad.oracle.acceptance import judge
 from refgrad.oracle.inputs.cases import Inputs
 from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import STYLES, Style
+from tests.kinds.test_optimizer import judged
 from tests.oracle.adam_cases import MUTANTS
 from tests.oracle.cases import inputs
-from tests.oracle.test_adam_cases import judged
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 

@@ -39,6 +39,6 @@ def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:
 
 
 def test_every_rule_is_rewritten_both_ways() -> None:
-    shipped = {name for name, cls in rules(Optimizer).items() if cls.__module__.startswith("refgrad.")}
+    shipped = set(rules(Optimizer))
     assert {type(case[0]).__name__ for case in LEGAL} == shipped
     assert {type(case[0]).__name__ for case in MUTANTS} | {"AdamW"} == shipped  # AdamW's mutants are in adam_cases

@@ -23,7 +23,7 @@ from refgrad.strength.survivor_reasons import reason
 
 #: of the mutants of each optimizer, one in so many is judged here; all of them by ``python -m refgrad.strength``
 ONE_IN = 80
-OPTIMIZERS = [cls for cls in rules(Optimizer).values() if cls.__module__.startswith("refgrad.")]
+OPTIMIZERS = list(rules(Optimizer).values())
 #: thousands of mutants, which take minutes to be told apart: those of steps within steps, and of pairs within pairs
 MANY = {"LBFGS", "Mechanic"}
 

@@ -122,6 +122,11 @@ def test_a_candidate_that_hangs_is_given_up() -> None:
     assert [c.outcome for c in found.cells] == ["hung", "conforms"]
 
 
+def test_a_candidate_that_ends_its_process_does_not_end_the_survey() -> None:
+    found = refgrad.survey(table="tests.surveys.fakes:CRASHING", jobs=1, explain=0)
+    assert [(c.called, c.outcome) for c in found.cells] == [("exiting", "crashed"), ("right", "conforms")]
+
+
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="did you mean 'torch'"):
         refgrad.survey(["troch"])

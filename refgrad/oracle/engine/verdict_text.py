@@ -9,6 +9,7 @@ from typing import Any
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.kinds.kind import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
+from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
 
@@ -18,7 +19,18 @@ STEPPED = (LOCKED, FREE)
 
 def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    makers = (
+        _headline,
+        _elsewhere,
+        _faults,
+        _counts,
+        _first,
+        _explanation,
+        _counterexample,
+        _reproduce,
+        _judged,
+        _notes,
+    )
     return [section for maker in makers for section in maker(verdict)]
 
 
@@ -62,6 +74,15 @@ def _departed(verdict: Any, departure: Departure) -> str:
 def _headline(verdict: Any) -> Iterator[Section]:
     tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
     yield Section("", (headline(verdict),), tone=tone)
+
+
+def _elsewhere(verdict: Any) -> Iterator[Section]:
+    """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs."""
+    others = [
+        line for line in elsewhere.sentences(verdict.rule.partition("(")[0]) if not line.endswith(f" is {verdict.rule}")
+    ]
+    if verdict.outcome == DIFFERS and others:
+        yield Section("", tuple(others))
 
 
 def _faults(verdict: Any) -> Iterator[Section]:

@@ -75,16 +75,17 @@ ROWS = [
             package="schedulefree",
             target=f"schedulefree:{name}",
             claim=claim,
-            variant={"initial_lr_max": -1.0},
+            variant={"initial_lr_max": -1.0, **variant},
             options={"foreach": foreach},
             through="drivers.in_training",
             form="foreach" if foreach else "for-loop",
         )
         for foreach in (False, True)
-        for name, claim in (
-            ("SGDScheduleFree", o.ScheduleFreeSGD(warmup_steps=4.0)),
-            ("SGDScheduleFree", o.ScheduleFreeSGD(weight_decay=0.1, r=1.0)),
-            ("AdamWScheduleFree", o.ScheduleFreeAdamW(weight_decay=0.1)),
+        for name, claim, variant in (
+            ("SGDScheduleFree", o.ScheduleFreeSGD(warmup_steps=4.0), {}),
+            ("SGDScheduleFree", o.ScheduleFreeSGD(weight_decay=0.1, r=1.0), {}),
+            ("AdamWScheduleFree", o.ScheduleFreeAdamW(weight_decay=0.1), {}),
+            ("AdamWScheduleFreePaper", o.ScheduleFreeAdamW(weight_decay=0.1, warmup_steps=4.0), {"correction": "rate"}),
         )
     ],
     row("prodigyopt", "Prodigy", o.Prodigy(**DECAYED)),

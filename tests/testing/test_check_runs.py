@@ -9,7 +9,7 @@ import pytest
 
 from refgrad.errors import ArgumentError
 from refgrad.kinds.laws.optimizer import BY_NAME
-from refgrad.optimizers import AdamW, Lion
+from refgrad.optimizers import AdamW, Lion, Rprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from refgrad.testing import LAWS, BrokenLawError, check_laws, raise_if_broken
@@ -79,6 +79,15 @@ def test_a_law_that_a_rule_claims_wrongly_is_broken() -> None:
     reports = {r.law: r for r in check_laws(Momentum, Momentum(), laws=["linearity", "odd"])}
     assert reports["linearity"].broken
     assert not reports["odd"].broken
+
+
+def test_a_rule_is_exempt_from_the_laws_that_it_names_and_from_no_other() -> None:
+    rule = Rprop()
+    (exempt, reason), *others = rule.exempt().items()
+    assert not others
+    reports = {r.law: r for r in check_laws(rule, rule, laws=[exempt, "odd"], examples=2)}
+    assert (reports[exempt].outcome, reports[exempt].message) == ("does not apply", reason)
+    assert reports["odd"].outcome == "holds"
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ def test_the_counterexample_is_small_and_fails() -> None:
     verdict = refgrad.verify(signed, NOfM(n=1, m=4))
     assert verdict.counterexample is not None
     assert verdict.counterexample.shape == (1, 4)
-    again = eval(verdict.reproduce.replace("tests.oracle.test_masked.", ""), {"refgrad": refgrad, "signed": signed})
+    again = eval(verdict.reproduce.replace("tests.kinds.test_mask.", ""), {"refgrad": refgrad, "signed": signed})
     assert again.counts["mask"].outside > 0
 
 

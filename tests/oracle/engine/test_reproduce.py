@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad import optimizers, quantizers, sparsity
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.reproduce import called, nested
+from refgrad.oracle.engine.reproduce import call, called, nested
 from refgrad.rule import Positive, Rule
 
 RULES: list[Rule] = [
@@ -26,6 +26,18 @@ RULES: list[Rule] = [
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_call_makes_the_rule(rule: Rule) -> None:
     assert eval(called(rule), {"refgrad": refgrad}) == rule
+
+
+def test_what_was_asked_for_is_said_and_what_was_not_is_left_out() -> None:
+    given = {"options": {"fused": True}, "policy": {"roundings": 5}, "state_names": None}
+    line = call("verify", "torch.optim:AdamW(fused=True)", optimizers.AdamW(), "steps=2", given)
+    assert line == (
+        "refgrad.verify('torch.optim:AdamW', refgrad.optimizers.AdamW(), steps=2, "
+        "options={'fused': True}, policy={'roundings': 5})"
+    )
+    assert call("identify", "mine", optimizers.SGD(lr=0.5), "steps=2", {"options": {}}) == (
+        "refgrad.identify(mine, refgrad.optimizers.SGD(lr=0.5), steps=2)"
+    )
 
 
 def test_a_rule_of_someone_else_is_called_by_the_place_that_it_is_in() -> None:

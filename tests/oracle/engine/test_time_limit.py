@@ -120,3 +120,11 @@ def test_bad_limits(limit: object) -> None:
 def test_a_limit_longer_than_threads_can_wait_is_waited_for_as_long_as_they_can() -> None:
     with watched(1e300) as call:
         assert call(lambda: 3, "three") == 3
+
+
+def test_what_takes_longer_than_was_said_is_given_up_though_it_would_end_by_itself() -> None:
+    ended = threading.Event()
+    with watched(0.15) as call:
+        with pytest.raises(CandidateFault, match=r"it did not return within 0\.15 s"):
+            call(lambda: ended.wait(1.0), "it")
+        ended.set()

@@ -21,9 +21,7 @@ from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import rules
 
-RULES = [
-    cls() for cls in rules(Transform).values() if cls.kind == "transform" and cls.__module__.startswith("refgrad.")
-]
+RULES = [cls() for cls in rules(Transform).values() if cls.kind == "transform"]
 EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.variants()))]
 MODEL = model_for(Policy(), np.dtype(np.float32))
 

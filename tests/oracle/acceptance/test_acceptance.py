@@ -238,7 +238,7 @@ def eps_inside(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
 
 
 def test_the_line_that_reproduces_it_does() -> None:
-    target = "tests.oracle.test_acceptance:eps_inside"
+    target = "tests.oracle.acceptance.test_acceptance:eps_inside"
     for options in ({"shrink": False, "steps": 3, "seed": 5}, {"steps": 3}):
         verdict = refgrad.verify(target, RULE, **options)
         again = eval(verdict.reproduce, {"refgrad": refgrad})

@@ -73,6 +73,10 @@ def near(a: Bounded, b: Bounded) -> Array:
         b: the other, of a shape that broadcasts against that of the first.
     """
     reach = a.reach_of_decision() + b.reach_of_decision()
+    if a.has_ends() or b.has_ends():
+        (low_a, high_a), (low_b, high_b) = a.ends_of_decision(), b.ends_of_decision()
+        apart = ((low_a > high_b) | (low_b > high_a)) & ~a.may_be_nan() & ~b.may_be_nan()
+        return (reach != 0) & ~apart & ~(np.isnan(a.value) | np.isnan(b.value))
     return (reach != 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
 
 
@@ -82,21 +86,31 @@ def _compare(compare: np.ufunc, a: Bounded, b: Bounded) -> Decision:
 
 
 def _sign(x: Bounded) -> Decision:
-    result, reach = np.sign(x.value), x.reach_of_decision()
+    result, (low, high) = np.sign(x.value), x.ends_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
     if not open_.any():
         return Decision(result, open_)
-    least, most = np.where(x.value - reach < 0, -1.0, 0.0), np.where(x.value + reach > 0, 1.0, 0.0)
+    least, most = np.where(low < 0, -1.0, 0.0), np.where(high > 0, 1.0, 0.0)
     # of -1, 0 and 1 the two that the centre does not give
-    return Decision(result, open_, (np.where(result == 1, 0.0, most), np.where(result == -1, 0.0, least)))
+    others = np.where(result == 1, 0.0, most), np.where(result == -1, 0.0, least)
+    return Decision(result, open_, others, _of_nan(x))
 
 
 def _round(whole: np.ufunc, x: Bounded) -> Decision:
     """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-    reach = x.reach_of_decision()
-    result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
+    least, most = x.ends_of_decision()
+    result, low, high = whole(x.value), whole(least), whole(most)
     error = np.where(high - low > 1.0, high - low, 0.0)
+    unknown = _of_nan(x)
+    error = error if unknown is None else np.maximum(error, unknown)
     return Decision(result, high - low == 1.0, (np.where(result == low, high, low),), error)
+
+
+def _of_nan(x: Bounded) -> Array | None:
+    """The bound of what is decided on a number that may be NaN."""
+    if x.nan is None or not x.nan.any():
+        return None
+    return np.where(x.nan & ~np.isnan(x.value), np.inf, 0.0)
 
 
 def _step(function: Any, x: Bounded) -> Decision:
@@ -104,7 +118,7 @@ def _step(function: Any, x: Bounded) -> Decision:
     result = function(x.value)
     if x.error is None:
         return Decision(result, np.asarray(False))
-    low, high = function(x.value - x.error), function(x.value + x.error)
+    low, high = function(x.lowest()), function(x.highest())
     unknown = ~np.isfinite(x.error)
     differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
     many = differ.copy()

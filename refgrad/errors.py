@@ -5,7 +5,6 @@ Args and Raises of other docstrings name these classes; whoever wants to catch a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -65,6 +64,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("adamw2", ["AdamW", "Lion"])
     "; did you mean 'AdamW'?"
     """
+    import difflib  # half of the time that `import refgrad` takes
+
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -6,6 +6,7 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import math
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
@@ -22,6 +24,7 @@ __all__ = [
     "KINDS",
     "REGISTRY",
     "ROOMS",
+    "Alternative",
     "Choice",
     "Citation",
     "Decay",
@@ -40,6 +43,7 @@ __all__ = [
     "Slot",
     "State",
     "Whole",
+    "by",
     "copy_of_param",
     "find",
     "is_own",
@@ -47,6 +51,7 @@ __all__ = [
     "rules",
     "scalar_slot",
     "short_name",
+    "stated",
     "zeros_like_param",
 ]
 
@@ -134,14 +139,15 @@ class Choice:
     """One of several named behaviours.
 
     Args:
-        sentences: for each name a sentence that says what it is, and who does it.
+        sentences: for each name a sentence that says what it is; with who does it, as `refgrad.citation.by` gives it.
 
     >>> Choice(inside="eps under the root", outside="eps beside the root").check("eps_placement", "inside")
     'inside'
     """
 
-    def __init__(self, **sentences: str) -> None:
-        self.sentences: Mapping[str, str] = sentences
+    def __init__(self, **sentences: str | Alternative) -> None:
+        self.alternatives: Mapping[str, Alternative] = {n: _alternative(s) for n, s in sentences.items()}
+        self.sentences: Mapping[str, str] = {n: str(a) for n, a in self.alternatives.items()}
 
     def __str__(self) -> str:
         return " | ".join(self.sentences)
@@ -165,11 +171,20 @@ class Flag:
     """True or false.
 
     Args:
-        sentence: what true means.
+        sentence: what true means; with who does it, as `refgrad.citation.by` gives it.
     """
 
-    def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+    def __init__(self, sentence: str | Alternative) -> None:
+        self.alternative = _alternative(sentence)
+        self.sentence = str(self.alternative)
+
+    def said(self, value: bool) -> str:
+        """What a value means.
+
+        Args:
+            value: True or False.
+        """
+        return self.sentence if value else f"not: {self.sentence}"
 
     def __str__(self) -> str:
         return "true | false"
@@ -187,6 +202,10 @@ class Flag:
         if not isinstance(value, bool):
             raise bad_argument(name, value, "True or False")
         return value
+
+
+def _alternative(sentence: str | Alternative) -> Alternative:
+    return sentence if isinstance(sentence, Alternative) else Alternative(sentence)
 
 
 @dataclass(frozen=True)
@@ -228,31 +247,12 @@ Real = Annotated[float, Range()]
 ScalarPrecision = Annotated[
     str,
     Choice(
-        float64="the paper's real numbers: scalars are computed in float64 and rounded once where they meet an array",
-        float32="every operation on scalars is rounded to float32 (optax: decays and powers of them are float32 arrays)",
+        float64="real numbers: scalars are computed in float64 and rounded once where they meet an array",
+        float32=by(
+            "every operation on scalars is rounded to float32", "optax: decays and powers of them are float32 arrays"
+        ),
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Citation:
-    """Where a rule comes from.
-
-    Args:
-        authors: the authors and the year.
-        title: the title.
-        where: the place of publication, and where in it the rule stands.
-
-    >>> print(Citation("Kingma & Ba 2015", "Adam", "ICLR, Algorithm 1"))
-    Kingma & Ba 2015, “Adam”, ICLR, Algorithm 1
-    """
-
-    authors: str
-    title: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.authors}, “{self.title}”, {self.where}"
 
 
 #: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
@@ -285,11 +285,20 @@ class Rule(Frozen):
     refgrad.errors.ArgumentError: AdamW.lr is -1.0; legal: a number in [0, inf)
     """
 
+    __slots__ = ("_claimed",)
+
+    if typing.TYPE_CHECKING:  # at run time it is a slot alone, and no field
+        _claimed: ClassVar[frozenset[str]]
+
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     unspecified: ClassVar[str] = ""
+    #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md
+    default_reasons: ClassVar[Mapping[str, str]] = {}
+    #: what a named behaviour asks of other hyperparameters: (field, value) -> their values
+    needs: ClassVar[Mapping[tuple[str, Any], Mapping[str, Any]]] = {}
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
@@ -302,6 +311,16 @@ class Rule(Frozen):
     extras: ClassVar[Extras] = Extras()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
+
+    def __new__(cls, *args: Any, **given: Any) -> typing.Self:
+        """The object, which knows what it was given; what it is given in this way is claimed."""
+        new = super().__new__(cls)
+        object.__setattr__(new, "_claimed", frozenset(given))
+        return new
+
+    def __reduce__(self) -> tuple[typing.Callable[..., Any], tuple[Any, ...]]:
+        make, arguments = super().__reduce__()
+        return _claiming, (make, arguments, self._claimed)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -353,6 +372,21 @@ class Rule(Frozen):
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """The hyperparameters that were named when the rule was made, at their defaults too, and what `replace` changed.
+
+        Of an implementation that claims to be the rule, these are claims; the others it may have otherwise. They are no part of
+        the rule's value: rules with equal hyperparameters are equal. Those of a nested rule are called as in `numbers`.
+
+        >>> from refgrad.optimizers import AdamW
+        >>> sorted(AdamW(lr=1e-3).replace(beta1=0.8).claimed), AdamW(lr=1e-3) == AdamW()
+        (['beta1', 'lr'], True)
+        """
+        own: frozenset[str] = self._claimed
+        inner = self.inner_rules().items()
+        return own | {f"{field}_{name}" for field, rule in inner for name in rule.claimed}
 
     @property
     def kept_in(self) -> str:
@@ -408,16 +442,16 @@ class Rule(Frozen):
             word = sorted(unknown)[0]
             names = ", ".join(self.legal())
             raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
-        return dataclasses.replace(self, **changes)
+        new = dataclasses.replace(self, **changes)
+        object.__setattr__(new, "_claimed", self._claimed | set(changes))
+        return new
 
     def variants(self) -> list[tuple[str, typing.Self]]:
-        """Every rule that differs from this one in one named behaviour.
+        """Every rule that differs from this one in one named behaviour, and in what that asks of others (`needs`).
 
         Returns:
-            Pairs of ``"field=value"`` and the rule, in order of declaration.
-
-        Raises:
-            ArgumentError: two behaviours exclude each other, so that such a rule does not exist.
+            Pairs of ``"field=value"`` and the rule, in order of declaration. What the rule's other hyperparameters exclude is
+            left out; from the defaults every named behaviour is reached.
 
         >>> from refgrad.optimizers import SGD
         >>> [name for name, _ in SGD().variants()][:1]
@@ -430,7 +464,10 @@ class Rule(Frozen):
                 values = [True, False]
             for value in values:
                 if value != getattr(self, name):
-                    found.append((f"{name}={value}", self.replace(**{name: value})))
+                    with contextlib.suppress(ArgumentError):  # other hyperparameters exclude it
+                        found.append(
+                            (f"{name}={value}", self.replace(**self.needs.get((name, value), {}), **{name: value}))
+                        )
         return found
 
     def exempt(self) -> Mapping[str, str]:
@@ -448,17 +485,6 @@ class Rule(Frozen):
 
     def gives(self) -> Mapping[str, str]:
         """The results of `body` that are not shaped like the primary array: name -> level, as in `takes`."""
-        return {}
-
-    def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
-        """The results that kernels store in another type than the working one.
-
-        Args:
-            dtype: the working dtype, float32 or float64.
-
-        Returns:
-            Name -> the record of `refgrad.arithmetic.steps` that says how codes are numbered.
-        """
         return {}
 
     def scalar_inputs(self) -> tuple[str, ...]:
@@ -508,9 +534,34 @@ class Rule(Frozen):
         return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
 
     def __str__(self) -> str:
-        changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        fields = [f"{n}={v if isinstance(v, Rule) else repr(v)}" for n, v in changed.items()]
-        return f"{short_name(type(self))}({', '.join(fields)})"
+        return _text(self, frozenset())
+
+
+def stated(rule: Rule) -> str:
+    """A rule as a text, with what it claims at its default too.
+
+    Args:
+        rule: the rule.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> stated(AdamW(lr=1e-3)), str(AdamW(lr=1e-3))
+    ('AdamW(lr=0.001)', 'AdamW()')
+    """
+    return _text(rule, rule.claimed)
+
+
+def _text(rule: Rule, claimed: frozenset[str]) -> str:
+    default = rule.defaults()
+    shown = {n: v for n, v in rule.hyperparameters().items() if v != default[n] or n in claimed}
+    one = lambda v: _text(v, v.claimed if claimed else claimed) if isinstance(v, Rule) else repr(v)  # noqa: E731
+    return f"{short_name(type(rule))}({', '.join(f'{n}={one(v)}' for n, v in shown.items())})"
+
+
+def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:
+    """A copy of a rule that claims what it did."""
+    new = make(*arguments)
+    object.__setattr__(new, "_claimed", claimed)
+    return new
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

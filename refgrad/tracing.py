@@ -11,6 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic import scalar_math
 from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
+from refgrad.arithmetic.working import as_working, plain
 from refgrad.derived import Frozen, derived, unchecked
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
@@ -229,8 +230,9 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping
         rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
     scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
+    given = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
     with np.errstate(all="ignore"):
         results = with_scalars(rule, scope).body(
-            {**arrays, **{n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()}}
+            {**given, **{n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()}}
         )
-    return {n: v.value if isinstance(v, scalar_math.Scalar) else v for n, v in results.items()}
+    return {n: v.value if isinstance(v, scalar_math.Scalar) else plain(v) for n, v in results.items()}

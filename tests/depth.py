@@ -1,7 +1,7 @@
 """The three depths of the tests: what marks leave out, how many examples a property tries, and where they come from.
 
-A test that always takes long is marked ``slow``, one that only repeats what others assert on more numbers ``thorough``; of
-a test of very many cases ``sample`` names how many are run at a lesser depth. docs/testing.md lists them.
+A test that always takes long is marked ``slow``, one that only repeats what others assert on more numbers ``thorough``. Of a
+test of many cases depth quick runs `QUICK_CASES`, or as many as ``sample`` names. docs/testing.md lists what thorough adds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ DEPTHS = ("quick", "suite", "thorough")
 MARKERS = {
     "slow": "takes more than a few seconds: not run at depth quick",
     "thorough": "more numbers of what other tests assert: run at depth thorough alone",
-    "sample(quick, suite)": "of the test's cases, how many are run at a depth; all of them where it is not given",
+    "sample(quick, suite)": "of the test's cases, how many are run at a depth, if not those that are usual",
 }
+#: of each test's cases, so many are run at depth quick where ``sample`` does not say
+QUICK_CASES = 6
 #: the environment variable tells the processes of xdist, which import the test modules too
 VARIABLE = "REFGRAD_TEST_DEPTH"
 #: Hypothesis's profiles -> how many times the examples that a property names
@@ -62,8 +64,8 @@ def left_out(cases: Sequence[pytest.Item]) -> list[pytest.Item]:
     if depth != "thorough":
         kept = [case for case in kept if not case.get_closest_marker("thorough")]
     sample = kept[0].get_closest_marker("sample") if kept else None
-    if sample is not None:
-        kept = spread(kept, sample.kwargs.get(depth))
+    usual = QUICK_CASES if depth == "quick" else None
+    kept = spread(kept, sample.kwargs.get(depth, usual) if sample else usual)
     known = {id(case) for case in kept}
     return [case for case in cases if id(case) not in known]
 

@@ -22,7 +22,7 @@ PACKAGE = Path(refgrad.__file__).parent
 
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "derived", "projections", "version", "layout"),
+    ("citation", "errors", "derived", "projections", "version", "layout"),
     ("state", "trees", "schedules"),
     ("rule",),
     ("rule_text", "arithmetic"),
@@ -83,7 +83,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
     "scipy": ("oracle.hypotheses",),
-    "mpmath": ("arithmetic.exact", "oracle.hypotheses.equivalence", "schedules"),
+    "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command"),
     "rich": ("report",),
     "gfloat": ("surveys.implementations",),

@@ -47,6 +47,7 @@ def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
     assert "Reproduce" in result.output
 
 
+@pytest.mark.slow
 def test_identify_names_what_it_is(run: Run) -> None:
     result = run("identify", WRONG, "--as", "AdamW", "--steps", "3")
     assert result.exit_code == 0, result.output
@@ -57,6 +58,7 @@ def test_identify_names_what_it_is(run: Run) -> None:
     assert (data["outcome"], data["exit_code"]) == ("identified", 0)
 
 
+@pytest.mark.slow
 def test_identify_takes_a_kind(run: Run, tmp_path: Any) -> None:
     lines = [
         "import numpy as np",
@@ -221,6 +223,7 @@ def test_show_latex_and_kernel(run: Run) -> None:
     source = run("show", "AdamW", "--source", "numba").output
     assert "def " in source
     compile(source, "kernel", "exec")
+    assert "void refgrad_kernel(int64_t n, float *p_" in run("show", "AdamW", "--source", "c").output
 
 
 @pytest.mark.parametrize("name", list(rules()))
@@ -242,6 +245,7 @@ def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pyt
     assert result.stdout.count(f"{WRONG}: ") == 1
 
 
+@pytest.mark.slow
 def test_a_file_is_a_target_and_so_is_a_module_here(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def sgd(p, g, t, lr):\n    return p\n")
     for target in ("mine:sgd", "mine.py:sgd"):

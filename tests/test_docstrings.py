@@ -23,6 +23,7 @@ WITH_EXAMPLES = [module for module, path in SOURCES.items() if re.search(r"^ *>>
 
 #: modules whose public functions and methods each say what their arguments are
 DOCUMENTED = [
+    "refgrad.citation",
     "refgrad.rule",
     "refgrad.state",
     "refgrad.trees",
@@ -32,6 +33,7 @@ DOCUMENTED = [
     "refgrad.rule_text",
     "refgrad.errors",
     "refgrad.optimizers.base",
+    "refgrad.optimizers.leaf",
     "refgrad.optimizers.wrapper",
     "refgrad.optimizers.transform",
     "refgrad.backends",
@@ -39,6 +41,8 @@ DOCUMENTED = [
     "refgrad.arithmetic.decisions",
     "refgrad.arithmetic.choices",
     "refgrad.arithmetic.running_error",
+    "refgrad.arithmetic.top_k",
+    "refgrad.arithmetic.working",
     "refgrad.oracle.acceptance.judge",
 ]
 

@@ -11,7 +11,7 @@ from refgrad import quantizers as q
 from refgrad import sparsity as s
 from refgrad.errors import ArgumentError
 from refgrad.rule import Rule
-from refgrad.rule_text import build_rule
+from refgrad.rule_text import build_rule, literal, pairs
 
 LEGAL: list[tuple[str, list[str], Rule]] = [
     ("AdamW", ["lr=0.01"], o.AdamW(lr=0.01)),
@@ -72,3 +72,10 @@ def test_nothing_that_is_written_is_run(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError):
             build_rule("Lookahead", [text])
     assert not file.exists()
+
+
+def test_what_is_given_twice_is_refused() -> None:
+    assert pairs(["lr=1", "fused=true"], "--set", literal) == {"lr": 1, "fused": True}
+    for texts in (["lr=1", "lr=2"], ["lr=1", "lr=1"], ["lr=1", "k=2", "lr="]):
+        with pytest.raises(ArgumentError, match="--set gives 'lr' twice, as 1 and"):
+            pairs(texts, "--set", literal)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 #: which codes mean no number
 SPECIALS = Choice(
@@ -18,7 +18,10 @@ SPECIALS = Choice(
 )
 
 ROUNDINGS = Choice(
-    nearest_even="to nearest; a tie goes to the even significand, or to the larger one where neither is even (IEEE 754)",
+    nearest_even=by(
+        "to nearest; a tie goes to the even significand, or to the larger one where neither is even",
+        "published: IEEE 754",
+    ),
     nearest_away="to nearest; a tie goes away from zero",
     toward_zero="to the nearest number of no larger magnitude",
     up="to the nearest number that is not less; from beyond the most negative number, to that",

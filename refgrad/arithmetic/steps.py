@@ -19,13 +19,15 @@ from refgrad.arithmetic import rounding, rounding_exact
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 TIES = Choice(
-    lower="the midpoint is exact; a tie goes to the lower code (argmin of the papers)",
+    lower=by("the midpoint is exact; a tie goes to the lower code", "published: argmin"),
     upper="the midpoint is exact; a tie goes to the upper code",
     even="the midpoint is exact; a tie goes to the even code",
-    bitsandbytes="the midpoint is rounded to float32; a tie with that goes to the even code (bitsandbytes on CUDA)",
+    bitsandbytes=by(
+        "the midpoint is rounded to float32; a tie with that goes to the even code", "bitsandbytes: on CUDA"
+    ),
 )
 
 
@@ -148,7 +150,12 @@ class SharedScale:
 
 
 SCALE_RULES = Choice(
-    floor="2**(floor(log2 amax) - emax): the specification's; the largest elements may saturate",
+    floor=by(
+        "2**(floor(log2 amax) - emax): the largest elements may saturate",
+        "published: the specification",
+        "microxcaling",
+        "torchao",
+    ),
     ceil="2**(ceil(log2 amax) - emax): nothing saturates",
     even="floor, of amax rounded to the element's mantissa bits, half up",
     rceil="the least power of two by which nothing saturates: 2**ceil(log2(amax / largest))",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 Ties = Annotated[
     str,
@@ -33,7 +33,7 @@ Order = Annotated[
 NanRank = Annotated[
     str,
     Choice(
-        largest="NaN ranks above infinity, so that it is kept (the sorts of NumPy, torch and JAX)",
+        largest=by("NaN ranks above infinity, so that it is kept", "NumPy: sorts", "torch: sorts", "JAX: sorts"),
         smallest="NaN ranks below every number, so that it is pruned",
     ),
 ]
@@ -51,7 +51,7 @@ def keys(scores: np.ndarray, nan: str = "largest") -> np.ndarray:
     """
     kind = np.dtype(f"i{scores.dtype.itemsize}")
     facts = np.iinfo(kind)
-    bits = np.ascontiguousarray(scores).view(kind)
+    bits = np.ascontiguousarray(scores).reshape(scores.shape).view(kind)
     magnitude = bits & kind.type(facts.max)
     ordered = np.where(bits < 0, -magnitude, magnitude)
     with np.errstate(invalid="ignore"):  # ml_dtypes minds signaling NaN

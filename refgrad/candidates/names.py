@@ -106,6 +106,7 @@ SLOTS: Names = MappingProxyType(
         "s_row": ("exp_avg_res_row", "accumulator_0"),
         "s_column": ("exp_avg_res_col", "accumulator_1"),
         "v_max": ("max_exp_avg_sq", "nu_max"),
+        "lr_average": ("exp_avg_lr_1",),
         "v_hat": ("max_exp_avg_sq", "nu_max"),
         "u": ("exp_inf", "acc_delta", "e_x", "nu"),
         "s": ("grad_sum", "exp_avg_var", "nu", "sum", "sum_of_squares"),

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, log, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import exp, log
+from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
 from refgrad.rule import Citation, Positive, Range
@@ -39,7 +40,13 @@ class GumbelSoftmax(Estimator):
         "idempotent": "the categories of a row compete",
         "along the cotangent": "the categories of a row compete",
     }
-    citation = Citation("Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144")
+    citation = Citation(
+        "Jang et al. 2017",
+        "Categorical Reparameterization with Gumbel-Softmax",
+        "arXiv:1611.01144",
+        read="package",
+        source="torch 2.13.0 nn.functional.gumbel_softmax",
+    )
     unspecified = (
         "how noise of zero or one is kept away: exponential noise is an argument here; whether the noise is "
         "divided by the temperature: it is, as in the paper"
@@ -75,7 +82,11 @@ class StraightThroughGumbel(Choosing):
     tau: Positive = 1.0
 
     citation = Citation(
-        "Jang et al. 2017", "Categorical Reparameterization with Gumbel-Softmax", "arXiv:1611.01144, section 2.2"
+        "Jang et al. 2017",
+        "Categorical Reparameterization with Gumbel-Softmax",
+        "arXiv:1611.01144, section 2.2",
+        read="package",
+        source="torch 2.13.0 nn.functional.gumbel_softmax",
     )
     unspecified = (
         "equal entries: the first here, not defined in torch; the forward value is the hard one itself, not its "
@@ -110,7 +121,11 @@ class ReinMax(Estimator):
     tau: Positive = 1.0
 
     citation = Citation(
-        "Liu et al. 2023", "Bridging Discrete and Backpropagation: Straight-Through and Beyond", "arXiv:2304.08612"
+        "Liu et al. 2023",
+        "Bridging Discrete and Backpropagation: Straight-Through and Beyond",
+        "arXiv:2304.08612",
+        read="authors' code",
+        source="microsoft/ReinMax f140066",
     )
     unspecified = (
         "how the sample is drawn: it is an argument here; the temperature is in the second distribution alone, as "
@@ -139,6 +154,8 @@ class RotationTrick(Estimator):
         "Fifty et al. 2024",
         "Restructuring Vector Quantization with the Rotation Trick",
         "arXiv:2410.06424",
+        read="authors' code",
+        source="cfifty/rotation_trick, at its head",
     )
     unspecified = (
         "vectors that are zero or opposite to their code: NaN here; the authors' code adds 1e-6 to norms and avoids it"

@@ -11,7 +11,7 @@ from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 from refgrad.sparsity.base import Mask
 
 
@@ -44,13 +44,17 @@ class VectorQuantization(Choosing):
     written: Annotated[
         str,
         Choice(
-            code="the value is the code itself (the paper's equation 2)",
+            code=by("the value is the code itself", "published: equation 2"),
             detached="the value is x + (q - x), whose two roundings may differ from q (the usual code with detach)",
         ),
     ] = "code"
 
     citation = Citation(
-        "van den Oord et al. 2017", "Neural Discrete Representation Learning", "arXiv:1711.00937, equations 1 to 3"
+        "van den Oord et al. 2017",
+        "Neural Discrete Representation Learning",
+        "arXiv:1711.00937, equations 1 to 3",
+        read="package",
+        source="lucidrains/vector-quantize-pytorch, at its head",
     )
     unspecified = "ties between equally near codes: the first is taken"
     parameters = Parameters(q=Parameter("element", learned=False))
@@ -65,7 +69,8 @@ class VectorQuantization(Choosing):
 
     def selections(self, given: Arrays) -> dict[str, Selection]:
         """The nearest code of each vector."""
-        vectors, codes = given["x"].reshape(len(given["x"]), -1), _codes(given)
+        codes = _codes(given)
+        vectors = given["x"].reshape(len(given["x"]), -1)
         pairs = {"w": np.repeat(vectors, len(codes), axis=0), "q": np.tile(codes, (len(vectors), 1))}
         return {"q": Selection(NearestCode(codes=len(codes)), pairs)}
 
@@ -108,6 +113,8 @@ class VectorQuantization(Choosing):
 def _codes(given: Arrays) -> np.ndarray:
     """The codebook as a matrix; `ArgumentError` if its rows are no vectors like those of x."""
     x, codes = given["x"], given["codebook"]
+    if not x.ndim:
+        raise bad_argument("x.ndim", 0, "at least 1: its rows are the vectors")
     if codes.ndim != x.ndim or not len(codes) or codes.shape[1:] != x.shape[1:]:
         raise bad_argument("codebook.shape", codes.shape, f"(codes, {', '.join(map(str, x.shape[1:]))})")
     return codes.reshape(len(codes), -1)

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import length, log, power_of_two, tanh, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import log, power_of_two, tanh
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.estimators.policies import Binarizer, Edge, passes, within
-from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole, by
 
 
 class XNORWeights(Binarizer):
@@ -23,9 +24,9 @@ class XNORWeights(Binarizer):
     gradient: Annotated[
         str,
         Choice(
-            paper="g (1/n + alpha 1{|w| <= 1}) (XNOR-Net)",
-            scaled="alpha g 1{|w| <= 1} (larq's MagnitudeAwareSign)",
-            plain="g 1{|w| <= 1}, without alpha (Bi-Real Net's and ReActNet's code)",
+            paper=by("g (1/n + alpha 1{|w| <= 1})", "published"),
+            scaled=by("alpha g 1{|w| <= 1}", "larq: MagnitudeAwareSign"),
+            plain=by("g 1{|w| <= 1}, without alpha", "Bi-Real-net", "ReActNet"),
         ),
     ] = "paper"
     edge: Edge = "inclusive"
@@ -35,6 +36,8 @@ class XNORWeights(Binarizer):
         "Rastegari et al. 2016",
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
+        read="package",
+        source="larq fe3ce52; liuzechun/Bi-Real-net; liuzechun/ReActNet",
     )
     unspecified = (
         "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
@@ -73,6 +76,8 @@ class LibraPB(Binarizer):
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+        read="authors' code",
+        source="htqin/IR-Net f63a590",
     )
     unspecified = (
         "the standard deviation has n - 1, as in the authors' code; whether the shift is differentiated: not, as there"
@@ -109,13 +114,19 @@ class ReCU(Binarizer):
     standardized: Annotated[
         str,
         Choice(
-            code="filters are centred and scaled to a deviation of 2 sqrt(2), that of Laplace with b = 2 (the authors' code)",
+            code=by(
+                "filters are centred and scaled to a deviation of 2 sqrt(2), that of Laplace with b = 2", "authors"
+            ),
             none="weights as they are: the clamp alone",
         ),
     ] = "code"
 
     citation = Citation(
-        "Xu et al. 2021", "ReCU: Reviving the Dead Weights in Binary Neural Networks", "arXiv:2103.12369"
+        "Xu et al. 2021",
+        "ReCU: Reviving the Dead Weights in Binary Neural Networks",
+        "arXiv:2103.12369",
+        read="authors' code",
+        source="z-hXu/ReCU 9a73bed",
     )
     unspecified = "the standardization ahead of the clamp: that of the authors' code"
 
@@ -173,8 +184,8 @@ class DoReFaWeights(Binarizer):
     maximum: Annotated[
         str,
         Choice(
-            constant="the maximum is a constant of the gradient (larq)",
-            differentiated="the gradient goes through the maximum too (tensorpack, the authors' code)",
+            constant=by("the maximum is a constant of the gradient", "larq"),
+            differentiated=by("the gradient goes through the maximum too", "authors: tensorpack"),
         ),
     ] = "constant"
 
@@ -186,6 +197,8 @@ class DoReFaWeights(Binarizer):
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+        read="authors' code",
+        source="tensorpack, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "

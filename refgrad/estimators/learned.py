@@ -12,10 +12,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import length, power_of_two, tree_sum
+from refgrad.arithmetic.operations.functions import power_of_two
+from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Ties, passes, rounded
-from refgrad.rule import Choice, Citation, Positive, Range, Whole
+from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
 
 Granularity = Annotated[str, Choice(tensor="one number for the whole tensor", row="one number a channel, x[i, ...]")]
 Codes = Annotated[float, Range(0.0, open_low=False)]
@@ -25,8 +26,8 @@ POSITIVE = Range(0.0)
 Saturation = Annotated[
     str,
     Choice(
-        exclusive="at the edge the code is saturated: dx = 0, c is the edge (LSQ's equation 3)",
-        inclusive="at the edge the code is not saturated: dx = g, c = 0 (autograd of clamp, as lsq-net)",
+        exclusive=by("at the edge the code is saturated: dx = 0, c is the edge", "published: equation 3"),
+        inclusive=by("at the edge the code is not saturated: dx = g, c = 0", "lsq-net: autograd of a clamp"),
     ),
 ]
 
@@ -49,7 +50,13 @@ class LSQ(Estimator):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the lowest code has no negative",
     }
-    citation = Citation("Esser et al. 2020", "Learned Step Size Quantization", "arXiv:1902.08153, equations 1 to 3")
+    citation = Citation(
+        "Esser et al. 2020",
+        "Learned Step Size Quantization",
+        "arXiv:1902.08153, equations 1 to 3",
+        read="package",
+        source="zhutmost/lsq-net, quan/quantizer/lsq.py",
+    )
     unspecified = (
         "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
         "outside here as in the equations, inside by autograd of a clamp (edge=inclusive)"
@@ -91,6 +98,8 @@ class LSQPlus(Estimator):
         "Bhalgat et al. 2020",
         "LSQ+: Improving low-bit quantization through learnable offsets and better initialization",
         "arXiv:2004.09576",
+        read="study",
+        source="derived here, and compared with autograd of the forward form",
     )
     unspecified = (
         "no scale of the gradient is applied, which the caller multiplies where wanted; the initialization of "
@@ -123,16 +132,18 @@ class PACT(Estimator):
     at_zero: Annotated[
         str,
         Choice(
-            passed="the gradient passes at x = 0 (0 <= x, the paper's)",
-            blocked="the gradient is zero at x = 0 (a ReLU ahead of the clip, as distiller)",
+            passed=by("the gradient passes at x = 0", "published: 0 <= x"),
+            blocked=by("the gradient is zero at x = 0", "distiller: a ReLU ahead of the clip"),
             half="half of the gradient passes at x = 0 (autograd of (|x| - |x - alpha| + alpha)/2)",
         ),
     ] = "passed"
     at_alpha: Annotated[
         str,
         Choice(
-            saturated="at x = alpha dx = 0 and alpha takes the gradient (x < alpha, the paper's)",
-            half="at x = alpha each takes half of the gradient (autograd of torch.minimum, or of absolute values)",
+            saturated=by("at x = alpha dx = 0 and alpha takes the gradient", "published: x < alpha"),
+            half=by(
+                "at x = alpha each takes half of the gradient", "torch: autograd of minimum, or of absolute values"
+            ),
         ),
     ] = "saturated"
     ties: Ties = "even"
@@ -145,6 +156,8 @@ class PACT(Estimator):
         "Choi et al. 2018",
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
         "arXiv:1805.06085, equations 1 to 3",
+        read="package",
+        source="IntelLabs/distiller, distiller/quantization/clipped_linear.py",
     )
     unspecified = (
         "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "
@@ -186,6 +199,8 @@ class TQT(Estimator):
         "Jain et al. 2020",
         "Trained Quantization Thresholds for Accurate and Efficient Fixed-Point Inference of Deep Neural Networks",
         "arXiv:1903.08066",
+        read="study",
+        source="derived here, and compared with autograd of the forward form",
     )
     unspecified = (
         "halves go to the even neighbour; the ceiling of the logarithm is a constant of the gradient; at an exact "

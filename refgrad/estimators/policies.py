@@ -7,42 +7,44 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.estimators.base import Estimator
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 SignAtZero = Annotated[
     str,
     Choice(
-        plus="the sign of zero is +1, as the papers' codomain {-1, +1} asks for (larq, brevitas)",
+        plus=by("the sign of zero is +1", "published: a codomain of {-1, +1}", "larq", "brevitas"),
         minus="the sign of zero is -1 (sign as x > threshold)",
-        zero="the sign of zero is 0 (torch.sign, numpy.sign)",
+        zero=by("the sign of zero is 0", "torch: sign", "NumPy: sign"),
     ),
 ]
 SignOfNan = Annotated[
     str,
     Choice(
-        propagate="the sign of NaN is NaN (numpy.sign)",
-        zero="the sign of NaN is 0 (torch.sign, cupy.sign)",
+        propagate=by("the sign of NaN is NaN", "NumPy: sign"),
+        zero=by("the sign of NaN is 0", "torch: sign", "CuPy: sign"),
         minus="the sign of NaN is -1 (what x >= 0 makes of it)",
     ),
 ]
 Edge = Annotated[
     str,
     Choice(
-        inclusive="the gradient passes at the edge of the window (torch.clamp)",
-        exclusive="the gradient is zero at the edge of the window (torch hardtanh)",
+        inclusive=by("the gradient passes at the edge of the window", "torch: clamp"),
+        exclusive=by("the gradient is zero at the edge of the window", "torch: hardtanh"),
     ),
 ]
 StepOfNan = Annotated[
     str,
     Choice(
-        zero="a neuron whose potential is NaN does not fire (what a comparison makes of it; spikingjelly, snntorch)",
+        zero=by("a neuron whose potential is NaN does not fire", "spikingjelly", "snntorch"),
         propagate="the step of NaN is NaN",
     ),
 ]
 Ties = Annotated[
     str,
     Choice(
-        even="halves are rounded to the even neighbour (rint of NumPy, round of torch, JAX and TensorFlow)",
+        even=by(
+            "halves are rounded to the even neighbour", "NumPy: rint", "torch: round", "JAX: round", "TensorFlow: round"
+        ),
         away="halves are rounded away from zero (round of C and CUDA)",
         up="halves are rounded up (floor(x + 1/2), without the rounding of that sum)",
     ),
@@ -50,8 +52,8 @@ Ties = Annotated[
 StepAtZero = Annotated[
     str,
     Choice(
-        one="a neuron at its threshold fires (x >= 0: spikingjelly)",
-        zero="a neuron at its threshold does not fire (x > 0: snntorch, norse)",
+        one=by("a neuron at its threshold fires", "spikingjelly: x >= 0"),
+        zero=by("a neuron at its threshold does not fire", "snntorch: x > 0", "norse: x > 0"),
     ),
 ]
 

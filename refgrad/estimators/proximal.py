@@ -31,7 +31,11 @@ class ProxQuant(Proximal):
     """
 
     citation = Citation(
-        "Bai et al. 2019", "ProxQuant: Quantized Neural Networks via Proximal Operators", "arXiv:1810.00861"
+        "Bai et al. 2019",
+        "ProxQuant: Quantized Neural Networks via Proximal Operators",
+        "arXiv:1810.00861",
+        read="authors' code",
+        source="allenbai01/ProxQuant, reg.py",
     )
     unspecified = "a weight of zero is as near to -1 as to +1: it goes to +1 (sign_at_zero)"
 
@@ -48,7 +52,11 @@ class ProxConnect(Proximal):
     """
 
     citation = Citation(
-        "Dockhorn et al. 2021", "Demystifying and Generalizing BinaryConnect", "arXiv:2110.13220, Algorithm 1"
+        "Dockhorn et al. 2021",
+        "Demystifying and Generalizing BinaryConnect",
+        "arXiv:2110.13220, Algorithm 1",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = "the family of maps and how they harden: ProxQuant's binary map, its strength given"
 

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import cos, sin, tree_sum
+from refgrad.arithmetic.operations.functions import cos, sin
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation
 
-SOURCE = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
+SOURCE = Citation(
+    "Lin et al. 2020",
+    "Rotated Binary Neural Network",
+    "arXiv:2009.13055",
+    read="authors' code",
+    source="lmbxmu/RBNN 0b5e73b, cifar/modules/binarized_modules.py",
+)
 
 
 class RBNNRotation(Estimator):

@@ -11,7 +11,13 @@ from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation
 
-SOURCE = Citation("Bulat and Tzimiropoulos 2019", "XNOR-Net++: Improved Binary Neural Networks", "arXiv:1909.13863")
+SOURCE = Citation(
+    "Bulat and Tzimiropoulos 2019",
+    "XNOR-Net++: Improved Binary Neural Networks",
+    "arXiv:1909.13863",
+    read="study",
+    source="derived here: the gradients are those of the forward form",
+)
 
 
 class XNORPlusPlusDense(Estimator):

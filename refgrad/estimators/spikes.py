@@ -8,12 +8,16 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp
+from refgrad.arithmetic.operations.functions import exp
 from refgrad.estimators.policies import Spike, passes
-from refgrad.rule import Choice, Citation, Fraction, Positive
+from refgrad.rule import Choice, Citation, Fraction, Positive, by
 
 NEFTCI = Citation(
-    "Neftci, Mostafa and Zenke 2019", "Surrogate Gradient Learning in Spiking Neural Networks", "arXiv:1901.09948"
+    "Neftci, Mostafa and Zenke 2019",
+    "Surrogate Gradient Learning in Spiking Neural Networks",
+    "arXiv:1901.09948",
+    read="package",
+    source="spikingjelly 2.0.0 SoftSign, Sigmoid and Erf; snntorch 1.0.0",
 )
 
 
@@ -34,6 +38,8 @@ class FastSigmoid(Spike):
         "Zenke and Ganguli 2018",
         "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks",
         "arXiv:1705.11146",
+        read="package",
+        source="snntorch 1.0.0 fast_sigmoid; spikingjelly 2.0.0 SuperSpike",
     )
     unspecified = (
         "whether a neuron at its threshold fires: it does here, not in snntorch; the factor 1 or k/2 differs "
@@ -81,6 +87,8 @@ class ArcTan(Spike):
         "Fang et al. 2021",
         "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks",
         "arXiv:2007.05785",
+        read="authors' code",
+        source="spikingjelly 2.0.0 ATan",
     )
     unspecified = (
         "whether a neuron at its threshold fires: it does here and in spikingjelly, not in snntorch; the slope "
@@ -129,6 +137,9 @@ class Triangular(Spike):
         "Bellec et al. 2018",
         "Long short-term memory and learning-to-learn in networks of spiking neurons",
         "arXiv:1803.09574",
+        read="package",
+        source="spikingjelly 2.0.0 PiecewiseQuadratic; norse",
+        unreachable="the scale of the publication's triangle",
     )
     unspecified = (
         "the height, 0.3 in the source, and the width, one threshold there; whether a neuron at its threshold "
@@ -149,7 +160,11 @@ class PiecewiseExponential(Spike):
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
     citation = Citation(
-        "Shrestha and Orchard 2018", "SLAYER: Spike Layer Error Reassignment in Time", "arXiv:1810.08646"
+        "Shrestha and Orchard 2018",
+        "SLAYER: Spike Layer Error Reassignment in Time",
+        "arXiv:1810.08646",
+        read="package",
+        source="spikingjelly 2.0.0 PiecewiseExp",
     )
     unspecified = (
         "whether a neuron at its threshold fires; the constants tau and scale of the source are one slope here, as "
@@ -187,7 +202,7 @@ class Rectangular(Spike):
     edge: Annotated[
         str,
         Choice(
-            exclusive="zero at the edge of the window (|x| < width/2, the paper's)",
+            exclusive=by("zero at the edge of the window", "published: |x| < width/2"),
             inclusive="1/width at the edge of the window",
         ),
     ] = "exclusive"
@@ -200,6 +215,8 @@ class Rectangular(Spike):
         "Wu et al. 2018",
         "Spatio-Temporal Backpropagation for Training High-performance Spiking Neural Networks",
         "arXiv:1706.02609",
+        read="package",
+        source="spikingjelly 2.0.0 Rect",
     )
     unspecified = (
         "the edges of the window, and whether a neuron at its threshold fires: the paper's |u - V| < a/2, and it does"
@@ -231,6 +248,8 @@ class MultiGaussian(Spike):
         "Yin, Corradi and Bohte 2021",
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
         "arXiv:2103.12593",
+        read="authors' code",
+        source="byin-cwi/Efficient-spiking-networks, at its head",
     )
     unspecified = (
         "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "

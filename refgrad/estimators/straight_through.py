@@ -20,7 +20,7 @@ from refgrad.estimators.policies import (
     signed,
     within,
 )
-from refgrad.rule import Choice, Citation, Positive, Range, Whole
+from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
 
 
 class IdentitySTE(Binarizer):
@@ -36,6 +36,8 @@ class IdentitySTE(Binarizer):
         "Bengio et al. 2013",
         "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation",
         "arXiv:1308.3432",
+        read="package",
+        source="brevitas 0.13.4 binary_sign; larq fe3ce52",
     )
     unspecified = (
         "the sign of zero and of NaN: +1 and NaN here; torch has 0 at both, brevitas -1 at NaN. That the gradient "
@@ -58,8 +60,8 @@ class ClippedSTE(Binarizer):
     nan_gradient: Annotated[
         str,
         Choice(
-            zero="the gradient is zero where x is NaN (a mask of |x| <= clip; torch.clamp)",
-            passed="the gradient passes where x is NaN (a mask of x outside; torch hardtanh)",
+            zero=by("the gradient is zero where x is NaN", "torch: clamp"),
+            passed=by("the gradient passes where x is NaN", "torch: hardtanh"),
         ),
     ] = "zero"
 
@@ -68,6 +70,8 @@ class ClippedSTE(Binarizer):
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equation 4",
+        read="package",
+        source="torch 2.13.0 clamp and hardtanh; larq fe3ce52",
     )
     unspecified = (
         "the sign of zero and of NaN, and the gradient at NaN; the edge of the window is the paper's, included, "
@@ -91,8 +95,8 @@ class StochasticBinarization(Estimator):
     window: Annotated[
         str,
         Choice(
-            clipped="the gradient passes where |x| <= 1 (Binarized Neural Networks)",
-            identity="the gradient passes everywhere (BinaryConnect's weights)",
+            clipped=by("the gradient passes where |x| <= 1", "published"),
+            identity=by("the gradient passes everywhere", "elsewhere: BinaryConnect"),
         ),
     ] = "clipped"
     edge: Edge = "inclusive"
@@ -105,6 +109,8 @@ class StochasticBinarization(Estimator):
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equations 2 to 4",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = (
         "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "
@@ -138,7 +144,7 @@ class RoundingSTE(Estimator):
     window: Annotated[
         str,
         Choice(
-            rounded="the code is compared after rounding (torch fake_quantize)",
+            rounded=by("the code is compared after rounding", "torch: fake_quantize"),
             unrounded="x/scale + zero_point is compared before rounding, edges included",
             none="the gradient passes everywhere",
         ),
@@ -152,6 +158,8 @@ class RoundingSTE(Estimator):
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877",
+        read="package",
+        source="torch 2.13.0 fake_quantize_per_tensor_affine; brevitas 0.13.4",
     )
     unspecified = (
         "whether the window is of the code before or after rounding: after here, as torch's fake quantization; the "
@@ -190,7 +198,10 @@ class RSign(Estimator):
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
+        read="authors' code",
+        source="liuzechun/ReActNet, at its head",
     )
+    default_reasons = {"sign_at_zero": "RSign's equation has +1 above the threshold alone, and -1 at it"}
     unspecified = (
         "the sign at the threshold: -1 as the equation says; the authors' code adds a bias and takes torch's sign, "
         "0 there; its gradient is that of ApproxSign by default"
@@ -222,6 +233,8 @@ class RPReLU(Estimator):
         "Liu et al. 2020",
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
+        read="authors' code",
+        source="liuzechun/ReActNet, at its head",
     )
     unspecified = (
         "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
@@ -258,6 +271,8 @@ class DoReFaActivation(Estimator):
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
+        read="authors' code",
+        source="tensorpack, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "the gradient at the edges of the clip, and halves: the edges pass and halves go to the even neighbour here"
@@ -291,6 +306,8 @@ class EWGS(Estimator):
         "Lee et al. 2021",
         "Network Quantization with Element-wise Gradient Scaling",
         "arXiv:2104.00903",
+        read="authors' code",
+        source="cvlab-yonsei/EWGS, CIFAR10/custom_modules.py",
     )
     unspecified = (
         "nothing in the formula; delta is learned from the Hessian's trace in the paper, a number here. Halves go "
@@ -324,7 +341,11 @@ class WAGE(Estimator):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680"
+        "Wu et al. 2018",
+        "Training and Inference with Integers in Deep Neural Networks",
+        "arXiv:1802.04680",
+        read="authors' code",
+        source="boluoweifenda/WAGE",
     )
     unspecified = (
         "the shift of gradients and errors, and the scale of weights, which are parts of the method and not of "

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import cos, exp, length, log, power, sin, tanh, tree_sum
+from refgrad.arithmetic.operations.functions import cos, exp, log, power, sin, tanh
+from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.filters import centred
 from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed, within
@@ -26,6 +27,8 @@ class ApproxSign(Binarizer):
         "Liu et al. 2018",
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
         "arXiv:1808.00278",
+        read="authors' code",
+        source="liuzechun/Bi-Real-net, at its head",
     )
     unspecified = (
         "the sign of zero, and of NaN: +1 and NaN here; the authors' code has torch's sign, 0 at both. At |x| = 1 "
@@ -47,7 +50,13 @@ class SwishSign(Binarizer):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "along the cotangent": "the derivative of its swish falls below zero",
     }
-    citation = Citation("Darabi et al. 2018", "BNN+: Improved Binary Network Training", "arXiv:1812.11800")
+    citation = Citation(
+        "Darabi et al. 2018",
+        "BNN+: Improved Binary Network Training",
+        "arXiv:1812.11800",
+        read="package",
+        source="larq fe3ce52 swish_sign",
+    )
     unspecified = (
         "the regularizers of the paper are left out; the sign of zero: +1 here; that the derivative is negative "
         "far out is the formula's own, and some codes clip it"
@@ -74,6 +83,8 @@ class EDE(Binarizer):
         "Qin et al. 2020",
         "Forward and Backward Information Retention for Accurate Binary Neural Networks",
         "arXiv:1909.10788",
+        read="authors' code",
+        source="htqin/IR-Net f63a590",
     )
     unspecified = (
         "the sign of zero: +1 here, torch's sign in the authors' code; t and k by the epoch are the authors' "
@@ -95,7 +106,13 @@ class RBNN(Binarizer):
     k: Positive = 10.0
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Lin et al. 2020", "Rotated Binary Neural Network", "arXiv:2009.13055")
+    citation = Citation(
+        "Lin et al. 2020",
+        "Rotated Binary Neural Network",
+        "arXiv:2009.13055",
+        read="authors' code",
+        source="lmbxmu/RBNN 0b5e73b, cifar/modules/binarized_modules.py",
+    )
     unspecified = (
         "the sign of zero: +1 here, torch's in the authors' code; t and k by the epoch are theirs. The rotation "
         "itself is RBNNRotation, not part of this rule"
@@ -123,6 +140,9 @@ class FDA(Binarizer):
         "Xu et al. 2021",
         "Learning Frequency Domain Approximation for Binary Neural Networks",
         "arXiv:2103.00841",
+        read="study",
+        source="derived here; spikingjelly 2.0.0 SquarewaveFourierSeries has the same series",
+        unreachable="public code with a training gradient",
     )
     unspecified = (
         "terms and frequency in training, for which no public training code was found: 10 terms here; the noise "
@@ -163,7 +183,11 @@ class BiPer(Binarizer):
         "saturation": "it is periodic",
     }
     citation = Citation(
-        "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+        "Vargas et al. 2024",
+        "BiPer: Binary Neural Networks using a Periodic Function",
+        "arXiv:2404.01278",
+        read="authors' code",
+        source="edmav4/BiPer 0c07fdd, cifar10/modules/binarized_modules.py",
     )
     unspecified = (
         "the sign of zero: +1 here, 0 in the authors' code; the paper's formula of the quantization error was not "
@@ -198,7 +222,11 @@ class BiPerActivation(Binarizer):
     ] = "training"
 
     citation = Citation(
-        "Vargas et al. 2024", "BiPer: Binary Neural Networks using a Periodic Function", "arXiv:2404.01278"
+        "Vargas et al. 2024",
+        "BiPer: Binary Neural Networks using a Periodic Function",
+        "arXiv:2404.01278",
+        read="authors' code",
+        source="edmav4/BiPer 0c07fdd, cifar10/modules/binarized_modules.py",
     )
     unspecified = "how activations are normalized: as in the authors' code"
 
@@ -238,6 +266,8 @@ class ReSTE(Binarizer):
         "Wu et al. 2023",
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
         "arXiv:2308.06689",
+        read="authors' code",
+        source="DravenALG/ReSTE 0d3c36a, model/binary_module/binarized_modules.py; the equations in its README",
     )
     unspecified = (
         "o by the epoch, in which paper and released code were not reconciled (refgrad.estimators.schedules has "
@@ -272,6 +302,9 @@ class DSQ(Estimator):
         "Gong et al. 2019",
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
         "arXiv:1908.05033",
+        read="package",
+        source="ricky40403/DSQ, at its head",
+        unreachable="code of the authors",
     )
     unspecified = (
         "the gradients of alpha, low and high: the derivatives of the soft function (there is no code of the authors)"

@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
-from refgrad.rule import Choice, Citation, Fraction, NonNegative, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Fraction, NonNegative, Slot, State, by, zeros_like_param
 
 
 class Adagrad(Optimizer):
@@ -25,15 +25,21 @@ class Adagrad(Optimizer):
     eps_placement: Annotated[
         str,
         Choice(
-            outside="eps is added to the root (the paper's delta, torch)",
-            inside="eps is added under the root (Keras)",
-            inside_or_still="eps is added under the root, and there is no step where the sum is zero (optax)",
+            outside=by("eps is added to the root", "published: delta", "torch"),
+            inside=by("eps is added under the root", "Keras"),
+            inside_or_still=by("eps is added under the root, and there is no step where the sum is zero", "optax"),
         ),
     ] = "outside"
     decay: DecayKind = "coupled"
 
     scaling = "invariant"
-    citation = Citation("Duchi et al. 2011", "Adaptive Subgradient Methods for Online Learning", "JMLR 12, Figure 1")
+    citation = Citation(
+        "Duchi et al. 2011",
+        "Adaptive Subgradient Methods for Online Learning",
+        "JMLR 12, Figure 1",
+        read="package",
+        source="torch 2.13.0 Adagrad; optax 0.2.8 adagrad; Keras 3.15.1 Adagrad",
+    )
     unspecified = "the start of the sum; a decay of lr and of the parameter"
     state = State(s=Slot(fill="initial_accumulator_value"))
 
@@ -61,7 +67,13 @@ class Adadelta(Optimizer):
     weight_decay: NonNegative = 0.0
     decay: DecayKind = "coupled"
 
-    citation = Citation("Zeiler 2012", "ADADELTA: An Adaptive Learning Rate Method", "arXiv:1212.5701, Algorithm 1")
+    citation = Citation(
+        "Zeiler 2012",
+        "ADADELTA: An Adaptive Learning Rate Method",
+        "arXiv:1212.5701, Algorithm 1",
+        read="package",
+        source="torch 2.13.0 Adadelta; Keras 3.15.1 Adadelta",
+    )
     unspecified = "a learning rate: it multiplies the step, after the step has entered its average"
     state = State(v=zeros_like_param, u=zeros_like_param)
 

@@ -9,10 +9,10 @@ import numpy as np
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit, largest_adam_step
 from refgrad.optimizers.parts import DecayKind, DecoupledKind, EpsPlacement, adam_direction, descend, over_root
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, State, by, zeros_like_param
 
 BiasCorrection = Annotated[
-    bool, Flag("both moments are corrected for their start at zero (the paper); BERT's and other old AdamW do not")
+    bool, Flag(by("both moments are corrected for their start at zero; BERT's and other old AdamW do not", "published"))
 ]
 
 
@@ -34,7 +34,11 @@ class Adam(Optimizer):
 
     scaling = "invariant"
     citation = Citation(
-        "Kingma & Ba 2015", "Adam: A Method for Stochastic Optimization", "arXiv:1412.6980, Algorithm 1"
+        "Kingma & Ba 2015",
+        "Adam: A Method for Stochastic Optimization",
+        "arXiv:1412.6980, Algorithm 1",
+        read="package",
+        source="torch 2.13.0 Adam; optax 0.2.8 adam; Keras 3.15.1 Adam",
     )
     unspecified = "weight decay: coupled here"
     state = State(m=zeros_like_param, v=zeros_like_param)
@@ -73,7 +77,11 @@ class AdamW(Optimizer):
     scaling = "invariant"
     limits = (Limit("Adam", {"weight_decay": 0.0, "decay": "before"}),)
     citation = Citation(
-        "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 2"
+        "Loshchilov & Hutter 2019",
+        "Decoupled Weight Decay Regularization",
+        "arXiv:1711.05101, Algorithm 2",
+        read="package",
+        source="torch 2.13.0 AdamW; optax 0.2.8 adamw; timm 1.0.31 AdamW",
     )
     unspecified = "the multiplier of the schedule: 1 here; AdamW(decay=independent) has it in the decay alone"
     state = State(m=zeros_like_param, v=zeros_like_param)
@@ -109,16 +117,24 @@ class AMSGrad(Optimizer):
     order: Annotated[
         str,
         Choice(
-            paper="the largest second moment so far, without bias correction of either moment",
-            torch="the largest uncorrected second moment so far, corrected for the current step (torch, Keras, timm)",
-            optax="the largest corrected second moment so far",
+            paper=by("the largest second moment so far, without bias correction of either moment", "published"),
+            torch=by(
+                "the largest uncorrected second moment so far, corrected for the current step", "torch", "Keras", "timm"
+            ),
+            optax=by("the largest corrected second moment so far", "optax"),
         ),
     ] = "paper"
     eps_placement: EpsPlacement = "outside"
     decay: DecayKind = "coupled"
 
     scaling = "invariant"
-    citation = Citation("Reddi et al. 2018", "On the Convergence of Adam and Beyond", "arXiv:1904.09237, Algorithm 2")
+    citation = Citation(
+        "Reddi et al. 2018",
+        "On the Convergence of Adam and Beyond",
+        "arXiv:1904.09237, Algorithm 2",
+        read="package",
+        source="torch 2.13.0 Adam(amsgrad=True); optax 0.2.8 amsgrad",
+    )
     unspecified = "bias correction, eps and decay: none of the first and last, eps outside the root here"
     state = State(m=zeros_like_param, v=zeros_like_param, v_max=zeros_like_param)
 

@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Slot, State, by, zeros_like_param
 
 
 class StableAdamW(Optimizer):
@@ -26,8 +26,8 @@ class StableAdamW(Optimizer):
     decay: Annotated[
         str,
         Choice(
-            shrunk="the decay shrinks with the step (the paper, optimi, pytorch-optimizer)",
-            whole="only the step shrinks (timm's flag)",
+            shrunk=by("the decay shrinks with the step", "published", "torch-optimi", "pytorch-optimizer"),
+            whole=by("only the step shrinks", "timm: a flag"),
         ),
     ] = "shrunk"
 
@@ -36,6 +36,8 @@ class StableAdamW(Optimizer):
         "Wortsman et al. 2023",
         "Stable and low-precision training for large-scale vision-language models",
         "arXiv:2304.13013, Algorithm 2",
+        read="package",
+        source="torch-optimi 0.3.3 StableAdamW; pytorch-optimizer 4.1.0; timm 1.0.31",
     )
     unspecified = (
         "weight decay shrinks with the step, as in the algorithm; timm leaves it whole (decay=whole). The decays "
@@ -71,15 +73,17 @@ class MARS(Optimizer):
     first_change: Annotated[
         str,
         Choice(
-            none="there is no change before the first step (timm; the paper begins with two equal points)",
-            from_zero="the first gradient changed from zero (the authors' code, pytorch-optimizer)",
+            none=by("there is no change before the first step", "timm", "published: two equal points at first"),
+            from_zero=by("the first gradient changed from zero", "authors", "pytorch-optimizer"),
         ),
     ] = "none"
     eps_placement: Annotated[
         str,
         Choice(
-            outside="eps is added to the root of the corrected second moment (the paper)",
-            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+            outside=by("eps is added to the root of the corrected second moment", "published"),
+            hidden=by(
+                "hidden_eps is added under the root of the uncorrected one, and eps to that root", "pytorch-optimizer"
+            ),
         ),
     ] = "outside"
 
@@ -87,6 +91,8 @@ class MARS(Optimizer):
         "Yuan et al. 2024",
         "MARS: Unleashing the Power of Variance Reduction for Training Large Models",
         "arXiv:2411.10438, Algorithm 2",
+        read="authors' code",
+        source="AGI-Arena/MARS 4831e28",
     )
     unspecified = (
         "the first change: none here; the authors' code counts the first gradient as a change from zero. The exact "
@@ -131,7 +137,11 @@ class AdamMini(Optimizer):
 
     scaling = "invariant"
     citation = Citation(
-        "Zhang et al. 2024", "Adam-mini: Use Fewer Learning Rates To Gain More", "arXiv:2406.16793, Algorithm 1"
+        "Zhang et al. 2024",
+        "Adam-mini: Use Fewer Learning Rates To Gain More",
+        "arXiv:2406.16793, Algorithm 1",
+        read="authors' code",
+        source="adam-mini 1.1.1; zyushun/Adam-mini 402aadf",
     )
     unspecified = (
         "which parameters are cut into which blocks: the paper partitions by the model's architecture (heads, "

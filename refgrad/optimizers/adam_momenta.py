@@ -8,7 +8,8 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
+from refgrad.optimizers.parts import over_root
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, by, zeros_like_param
 
 
 class QHAdam(Optimizer):
@@ -26,13 +27,17 @@ class QHAdam(Optimizer):
     weight_decay: NonNegative = 0.0
     corrected_state: Annotated[
         bool,
-        Flag("m and v are kept bias-corrected, as averages with weights 1 + beta + beta**2 + ... (the authors' code)"),
+        Flag(by("m and v are kept bias-corrected, as averages with weights 1 + beta + beta**2 + ...", "authors")),
     ] = False
 
     scaling = "invariant"
     limits = (Limit("Adam", {"nu1": 1.0, "nu2": 1.0, "weight_decay": 0.0}),)
     citation = Citation(
-        "Ma & Yarats 2019", "Quasi-hyperbolic momentum and Adam for deep learning", "arXiv:1810.06801, section 4"
+        "Ma & Yarats 2019",
+        "Quasi-hyperbolic momentum and Adam for deep learning",
+        "arXiv:1810.06801, section 4",
+        read="authors' code",
+        source="facebookresearch/qhoptim e81dea3",
     )
     unspecified = (
         "weight decay: coupled here; the released code keeps moments corrected for their start as they are "
@@ -68,7 +73,7 @@ class Adan(Optimizer):
     """Nesterov momentum by differences of gradients, scaled by the second moment of the looked-ahead gradient.
 
     ``m``, ``m_diff`` and ``square`` (the paper's m, v and n) average the gradient, its change, and the square of the looked-ahead
-    gradient. The decays are one less the paper's, as in the authors' code.
+    gradient. The decays are one less the paper's, as in the authors' code. ``eps_root`` is optax's second eps, under the root.
 
     Source: Xie et al. 2022, arXiv:2208.06677, Algorithm 1. NaN propagates.
     """
@@ -78,38 +83,49 @@ class Adan(Optimizer):
     beta2: Decay = 0.92
     beta3: Decay = 0.99
     eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     start: Annotated[
         str,
         Choice(
-            gradient="the first gradient and its square are the first averages (the paper)",
-            corrected="the averages start at zero and are bias-corrected (the authors' code, optax)",
+            gradient=by("the first gradient, its square, and the first change are the first averages", "published"),
+            corrected=by("the averages start at zero and are bias-corrected", "authors", "optax"),
         ),
     ] = "gradient"
     decay: Annotated[
         str,
         Choice(
-            proximal="the parameter is divided by 1 + lr weight_decay after the step (the paper)",
-            before="the parameter before the step decays, by lr times weight_decay (the authors' no_prox, optax)",
+            proximal=by("the parameter is divided by 1 + lr weight_decay after the step", "published"),
+            before=by("the parameter before the step decays, by lr times weight_decay", "authors: no_prox", "optax"),
         ),
     ] = "proximal"
     difference: Annotated[
         str,
         Choice(
-            beta2="the change of the gradient counts beta2 times (the paper)",
-            one_minus_beta2="it counts 1 - beta2 times, as if beta2 were the paper's (optax 0.2.8: a fault)",
+            beta2=by("the change of the gradient counts beta2 times", "published"),
+            one_minus_beta2=by("it counts 1 - beta2 times, as if beta2 were one less itself", "optax: 0.2.8, a fault"),
         ),
     ] = "beta2"
+    eps_placement: Annotated[
+        str,
+        Choice(
+            inside=by("eps is added to the average square under the root", "published"),
+            outside=by("eps is added to the root", "authors", "optax"),
+        ),
+    ] = "inside"
 
     scaling = "invariant"
     citation = Citation(
         "Xie et al. 2022",
         "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models",
         "arXiv:2208.06677, Algorithm 1",
+        read="authors' code",
+        source="sail-sg/Adan 2c65bea",
     )
     unspecified = (
         "the start: the first gradient, as the paper says; its authors' code, optax and pytorch-optimizer start at "
-        "zero and correct for it (start=corrected). The decays are one less the paper's"
+        "zero and correct for it (start=corrected), and add eps beside the root (eps_placement=outside). The decays are one "
+        "less the paper's"
     )
     state = State(m=zeros_like_param, m_diff=zeros_like_param, square=zeros_like_param, g_last=zeros_like_param)
 
@@ -121,15 +137,16 @@ class Adan(Optimizer):
             m, m_diff, square = 1.0 * g, change, ahead * ahead
         else:
             m = self.beta1 * m + (1 - self.beta1) * g
-            m_diff = self.beta2 * m_diff + (1 - self.beta2) * change
+            first_change = t == 2 and self.start == "gradient"
+            m_diff = change if first_change else self.beta2 * m_diff + (1 - self.beta2) * change
             square = self.beta3 * square + (1 - self.beta3) * ahead * ahead
         if self.start == "gradient":
-            step = (m + share * m_diff) / (np.sqrt(square) + self.eps)
+            step = over_root(self, m + share * m_diff, square)
         else:
             m_hat = m / (1 - self.beta1**t)
             v_hat = m_diff / (1 - self.beta2**t)
             n_hat = square / (1 - self.beta3**t)
-            step = (m_hat + share * v_hat) / (np.sqrt(n_hat) + self.eps)
+            step = over_root(self, m_hat + share * v_hat, n_hat)
         if self.decay == "proximal":
             return (p - self.lr * step) / (1 + self.lr * self.weight_decay), m, m_diff, square, g
         return p - self.lr * (step + self.weight_decay * p), m, m_diff, square, g
@@ -154,7 +171,11 @@ class AdEMAMix(Optimizer):
     scaling = "invariant"
     limits = (Limit("AdamW", {"alpha": 0.0}),)
     citation = Citation(
-        "Pagliardini et al. 2024", "The AdEMAMix Optimizer: Better, Faster, Older", "arXiv:2409.03137, Algorithm 1"
+        "Pagliardini et al. 2024",
+        "The AdEMAMix Optimizer: Better, Faster, Older",
+        "arXiv:2409.03137, Algorithm 1",
+        read="authors' code",
+        source="apple/ml-ademamix c3d73c0",
     )
     unspecified = (
         "weight decay: decoupled, as in the algorithm; the warm-ups of alpha and of beta3, by its half-life, are "
@@ -198,6 +219,8 @@ class SimplifiedAdEMAMix(Optimizer):
         "Morwani et al. 2025",
         "Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants",
         "arXiv:2502.02431, section 4",
+        read="authors' code",
+        source="DepenM/Simplified-AdEMAMix; optax 0.2.8 simplified_ademamix",
     )
     unspecified = (
         "eps and decay, decoupled here; the sum of gradients is not an average, as in the source's text; pytorch- "
@@ -216,8 +239,9 @@ class SimplifiedAdEMAMix(Optimizer):
 class LaProp(Optimizer):
     """Adam with the gradient scaled first and averaged then.
 
-    Source: Ziyin et al. 2020, arXiv:2002.04839, Algorithm 1, with the step size inside the average as in the authors' code.
-    Weight decay is decoupled, after the step. NaN propagates.
+    Source: Ziyin et al. 2020, arXiv:2002.04839, Algorithm 1, with the step size inside the average as in the authors' code
+    (laprop.py), whose correction is the average of the learning rates over the present one. Weight decay is decoupled, after
+    the step. NaN propagates.
     """
 
     lr: NonNegative = 4e-4
@@ -229,15 +253,31 @@ class LaProp(Optimizer):
     averaged: Annotated[
         str,
         Choice(
-            steps="the average is of whole steps, lr included (the authors' code, pytorch-optimizer, timm)",
-            directions="the average is of scaled gradients, and lr multiplies it: the same steps while lr is constant",
+            steps=by(
+                "the average is of whole steps, lr included, and is divided by the average of lr over lr",
+                "authors",
+                "pytorch-optimizer",
+                "timm",
+            ),
+            directions=by(
+                "the average is of scaled gradients, and lr multiplies it: the same while lr is constant", "published"
+            ),
         ),
     ] = "steps"
+    decay: Annotated[
+        str,
+        Choice(
+            after=by("the parameter after the step decays by lr times weight_decay", "pytorch-optimizer", "timm"),
+            fixed=by("the parameter after the step decays by weight_decay alone, not scaled by lr", "authors"),
+        ),
+    ] = "after"
     eps_placement: Annotated[
         str,
         Choice(
-            outside="eps is added to the root of the corrected second moment (the paper)",
-            hidden="hidden_eps is added under the root of the uncorrected one, and eps to that root (pytorch-optimizer)",
+            outside=by("eps is added to the root of the corrected second moment", "published"),
+            hidden=by(
+                "hidden_eps is added under the root of the uncorrected one, and eps to that root", "pytorch-optimizer"
+            ),
         ),
     ] = "outside"
 
@@ -247,14 +287,24 @@ class LaProp(Optimizer):
         "Ziyin et al. 2020",
         "LaProp: Separating Momentum and Adaptivity in Adam",
         "arXiv:2002.04839, Algorithm 1",
+        read="authors' code",
+        source="Z-T-WANG/LaProp-Optimizer a419916",
     )
+    default_reasons = {
+        "averaged": "the authors' code, pytorch-optimizer and timm; the steps are the same while lr is constant"
+    }
     unspecified = (
-        "where the decay stands: decoupled, after the step; lr is inside the average, as in the authors' code, "
-        "which matters only while lr changes (averaged)"
+        "where the decay stands: decoupled, after the step, and scaled by lr, where the authors' code has weight_decay alone "
+        "(decay=fixed); lr is inside the average, as in the authors' code, which matters only while lr changes (averaged)"
     )
-    state = State(m=zeros_like_param, v=zeros_like_param)
+    state = State(m=zeros_like_param, v=zeros_like_param, lr_average=Slot(when="averages_rates", scalar=True))
 
-    def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
+    @property
+    def averages_rates(self) -> bool:
+        """True if the learning rates are averaged too."""
+        return self.averaged == "steps"
+
+    def update(self, p: Any, g: Any, m: Any, v: Any, lr_average: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
         if self.eps_placement == "hidden":
             direction = g * np.sqrt(1 - self.beta2**t) / (np.sqrt(v + self.hidden_eps) + self.eps)
@@ -262,11 +312,13 @@ class LaProp(Optimizer):
             direction = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
         if self.averaged == "steps":
             m = self.beta1 * m + (1 - self.beta1) * self.lr * direction
-            p = p - m / (1 - self.beta1**t)
+            lr_average = self.beta1 * lr_average + (1 - self.beta1) * self.lr
+            p = p - (self.lr / lr_average if self.lr else 1.0) * m
         else:
             m = self.beta1 * m + (1 - self.beta1) * direction
             p = p - self.lr * m / (1 - self.beta1**t)
-        return p - self.lr * self.weight_decay * p, m, v
+        share = self.weight_decay if self.decay == "fixed" else self.lr * self.weight_decay
+        return p - share * p, m, v, lr_average
 
 
 class Grams(Optimizer):
@@ -283,7 +335,11 @@ class Grams(Optimizer):
 
     scaling = "invariant"
     citation = Citation(
-        "Cao et al. 2024", "Grams: Gradient Descent with Adaptive Momentum Scaling", "arXiv:2412.17107, Algorithm 1"
+        "Cao et al. 2024",
+        "Grams: Gradient Descent with Adaptive Momentum Scaling",
+        "arXiv:2412.17107, Algorithm 1",
+        read="authors' code",
+        source="the authors' repository; pytorch-optimizer 4.1.0",
     )
     unspecified = (
         "eps and decay: those of AdamW, decoupled; the sign of a gradient of zero: zero, so that such an element "
@@ -313,10 +369,16 @@ class OptimisticAdam(Optimizer):
     eps: NonNegative = 1e-8
     alpha: NonNegative = 1.0
     beta: NonNegative = 1.0
-    nesterov: Annotated[bool, Flag("the direction is that of Nesterov's Adam (optax's default)")] = False
+    nesterov: Annotated[bool, Flag(by("the direction is that of Nesterov's Adam", "optax: its default"))] = False
 
     scaling = "invariant"
-    citation = Citation("Daskalakis et al. 2018", "Training GANs with Optimism", "arXiv:1711.00141, Algorithm 1")
+    citation = Citation(
+        "Daskalakis et al. 2018",
+        "Training GANs with Optimism",
+        "arXiv:1711.00141, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 optimistic_adam_v2",
+    )
     unspecified = (
         "the change before the first step: none here, as in optax, so that the first step is plain; eps: outside "
         "the root; the generalized coefficients are those of OptimisticGradient"

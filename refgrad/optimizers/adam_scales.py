@@ -10,7 +10,7 @@ from refgrad.optimizers.adam_relatives import Adamax, MomentumSchedule, NAdam
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import DecayKind
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Real, Slot, State, by, zeros_like_param
 
 
 class Yogi(Optimizer):
@@ -30,14 +30,18 @@ class Yogi(Optimizer):
     correction: Annotated[
         str,
         Choice(
-            none="the moments are used as they are (the paper)",
-            adam="both moments are divided by 1 - beta**t, as if they started at zero (optax, torch-optimizer)",
+            none=by("the moments are used as they are", "published"),
+            adam=by("both moments are divided by 1 - beta**t, as if they started at zero", "optax", "torch-optimizer"),
         ),
     ] = "none"
 
     scaling = "invariant"
     citation = Citation(
-        "Zaheer et al. 2018", "Adaptive Methods for Nonconvex Optimization", "NeurIPS 2018, Algorithm 2"
+        "Zaheer et al. 2018",
+        "Adaptive Methods for Nonconvex Optimization",
+        "NeurIPS 2018, Algorithm 2",
+        read="package",
+        source="optax 0.2.8 yogi; torch-optimizer 0.3.0 Yogi; pytorch-optimizer 4.1.0 Yogi",
     )
     unspecified = (
         "the start of both moments: zero here, where implementations start at 1e-6 and correct as if they had "
@@ -71,28 +75,44 @@ class ADOPT(Optimizer):
     clip: Annotated[
         str,
         Choice(
-            taken="at step t the bound is (t - 1)**clip_exponent, which counts steps that moved (the paper, optax)",
-            counted="at step t the bound is t**clip_exponent (pytorch-optimizer)",
-            none="there is no clipping (the paper's Algorithm 1)",
+            taken=by(
+                "at step t the bound is (t - 1)**clip_exponent, which counts steps that moved", "published", "optax"
+            ),
+            counted=by("at step t the bound is t**clip_exponent", "pytorch-optimizer"),
+            none=by("there is no clipping", "authors: clip_lambda=None", "published: Algorithm 1"),
         ),
     ] = "taken"
     first_step: Annotated[
         str,
         Choice(
-            nothing="the parameter does not move at the first step (the paper)",
-            decays="it decays (optax, pytorch-optimizer)",
+            nothing=by("the parameter does not move at the first step", "published", "authors: since it clips"),
+            decays=by("it decays", "optax", "pytorch-optimizer", "authors: the first release"),
         ),
     ] = "nothing"
+    start: Annotated[
+        str,
+        Choice(
+            zero=by("the momentum starts at zero", "published: Algorithm 2"),
+            whole=by(
+                "the first scaled gradient is the momentum in whole",
+                "published: Algorithm 1, which does not clip",
+                "authors: the first release",
+            ),
+        ),
+    ] = "zero"
 
     scaling = "invariant"
     citation = Citation(
         "Taniguchi et al. 2024",
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
         "arXiv:2411.02853, Algorithm 2",
+        read="authors' code",
+        source="iShohei220/adopt, at its head",
     )
     unspecified = (
         "weight decay at the first step, which only sets the second moment: none here; implementations decay "
-        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip"
+        "(first_step=decays), and pytorch-optimizer counts that step in the bound of the clip; Algorithm 1 is clip=none, "
+        "start=whole, and the authors' first release (commit 6e94fbc) decays besides at the first step"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -104,7 +124,8 @@ class ADOPT(Optimizer):
         if self.clip != "none":
             bound = (t - 1 if self.clip == "taken" else t) ** self.clip_exponent
             scaled = np.clip(scaled, -bound, bound)
-        m = self.beta1 * m + (1 - self.beta1) * scaled
+        whole = t == 2 and self.start == "whole"
+        m = scaled if whole else self.beta1 * m + (1 - self.beta1) * scaled
         p = p - self.lr * (m + self.weight_decay * p)
         v = self.beta2 * v + (1 - self.beta2) * g * g
         return p, m, v
@@ -125,8 +146,8 @@ class ACProp(Optimizer):
     deviation: Annotated[
         str,
         Choice(
-            new="the deviation is from the mean that includes the gradient (the paper)",
-            old="the deviation is from the mean before it (optax)",
+            new=by("the deviation is from the mean that includes the gradient", "published"),
+            old=by("the deviation is from the mean before it", "optax"),
         ),
     ] = "new"
 
@@ -134,6 +155,8 @@ class ACProp(Optimizer):
         "Zhuang et al. 2021",
         "Momentum Centering and Asynchronous Update for Adaptive Gradient Methods",
         "arXiv:2110.05454, Algorithm 2",
+        read="package",
+        source="optax 0.2.8 contrib.acprop",
     )
     unspecified = (
         "weight decay: decoupled here; whether the deviation is from the mean with or without the gradient itself: "
@@ -167,6 +190,8 @@ class AdamaxW(Adamax):
         "Kingma & Ba 2015; Loshchilov & Hutter 2019",
         "Adam: A Method for Stochastic Optimization",
         "arXiv:1412.6980, Algorithm 2, decoupled as in arXiv:1711.05101",
+        read="package",
+        source="optax 0.2.8 adamaxw",
     )
     unspecified = "division by zero where every gradient was zero; how the decay is scaled: by lr here, as in optax"
 
@@ -174,7 +199,7 @@ class AdamaxW(Adamax):
 class NAdamW(NAdam):
     """`NAdam` with a momentum of a constant decay, and decoupled weight decay, under optax's and timm's name for it.
 
-    Source: Dozat 2016, Algorithm 2 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
+    Source: Dozat 2015 with a constant momentum, with the decay of Loshchilov & Hutter 2019. NaN propagates.
     """
 
     lr: NonNegative = 1e-3
@@ -184,10 +209,15 @@ class NAdamW(NAdam):
 
     limits = (Limit("NAdam", {"weight_decay": 0.0}),)
     citation = Citation(
-        "Dozat 2016; Loshchilov & Hutter 2019",
+        "Dozat 2015; Loshchilov & Hutter 2019",
         "Incorporating Nesterov Momentum into Adam",
-        "ICLR 2016 workshop, Algorithm 2, decoupled as in arXiv:1711.05101",
+        "Stanford CS229 report 54, decoupled as in arXiv:1711.05101; as optax and timm compute it",
+        read="package",
+        source="optax 0.2.8 nadamw; timm 1.0.31 NAdamW",
     )
+    default_reasons = NAdam.default_reasons | {
+        "schedule": "the name is optax's and timm's, and both keep the momentum constant"
+    }
     unspecified = (
         "whether the momentum is warmed up (not here: optax and timm), and how the decay is scaled: by lr here"
     )
@@ -208,8 +238,12 @@ class AdaMod(Optimizer):
     sizes: Annotated[
         str,
         Choice(
-            plain="the averaged sizes are lr over the root of the corrected second moment plus eps (the paper)",
-            corrected="both bias corrections are in the averaged sizes, and eps beside the uncorrected root (the authors' code)",
+            plain=by("the averaged sizes are lr over the root of the corrected second moment plus eps", "published"),
+            corrected=by(
+                "both bias corrections are in the averaged sizes, and eps beside the uncorrected root",
+                "torch-optimizer",
+                "pytorch-optimizer",
+            ),
         ),
     ] = "plain"
 
@@ -218,6 +252,8 @@ class AdaMod(Optimizer):
         "Ding et al. 2019",
         "An Adaptive and Momental Bound Method for Stochastic Learning",
         "arXiv:1910.12249, Algorithm 1",
+        read="package",
+        source="torch-optimizer 0.3.0 AdaMod; pytorch-optimizer 4.1.0 AdaMod",
     )
     unspecified = (
         "weight decay, which the algorithm has not: decoupled here; the authors' code averages sizes that hold "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -13,12 +14,14 @@ from refgrad.errors import bad_argument
 from refgrad.optimizers.adagrad import Adagrad
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform, check_count, check_same
-from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Slot, State
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Slot, State, by
 
 _LAU = Citation(
     "Lau, Liu & Kolar 2024",
     "AdAdaGrad: Adaptive Batch Size Schemes for Adaptive Gradient Methods",
     "arXiv:2402.11215",
+    read="authors' code",
+    source="timlautk/AdAdaGrad cc126fb",
 )
 
 #: how much of the gradient's square the variance of the batch's mean may be, as a root
@@ -36,7 +39,11 @@ class AdaGradNorm(Optimizer):
     initial: Positive = 1e-2
 
     citation = Citation(
-        "Ward, Wu & Bottou 2019", "AdaGrad stepsizes: sharp convergence over nonconvex landscapes", "arXiv:1806.01811"
+        "Ward, Wu & Bottou 2019",
+        "AdaGrad stepsizes: sharp convergence over nonconvex landscapes",
+        "arXiv:1806.01811",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = "what one vector is: the tensor here, all parameters in the paper"
     state = State(s=Slot(fill="initial", level="tensor"))
@@ -108,6 +115,8 @@ class InnerProductTest(_BatchTest):
         "Bollapragada, Byrd & Nocedal 2018",
         "Adaptive Sampling Strategies for Stochastic Optimization",
         "arXiv:1710.11258",
+        read="package",
+        source="timlautk/AdAdaGrad cc126fb",
     )
     unspecified = (
         "a mean of zero: the size asked for is infinite; how a larger batch is drawn is the source's, the size "
@@ -151,7 +160,9 @@ class CoordinateTest(_BatchTest):
     """
 
     threshold: TestSize = 0.1
-    citation = _LAU
+    citation = dataclasses.replace(
+        _LAU, read="study", source="its theory as others restate it; the released code has no test of coordinates"
+    )
     unspecified = "how the batch grows where it fails: to the largest size that a coordinate asks for, here"
 
     def apply(self, gradients: Any) -> Any:
@@ -173,9 +184,9 @@ class AdAdaGrad(Transform):
     test: Annotated[
         str,
         Choice(
-            norm="the norm test (the paper's experiments, the released code)",
-            coordinate="the test of every coordinate (the paper's theory)",
-            inner_product="the inner-product test (an option of the released code)",
+            norm=by("the norm test", "published: experiments", "authors"),
+            coordinate=by("the test of every coordinate", "published: theory"),
+            inner_product=by("the inner-product test", "authors: an option"),
         ),
     ] = "norm"
     citation = _LAU

@@ -19,6 +19,7 @@ from refgrad.rule import (
     Real,
     Slot,
     State,
+    by,
     copy_of_param,
     scalar_slot,
     zeros_like_param,
@@ -46,6 +47,8 @@ class ASGD(Optimizer):
         "Polyak & Juditsky 1992; Bottou 2012",
         "Acceleration of stochastic approximation by averaging",
         "SIAM J. Control Optim. 30(4)",
+        read="package",
+        source="torch 2.13.0 ASGD",
     )
     unspecified = (
         "the step size and the step from which points are averaged: those of torch, which takes Bottou's schedule; "
@@ -67,9 +70,16 @@ class ASGD(Optimizer):
         return p, average, eta, mu
 
 
-def schedule_free(p: Any, direction: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any, rule: Any) -> tuple[Any, ...]:
-    """The three sequences of the paper: a step of z, the average x, and the point y between them, which is ``p``."""
+def schedule_free(
+    p: Any, direction: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any, rule: Any, correction: Any = None
+) -> tuple[Any, ...]:
+    """The three sequences of the paper: a step of z, the average x, and the point y between them, which is ``p``.
+
+    ``correction`` multiplies the step size, if there is one.
+    """
     lr = rule.lr * np.minimum(1.0, t / rule.warmup_steps) if rule.warmup_steps else 1.0 * rule.lr
+    if correction is not None:
+        lr = lr * correction
     lr_max = np.maximum(lr_max, lr)
     weight = t**rule.r * lr_max**rule.weight_lr_power
     weight_sum = weight_sum + weight
@@ -97,7 +107,13 @@ class ScheduleFreeSGD(Optimizer):
     initial_lr_max: NonPositive = 0.0
 
     scaling = "linear"
-    citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, equations 4 to 6")
+    citation = Citation(
+        "Defazio et al. 2024",
+        "The Road Less Scheduled",
+        "arXiv:2405.15682, equations 4 to 6",
+        read="authors' code",
+        source="schedulefree 1.4.1",
+    )
     unspecified = (
         "where decay is taken: at y, as in the authors' package by default; the weights of the average: by powers "
         "of t and of the largest lr so far, as in the package (r, weight_lr_power); what that is before the first step: 0, and "
@@ -120,7 +136,7 @@ class ScheduleFreeAdamW(Optimizer):
     """`ScheduleFreeSGD` with Adam's scale and no momentum of its own.
 
     Source: Defazio et al. 2024, arXiv:2405.15682, Algorithm 1, with the bias correction in the scale as in the authors'
-    package (the paper's algorithm has it in the step size). NaN propagates.
+    package at version 1.4; Algorithm 1 itself is ``correction="rate"``. NaN propagates.
     """
 
     lr: Positive = 2.5e-3
@@ -132,12 +148,33 @@ class ScheduleFreeAdamW(Optimizer):
     r: Real = 0.0
     weight_lr_power: Real = 2.0
     initial_lr_max: NonPositive = 0.0
+    correction: Annotated[
+        str,
+        Choice(
+            scale=by("the second moment is bias-corrected", "authors: at 1.4"),
+            rate=by(
+                "the step size, and so the weight of the point, holds the root of 1 - beta2**t",
+                "published: Algorithm 1",
+                "authors: 1.2.7, and AdamWScheduleFreePaper in 1.4",
+            ),
+        ),
+    ] = "scale"
 
     scaling = "invariant"
-    citation = Citation("Defazio et al. 2024", "The Road Less Scheduled", "arXiv:2405.15682, Algorithm 1")
+    citation = Citation(
+        "Defazio et al. 2024",
+        "The Road Less Scheduled",
+        "arXiv:2405.15682, Algorithm 1",
+        read="authors' code",
+        source="schedulefree 1.4.1",
+    )
+    default_reasons = {
+        "correction": "the authors' package at 1.4, whose authors found the other unstable on some problems"
+    }
     unspecified = (
-        "where the bias correction stands: in the scale as in the authors' package, in the step size in the paper; "
-        "decay is taken at y, as in the package by default; the warm-up is linear"
+        "where the bias correction stands: in the scale as in the authors' package, whose authors found the paper's place, the "
+        "step size, unstable on some problems (correction=rate); decay is taken at y, as in the package by default; the warm-up "
+        "is linear"
     )
     state = State(
         v=zeros_like_param,
@@ -155,8 +192,11 @@ class ScheduleFreeAdamW(Optimizer):
 
     def update(self, p: Any, g: Any, v: Any, z: Any, weight_sum: Any, lr_max: Any, t: Any) -> tuple[Any, ...]:
         v = self.beta2 * v + (1 - self.beta2) * g * g
-        direction = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps)
-        y, *rest = schedule_free(p, direction, z, weight_sum, lr_max, t, self)
+        if self.correction == "rate":
+            direction, rate = g / (np.sqrt(v) + self.eps), np.sqrt(1 - self.beta2**t)
+        else:
+            direction, rate = g / (np.sqrt(v / (1 - self.beta2**t)) + self.eps), None
+        y, *rest = schedule_free(p, direction, z, weight_sum, lr_max, t, self, rate)
         return y, v, *rest
 
 
@@ -174,8 +214,8 @@ class COCOB(Optimizer):
     applied: Annotated[
         str,
         Choice(
-            directly="the new point is what the bet says (the paper)",
-            by_difference="the new point is the old one plus their difference, as rounded (optax)",
+            directly=by("the new point is what the bet says", "published"),
+            by_difference=by("the new point is the old one plus their difference, as rounded", "optax"),
         ),
     ] = "directly"
 
@@ -183,6 +223,8 @@ class COCOB(Optimizer):
         "Orabona & Tommasi 2017",
         "Training Deep Networks without Learning Rates Through Coin Betting",
         "arXiv:1705.07795, Algorithm 2",
+        read="package",
+        source="optax 0.2.8 contrib.cocob",
     )
     unspecified = (
         "the learning rate is none in the paper: lr multiplies the gradient here, 1 by default; the largest "

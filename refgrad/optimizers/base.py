@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad import backends, trees
-from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError
 from refgrad.optimizers import coupled, extra
+from refgrad.optimizers.leaf import Leaf, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
@@ -281,8 +280,7 @@ class Optimizer(Rule):
             self._leaf(path, dict(zip(given, row, strict=True)), slots) for path, row in zip(paths, rows, strict=True)
         ]
         if in_place:
-            for path, leaf in zip(paths, found, strict=True):
-                check_writeable(leaf, path)
+            check_writeable(found, paths)
         return found
 
     def _leaf(self, path: str, given: Mapping[str, Any], slots: Mapping[str, Slot]) -> Leaf:
@@ -369,90 +367,3 @@ def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -
         if not (flags.carray or (name == "g" and flags.c_contiguous and flags.aligned)):  # carray: writeable too
             return None
     return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
-
-
-@dataclass
-class Leaf:
-    """One parameter with all that its update reads.
-
-    Args:
-        arrays: ``p``, ``g``, the extra inputs and the array slots by name.
-        scalar_values: the scalar slots by name.
-        read_only: the arrays that the update does not write.
-    """
-
-    arrays: dict[str, np.ndarray]
-    scalar_values: dict[str, float]
-    read_only: tuple[str, ...]
-
-    def copied(self) -> Leaf:
-        """The same with new arrays for all that a step writes."""
-        kept = self.read_only
-        arrays = {n: a if n in kept else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
-        return Leaf(arrays, dict(self.scalar_values), kept)
-
-
-def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
-    """Check that an array has its slot's shape and a dtype that the working precision holds.
-
-    Args:
-        p: the parameter.
-        array: the slot's array, or the gradient or an extra input.
-        name: what errors call it.
-        slot: what the slot is; one like the parameter for what is no slot.
-
-    Raises:
-        ArgumentError: it has another shape, or is float64 beside a narrower parameter.
-    """
-    shape = slot.shape(p.shape)
-    if array.shape != shape:
-        what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
-        raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
-    if array.dtype == np.float64 and p.dtype != np.float64:
-        legal = f"float32 or narrower, because the parameter is {p.dtype}"
-        raise bad_argument(f"{name}.dtype", "float64", legal)
-
-
-def check_writeable(leaf: Leaf, path: str) -> None:
-    """Check that a step in place may write a leaf's arrays.
-
-    Args:
-        leaf: the parameter with its arrays.
-        path: where in the tree it stands, for errors.
-
-    Raises:
-        ArgumentError: an array that is written is read-only, or overlaps another.
-    """
-    arrays, read_only = leaf.arrays, leaf.read_only
-    for name, array in arrays.items():
-        if name not in read_only and not array.flags.writeable:
-            raise ArgumentError(f"{name}{path} is read-only; legal: a writeable array, or the pure `step`")
-    values = arrays.values()
-    # separate arrays that own their memory cannot overlap, which saves the search in the common case
-    if all(a.base is None for a in values) and len({id(a) for a in values}) == len(arrays):
-        return
-    named = list(arrays.items())
-    for index, (name, array) in enumerate(named):
-        for other, second in named[index + 1 :]:
-            if not (name in read_only and other in read_only) and np.may_share_memory(array, second):
-                raise ArgumentError(f"{name}{path} and {other}{path} share memory; legal: separate arrays")
-
-
-def working_copies(leaf: Leaf) -> tuple[dict[str, np.ndarray], list[str]]:
-    """A leaf's arrays as kernels take them.
-
-    Args:
-        leaf: the parameter with its arrays, of any float dtypes and strides.
-
-    Returns:
-        The arrays by name, contiguous and of the working dtype, copied where they are not so already; and the names of those
-        outputs that were copied, to be written back.
-    """
-    dtype = dtypes.working(leaf.arrays["p"].dtype)
-    ready, narrow = {}, []
-    for name, array in leaf.arrays.items():
-        fits = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
-        ready[name] = array if fits else np.array(array, dtype=dtype, order="C", copy=True)
-        if not fits and name not in leaf.read_only:
-            narrow.append(name)
-    return ready, narrow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Annotated, ClassVar
 
@@ -46,6 +47,8 @@ class BatchScaledRate(Scaling):
         "Granziol, Zohren & Roberts 2022",
         "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach",
         "JMLR 23(173), arXiv:2006.09092",
+        read="study",
+        source="the publication's abstract",
     )
     unspecified = (
         "only the abstract was at hand: the linear and the square-root rule as it states them; the formulas of its "
@@ -68,7 +71,11 @@ class SpikedRate(Scaling):
 
     eigenvalue: Positive = 1.0
     noise: NonNegative = 1.0
-    citation = BatchScaledRate.citation
+    citation = dataclasses.replace(
+        BatchScaledRate.citation,
+        source="derived here, from the theorem of Baik, Ben Arous and Peche",
+        unreachable="the publication's own formula",
+    )
     unspecified = "not compared with the source's own formula, whose text was not at hand: the theorem stands by itself"
 
     def largest_eigenvalue(self, batch: int) -> float:
@@ -90,7 +97,11 @@ class RegimeAdaptation(Scaling):
     lr: Positive = 0.1
     batch: Annotated[int, Whole(1)] = 128
     citation = Citation(
-        "Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, section 4 and 5"
+        "Hoffer, Hubara & Soudry 2017",
+        "Train longer, generalize better",
+        "arXiv:1705.08741, section 4 and 5",
+        read="authors' code",
+        source="eladhoffer/bigBatch 0c69f28",
     )
     unspecified = "ratios that are not whole: rounded up for epochs, as in the authors' code"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp
+from refgrad.arithmetic.operations.functions import exp
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import (
     DecayKind,
@@ -16,7 +16,7 @@ from refgrad.optimizers.parts import (
     over_root,
     rectification,
 )
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, by, zeros_like_param
 
 
 class AdaBelief(Optimizer):
@@ -34,26 +34,47 @@ class AdaBelief(Optimizer):
     eps_placement: Annotated[
         str,
         Choice(
-            both="eps is added to s and kept in it at every step, and added to the root (E4: the last version, optax)",
-            correction="eps is added to s where it is corrected and not kept, and to the root (second version, appendix)",
-            outside="eps is added to the root alone (E1: the first version)",
-            maximum="with amsgrad eps is added to the kept maximum at every step, not to s (torch-optimizer); else as both",
+            both=by(
+                "eps is added to s and kept in it at every step, and added to the root",
+                "published: the last version",
+                "optax",
+            ),
+            correction=by(
+                "eps is added to s where it is corrected and not kept, and to the root",
+                "published: second version, appendix",
+            ),
+            outside=by("eps is added to the root alone", "published: the first version"),
+            maximum=by(
+                "with amsgrad eps is added to the kept maximum at every step, not to s; else as both", "torch-optimizer"
+            ),
         ),
     ] = "both"
     rectify: Annotated[
         str,
         Choice(
-            none="there is no rectification (the paper, optax)",
-            author="RAdam's, where the length is at least 5; before, corrected momentum steps (authors' default, timm)",
-            still="the same, but before no step (the authors' package with degenerated_to_sgd=False)",
-            torch_optimizer="the whole step, where the length exceeds 4; before, steps by the raw momentum",
+            none=by("there is no rectification", "published", "optax"),
+            author=by(
+                "RAdam's, where the length is at least 5; before, corrected momentum steps",
+                "authors: its default",
+                "timm",
+            ),
+            still=by("the same, but before no step", "authors: degenerated_to_sgd=False"),
+            torch_optimizer=by(
+                "the whole step, where the length exceeds 4; before, steps by the raw momentum", "torch-optimizer"
+            ),
         ),
     ] = "none"
     amsgrad: Annotated[bool, Flag("the largest s so far scales the step, except a rectified one")] = False
     decay: DecayKind = "before"
 
     scaling = "invariant"
-    citation = Citation("Zhuang et al. 2020", "AdaBelief Optimizer", "arXiv:2010.07468, Algorithm 2")
+    citation = Citation(
+        "Zhuang et al. 2020",
+        "AdaBelief Optimizer",
+        "arXiv:2010.07468, Algorithm 2",
+        read="authors' code",
+        source="adabelief-pytorch 0.2.1; juntang-zhuang/Adabelief-Optimizer 2855178 and its issues 23, 32 and 61",
+    )
     unspecified = (
         "the versions of the paper differ in where eps is added: its author calls the main text of the last "
         "one right (issues 23, 32 and 61 of the authors' repository), as the default has it"
@@ -110,15 +131,21 @@ class DiffGrad(Optimizer):
     previous: Annotated[
         str,
         Choice(
-            copy="the last step's gradient is kept (the paper, the authors' diffGrad_v2)",
-            alias="the kept gradient is overwritten by the new one, so that the friction is 1/2 from the second step on "
-            "(the authors' first code, on gradients that are zeroed in place: what the paper's experiments ran)",
+            copy=by("the last step's gradient is kept", "published", "authors: diffGrad_v2"),
+            alias=by(
+                "the kept gradient is overwritten by the new one, so that the friction is 1/2 from the second step on",
+                "authors: the first code, on gradients that are zeroed in place: what the experiments ran",
+            ),
         ),
     ] = "copy"
     decay: DecayKind = "coupled"
 
     citation = Citation(
-        "Dubey et al. 2020", "diffGrad: An Optimization Method for Convolutional Neural Networks", "arXiv:1909.11015"
+        "Dubey et al. 2020",
+        "diffGrad: An Optimization Method for Convolutional Neural Networks",
+        "arXiv:1909.11015",
+        read="authors' code",
+        source="shivram1987/diffGrad 73233ba, diffGrad.py and diffGrad_v2.py",
     )
     unspecified = "weight decay"
     state = State(m=zeros_like_param, v=zeros_like_param, g_prev=zeros_like_param)

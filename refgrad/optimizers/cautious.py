@@ -8,13 +8,13 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, NonNegative, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, State, by, zeros_like_param
 
 Rescaling = Annotated[
     str,
     Choice(
-        plus_one="the steps that are taken are multiplied by n over one more than their number (the authors' code)",
-        at_least="by n over their number, which counts as no less than least_share of n (timm: a thousandth)",
+        plus_one=by("the steps that are taken are multiplied by n over one more than their number", "authors"),
+        at_least=by("by n over their number, which counts as no less than least_share of n", "timm: a thousandth"),
     ),
 ]
 
@@ -47,6 +47,8 @@ class CautiousAdamW(Optimizer):
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 1",
+        read="authors' code",
+        source="kyleliang919/C-Optim 2c0517c",
     )
     unspecified = (
         "what the kept steps are multiplied by: n over their number plus one, as in the authors' code; timm has n "
@@ -81,6 +83,8 @@ class CautiousLion(Optimizer):
         "Liang et al. 2024",
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 2",
+        read="authors' code",
+        source="kyleliang919/C-Optim 2c0517c",
     )
     unspecified = (
         "as CautiousAdamW: the rescaling differs between the authors' code and timm; whether elements that do not "

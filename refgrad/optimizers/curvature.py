@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import power
+from refgrad.arithmetic.operations.functions import power
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
 from refgrad.optimizers.transform import Transform, check_same
@@ -23,6 +23,7 @@ from refgrad.rule import (
     Range,
     State,
     Whole,
+    by,
     zeros_like_param,
 )
 
@@ -47,23 +48,29 @@ class Sophia(Optimizer):
     floor: Annotated[
         str,
         Choice(
-            maximum="gamma times the average is at least eps (the paper, optax, pytorch-optimizer)",
-            padded="eps is added to it, and the size of the momentum is divided (the authors' Sophia-G)",
+            maximum=by("gamma times the average is at least eps", "published", "optax", "pytorch-optimizer"),
+            padded=by("eps is added to it, and the size of the momentum is divided", "authors: Sophia-G"),
         ),
     ] = "maximum"
     estimate: Annotated[
         str,
         Choice(
-            fresh="a step uses the estimate that it is handed (the paper)",
-            stale="it uses the average before it, and the estimate enters after it (optax)",
+            fresh=by("a step uses the estimate that it is handed", "published"),
+            stale=by("it uses the average before it, and the estimate enters after it", "optax"),
         ),
     ] = "fresh"
     momentum: Annotated[
-        str, Choice(biased="the momentum as it is (the paper)", corrected="divided by 1 - beta1**t (optax)")
+        str, Choice(biased=by("the momentum as it is", "published"), corrected=by("divided by 1 - beta1**t", "optax"))
     ] = "biased"
 
     scaling = "invariant"
-    citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 3")
+    citation = Citation(
+        "Liu et al. 2024",
+        _SOPHIA,
+        "ICLR, arXiv:2305.14342, Algorithm 3",
+        read="authors' code",
+        source="Liuhong99/Sophia a7e1572",
+    )
     unspecified = (
         "the first estimate, and which step uses it: the paper uses a fresh one, optax the one before (estimate); "
         "the floor of the divisor differs in the authors' code (floor); decay is before the step"
@@ -106,6 +113,8 @@ class AdaHessian(Optimizer):
         "Yao et al. 2021",
         "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning",
         "AAAI, arXiv:2006.00719, Algorithm 1",
+        read="package",
+        source="pytorch-optimizer 4.1.0 AdaHessian; timm 1.0.31; torch-optimizer 0.3.0",
     )
     unspecified = "eps, which the equations do not have: added to the root (the authors' code)"
     extras = Extras(h=Extra("curvature"))
@@ -136,8 +145,8 @@ class HutchinsonDiagonal(Transform):
     magnitude: Annotated[
         str,
         Choice(
-            signed="the estimate as it is (the papers)",
-            absolute="its size, before the mean (timm's and pytorch-optimizer's AdaHessian)",
+            signed=by("the estimate as it is", "published"),
+            absolute=by("its size, before the mean", "timm: AdaHessian", "pytorch-optimizer: AdaHessian"),
         ),
     ] = "signed"
 
@@ -145,6 +154,8 @@ class HutchinsonDiagonal(Transform):
         "Bekas, Kokiopoulou & Saad 2007",
         "An estimator for the diagonal of a matrix",
         "Applied Numerical Mathematics 57, equation 3",
+        read="package",
+        source="pytorch-optimizer 4.1.0 AdaHessian; timm 1.0.31 Adahessian; optax 0.2.8 sophia",
     )
     unspecified = (
         "which probe: any of mean zero and variance one, an argument here; whether kernels are averaged, as in "
@@ -176,7 +187,13 @@ class GaussNewtonDiagonal(Transform):
 
     batch: Annotated[int, Whole(1)] = 1
 
-    citation = Citation("Liu et al. 2024", _SOPHIA, "ICLR, arXiv:2305.14342, Algorithm 2")
+    citation = Citation(
+        "Liu et al. 2024",
+        _SOPHIA,
+        "ICLR, arXiv:2305.14342, Algorithm 2",
+        read="authors' code",
+        source="Liuhong99/Sophia a7e1572",
+    )
     unspecified = (
         "how labels are drawn, and what a batch is where examples are tokens: the caller says its size; the "
         "authors' code counts tokens"

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import power
+from refgrad.arithmetic.operations.functions import power
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, NonNegative, State, copy_of_param, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, State, by, copy_of_param, zeros_like_param
 
 
 class MADGRAD(Optimizer):
@@ -26,15 +26,15 @@ class MADGRAD(Optimizer):
     weights: Annotated[
         str,
         Choice(
-            plain="the weight of a gradient is lr times the root of its step (the paper)",
-            padded="eps is added to lr first (the authors' code, optax, pytorch-optimizer)",
+            plain=by("the weight of a gradient is lr times the root of its step", "published"),
+            padded=by("eps is added to lr first", "optax", "pytorch-optimizer"),
         ),
     ] = "plain"
     applied: Annotated[
         str,
         Choice(
-            directly="the new point is what the average says (the paper)",
-            by_difference="the new point is the old one plus their difference, as rounded (optax)",
+            directly=by("the new point is what the average says", "published"),
+            by_difference=by("the new point is the old one plus their difference, as rounded", "optax"),
         ),
     ] = "directly"
 
@@ -42,6 +42,8 @@ class MADGRAD(Optimizer):
         "Defazio & Jelassi 2021",
         "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method",
         "arXiv:2101.11075, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.madgrad; pytorch-optimizer 4.1.0 MADGRAD",
     )
     unspecified = (
         "weight decay: coupled here, as in the authors' code; that code adds eps to lr in the weights (weights=padded)"

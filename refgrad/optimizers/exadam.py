@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
-from refgrad.rule import Choice, Citation, Decay, NonNegative, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, State, by, zeros_like_param
 
 
 class EXAdam(Optimizer):
@@ -25,14 +25,22 @@ class EXAdam(Optimizer):
     version: Annotated[
         str,
         Choice(
-            second="lr is the step size (second version of the paper; pytorch-optimizer from 4)",
-            first="the step size grows: lr ln(sqrt(t + 1) sqrt(2)) (first version; pytorch-optimizer 3.4)",
+            second=by("lr is the step size", "published: second version", "pytorch-optimizer: from 4"),
+            first=by(
+                "the step size grows: lr ln(sqrt(t + 1) sqrt(2))", "authors: first version", "pytorch-optimizer: 3.4"
+            ),
         ),
     ] = "second"
     decay: DecayKind = "before"
 
     scaling = "invariant"
-    citation = Citation("Adly 2024", "EXAdam: The Power of Adaptive Cross-Moments", "arXiv:2412.20302, Algorithm 1")
+    citation = Citation(
+        "Adly 2024",
+        "EXAdam: The Power of Adaptive Cross-Moments",
+        "arXiv:2412.20302, Algorithm 1",
+        read="authors' code",
+        source="AhmedMostafa16/EXAdam 989d7b6",
+    )
     unspecified = "weight decay; the base of the first version's logarithm is that of the author's code"
     state = State(m=zeros_like_param, v=zeros_like_param)
 

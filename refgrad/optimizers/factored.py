@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import Over, length, tree_max, tree_sum
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State, by
 
 
 def mean(x: Any, p: Any, over: Over) -> Any:
@@ -46,22 +46,22 @@ class Adafactor(Optimizer):
     beta1: Decay = 0.0
     weight_decay: NonNegative = 0.0
     relative_step: Annotated[
-        bool, Flag("the step size is at most one over the root of the step (the paper, torch)")
+        bool, Flag(by("the step size is at most one over the root of the step", "published", "torch"))
     ] = True
     scale_parameter: Annotated[bool, Flag("the step size is relative to the parameter's root mean square")] = True
     eps_placement: Annotated[
         str,
         Choice(
-            square="eps1 is added to the squared gradient (the paper, optax, Hugging Face's)",
-            clamp="the mean of row means is at least eps1, and the second moment eps1 squared (torch)",
+            square=by("eps1 is added to the squared gradient", "published", "optax", "transformers"),
+            clamp=by("the mean of row means is at least eps1, and the second moment eps1 squared", "torch"),
         ),
     ] = "square"
     decay: Annotated[
         str,
         Choice(
-            lr="the parameter decays by lr times weight_decay (torch)",
-            step="the parameter decays by the step size times weight_decay (Hugging Face's, pytorch-optimizer)",
-            fixed="the parameter decays by weight_decay alone (optax)",
+            lr=by("the parameter decays by lr times weight_decay", "torch"),
+            step=by("the parameter decays by the step size times weight_decay", "transformers", "pytorch-optimizer"),
+            fixed=by("the parameter decays by weight_decay alone", "optax"),
         ),
     ] = "lr"
 
@@ -69,6 +69,8 @@ class Adafactor(Optimizer):
         "Shazeer & Stern 2018",
         "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost",
         "arXiv:1804.04235, Algorithms 4 and 6",
+        read="package",
+        source="torch 2.13.0 Adafactor; transformers 5.23 Adafactor; optax 0.2.8 adafactor",
     )
     unspecified = (
         "weight decay, which the paper has not: scaled by lr here as in torch; Hugging Face's scales it by the "
@@ -126,6 +128,8 @@ class CAME(Optimizer):
         "Luo et al. 2023",
         "CAME: Confidence-guided Adaptive Memory Efficient Optimization",
         "arXiv:2307.02047, Algorithm 2",
+        read="authors' code",
+        source="yangluo7/CAME e77c5c0; came-pytorch 0.1.3",
     )
     unspecified = (
         "parameters of one axis: they step by the average alone, as in the authors' code; weight decay, which the "
@@ -167,7 +171,11 @@ class SM3(Optimizer):
 
     scaling = "invariant"
     citation = Citation(
-        "Anil et al. 2019", "Memory-Efficient Adaptive Optimization", "arXiv:1901.11150, Algorithm SM3-II"
+        "Anil et al. 2019",
+        "Memory-Efficient Adaptive Optimization",
+        "arXiv:1901.11150, Algorithm SM3-II",
+        read="package",
+        source="optax 0.2.8 sm3; pytorch-optimizer 4.1.0 SM3",
     )
     unspecified = (
         "eps: none here, where optax adds 1e-8 under the root; the momentum is an average, as in the paper's "

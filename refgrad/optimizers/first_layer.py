@@ -9,16 +9,20 @@ import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Whole
+from refgrad.rule import Choice, Citation, Positive, Whole, by
 
 _TRACT = Citation(
-    "Petersen, Borgelt & Ermon 2024", "TrAct: Making First-layer Pre-Activations Trainable", "arXiv:2410.23970"
+    "Petersen, Borgelt & Ermon 2024",
+    "TrAct: Making First-layer Pre-Activations Trainable",
+    "arXiv:2410.23970",
+    read="authors' code",
+    source="Felix-Petersen/tract 8c04529; torch-tract 1.0.0",
 )
 
 Form = Annotated[
     str,
     Choice(
-        inputs="G^T X (X^T X / b + damping I)^-1: a system as large as an input (the authors' code where b >= n)",
+        inputs=by("G^T X (X^T X / b + damping I)^-1: a system as large as an input", "authors: where b >= n"),
         batch="G^T (X X^T / b + damping I)^-1 X: a system as large as the batch, the same number",
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from refgrad.arithmetic.primitives import lift, project, subspace
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import EpsPlacement, over_root
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Slot, State, Whole
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Slot, State, Whole, by
 
 
 class GaLore(Optimizer):
@@ -30,22 +30,26 @@ class GaLore(Optimizer):
     side: Annotated[
         str,
         Choice(
-            shorter="the vectors are as long as the smaller of rows and columns, of a square as columns (the paper, its code)",
-            longer="as long as the larger, of a square as rows (optax)",
+            shorter=by(
+                "the vectors are as long as the smaller of rows and columns, of a square as columns",
+                "published",
+                "authors",
+            ),
+            longer=by("as long as the larger, of a square as rows", "optax"),
         ),
     ] = "shorter"
     refresh: Annotated[
         str,
         Choice(
-            first="at the first step, and every interval steps from there (the paper, its code, optax)",
-            whole="at the first step, and at whole multiples of interval (pytorch-optimizer)",
+            first=by("at the first step, and every interval steps from there", "published", "authors", "optax"),
+            whole=by("at the first step, and at whole multiples of interval", "pytorch-optimizer"),
         ),
     ] = "first"
     decay: Annotated[
         str,
         Choice(
-            beside="the parameter before the step decays (optax)",
-            after="the parameter after the step decays (the code, pytorch-optimizer)",
+            beside=by("the parameter before the step decays", "optax"),
+            after=by("the parameter after the step decays", "authors", "pytorch-optimizer"),
         ),
     ] = "beside"
     eps_placement: EpsPlacement = "outside"
@@ -54,6 +58,8 @@ class GaLore(Optimizer):
         "Zhao et al. 2024",
         "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection",
         "arXiv:2403.03507, Algorithm 2",
+        read="authors' code",
+        source="jiaweizhao/GaLore 1317b5f",
     )
     unspecified = (
         "parameters that are not matrices; weight decay; what becomes of the moments when P changes: they stay"

@@ -10,9 +10,15 @@ import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_count, check_same
-from refgrad.rule import Choice, Citation, Fraction, NonNegative, Whole
+from refgrad.rule import Choice, Citation, Fraction, NonNegative, Whole, by
 
-_HOFFER = Citation("Hoffer, Hubara & Soudry 2017", "Train longer, generalize better", "arXiv:1705.08741, Algorithm 1")
+_HOFFER = Citation(
+    "Hoffer, Hubara & Soudry 2017",
+    "Train longer, generalize better",
+    "arXiv:1705.08741, Algorithm 1",
+    read="authors' code",
+    source="eladhoffer/bigBatch 0c69f28",
+)
 
 
 class _Ghost(Transform):
@@ -23,8 +29,10 @@ class _Ghost(Transform):
     parts: Annotated[
         str,
         Choice(
-            sized="consecutive parts of size examples, the last one shorter (the paper, where size divides the batch)",
-            even="as many consecutive parts, as even as torch.chunk makes them (pytorch-tabnet)",
+            sized=by(
+                "consecutive parts of size examples, the last one shorter", "published: where size divides the batch"
+            ),
+            even=by("as many consecutive parts, as even as torch.chunk makes them", "pytorch-tabnet"),
             interleaved="as many parts, example i in part i modulo their number (a widely copied form)",
         ),
     ] = "sized"
@@ -71,8 +79,8 @@ class GhostBatchNorm(_Ghost):
     running: Annotated[
         str,
         Choice(
-            unbiased="the running variance follows variances with divisor n - 1 (torch)",
-            biased="it follows those with divisor n, by which the parts are divided (Keras)",
+            unbiased=by("the running variance follows variances with divisor n - 1", "torch"),
+            biased=by("it follows those with divisor n, by which the parts are divided", "Keras"),
         ),
     ] = "unbiased"
     citation = _HOFFER
@@ -107,7 +115,13 @@ class GhostBatchNormGradient(_Ghost):
     """
 
     shapes: ClassVar[Mapping[str, str]] = {"x": "n c w", "gamma": "c", "g": "n c w"}
-    citation = Citation("Ioffe & Szegedy 2015", "Batch Normalization", "arXiv:1502.03167, section 3")
+    citation = Citation(
+        "Ioffe & Szegedy 2015",
+        "Batch Normalization",
+        "arXiv:1502.03167, section 3",
+        read="package",
+        source="torch 2.13.0 nn.functional.batch_norm under autograd, on each part",
+    )
     unspecified = (
         "nothing: it is the derivative of GhostBatchNorm as it stands; parts of one example have a gradient of zero"
     )

@@ -33,6 +33,10 @@ class GradientBefore(Transform):
             raise bad_argument(
                 "GradientBefore.of", str(self.of), "a rule around another that keeps no state of its own"
             )
+        if self.of.scalars != "float64":
+            raise bad_argument(
+                "GradientBefore.of", str(self.of), "a rule with scalars='float64': its body has plain numbers"
+            )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_same(arrays[1], "g", arrays[0].shape, "the shape of p")
@@ -51,7 +55,13 @@ class GradientBefore(Transform):
 class ZeroNaNs(Transform):
     """A gradient with zero in place of NaN; infinities stay. Source: optax, ``zero_nans``."""
 
-    citation = Citation("Babuschkin et al. 2020", "The DeepMind JAX Ecosystem", "optax.zero_nans")
+    citation = Citation(
+        "Babuschkin et al. 2020",
+        "The DeepMind JAX Ecosystem",
+        "optax.zero_nans",
+        read="authors' code",
+        source="optax 0.2.8 zero_nans",
+    )
     unspecified = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
     about_nan = True

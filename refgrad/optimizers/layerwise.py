@@ -11,7 +11,7 @@ from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import EpsPlacement, over_root
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, by, zeros_like_param
 
 
 class LAMB(Optimizer):
@@ -31,39 +31,52 @@ class LAMB(Optimizer):
     phi: Annotated[
         str,
         Choice(
-            identity="the parameter's norm as it is (optax, timm, Keras)",
-            clamped="the norm held between phi_low and phi_high (torch-optimizer and pytorch-optimizer: 0 and 10)",
+            identity=by("the parameter's norm as it is", "optax", "timm", "Keras"),
+            clamped=by(
+                "the norm held between phi_low and phi_high", "torch-optimizer: 0 and 10", "pytorch-optimizer: 0 and 10"
+            ),
         ),
     ] = "identity"
     correction: Annotated[
         str,
         Choice(
-            moments="both moments are corrected for their start at zero (the last version, optax, timm, Keras)",
-            none="neither is (the third version, torch-optimizer)",
-            step="neither is, but the scaled step is multiplied by their ratio (torch-optimizer with debias=True)",
-            first="the scaled step is corrected for the first moment alone (pytorch-optimizer)",
+            moments=by(
+                "both moments are corrected for their start at zero",
+                "published: the last version",
+                "optax",
+                "timm",
+                "Keras",
+            ),
+            none=by("neither is", "published: the third version", "torch-optimizer"),
+            step=by("neither is, but the scaled step is multiplied by their ratio", "torch-optimizer: debias=True"),
+            first=by("the scaled step is corrected for the first moment alone", "pytorch-optimizer"),
         ),
     ] = "moments"
     ratio: Annotated[
         str,
         Choice(
             plain="the norms' ratio",
-            eps="eps is added to the norm of the step (pytorch-optimizer)",
-            capped="the norms' ratio, at most one (LAMBC: timm's trust_clip)",
+            eps=by("eps is added to the norm of the step", "pytorch-optimizer"),
+            capped=by("the norms' ratio, at most one", "timm: trust_clip, LAMBC"),
         ),
     ] = "plain"
     adapt: Annotated[
         str,
         Choice(
             always="every step is scaled",
-            with_decay="a step is scaled only if weight_decay is not zero (timm, unless always_adapt)",
+            with_decay=by("a step is scaled only if weight_decay is not zero", "timm: unless always_adapt"),
         ),
     ] = "always"
     decay: Annotated[
         str,
         Choice(
-            inside="weight_decay times the parameter is part of the scaled step (the paper, optax, timm)",
-            before="the parameter decays first, and its norm is taken after (Keras, timm decoupled, pytorch-optimizer)",
+            inside=by("weight_decay times the parameter is part of the scaled step", "published", "optax", "timm"),
+            before=by(
+                "the parameter decays first, and its norm is taken after",
+                "Keras",
+                "timm: decoupled",
+                "pytorch-optimizer",
+            ),
         ),
     ] = "inside"
     grad_averaging: Annotated[bool, Flag("the gradient enters the first moment with 1 - beta1, not with 1")] = True
@@ -73,6 +86,8 @@ class LAMB(Optimizer):
         "You et al. 2020",
         "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
         "arXiv:1904.00962, Algorithm 2",
+        read="package",
+        source="torch-optimizer 0.3.0 Lamb; optax 0.2.8 lamb; timm 1.0.31 Lamb; Keras 3.15.1 Lamb",
     )
     unspecified = "phi; a norm of zero, where the ratio is one here; versions of the paper differ in bias correction"
     state = State(m=zeros_like_param, v=zeros_like_param)
@@ -122,17 +137,24 @@ class _Projected(Optimizer):
     test: Annotated[
         str,
         Choice(
-            row="each row, one output channel's weights, is tested and projected by itself (the paper's w is a row)",
-            tensor="the whole tensor is tested and projected (the paper's w is a layer)",
-            author="all rows, if the largest of their cosines passes, else the whole tensor if it passes "
-            "(the authors' package, timm, torch-optimizer, pytorch-optimizer)",
+            row=by(
+                "each row, one output channel's weights, is tested and projected by itself", "published: w is a row"
+            ),
+            tensor=by("the whole tensor is tested and projected", "published: w is a layer"),
+            author=by(
+                "all rows, if the largest of their cosines passes, else the whole tensor if it passes",
+                "authors",
+                "timm",
+                "torch-optimizer",
+                "pytorch-optimizer",
+            ),
         ),
     ] = "row"
     norms: Annotated[
         str,
         Choice(
-            clamped="a norm below eps is eps in the cosine (adamp, timm, pytorch-optimizer)",
-            added="eps is added to the norms in the cosine (torch-optimizer)",
+            clamped=by("a norm below eps is eps in the cosine", "authors: adamp", "timm", "pytorch-optimizer"),
+            added=by("eps is added to the norms in the cosine", "torch-optimizer"),
         ),
     ] = "clamped"
 
@@ -180,7 +202,11 @@ class AdamP(_Projected):
     limits = (Limit("AdamW", {"delta": 0.0}),)
     orthogonal = ({"delta": 1e9, "test": "row", "eps": 0.0, "eps_root": 0.0}, {"delta": 0.0})
     citation = Citation(
-        "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 2"
+        "Heo et al. 2021",
+        "AdamP: Slowing Down the Slowdown for Momentum Optimizers",
+        "arXiv:2006.08217, Algorithm 2",
+        read="authors' code",
+        source="adamp 0.3.0; clovaai/AdamP 7f6f038",
     )
     unspecified = "what one weight vector w of a tensor is: a row here"
     state = State(m=zeros_like_param, v=zeros_like_param)
@@ -209,8 +235,15 @@ class SGDP(_Projected):
     kept: Annotated[
         str,
         Choice(
-            whole="the buffer keeps the momentum as it was before the projection (the paper, timm, pytorch-optimizer)",
-            projected="without nesterov the buffer is itself projected, in place (adamp 0.3.0, torch-optimizer)",
+            whole=by(
+                "the buffer keeps the momentum as it was before the projection",
+                "published",
+                "timm",
+                "pytorch-optimizer",
+            ),
+            projected=by(
+                "without nesterov the buffer is itself projected, in place", "authors: adamp 0.3.0", "torch-optimizer"
+            ),
         ),
     ] = "whole"
 
@@ -218,7 +251,11 @@ class SGDP(_Projected):
     limits = (Limit("SGD", {"delta": 0.0, "weight_decay": 0.0}),)
     orthogonal = ({"delta": 1e9, "test": "row", "eps": 0.0, "momentum": 0.0}, {"delta": 0.0})
     citation = Citation(
-        "Heo et al. 2021", "AdamP: Slowing Down the Slowdown for Momentum Optimizers", "arXiv:2006.08217, Algorithm 1"
+        "Heo et al. 2021",
+        "AdamP: Slowing Down the Slowdown for Momentum Optimizers",
+        "arXiv:2006.08217, Algorithm 1",
+        read="authors' code",
+        source="adamp 0.3.0; clovaai/AdamP 7f6f038",
     )
     unspecified = "what one weight vector w of a tensor is: a row here; dampening"
     state = State(buffer=Slot(when="momentum"))

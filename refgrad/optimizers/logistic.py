@@ -14,7 +14,12 @@ from refgrad.optimizers.transform import Transform, check_axes, check_count, che
 from refgrad.rule import Citation, Positive
 
 _TYURIN = Citation(
-    "Tyurin 2024", "From Logistic Regression to the Perceptron Algorithm", "arXiv:2412.08424, sections 3, 5 and 6"
+    "Tyurin 2024",
+    "From Logistic Regression to the Perceptron Algorithm",
+    "arXiv:2412.08424, sections 3, 5 and 6",
+    read="paper",
+    source="arXiv:2412.08424: equations 2 and 3, theorems 5.2 and 5.3, sections 3 and 6",
+    unreachable="the proofs of its appendix",
 )
 
 

@@ -20,6 +20,7 @@ from refgrad.rule import (
     Real,
     Slot,
     State,
+    by,
     scalar_slot,
     zeros_like_param,
 )
@@ -41,15 +42,18 @@ class PolyakSGD(Optimizer):
     gap: Annotated[
         str,
         Choice(
-            signed="the loss minus f_min, which may be negative (SPS)",
-            positive="its positive part (SPS+: Garrigos, Gower & Schaipp 2023, arXiv:2307.14528)",
+            signed=by("the loss minus f_min, which may be negative", "published: SPS"),
+            positive=by("its positive part", "elsewhere: SPS+, Garrigos, Gower & Schaipp 2023, arXiv:2307.14528"),
         ),
     ] = "signed"
     lr_scales: Annotated[
         str,
         Choice(
-            step="lr multiplies the step (the paper's form with lr=1, optax's documentation)",
-            gradient="lr multiplies the gradient before its norm is taken: the step is divided by it, up to max_lr (optax 0.2.8)",
+            step=by("lr multiplies the step", "published: with lr=1", "optax: its documentation"),
+            gradient=by(
+                "lr multiplies the gradient before its norm is taken: the step is divided by it, up to max_lr",
+                "optax: 0.2.8",
+            ),
         ),
     ] = "step"
 
@@ -58,6 +62,8 @@ class PolyakSGD(Optimizer):
         "Loizou et al. 2020",
         "Stochastic Polyak Step-size for SGD: An Adaptive Learning Rate for Fast Convergence",
         "arXiv:2002.10542, section 2",
+        read="package",
+        source="optax 0.2.8 polyak_sgd",
     )
     unspecified = (
         "a gradient of zero: no step, as at any squared norm of at most `least`; f_min is the least loss of the batch"
@@ -75,7 +81,7 @@ class PolyakSGD(Optimizer):
         return (p - size * step,)
 
 
-AdaptLowerBound = Annotated[bool, Flag("the lower bound is estimated on the way (the paper, Algorithm 2)")]
+AdaptLowerBound = Annotated[bool, Flag(by("the lower bound is estimated on the way", "published: Algorithm 2"))]
 #: what a momentum model of the loss keeps besides the momentum
 MODEL_STATE = {
     "average_loss": scalar_slot(0.0),
@@ -99,15 +105,15 @@ class MoMo(Optimizer):
     start: Annotated[
         str,
         Choice(
-            first="averages start at the first loss and gradient (the paper's Algorithm 1, optax)",
-            zero="they start at zero, and the bound and lr are bias-corrected (the authors' bias_correction)",
+            first=by("averages start at the first loss and gradient", "published: Algorithm 1", "optax"),
+            zero=by("they start at zero, and the bound and lr are bias-corrected", "authors: bias_correction"),
         ),
     ] = "first"
     decay: Annotated[
         str,
         Choice(
-            proximal="the new parameter is divided by 1 + lr * weight_decay (the paper and its package)",
-            before="the old one is, and the step is not (optax)",
+            proximal=by("the new parameter is divided by 1 + lr * weight_decay", "published", "authors"),
+            before=by("the old one is, and the step is not", "optax"),
         ),
     ] = "proximal"
     adapt_lower_bound: AdaptLowerBound = False
@@ -117,7 +123,10 @@ class MoMo(Optimizer):
         "Schaipp et al. 2024",
         "MoMo: Momentum Models for Adaptive Learning Rates",
         "ICML, arXiv:2305.07583, Algorithm 1",
+        read="authors' code",
+        source="momo-opt 0.1.0; fabian-sp/MoMo 7be52f2",
     )
+    default_reasons = {"adapt_lower_bound": "Algorithm 1, to which Algorithm 2 adds the estimate of the bound"}
     unspecified = "an averaged gradient of zero: no step, as at any squared norm of at most `least`"
     extras = Extras(loss=Extra("loss"))
     state = State(
@@ -153,9 +162,9 @@ class MoMoAdam(Optimizer):
     decay: Annotated[
         str,
         Choice(
-            proximal="the new parameter is divided by 1 + lr * weight_decay (the paper; its package with divide=True)",
-            before="the old one is, and the step is not (optax)",
-            adamw="the old one is multiplied by 1 - lr * weight_decay (the paper's package with divide=False)",
+            proximal=by("the new parameter is divided by 1 + lr * weight_decay", "published", "authors: divide=True"),
+            before=by("the old one is, and the step is not", "optax"),
+            adamw=by("the old one is multiplied by 1 - lr * weight_decay", "authors: divide=False"),
         ),
     ] = "proximal"
     adapt_lower_bound: AdaptLowerBound = False
@@ -165,7 +174,10 @@ class MoMoAdam(Optimizer):
         "Schaipp et al. 2024",
         "MoMo: Momentum Models for Adaptive Learning Rates",
         "ICML, arXiv:2305.07583, Algorithm 3",
+        read="authors' code",
+        source="momo-opt 0.1.0; fabian-sp/MoMo 7be52f2",
     )
+    default_reasons = MoMo.default_reasons
     unspecified = MoMo.unspecified
     extras = Extras(loss=Extra("loss"))
     state = State(

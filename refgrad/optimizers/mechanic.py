@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Positive, Slot, State, copy_of_param
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Positive, Slot, State, by, copy_of_param
 
 #: the decays of the tuners
 BETAS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
@@ -33,27 +33,33 @@ class Mechanic(Wrapper):
     initial_s: NonNegative = 0.0
     initial_m: NonNegative = 0.0
     keep_offset: Annotated[
-        bool, Flag("the sum of steps is kept in memory (the paper), not worked out from the parameter (optax)")
+        bool, Flag(by("the sum of steps is kept in memory, where optax works it out from the parameter", "published"))
     ] = True
     reward: Annotated[
         str,
         Choice(
-            floored="a reward below zero becomes zero, and stays so (the paper and its package)",
-            clipped="products are clipped at the largest before, eps is added to the largest, and only the wealth has the "
-            "floor (optax: the authors' later form)",
+            floored=by("a reward below zero becomes zero, and stays so", "published", "authors"),
+            clipped=by(
+                "products are clipped at the largest before, eps is added to the largest, and only the wealth has the floor",
+                "optax: the authors' later form",
+            ),
         ),
     ] = "floored"
     decay_point: Annotated[
         str,
         Choice(
-            before="the decay is towards the parameter before the step (the paper, optax)",
-            after="towards the one after the inner rule's step (the authors' package)",
+            before=by("the decay is towards the parameter before the step", "published", "optax"),
+            after=by("towards the one after the inner rule's step", "authors"),
         ),
     ] = "before"
 
     couples = True
     citation = Citation(
-        "Cutkosky, Defazio & Mehta 2023", "Mechanic: A Learning Rate Tuner", "NeurIPS, arXiv:2306.00144"
+        "Cutkosky, Defazio & Mehta 2023",
+        "Mechanic: A Learning Rate Tuner",
+        "NeurIPS, arXiv:2306.00144",
+        read="authors' code",
+        source="mechanic-pytorch 0.0.1; optax 0.2.8 contrib.mechanize",
     )
     unspecified = (
         "where the decay points, and what becomes of a negative reward: the paper's algorithm and its authors' "

@@ -20,6 +20,7 @@ from refgrad.rule import (
     Positive,
     Range,
     State,
+    by,
     copy_of_param,
     zeros_like_param,
 )
@@ -37,7 +38,11 @@ class SGDW(SGD):
 
     limits = (Limit("SGD", {"weight_decay": 0.0}),)
     citation = Citation(
-        "Loshchilov & Hutter 2019", "Decoupled Weight Decay Regularization", "arXiv:1711.05101, Algorithm 1"
+        "Loshchilov & Hutter 2019",
+        "Decoupled Weight Decay Regularization",
+        "arXiv:1711.05101, Algorithm 1",
+        read="package",
+        source="torch-optimizer 0.3.0 SGDW; pytorch-optimizer 4.1.0 SGDW",
     )
     unspecified = (
         "Nesterov momentum and dampening, which are not in the source; its decay is scaled by the schedule's multiplier, "
@@ -62,6 +67,8 @@ class QHM(Optimizer):
         "Ma & Yarats 2019",
         "Quasi-hyperbolic momentum and Adam for deep learning",
         "arXiv:1810.06801, equations 3 and 4",
+        read="authors' code",
+        source="facebookresearch/qhoptim e81dea3",
     )
     unspecified = (
         "weight decay: coupled here, as in the released code; the average starts at zero, without correction, as "
@@ -91,7 +98,11 @@ class AggMo(Optimizer):
 
     scaling = "linear"
     citation = Citation(
-        "Lucas et al. 2019", "Aggregated Momentum: Stability Through Passive Damping", "arXiv:1804.00325, equation 1"
+        "Lucas et al. 2019",
+        "Aggregated Momentum: Stability Through Passive Damping",
+        "arXiv:1804.00325, equation 1",
+        read="authors' code",
+        source="AtheMathmo/AggMo f91730d",
     )
     unspecified = (
         "weight decay: coupled here; the number of velocities is the user's in the source, three here, with the "
@@ -124,6 +135,8 @@ class OptimisticGradient(Optimizer):
         "Mokhtari et al. 2020",
         "A Unified Analysis of Extra-gradient and Optimistic Gradient Methods for Saddle Point Problems",
         "arXiv:1901.08511, equation 7",
+        read="package",
+        source="optax 0.2.8 optimistic_gradient_descent",
     )
     unspecified = (
         "the gradient before the first step: the first gradient itself here, so that it is a plain step, as in optax"
@@ -151,14 +164,18 @@ class PID(Optimizer):
     first_gradient: Annotated[
         str,
         Choice(
-            kept="the second step's change is from the first gradient (the authors' code)",
-            lost="it is from zero: the first gradient is not kept (torch-optimizer 0.3.0: a fault)",
+            kept=by("the second step's change is from the first gradient", "pytorch-optimizer"),
+            lost=by("it is from zero: the first gradient is not kept", "torch-optimizer: 0.3.0, a fault"),
         ),
     ] = "kept"
 
     scaling = "linear"
     citation = Citation(
-        "An et al. 2018", "A PID Controller Approach for Stochastic Optimization of Deep Networks", "CVPR 2018"
+        "An et al. 2018",
+        "A PID Controller Approach for Stochastic Optimization of Deep Networks",
+        "CVPR 2018",
+        read="package",
+        source="torch-optimizer 0.3.0 PID; pytorch-optimizer 4.1.0 PID",
     )
     unspecified = (
         "dampening and weight decay, which are the code's; the paper derives the derivative's weight from the "
@@ -195,6 +212,8 @@ class AccSGD(Optimizer):
         "Kidambi et al. 2018",
         "On the insufficiency of existing momentum schemes for Stochastic Optimization",
         "arXiv:1803.05591, Algorithm 1",
+        read="package",
+        source="pytorch-optimizer 4.1.0 AccSGD; torch-optimizer 0.3.0 AccSGD",
     )
     unspecified = (
         "weight decay: coupled here, as in the packages; the source's experiments tune kappa and xi, for which it "
@@ -233,6 +252,8 @@ class PNM(Optimizer):
         "Xie et al. 2021",
         "Positive-Negative Momentum: Manipulating Stochastic Gradient Noise to Improve Generalization",
         "arXiv:2103.17182, Algorithm 1",
+        read="package",
+        source="pytorch-optimizer 4.1.0 PNM",
     )
     unspecified = (
         "weight decay: coupled here; momenta before the first odd and even step: zero; the scale of the step, one "

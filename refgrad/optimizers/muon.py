@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import length, newton_schulz, tree_sum
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Real, State, Whole, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Real, State, Whole, by, zeros_like_param
 
 _POLAR_EXPRESS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
@@ -88,53 +88,79 @@ class Muon(Optimizer):
     coefficients: Annotated[
         str,
         Choice(
-            constant="a, b and c at every step: Jordan's quintic, unless they are set (torch, optax, Keras)",
+            constant=by("a, b and c at every step: Jordan's quintic, unless they are set", "torch", "optax", "Keras"),
             cubic="1.5 and -0.5 at every step: the classical iteration, which converges to a polar factor",
-            stepwise="five sets of three, one a step (modded-nanogpt, optax's preset dion, timm's quintic, heavyball)",
-            polar_express="the paper's seven sets, each for numbers 1.01 times as large, then their limit "
-            "(Amsel et al. 2025, arXiv:2505.16932, Algorithm 1)",
-            polar_express_1="eight sets computed with a safety of 1% (timm's and pytorch-optimizer's polar_express)",
-            polar_express_2="eight sets computed with a safety of 2% (modded-nanogpt, timm's polar_express_safer)",
-            cans="nine cubic sets, then 1.5 and -0.5 (Grishina et al. 2025, arXiv:2506.10935)",
+            stepwise=by(
+                "five sets of three, one a step", "modded-nanogpt", "optax: preset dion", "timm: quintic", "heavyball"
+            ),
+            polar_express=by(
+                "seven sets, each for numbers 1.01 times as large, then their limit",
+                "elsewhere: Amsel et al. 2025, arXiv:2505.16932, Algorithm 1",
+            ),
+            polar_express_1=by(
+                "eight sets computed with a safety of 1%", "timm: polar_express", "pytorch-optimizer: polar_express"
+            ),
+            polar_express_2=by(
+                "eight sets computed with a safety of 2%", "modded-nanogpt", "timm: polar_express_safer"
+            ),
+            cans=by("nine cubic sets, then 1.5 and -0.5", "elsewhere: Grishina et al. 2025, arXiv:2506.10935"),
         ),
     ] = "constant"
     buffer: Annotated[
         str,
         Choice(
-            average="the momentum is an exponential average (the code's present version, torch, optax)",
-            sum="the gradient is added whole: momentum * m + g (the page, the code's first version, Keras)",
+            average=by("the momentum is an exponential average", "authors: the present version", "torch", "optax"),
+            sum=by(
+                "the gradient is added whole: momentum * m + g",
+                "published: the page",
+                "authors: the first version",
+                "Keras",
+            ),
         ),
     ] = "average"
     nesterov: Annotated[bool, Flag("the step looks ahead: the gradient joins the momentum once more")] = True
     correction: Annotated[
         bool,
         Flag(
-            "gradient and momentum are corrected for their start at zero, as in Nadam if the step looks ahead (optax)"
+            by(
+                "gradient and momentum are corrected for their start at zero, as in Nadam if the step looks ahead",
+                "optax",
+            )
         ),
     ] = False
     eps_placement: Annotated[
         str,
         Choice(
-            added="eps is added to the norm (the page, optax)",
-            clamp="the norm is at least eps (torch, timm, pytorch-optimizer, heavyball)",
+            added=by("eps is added to the norm", "published: the page", "optax"),
+            clamp=by("the norm is at least eps", "torch", "timm", "pytorch-optimizer", "heavyball"),
         ),
     ] = "added"
     scale: Annotated[
         str,
         Choice(
-            tall="the square root of rows over columns, at least one (the code, torch's original)",
-            wide="the square root of columns over rows, at least one (optax, whose matrices are inputs by outputs)",
-            rms="0.2 times the square root of the larger number (Moonlight, torch's match_rms_adamw, Keras)",
-            ratio="the square root of rows over columns (Scion, timm's rms_to_rms)",
+            tall=by("the square root of rows over columns, at least one", "authors", "torch: original"),
+            wide=by("the square root of columns over rows, at least one", "optax: matrices are inputs by outputs"),
+            rms=by(
+                "0.2 times the square root of the larger number",
+                "elsewhere: Moonlight",
+                "torch: match_rms_adamw",
+                "Keras",
+            ),
+            ratio=by("the square root of rows over columns", "elsewhere: Scion", "timm: rms_to_rms"),
             none="one",
         ),
     ] = "tall"
     internals: Annotated[
         str,
         Choice(
-            working="the iteration is done in the working precision (optax, Keras)",
-            bfloat16="from the matrix on, every operation of the iteration may be rounded to bfloat16 "
-            "(the code, torch, timm, pytorch-optimizer)",
+            working=by("the iteration is done in the working precision", "optax", "Keras"),
+            bfloat16=by(
+                "from the matrix on, every operation of the iteration may be rounded to bfloat16",
+                "authors",
+                "torch",
+                "timm",
+                "pytorch-optimizer",
+            ),
         ),
     ] = "working"
 
@@ -143,7 +169,12 @@ class Muon(Optimizer):
         "Jordan et al. 2024",
         "Muon: An optimizer for hidden layers in neural networks",
         "kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982",
+        read="authors' code",
+        source="KellerJordan/Muon 00ba60d, and its page",
     )
+    default_reasons = {
+        "buffer": "the authors' code as it is now, torch and optax have the average; the steps are the same but for eps"
+    }
     unspecified = (
         "parameters of fewer than two axes, which all implementations give to Adam: here a vector is one column"
     )

@@ -26,7 +26,11 @@ class AddNoise(Wrapper):
     gamma: NonNegative = 0.55
 
     citation = Citation(
-        "Neelakantan et al. 2015", "Adding Gradient Noise Improves Learning for Very Deep Networks", "arXiv:1511.06807"
+        "Neelakantan et al. 2015",
+        "Adding Gradient Noise Improves Learning for Very Deep Networks",
+        "arXiv:1511.06807",
+        read="package",
+        source="optax 0.2.8 noisy_sgd",
     )
     unspecified = (
         "where noise meets clipping: the source clips first, which is to put AddNoise inside the clipping rule's "
@@ -48,7 +52,11 @@ class LangevinDynamics(Optimizer):
     lr: NonNegative = 1e-3
 
     citation = Citation(
-        "Welling & Teh 2011", "Bayesian Learning via Stochastic Gradient Langevin Dynamics", "ICML, equation 4"
+        "Welling & Teh 2011",
+        "Bayesian Learning via Stochastic Gradient Langevin Dynamics",
+        "ICML, equation 4",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = (
         "how the step size falls, which its theory asks for: the caller's to do; the gradient is the whole "
@@ -72,7 +80,11 @@ class PrivateAggregate(Transform):
     noise_multiplier: NonNegative = 1.1
 
     citation = Citation(
-        "Abadi et al. 2016", "Deep Learning with Differential Privacy", "CCS, arXiv:1607.00133, Algorithm 1"
+        "Abadi et al. 2016",
+        "Deep Learning with Differential Privacy",
+        "CCS, arXiv:1607.00133, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.dpsgd",
     )
     unspecified = "lots that are drawn at random have no fixed size; here the sum is divided by the number of examples"
 

@@ -13,7 +13,18 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Slot, State, copy_of_param, zeros_like_param
+from refgrad.rule import (
+    Choice,
+    Citation,
+    Decay,
+    NonNegative,
+    Positive,
+    Slot,
+    State,
+    by,
+    copy_of_param,
+    zeros_like_param,
+)
 
 
 class DoG(Optimizer):
@@ -31,7 +42,11 @@ class DoG(Optimizer):
     couples = True
     scaling = "invariant"
     citation = Citation(
-        "Ivgi et al. 2023", "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", "arXiv:2302.12022"
+        "Ivgi et al. 2023",
+        "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule",
+        "arXiv:2302.12022",
+        read="package",
+        source="optax 0.2.8 contrib.dog",
     )
     unspecified = (
         "what the norm is of: all parameters, as in the paper (LDoG is the form for each); the first distance, a "
@@ -70,6 +85,8 @@ class DoWG(Optimizer):
         "Khaled et al. 2023",
         "DoWG Unleashed: An Efficient Universal Parameter-Free Gradient Descent Method",
         "arXiv:2305.16284, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.dowg",
     )
     unspecified = (
         "the first distance: its square is initial_square here, as in optax, any small number in the paper; eps "
@@ -92,8 +109,17 @@ class DoWG(Optimizer):
 Corrections = Annotated[
     str,
     Choice(
-        none="the step size is not bias-corrected (the paper, the authors' default)",
-        adam="it is, by the root of 1 - beta2**t over 1 - beta1**t (optax; the authors' use_bias_correction)",
+        none=by("the step size is not bias-corrected", "published", "authors: its default"),
+        adam=by("it is, by the root of 1 - beta2**t over 1 - beta1**t", "optax", "authors: use_bias_correction"),
+    ),
+]
+
+
+NoGradient = Annotated[
+    str,
+    Choice(
+        decays="while no gradient was seen, parameters decay as ever",
+        stands=by("while no gradient was seen, nothing moves or decays", "authors: returns there"),
     ),
 ]
 
@@ -108,8 +134,8 @@ def correction(rule: Any, t: Any) -> Any:
 class Prodigy(Optimizer):
     """Adam whose step size is a growing lower bound of the distance to the solution.
 
-    Source: Mishchenko & Defazio 2023, arXiv:2306.06101, Algorithm 4, with the authors' weights of the sums (by ``d / d0``).
-    Weight decay is decoupled. One NaN reaches all parameters.
+    Source: Mishchenko & Defazio 2023, arXiv:2306.06101, Algorithm 4, with the weights of the sums (by ``d / d0``) and the new
+    ``d`` beside the root of the authors' code. Weight decay is decoupled. One NaN reaches all parameters.
     """
 
     lr: NonNegative = 1.0
@@ -120,16 +146,29 @@ class Prodigy(Optimizer):
     d_coef: Positive = 1.0
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
+    eps_scale: Annotated[
+        str,
+        Choice(
+            new=by("eps is multiplied by the estimate that includes this step's gradient", "authors", "optax"),
+            old=by("it is multiplied by the estimate before it", "published: Algorithm 4"),
+        ),
+    ] = "new"
+    no_gradient: NoGradient = "decays"
 
     couples = True
     citation = Citation(
         "Mishchenko & Defazio 2023",
         "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
         "arXiv:2306.06101, Algorithm 4",
+        read="authors' code",
+        source="prodigyopt 1.1.2",
     )
+    default_reasons = {"eps_scale": "the authors' code and optax have the new estimate"}
     unspecified = (
         "weight decay: decoupled; the weights of the sums are by d / d0, as in the authors' code, where the paper "
-        "has d; bias correction is an option of the code, always on in optax"
+        "has d; bias correction is an option of the code, always on in optax; eps counts by the new d, as in the code, where "
+        "Algorithm 4 has the old one (eps_scale); a sum of zero, by which the estimate is divided: the estimate stays, and the "
+        "code takes no step at all, with no decay (no_gradient)"
     )
     state = State(
         m=zeros_like_param,
@@ -150,16 +189,20 @@ class Prodigy(Optimizer):
         v = self.beta2 * v + (1 - self.beta2) * d * d * g * g
         s = beta3 * s + d / self.d0 * size * g
         total = tree_sum(np.abs(s))
+        before = d
         d = np.where(total == 0, d, np.maximum(d, self.d_coef * numerator / total))
-        p = p - size * (m / (np.sqrt(v) + d * self.eps) + self.weight_decay * p)
-        return p, m, v, s, start, d, numerator
+        scale = before if self.eps_scale == "old" else d
+        moved = p - size * (m / (np.sqrt(v) + scale * self.eps) + self.weight_decay * p)
+        if self.no_gradient == "stands":
+            moved = np.where(total == 0, p, moved)
+        return moved, m, v, s, start, d, numerator
 
 
 class DAdaptAdam(Optimizer):
     """Adam whose step size is a lower bound of the distance to the solution, from weighted sums of gradients.
 
-    Source: Defazio & Mishchenko 2023, arXiv:2301.07733, Algorithm 5 (Adam with D-Adaptation). Weight decay is decoupled. One
-    NaN reaches all parameters.
+    Source: Defazio & Mishchenko 2023, arXiv:2301.07733, Algorithm 5 (Adam with D-Adaptation), with the inner product by the
+    scale before the step as in the authors' package. Weight decay is decoupled. One NaN reaches all parameters.
     """
 
     lr: NonNegative = 1.0
@@ -169,14 +212,30 @@ class DAdaptAdam(Optimizer):
     d0: Positive = 1e-6
     weight_decay: NonNegative = 0.0
     bias_correction: Corrections = "none"
+    product: Annotated[
+        str,
+        Choice(
+            old=by(
+                "the inner product of gradient and sum is by the second moment before this step", "authors", "optax"
+            ),
+            new=by("it is by the second moment that includes this step's gradient", "published: Algorithm 5"),
+        ),
+    ] = "old"
+    no_gradient: NoGradient = "decays"
 
     couples = True
     citation = Citation(
-        "Defazio & Mishchenko 2023", "Learning-Rate-Free Learning by D-Adaptation", "arXiv:2301.07733, Algorithm 5"
+        "Defazio & Mishchenko 2023",
+        "Learning-Rate-Free Learning by D-Adaptation",
+        "arXiv:2301.07733, Algorithm 5",
+        read="authors' code",
+        source="dadaptation 3.2 DAdaptAdam",
     )
+    default_reasons = {"product": "the authors' package and optax have the old second moment"}
     unspecified = (
         "weight decay: decoupled, an option of the authors' code; bias correction: none, as in the paper, where "
-        "optax always has it; eps: added to the root of the averaged square"
+        "optax always has it; eps: added to the root of the averaged square; the second moment in the inner product: that before "
+        "the step, as in the package, where Algorithm 5 has the new one (product)"
     )
     state = State(
         m=zeros_like_param,
@@ -189,12 +248,15 @@ class DAdaptAdam(Optimizer):
     def update(self, p: Any, g: Any, m: Any, v: Any, s: Any, d: Any, numerator: Any, t: Any) -> tuple[Any, ...]:
         root = np.sqrt(self.beta2)
         size = d * (self.lr * correction(self, t))
-        inner = tree_sum(g * (s / (np.sqrt(v) + self.eps)))
+        v_old = v
         m = self.beta1 * m + (1 - self.beta1) * size * g
         v = self.beta2 * v + (1 - self.beta2) * g * g
+        inner = tree_sum(g * (s / (np.sqrt(v if self.product == "new" else v_old) + self.eps)))
         s = root * s + (1 - root) * size * g
         numerator = root * numerator + (1 - root) * size * inner
         total = (1 - root) * tree_sum(np.abs(s))
         d = np.where(total == 0, d, np.maximum(d, numerator / total))
-        p = p - size * self.weight_decay * p - m / (np.sqrt(v) + self.eps)
-        return p, m, v, s, d, numerator
+        moved = p - size * self.weight_decay * p - m / (np.sqrt(v) + self.eps)
+        if self.no_gradient == "stands":
+            moved = np.where(total == 0, p, moved)
+        return moved, m, v, s, d, numerator

@@ -6,16 +6,27 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 _DECAYS = {
-    "coupled": "weight_decay times the parameter is added to the gradient (L2: what torch calls weight_decay)",
-    "before": "the parameter before the step decays, by lr times weight_decay (torch's decoupled forms, optax, Keras)",
-    "after": "the parameter after the step decays, by lr times weight_decay (bitsandbytes on CUDA)",
-    "fixed": "the parameter before the step decays by weight_decay alone, not scaled by lr (fixed_decay of some packages)",
-    "constant": "lr times weight_decay is subtracted from every entry, whatever its value (torch-optimizer's SGDW: a fault)",
-    "independent": "the parameter decays by weight_decay times lr / peak_lr, the schedule alone (Wortsman et al. 2024)",
-    "corrected": "the parameter decays by weight_decay times lr**2 / peak_lr (timm's corrected_weight_decay)",
+    "coupled": by("weight_decay times the parameter is added to the gradient", "torch: weight_decay, L2"),
+    "before": by(
+        "the parameter before the step decays, by lr times weight_decay", "torch: decoupled forms", "optax", "Keras"
+    ),
+    "after": by("the parameter after the step decays, by lr times weight_decay", "bitsandbytes: on CUDA"),
+    "fixed": by(
+        "the parameter before the step decays by weight_decay alone, not scaled by lr",
+        "adabelief-pytorch: fixed_decay",
+        "timm: fixed_decay",
+        "pytorch-optimizer: fixed_decay",
+    ),
+    "constant": by(
+        "lr times weight_decay is subtracted from every entry, whatever its value", "torch-optimizer: SGDW, a fault"
+    ),
+    "independent": by(
+        "the parameter decays by weight_decay times lr / peak_lr, the schedule alone", "elsewhere: Wortsman et al. 2024"
+    ),
+    "corrected": by("the parameter decays by weight_decay times lr**2 / peak_lr", "timm: corrected_weight_decay"),
 }
 
 
@@ -35,10 +46,10 @@ AnyDecayKind = Annotated[str, _decays("before", "after", "fixed", "independent",
 EpsPlacement = Annotated[
     str,
     Choice(
-        outside="eps is added to the root of the corrected second moment (E1: the paper, torch, optax)",
-        uncorrected="eps is added to the root of the uncorrected second moment (E2, 'eps hat': Keras)",
+        outside=by("eps is added to the root of the corrected second moment", "published", "torch", "optax"),
+        uncorrected=by("eps is added to the root of the uncorrected second moment", "Keras: eps hat"),
         inside="eps is added to the corrected second moment under the root (E3)",
-        clamped="the root of the corrected second moment is at least eps (E7: heavyball)",
+        clamped=by("the root of the corrected second moment is at least eps", "heavyball"),
     ),
 ]
 

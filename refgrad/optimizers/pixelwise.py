@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.errors import bad_argument
 from refgrad.optimizers.logistic import sigmoid
 from refgrad.optimizers.transform import Transform
-from refgrad.rule import Choice, Citation, NonNegative
+from refgrad.rule import Choice, Citation, NonNegative, by
 
 
 class PixelwiseClip(Transform):
@@ -24,25 +24,27 @@ class PixelwiseClip(Transform):
     measure: Annotated[
         str,
         Choice(
-            euclidean="the root of the sum of the channels' squares (the paper's norm)",
-            largest="the largest magnitude of the channels (the authors' code, its default)",
+            euclidean=by("the root of the sum of the channels' squares", "published: clipping by norm"),
+            largest=by("the largest magnitude of the channels", "authors: its default"),
         ),
     ] = "euclidean"
     form: Annotated[
         str,
         Choice(
             hard="the factor is min(1, threshold / size)",
-            soft="the factor is threshold / (size + threshold) (a mode of the authors' code)",
-            value="each number by itself is held between -threshold and threshold (a mode of the authors' code)",
-            soft_value="each number by itself: threshold v / (|v| + threshold) (a mode of the authors' code)",
-            sigmoid="each number by itself: threshold (sigmoid(v) - 1/2) (a mode of the authors' code)",
-            rescaled="all numbers by threshold over the largest magnitude of all (a mode of the authors' code)",
+            soft=by("the factor is threshold / (size + threshold)", "authors: a mode"),
+            value=by("each number by itself is held between -threshold and threshold", "authors: a mode"),
+            soft_value=by("each number by itself: threshold v / (|v| + threshold)", "authors: a mode"),
+            sigmoid=by("each number by itself: threshold (sigmoid(v) - 1/2)", "authors: a mode"),
+            rescaled=by("all numbers by threshold over the largest magnitude of all", "authors: a mode"),
         ),
     ] = "hard"
     citation = Citation(
         "Pan et al. 2024",
         "Enhancing High-Resolution 3D Generation through Pixel-wise Gradient Clipping",
         "arXiv:2310.12474",
+        read="authors' code",
+        source="fudan-zvg/PGC-3D 14b9653, trainer.py and 2d.py; a review of the publication",
     )
     shapes: ClassVar[Mapping[str, str]] = {"v": "n channels height width"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 2, "channels": 3, "height": 4, "width": 5}

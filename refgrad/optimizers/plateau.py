@@ -34,6 +34,8 @@ class ReduceOnPlateau(Wrapper):
         "DeepMind et al. 2020",
         "The DeepMind JAX Ecosystem: optax.contrib.reduce_on_plateau",
         "github.com/google-deepmind/optax",
+        read="authors' code",
+        source="optax 0.2.8 contrib.reduce_on_plateau",
     )
     unspecified = (
         "whether the step at which the loss stops falling takes the old multiplier or the new one: the new one (optax)"

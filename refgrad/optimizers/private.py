@@ -15,6 +15,9 @@ _DIFF2 = Citation(
     "Murata & Suzuki 2023",
     "DIFF2: Differential Private Optimization via Gradient Differences for Nonconvex Distributed Learning",
     "arXiv:2302.03884",
+    read="authors' code",
+    source="lawrenceztang/CE-PLSGM, a fork of the authors' code, src/optimizers.py",
+    unreachable="the authors' own repository",
 )
 
 

@@ -19,6 +19,8 @@ _WORTSMAN = Citation(
     "Wortsman et al. 2024",
     "Small-scale proxies for large-scale Transformer training instabilities",
     "arXiv:2309.14322, section 3",
+    read="study",
+    source="a reading note that quotes the publication",
 )
 
 

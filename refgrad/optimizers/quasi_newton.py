@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Slot, State, Whole, copy_of_param, zeros_like_param
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Slot, State, Whole, by, copy_of_param, zeros_like_param
 
 
 class LBFGS(Optimizer):
@@ -25,27 +25,27 @@ class LBFGS(Optimizer):
     scale_first: Annotated[
         str,
         Choice(
-            none="the first step is lr times the gradient (the paper, where a line search follows)",
-            euclidean="it is at most lr long: lr times the gradient over its norm, if that is above one (optax)",
-            sum="the same with the sum of magnitudes for the norm (torch)",
+            none=by("the first step is lr times the gradient", "published: where a line search follows"),
+            euclidean=by("it is at most lr long: lr times the gradient over its norm, if that is above one", "optax"),
+            sum=by("the same with the sum of magnitudes for the norm", "torch"),
         ),
     ] = "none"
     pairs: Annotated[
         str,
         Choice(
-            all="every pair is kept; one whose inner product is zero counts nothing (optax)",
-            curved="a pair is kept if its inner product is above least_curvature (torch: 1e-10)",
+            all=by("every pair is kept; one whose inner product is zero counts nothing", "optax"),
+            curved=by("a pair is kept if its inner product is above least_curvature", "torch: 1e-10"),
         ),
     ] = "all"
     difference: Annotated[
         str,
         Choice(
-            points="a step is the difference of two parameters (the paper, optax)",
-            steps="it is what was subtracted, before the parameter was rounded (torch)",
+            points=by("a step is the difference of two parameters", "published", "optax"),
+            steps=by("it is what was subtracted, before the parameter was rounded", "torch"),
         ),
     ] = "points"
     scale_initial: Annotated[
-        bool, Flag("the recursion starts from the scale of the latest pair, not from one (the paper's M3)")
+        bool, Flag(by("the recursion starts from the scale of the latest pair, not from one", "published: M3"))
     ] = True
 
     couples = True
@@ -53,6 +53,8 @@ class LBFGS(Optimizer):
         "Liu & Nocedal 1989",
         "On the limited memory BFGS method for large scale optimization",
         "Mathematical Programming 45",
+        read="package",
+        source="torch 2.13.0 LBFGS; optax 0.2.8 lbfgs",
     )
     unspecified = (
         "steps whose inner product with the difference is not positive, which a Wolfe line search excludes: kept"

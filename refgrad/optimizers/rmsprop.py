@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, by
 
 
 class RMSprop(Optimizer):
@@ -25,39 +25,50 @@ class RMSprop(Optimizer):
     initial_scale: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
     momentum: Decay = 0.0
-    nesterov: Annotated[bool, Flag("the momentum looks ahead: momentum * buffer + step (optax)")] = False
+    nesterov: Annotated[bool, Flag(by("the momentum looks ahead: momentum * buffer + step", "optax"))] = False
     centered: Annotated[bool, Flag("the mean of past gradients is subtracted: their variance scales the step")] = False
-    bias_correction: Annotated[bool, Flag("averages are corrected for their start at zero (an option of optax)")] = (
+    bias_correction: Annotated[bool, Flag(by("averages are corrected for their start at zero", "optax: an option"))] = (
         False
     )
     eps_placement: Annotated[
         str,
         Choice(
-            outside="eps is added to the root (torch)",
-            inside="eps is added under the root (optax, Keras, TensorFlow)",
-            clamped="the root is at least eps (heavyball)",
+            outside=by("eps is added to the root", "torch"),
+            inside=by("eps is added under the root", "optax", "Keras", "TensorFlow"),
+            clamped=by("the root is at least eps", "heavyball"),
         ),
     ] = "outside"
     variance: Annotated[
         str,
         Choice(
             clamped="a centred variance that rounding brought below zero counts as zero",
-            bare="the root of a centred variance below zero is NaN (torch, optax, Keras where eps does not save it)",
+            bare=by(
+                "the root of a centred variance below zero is NaN",
+                "torch",
+                "optax",
+                "Keras: where eps does not save it",
+            ),
         ),
     ] = "clamped"
     lr_placement: Annotated[
         str,
         Choice(
-            outside="lr multiplies the momentum's buffer (torch)",
-            buffer="lr multiplies what enters the buffer, so that a change of lr acts late (Keras, TensorFlow, timm)",
-            velocity="the same, but the buffer has the sign of what is added to the parameter (optax)",
+            outside=by("lr multiplies the momentum's buffer", "torch"),
+            buffer=by(
+                "lr multiplies what enters the buffer, so that a change of lr acts late", "Keras", "TensorFlow", "timm"
+            ),
+            velocity=by("the same, but the buffer has the sign of what is added to the parameter", "optax"),
         ),
     ] = "outside"
     decay: DecayKind = "coupled"
 
     scaling = "invariant"
     citation = Citation(
-        "Tieleman & Hinton 2012", "Lecture 6.5 - RMSProp", "COURSERA: Neural Networks for Machine Learning"
+        "Tieleman & Hinton 2012",
+        "Lecture 6.5 - RMSProp",
+        "COURSERA: Neural Networks for Machine Learning",
+        read="package",
+        source="torch 2.13.0 RMSprop; optax 0.2.8 rmsprop; Keras 3.15.1 RMSprop",
     )
     unspecified = "eps, momentum and decay: the lecture has none; a centred variance below zero"
     state = State(v=Slot(fill="initial_scale"), g_avg=Slot(when="centered"), buffer=Slot(when="momentum"))

@@ -9,10 +9,14 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform, check_count, check_same
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Range, State, Whole, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Range, State, Whole, by, zeros_like_param
 
 _ZIELINSKI = Citation(
-    "Zielinski, Krishnan & Chatterjee 2020", "Weak and Strong Gradient Directions", "arXiv:2003.07422"
+    "Zielinski, Krishnan & Chatterjee 2020",
+    "Weak and Strong Gradient Directions",
+    "arXiv:2003.07422",
+    read="authors' code",
+    source="google-research/google-research, coherent_gradients",
 )
 
 
@@ -24,7 +28,13 @@ class WinsorizedMean(Transform):
     """
 
     percent: Annotated[float, Range(0.0, 50.0, open_low=False)] = 10.0
-    citation = Citation("Chatterjee 2020", "Coherent Gradients", "arXiv:2002.10657, winsorised gradient descent")
+    citation = Citation(
+        "Chatterjee 2020",
+        "Coherent Gradients",
+        "arXiv:2002.10657, winsorised gradient descent",
+        read="authors' code",
+        source="google-research/google-research, coherent_gradients",
+    )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     unspecified = "which percentile: the nearest example's, as in the authors' code (NumPy's method 'nearest')"
 
@@ -74,7 +84,7 @@ class RM3(Optimizer):
         str,
         Choice(
             exact="the middle one of the three",
-            difference="their sum less the least and the largest: rounding may lose it (the authors' code)",
+            difference=by("their sum less the least and the largest: rounding may lose it", "authors"),
         ),
     ] = "exact"
 
@@ -102,7 +112,11 @@ class Coherence(Transform):
     """
 
     citation = Citation(
-        "Chatterjee & Zielinski 2022", "On the Generalization Mystery in Deep Learning", "arXiv:2203.10036"
+        "Chatterjee & Zielinski 2022",
+        "On the Generalization Mystery in Deep Learning",
+        "arXiv:2203.10036",
+        read="study",
+        source="independent notes on the publication",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     unspecified = "gradients that are all zero: 0 here"
@@ -125,7 +139,11 @@ class NearestNeighborAverage(Transform):
 
     keep: Annotated[int, Whole(1)] = 1
     citation = Citation(
-        "Farhadkhani et al. 2023", "Robust Collaborative Learning with Linear Gradient Overhead", "arXiv:2209.10931"
+        "Farhadkhani et al. 2023",
+        "Robust Collaborative Learning with Linear Gradient Overhead",
+        "arXiv:2209.10931",
+        read="authors' code",
+        source="LPD-EPFL/robust-collaborative-learning 3425aa1, peerToPeer.py; byzfl 0.0.11 NNM",
     )
     shapes: ClassVar[Mapping[str, str]] = {"received": "n d", "pivot": "d"}
     unspecified = "ties, and distances that are NaN"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State
+from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, by
 
 
 class SGD(Optimizer):
@@ -25,16 +25,21 @@ class SGD(Optimizer):
     first_step: Annotated[
         str,
         Choice(
-            damped="the buffer starts at zero, so that the first gradient is damped like every other (optax, the paper)",
-            undamped="the first gradient enters the buffer without dampening (torch)",
+            damped=by(
+                "the buffer starts at zero, so that the first gradient is damped like every other", "optax", "published"
+            ),
+            undamped=by("the first gradient enters the buffer without dampening", "torch"),
         ),
     ] = "damped"
     lr_placement: Annotated[
         str,
         Choice(
-            outside="lr multiplies the buffer (torch, optax)",
-            velocity="lr multiplies what enters the buffer, which is added to the parameter: a change of lr acts late "
-            "(Sutskever et al., Keras)",
+            outside=by("lr multiplies the buffer", "torch", "optax"),
+            velocity=by(
+                "lr multiplies what enters the buffer, which is added to the parameter: a change of lr acts late",
+                "published: Sutskever et al. 2013",
+                "Keras",
+            ),
         ),
     ] = "outside"
     decay: DecayKind = "coupled"
@@ -44,7 +49,10 @@ class SGD(Optimizer):
         "Polyak 1964; Sutskever et al. 2013",
         "On the importance of initialization and momentum in deep learning",
         "ICML 2013",
+        read="package",
+        source="torch 2.13.0 SGD; optax 0.2.8 sgd; Keras 3.15.1 SGD",
     )
+    default_reasons = {"lr_placement": "torch and optax have lr outside; the steps are the same while lr is constant"}
     unspecified = (
         "dampening and decay are not in the source; whether the first gradient is damped; Sutskever et al. "
         "have lr inside the velocity, which is the same as long as lr is constant"

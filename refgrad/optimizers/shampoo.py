@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import eigenbasis, gram, inverse_root, matmul, orthonormal, reordered
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State, Whole, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State, Whole, by, zeros_like_param
 
 
 class Shampoo(Optimizer):
@@ -28,27 +28,33 @@ class Shampoo(Optimizer):
     exponent: Annotated[
         str,
         Choice(
-            paper="-1/(2k) for a tensor of k axes: -1/4 for a matrix",
-            order="-1/k: -1/2 for a matrix (torch-optimizer)",
+            paper=by("-1/(2k) for a tensor of k axes: -1/4 for a matrix", "published"),
+            order=by("-1/k: -1/2 for a matrix", "torch-optimizer"),
         ),
     ] = "paper"
     statistics: Annotated[
         str,
         Choice(
-            gradient="both sums are of the gradient (the paper, pytorch-optimizer)",
-            preconditioned="that of the columns is of the gradient already multiplied by L's root (torch-optimizer)",
+            gradient=by("both sums are of the gradient", "published", "pytorch-optimizer"),
+            preconditioned=by(
+                "that of the columns is of the gradient already multiplied by L's root", "torch-optimizer"
+            ),
         ),
     ] = "gradient"
     refresh: Annotated[
         str,
         Choice(
-            first="roots are computed at the first step, and every interval steps from there (torch-optimizer)",
-            whole="roots are computed at whole multiples of interval, and are zero before (pytorch-optimizer)",
+            first=by("roots are computed at the first step, and every interval steps from there", "torch-optimizer"),
+            whole=by("roots are computed at whole multiples of interval, and are zero before", "pytorch-optimizer"),
         ),
     ] = "first"
 
     citation = Citation(
-        "Gupta et al. 2018", "Shampoo: Preconditioned Stochastic Tensor Optimization", "arXiv:1802.09568, Algorithm 1"
+        "Gupta et al. 2018",
+        "Shampoo: Preconditioned Stochastic Tensor Optimization",
+        "arXiv:1802.09568, Algorithm 1",
+        read="package",
+        source="torch-optimizer 0.3.0 Shampoo; pytorch-optimizer 4.1.0 Shampoo",
     )
     unspecified = "eps; how often the roots are computed; weight decay, which is coupled here"
     state = State(
@@ -97,6 +103,8 @@ class SOAP(Optimizer):
         "Vyas et al. 2024",
         "SOAP: Improving and Stabilizing Shampoo using Adam",
         "arXiv:2409.11321, Algorithm 3",
+        read="authors' code",
+        source="nikhilvyas/SOAP a1e5535",
     )
     unspecified = "the first step; a vector, which is Adam's (the authors' code) and has no bases here"
     state = State(

@@ -40,6 +40,8 @@ class SAM(_SharpnessAware):
         "Foret et al. 2021",
         "Sharpness-Aware Minimization for Efficiently Improving Generalization",
         "ICLR, arXiv:2010.01412, equation 2",
+        read="package",
+        source="davda54/sam 3c3afdb; optax 0.2.8 contrib.sam; pytorch-optimizer 4.1.0 SAM",
     )
     unspecified = "a gradient of zero: eps is added to its norm (0 in the paper and in optax, 1e-12 in torch packages)"
 
@@ -63,6 +65,8 @@ class ASAM(_SharpnessAware):
         "Kwon et al. 2021",
         "ASAM: Adaptive Sharpness-Aware Minimization for Scale-Invariant Learning of Deep Neural Networks",
         "ICML, arXiv:2102.11600, equation 9",
+        read="package",
+        source="davda54/sam 3c3afdb, adaptive; pytorch-optimizer 4.1.0 SAM(adaptive=True)",
     )
     unspecified = (
         "a gradient of zero: eps is added to the norm (the published code); eta is 0 for biases there, and in packages"

@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import AnyDecayKind, descend
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, State, by, zeros_like_param
 
 
 class Lion(Optimizer):
@@ -27,8 +27,8 @@ class Lion(Optimizer):
     direction: Annotated[
         str,
         Choice(
-            sign="the sign (the paper, everyone)",
-            refined="the number itself up to a magnitude of 1, and its sign beyond (an option of optax)",
+            sign=by("the sign", "published", "torch-optimi", "optax", "Keras", "timm", "pytorch-optimizer"),
+            refined=by("the number itself up to a magnitude of 1, and its sign beyond", "optax: an option"),
         ),
     ] = "sign"
     decay: AnyDecayKind = "before"
@@ -39,7 +39,11 @@ class Lion(Optimizer):
         Limit("SignDescent", {"beta1": 0.0, "beta2": 0.0, "direction": "sign", "decay": "before"}),
     )
     citation = Citation(
-        "Chen et al. 2023", "Symbolic Discovery of Optimization Algorithms", "arXiv:2302.06675, Algorithm 2"
+        "Chen et al. 2023",
+        "Symbolic Discovery of Optimization Algorithms",
+        "arXiv:2302.06675, Algorithm 2",
+        read="authors' code",
+        source="google/automl 6a54c87, lion/lion_pytorch.py",
     )
     unspecified = "the sign of NaN: NaN here, 0 in torch"
     state = State(m=zeros_like_param)

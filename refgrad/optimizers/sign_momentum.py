@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
-from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Range, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, NonNegative, Positive, Range, Slot, State, by, zeros_like_param
 
 
 class SignDescent(Optimizer):
@@ -26,6 +26,8 @@ class SignDescent(Optimizer):
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 sign_sgd and signum; pytorch-optimizer 4.1.0 SignSGD",
     )
     unspecified = (
         "the sign of zero: zero here, so that such an element only decays; weight decay, which the algorithm has "
@@ -56,6 +58,8 @@ class Signum(Optimizer):
         "Bernstein et al. 2018",
         "signSGD: Compressed Optimisation for Non-Convex Problems",
         "arXiv:1802.04434, Algorithm 2",
+        read="package",
+        source="optax 0.2.8 sign_sgd and signum; pytorch-optimizer 4.1.0 SignSGD",
     )
     unspecified = (
         "the sign of zero: zero here; weight decay: decoupled, as optax; the average is not corrected for its "
@@ -84,7 +88,13 @@ class Tiger(Optimizer):
     weight_decay: NonNegative = 1e-2
 
     scaling = "invariant"
-    citation = Citation("Su 2023", "Tiger: A Tight-fisted Optimizer", "github.com/bojone/tiger")
+    citation = Citation(
+        "Su 2023",
+        "Tiger: A Tight-fisted Optimizer",
+        "github.com/bojone/tiger",
+        read="authors' code",
+        source="bojone/tiger 43fb6b6",
+    )
     unspecified = (
         "gradient accumulation and the scaling by the size of the parameter, which are parts of the source's code "
         "and are left out here; the sign of zero is zero"
@@ -114,9 +124,13 @@ class Rprop(Optimizer):
     reversal: Annotated[
         str,
         Choice(
-            backtrack="where the gradient's sign turned, the last step is taken back (the paper)",
-            delayed="the step that the gradient before asked for, or none where the sign turned (optax 0.2.8: a fault)",
-            skip="where the gradient's sign turned, no step is taken (Igel & Hüsken 2003, iRprop-; torch)",
+            backtrack=by("where the gradient's sign turned, the last step is taken back", "published"),
+            delayed=by(
+                "the step that the gradient before asked for, or none where the sign turned", "optax: 0.2.8, a fault"
+            ),
+            skip=by(
+                "where the gradient's sign turned, no step is taken", "elsewhere: Igel & Hüsken 2003, iRprop-", "torch"
+            ),
         ),
     ] = "backtrack"
 
@@ -125,6 +139,8 @@ class Rprop(Optimizer):
         "Riedmiller & Braun 1993",
         "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm",
         "ICNN 1993, equations 4 to 7",
+        read="package",
+        source="torch 2.13.0 Rprop; optax 0.2.8 rprop",
     )
     unspecified = (
         "what happens in the step after a turn: the gradient counts as zero, so that the size stays; first sizes "

@@ -14,7 +14,7 @@ from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
 from refgrad.errors import bad_argument
 from refgrad.optimizers.base import Optimizer, OptimizerState
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Choice, Citation, Extra, Extras, Slot, State, Whole
+from refgrad.rule import Choice, Citation, Extra, Extras, Slot, State, Whole, by
 
 #: random bits that decide one rounding: as many as bfloat16 cuts off float32
 BITS = 16
@@ -45,13 +45,26 @@ class Stored(Wrapper):
         str,
         Choice(
             none="what rounding the parameter loses is lost",
-            kahan="y = c + u, p = p + y, c = y - (p - its old value), each operation rounded to the format (the paper, "
-            "torch-optimi's loops, pytorch-optimizer)",
+            kahan=by(
+                "y = c + u, p = p + y, c = y - (p - its old value), each operation rounded to the format",
+                "published",
+                "torch-optimi: its loops",
+                "pytorch-optimizer",
+            ),
             wide="the same in the working precision; p and c are rounded as they are stored",
         ),
     ] = "none"
 
-    citation = Citation("Zamirai et al. 2020", "Revisiting BFloat16 Training", "arXiv:2010.06192, section 4")
+    citation = Citation(
+        "Zamirai et al. 2020",
+        "Revisiting BFloat16 Training",
+        "arXiv:2010.06192, section 4",
+        read="package",
+        source="torchao 0.18.0; torch-optimi 0.3.3; pytorch-optimizer 4.1.0; heavyball 3.2.1",
+    )
+    default_reasons = {
+        "compensation": "most who keep parameters narrow keep nothing besides; Kahan's sum is one way out of two"
+    }
     unspecified = (
         "whether the step reads the states before or after they are rounded: before, here and in torchao; whether the update "
         "is itself rounded before it is added: not here"

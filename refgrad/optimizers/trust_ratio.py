@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, zeros_like_param
+from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, by, zeros_like_param
 
 
 def norm(x: Any) -> Any:
@@ -32,27 +32,38 @@ class LARS(Optimizer):
     ratio: Annotated[
         str,
         Choice(
-            sum="the ratio is to the norm of the gradient plus weight_decay times that of the parameter (the paper)",
-            joint="the ratio is to the norm of the decayed gradient (optax)",
+            sum=by(
+                "the ratio is to the norm of the gradient plus weight_decay times that of the parameter", "published"
+            ),
+            joint=by("the ratio is to the norm of the decayed gradient", "optax"),
         ),
     ] = "sum"
     buffer_holds: Annotated[
         str,
         Choice(
-            steps="the momentum is of whole steps, lr included (the paper, optax)",
-            directions="lr multiplies the momentum (pytorch-optimizer, torch-optimizer, timm): the same while lr is constant",
+            steps=by("the momentum is of whole steps, lr included", "published", "optax"),
+            directions=by(
+                "lr multiplies the momentum: the same while lr is constant",
+                "pytorch-optimizer",
+                "torch-optimizer",
+                "timm",
+            ),
         ),
     ] = "steps"
     without_decay: Annotated[
         str,
         Choice(
-            scaled="the step is scaled with and without weight decay (the paper)",
-            plain="without weight decay no step is scaled (torch-optimizer 0.3.0, timm)",
+            scaled=by("the step is scaled with and without weight decay", "published"),
+            plain=by("without weight decay no step is scaled", "torch-optimizer: 0.3.0", "timm"),
         ),
     ] = "scaled"
 
     citation = Citation(
-        "You et al. 2017", "Large Batch Training of Convolutional Networks", "arXiv:1708.03888, Algorithm 1"
+        "You et al. 2017",
+        "Large Batch Training of Convolutional Networks",
+        "arXiv:1708.03888, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 lars; torch-optimizer 0.3.0 LARS; pytorch-optimizer 4.1.0 LARS; timm 1.0.31 Lars",
     )
     unspecified = (
         "parameters whose norm or gradient is zero: a ratio of one here; which parameters are left out (biases, "
@@ -98,8 +109,8 @@ class Fromage(Optimizer):
     zero_norms: Annotated[
         str,
         Choice(
-            plain="where a norm is zero the step is lr times the gradient (the authors' code; the paper says nothing)",
-            floored="both norms are at least min_norm (optax)",
+            plain=by("where a norm is zero the step is lr times the gradient", "authors"),
+            floored=by("both norms are at least min_norm", "optax"),
         ),
     ] = "plain"
 
@@ -107,6 +118,8 @@ class Fromage(Optimizer):
         "Bernstein et al. 2020",
         "On the distance between two neural networks and the stability of learning",
         "arXiv:2002.03432, Algorithm 1",
+        read="authors' code",
+        source="jxbz/fromage 4a6593b",
     )
     unspecified = (
         "norms that are zero: a plain step here, as in the authors' code; optax floors them; the order of the "
@@ -138,7 +151,8 @@ class NovoGrad(Optimizer):
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
     averaging: Annotated[
-        bool, Flag("all but the first gradient enter the momentum times 1 - beta1 (pytorch-optimizer's grad_averaging)")
+        bool,
+        Flag(by("all but the first gradient enter the momentum times 1 - beta1", "pytorch-optimizer: grad_averaging")),
     ] = False
 
     scaling = "invariant"
@@ -146,6 +160,8 @@ class NovoGrad(Optimizer):
         "Ginsburg et al. 2019",
         "Stochastic Gradient Methods with Layer-wise Adaptive Moments for Training of Deep Networks",
         "arXiv:1905.11286, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 novograd; pytorch-optimizer 4.1.0 NovoGrad",
     )
     unspecified = (
         "eps: outside the root, as in the packages; the first step's norm enters whole, without bias correction, "

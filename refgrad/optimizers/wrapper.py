@@ -21,10 +21,11 @@ class Wrapper(Optimizer):
 
     Args:
         inner: the rule that is wrapped; its hyperparameters are known as ``inner_lr`` and so on.
-        scalars: the precision in which the wrapper's own scalars are computed.
+        scalars: the precision in which the scalars of both rules are computed.
 
     Raises:
-        ArgumentError: ``inner`` is no optimizer; or all parameters become one vector here, but its elements see each other.
+        ArgumentError: ``inner`` is no optimizer; it asks for another precision of scalars than the wrapper; or all parameters
+            become one vector here, but its elements see each other.
 
     >>> from refgrad.optimizers import SGD, Lookahead
     >>> list(Lookahead(inner=SGD(momentum=0.9)).slots())
@@ -35,6 +36,10 @@ class Wrapper(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.inner.scalars not in ("float64", self.scalars):
+            name = type(self).__name__
+            legal = f"a rule without scalars={self.inner.scalars!r}: say so of {name}, whose scalars are both rules'"
+            raise bad_argument(f"{type(self).__name__}.inner", str(self.inner), legal)
         if self.scope == "tree" and self.inner.scope == "leaf" and not elementwise(self.inner):
             legal = "a rule whose elements do not see each other, because all parameters become one vector"
             raise bad_argument(f"{type(self).__name__}.inner", str(self.inner), legal)

@@ -11,7 +11,7 @@ from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Choice, Citation, Fraction, Positive, Range, State, copy_of_param
+from refgrad.rule import Choice, Citation, Fraction, Positive, Range, State, by, copy_of_param
 from refgrad.rule import NonNegative as NonNegativeNumber
 
 
@@ -26,14 +26,18 @@ class Lookahead(Wrapper):
     sync: Annotated[
         str,
         Choice(
-            after="after steps k, 2k, ... (the paper, optax, pytorch-optimizer)",
-            at_once="after steps 1, k + 1, ..., from the point after the first (torch-optimizer 0.3.0)",
+            after=by("after steps k, 2k, ...", "published", "optax", "pytorch-optimizer"),
+            at_once=by("after steps 1, k + 1, ..., from the point after the first", "torch-optimizer: 0.3.0"),
         ),
     ] = "after"
 
     limits = (Limit("inner", {"alpha": 1.0, "sync": "after"}),)
     citation = Citation(
-        "Zhang et al. 2019", "Lookahead Optimizer: k steps forward, 1 step back", "arXiv:1907.08610, Algorithm 1"
+        "Zhang et al. 2019",
+        "Lookahead Optimizer: k steps forward, 1 step back",
+        "arXiv:1907.08610, Algorithm 1",
+        read="authors' code",
+        source="michaelrzhang/lookahead c4fd85f",
     )
     unspecified = (
         "what becomes of the inner rule's momentum at a synchronization: kept here; the paper names keeping, "
@@ -66,6 +70,8 @@ class AveragedWeights(Wrapper):
         "Tarvainen & Valpola 2017",
         "Mean teachers are better role models",
         "arXiv:1703.01780, section 2",
+        read="package",
+        source="torch 2.13.0 optim.swa_utils; Keras 3.15.1",
     )
     unspecified = (
         "whether the first average is the first point or zero: the parameter before the first step here; whether "
@@ -86,7 +92,13 @@ class ClipByValue(Wrapper):
 
     bound: Positive = 1.0
 
-    citation = Citation("Goodfellow et al. 2016", "Deep Learning", "MIT Press, section 10.11.1")
+    citation = Citation(
+        "Goodfellow et al. 2016",
+        "Deep Learning",
+        "MIT Press, section 10.11.1",
+        read="package",
+        source="torch 2.13.0 clip_grad_value_; optax 0.2.8 clip",
+    )
     unspecified = "nothing: each element is held between two numbers; NaN stays NaN here and in torch and optax"
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -96,8 +108,10 @@ class ClipByValue(Wrapper):
 Division = Annotated[
     str,
     Choice(
-        exact="a norm above the bound becomes the bound (the paper, optax, Keras)",
-        padded="the gradient is multiplied by the bound over the norm plus padding, if that is below one (torch: 1e-6)",
+        exact=by("a norm above the bound becomes the bound", "published", "optax", "Keras"),
+        padded=by(
+            "the gradient is multiplied by the bound over the norm plus padding, if that is below one", "torch: 1e-6"
+        ),
     ),
 ]
 
@@ -120,7 +134,11 @@ class ClipByNorm(Wrapper):
     division: Division = "exact"
 
     citation = Citation(
-        "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
+        "Pascanu et al. 2013",
+        "On the difficulty of training recurrent neural networks",
+        "arXiv:1211.5063, Algorithm 1",
+        read="package",
+        source="torch 2.13.0 clip_grad_norm_; optax 0.2.8 clip_by_global_norm",
     )
     unspecified = (
         "whether the norm is of each parameter or of all: of each here, of all in ClipByGlobalNorm; the source "
@@ -143,7 +161,11 @@ class ClipByGlobalNorm(Wrapper):
 
     couples = True
     citation = Citation(
-        "Pascanu et al. 2013", "On the difficulty of training recurrent neural networks", "arXiv:1211.5063, Algorithm 1"
+        "Pascanu et al. 2013",
+        "On the difficulty of training recurrent neural networks",
+        "arXiv:1211.5063, Algorithm 1",
+        read="package",
+        source="torch 2.13.0 clip_grad_norm_; optax 0.2.8 clip_by_global_norm",
     )
     unspecified = (
         "a norm that is NaN: all gradients become NaN, as in optax; an infinite one makes zeros, and NaN of what "
@@ -165,8 +187,8 @@ class AdaptiveClip(Wrapper):
     units: Annotated[
         str,
         Choice(
-            row="a unit is a row of the first axis, as in torch's layers (timm, pytorch-optimizer)",
-            column="a unit is a column, as in JAX's dense layers (optax)",
+            row=by("a unit is a row of the first axis, as in torch's layers", "timm", "pytorch-optimizer"),
+            column=by("a unit is a column, as in JAX's dense layers", "optax"),
         ),
     ] = "row"
 
@@ -174,6 +196,8 @@ class AdaptiveClip(Wrapper):
         "Brock et al. 2021",
         "High-Performance Large-Scale Image Recognition Without Normalization",
         "arXiv:2102.06171, equation 3",
+        read="package",
+        source="timm 1.0.31 adaptive_clip_grad; optax 0.2.8 adaptive_grad_clip; pytorch-optimizer 4.1.0",
     )
     unspecified = (
         "what a unit is where weights are stored otherwise: a row here, a column in optax; a parameter of one axis "
@@ -197,6 +221,8 @@ class Centralize(Wrapper):
         "Yong et al. 2020",
         "Gradient Centralization: A New Optimization Technique for Deep Neural Networks",
         "arXiv:2004.01461, equation 1",
+        read="package",
+        source="optax 0.2.8 centralize; pytorch-optimizer 4.1.0",
     )
     unspecified = (
         "parameters of one axis: left alone, as in the authors' code; the axes of a mean where weights are stored "
@@ -223,6 +249,8 @@ class NormalizedGradient(Wrapper):
         "Hazan et al. 2015",
         "Beyond Convexity: Stochastic Quasi-Convex Optimization",
         "arXiv:1507.02030, Algorithm 1",
+        read="package",
+        source="optax 0.2.8 contrib.normalize",
     )
     unspecified = "a gradient of zero: NaN here (the source stops there); what the norm is of: all parameters together"
 
@@ -241,7 +269,13 @@ class NonNegative(Wrapper):
     Source: Goldstein 1964, projected gradient descent.
     """
 
-    citation = Citation("Goldstein 1964", "Convex programming in Hilbert space", "Bulletin of the AMS 70(5)")
+    citation = Citation(
+        "Goldstein 1964",
+        "Convex programming in Hilbert space",
+        "Bulletin of the AMS 70(5)",
+        read="package",
+        source="optax 0.2.8 keep_params_nonnegative",
+    )
     unspecified = "nothing: the projection on non-negative numbers; that of NaN is NaN, and of -0 a zero of either sign"
 
     def exempt(self) -> Mapping[str, str]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
+from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.run import judge
+from refgrad.oracle.engine.run import Claim, judge
+from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.oracle.hypotheses.departures import explain as explained
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said
 EXPLAIN_SECONDS = 60.0
@@ -76,7 +78,14 @@ def verify(
         explain=check_explain(explain),
         time_limit=check_time_limit(time_limit),
     )
-    return judge(request, explained)
+    return judge(request, _explained)
+
+
+def _explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+    """What a candidate that failed is instead; the search is loaded here, since what conforms does without it."""
+    from refgrad.oracle.hypotheses.departures import explain
+
+    return explain(claim, record, tally)
 
 
 def check_explain(value: Any) -> float:

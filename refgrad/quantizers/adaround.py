@@ -33,7 +33,13 @@ class AdaRound(Quantizer):
         "scale": "the scale is a hyperparameter",
         "half a step": "a learned share says which of two neighbours is taken",
     }
-    citation = Citation("Nagel et al. 2020", "Up or Down? Adaptive Rounding", "arXiv:2004.10568, equations 21-24")
+    citation = Citation(
+        "Nagel et al. 2020",
+        "Up or Down? Adaptive Rounding",
+        "arXiv:2004.10568, equations 21-24",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+    )
     unspecified = (
         "the optimizer of V, the number of steps and the warm-up, which are arguments; the codes' range is signed; "
         "the scale is fixed beforehand, as in the paper"

@@ -14,7 +14,7 @@ from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
 from refgrad.quantizers.rows import Layout, RowQuantizer, granularity
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Range, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Range, Whole, by
 from refgrad.tracing import literal
 
 
@@ -51,8 +51,8 @@ class Affine(RowQuantizer):
     divisor: Annotated[
         str,
         Choice(
-            highest="qmax (Jacob et al.; brevitas, quanto, TFLite)",
-            half="(qmax - qmin) / 2 (torch's observers, torchao)",
+            highest=by("qmax", "published", "brevitas", "quanto", "TFLite"),
+            half=by("(qmax - qmin) / 2", "torch: observers", "torchao"),
             lowest="-qmin; unsigned, 2**(b - 1)",
         ),
     ] = "highest"
@@ -60,15 +60,15 @@ class Affine(RowQuantizer):
     zero_point_added: Annotated[
         str,
         Choice(
-            after="round(x / s) + z (the paper; ONNX; torch.fake_quantize)",
-            before="round(x / s + z) (torch.quantize_per_tensor)",
+            after=by("round(x / s) + z", "published", "ONNX", "torch: fake_quantize"),
+            before=by("round(x / s + z)", "torch: quantize_per_tensor"),
         ),
     ] = "after"
     normalize: Normalize = "divide"
     ties: Annotated[str, Choice(even="to the even integer", away="away from zero")] = "even"
     nan_code: Annotated[
         str,
-        Choice(lowest="NaN has the code qmin (ONNX Runtime)", zero="that of the zero point", highest="qmax"),
+        Choice(lowest=by("NaN has the code qmin", "onnxruntime"), zero="that of the zero point", highest="qmax"),
     ] = "lowest"
 
     parts = ("scale", "zero_point", "codes")
@@ -80,11 +80,15 @@ class Affine(RowQuantizer):
         "Jacob et al. 2018",
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         "arXiv:1712.05877, section 2.1",
+        read="package",
+        source="torch 2.13.0 fake_quantize and observers; onnxruntime 1.32.0 QuantizeLinear; torchao 0.18.0; brevitas 0.13.4",
     )
     unspecified = (
         "ties, the code of NaN, whether the zero point is added before or after rounding, what a symmetric "
         "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )
+
+    needs = {("range", "divergence"): {"symmetric": True}}
 
     def __post_init__(self) -> None:
         super().__post_init__()

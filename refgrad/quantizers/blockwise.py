@@ -15,14 +15,14 @@ from refgrad.derived import derived
 from refgrad.quantizers import tables
 from refgrad.quantizers.base import WORTH_COMPILING
 from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
 from refgrad.tracing import literal
 
 Normalize = Annotated[
     str,
     Choice(
-        divide="x / absmax (the paper; torchao)",
-        reciprocal="x times 1 / absmax, itself rounded (bitsandbytes)",
+        divide=by("x / absmax", "published", "torchao"),
+        reciprocal=by("x times 1 / absmax, itself rounded", "bitsandbytes"),
     ),
 ]
 Ties = Annotated[str, TIES]
@@ -47,7 +47,9 @@ class Codebook(RowQuantizer):
         str,
         Choice(
             nearest="the nearest value of the table",
-            grid="the nearest value to the nearest of 65536 equal steps from -1 to 1 (bitsandbytes' 8 bits on a CPU)",
+            grid=by(
+                "the nearest value to the nearest of 65536 equal steps from -1 to 1", "bitsandbytes: 8 bits on a CPU"
+            ),
         ),
     ] = "nearest"
     least: NonNegative = 0.0
@@ -206,8 +208,10 @@ class Blockwise(Codebook):
             bitsandbytes_unsigned="the same without a sign: 100 values differ",
             linear="k / 127 for k from -127 to 127",
             linear_unsigned="k / 255 for k from 0 to 255",
-            dynamic_4bit="the dynamic map of 4 bits in float32 operations (torchao's 4-bit optimizer states)",
-            linear_4bit="k / 16 for k from 1 to 16, without zero (Li et al. 2023, arXiv:2309.01507; torchao)",
+            dynamic_4bit=by("the dynamic map of 4 bits in float32 operations", "torchao: 4-bit optimizer states"),
+            linear_4bit=by(
+                "k / 16 for k from 1 to 16, without zero", "elsewhere: Li et al. 2023, arXiv:2309.01507", "torchao"
+            ),
         ),
     ] = "dynamic"
 
@@ -216,7 +220,11 @@ class Blockwise(Codebook):
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation(
-        "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
+        "Dettmers et al. 2022",
+        "8-bit Optimizers via Block-wise Quantization",
+        "arXiv:2110.02861, section 2",
+        read="authors' code",
+        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
     )
     unspecified = (
         "ties: to the lower code, as argmin; the map has 1 and not -1, as all codes, and differs in last bits "
@@ -237,7 +245,13 @@ class NF4(Codebook):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "its table has another number of values below zero than above",
     }
-    citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 3")
+    citation = Citation(
+        "Dettmers et al. 2023",
+        "QLoRA: Efficient Finetuning of Quantized LLMs",
+        "arXiv:2305.14314, 3",
+        read="authors' code",
+        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+    )
     unspecified = (
         "ties: to the lower code; the table's last bits are those of the package, as the paper prints it; absmax "
         "of a block of zeros is zero"
@@ -256,7 +270,13 @@ class FP4(Codebook):
     last place off the midpoints.
     """
 
-    citation = Citation("Dettmers et al. 2023", "QLoRA: Efficient Finetuning of Quantized LLMs", "arXiv:2305.14314, 4")
+    citation = Citation(
+        "Dettmers et al. 2023",
+        "QLoRA: Efficient Finetuning of Quantized LLMs",
+        "arXiv:2305.14314, 4",
+        read="authors' code",
+        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+    )
     unspecified = (
         "the paper does not print the table: it is that of the package; ties, and the code of minus zero, which "
         "bitsandbytes gives on a CPU and is never given here"
@@ -292,7 +312,11 @@ class AF4(Codebook):
         "sign": "its table has another number of values below zero than above",
     }
     citation = Citation(
-        "Yoshida 2023", "NF4 Isn't Information Theoretically Optimal (and that's Good)", "arXiv:2306.06965"
+        "Yoshida 2023",
+        "NF4 Isn't Information Theoretically Optimal (and that's Good)",
+        "arXiv:2306.06965",
+        read="package",
+        source="bitsandbytes 0.50.2",
     )
     unspecified = (
         "ties, and the number of a code: a rank here, descending in bitsandbytes; the table is the paper's for "

@@ -68,7 +68,11 @@ class Cast(Quantizer):
         "half a step": "a number that is not finite has codes of its own",
     }
     citation = Citation(
-        "Micikevicius et al. 2022", "FP8 Formats for Deep Learning", "arXiv:2209.05433; IEEE 754-2019, 4.3"
+        "Micikevicius et al. 2022",
+        "FP8 Formats for Deep Learning",
+        "arXiv:2209.05433; IEEE 754-2019, 4.3",
+        read="package",
+        source="ml_dtypes 0.6.0; torch 2.13.0; gfloat 0.5.2",
     )
     unspecified = (
         "beyond the largest number: infinity, NaN or the largest by format; the standard leaves to the format what "

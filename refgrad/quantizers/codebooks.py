@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantizer, around
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 
 #: distances that are held at a time
 AT_ONCE = 1 << 22
@@ -18,8 +18,11 @@ AT_ONCE = 1 << 22
 Start = Annotated[
     str,
     Choice(
-        linear="equally spaced from the least to the largest value, both among them (Deep Compression's best)",
-        quantile="the values at equally spaced places of the sorted data, their ends among them (its density-based start)",
+        linear=by("equally spaced from the least to the largest value, both among them", "published: its best"),
+        quantile=by(
+            "the values at equally spaced places of the sorted data, their ends among them",
+            "published: its density-based start",
+        ),
     ),
 ]
 
@@ -180,7 +183,13 @@ class KMeans(Codebook):
     iterations: Annotated[int, Whole(0)] = 300
     start: Start = "linear"
 
-    citation = Citation("Han et al. 2016", "Deep Compression", "arXiv:1510.00149, 3.1-3.2")
+    citation = Citation(
+        "Han et al. 2016",
+        "Deep Compression",
+        "arXiv:1510.00149, 3.1-3.2",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+    )
     unspecified = (
         "a centre that no element is nearest to: it stays, where scikit-learn moves it; when to stop: after a "
         "number of rounds, or when nothing changes; of equal distances the lower code"
@@ -206,7 +215,11 @@ class OptimalCodebook(Codebook):
     """
 
     citation = Citation(
-        "Wang & Song 2011", "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", "The R Journal 3/2"
+        "Wang & Song 2011",
+        "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension",
+        "The R Journal 3/2",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = (
         "nothing of the value, which is the least; where several codebooks reach it, or rounding cannot tell them "
@@ -233,7 +246,13 @@ class ProductQuantizer(Quantizer):
     iterations: Annotated[int, Whole(0)] = 25
     parts = ("codebooks", "codes")
 
-    citation = Citation("Jégou et al. 2011", "Product Quantization for Nearest Neighbor Search", "IEEE TPAMI 33(1)")
+    citation = Citation(
+        "Jégou et al. 2011",
+        "Product Quantization for Nearest Neighbor Search",
+        "IEEE TPAMI 33(1)",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+    )
     unspecified = (
         "the start of the codebooks, which the source leaves to any k-means: vectors at equally spaced places "
         "here; ties to the lowest code"

@@ -18,7 +18,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
 from refgrad.quantizers.rows import RowQuantizer
-from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole
+from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole, by
 
 #: slots that are never negative: they are kept by the map without a sign
 NONNEGATIVE = frozenset({"v", "v_max", "s", "s_max", "u"})
@@ -55,14 +55,18 @@ class EightBit(Rule):
     tails: Annotated[
         str,
         Choice(
-            short="the last block of a parameter may be short (the paper, bitsandbytes)",
-            unquantized="a parameter whose size is no multiple of the block keeps its slots as they are (torchao)",
+            short=by("the last block of a parameter may be short", "published", "bitsandbytes"),
+            unquantized=by("a parameter whose size is no multiple of the block keeps its slots as they are", "torchao"),
         ),
     ] = "short"
 
     kind = "8-bit-optimizer"
     citation = Citation(
-        "Dettmers et al. 2022", "8-bit Optimizers via Block-wise Quantization", "arXiv:2110.02861, section 2"
+        "Dettmers et al. 2022",
+        "8-bit Optimizers via Block-wise Quantization",
+        "arXiv:2110.02861, section 2",
+        read="authors' code",
+        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
     )
     unspecified = (
         "which slots are never negative; whether the step comes of the state before or after it is quantized again: before; "
@@ -129,7 +133,7 @@ class EightBit(Rule):
 
 START = Choice(
     grows="the first norms are compared with themselves alone",
-    zeros="the history begins as zeros: no gradient passes before most of it is filled (bitsandbytes)",
+    filled=by("the first norm fills the whole history", "bitsandbytes"),
 )
 
 
@@ -139,13 +143,14 @@ class PercentileClipping:
 
     The percentile is an order statistic: of n norms in order, that with index ``floor(n * percentile / 100)``, counted
     from 0, or the last. The history is a tuple that the caller keeps. The paper does not have it; bitsandbytes had, until
-    it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself).
+    it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself): its state is allocated as zeros, and its
+    CUDA kernel ``kPercentileClipping`` (csrc/kernels.cu, ``if (step == 1)``) adds the first squared norm to all 100 of them.
     """
 
     percentile: float = 5.0
     length: int = 100
-    #: "grows": the first norms are compared with themselves; "zeros" (bitsandbytes): the history begins as ``length``
-    #: zeros, so that gradients are scaled to zero until fewer zeros are left than lie below the percentile
+    #: "grows": the first norms are compared with themselves; "filled" (bitsandbytes): the history begins as ``length``
+    #: times the first norm
     start: str = "grows"
 
     def __post_init__(self) -> None:
@@ -155,9 +160,9 @@ class PercentileClipping:
 
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
         """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
-        if self.start == "zeros" and not history:
-            history = (0.0,) * self.length
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
+        if self.start == "filled" and not history:
+            history = (norm,) * self.length
         history = (*history, norm)[-self.length :]
         limit = sorted(history)[min(int(len(history) * self.percentile / 100), len(history) - 1)]
         if not norm > limit:

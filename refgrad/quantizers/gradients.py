@@ -17,13 +17,13 @@ from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
-from refgrad.rule import Choice, Citation, NonNegative, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 
 Zero = Annotated[
     str,
     Choice(
-        zero="the sign of zero is 0 (the paper, torch.sign)",
-        plus="the sign of zero is +1 (GRACE, DeepSpeed's 1-bit Adam)",
+        zero=by("the sign of zero is 0", "published", "torch: sign"),
+        plus=by("the sign of zero is +1", "GRACE", "DeepSpeed: 1-bit Adam"),
     ),
 ]
 
@@ -70,7 +70,12 @@ class Bucketed(Random):
     """Buckets of the flat array, the last of which may be short, each with a norm."""
 
     bucket: Annotated[int, Whole(0)] = 0
-    norm: Annotated[str, Choice(l2="the Euclidean norm", max="the largest magnitude (QSGD's experiments)")] = "l2"
+    norm: Annotated[
+        str,
+        Choice(
+            l2=by("the Euclidean norm", "published: theory"), max=by("the largest magnitude", "published: experiments")
+        ),
+    ] = "l2"
 
     def rows(self, x: np.ndarray) -> np.ndarray:
         """The buckets, filled up with zeros."""
@@ -97,8 +102,8 @@ class QSGD(Bucketed):
     order: Annotated[
         str,
         Choice(
-            share="s (|v| / norm), then norm (l / s) (the paper)",
-            unit="(s / norm) |v|, then (norm / s) l (GRACE)",
+            share=by("s (|v| / norm), then norm (l / s)", "published"),
+            unit=by("(s / norm) |v|, then (norm / s) l", "GRACE"),
         ),
     ] = "share"
     parts = ("norm", "codes")
@@ -110,7 +115,13 @@ class QSGD(Bucketed):
         "monotone": "the random number of an element depends on its place",
         "half a step": "the random number of an element depends on its place",
     }
-    citation = Citation("Alistarh et al. 2017", "QSGD: Communication-Efficient SGD", "arXiv:1610.02132, 3.1")
+    citation = Citation(
+        "Alistarh et al. 2017",
+        "QSGD: Communication-Efficient SGD",
+        "arXiv:1610.02132, 3.1",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
         "magnitude in the experiments; the order of the product, in which GRACE differs (order=unit)"
@@ -177,7 +188,13 @@ class TernGrad(Random):
     clip: NonNegative = 0.0
     parts = ("scale", "codes")
 
-    citation = Citation("Wen et al. 2017", "TernGrad: Ternary Gradients", "arXiv:1705.07878")
+    citation = Citation(
+        "Wen et al. 2017",
+        "TernGrad: Ternary Gradients",
+        "arXiv:1705.07878",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
         "standard deviations, as the experiments are: not by default (clip)"
@@ -251,9 +268,9 @@ class SignSGD(Quantizer):
     scaled: Annotated[
         str,
         Choice(
-            none="the sign alone (signSGD)",
-            mean="times the mean magnitude (EF-signSGD)",
-            rms="times the root mean square, ||p||_2 / sqrt(d) (1-bit Adam in DeepSpeed)",
+            none=by("the sign alone", "published: signSGD"),
+            mean=by("times the mean magnitude", "elsewhere: EF-signSGD"),
+            rms=by("times the root mean square, ||p||_2 / sqrt(d)", "DeepSpeed: 1-bit Adam"),
         ),
     ] = "none"
 
@@ -261,7 +278,13 @@ class SignSGD(Quantizer):
         "scale": "a sign has no magnitude",
         "half a step": "a sign has no magnitude",
     }
-    citation = Citation("Bernstein et al. 2018", "signSGD: Compressed Optimisation", "arXiv:1802.04434, algorithm 1")
+    citation = Citation(
+        "Bernstein et al. 2018",
+        "signSGD: Compressed Optimisation",
+        "arXiv:1802.04434, algorithm 1",
+        read="package",
+        source="sands-lab/grace; deepspeedai/DeepSpeed, 1-bit Adam",
+    )
     unspecified = (
         "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
         "and named by its own sources (scaled)"
@@ -332,7 +355,13 @@ class OneBit(Quantizer):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "there is no code between the two signs",
     }
-    citation = Citation("Seide et al. 2014", "1-Bit Stochastic Gradient Descent", "Interspeech 2014, section 3")
+    citation = Citation(
+        "Seide et al. 2014",
+        "1-Bit Stochastic Gradient Descent",
+        "Interspeech 2014, section 3",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "
         "and never read"

@@ -43,7 +43,13 @@ class HQQ(Quantizer):
         "columns": "sums of a group are rounded in the order of its elements",
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
-    citation = Citation("Badri & Shaji 2023", "Half-Quadratic Quantization", "mobiusml.github.io/hqq_blog; hqq 0.2.8")
+    citation = Citation(
+        "Badri & Shaji 2023",
+        "Half-Quadratic Quantization",
+        "mobiusml.github.io/hqq_blog; hqq 0.2.8",
+        read="authors' code",
+        source="hqq 0.2.8.post1",
+    )
     unspecified = (
         "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
         "and its exponent and weights are the package's defaults"

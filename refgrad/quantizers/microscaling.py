@@ -14,7 +14,7 @@ from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 
 E8M0, E4M3, E2M1 = (MINIFLOATS[name] for name in ("float8_e8m0fnu", "float8_e4m3fn", "float4_e2m1fn"))
 
@@ -45,14 +45,19 @@ class MX(RowQuantizer):
     int8_range: Annotated[
         str,
         Choice(
-            symmetric="from -127/64 to 127/64, as the specification recommends",
+            symmetric=by("from -127/64 to 127/64", "published: the specification recommends it"),
             full="from -128/64 to 127/64",
         ),
     ] = "symmetric"
 
     parts = ("scale", "codes")
     citation = Citation(
-        "Rouhani et al. 2023", "Microscaling Data Formats for Deep Learning", "arXiv:2310.10537; OCP MX 1.0, 6.3"
+        "Rouhani et al. 2023",
+        "Microscaling Data Formats for Deep Learning",
+        "arXiv:2310.10537; OCP MX 1.0, 6.3",
+        read="authors' code",
+        source="microsoft/microxcaling 7bc4195; torchao 0.18.0; gfloat 0.5.2; ggml d99724f",
+        unreachable="the OCP specification's text",
     )
     unspecified = (
         "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
@@ -127,14 +132,18 @@ class NVFP4(RowQuantizer):
     normalize: Annotated[
         str,
         Choice(
-            reciprocal="x times ((1 / t) / s), each operation rounded (torchao)",
+            reciprocal=by("x times ((1 / t) / s), each operation rounded", "torchao"),
             divide="x / (s * t)",
         ),
     ] = "reciprocal"
     block_size: Annotated[int, Whole(1)] = 16
 
     citation = Citation(
-        "NVIDIA 2025", "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", "NVIDIA blog"
+        "NVIDIA 2025",
+        "Introducing NVFP4 for Efficient and Accurate Low-Precision Inference",
+        "NVIDIA blog",
+        read="package",
+        source="torchao 0.18.0 nvfp4_quantize",
     )
     unspecified = (
         "the order of the divisions, on which the bits depend: that of torchao (normalize); the source is a "

@@ -31,7 +31,13 @@ class NaturalCompression(Random):
     stays; NaN has the code -32768. Source: Horváth et al. 2019, arXiv:1905.10988, definition 1.
     """
 
-    citation = Citation("Horváth et al. 2019", "Natural Compression for Distributed Deep Learning", "arXiv:1905.10988")
+    citation = Citation(
+        "Horváth et al. 2019",
+        "Natural Compression for Distributed Deep Learning",
+        "arXiv:1905.10988",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "nothing of the rule: both powers and their chances are given; the source packs nine bits, which is not "
         "done here; NaN has a code of its own"
@@ -71,7 +77,11 @@ class NUQSGD(Bucketed):
     parts = ("norm", "codes")
 
     citation = Citation(
-        "Ramezani-Kebrya et al. 2019", "NUQSGD: Provably Communication-efficient Data-parallel SGD", "arXiv:1908.06077"
+        "Ramezani-Kebrya et al. 2019",
+        "NUQSGD: Provably Communication-efficient Data-parallel SGD",
+        "arXiv:1908.06077",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = (
         "the bucket, as in QSGD; no official code was found to compare with; below the least level it is rounded "

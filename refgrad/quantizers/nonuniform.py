@@ -13,12 +13,18 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.rows import Layout
 from refgrad.quantizers.ternary import FewValues, Per, mean
-from refgrad.rule import Choice, Citation, Positive, Real, Whole
+from refgrad.rule import Choice, Citation, Positive, Real, Whole, by
 
 #: outputs go from 0 to this
 SPAN = 2.0
 
-CITATION = Citation("Liu et al. 2022", "Nonuniform-to-Uniform Quantization", "arXiv:2111.14826, section 3")
+CITATION = Citation(
+    "Liu et al. 2022",
+    "Nonuniform-to-Uniform Quantization",
+    "arXiv:2111.14826, section 3",
+    read="authors' code",
+    source="liuzechun/Nonuniform-to-Uniform-Quantization",
+)
 
 
 class N2UQ(Quantizer):
@@ -114,7 +120,7 @@ class N2UQWeights(FewValues):
         str,
         Choice(
             straight="the gradient passes as it is",
-            scaled="the gradient is divided by s (the authors' code, which passes it to w / s)",
+            scaled=by("the gradient is divided by s", "authors: passes it to w / s"),
         ),
     ] = "straight"
 

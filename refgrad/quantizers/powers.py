@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, Quantizer, around
-from refgrad.rule import Choice, Citation, Flag, Positive, Whole
+from refgrad.rule import Choice, Citation, Flag, Positive, Whole, by
 
 #: the float64 next above the square root of two, so that m >= SQRT2 decides for floats as for real numbers
 SQRT2 = float.fromhex("0x1.6a09e667f3bcdp+0")
@@ -39,7 +39,7 @@ class LogQuantizer(Quantizer):
     boundary: Annotated[
         str,
         Choice(
-            logarithm="halves of the logarithm, rounded up: 2**(k+1) from sqrt(2) 2**k on (the paper)",
+            logarithm=by("halves of the logarithm, rounded up: 2**(k+1) from sqrt(2) 2**k on", "published"),
             value="halves of the value, rounded up: 2**(k+1) from 1.5 2**k on, the nearest power of two",
         ),
     ] = "logarithm"
@@ -52,6 +52,8 @@ class LogQuantizer(Quantizer):
         "Miyashita et al. 2016",
         "Convolutional Neural Networks using Logarithmic Data Representation",
         "arXiv:1603.01025, section 3",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
     )
     unspecified = (
         "the boundary between two powers: half-way in the logarithm, as the paper's rounding says; the sign, which "
@@ -99,7 +101,13 @@ class INQ(Quantizer):
     bits: Annotated[int, Whole(3, 7)] = 5
     parts = ("exponent", "codes")
 
-    citation = Citation("Zhou et al. 2017", "Incremental Network Quantization", "arXiv:1702.03044, section 2.1")
+    citation = Citation(
+        "Zhou et al. 2017",
+        "Incremental Network Quantization",
+        "arXiv:1702.03044, section 2.1",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+    )
     unspecified = (
         "which weights are quantized in which round, the method's other half, is left to the caller; no official "
         "code was found to compare with; a tensor of zeros has all codes 0"
@@ -165,10 +173,22 @@ class APoT(Quantizer):
     alpha: Positive = 1.0
     clip_gradient: Annotated[
         bool,
-        Flag("the gradient of what is clipped is 0 (the paper, and activations); else it passes (the code's weights)"),
+        Flag(
+            by(
+                "the gradient of what is clipped is 0; else it passes, as for weights in released code",
+                "published",
+                "authors: activations",
+            )
+        ),
     ] = True
 
-    citation = Citation("Li et al. 2020", "Additive Powers-of-Two Quantization", "arXiv:1909.13144, section 2.2")
+    citation = Citation(
+        "Li et al. 2020",
+        "Additive Powers-of-Two Quantization",
+        "arXiv:1909.13144, section 2.2",
+        read="authors' code",
+        source="yhhhli/APoT_Quantization",
+    )
     unspecified = (
         "ties between two levels: the lower one; the authors' code takes what comes first in a set. Whether "
         "weights beyond alpha get a gradient: not, as printed; in the code they do"

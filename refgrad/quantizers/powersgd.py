@@ -12,7 +12,7 @@ from refgrad.arithmetic.dtypes import as_array, working
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.gradients import as_columns
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 
 
 def orthogonalize(p: np.ndarray) -> np.ndarray:
@@ -55,8 +55,8 @@ class PowerSGD(Quantizer):
     error: Annotated[
         str,
         Choice(
-            local="a worker's error is its matrix less P times its own Q (the paper's code)",
-            aggregate="a worker's error is its matrix less P times the mean of all Q (torch's powerSGD_hook)",
+            local=by("a worker's error is its matrix less P times its own Q", "authors"),
+            aggregate=by("a worker's error is its matrix less P times the mean of all Q", "torch: powerSGD_hook"),
         ),
     ] = "local"
     parts = ("p", "q")
@@ -67,7 +67,13 @@ class PowerSGD(Quantizer):
         "rows": "sums over rows are rounded in their order",
         "scale": "eps is added where vectors are made orthogonal",
     }
-    citation = Citation("Vogels et al. 2019", "PowerSGD: Practical Low-Rank Gradient Compression", "arXiv:1905.13727")
+    citation = Citation(
+        "Vogels et al. 2019",
+        "PowerSGD: Practical Low-Rank Gradient Compression",
+        "arXiv:1905.13727",
+        read="authors' code",
+        source="epfml/powersgd; torch 2.13.0 powerSGD_hook",
+    )
     unspecified = (
         "how columns are made orthonormal (Gram-Schmidt in torch's hook), which changes signs and order of "
         "rounding only; columns of zero: they stay zero; the start of Q"

@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.arithmetic.steps import FormatCodes, WholeCodes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 from refgrad.tracing import literal
 
 
@@ -98,13 +98,13 @@ class Layout:
         return np.moveaxis(stretches.reshape(moved), 0, axis)
 
 
-def granularity(size: str, group: str = "", block: str = "") -> Choice:
-    """What shares a scale, for `Layout.of`; ``size`` is the hyperparameter of how many, the others say who does it."""
+def granularity(size: str, group: tuple[str, ...] = (), block: tuple[str, ...] = ()) -> Choice:
+    """What shares a scale, for `Layout.of`; ``size`` is the hyperparameter of how many, the others are sources."""
     return Choice(
         tensor="one scale",
         channel="one scale an index of `axis`",
-        group=f"one scale for each `{size}` elements along the last axis{group}",
-        block=f"one scale for each `{size}` elements of the flat array{block}",
+        group=by(f"one scale for each `{size}` elements along the last axis", *group),
+        block=by(f"one scale for each `{size}` elements of the flat array", *block),
     )
 
 

@@ -40,7 +40,10 @@ class ScaledFloat(RowQuantizer):
         ),
     ] = "float8_e4m3fn"
     granularity: Annotated[
-        str, granularity("block_size", " (DeepSeek's activations: 128)", " (torchao's optimizer states: 256)")
+        str,
+        granularity(
+            "block_size", group=("elsewhere: DeepSeek, activations, 128",), block=("torchao: optimizer states, 256",)
+        ),
     ] = "tensor"
     axis: Annotated[int, Whole(0)] = 0
     block_size: Annotated[int, Whole(1)] = 128
@@ -48,7 +51,13 @@ class ScaledFloat(RowQuantizer):
     least: NonNegative = 0.0
 
     parts = ("scale", "codes")
-    citation = Citation("Micikevicius et al. 2022", "FP8 Formats for Deep Learning", "arXiv:2209.05433, section 3")
+    citation = Citation(
+        "Micikevicius et al. 2022",
+        "FP8 Formats for Deep Learning",
+        "arXiv:2209.05433, section 3",
+        read="package",
+        source="torchao 0.18.0",
+    )
     unspecified = "a group of zeros; the division or a reciprocal; what the scale is rounded to: the working dtype"
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.gradients import Random
-from refgrad.rule import Choice, Citation, Range
+from refgrad.rule import Choice, Citation, Range, by
 
 
 class Sparse(Quantizer):
@@ -41,7 +41,13 @@ class TopK(Sparse):
         "columns": "of equal magnitudes those are kept whose places are first",
         "monotone": "what is not kept stands for zero",
     }
-    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    citation = Citation(
+        "Stich et al. 2018",
+        "Sparsified SGD with Memory",
+        "arXiv:1809.07599, definition 2.1",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
     )
@@ -63,7 +69,7 @@ class RandomK(Random, Sparse):
     scaled: Annotated[
         str,
         Choice(
-            none="as they are, to be used with `error_feedback` (the paper, GRACE)",
+            none=by("as they are, to be used with `error_feedback`", "published", "GRACE"),
             unbiased="times d / k, so that the mean over all choices is the gradient",
         ),
     ] = "none"
@@ -73,7 +79,13 @@ class RandomK(Random, Sparse):
         "columns": "which elements are kept depends on their places",
         "monotone": "which elements are kept depends on their places",
     }
-    citation = Citation("Stich et al. 2018", "Sparsified SGD with Memory", "arXiv:1809.07599, definition 2.1")
+    citation = Citation(
+        "Stich et al. 2018",
+        "Sparsified SGD with Memory",
+        "arXiv:1809.07599, definition 2.1",
+        read="package",
+        source="sands-lab/grace; its compressors",
+    )
     unspecified = (
         "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "
         "as in the source's memory scheme (scaled=unbiased)"

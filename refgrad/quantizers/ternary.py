@@ -13,7 +13,7 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.powers import NAN_CODE
 from refgrad.quantizers.rows import Layout, RowQuantizer
-from refgrad.rule import Choice, Citation, NonNegative, Positive
+from refgrad.rule import Choice, Citation, NonNegative, Positive, by
 
 Per = Annotated[
     str,
@@ -104,8 +104,8 @@ class BWN(FewValues):
         str,
         Choice(
             plus="the sign of zero is +1",
-            zero="the sign of zero is 0 (torch.sign, np.sign)",
-            minus="the sign of zero is -1 (BitNet, arXiv:2310.11453)",
+            zero=by("the sign of zero is 0", "torch: sign", "NumPy: sign"),
+            minus=by("the sign of zero is -1", "elsewhere: BitNet, arXiv:2310.11453"),
         ),
     ] = "plus"
 
@@ -113,7 +113,11 @@ class BWN(FewValues):
         "half a step": "there is no code between the two signs",
     }
     citation = Citation(
-        "Rastegari et al. 2016", "XNOR-Net: ImageNet Classification Using Binary CNNs", "arXiv:1603.05279, 3.1"
+        "Rastegari et al. 2016",
+        "XNOR-Net: ImageNet Classification Using Binary CNNs",
+        "arXiv:1603.05279, 3.1",
+        read="package",
+        source="larq fe3ce52 MagnitudeAwareSign",
     )
     unspecified = (
         "the sign of zero: +1 here (zero); whether there is a scale for a filter or for the tensor: a filter, as "
@@ -165,7 +169,13 @@ class TWN(FewValues):
 
     threshold: Positive = 0.7
 
-    citation = Citation("Li et al. 2016", "Ternary Weight Networks", "arXiv:1605.04711, section 2")
+    citation = Citation(
+        "Li et al. 2016",
+        "Ternary Weight Networks",
+        "arXiv:1605.04711, section 2",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+    )
     unspecified = (
         "ties at the threshold: they are zero, as the inequality is strict; whether the scale is of a layer or a "
         "filter: of the tensor here (per)"
@@ -199,7 +209,11 @@ class TTQ(Quantizer):
     negative_gradient: Annotated[
         str,
         Choice(
-            paper="dWn is the sum of g over the negative weights (equation 7 as it is printed, and known codes)",
+            paper=by(
+                "dWn is the sum of g over the negative weights",
+                "published: equation 7 as it is printed",
+                "trained-ternary-quantization",
+            ),
             chain="dWn is minus that sum, which is the derivative of -Wn",
         ),
     ] = "paper"
@@ -210,7 +224,13 @@ class TTQ(Quantizer):
         "idempotent": "its two scales are hyperparameters",
         "sign": "its two scales differ",
     }
-    citation = Citation("Zhu et al. 2017", "Trained Ternary Quantization", "arXiv:1612.01064, equations 6-9")
+    citation = Citation(
+        "Zhu et al. 2017",
+        "Trained Ternary Quantization",
+        "arXiv:1612.01064, equations 6-9",
+        read="package",
+        source="TropComplique/trained-ternary-quantization",
+    )
     unspecified = (
         "the sign of the negative level's gradient: equation 7 as printed, which is not the derivative "
         "(negative_gradient=chain); t is 0.05 in the experiments"
@@ -264,8 +284,8 @@ class BitNetWeights(FewValues):
     floor: Annotated[
         str,
         Choice(
-            added="gamma = mean |W| + eps, W is divided by it (the paper)",
-            clamped="s = 1 / max(mean |W|, eps), W is multiplied by it, codes are divided by it (the authors' code)",
+            added=by("gamma = mean |W| + eps, W is divided by it", "published"),
+            clamped=by("s = 1 / max(mean |W|, eps), W is multiplied by it, codes are divided by it", "authors"),
         ),
     ] = "added"
 
@@ -278,6 +298,8 @@ class BitNetWeights(FewValues):
         "Ma et al. 2024",
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",
         "arXiv:2402.17764, eq. 1-3",
+        read="authors' code",
+        source="microsoft/BitNet, and the authors' Training Tips, Code and FAQ",
     )
     unspecified = (
         "ties: to the even one; whether eps is added to the mean, as printed, or its floor, as in the code "
@@ -315,7 +337,11 @@ class BitNetActivations(FewValues):
     quotient: Quotient = "divide"
 
     citation = Citation(
-        "Ma et al. 2024", "The Era of 1-bit LLMs: Training Tips, Code and FAQ", "github.com/microsoft/unilm, bitnet"
+        "Ma et al. 2024",
+        "The Era of 1-bit LLMs: Training Tips, Code and FAQ",
+        "github.com/microsoft/unilm, bitnet",
+        read="authors' code",
+        source="microsoft/BitNet, and the authors' Training Tips, Code and FAQ",
     )
     unspecified = (
         "the floor of the largest magnitude, 1e-5, and the code -128: those of the authors' FAQ, where the paper's "

@@ -17,7 +17,11 @@ from refgrad.quantizers.powers import SQRT2, nearest_exponent
 from refgrad.rule import Citation, Positive, Whole
 
 WAGE_CITATION = Citation(
-    "Wu et al. 2018", "Training and Inference with Integers in Deep Neural Networks", "arXiv:1802.04680, section 3"
+    "Wu et al. 2018",
+    "Training and Inference with Integers in Deep Neural Networks",
+    "arXiv:1802.04680, section 3",
+    read="authors' code",
+    source="boluoweifenda/WAGE",
 )
 
 
@@ -36,6 +40,8 @@ class DoReFaGradient(Random):
         "Zhou et al. 2016",
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160, section 2.5",
+        read="authors' code",
+        source="tensorpack, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "the noise: one number an element, uniform, as printed; a sample is an index of the first axis; halves go "

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_array, finite
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole
+from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
 
 Bits = Annotated[int, Whole(1, 8)]
 Grid = Annotated[
@@ -18,8 +18,8 @@ Grid = Annotated[
     Choice(
         asymmetric="from min(w, 0) to max(w, 0): scale = range / (2**bits - 1), zero = round(-min / scale)",
         symmetric="from -a to a, a = max|w|: scale = 2 a / (2**bits - 1), zero = 2**(bits - 1), so that +a is clipped",
-        symmetric_gptq="as symmetric, but a row without negative weights has scale = a / (2**bits - 1) (GPTQ's code)",
-        awq="from min w to max w, zero not among them: zero = clip(-round(min / scale)) (AWQ's code)",
+        symmetric_gptq=by("as symmetric, but a row without negative weights has scale = a / (2**bits - 1)", "gptq"),
+        awq=by("from min w to max w, zero not among them: zero = clip(-round(min / scale))", "llm-awq"),
     ),
 ]
 
@@ -43,7 +43,11 @@ class RoundToNearest(Quantizer):
         "idempotent": "its scale is taken anew from what codes stand for, which is rounded",
     }
     citation = Citation(
-        "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, section 4"
+        "Frantar et al. 2023",
+        "GPTQ: Accurate Post-Training Quantization",
+        "arXiv:2210.17323, section 4",
+        read="authors' code",
+        source="IST-DASLab/gptq",
     )
     unspecified = (
         "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
@@ -192,14 +196,20 @@ class GPTQ(RoundToNearest):
     parameters: Annotated[
         str,
         Choice(
-            fresh="a group's grid is fitted when its first input comes, to the weights as they are by then (the paper)",
-            stale="the same, but without what inputs of the same block of 128 have changed (the authors' code, AutoGPTQ)",
+            fresh=by(
+                "a group's grid is fitted when its first input comes, to the weights as they are by then", "published"
+            ),
+            stale=by("the same, but without what inputs of the same block of 128 have changed", "authors", "AutoGPTQ"),
             static="every group's grid is fitted to the original weights; groups stay neighbours in any order",
         ),
     ] = "fresh"
 
     citation = Citation(
-        "Frantar et al. 2023", "GPTQ: Accurate Post-Training Quantization", "arXiv:2210.17323, algorithm 1"
+        "Frantar et al. 2023",
+        "GPTQ: Accurate Post-Training Quantization",
+        "arXiv:2210.17323, algorithm 1",
+        read="authors' code",
+        source="IST-DASLab/gptq",
     )
     unspecified = (
         "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
@@ -295,7 +305,13 @@ class AWQ(RoundToNearest):
         "scale": "the search for scales depends on roundings",
         "idempotent": "it searches for scales anew",
     }
-    citation = Citation("Lin et al. 2024", "AWQ: Activation-aware Weight Quantization", "arXiv:2306.00978, section 3.2")
+    citation = Citation(
+        "Lin et al. 2024",
+        "AWQ: Activation-aware Weight Quantization",
+        "arXiv:2306.00978, section 3.2",
+        read="authors' code",
+        source="mit-han-lab/llm-awq",
+    )
     unspecified = (
         "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "
         "examples; whether ranges include zero (grid); the search's grid of 20 is the code's"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 from refgrad.arithmetic import formula
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
+from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Flag, Rule, Slot, rules
+from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name, rules
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
@@ -25,7 +28,8 @@ def index() -> list[str]:
 
 def page(rule: Rule, step: int) -> str:
     """All that is known of a rule; of an optimizer also its state, and its update as it runs at a step from 1."""
-    parts = [(str(rule), [str(rule.citation), "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()])]
+    source = [str(rule.citation), rule.citation.provenance()]
+    parts = [(str(rule), [*source, "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()])]
     if isinstance(rule, Optimizer):
         parts.append((f"Update at step {step}", update(rule, step)))
         parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
@@ -38,7 +42,42 @@ def page(rule: Rule, step: int) -> str:
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
+    others = elsewhere.sentences(type(rule).__name__)
+    if others:
+        parts.insert(1, ("Elsewhere", others))
+    if rule.default_reasons:
+        parts.append(("Defaults that are not the publication's", _columns(list(rule.default_reasons.items()))))
     return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
+
+
+def record(rule: Rule) -> dict[str, Any]:
+    """What `page` says of a rule's sources, as JSON has it.
+
+    Args:
+        rule: an instance.
+
+    Returns:
+        Its name and kind, the citation with what was read, and for each named behaviour its values with sentence and sources.
+    """
+    behaviours: dict[str, Any] = {}
+    for name, legal in rule.legal().items():
+        if isinstance(legal, Choice):
+            behaviours[name] = {v: _told(a.sentence, a.sources) for v, a in legal.alternatives.items()}
+        elif isinstance(legal, Flag):
+            behaviours[name] = {"true": _told(legal.alternative.sentence, legal.alternative.sources)}
+    return {
+        "rule": str(rule),
+        "name": qualified_name(type(rule)),
+        "kind": rule.kind,
+        "citation": rule.citation.to_dict(),
+        "unspecified": rule.unspecified,
+        "behaviours": behaviours,
+        "default_reasons": dict(rule.default_reasons),
+    }
+
+
+def _told(sentence: str, sources: Sequence[Source]) -> dict[str, Any]:
+    return {"sentence": sentence, "sources": [source.to_dict() for source in sources]}
 
 
 def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
@@ -77,7 +116,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
             found += [(f"{name}={v}", s) for v, s in legal.sentences.items() if v != getattr(rule, name)]
         elif isinstance(legal, Flag):
             value = not getattr(rule, name)
-            found.append((f"{name}={_shown(value)}", legal.sentence if value else f"not: {legal.sentence}"))
+            found.append((f"{name}={_shown(value)}", legal.said(value)))
     return found
 
 

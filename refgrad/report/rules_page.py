@@ -1,35 +1,66 @@
-"""The page of all rules: ``python -m refgrad.report.rules_page > docs/rules.md`` writes it from the rules themselves."""
+"""The page of all rules: ``python -m refgrad.report.rules_page > docs/rules.md`` writes it from the rules themselves.
+
+With the argument ``defaults`` it writes the table of docs/departures.md of defaults that are not the publication's.
+"""
 
 from __future__ import annotations
 
 import inspect
+import sys
+from collections import Counter
+from collections.abc import Collection
 
+from refgrad.citation import READ
 from refgrad.rule import Choice, Flag, Rule, rules
 
 HEAD = """# Rules
 
-Every rule, with its source, what the source leaves open, and its named variants with who does each. The first value of a
-hyperparameter is its default: the paper, unless the sentence says otherwise. Written by
-`python -m refgrad.report.rules_page > docs/rules.md`; every rule has besides `scalars=float64 | float32`, the precision of
-scalars, unless it is listed without. Departures of implementations that were run stand in
-[departures.md](departures.md).
+Every rule, with its source, what of it was read, what the source leaves open, and its named variants with who does each. The
+first value of a hyperparameter is its default. Written by `python -m refgrad.report.rules_page > docs/rules.md`; every rule has
+besides `scalars=float64 | float32`, the precision of scalars, unless it is listed without. Three steps of every optimizer,
+worked out by equations that are no part of refgrad, stand in [worked-examples.md](worked-examples.md). Departures of
+implementations that were run stand in [departures.md](departures.md), and so do defaults that are not what the publication
+has.
+
+A label claims no more than was read. "The paper" is a text that was read; "the paper as reported" is what a publication is held
+to say by code and by other texts, its own not having been read; "as reported" names another publication so.
+
 """
 
 
 def page() -> str:
     """The page in Markdown: for each room a table of its rules, then each rule's variants."""
     known = rules()
-    parts = [HEAD]
+    parts = [HEAD, counts()]
     for kind in sorted({cls.kind for cls in known.values()}):
         of_kind = {name: cls for name, cls in known.items() if cls.kind == kind}
-        parts.append(f"\n## Rules of kind {kind}\n\n| rule | source | what the source leaves open |\n|---|---|---|\n")
-        parts += [
-            f"| `{n}` | {cell(str(c.citation))} | {cell(c.unspecified) or 'not examined'} |\n"
-            for n, c in of_kind.items()
-        ]
+        parts.append(
+            f"\n## Rules of kind {kind}\n\n| rule | source | read | what the source leaves open |\n|---|---|---|---|\n"
+        )
+        parts += [rule_row(cls) for cls in of_kind.values()]
         parts.append("\n| rule | variant | who does it |\n|---|---|---|\n")
         parts += [row for cls in of_kind.values() for row in variant_rows(cls)]
     return "".join(parts)
+
+
+def counts() -> str:
+    """How many rules there are by what was read of each, as a table."""
+    known = rules()
+    found = Counter((cls.kind, cls.citation.read) for cls in known.values())
+    kinds = sorted({cls.kind for cls in known.values()})
+    lines = [f"| read | {' | '.join(kinds)} | all |", f"|---|{'---|' * len(kinds)}---|"]
+    for read, sentence in READ.items():
+        numbers = [found[kind, read] for kind in kinds]
+        lines.append(f"| {read}: {sentence} | {' | '.join(map(str, numbers))} | {sum(numbers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def rule_row(cls: type[Rule]) -> str:
+    """A rule's table row: its source, what was read, and what the source leaves open."""
+    cited = cls.citation
+    read = cited.read + (f": {cited.source}" if cited.source else "")
+    read += f"; not read: {cited.missing()}" if cited.unreachable else ""
+    return f"| `{cls.__name__}` | {cell(str(cited))} | {cell(read)} | {cell(cls.unspecified) or 'not examined'} |\n"
 
 
 def variant_rows(cls: type[Rule]) -> list[str]:
@@ -44,9 +75,41 @@ def variant_rows(cls: type[Rule]) -> list[str]:
             rows += [f"| `{cls.__name__}` | `{name}={value}` | {cell(text)} |\n" for value, text in ordered]
         elif isinstance(legal, Flag):
             shown = str(not default).lower()
-            sentence = legal.sentence if not default else f"not: {legal.sentence}"
-            rows.append(f"| `{cls.__name__}` | `{name}={shown}` | {cell(sentence)} |\n")
+            rows.append(f"| `{cls.__name__}` | `{name}={shown}` | {cell(legal.said(not default))} |\n")
     return rows
+
+
+def unlike_published(cls: type[Rule]) -> list[str]:
+    """The hyperparameters of which a value is what the publication has, and the default is not."""
+    names = []
+    for name in cls.legal():
+        theirs = published(cls, name, ("paper", "published"))
+        if theirs and _shown(cls.defaults()[name]) not in theirs:
+            names.append(name)
+    return names
+
+
+def published(cls: type[Rule], name: str, kinds: Collection[str] = ("paper", "published", "elsewhere")) -> list[str]:
+    """The values of a hyperparameter that are from sources of these kinds."""
+    legal = cls.legal()[name]
+    if isinstance(legal, Choice):
+        return [value for value, a in legal.alternatives.items() if any(s.kind in kinds for s in a.sources)]
+    told = isinstance(legal, Flag) and any(s.kind in kinds for s in legal.alternative.sources)
+    return ["true"] if told else []
+
+
+def default_rows(cls: type[Rule]) -> list[str]:
+    """A row of docs/departures.md for each default of a rule that is not a publication's, with the reason for it."""
+    rows = []
+    for name, reason in cls.default_reasons.items():
+        default = _shown(cls.defaults()[name])
+        theirs = ", ".join(f"`{name}={value}`" for value in published(cls, name) if value != default)
+        rows.append(f"| `{cls.__name__}` | `{name}={default}` | {theirs} | {cell(reason)} |\n")
+    return rows
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def cell(text: str) -> str:
@@ -55,4 +118,7 @@ def cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    if sys.argv[1:] == ["defaults"]:
+        print("".join(row for cls in rules().values() for row in default_rows(cls)), end="")
+    else:
+        print(page(), end="")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
-from refgrad.rule import Choice, Citation
+from refgrad.rule import Choice, Citation, by
 from refgrad.sparsity import counts
 from refgrad.sparsity.base import Unstructured
 from refgrad.sparsity.n_of_m import Groups
@@ -16,7 +16,7 @@ from refgrad.sparsity.n_of_m import Groups
 PER_ROW = Annotated[
     str,
     Choice(
-        row="one ranking a row w[i, ...], an output (the paper)",
+        row=by("one ranking a row w[i, ...], an output", "published"),
         tensor="one ranking a tensor",
     ),
 ]
@@ -36,7 +36,11 @@ class Wanda(Unstructured):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, equation 1"
+        "Sun et al. 2024",
+        "A Simple and Effective Pruning Approach for LLMs",
+        "arXiv:2306.11695, equation 1",
+        read="authors' code",
+        source="locuslab/wanda 8e8fc87, lib/prune.py",
     )
     unspecified = (
         "ties, and how the count is rounded: down here; the authors' code takes one more, and all that equal the "
@@ -54,7 +58,11 @@ class WandaNOfM(Groups):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Sun et al. 2024", "A Simple and Effective Pruning Approach for LLMs", "arXiv:2306.11695, section 3"
+        "Sun et al. 2024",
+        "A Simple and Effective Pruning Approach for LLMs",
+        "arXiv:2306.11695, section 3",
+        read="authors' code",
+        source="locuslab/wanda 8e8fc87, lib/prune.py",
     )
     unspecified = (
         "whether n of every m are kept or pruned: kept here, pruned in the authors' code (n_is=pruned), which "
@@ -87,7 +95,11 @@ class RIA(Unstructured):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Zhang et al. 2024", "Plug-and-Play: Post-training Pruning for Large Language Models", "ICLR 2024, equation 4"
+        "Zhang et al. 2024",
+        "Plug-and-Play: Post-training Pruning for Large Language Models",
+        "ICLR 2024, equation 4",
+        read="authors' code",
+        source="biomedical-cybernetics/Relative-importance-and-activation-pruning, at its head",
     )
     unspecified = (
         "the power of the activations' norm, 1/2 here, as recalled and not read again; a row or column of zeros: "

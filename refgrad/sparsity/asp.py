@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from refgrad.rule import Choice, Citation
+from refgrad.rule import Choice, Citation, by
 from refgrad.sparsity.n_of_m import NOfM
 
 #: apex's 2:4 patterns in the order in which it tries them (the order of a Python set, on CPython 3.11)
@@ -25,13 +25,21 @@ class ASP(NOfM):
     chosen_by: Annotated[
         str,
         Choice(
-            rank="the two largest of each four are kept (the paper)",
-            pattern_sums="the first of six patterns with the largest sum, added in the dtype of the scores (apex m4n2_1d)",
+            rank=by("the two largest of each four are kept", "published"),
+            pattern_sums=by(
+                "the first of six patterns with the largest sum, added in the dtype of the scores", "apex: m4n2_1d"
+            ),
         ),
     ] = "rank"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Mishra et al. 2021", "Accelerating Sparse Deep Neural Networks", "arXiv:2104.08378, section 4")
+    citation = Citation(
+        "Mishra et al. 2021",
+        "Accelerating Sparse Deep Neural Networks",
+        "arXiv:2104.08378, section 4",
+        read="authors' code",
+        source="NVIDIA/apex 6424da3, apex/contrib/sparsity",
+    )
     unspecified = (
         "ties, which the source does not mention; apex compares sums of float32, which differ from ranks where a "
         "sum rounds (chosen_by=pattern_sums)"

@@ -13,7 +13,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.rule import Choice, Range, Rule, Whole
+from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
 from refgrad.tracing import literal
 
@@ -155,7 +155,7 @@ class Together(Unstructured):
         str,
         Choice(
             tensor="one ranking a tensor (layerwise)",
-            together="one ranking over all tensors that are handed to `masks` (global, the paper)",
+            together=by("one ranking over all tensors that are handed to `masks`", "published"),
         ),
     ] = "together"
 

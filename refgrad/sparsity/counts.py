@@ -11,18 +11,24 @@ from typing import Annotated
 import numpy as np
 
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 Rounding = Annotated[
     str,
     Choice(
-        half_even="the count is rounded to the nearest whole number, halves to the even one (Python's and torch's round)",
+        half_even=by(
+            "the count is rounded to the nearest whole number, halves to the even one", "Python: round", "torch: round"
+        ),
         floor="the count is rounded down (a cast to int)",
         ceil="the count is rounded up",
-        floor_plus_one="the count is rounded down, and one more (wanda's magnitude, sparsegpt: the threshold goes too)",
-        half_even_plus_one="the count is rounded to the nearest, and one more (google-research lottery-ticket-hypothesis)",
-        ceil_plus_one="the count is rounded up, and one more (open_lth)",
-        floor_minus_one="the count is rounded down, and one fewer (GraSP's own code)",
+        floor_plus_one=by(
+            "the count is rounded down, and one more",
+            "wanda: magnitude, the threshold goes too",
+            "sparsegpt: the threshold goes too",
+        ),
+        half_even_plus_one=by("the count is rounded to the nearest, and one more", "lottery-ticket-hypothesis"),
+        ceil_plus_one=by("the count is rounded up, and one more", "open_lth"),
+        floor_minus_one=by("the count is rounded down, and one fewer", "GraSP"),
     ),
 ]
 
@@ -31,8 +37,10 @@ Counted = Annotated[
     Choice(
         pruned="the number of pruned entries, sparsity times all, is rounded",
         kept="the number of kept entries, (1 - sparsity) times all, is rounded",
-        kept_float32="as kept, but 1 - sparsity and the product are taken in float32 (jaxpruner)",
-        kept_percentile="the threshold is the k-th largest, k the number of kept entries rounded, and is pruned itself (ACDC)",
+        kept_float32=by("as kept, but 1 - sparsity and the product are taken in float32", "jaxpruner"),
+        kept_percentile=by(
+            "the threshold is the k-th largest, k the number of kept entries rounded, and is pruned itself", "ACDC"
+        ),
     ),
 ]
 

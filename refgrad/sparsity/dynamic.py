@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic.top_k import Order, keys, top_k
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole
+from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole, by
 from refgrad.sparsity import counts
 from refgrad.sparsity.magnitude import Magnitude
 
@@ -68,7 +68,7 @@ class Dynamic(MaskUpdate):
         str,
         Choice(
             dropped="the number of dropped connections, a share of the active ones, is rounded",
-            kept="the number of those that stay is rounded (jaxpruner, with half_even)",
+            kept=by("the number of those that stay is rounded", "jaxpruner: with half_even"),
         ),
     ] = "dropped"
 
@@ -126,7 +126,7 @@ class RigL(Dynamic):
     anneal: Annotated[
         str,
         Choice(
-            cosine="alpha / 2 (1 + cos(pi t / end)) (the paper)",
+            cosine=by("alpha / 2 (1 + cos(pi t / end))", "published"),
             constant="alpha",
             power="alpha (1 - t / end)^power",
         ),
@@ -135,7 +135,9 @@ class RigL(Dynamic):
     candidates: Annotated[
         str,
         Choice(
-            dropped_too="those just dropped may grow again, and then keep their value (Algorithm 1, and the authors' code)",
+            dropped_too=by(
+                "those just dropped may grow again, and then keep their value", "published: Algorithm 1", "authors"
+            ),
             inactive="only connections that were inactive before the update may grow",
         ),
     ] = "dropped_too"
@@ -144,7 +146,11 @@ class RigL(Dynamic):
     timed = True
 
     citation = Citation(
-        "Evci et al. 2020", "Rigging the Lottery: Making All Tickets Winners", "arXiv:1911.11134, Algorithm 1"
+        "Evci et al. 2020",
+        "Rigging the Lottery: Making All Tickets Winners",
+        "arXiv:1911.11134, Algorithm 1",
+        read="authors' code",
+        source="google-research/rigl d39fc7d, rigl/sparse_optimizers_base.py",
     )
     unspecified = (
         "whether what was just dropped may grow again: it may, by Algorithm 1; how k is rounded: down; what "
@@ -200,22 +206,26 @@ class SET(Dynamic):
     tails: Annotated[
         str,
         Choice(
-            separate="of the positive and the negative weights the same share each (the paper)",
-            together="by one ranking of magnitudes (rigl, jaxpruner)",
+            separate=by("of the positive and the negative weights the same share each", "published"),
+            together=by("by one ranking of magnitudes", "rigl", "jaxpruner"),
         ),
     ] = "separate"
     candidates: Annotated[
         str,
         Choice(
             inactive="only connections that were inactive before the update may grow",
-            dropped_too="those just dropped may grow again, and then keep their value (jaxpruner)",
+            dropped_too=by("those just dropped may grow again, and then keep their value", "jaxpruner"),
         ),
     ] = "inactive"
 
     inputs = {"u": "uniform"}
 
     citation = Citation(
-        "Mocanu et al. 2018", "Scalable training of artificial neural networks", "arXiv:1707.04780, Algorithm 2"
+        "Mocanu et al. 2018",
+        "Scalable training of artificial neural networks",
+        "arXiv:1707.04780, Algorithm 2",
+        read="authors' code",
+        source="dcmocanu/sparse-evolutionary-artificial-neural-networks, at its head; rigl d39fc7d; jaxpruner f133ee5",
     )
     unspecified = (
         "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
@@ -264,7 +274,11 @@ class ACDC(MaskUpdate):
     timed = True
 
     citation = Citation(
-        "Peste et al. 2021", "AC/DC: Alternating Compressed/DeCompressed Training", "arXiv:2106.12379, section 3"
+        "Peste et al. 2021",
+        "AC/DC: Alternating Compressed/DeCompressed Training",
+        "arXiv:2106.12379, section 3",
+        read="authors' code",
+        source="IST-DASLab/ACDC ac53210",
     )
     unspecified = (
         "ties; the schedule is that of the ResNet-50 runs; whether the optimizer's momentum is reset between "
@@ -308,7 +322,13 @@ class LotteryTicket(MaskUpdate):
     rounding: counts.Rounding = "half_even"
     inputs = {"early": "signed"}
 
-    citation = Citation("Frankle & Carbin 2019", "The Lottery Ticket Hypothesis", "arXiv:1803.03635, section 1")
+    citation = Citation(
+        "Frankle & Carbin 2019",
+        "The Lottery Ticket Hypothesis",
+        "arXiv:1803.03635, section 1",
+        read="authors' code",
+        source="google-research/lottery-ticket-hypothesis; open_lth 2ce732f",
+    )
     unspecified = (
         "whether the ranking is of each layer or of all, which the paper has both ways by network; how the count "
         "of a round is rounded; to which step it goes back"

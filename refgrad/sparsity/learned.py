@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, log, power, tree_sum
+from refgrad.arithmetic.operations.functions import exp, log, power
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Edge, passes
-from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Real
+from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Real, by
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -50,7 +51,11 @@ class STR(Estimator):
     edge: Edge = "exclusive"
 
     citation = Citation(
-        "Kusupati et al. 2020", "Soft Threshold Weight Reparameterization", "arXiv:2002.03231, equations 3 and 4"
+        "Kusupati et al. 2020",
+        "Soft Threshold Weight Reparameterization",
+        "arXiv:2002.03231, equations 3 and 4",
+        read="authors' code",
+        source="RAIVNLab/STR, utils/conv_type.py",
     )
     unspecified = (
         "the edge, where |w| equals the threshold: zero here; the threshold's function is the sigmoid, of which "
@@ -82,7 +87,11 @@ class Powerpropagation(Estimator):
         "saturation": "the gradient passes everywhere",
     }
     citation = Citation(
-        "Schwarz et al. 2021", "Powerpropagation: A sparsity inducing weight reparameterisation", "arXiv:2110.00296"
+        "Schwarz et al. 2021",
+        "Powerpropagation: A sparsity inducing weight reparameterisation",
+        "arXiv:2110.00296",
+        read="authors' code",
+        source="deepmind/deepmind-research, powerpropagation",
     )
     unspecified = (
         "the derivative at zero: the limit, 0 for alpha above 1; automatic differentiation of theta "
@@ -116,13 +125,20 @@ class ContinuousSparsification(Estimator):
     reset: Annotated[
         str,
         Choice(
-            paper="s becomes min(beta s, s0) between rounds, beta being the final one",
-            code="s becomes min(s, s0): the script sets beta back to 1 before (lolemacs/continuous-sparsification)",
+            paper=by("s becomes min(beta s, s0) between rounds, beta being the final one", "published"),
+            code=by(
+                "s becomes min(s, s0): the script sets beta back to 1 before",
+                "authors: lolemacs/continuous-sparsification",
+            ),
         ),
     ] = "paper"
 
     citation = Citation(
-        "Savarese et al. 2020", "Winning the Lottery with Continuous Sparsification", "arXiv:1912.04427, section 3"
+        "Savarese et al. 2020",
+        "Winning the Lottery with Continuous Sparsification",
+        "arXiv:1912.04427, section 3",
+        read="authors' code",
+        source="lolemacs/continuous-sparsification, at its head",
     )
     unspecified = (
         "what the score becomes between rounds: min(beta s, s0) as printed; the script sets beta back first, so "
@@ -176,7 +192,11 @@ class HardConcrete(Estimator):
     zeta: Annotated[float, Range(1.0)] = 1.1
 
     citation = Citation(
-        "Louizos et al. 2018", "Learning Sparse Neural Networks through L0 Regularization", "arXiv:1712.01312"
+        "Louizos et al. 2018",
+        "Learning Sparse Neural Networks through L0 Regularization",
+        "arXiv:1712.01312",
+        read="authors' code",
+        source="AMLab-Amsterdam/L0_regularization, at its head",
     )
     unspecified = (
         "the gradient where a gate meets 0 or 1: zero here (edge); the noise is an argument; stretch and "

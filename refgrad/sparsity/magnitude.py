@@ -10,15 +10,19 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, Whole
+from refgrad.rule import Choice, Citation, Whole, by
 from refgrad.sparsity.base import Structured, Together, Unstructured
 
 Measure = Annotated[
     str,
     Choice(
         magnitude="the magnitude of the weight",
-        signed="the weight itself, so that negative ones go first (torch's tile kernels, apex's permutation helper)",
-        square="the square of the weight, which over- and underflows where the magnitude does not (torch.ao by default)",
+        signed=by(
+            "the weight itself, so that negative ones go first", "torch: tile kernels", "apex: permutation helper"
+        ),
+        square=by(
+            "the square of the weight, which over- and underflows where the magnitude does not", "torch: ao, by default"
+        ),
     ),
 ]
 
@@ -40,7 +44,13 @@ class Magnitude(Unstructured):
     measure: Measure = "magnitude"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Han et al. 2015", "Learning both Weights and Connections", "arXiv:1506.02626, section 3")
+    citation = Citation(
+        "Han et al. 2015",
+        "Learning both Weights and Connections",
+        "arXiv:1506.02626, section 3",
+        read="package",
+        source="torch 2.13.0 nn.utils.prune; jaxpruner f133ee5; wanda 8e8fc87",
+    )
     unspecified = (
         "nearly all but the idea: the source prunes by a threshold of its quality parameter times the standard "
         "deviation; count, ties, NaN and layer- or network-wide ranking are named variants"
@@ -57,7 +67,13 @@ class NormalizedMagnitude(Together):
     """
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Lee et al. 2023", "JaxPruner", "arXiv:2304.14082; google-research/jaxpruner, global_pruners")
+    citation = Citation(
+        "Lee et al. 2023",
+        "JaxPruner",
+        "arXiv:2304.14082; google-research/jaxpruner, global_pruners",
+        read="authors' code",
+        source="google-research/jaxpruner f133ee5",
+    )
     unspecified = (
         "a layer of zeros: eps keeps its scores at zero; jaxpruner is the source, so that its float32 counts are a "
         "variant and not the default"
@@ -77,7 +93,13 @@ class RandomMask(Unstructured):
     inputs = {"u": "uniform"}
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Gale et al. 2019", "The State of Sparsity in Deep Neural Networks", "arXiv:1902.09574")
+    citation = Citation(
+        "Gale et al. 2019",
+        "The State of Sparsity in Deep Neural Networks",
+        "arXiv:1902.09574",
+        read="package",
+        source="jaxpruner f133ee5; torch 2.13.0 nn.utils.prune",
+    )
     unspecified = (
         "what is random: the numbers are an argument, and the count is exact; the source's baseline may also draw "
         "each entry by itself, with a count that varies"
@@ -111,7 +133,13 @@ class Block(Unstructured):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "count": "whole blocks are kept, of which those at the edges may be smaller",
     }
-    citation = Citation("Narang et al. 2017", "Block-Sparse Recurrent Neural Networks", "arXiv:1711.02782, section 3")
+    citation = Citation(
+        "Narang et al. 2017",
+        "Block-Sparse Recurrent Neural Networks",
+        "arXiv:1711.02782, section 3",
+        read="package",
+        source="torch 2.13.0 ao.pruning; jaxpruner f133ee5",
+    )
     unspecified = (
         "ragged blocks at the edges: they have fewer entries, and the mean divides by these; the source takes the "
         "maximum, jaxpruner and TensorFlow the mean"
@@ -131,12 +159,11 @@ class Block(Unstructured):
         """(blocks, entries of a block), ragged blocks filled with zeros."""
         if x.ndim < 2:
             raise bad_argument("w.ndim", x.ndim, "at least 2, to be cut into blocks")
-        rows, columns = x.shape[:2]
+        (rows, columns), others = x.shape[:2], math.prod(x.shape[2:])
+        down, across = -(-rows // self.height), -(-columns // self.width)
         more = [(0, -rows % self.height), (0, -columns % self.width), *[(0, 0)] * (x.ndim - 2)]
-        padded = np.pad(x, more).reshape(
-            -(-rows // self.height), self.height, -(-columns // self.width), self.width, -1
-        )
-        return padded.transpose(0, 2, 1, 3, 4).reshape(-1, self.height * self.width * math.prod(x.shape[2:]))
+        padded = np.pad(x, more).reshape(down, self.height, across, self.width, others)
+        return padded.transpose(0, 2, 1, 3, 4).reshape(down * across, self.height * self.width * others)
 
     def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Every entry of a block as the block."""
@@ -152,7 +179,13 @@ class L1Filters(Structured):
     """
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 3.1")
+    citation = Citation(
+        "Li et al. 2017",
+        "Pruning Filters for Efficient ConvNets",
+        "arXiv:1608.08710, section 3.1",
+        read="package",
+        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning",
+    )
     unspecified = (
         "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
         "sensitive ones, which is the caller's to do"
@@ -169,7 +202,13 @@ class L2Filters(Structured):
     """
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Li et al. 2017", "Pruning Filters for Efficient ConvNets", "arXiv:1608.08710, section 4.5")
+    citation = Citation(
+        "Li et al. 2017",
+        "Pruning Filters for Efficient ConvNets",
+        "arXiv:1608.08710, section 4.5",
+        read="package",
+        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning",
+    )
     unspecified = (
         "the source names it only for comparison: count and ties are as in L1Filters, the root does not change the "
         "order but by rounding"
@@ -188,7 +227,11 @@ class NetworkSlimming(Together):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Liu et al. 2017", "Learning Efficient Convolutional Networks through Network Slimming", "arXiv:1708.06519"
+        "Liu et al. 2017",
+        "Learning Efficient Convolutional Networks through Network Slimming",
+        "arXiv:1708.06519",
+        read="package",
+        source="Eric-mingjie/rethinking-network-pruning",
     )
     unspecified = (
         "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry and "

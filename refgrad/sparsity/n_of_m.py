@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, NonNegative, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 from refgrad.sparsity.base import Mask
 from refgrad.sparsity.magnitude import Measure, measured
 
@@ -20,7 +20,7 @@ Along = Annotated[
         last="groups run along the last axis (the inputs of a linear layer's weight)",
         first="groups run along the first axis (the outputs)",
         channel="groups run along the second axis (the input channels of an O, I, H, W convolution)",
-        flat="groups run through the array in row-major order, across the ends of rows (SR-STE's and sparseml's code)",
+        flat=by("groups run through the array in row-major order, across the ends of rows", "NM-sparsity", "sparseml"),
     ),
 ]
 
@@ -42,8 +42,8 @@ class Groups(Mask):
     n_is: Annotated[
         str,
         Choice(
-            kept="n of every m are kept (SR-STE, sparseml, jaxpruner, apex)",
-            pruned="n of every m are pruned (wanda, sparsegpt, RIA, llm-compressor; TensorFlow's m_by_n)",
+            kept=by("n of every m are kept", "NM-sparsity", "sparseml", "jaxpruner", "apex"),
+            pruned=by("n of every m are pruned", "wanda", "sparsegpt", "RIA", "llm-compressor", "TensorFlow: m_by_n"),
         ),
     ] = "kept"
     along: Along = "last"
@@ -110,7 +110,11 @@ class NOfM(Groups):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Zhou et al. 2021", "Learning N:M Fine-grained Structured Sparse Neural Networks", "arXiv:2102.04010"
+        "Zhou et al. 2021",
+        "Learning N:M Fine-grained Structured Sparse Neural Networks",
+        "arXiv:2102.04010",
+        read="authors' code",
+        source="aojunzz/NM-sparsity a557d6b, devkit/sparse_ops/sparse_ops.py",
     )
     unspecified = (
         "ties within a group; a length that m does not divide; whether n counts what is kept or pruned; along "
@@ -151,8 +155,8 @@ class SRSTE(NOfM):
     gradient: Annotated[
         str,
         Choice(
-            straight_through="the gradient passes to pruned weights too (the paper)",
-            masked="the gradient of pruned weights is zero (torch.nn.utils.prune)",
+            straight_through=by("the gradient passes to pruned weights too", "published"),
+            masked=by("the gradient of pruned weights is zero", "torch: nn.utils.prune"),
         ),
     ] = "straight_through"
 
@@ -161,6 +165,8 @@ class SRSTE(NOfM):
         "Zhou et al. 2021",
         "Learning N:M Fine-grained Structured Sparse Neural Networks",
         "arXiv:2102.04010, equation 9",
+        read="authors' code",
+        source="aojunzz/NM-sparsity a557d6b, devkit/sparse_ops/sparse_ops.py",
     )
     unspecified = (
         "ties, and the axis of groups: the authors' code runs them through the flat array (along=flat); the decay "

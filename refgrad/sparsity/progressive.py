@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.rule import Choice, Citation, NonNegative, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 from refgrad.sparsity import schedules
 from refgrad.sparsity.n_of_m import NOfM
 
@@ -15,6 +15,8 @@ SOURCE = Citation(
     "Bambhaniya et al. 2024",
     "Progressive Gradient Flow for Robust N:M Sparsity Training in Transformers",
     "arXiv:2402.04744",
+    read="authors' code",
+    source="abhibambhaniya/progressive_gradient_flow_nm_sparsity 450d744, timm/sparse_pruning/sparse_functions.py",
 )
 
 
@@ -31,7 +33,7 @@ class MDGF(NOfM):
     gradient: Annotated[
         str,
         Choice(
-            straight_through="the gradient passes as it is (the authors' code)",
+            straight_through=by("the gradient passes as it is", "authors"),
             scaled="the gradient is multiplied by mask + (1 - mask) beta, as differentiation says",
         ),
     ] = "straight_through"

@@ -6,17 +6,17 @@ import math
 from collections.abc import Mapping
 
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 #: which step a gradual schedule looks at
 PROGRESS = Choice(
-    step="progress is (t - begin) / (end - begin) (the paper, TensorFlow, sparseml, torch.ao)",
-    next_step="progress is (t + 1 - begin) / (end - begin), so that the target is reached at end - 1 (jaxpruner)",
+    step=by("progress is (t - begin) / (end - begin)", "published", "TensorFlow", "sparseml", "torch: ao"),
+    next_step=by("progress is (t + 1 - begin) / (end - begin), so that the target is reached at end - 1", "jaxpruner"),
 )
 #: at which steps masks are made anew
 PHASE = Choice(
-    relative="where freq divides t - begin (the paper, TensorFlow)",
-    absolute="where freq divides t (jaxpruner)",
+    relative=by("where freq divides t - begin", "published", "TensorFlow"),
+    absolute=by("where freq divides t", "jaxpruner"),
 )
 DECAY = Choice(
     linear="max(1 - rate t, 0)",

@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.top_k import Ties, keys, top_k
 from refgrad.errors import bad_argument
-from refgrad.rule import Choice, Citation, Positive, Whole
+from refgrad.rule import Choice, Citation, Positive, Whole, by
 from refgrad.sparsity import counts
 from refgrad.sparsity.base import Sparsity, Unstructured
 
@@ -23,7 +23,13 @@ class OBD(Unstructured):
     inputs = {"h": "positive"}
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("LeCun et al. 1989", "Optimal Brain Damage", "NIPS 2, equation 5")
+    citation = Citation(
+        "LeCun et al. 1989",
+        "Optimal Brain Damage",
+        "NIPS 2, equation 5",
+        read="study",
+        source="derived here: the solution of the constrained quadratic problem",
+    )
     unspecified = (
         "how the diagonal is estimated: it is an argument; where it is negative, which the source excludes at a "
         "minimum, weights are pruned first"
@@ -43,7 +49,13 @@ class OBS(Unstructured):
     inputs = {"d": "positive"}
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Hassibi & Stork 1992", "Second order derivatives for network pruning", "NIPS 5, equation 5")
+    citation = Citation(
+        "Hassibi & Stork 1992",
+        "Second order derivatives for network pruning",
+        "NIPS 5, equation 5",
+        read="study",
+        source="derived here: the solution of the constrained quadratic problem",
+    )
     unspecified = (
         "how the inverse Hessian is estimated and damped: its diagonal is an argument; the source deletes one "
         "weight at a time, a count is pruned together here"
@@ -71,14 +83,18 @@ class WoodFisher(Unstructured):
     offset: Annotated[
         str,
         Choice(
-            none="the score as the paper has it",
-            code="1e-10 is added to the diagonal and to the score, and the factor 1/2 left out (the authors' code)",
+            none=by("the score as it is", "published"),
+            code=by("1e-10 is added to the diagonal and to the score, and the factor 1/2 left out", "authors"),
         ),
     ] = "none"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Singh & Alistarh 2020", "WoodFisher: Efficient Second-Order Approximation", "arXiv:2004.14340, equation 3"
+        "Singh & Alistarh 2020",
+        "WoodFisher: Efficient Second-Order Approximation",
+        "arXiv:2004.14340, equation 3",
+        read="authors' code",
+        source="IST-DASLab/WoodFisher d4b1a96, pruners/woodfisherblock.py",
     )
     unspecified = (
         "the damping, and how many gradients are taken: arguments; the authors' code leaves the factor 1/2 out and "
@@ -143,7 +159,11 @@ class SparseGPT(Unstructured):
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "Frantar & Alistarh 2023", "SparseGPT: Massive Language Models Can Be Accurately Pruned", "arXiv:2301.00774"
+        "Frantar & Alistarh 2023",
+        "SparseGPT: Massive Language Models Can Be Accurately Pruned",
+        "arXiv:2301.00774",
+        read="authors' code",
+        source="IST-DASLab/sparsegpt 147d215",
     )
     unspecified = (
         "the damping, a hundredth of the mean diagonal, and blocks of 128 columns are the code's; its unstructured "

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, tree_sum
+from refgrad.arithmetic.operations.functions import exp
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.arithmetic.top_k import keys
-from refgrad.rule import Choice, Citation, Real
+from refgrad.rule import Choice, Citation, Real, by
 from refgrad.sparsity import schedules
 from refgrad.sparsity.base import Mask, Together, Unstructured
 from refgrad.sparsity.learned import sigmoid_slope
@@ -38,7 +39,13 @@ class SNIP(Saliency):
     ] = "none"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
-    citation = Citation("Lee et al. 2019", "SNIP: Single-shot Network Pruning", "arXiv:1810.02340, equations 5 and 6")
+    citation = Citation(
+        "Lee et al. 2019",
+        "SNIP: Single-shot Network Pruning",
+        "arXiv:1810.02340, equations 5 and 6",
+        read="authors' code",
+        source="namhoonlee/snip-public, at its head",
+    )
     unspecified = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
         "ranking over all is the paper's; ties"
@@ -59,14 +66,18 @@ class FORCE(Saliency):
     schedule: Annotated[
         str,
         Choice(
-            exponential="density^(i / steps) (the paper)",
+            exponential=by("density^(i / steps)", "published"),
             linear="1 - (i / steps) (1 - density)",
         ),
     ] = "exponential"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
     citation = Citation(
-        "de Jorge et al. 2021", "Progressive Skeletonization: Trimming more fat from a network", "arXiv:2006.09081"
+        "de Jorge et al. 2021",
+        "Progressive Skeletonization: Trimming more fat from a network",
+        "arXiv:2006.09081",
+        read="authors' code",
+        source="naver/force, at its head",
     )
     unspecified = (
         "the schedule: exponential, as the paper prefers, linear as its other choice; how many batches make the "
@@ -90,7 +101,11 @@ class GraSP(Together):
         "pruned once": "its scores have signs, so that a score of zero is not the least",
     }
     citation = Citation(
-        "Wang et al. 2020", "Picking Winning Tickets by Preserving Gradient Flow", "arXiv:2002.07376, equation 8"
+        "Wang et al. 2020",
+        "Picking Winning Tickets by Preserving Gradient Flow",
+        "arXiv:2002.07376, equation 8",
+        read="authors' code",
+        source="alecwangcq/GraSP, at its head",
     )
     unspecified = (
         "which end is kept: the paper's text and code agree once signs are followed; the code keeps one entry "
@@ -113,6 +128,8 @@ class SynFlow(Saliency):
         "Tanaka et al. 2020",
         "Pruning neural networks without any data by iteratively conserving synaptic flow",
         "arXiv:2006.05467",
+        read="authors' code",
+        source="ganguli-lab/Synaptic-Flow 9dfa57a",
     )
     unspecified = (
         "biases and batch normalization: the caller runs the network with magnitudes; the number of rounds, 100 in "
@@ -137,7 +154,11 @@ class Movement(Unstructured):
         "sign": "a score is w times the gradient, whose terms have both signs",
     }
     citation = Citation(
-        "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, equations 4 to 6"
+        "Sanh et al. 2020",
+        "Movement Pruning: Adaptive Sparsity by Fine-Tuning",
+        "arXiv:2005.07683, equations 4 to 6",
+        read="authors' code",
+        source="huggingface/block_movement_pruning c16ceca",
     )
     unspecified = (
         "whether masked weights are updated: they are not, their scores are; initialization of scores at zero "
@@ -169,8 +190,8 @@ class SoftMovement(Mask):
     squashed: Annotated[
         str,
         Choice(
-            sigmoid="the sigmoid of the score is compared (the authors' code, sigmoied_threshold)",
-            plain="the score itself is compared (the paper's M = (S > tau))",
+            sigmoid=by("the sigmoid of the score is compared", "authors: sigmoied_threshold"),
+            plain=by("the score itself is compared", "published: M = (S > tau)"),
         ),
     ] = "sigmoid"
 
@@ -178,8 +199,15 @@ class SoftMovement(Mask):
         "sign": "scores are learned, and have signs of their own",
     }
     citation = Citation(
-        "Sanh et al. 2020", "Movement Pruning: Adaptive Sparsity by Fine-Tuning", "arXiv:2005.07683, section 4"
+        "Sanh et al. 2020",
+        "Movement Pruning: Adaptive Sparsity by Fine-Tuning",
+        "arXiv:2005.07683, section 4",
+        read="authors' code",
+        source="huggingface/block_movement_pruning c16ceca",
     )
+    default_reasons = {
+        "squashed": "the code that the experiments ran compares the sigmoid; the threshold means something else by it"
+    }
     unspecified = (
         "whether the score or its sigmoid is compared with the threshold: the sigmoid, as in the authors' code; "
         "the paper prints the score (squashed=plain)"

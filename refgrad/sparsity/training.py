@@ -162,7 +162,12 @@ class TopKAST(Choosing):
     rounding: counts.Rounding = "half_even"
 
     citation = Citation(
-        "Jayakumar et al. 2020", "Top-KAST: Top-K Always Sparse Training", "arXiv:2106.03517, section 2"
+        "Jayakumar et al. 2020",
+        "Top-KAST: Top-K Always Sparse Training",
+        "arXiv:2106.03517, section 2",
+        read="study",
+        source="the equations as recalled, and restated in its tests",
+        unreachable="the form of its penalty",
     )
     unspecified = "the penalty's form is as recalled; which of equal magnitudes are in A and B is open"
     parameters = Parameters(forward_mask=MASK, backward_mask=MASK)

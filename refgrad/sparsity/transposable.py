@@ -50,6 +50,9 @@ class Transposable(Mask):
         "Hubara et al. 2021",
         "Accelerated Sparse Neural Training: Transposable N:M masks",
         "arXiv:2102.08124, section 4",
+        read="study",
+        source="as recalled; the sums are checked against brute force and linear programming",
+        unreachable="code of the authors",
     )
     unspecified = "which of equally good patterns is taken; the greedy one that prunes is as recalled"
 

@@ -223,6 +223,45 @@ def test_ways_of_a_tensor_that_are_not_followed_are_a_group_of_their_own(
     assert [[True, True]] not in begun
 
 
+def agreeing(found: list[Branch], results: Mapping[str, np.ndarray]) -> bool:
+    """True if results lie in the sets of one group of branches, each element in those of any one branch of the group."""
+
+    def inside(branch: Branch) -> np.ndarray:
+        sets = ((branch.sets[n], r) for n, r in results.items())
+        # an element of all outputs is on one way
+        return np.logical_and.reduce(np.broadcast_arrays(*(np.abs(r - s.value) <= s.bound() for s, r in sets)))
+
+    groups = {b.shared for b in found}
+    return any(np.any([inside(b) for b in found if b.shared == group], axis=0).all() for group in groups)
+
+
+@pytest.mark.parametrize("switched", [False, True])
+@pytest.mark.parametrize("ways", range(1, 11))
+def test_whatever_is_followed_no_right_result_is_condemned(
+    monkeypatch: pytest.MonkeyPatch, ways: int, switched: bool
+) -> None:
+    """A decision of the tensor, one of each element, one more that another one switches, and a sum over what is decided.
+
+    What a way that was not followed would have led to is unknown at all that is open, not only at what is left to decide.
+    """
+    followed(monkeypatch, ways)
+
+    def function(x: Any, y: Any) -> dict[str, Any]:
+        wide, own = np.sign(tree_sum(x)), np.sign(y)
+        return {
+            "out": 10.0 * wide + own + (np.sign(np.where(x > 0, y, 5.0)) if switched else 0.0),
+            "s": own,
+            "row": tree_sum(own * np.where(wide > 0, 3.0, 2.0), "row") + y,
+        }
+
+    x = Bounded(np.full((1, 2), 0.125), np.full((1, 2), 0.5))
+    y = Bounded(np.asarray([[0.25, 1.0]]), np.asarray([[0.5, 0.0]]))
+    found = branches(function, {"x": x, "y": y})
+    for places in product((-1.0, -0.25, 0.0, 1.0), (-1.0, -0.25, 1.0), (-1.0, -0.5, 1.0)):
+        results = function(x.value + x.bound() * places[:2], y.value + y.bound() * places[2])
+        assert agreeing(found, results), places
+
+
 def test_a_stack_of_tensors_has_decisions_of_each() -> None:
     """Three tensors along the first axis, two of which are open: their decisions are not shared."""
     graph = graph_of(lambda x: {"out": x + 10.0 * np.sign(tree_sum(x))}, "x")
@@ -260,3 +299,16 @@ def test_marks_of_what_is_one_number_a_row_a_column_or_a_tensor(shape: tuple[int
     marks[0, 0] = True
     assert within(marks, shape).tolist() == expected
     assert not within(np.zeros((2, 3), bool), shape).any()
+
+
+def test_an_average_is_charged_both_roundings_of_its_interpolation_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """x + w (y - x) rounds the difference and the product, which are w (|x| + |y|) at most; w is the smaller weight."""
+    charged, total = [], enclosure.bounds.total
+    monkeypatch.setattr(
+        enclosure.bounds, "total", lambda terms, extra, model: charged.append(extra) or total(terms, extra, model)
+    )
+    given = {"x": Bounded(np.asarray([3.0, -1.0])), "y": Bounded(np.asarray([-5.0, -2.0]))}
+    graph = graph_of(lambda x, y: {"m": 0.75 * x + 0.25 * y}, "x y")
+    scalars = [Bounded(np.asarray(0.75)), Bounded(np.asarray(0.25))]
+    list(Enclosure(graph, MODEL).branches(given, scalars, {}))
+    assert [extra.tolist() for extra in charged] == [[2 * 0.25 * 8.0, 2 * 0.25 * 3.0]]

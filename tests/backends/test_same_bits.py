@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from refgrad.rule import find, rules
 from tests.backends.covering import cover, operations, operations_within
 from tests.depth import marks
 from tests.optimizers.made_up import extras
+
+Draw = Callable[[np.random.Generator, tuple[int, ...], type], np.ndarray]
 
 #: rules of many passes, whose kernels take minutes to compile: tests/optimizers/test_paper_extra.py runs each once
 LONG = {"ASAM", "LBFGS", "Mechanic", "MoMo", "MoMoAdam", "PolyakSGD", "SAM"}
@@ -43,6 +47,11 @@ def adversarial(random: np.random.Generator, shape: tuple[int, ...], dtype: type
     return values.astype(dtype)
 
 
+def ordinary(random: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Finite numbers near one, of both signs: a NaN would be all that is seen of a rule that looks at a tensor as a whole."""
+    return random.standard_normal(shape).astype(dtype)
+
+
 def bits(array: object) -> bytes:
     """The bits, every NaN alike: which payload a NaN has is not part of the meaning."""
     values = np.asarray(array)
@@ -64,12 +73,13 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type)
     random = np.random.default_rng(1)
     # squares of a matrix's rows or columns are many numbers
     matrix = any(rule.plan((2, 2), t).graph.matrix() for t in (1, 2))
-    for shape in [(), (0,), (1,), (7, 3), *([(9,), (3, 5, 2)] if matrix else [(1025,), (3, 5, 67)])]:
-        p = adversarial(random, shape, dtype)
-        grads = [adversarial(random, shape, dtype) for _ in range(6)]
+    shapes = [(), (0,), (1,), (7, 3), *([(9,), (3, 5, 2)] if matrix else [(1025,), (3, 5, 67)])]
+    for shape, draw in product(shapes, [adversarial, ordinary]):
+        p = draw(random, shape, dtype)
+        grads = [draw(random, shape, dtype) for _ in range(6 if draw is adversarial else 3)]
         literal = run(rule, p, grads, "numpy", None)
         for backend, threads in [("numba", 1), ("numba", 2), ("numba", 7), ("auto", None)]:
-            assert run(rule, p, grads, backend, threads) == literal, (shape, backend, threads)
+            assert run(rule, p, grads, backend, threads) == literal, (shape, draw.__name__, backend, threads)
 
 
 @pytest.mark.parametrize("shape", [(420_007,), (7, 60_001), (47_001, 9)], ids=str)

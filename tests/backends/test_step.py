@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from refgrad import ArgumentError
-from refgrad.optimizers import AdamW
+from refgrad.optimizers import LBFGS, AdamW
+from refgrad.optimizers.base import Optimizer
 
 RULE = AdamW(lr=0.1)
 
@@ -64,6 +67,38 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(change: object,
     assert np.array_equal(p, before[0])
     assert np.array_equal(state["m"], before[1])
     assert state["t"] == 0
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (lambda x: ({"a": x, "b": x}, None), r"p\['a'\] and p\['b'\]"),
+        (lambda x: ({"a": x[:3], "b": x[2:]}, None), r"p\['a'\] and p\['b'\]"),
+        (lambda x: ({"a": x[1::2], "b": x[2:]}, None), r"p\['a'\] and p\['b'\]"),
+        (lambda x: ({"a": x[:2], "b": x[2:4]}, {"a": x[4:6], "b": x[1:3]}), r"p\['a'\] and g\['b'\]"),
+    ],
+)
+@pytest.mark.parametrize("rule", [AdamW(), LBFGS()], ids=str)
+def test_parameters_that_share_memory_are_refused_in_place(rule: Optimizer, cut: Any, message: str) -> None:
+    """One would be stepped twice, or read after it was written."""
+    x = np.arange(6.0)
+    p, g = cut(x)
+    g = g or {name: np.ones_like(a) for name, a in p.items()}
+    state = rule.init(p)
+    with pytest.raises(ArgumentError, match=f"{message} share memory"):
+        rule.step_(p, g, state)
+    assert x.tolist() == list(range(6))
+    assert state["t"] == 0
+
+
+def test_parts_of_one_array_are_stepped_in_place() -> None:
+    x, g = np.arange(6.0), np.ones(6)
+    p = {"a": x[::2], "b": x[1::2]}
+    grads = {"a": g[:3], "b": g[1:4]}  # which are only read
+    expected, _ = RULE.step(p, grads, RULE.init(p))
+    RULE.step_(p, grads, RULE.init(p))
+    assert x[::2].tobytes() == expected["a"].tobytes()
+    assert x[1::2].tobytes() == expected["b"].tobytes()
 
 
 def test_a_read_only_parameter_is_refused_in_place_and_fine_otherwise() -> None:

@@ -9,7 +9,7 @@ from refgrad import CandidateError
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import resolve
 from refgrad.examples.numpy_adamw import adamw
-from refgrad.optimizers import AdamW, Lion
+from refgrad.optimizers import AdamW, Lion, RMSprop
 
 ONE = [np.ones(3, np.float32)]
 GRAD = [np.full(3, 0.5, np.float32)]
@@ -50,6 +50,19 @@ def test_options_win_over_the_rules_hyperparameters() -> None:
     run = resolve(lambda p, g, lr: p - np.float32(lr) * g, {"lr": 2.0}).start(AdamW(), ONE)
     run.step(GRAD)
     assert run.observe().params[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_an_argument_stands_for_the_first_hyperparameter_that_has_its_name() -> None:
+    """The decay of RMSprop is its alpha, not the way that weights decay, and not its momentum either."""
+    told = []
+
+    def function(p, g, decay, **options):  # type: ignore[no-untyped-def]
+        told.append(decay)
+        return p
+
+    resolve(function).start(RMSprop(alpha=0.25, momentum=0.5), ONE).step(GRAD)
+    resolve(function, {"decay": 0.75}).start(RMSprop(alpha=0.25, momentum=0.5), ONE).step(GRAD)
+    assert told == [0.25, 0.75]
 
 
 def test_a_slot_that_is_not_taken_is_hidden() -> None:

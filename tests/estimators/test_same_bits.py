@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from refgrad.estimators import FDA
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.rule import rules
 from tests.backends.covering import cover, operations, operations_within
-from tests.backends.test_same_bits import adversarial, bits
+from tests.backends.test_same_bits import Draw, adversarial, bits, ordinary
 from tests.depth import marks
 
 #: named behaviours that every rule of a family shares: looked at in one rule of each
@@ -32,16 +33,16 @@ def estimators() -> list[Estimator]:
     return found
 
 
-def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type) -> dict[str, np.ndarray]:
-    """Adversarial values for what has an element each, legal numbers for the rest."""
+def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type, draw: Draw = adversarial) -> dict[str, np.ndarray]:
+    """Adversarial values, or others, for what has an element each, legal numbers for the rest."""
     random = np.random.default_rng(3)
-    arrays = {"x": adversarial(random, shape, dtype), "cotangent": adversarial(random, shape, dtype)}
+    arrays = {"x": draw(random, shape, dtype), "cotangent": draw(random, shape, dtype)}
     for name, level in rule.levels().items():
         legal = rule.parameters[name].legal
         low, high = max(legal.low, -1.0), min(legal.high, 2.0)
         arrays[name] = random.uniform(low, high, level_shape(level, shape)).astype(dtype) * dtype(0.99)
-    ordinary = random.random(shape) < 0.5
-    arrays["x"] = np.where(ordinary, random.standard_normal(shape).astype(dtype), arrays["x"])
+    usual = random.random(shape) < 0.5
+    arrays["x"] = np.where(usual, random.standard_normal(shape).astype(dtype), arrays["x"])
     return arrays
 
 
@@ -67,12 +68,12 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("rule", "dtype"), cases())
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
-    for shape in [(), (0,), (7, 3), (3, 5, 667)]:
-        given = inputs(rule, shape, dtype)
+    for shape, draw in product([(), (0,), (7, 3), (3, 5, 667)], [adversarial, ordinary]):
+        given = inputs(rule, shape, dtype, draw)
         literal = {n: bits(a) for n, a in rule.both(backend="numpy", **given).items()}
         for threads in (1, 3):
             kernel = {n: bits(a) for n, a in rule.both(backend="numba", threads=threads, **given).items()}
-            assert kernel == literal, (shape, threads)
+            assert kernel == literal, (shape, draw.__name__, threads)
 
 
 @pytest.mark.parametrize("name", ["LSQ", "RSign", "ClippedSTE"])

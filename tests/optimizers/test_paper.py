@@ -43,11 +43,15 @@ def nadam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     def mu(i: int) -> Any:
         return h.beta1 * (1 - mpf(0.5) * mpf(0.96) ** (i * h.momentum_decay))
 
-    adam_moments(s, h, g)
+    if h.algorithm == "paper":
+        s["m"], s["v"] = mu(t) * s["m"] + (1 - mu(t)) * g, h.beta2 * s["v"] + (1 - h.beta2) * g**2
+    else:
+        adam_moments(s, h, g)
     now = s["mu_product"] * mu(t)
     m_bar = mu(t + 1) * s["m"] / (1 - now * mu(t + 1)) + (1 - mu(t)) * g / (1 - now)
     s["mu_product"] = now
-    return p - h.lr * m_bar / (mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps)
+    n_hat = s["v"] / (1 - h.beta2**t) * (h.beta2 if h.algorithm == "paper" else 1)
+    return p - h.lr * m_bar / (mpmath.sqrt(n_hat) + h.eps)
 
 
 def radam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
@@ -165,6 +169,7 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.AdamW(), adamw),
     (o.AMSGrad(), amsgrad),
     (o.NAdam(), nadam),
+    (o.NAdam(algorithm="paper"), nadam),
     (o.RAdam(), radam),
     (o.Adamax(), adamax),
     (o.Adagrad(), adagrad),

@@ -25,6 +25,8 @@ def asgd(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
 
 def schedule_free_sgd(y: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     gamma = h.lr * min(mpf(1), t / h.warmup_steps) if h.warmup_steps else h.lr
+    if getattr(h, "correction", None) == "rate":
+        gamma = gamma * mpmath.sqrt(1 - h.beta2**t)
     s["lr_max"] = max(s["lr_max"], gamma)
     weight = mpf(t) ** h.r * s["lr_max"] ** h.weight_lr_power
     s["weight_sum"] += weight
@@ -36,7 +38,8 @@ def schedule_free_sgd(y: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) ->
 
 def schedule_free_adamw(y: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     s["v"] = h.beta2 * s["v"] + (1 - h.beta2) * g**2
-    return schedule_free_sgd(y, g / (root(s["v"] / (1 - h.beta2**t)) + h.eps), s, t, h)
+    v_hat = s["v"] if h.correction == "rate" else s["v"] / (1 - h.beta2**t)
+    return schedule_free_sgd(y, g / (root(v_hat) + h.eps), s, t, h)
 
 
 def cocob(w: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
@@ -73,6 +76,7 @@ PAPERS: list[tuple[Any, Paper]] = [
     (o.ScheduleFreeSGD(weight_decay=0.1), schedule_free_sgd),
     (o.ScheduleFreeSGD(warmup_steps=4.0, r=1.5, weight_lr_power=1.0), schedule_free_sgd),
     (o.ScheduleFreeAdamW(weight_decay=0.1, warmup_steps=3.0), schedule_free_adamw),
+    (o.ScheduleFreeAdamW(weight_decay=0.1, warmup_steps=3.0, correction="rate"), schedule_free_adamw),
     (o.COCOB(weight_decay=0.1), cocob),
     (o.COCOB(applied="by_difference", lr=0.5), cocob),
 ]

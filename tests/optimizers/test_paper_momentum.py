@@ -117,10 +117,11 @@ def adan(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     else:
         change = g - s["g_last"]
         s["m"] = (1 - b1) * s["m"] + b1 * g
-        s["m_diff"] = (1 - b2) * s["m_diff"] + b2 * change
+        s["m_diff"] = change if t == 2 else (1 - b2) * s["m_diff"] + b2 * change
         s["square"] = (1 - b3) * s["square"] + b3 * (g + (1 - b2) * change) ** 2
     s["g_last"] = g
-    size = h.lr / (mpmath.sqrt(s["square"]) + h.eps)
+    inside = h.eps_placement == "inside"
+    size = h.lr / (mpmath.sqrt(s["square"] + h.eps) if inside else mpmath.sqrt(s["square"]) + h.eps)
     return (p - size * (s["m"] + (1 - b2) * s["m_diff"])) / (1 + h.weight_decay * h.lr)
 
 
@@ -132,7 +133,8 @@ def adan_corrected(p: Any, g: Any, s: Numbers, t: int, h: Any, share: Any = None
     s["m_diff"] = h.beta2 * s["m_diff"] + (1 - h.beta2) * change
     s["square"] = h.beta3 * s["square"] + (1 - h.beta3) * (g + share * change) ** 2
     above = s["m"] / (1 - h.beta1**t) + share * s["m_diff"] / (1 - h.beta2**t)
-    return (1 - h.lr * h.weight_decay) * p - h.lr * above / (mpmath.sqrt(s["square"] / (1 - h.beta3**t)) + h.eps)
+    below = mpmath.sqrt(s["square"] / (1 - h.beta3**t) + h.eps_root) + h.eps
+    return (1 - h.lr * h.weight_decay) * p - h.lr * above / below
 
 
 def adan_optax(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
@@ -164,8 +166,12 @@ def laprop(p: Any, g: Any, s: Numbers, t: int, h: Any, unit: Any = 1, root: Any 
     s["v"] = h.beta2 * s["v"] + (1 - h.beta2) * g**2
     n = root(s["v"]) if root else mpmath.sqrt(s["v"] / (1 - h.beta2**t)) + h.eps
     s["m"] = h.beta1 * s["m"] + (1 - h.beta1) * g / n * (h.lr if unit else 1)
-    moved = p - s["m"] / (1 - h.beta1**t) * (1 if unit else h.lr)
-    return moved * (1 - h.lr * h.weight_decay)
+    if unit:
+        s["lr_average"] = h.beta1 * s["lr_average"] + (1 - h.beta1) * h.lr
+        moved = p - s["m"] / (s["lr_average"] / h.lr)
+    else:
+        moved = p - s["m"] / (1 - h.beta1**t) * h.lr
+    return moved * (1 - (1 if h.decay == "fixed" else h.lr) * h.weight_decay)
 
 
 def laprop_directions(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
@@ -200,9 +206,11 @@ def adopt(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     if k == 0:
         s["v"] = g**2
         return p
-    bound = mpmath.root(k, 4)
-    scaled = min(max(g / max(mpmath.sqrt(s["v"]), h.eps), -bound), bound)
-    s["m"] = h.beta1 * s["m"] + (1 - h.beta1) * scaled
+    scaled = g / max(mpmath.sqrt(s["v"]), h.eps)
+    if h.clip != "none":
+        bound = mpmath.root(k, 4)
+        scaled = min(max(scaled, -bound), bound)
+    s["m"] = scaled if k == 1 and h.start == "whole" else h.beta1 * s["m"] + (1 - h.beta1) * scaled
     s["v"] = h.beta2 * s["v"] + (1 - h.beta2) * g**2
     return p - h.lr * s["m"] - h.lr * h.weight_decay * p
 
@@ -298,18 +306,24 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.QHAdam(weight_decay=0.1, nu2=0.9), qhadam),
     (o.QHAdam(nu2=0.9, corrected_state=True), qhadam),
     (o.Adan(weight_decay=0.1), adan),
-    (o.Adan(weight_decay=0.1, start="corrected", decay="before"), adan_corrected),
-    (o.Adan(start="corrected", decay="before", difference="one_minus_beta2"), adan_optax),
+    (o.Adan(eps_placement="outside", eps=0.1), adan),
+    (o.Adan(weight_decay=0.1, start="corrected", decay="before", eps_placement="outside"), adan_corrected),
+    (
+        o.Adan(start="corrected", decay="before", difference="one_minus_beta2", eps_placement="outside", eps_root=0.1),
+        adan_optax,
+    ),
     (o.AdEMAMix(weight_decay=0.1), ademamix),
     (o.AdEMAMix(warmup=5.0), ademamix),
     (o.SimplifiedAdEMAMix(alpha=3.0, weight_decay=0.1), simplified_ademamix),
     (o.LaProp(weight_decay=0.1), laprop),
+    (o.LaProp(weight_decay=0.1, decay="fixed"), laprop),
     (o.LaProp(averaged="directions"), laprop_directions),
     (o.LaProp(eps_placement="hidden"), laprop_hidden),
     (o.Grams(weight_decay=0.1), grams),
     (o.Yogi(), yogi),
     (o.Yogi(correction="adam", initial_m=1e-6, initial_v=1e-6), yogi_corrected),
     (o.ADOPT(weight_decay=0.1), adopt),
+    (o.ADOPT(weight_decay=0.1, clip="none", start="whole"), adopt),
     (o.ACProp(weight_decay=0.1), acprop),
     (o.ACProp(deviation="old"), acprop_old),
     (o.AdamaxW(weight_decay=0.1), adamaxw),

@@ -45,7 +45,8 @@ def prodigy(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, gamma: Any =
     s["numerator"] = beta3 * s["numerator"].item() + gamma * d**2 / h.d0 * inner(g, s["start"] - x)
     s["s"] = beta3 * s["s"] + gamma * d**2 / h.d0 * g
     s["d"] = max(d, h.d_coef * s["numerator"] / mpmath.fsum(abs(s["s"]).ravel()))
-    return x - gamma * d * s["m"] / (root(s["v"]) + s["d"] * h.eps) - gamma * d * h.weight_decay * x
+    eps = h.eps * (d if h.eps_scale == "old" else s["d"])
+    return x - gamma * d * s["m"] / (root(s["v"]) + eps) - gamma * d * h.weight_decay * x
 
 
 def prodigy_adam(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
@@ -55,7 +56,8 @@ def prodigy_adam(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.n
 def dadapt_adam(x: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, gamma: Any = 1) -> np.ndarray:
     d, beta = s["d"].item(), mpmath.sqrt(h.beta2)
     gamma = gamma * h.lr * d
-    along = inner(g, s["s"] / (root(s["v"]) + h.eps))
+    v = h.beta2 * s["v"] + (1 - h.beta2) * g**2 if h.product == "new" else s["v"]
+    along = inner(g, s["s"] / (root(v) + h.eps))
     s["m"] = h.beta1 * s["m"] + (1 - h.beta1) * gamma * g
     s["v"] = h.beta2 * s["v"] + (1 - h.beta2) * g**2
     s["s"] = beta * s["s"] + (1 - beta) * gamma * g
@@ -75,7 +77,10 @@ PAPERS: list[tuple[Any, Paper]] = [
     (o.DoWG(), dowg),
     (o.Prodigy(d0=1e-2, weight_decay=0.1), prodigy),
     (o.Prodigy(bias_correction="adam", d0=1e-2), prodigy_adam),
+    (o.Prodigy(eps_scale="old", eps=0.1, d0=0.1), prodigy),
+    (o.Prodigy(no_gradient="stands", d0=1e-2, weight_decay=0.1), prodigy),
     (o.DAdaptAdam(d0=1e-2, weight_decay=0.1), dadapt_adam),
+    (o.DAdaptAdam(d0=1e-2, product="new"), dadapt_adam),
     (o.DAdaptAdam(bias_correction="adam", d0=1e-2), dadapt_adam_corrected),
 ]
 RULES = [rule for rule, _ in PAPERS]

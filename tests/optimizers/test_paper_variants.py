@@ -88,13 +88,15 @@ def nadam(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
         return h.beta1 * (1 - mpf(0.96) ** (i * h.momentum_decay) / 2) if h.schedule == "warmup" else h.beta1
 
     g = l2(p, g, h)
-    moments(g, s, h)
+    paper = h.algorithm == "paper"
+    s["m"] = average(s["m"], g, mu(t) if paper else h.beta1)
+    s["v"] = average(s["v"], g**2, h.beta2)
     product = s["mu_product"] = s["mu_product"] * mu(t)
     if h.schedule == "current":
         ahead = average(s["m"], g, h.beta1) / (1 - product)
     else:
         ahead = mu(t + 1) * s["m"] / (1 - product * mu(t + 1)) + (1 - mu(t)) * g / (1 - product)
-    return moved(p, h.lr * ahead / denominator(s["v"], h, 1 - h.beta2**t), h)
+    return moved(p, h.lr * ahead / denominator(s["v"], h, (1 - h.beta2**t) / (h.beta2 if paper else 1)), h)
 
 
 def lengths(t: int, h: Any) -> tuple[Any, Any]:

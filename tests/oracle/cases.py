@@ -15,7 +15,7 @@ from refgrad.strength.optimizer_inputs import adversarial, top_of
 
 def shipped() -> list[Optimizer]:
     """Every optimizer of the registry with its defaults."""
-    return [cls() for cls in rules(Optimizer).values() if cls.__module__.startswith("refgrad.")]
+    return [cls() for cls in rules(Optimizer).values()]
 
 
 def named(rule: Optimizer) -> list[Optimizer]:

@@ -51,7 +51,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.NAdam(), "0.96 **", "0.95 **"),
     (o.NAdam(), "(1 - mu_product * mu_next)", "(1 - mu_product)"),
     (o.NAdam(), "(1 - mu) * g", "(1 - mu_next) * g"),
-    (o.NAdam(), "v, 1 - self.beta2**t)", "v)"),
+    (o.NAdam(), "v, bias)", "v)"),
     (o.NAdam(), "v if bias is None else v / bias", "v", "over_root"),
     (o.RAdam(), "2 * t * rule.beta2**t", "2 * (t - 1) * rule.beta2**t", "average_lengths"),
     (o.RAdam(), "rho > 4", "rho > 5"),

@@ -59,7 +59,7 @@ MUTANTS += [
     (o.PSGDKron(), "matmul(matmul(step, right, False, True), right)", "matmul(step, right)"),
     (o.PSGDKron(), 'solve(left, noise, "left")', "noise"),
     (o.PSGDKron(), "a = matmul(matmul(left, m_hat), right, False, True)", "a = m_hat"),
-    (o.PSGDKron(clip=0.1), "self.clip / (rms + 1e-6)", "self.clip / (rms * rms + 1e-6)"),
+    (o.PSGDKron(clip=0.1), "self.clip / (rms + self.padding)", "self.clip / (rms * rms + self.padding)"),
     (o.PSGDKron(), "upper(seen - drawn)", "upper(seen + drawn)", "_fitted"),
     (o.PSGDKron(), "matmul(upper(seen - drawn), q)", "matmul(seen - drawn, q)", "_fitted"),
     (o.PSGDKron(), "norm_bound(seen + drawn)", "norm_bound(seen)", "_fitted"),

@@ -13,8 +13,12 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.DoWG(), "square * tree_sum(g * g)", "tree_sum(g * g)"),
     (o.Prodigy(), "s = beta3 * s +", "s = s +"),
     (o.Prodigy(), "d * d * g * g", "d * g * g"),
-    (o.Prodigy(weight_decay=0.1), "size * (m / (np.sqrt(v) + d * self.eps)", "d * (m / (np.sqrt(v) + d * self.eps)"),
-    (o.DAdaptAdam(), "s / (np.sqrt(v) + self.eps)", "s"),
+    (
+        o.Prodigy(weight_decay=0.1),
+        "size * (m / (np.sqrt(v) + scale * self.eps)",
+        "d * (m / (np.sqrt(v) + d * self.eps)",
+    ),
+    (o.DAdaptAdam(), 's / (np.sqrt(v if self.product == "new" else v_old) + self.eps)', "s"),
     (o.DAdaptAdam(), "(1 - root) * size * inner", "size * inner"),
     (o.DAdaptAdam(), "(1 - self.beta1) * size * g", "(1 - self.beta1) * g"),
 ]

@@ -18,9 +18,9 @@ from refgrad.oracle.acceptance import judge
 from refgrad.oracle.inputs.cases import Inputs
 from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import STYLES, Style
+from tests.kinds.test_optimizer import judged
 from tests.oracle.adam_cases import MUTANTS
 from tests.oracle.cases import inputs
-from tests.oracle.test_adam_cases import judged
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -145,17 +145,20 @@ WIDE: dict[str, Patch] = {
 }
 
 
+@pytest.mark.slow
 def test_an_oracle_that_is_whole_is_not_caught() -> None:
     assert false_alarms() == 0
     assert misses() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     NARROW[name](monkeypatch)
     assert false_alarms() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE)
 def test_a_wide_oracle_accepts_mutants(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     WIDE[name](monkeypatch)

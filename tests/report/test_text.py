@@ -72,6 +72,10 @@ def test_without_an_explanation_the_nearest_departure_is_named(wrong: Verdict) -
         "no known departure explains it; the nearest is AdamW(lr=0.01) in which there is no second moment (beta2=0): "
         "12000 of 12288 elements outside"
     )
+    near = replace(wrong.departures[0], name="near", outside=90)
+    far = replace(wrong.departures[0], name="far", outside=91)
+    for departures in ((near, far), (far, near)):
+        assert "(near): 90 of 12288" in explanation(replace(wrong, departures=departures))
     assert explanation(replace(wrong, departures=())) == ""
 
 

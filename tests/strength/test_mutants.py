@@ -23,11 +23,12 @@ from refgrad.strength.survivor_reasons import reason
 
 #: of the mutants of each optimizer, one in so many is judged here; all of them by ``python -m refgrad.strength``
 ONE_IN = 80
-OPTIMIZERS = [cls for cls in rules(Optimizer).values() if cls.__module__.startswith("refgrad.")]
+OPTIMIZERS = list(rules(Optimizer).values())
 #: thousands of mutants, which take minutes to be told apart: those of steps within steps, and of pairs within pairs
 MANY = {"LBFGS", "Mechanic"}
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("cls", [c for c in OPTIMIZERS if c.__name__ not in MANY], ids=lambda c: c.__name__)
 def test_mutants_of_optimizers_are_rejected(cls: type[Optimizer]) -> None:
     """A fixed sample, on few numbers first; a survivor has a reason."""

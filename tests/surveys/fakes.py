@@ -97,5 +97,6 @@ FAKES = [
 ]
 
 HANGING = [row("hanging"), row("right")]
+CRASHING = [row("exiting"), row("right")]
 #: what comes after the first cell is not done before it is interrupted
 INTERRUPTED = [row("right"), row("hanging"), row("undamped", claim=DAMPED)]

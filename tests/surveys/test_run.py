@@ -99,6 +99,7 @@ def test_what_a_copy_of_the_gradient_hides_is_reproduced_too() -> None:
     assert rest
 
 
+@pytest.mark.slow
 def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.jsonl"
     lines = log.read_text().splitlines()
@@ -120,6 +121,11 @@ def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp
 def test_a_candidate_that_hangs_is_given_up() -> None:
     found = refgrad.survey(table="tests.surveys.fakes:HANGING", jobs=1, time_limit=5, explain=0)
     assert [c.outcome for c in found.cells] == ["hung", "conforms"]
+
+
+def test_a_candidate_that_ends_its_process_does_not_end_the_survey() -> None:
+    found = refgrad.survey(table="tests.surveys.fakes:CRASHING", jobs=1, explain=0)
+    assert [(c.called, c.outcome) for c in found.cells] == [("exiting", "crashed"), ("right", "conforms")]
 
 
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
+
+import refgrad
 
 pytest_plugins = ["pytester"]
 
@@ -41,3 +46,31 @@ def test_verdicts_are_the_reports(pytester: pytest.Pytester) -> None:
     assert "Smallest input that fails" in text
     assert "raise_if_wrong" not in text  # no traceback of our inside
     assert "test_forgot returned None; legal: a candidate" in text
+
+
+LOADED = """
+import sys
+import pytest
+before = set(sys.modules)
+import refgrad.testing.plugin
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))
+import refgrad.testing
+refgrad.testing.check_laws, refgrad.testing.LAWS
+print(*sorted(name for name in ("numpy", "hypothesis") if name in sys.modules))
+"""
+
+
+def test_the_plugin_costs_who_does_not_use_it_nothing() -> None:
+    """Every pytest loads it: not with NumPy, Hypothesis, Numba or a framework; the names are there when asked for."""
+    root = Path(refgrad.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", LOADED], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["refgrad", "hypothesis numpy"]
+
+
+def test_the_names_of_the_package_are_those_that_it_loads_later() -> None:
+    from refgrad import testing
+
+    assert set(testing._LATER) == set(testing.__all__) <= set(dir(testing))
+    assert all(getattr(testing, name) is not None for name in testing.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'laws'"):
+        _ = testing.laws

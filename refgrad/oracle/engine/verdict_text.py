@@ -9,6 +9,7 @@ from typing import Any
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.kinds.kind import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
+from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
 
@@ -18,7 +19,19 @@ STEPPED = (LOCKED, FREE)
 
 def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _faults, _counts, _first, _explanation, _counterexample, _reproduce, _judged, _notes)
+    makers = (
+        _headline,
+        _elsewhere,
+        _unexercised,
+        _faults,
+        _counts,
+        _first,
+        _explanation,
+        _counterexample,
+        _reproduce,
+        _judged,
+        _notes,
+    )
     return [section for maker in makers for section in maker(verdict)]
 
 
@@ -64,6 +77,22 @@ def _headline(verdict: Any) -> Iterator[Section]:
     yield Section("", (headline(verdict),), tone=tone)
 
 
+def _elsewhere(verdict: Any) -> Iterator[Section]:
+    """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs."""
+    others = [
+        line for line in elsewhere.sentences(verdict.rule.partition("(")[0]) if not line.endswith(f" is {verdict.rule}")
+    ]
+    if verdict.outcome == DIFFERS and others:
+        yield Section("", tuple(others))
+
+
+def _unexercised(verdict: Any) -> Iterator[Section]:
+    if verdict.settings:
+        yield Section("Settings", verdict.settings, tone=UNSURE)
+    if verdict.unexercised:
+        yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
+
+
 def _faults(verdict: Any) -> Iterator[Section]:
     if verdict.faults:
         lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
@@ -87,7 +116,8 @@ def _counts(verdict: Any) -> Iterator[Section]:
 
 def _first(verdict: Any) -> Iterator[Section]:
     if verdict.first is not None:
-        yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
+        where = [("situation", verdict.situation)] if verdict.situation else []
+        yield Section("First finding", pairs=(*where, *_finding(verdict.first, turn(verdict.mode))), tone=BAD)
 
 
 def turn(mode: str) -> str:
@@ -120,6 +150,9 @@ def _input(name: str, value: float, dtype: str) -> str:
 def _explanation(verdict: Any) -> Iterator[Section]:
     if verdict.departures:
         yield Section("Explanation", (explanation(verdict),))
+    elif verdict.situation and verdict.first is not None:
+        text = f"right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
+        yield Section("Explanation", (text,))
 
 
 def _counterexample(verdict: Any) -> Iterator[Section]:
@@ -132,6 +165,7 @@ def _counterexample(verdict: Any) -> Iterator[Section]:
     steps = len(smallest.g)
     for name, each in {"g": smallest.g, **smallest.extras}.items():
         pairs += [(f"{name}, step {i}" if steps > 1 else name, _hexes(values)) for i, values in enumerate(each, 1)]
+    pairs += [("besides", "; ".join(smallest.events))] if smallest.events else []
     yield Section("Smallest input that fails", pairs=tuple(pairs))
 
 
@@ -156,6 +190,7 @@ def _judged(verdict: Any) -> Iterator[Section]:
     pairs = [
         ("mode", mode),
         ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
+        ("situations", ", ".join(f"{name} ({count})" for name, count in verdict.situations.items())),
         ("policy", _fields(verdict.policy)),
         ("with", _fields(verdict.environment, " ")),
     ]

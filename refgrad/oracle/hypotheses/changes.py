@@ -175,8 +175,7 @@ def named(rule: Rule) -> Iterator[Change]:
                     yield Change(f"{name}={value}", sentence, "field", {name: value})
         elif isinstance(legal, Flag):
             flag = not getattr(rule, name)
-            sentence = legal.sentence if flag else f"not: {legal.sentence}"
-            yield Change(f"{name}={flag}", sentence, "field", {name: flag})
+            yield Change(f"{name}={flag}", legal.said(flag), "field", {name: flag})
     for field_, nested in rule.inner_rules().items():
         for change in named(nested):
             values = {f"{field_}_{n}": value for n, value in change.rule.items()}

@@ -43,7 +43,7 @@ def ranked(array: np.ndarray) -> np.ndarray:
     magnitude = np.abs(np.where(finite, array, 0))
     order = np.unique(np.append(magnitude, magnitude.dtype.type(0)), return_inverse=True)[1][:-1]
     plain = np.copysign(order.reshape(array.shape).astype(array.dtype), array)
-    return np.ascontiguousarray(np.where(finite, plain, array).astype(array.dtype))
+    return np.asarray(np.where(finite, plain, array), array.dtype, order="C")
 
 
 def stretches(length: int) -> Iterator[slice]:

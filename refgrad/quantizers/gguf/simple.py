@@ -16,7 +16,13 @@ from refgrad.rule import Citation
 
 def source(function: str) -> Citation:
     """Where ggml defines a format's quantization."""
-    return Citation("ggml authors", "ggml, a tensor library", f"src/ggml-quants.c, {function}")
+    return Citation(
+        "ggml authors",
+        "ggml, a tensor library",
+        f"src/ggml-quants.c, {function}",
+        read="authors' code",
+        source="ggml-org/ggml d99724f, src/ggml-quants.c, compiled and run",
+    )
 
 
 class SignedExtreme(BlockFormat):

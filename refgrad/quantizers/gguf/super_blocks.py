@@ -13,7 +13,7 @@ from refgrad.quantizers.gguf.layout import Bits, Fields, Half, Layout, planes
 from refgrad.quantizers.gguf.searches import NOTHING, ONE, TINY, ZERO, extreme, nearest_integer
 from refgrad.quantizers.gguf.simple import source
 from refgrad.quantizers.gguf.twins import fast
-from refgrad.rule import Choice
+from refgrad.rule import Choice, by
 
 SUPER_BLOCK = 256
 
@@ -286,8 +286,8 @@ class IQ4_NL(BlockFormat):
     tries: Annotated[
         str,
         Choice(
-            seven="fifteen scales around the extreme are tried (quantize_iq4_nl, which writes files)",
-            none="the scale is fitted once to the first codes, which are kept (quantize_row_iq4_nl_ref)",
+            seven=by("fifteen scales around the extreme are tried", "ggml: quantize_iq4_nl, which writes files"),
+            none=by("the scale is fitted once to the first codes, which are kept", "ggml: quantize_row_iq4_nl_ref"),
         ),
     ] = "seven"
 

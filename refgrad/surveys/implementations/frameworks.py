@@ -135,9 +135,9 @@ OPTAX = [
     optax("yogi", o.Yogi(), correction="adam", initial_m=1e-6, initial_v=1e-6),
     optax(
         "adan",
-        o.Adan(weight_decay=0.1),
-        {"eps_root": 0.0},
+        o.Adan(weight_decay=0.1, eps_root=1e-8),
         start="corrected",
+        eps_placement="outside",
         decay="before",
         difference="one_minus_beta2",
     ),

@@ -37,10 +37,10 @@ ROWS = [
     pytorch("Tiger", o.Tiger()),
     pytorch("QHAdam", o.QHAdam(), NUS, corrected_state=True),
     row("torch-optimizer", "QHAdam", o.QHAdam(), NUS, corrected_state=True),
-    pytorch("Adan", o.Adan(**DECAYED), start="corrected"),
-    pytorch("Adan", o.Adan(**DECAYED), {"foreach": True}, start="corrected"),
-    timm("Adan", o.Adan(**DECAYED), {"foreach": False}, start="corrected"),
-    row("torch-optimi", "Adan", o.Adan(**DECAYED), None, CORRECTED, start="corrected"),
+    pytorch("Adan", o.Adan(**DECAYED), start="corrected", eps_placement="outside"),
+    pytorch("Adan", o.Adan(**DECAYED), {"foreach": True}, start="corrected", eps_placement="outside"),
+    timm("Adan", o.Adan(**DECAYED), {"foreach": False}, start="corrected", eps_placement="outside"),
+    row("torch-optimi", "Adan", o.Adan(**DECAYED), None, CORRECTED, start="corrected", eps_placement="outside"),
     pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, **DECAYED), {"weight_decouple": True}),
     pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, warmup=5.0), {"t_alpha_beta3": 5.0}),
     row(
@@ -51,7 +51,7 @@ ROWS = [
         note="another rule under the same name",
     ),
     pytorch("LaProp", o.LaProp(**DECAYED), eps_placement="hidden"),
-    timm("LaProp", o.LaProp(**DECAYED), {"foreach": False}, eps_placement="hidden"),
+    timm("LaProp", o.LaProp(**DECAYED), {"foreach": False}),
     pytorch("Grams", o.Grams()),
     pytorch("Yogi", o.Yogi(), **YOGI),
     row("torch-optimizer", "Yogi", o.Yogi(), **YOGI),
@@ -75,16 +75,17 @@ ROWS = [
             package="schedulefree",
             target=f"schedulefree:{name}",
             claim=claim,
-            variant={"initial_lr_max": -1.0},
+            variant={"initial_lr_max": -1.0, **variant},
             options={"foreach": foreach},
             through="drivers.in_training",
             form="foreach" if foreach else "for-loop",
         )
         for foreach in (False, True)
-        for name, claim in (
-            ("SGDScheduleFree", o.ScheduleFreeSGD(warmup_steps=4.0)),
-            ("SGDScheduleFree", o.ScheduleFreeSGD(weight_decay=0.1, r=1.0)),
-            ("AdamWScheduleFree", o.ScheduleFreeAdamW(weight_decay=0.1)),
+        for name, claim, variant in (
+            ("SGDScheduleFree", o.ScheduleFreeSGD(warmup_steps=4.0), {}),
+            ("SGDScheduleFree", o.ScheduleFreeSGD(weight_decay=0.1, r=1.0), {}),
+            ("AdamWScheduleFree", o.ScheduleFreeAdamW(weight_decay=0.1), {}),
+            ("AdamWScheduleFreePaper", o.ScheduleFreeAdamW(weight_decay=0.1, warmup_steps=4.0), {"correction": "rate"}),
         )
     ],
     row("prodigyopt", "Prodigy", o.Prodigy(**DECAYED)),

@@ -12,6 +12,7 @@ import pytest
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import SGD, Lion, NAdam
 from refgrad.oracle.acceptance.judge import (
+    CHUNK,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
@@ -237,6 +238,23 @@ def test_what_was_not_seen_is_carried_on() -> None:
     assert found["p"].status.tolist() == [INSIDE, OUTSIDE]
     assert carried["buffer"].value.tolist() == [0.5, 0.5]
     assert 0.0 <= carried["buffer"].bound().max() < 2.0**-20
+
+
+@pytest.mark.parametrize("size", [CHUNK, CHUNK + 1, 2 * CHUNK + 1])
+def test_a_large_tensor_is_judged_whole(size: int) -> None:
+    """Chunk after chunk, around the same truths as a few elements by themselves; here the last one alone is wrong."""
+    p, g, buffer = np.linspace(1.0, 2.0, size), np.linspace(-1.0, 1.0, size), np.full(size, 0.5)
+    after = p - (buffer / 2 + g)
+    after[-1] += 1
+    found, carried = judge(
+        step_of(SGD(lr=1.0, momentum=0.5), {"p": p, "g": g, "buffer": buffer}, {"p": after}), Policy()
+    )
+    assert found["p"].status.shape == (size,)
+    assert np.flatnonzero(found["p"].status != INSIDE).tolist() == [size - 1]
+    np.testing.assert_array_equal(carried["buffer"].value, np.float64(buffer / 2 + g))
+    few = {n: a[-3:] for n, a in {"p": p, "g": g, "buffer": buffer}.items()}
+    alone, _ = judge(step_of(SGD(lr=1.0, momentum=0.5), few, {"p": after[-3:]}), Policy())
+    assert found["p"].truth[-3:].tolist() == alone["p"].truth.tolist()
 
 
 def test_a_state_that_decisions_do_not_reach_is_carried_on_as_narrow_as_it_is() -> None:

@@ -42,6 +42,16 @@ def test_changes_are_judged_on_the_same_run() -> None:
     assert screen.counts(Change("none such", "", rule={"momentum": 0.1})) is None
 
 
+def test_what_was_judged_under_one_policy_is_judged_anew_under_another() -> None:
+    """A learning rate that is off by a few roundings: outside with the fewest, inside with the most."""
+    strict, lax = (Change(f"roundings={n}", "", "policy", policy={"roundings": n}) for n in (1, 64))
+    used = SGD(lr=0.1 * (1 + 2.0**-20))
+    both = screen_of(used, SGD(lr=0.1))
+    for change in (strict, lax):
+        assert both.counts(change) == screen_of(used, SGD(lr=0.1)).counts(change)
+    assert both.counts(strict) != both.counts(lax)
+
+
 def test_a_mutant_is_judged_by_its_own_plans() -> None:
     screen = screen_of(AdamW(), AdamW())
     wrong = next(m for m in mutations(screen.plans(NONE)) if m.name == "g stands for (1 - beta1) g")

@@ -32,6 +32,7 @@ BY_THEMSELVES = {
     "Muon": "its iteration is put into float32 by patching the package",
     "SOAP": "its matrices are kept in lists, which a class of the test reads",
     "GaLore": "its basis is kept in an object, which a class of the test reads",
+    "PSGDKron": "kron_torch draws its probes itself: tests/optimizers/test_kron.py",
     "Stored": "it is judged in bfloat16",
 }
 

@@ -1,0 +1,55 @@
+"""The oracle accepts every legal way of writing AdamW and rejects every wrong one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.optimizers import AdamW
+from refgrad.oracle.engine.verdict import WrongImplementationError
+from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
+
+
+def judged(program: Program, **options: object) -> refgrad.Verdict:
+    """The verdict on a program as a function of NumPy arrays."""
+
+    def candidate(p, g, m, v, t):
+        with np.errstate(all="ignore"):
+            return program(p, g, m, v, t)
+
+    return refgrad.verify(candidate, AdamW(), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEGAL)
+def test_legal_programs_are_accepted(name: str) -> None:
+    for seed in range(3):
+        verdict = judged(LEGAL[name], steps=28, seed=seed)
+        assert verdict.conforms, str(verdict)
+        assert verdict.counts["p"].total * 3 > 1_000_000
+        assert verdict.total.undecided == 0
+
+
+@pytest.mark.sample(quick=6)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_are_rejected(name: str) -> None:
+    verdict = judged(MUTANTS[name], shrink=False, explain=False)
+    assert verdict.total.outside > 0
+
+
+def test_the_negative_control_fails() -> None:
+    with pytest.raises(WrongImplementationError, match="DOES NOT CONFORM"):
+        judged(MUTANTS["eps inside the root"]).raise_if_wrong()
+
+
+def test_the_sets_are_not_slack() -> None:
+    """Some legal program comes near the edge: the sets could not be much smaller."""
+    assert max(judged(program, steps=5).tightest["p"] for program in LEGAL.values()) > 0.5
+
+
+def test_the_smallest_failing_input_is_one_element() -> None:
+    verdict = judged(MUTANTS["eps inside the root"])
+    assert verdict.counterexample is not None
+    assert np.prod(verdict.counterexample.shape) == 1
+    assert len(verdict.counterexample.g) == 1

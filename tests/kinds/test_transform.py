@@ -1,0 +1,278 @@
+"""Transforms judged: each accepts its own body and rewrites of it, and rejects mutants; functions that we did not write."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad import optimizers as o
+from refgrad.arithmetic.ranged import Explorer, Ranged, product, solution
+from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.errors import ArgumentError
+from refgrad.optimizers.transform import Transform
+from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.rule import rules
+
+RULES = [cls() for cls in rules(Transform).values() if cls.kind == "transform"]
+EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.variants()))]
+MODEL = model_for(Policy(), np.dtype(np.float32))
+
+
+@pytest.mark.parametrize("rule", EVERY, ids=str)
+def test_its_own_body_is_accepted(rule: Transform) -> None:
+    for dtype in ("float32", "bfloat16") if rule in RULES else ("float64",):
+        verdict = refgrad.verify(rule, rule, steps=6, dtype=dtype, explain=False)
+        assert verdict.conforms, str(verdict)
+        assert verdict.total.inside > verdict.total.undecided
+
+
+def rewritten(rule: Transform, old: str, new: str, method: str = "apply") -> Transform:
+    """The rule with a piece of the text of a method, or of a function of its module, replaced."""
+    cls = type(rule)
+    names = dict(vars(sys.modules[cls.__module__]))
+    function = getattr(cls, method, None) or names[method]
+    text = textwrap.dedent(inspect.getsource(function))
+    assert old in text
+    own = textwrap.dedent(inspect.getsource(cls.apply))
+    for piece in (own, text.replace(old, new)):
+        exec(piece.replace("super()", "super(type(self), self)"), names)
+    methods = {name: names[name] for name in {"apply", method} if hasattr(cls, name)}
+    return type(cls.__name__, (cls,), {**methods, "__module__": "tests"})(**rule.hyperparameters())
+
+
+MUTANTS: list[tuple[Any, ...]] = [
+    (o.WinsorizedMean(), "100 - self.percent", "70 - self.percent"),
+    (o.M3(), "np.minimum(np.maximum(a, b), c)", "np.minimum(np.maximum(a, b), a)", "median_of_three"),
+    (o.Coherence(), "total * total", "np.abs(total)"),
+    (o.NearestNeighborAverage(keep=2), "received[np.sort(nearest)]", "received[:2]"),
+    (o.MoNNA(faults=1), "(1 - self.beta) * g", "g"),
+    (o.NormTest(), "ddof=1", "ddof=0"),
+    (o.InnerProductTest(), "square * square", "square"),
+    (o.AugmentedInnerProductTest(), "np.maximum(", "np.minimum("),
+    (o.CoordinateTest(), "mean * mean", "np.sum(mean * mean)"),
+    (o.AdAdaGrad(), "np.mean(gradients, axis=0)", "np.sum(gradients, axis=0)"),
+    (o.AdAdaGradNorm(), "threshold=self.threshold", "threshold=self.threshold / 2"),
+    (o.TrActLinear(), "x.T @ x / b", "x.T @ x", "_ridge"),
+    (o.TrActConvolution(), "damping * np.eye(n", "2 * damping * np.eye(n", "_ridge"),
+    (o.LogisticDescent(), "sigmoid(-(z @ theta))", "sigmoid(z @ theta)"),
+    (o.NormalizedLogisticDescent(), "/ np.sum(weights)", "/ len(z)"),
+    (o.BatchPerceptron(), "<= 0", "< -0.5"),
+    (o.NormalizedBatchPerceptron(), "float(np.sum(wrong))", "float(len(wrong))"),
+    (o.Perceptron(), "wrong[0]", "wrong[-1]"),
+    (o.Diff2Restart(), "norm + eps", "norm + 0.1", "clipped"),
+    (o.Diff2Difference(), "gradients - previous", "gradients + previous"),
+    (o.PixelwiseClip(), "axis=-3", "axis=-1", "_by_pixel"),
+    (o.ZLoss(), "log_z * (shares / total)", "(shares / total)"),
+    (o.QKLayerNorm(), "centred * centred", "np.abs(centred)", "_normalised"),
+    (o.ParameterScaledRate(), "np.sum(p * p)", "np.sum(np.abs(p))"),
+    (o.RateSensitivity(), "np.mean(kept)", "np.max(kept)"),
+    (o.GhostBatchNorm(size=2), "n / (n - 1)", "1.0"),
+    (o.GhostBatchNormGradient(size=2), "- x_hat * along", ""),
+    (o.GradientBefore(of=o.Centralize()), "handed[0]", "handed[0] * 1.00001"),
+    (o.ZeroNaNs(), "0.0, g", "1.0, g"),
+    (o.GaussNewtonDiagonal(batch=8), "self.batch * g * g", "g * g"),
+    (o.HutchinsonDiagonal(average=True), "axis=axes", "axis=axes[:1]"),
+    (o.PrivateAggregate(l2_norm_clip=0.5), "np.maximum(1.0, norms", "np.maximum(0.5, norms"),
+]
+LEGAL: list[tuple[Any, ...]] = [
+    (o.WinsorizedMean(), "np.mean(", "1.0 * np.mean("),
+    (o.Coherence(), "np.sum(rows, axis=0)", "np.sum(rows[::-1], axis=0)"),
+    (o.NormTest(), "_needed(np.sum(np.var(rows, axis=0, ddof=1))", "_needed(np.sum((rows - mean) ** 2) / (len(rows) - 1)"),
+    (o.LogisticDescent(), "sigmoid(-(z @ theta)) @ z", "z.T @ sigmoid(-(z @ theta))"),
+    (o.NearestNeighborAverage(keep=3), "difference * difference", "(difference / 3) * (difference / 3)"),
+    (o.TrActLinear(), "np.linalg.solve(x.T @ x / b + damping * np.eye(n, dtype=x.dtype), x.T @ g).T",
+     "(np.linalg.inv(x.T @ x / b + damping * np.eye(n, dtype=x.dtype)) @ (x.T @ g)).T", "_ridge"),
+    (o.TrActLinear(), "form == \"inputs\"", "False", "_ridge"),
+    (o.GhostBatchNorm(size=2), "(part - mean) / root", "(part - mean) * (1 / root)", "_normalised"),
+    (o.QKLayerNorm(), "scale * (g @ k_hat)", "(scale * g) @ k_hat"),
+]  # fmt: skip
+
+
+@pytest.mark.sample(quick=4)
+@pytest.mark.parametrize("case", MUTANTS, ids=lambda c: f"{type(c[0]).__name__}")
+def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
+    verdict = refgrad.verify(rewritten(*case), case[0], inputs=nans(case[0]), steps=12, explain=False)
+    assert not verdict.conforms
+    assert verdict.first is not None
+    assert verdict.counterexample is not None
+    assert not verdict.faults
+    line = verdict.reproduce.replace(verdict.candidate, "mine")
+    again = eval(line, {"refgrad": refgrad, "mine": rewritten(*case)})
+    assert not again.conforms
+    if "Cases" in line:  # from the smallest failing input
+        assert again.counterexample == verdict.counterexample
+
+
+def nans(rule: Transform) -> Any:
+    """Inputs with NaN, for the rule that is about them."""
+    return refgrad.Cases.of(g=[[1.0, np.nan], [np.inf, -2.0]]) if isinstance(rule, o.ZeroNaNs) else None
+
+
+def test_every_transform_has_a_mutant() -> None:
+    assert {type(case[0]).__name__ for case in MUTANTS} == {type(rule).__name__ for rule in RULES}
+
+
+@pytest.mark.parametrize("case", LEGAL, ids=lambda c: f"{type(c[0]).__name__}: {c[1][:20]}")
+def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:
+    verdict = refgrad.verify(rewritten(*case), case[0], steps=12)
+    assert verdict.conforms, str(verdict)
+
+
+def test_a_tie_that_rounding_decides_is_explored() -> None:
+    """Two rows as far from the pivot as each other, to within rounding: either may be taken, and nothing between."""
+    received = np.asarray([[0.0, 0.0], [3.0, 4.0], [np.float32(5.0000005), 0.0]], np.float32)
+    cases = refgrad.Cases([{"received": received, "pivot": np.zeros(2, np.float32)}])
+    rule = o.NearestNeighborAverage(keep=2)
+    for chosen in (1, 2):
+        answer = (received[0] + received[chosen]) / np.float32(2)
+        assert refgrad.verify(lambda received, pivot, a=answer: a, rule, inputs=cases).conforms
+    between = received[0] / 2 + (received[1] + received[2]) / 4
+    assert not refgrad.verify(lambda received, pivot: between, rule, inputs=cases, explain=False, shrink=False).conforms
+
+
+def test_what_goes_wrong_besides_values() -> None:
+    rule, name = o.Coherence(), "raised"
+    for name, function in {
+        "raised": lambda gradients: 1 / 0,
+        "shape": lambda gradients: gradients[0],
+        "mutated": lambda gradients: gradients.__imul__(0)[0, 0],
+        "structure": lambda gradients: (1.0, 2.0),
+    }.items():
+        assert [f.kind for f in refgrad.verify(function, rule).faults] == [name]
+    dtype = refgrad.verify(lambda gradients: np.mean(gradients, axis=0, dtype=np.float64), o.WinsorizedMean())
+    assert [f.kind for f in dtype.faults] == ["dtype"]
+    with pytest.raises(ArgumentError, match="the arrays gradients of Coherence"):
+        refgrad.verify(rule, rule, inputs=refgrad.Cases.of(x=[1.0]))
+    with pytest.raises(ArgumentError, match="keeps no state of its own"):
+        o.GradientBefore(of=o.Lookahead())
+
+
+def test_a_variant_explains() -> None:
+    verdict = refgrad.verify(o.PixelwiseClip(measure="largest"), o.PixelwiseClip(), steps=6)
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == "measure=largest"
+
+
+def test_a_body_without_a_bound_is_not_judged() -> None:
+    class Cubed(Transform):
+        shapes = {"g": "n"}
+
+        def apply(self, g: Any) -> Any:
+            return np.cbrt(g)
+
+    verdict = refgrad.verify(Cubed(), Cubed())
+    assert verdict.outcome == "could not be judged"
+    assert "numpy.cbrt" in verdict.notes[0]
+
+
+def fractions(a: np.ndarray) -> list[list[Fraction]]:
+    return [[Fraction(float(x)) for x in row] for row in a]
+
+
+def test_the_bounds_of_matrices_hold() -> None:
+    """Products and solutions in float32, by three methods, against rationals and the float64 centre."""
+    random = np.random.default_rng(6)
+    for _ in range(20):
+        a, b = random.standard_normal((5, 4)).astype(np.float32), random.standard_normal((4, 3)).astype(np.float32)
+        known = product(exact(a.astype(float), MODEL), exact(b.astype(float), MODEL), MODEL)
+        truth = [
+            [sum(x * y for x, y in zip(r, c, strict=True)) for c in zip(*fractions(b), strict=True)]
+            for r in fractions(a)
+        ]
+        for i, row in enumerate(truth):
+            for k, true in enumerate(row):
+                for got in (float((a @ b)[i, k]), float(sum(a[i, j] * b[j, k] for j in (3, 1, 2, 0))), true):
+                    assert abs(Fraction(got) - Fraction(float(known.value[i, k]))) <= Fraction(
+                        float(known.bound()[i, k])
+                    )
+        spd = (a.T @ a + np.float32(0.5) * np.eye(4, dtype=np.float32)).astype(np.float32)
+        spd = (spd + spd.T) / 2
+        solved = solution(exact(spd.astype(float), MODEL), exact(b.astype(float), MODEL), MODEL)
+        lower = np.linalg.cholesky(spd)
+        for got in (
+            np.linalg.solve(spd, b),
+            np.linalg.inv(spd) @ b,
+            np.linalg.solve(lower.T, np.linalg.solve(lower, b)),
+        ):
+            assert np.all(np.abs(got - solved.value) <= solved.bound())
+
+
+def test_where_takes_the_hull_where_rounding_decides() -> None:
+    x = Ranged(Bounded(np.asarray([0.0, 2.0]), np.asarray([1e-9, 0.0])), MODEL, Explorer())
+    chosen = np.where(x > 0.0, x * 0.0 + 1.0, -1.0).known
+    low, high = chosen.value - chosen.bound(), chosen.value + chosen.bound()
+    assert low[0] <= -1.0 < 1.0 <= high[0]
+    assert low[1] <= 1.0 <= high[1] < 1.0 + 2.0**-20
+
+
+# functions that we did not write ---------------------------------------------------------------------------------------
+
+EITHER = {"subnormals": "either"}
+TORCH = [
+    ("torch.nn.utils:clip_grad_norm_", o.GradientBefore(of=o.ClipByGlobalNorm(max_norm=1e-3, division="padded"))),
+    ("torch.nn.utils:clip_grad_value_", o.GradientBefore(of=o.ClipByValue(bound=0.5))),
+]
+OPTAX = [
+    ("optax:clip", o.GradientBefore(of=o.ClipByValue(bound=0.5))),
+    ("optax:clip_by_global_norm", o.GradientBefore(of=o.ClipByGlobalNorm(max_norm=1e-3))),
+    ("optax:adaptive_grad_clip", o.GradientBefore(of=o.AdaptiveClip(units="column"))),
+    ("optax:centralize", o.GradientBefore(of=o.Centralize())),
+    ("optax:zero_nans", o.ZeroNaNs()),
+    ("optax.contrib:normalize", o.GradientBefore(of=o.NormalizedGradient())),
+]
+
+
+@pytest.mark.parametrize(("target", "rule"), TORCH, ids=lambda x: x if isinstance(x, str) else "")
+def test_torch(target: str, rule: Transform) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    verdict = refgrad.verify(target, rule, steps=12)
+    assert verdict.conforms, str(verdict)
+
+
+def test_torch_pads_the_norm() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    claim = o.GradientBefore(of=o.ClipByGlobalNorm(max_norm=1e-3))
+    assert not refgrad.verify("torch.nn.utils:clip_grad_norm_", claim, steps=12, explain=False, shrink=False).conforms
+
+
+@pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")
+def test_optax(target: str, rule: Transform) -> None:
+    pytest.importorskip("optax", reason="optax is not installed")
+    verdict = refgrad.verify(target, rule, policy=EITHER, steps=12)
+    assert verdict.conforms, str(verdict)
+
+
+def test_torch_batch_norm_is_a_ghost_of_one_part() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+
+    def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
+        mean, variance, *rest = (torch.from_numpy(a.copy()) for a in (mean, variance, x, gamma, beta))
+        y = torch.nn.functional.batch_norm(
+            rest[0], mean, variance, rest[1], rest[2], training=True, momentum=0.1, eps=1e-5
+        )
+        return y.numpy(), mean.numpy(), variance.numpy()
+
+    verdict = refgrad.verify(batch_norm, o.GhostBatchNorm(), steps=6)
+    assert verdict.conforms, str(verdict)
+    assert not refgrad.verify(batch_norm, o.GhostBatchNorm(running="biased"), steps=6, explain=False).conforms
+
+
+def test_byzfl_averages_the_nearest() -> None:
+    byzfl = pytest.importorskip("byzfl", reason="byzfl is not installed", exc_type=ImportError)
+    random = np.random.default_rng(4)
+    rows = [random.standard_normal((9, 7)).astype(np.float32) for _ in range(4)]
+    cases = refgrad.Cases([{"received": a, "pivot": a[0]} for a in rows])
+
+    def nearest(received: Any, pivot: Any) -> Any:
+        return byzfl.NNM(len(received) - 4)(received)[0]
+
+    assert refgrad.verify(nearest, o.NearestNeighborAverage(keep=4), inputs=cases).conforms
+    assert not refgrad.verify(nearest, o.NearestNeighborAverage(keep=5), inputs=cases, explain=False).conforms

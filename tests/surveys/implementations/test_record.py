@@ -1,0 +1,38 @@
+"""What is known of one implementation without its package."""
+
+from __future__ import annotations
+
+import pytest
+
+from refgrad.optimizers import SGD
+from refgrad.surveys.implementations import Implementation
+
+
+@pytest.mark.parametrize(
+    ("package", "target", "requires", "missing"),
+    [
+        ("numpy", "numpy.linalg:norm", (), ()),
+        ("fakes", "tests.surveys.fakes:right", (), ()),  # in no distribution, but it can be imported
+        ("no-such-package", "no_such_module:thing", (), ("no-such-package",)),
+        ("numpy", "numpy.linalg:norm", ("no_such_backend", "numpy"), ("no_such_backend",)),
+        ("no-such-package", "no_such_module:thing", ("no_such_backend",), ("no-such-package", "no_such_backend")),
+    ],
+)
+def test_what_is_missing_is_named(
+    package: str, target: str, requires: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    row = Implementation(package=package, target=target, claim=SGD(), requires=requires)
+    assert row.missing() == missing
+    assert (row.version() is None) == (package in missing)
+
+
+def test_a_key_has_all_that_tells_implementations_apart() -> None:
+    rows = [
+        Implementation(package=package, target=target, claim=claim, form=form, options=options)
+        for package in ("a", "b")
+        for target in ("m:f", "m:g")
+        for claim in (SGD(), SGD(lr=0.5))
+        for form in ("", "fused")
+        for options in ({}, {"foreach": False})
+    ]
+    assert len({row.key for row in rows}) == len(rows) == 32

@@ -1,0 +1,96 @@
+"""What was read of every rule, and that no label of a named behaviour claims more than that."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refgrad.citation import READ, VERSIONS, Alternative, Citation, Source, by
+from refgrad.report import catalogue, rules_page
+from refgrad.rule import Choice, Flag, Rule, rules
+
+#: what a label of this kind asks to have been read
+ASKS = {"paper": {"paper"}, "authors": {"paper", "authors' code"}}
+
+#: words of a sentence that say who does it, which is to be said as data
+TOLD = re.compile(
+    r"\b(the|a) papers?\b|\bthe (authors|code)'?s? code\b|\(([^()]*\b)?(torch|optax|timm|Keras|pytorch-optimizer|bitsandbytes)\b"
+)
+
+EVERY_RULE = pytest.mark.parametrize("cls", rules().values(), ids=lambda c: c.__name__)
+
+
+def labels(cls: type[Rule]) -> Iterator[tuple[str, Alternative]]:
+    """Every named behaviour of a rule, as ``field=value``."""
+    for name, legal in cls.legal().items():
+        if isinstance(legal, Choice):
+            yield from ((f"{name}={value}", alternative) for value, alternative in legal.alternatives.items())
+        elif isinstance(legal, Flag):
+            yield f"{name}=true", legal.alternative
+
+
+@EVERY_RULE
+def test_every_rule_says_what_was_read(cls: type[Rule]) -> None:
+    cited = cls.citation
+    assert cited.read in READ
+    assert cited.source, "name the equation, the repository with its commit, or the packages with their versions"
+    assert cited.missing() or cited.read == "paper"
+
+
+@EVERY_RULE
+def test_no_label_claims_more_than_was_read(cls: type[Rule]) -> None:
+    claims = [
+        (name, str(s)) for name, a in labels(cls) for s in a.sources if cls.citation.read not in ASKS.get(s.kind, READ)
+    ]
+    assert not claims, f"of {cls.__name__} was read: {cls.citation.read}"
+
+
+@EVERY_RULE
+def test_labels_are_data_and_not_words(cls: type[Rule]) -> None:
+    told = [(name, a.sentence) for name, a in labels(cls) if TOLD.search(a.sentence)]
+    assert not told, "say who does it with refgrad.citation.by"
+
+
+@EVERY_RULE
+def test_packages_of_labels_are_known_by_version(cls: type[Rule]) -> None:
+    named = {s.package for _, a in labels(cls) for s in a.sources if s.kind == "package"}
+    assert named <= set(VERSIONS)
+
+
+@EVERY_RULE
+def test_a_default_that_is_not_the_publications_has_a_reason(cls: type[Rule]) -> None:
+    assert set(rules_page.unlike_published(cls)) <= set(cls.default_reasons)
+    for name in cls.default_reasons:
+        assert set(rules_page.published(cls, name)) - {str(cls.defaults()[name])}, f"no publication has another {name}"
+
+
+def test_every_known_package_is_named_somewhere() -> None:
+    text = "".join(path.read_text() for path in (Path(rules_page.__file__).parents[1]).rglob("*.py"))
+    assert [name for name in VERSIONS if text.count(f'"{name}') < 2] == []
+
+
+def test_a_citation_claims_least_by_default() -> None:
+    assert Citation("Somebody 2024", "A rule", "nowhere").read == "study"
+    with pytest.raises(ValueError, match="legal: paper, authors' code, package, study"):
+        Citation("Somebody 2024", "A rule", "nowhere", read="papers")  # type: ignore[arg-type]
+
+
+def test_sources_are_read_from_their_short_texts() -> None:
+    assert Source.of("paper: equation 3") == Source("paper", "", "equation 3")
+    assert Source.of("optax: 0.2.8, a fault") == Source("package", "optax", "0.2.8, a fault")
+    assert str(by("as it is")) == "as it is"
+    assert str(by("as it is", "authors", "torch")) == "as it is (the authors' code, torch)"
+    assert Source.of("torch").to_dict()["version"] == VERSIONS["torch"]
+
+
+@EVERY_RULE
+def test_show_and_json_have_the_provenance(cls: type[Rule]) -> None:
+    record = json.loads(json.dumps(catalogue.record(cls())))
+    assert record["citation"]["read"] == cls.citation.read
+    assert {f"{n}={v}" for n, values in record["behaviours"].items() for v in values} == {
+        name for name, _ in labels(cls)
+    }

@@ -1,0 +1,120 @@
+"""Laws of rules without state: every rule obeys what it says that it obeys, and what breaks one is told which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.errors import ArgumentError
+from refgrad.estimators import ArcTan, ClippedSTE
+from refgrad.estimators.base import Estimator
+from refgrad.quantizers import NF4, Affine, Quantizer
+from refgrad.rule import Rule, rules
+from refgrad.sparsity import Magnitude, NOfM
+from refgrad.sparsity.base import Mask
+from refgrad.testing import BrokenLawError, check_laws, known_laws, raise_if_broken
+from tests.depth import at_depth
+from tests.oracle import quantizer_programs as programs
+
+#: they take seconds an array
+SLOW = {"GPTQ", "OptimalCodebook", "AWQ", "HQQ", "Q3_K", "Q6_K", "Q2_K", "Q4_K", "Q5_K", "KMeans", "ProductQuantizer"}
+EXAMPLES = at_depth(quick=2, suite=2, thorough=20)
+ALL = [cls() for kind in (Estimator, Quantizer, Mask) for name, cls in rules(kind).items() if name not in SLOW]
+
+
+@pytest.mark.sample(quick=20)
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
+def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:
+    reports = check_laws(rule, rule, examples=EXAMPLES)
+    assert {r.outcome for r in reports} <= {"holds", "does not apply"}, "\n".join(map(str, reports))
+
+
+def test_most_rules_say_what_they_obey() -> None:
+    """A rule says which laws it does not obey, and why; of one that says nothing only the universal ones are asked."""
+    said = [rule for rule in ALL if rule.exempt_laws is not None]
+    assert len(said) > len(ALL) / 2
+    for rule in said:
+        assert all(name in known_laws(rule) and reason for name, reason in rule.exempt().items()), rule
+
+
+def sign(x: Any) -> Any:
+    return np.where(x >= 0, 1, -1).astype(x.dtype)
+
+
+def gradients(**wrong: bool) -> Any:
+    """A clipped straight-through estimator, with one thing wrong."""
+
+    def backward(cotangent: Any, x: Any) -> Any:
+        inside = x <= 1 if wrong.get("one_sided") else np.abs(x) <= 1
+        factor = np.sign(cotangent) if wrong.get("nonlinear") else cotangent
+        return (factor * (inside + wrong.get("leaks", False) * 0.5)).astype(x.dtype)
+
+    return sign, backward
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [("one_sided", "even surrogate"), ("nonlinear", "linear in the cotangent"), ("leaks", "saturation"), ("", None)],
+)
+def test_an_estimator_that_breaks_a_law(wrong: str, law: str | None) -> None:
+    reports = check_laws(gradients(**{wrong: True}), ClippedSTE(), examples=20)
+    assert (law in [r.law for r in reports if r.broken]) == (law is not None), "\n".join(map(str, reports))
+    if law is None:
+        assert not any(r.broken for r in reports)
+        return
+    found = next(r for r in reports if r.law == law)
+    assert found.counterexample is not None
+    assert set(found.counterexample) == {"x", "cotangent"}
+    with pytest.raises(BrokenLawError, match=law):
+        raise_if_broken(reports)
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize(
+    ("options", "law"), [({"middle": 0.7}, "half a step"), ({"shift": 1}, "idempotent"), ({}, None)]
+)
+def test_a_quantizer_that_breaks_a_law(options: dict[str, Any], law: str | None) -> None:
+    reports = check_laws((programs.nf4, programs.nf4_back), NF4(), options=options, examples=10)
+    broken = [r.law for r in reports if r.broken]
+    assert (law in broken) if law else not broken, "\n".join(map(str, reports))
+
+
+def test_a_quantizer_with_floor_for_rounding() -> None:
+    (report,) = check_laws(
+        (programs.affine, programs.affine_back), Affine(), laws=["half a step"], options={"floor": True}
+    )
+    assert report.broken
+    assert "nearer" in report.message
+
+
+def pruned(w: Any, sparsity: float = 0.5, *, more: int = 0, signed: bool = False) -> Any:
+    order = np.argsort((w if signed else np.abs(w)).ravel(), kind="stable")
+    mask = np.ones(w.size, bool)
+    mask[order[: round(w.size * sparsity) + more]] = False
+    return mask.reshape(w.shape)
+
+
+@pytest.mark.sample(quick=2)
+@pytest.mark.parametrize(
+    ("options", "law"), [({"more": 1}, "count"), ({"more": -1}, "count"), ({"signed": True}, "sign"), ({}, None)]
+)
+def test_a_mask_that_breaks_a_law(options: dict[str, Any], law: str | None) -> None:
+    reports = check_laws(pruned, Magnitude(), options=options, examples=10)
+    broken = [r.law for r in reports if r.broken]
+    assert (law in broken) if law else not broken, "\n".join(map(str, reports))
+
+
+def test_groups_of_m_keep_n() -> None:
+    (report,) = check_laws(lambda w: pruned(w), NOfM(), laws=["n of m"], examples=5)
+    assert report.broken
+    assert "a group of 4 keeps" in report.message
+
+
+def test_arguments() -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'odd'"):
+        check_laws(ArcTan(), ArcTan(), laws=["od"])
+    assert "linear in the cotangent" in known_laws(ArcTan())

@@ -35,6 +35,26 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "arithmetic/test_operations.py",
+        "rows of one table: each is tested under every arithmetic",
+        (
+            "arithmetic.exact_matrices",
+            "arithmetic.operations.choices",
+            "arithmetic.operations.elementwise",
+            "arithmetic.operations.functions",
+            "arithmetic.operations.matrix",
+            "arithmetic.operations.op",
+            "arithmetic.operations.scalar_bounds",
+        ),
+        False,
+    ),
+    Topic(
+        "backends/test_dialects.py",
+        "one kernel in two languages",
+        ("backends.c_dialect", "backends.dialect", "backends.writer"),
+        False,
+    ),
     Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
     Topic(
         "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")
@@ -43,11 +63,10 @@ TOPICS: tuple[Topic, ...] = (
         "quantizers/test_cast.py", "every value of a narrow format", ("arithmetic.minifloats", "arithmetic.rounding")
     ),
     Topic("quantizers/test_microscaling.py", "rounding in exact numbers", ("arithmetic.rounding_exact",)),
-    Topic("arithmetic/test_scalar_math.py", "scalar arithmetic and its errors", ("arithmetic.scalar_error",)),
     Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
     Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
-    Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.numba_backend", "backends.source")),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.elementary_source", "backends.staged_backend"), False),
+    Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.source")),
+    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend",), False),
     Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_source",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
@@ -86,11 +105,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
     Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.sparse",)),
     Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
-    Topic(
-        "kinds/test_situations.py",
-        "faults that ordinary cases do not show, of every kind",
-        ("oracle.engine.situations",),
-    ),
     Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),
     Topic(
         "optimizers/test_paper_layers.py",
@@ -210,6 +224,7 @@ ACROSS: Mapping[str, str] = {
     "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
     "docs/test_examples.py": "the examples of the pages",
     "kinds/test_every_kind.py": "every kind with every entry point",
+    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",
     "optimizers/test_laws.py": "properties of every elementwise rule",

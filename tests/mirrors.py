@@ -35,26 +35,20 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic("optimizers/test_extra_inputs.py", "one leaf's step, with all kinds of inputs", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",
-        "rows of one table: each is tested under every arithmetic",
+        "every row of the table is asked under every arithmetic",
         (
-            "arithmetic.exact_matrices",
             "arithmetic.operations.choices",
             "arithmetic.operations.elementwise",
-            "arithmetic.operations.functions",
-            "arithmetic.operations.matrix",
-            "arithmetic.operations.op",
-            "arithmetic.operations.scalar_bounds",
         ),
         False,
     ),
-    Topic(
-        "backends/test_dialects.py",
-        "one kernel in two languages",
-        ("backends.c_dialect", "backends.dialect", "backends.writer"),
-        False,
-    ),
+    Topic("arithmetic/test_operations.py", "the record is what the table is made of", ("arithmetic.operations.op",)),
+    Topic("arithmetic/test_elementary.py", "each function against mpmath", ("arithmetic.operations.functions",)),
+    Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),
+    Topic("optimizers/test_shampoo.py", BOUNDS, ("arithmetic.operations.matrix", "arithmetic.exact_matrices"), False),
     Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
     Topic(
         "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")
@@ -66,8 +60,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
     Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
     Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.source")),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend",), False),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_source",), False),
+    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend", "backends.staged_source"), False),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
     Topic("kinds/test_eight_bit.py", ASKED, ("candidates.eight_bit", "candidates.torch_eight_bit"), False),
@@ -211,6 +206,7 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
+    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
     "backends/test_step.py": "what `step` and `step_` take, refuse and leave alone",
@@ -224,7 +220,6 @@ ACROSS: Mapping[str, str] = {
     "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
     "docs/test_examples.py": "the examples of the pages",
     "kinds/test_every_kind.py": "every kind with every entry point",
-    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",
     "optimizers/test_laws.py": "properties of every elementwise rule",
@@ -257,6 +252,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",

@@ -51,9 +51,18 @@ def compare(ufunc: np.ufunc, a: Bounded, b: Bounded) -> Decision:
 
 
 def sign(x: Bounded) -> Decision:
-    """The sign: of -1, 0 and 1 what is in reach."""
+    """The sign: of -1, 0 and 1 what is in reach; of a number of which nothing is known, nothing: it may be NaN.
+
+    Args:
+        x: the number.
+    """
     result, reach = np.sign(x.value), x.reach_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
+    unknown = np.broadcast_to(np.isinf(reach), result.shape)
+    if unknown.any():
+        error = np.where(unknown, np.inf, 0.0)
+        known = sign(Bounded(np.where(unknown, 1.0, x.value), np.where(unknown, 0.0, reach)))
+        return Decision(np.where(unknown, 0.0, result), known.open & ~unknown, known.others, error)
     if not open_.any():
         return Decision(result, open_)
     least, most = np.where(x.value - reach < 0, -1.0, 0.0), np.where(x.value + reach > 0, 1.0, 0.0)

@@ -254,6 +254,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",

@@ -347,7 +347,7 @@ def list_() -> None:
 @HYPERPARAMETERS
 @click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
-@click.option("--source", type=click.Choice(["numba"]), help="The kernel's source alone.")
+@click.option("--source", type=click.Choice(["numba", "c"]), help="The kernel's source alone.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
 @click.option(
     "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
@@ -372,9 +372,10 @@ def show(
         from refgrad.arithmetic.dtypes import as_dtype, working
 
         precision = working(as_dtype(dtype, "--dtype"))
-        from refgrad.backends.numba_backend import kernel_source
+        from refgrad.backends import c_dialect, dialect, numba_backend
 
-        click.echo(kernel_source(known.plan(catalogue.SHAPE, step), precision))
+        language = c_dialect.DIALECT if source == "c" else dialect.NUMBA
+        click.echo(numba_backend.kernel_source(known.plan(catalogue.SHAPE, step), precision, language))
     elif latex:
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:

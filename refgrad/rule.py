@@ -51,6 +51,7 @@ __all__ = [
     "rules",
     "scalar_slot",
     "short_name",
+    "stated",
     "zeros_like_param",
 ]
 
@@ -284,6 +285,11 @@ class Rule(Frozen):
     refgrad.errors.ArgumentError: AdamW.lr is -1.0; legal: a number in [0, inf)
     """
 
+    __slots__ = ("_claimed",)
+
+    if typing.TYPE_CHECKING:  # at run time it is a slot alone, and no field
+        _claimed: ClassVar[frozenset[str]]
+
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
@@ -305,6 +311,16 @@ class Rule(Frozen):
     extras: ClassVar[Extras] = Extras()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
+
+    def __new__(cls, *args: Any, **given: Any) -> typing.Self:
+        """The object, which knows what it was given; what it is given in this way is claimed."""
+        new = super().__new__(cls)
+        object.__setattr__(new, "_claimed", frozenset(given))
+        return new
+
+    def __reduce__(self) -> tuple[typing.Callable[..., Any], tuple[Any, ...]]:
+        make, arguments = super().__reduce__()
+        return _claiming, (make, arguments, self._claimed)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -356,6 +372,21 @@ class Rule(Frozen):
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """The hyperparameters that were named when the rule was made, at their defaults too, and what `replace` changed.
+
+        Of an implementation that claims to be the rule, these are claims; the others it may have otherwise. They are no part of
+        the rule's value: rules with equal hyperparameters are equal. Those of a nested rule are called as in `numbers`.
+
+        >>> from refgrad.optimizers import AdamW
+        >>> sorted(AdamW(lr=1e-3).replace(beta1=0.8).claimed), AdamW(lr=1e-3) == AdamW()
+        (['beta1', 'lr'], True)
+        """
+        own: frozenset[str] = self._claimed
+        inner = self.inner_rules().items()
+        return own | {f"{field}_{name}" for field, rule in inner for name in rule.claimed}
 
     @property
     def kept_in(self) -> str:
@@ -411,7 +442,9 @@ class Rule(Frozen):
             word = sorted(unknown)[0]
             names = ", ".join(self.legal())
             raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
-        return dataclasses.replace(self, **changes)
+        new = dataclasses.replace(self, **changes)
+        object.__setattr__(new, "_claimed", self._claimed | set(changes))
+        return new
 
     def variants(self) -> list[tuple[str, typing.Self]]:
         """Every rule that differs from this one in one named behaviour, and in what that asks of others (`needs`).
@@ -452,17 +485,6 @@ class Rule(Frozen):
 
     def gives(self) -> Mapping[str, str]:
         """The results of `body` that are not shaped like the primary array: name -> level, as in `takes`."""
-        return {}
-
-    def stored_outputs(self, dtype: Any) -> Mapping[str, Any]:
-        """The results that kernels store in another type than the working one.
-
-        Args:
-            dtype: the working dtype, float32 or float64.
-
-        Returns:
-            Name -> the record of `refgrad.arithmetic.steps` that says how codes are numbered.
-        """
         return {}
 
     def scalar_inputs(self) -> tuple[str, ...]:
@@ -512,9 +534,34 @@ class Rule(Frozen):
         return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
 
     def __str__(self) -> str:
-        changed = {n: v for n, v in self.hyperparameters().items() if v != self.defaults()[n]}
-        fields = [f"{n}={v if isinstance(v, Rule) else repr(v)}" for n, v in changed.items()]
-        return f"{short_name(type(self))}({', '.join(fields)})"
+        return _text(self, frozenset())
+
+
+def stated(rule: Rule) -> str:
+    """A rule as a text, with what it claims at its default too.
+
+    Args:
+        rule: the rule.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> stated(AdamW(lr=1e-3)), str(AdamW(lr=1e-3))
+    ('AdamW(lr=0.001)', 'AdamW()')
+    """
+    return _text(rule, rule.claimed)
+
+
+def _text(rule: Rule, claimed: frozenset[str]) -> str:
+    default = rule.defaults()
+    shown = {n: v for n, v in rule.hyperparameters().items() if v != default[n] or n in claimed}
+    one = lambda v: _text(v, v.claimed if claimed else claimed) if isinstance(v, Rule) else repr(v)  # noqa: E731
+    return f"{short_name(type(rule))}({', '.join(f'{n}={one(v)}' for n, v in shown.items())})"
+
+
+def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:
+    """A copy of a rule that claims what it did."""
+    new = make(*arguments)
+    object.__setattr__(new, "_claimed", claimed)
+    return new
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

@@ -83,7 +83,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
     "scipy": ("oracle.hypotheses",),
-    "mpmath": ("arithmetic.exact", "oracle.hypotheses.equivalence", "schedules"),
+    "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command"),
     "rich": ("report",),
     "gfloat": ("surveys.implementations",),

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import refgrad
 from refgrad.cli import main
 from refgrad.rule import rules
+from refgrad.testing.reports import LawReport
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
@@ -47,6 +48,7 @@ def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
     assert "Reproduce" in result.output
 
 
+@pytest.mark.slow
 def test_identify_names_what_it_is(run: Run) -> None:
     result = run("identify", WRONG, "--as", "AdamW", "--steps", "3")
     assert result.exit_code == 0, result.output
@@ -57,6 +59,7 @@ def test_identify_names_what_it_is(run: Run) -> None:
     assert (data["outcome"], data["exit_code"]) == ("identified", 0)
 
 
+@pytest.mark.slow
 def test_identify_takes_a_kind(run: Run, tmp_path: Any) -> None:
     lines = [
         "import numpy as np",
@@ -208,6 +211,18 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
 
 
+@pytest.mark.parametrize(("outcome", "code"), [("broken", 1), ("holds", 0), ("does not apply", 0)])
+def test_a_broken_law_counts_where_the_verdict_conforms(
+    outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = LawReport("odd", "minus the gradient gives minus the step", outcome)
+    monkeypatch.setattr("refgrad.cli._laws", lambda *given: [report])
+    result = run("verify", ADAMW, "--as", "AdamW", "--steps", "2", "--laws")
+    assert result.exit_code == code
+    assert result.output.startswith("CONFORMS")
+    assert str(report) in result.output
+
+
 def test_show_has_all_that_a_rule_is(run: Run) -> None:
     shown = run("show", "AdamW", "lr=0.5").output
     assert shown.startswith("AdamW(lr=0.5)\n  Loshchilov & Hutter 2019")
@@ -221,6 +236,7 @@ def test_show_latex_and_kernel(run: Run) -> None:
     source = run("show", "AdamW", "--source", "numba").output
     assert "def " in source
     compile(source, "kernel", "exec")
+    assert "void refgrad_kernel(int64_t n, float *p_" in run("show", "AdamW", "--source", "c").output
 
 
 @pytest.mark.parametrize("name", list(rules()))
@@ -242,6 +258,7 @@ def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pyt
     assert result.stdout.count(f"{WRONG}: ") == 1
 
 
+@pytest.mark.slow
 def test_a_file_is_a_target_and_so_is_a_module_here(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def sgd(p, g, t, lr):\n    return p\n")
     for target in ("mine:sgd", "mine.py:sgd"):

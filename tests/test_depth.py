@@ -46,6 +46,7 @@ def test_print(): print("DRAWN", len(seen), hash(str(seen)))
 """
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("chosen", "names"),
     [

@@ -181,6 +181,7 @@ IN_PROCESSES: list[tuple[Rule, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_used_rules_and_their_state_go_to_other_processes() -> None:
     here = [used(rule, **how) for rule, how in IN_PROCESSES]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

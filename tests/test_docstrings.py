@@ -41,6 +41,8 @@ DOCUMENTED = [
     "refgrad.arithmetic.decisions",
     "refgrad.arithmetic.choices",
     "refgrad.arithmetic.running_error",
+    "refgrad.arithmetic.top_k",
+    "refgrad.arithmetic.working",
     "refgrad.oracle.acceptance.judge",
 ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import refgrad
@@ -13,7 +15,20 @@ from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.oracle.engine.reproduce import called
 from refgrad.report import catalogue, rules_page
-from refgrad.rule import REGISTRY, Citation, NonNegative, find, qualified_name, rules, short_name
+from refgrad.rule import (
+    REGISTRY,
+    ROOMS,
+    Citation,
+    NonNegative,
+    Slot,
+    State,
+    Whole,
+    find,
+    qualified_name,
+    rules,
+    short_name,
+    zeros_like_param,
+)
 from refgrad.rule_text import build_rule
 from refgrad.surveys.cell import blank
 from refgrad.surveys.implementations import Implementation
@@ -181,3 +196,39 @@ def test_a_survey_tells_the_two_apart(shadows: dict[str, type[o.Optimizer]]) -> 
     assert len({row.key for row in rows}) == 2
     with pytest.raises(ArgumentError, match="no rule is called 'Lionn'; did you mean 'Lion'"):
         survey(rules=["Lionn"], table="tests.test_rule:unplaced")
+
+
+@pytest.mark.parametrize("value", [True, False, 1.0, "1", None])
+def test_what_is_no_whole_number_is_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"steps is .*; legal: a whole number from 0 to 9"):
+        Whole(0, 9).check("steps", value)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert Whole(0, 9).check("steps", np.int64(3)) == 3
+
+
+def test_rules_of_two_classes_are_not_equal_whatever_their_numbers() -> None:
+    one, other = defined("One", "mine.optim"), defined("Other", "mine.optim")
+    assert one(lr=0.5) == one(lr=0.5)
+    assert one(lr=0.5) != one(lr=0.25)
+    assert one(lr=0.5) != other(lr=0.5)
+    assert len({one(lr=0.5), one(lr=0.5), other(lr=0.5)}) == 2
+
+
+def test_a_slot_is_there_only_when_its_hyperparameter_says_so() -> None:
+    state = State(always=zeros_like_param, m=Slot(when="momentum"))
+    rule = defined("Gated", "mine.optim", state=state)
+    assert list(rule().slots()) == ["always"]
+    assert list(rule(momentum=0.5).slots()) == ["always", "m"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_offers_every_rule_that_it_holds(room: str) -> None:
+    module = importlib.import_module(f"refgrad.{room}")
+    held = {name: cls for name, cls in rules().items() if cls.__module__.startswith(f"refgrad.{room}.")}
+    assert held
+    assert sorted(set(held) - set(module.__all__)) == []
+    assert all(getattr(module, name) is cls for name, cls in held.items())
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert len(set(module.__all__)) == len(module.__all__)

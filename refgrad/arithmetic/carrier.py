@@ -5,53 +5,21 @@ A tracer, an exact number and a value with an error bound differ only in what ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
+from refgrad.arithmetic.operations.op import Value
 from refgrad.errors import TraceError
 
-#: NumPy's functions that a rule may call on arrays -> operation names
-UFUNCS: Mapping[np.ufunc, str] = {
-    np.add: "add",
-    np.subtract: "sub",
-    np.multiply: "mul",
-    np.true_divide: "div",
-    np.negative: "neg",
-    np.absolute: "abs",
-    np.fabs: "abs",
-    np.sqrt: "sqrt",
-    np.square: "square",
-    np.sign: "sign",
-    np.rint: "rint",
-    np.floor: "floor",
-    np.ceil: "ceil",
-    np.maximum: "maximum",
-    np.minimum: "minimum",
-    np.less: "lt",
-    np.less_equal: "le",
-    np.greater: "gt",
-    np.greater_equal: "ge",
-    np.equal: "eq",
-    np.not_equal: "ne",
-    np.logical_and: "and",
-    np.logical_or: "or",
-    np.logical_not: "not",
-    np.bitwise_and: "and",
-    np.bitwise_or: "or",
-    np.invert: "not",
-}
 
-
-class Carrier:
+class Carrier(Value):
     """Base of the values that a rule may be handed in place of arrays."""
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # == builds an operation
-
-    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
-        raise NotImplementedError
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc is np.power and method == "__call__":
@@ -76,7 +44,7 @@ class Carrier:
         if exponent == 0.5:
             return self._apply("sqrt", base)
         raise TraceError(
-            f"a power of an array has exponent {exponent!r}; legal: 2 and 0.5, or refgrad.arithmetic.primitives.power"
+            f"a power of an array has exponent {exponent!r}; legal: 2 and 0.5, or refgrad.arithmetic.operations.functions.power"
         )
 
     def __bool__(self) -> bool:
@@ -109,9 +77,9 @@ def _binary(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward, reflected
 
 
-for _name in ("add", "sub", "mul", "truediv", "and", "or"):
-    _forward, _reflected = _binary({"truediv": "div"}.get(_name, _name))
-    setattr(Carrier, f"__{_name}__", _forward)
-    setattr(Carrier, f"__r{_name}__", _reflected)
-for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(Carrier, f"__{_name}__", _binary(_name)[0])
+for _op in OPERATIONS.values():
+    if _op.operator:
+        _forward, _reflected = _binary(_op.name)
+        setattr(Carrier, f"__{_op.operator}__", _forward)
+        if not _op.boolean or _op.operator in ("and", "or"):  # a comparison is reflected by Python itself
+            setattr(Carrier, f"__r{_op.operator}__", _reflected)

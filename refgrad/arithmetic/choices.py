@@ -16,8 +16,9 @@ from functools import reduce
 
 import numpy as np
 
-from refgrad.arithmetic.decisions import OUTCOMES, Decision
+from refgrad.arithmetic.decisions import Decision
 from refgrad.arithmetic.graph import LEVELS, Node
+from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.running_error import Array
 
 

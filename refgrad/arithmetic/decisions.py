@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic.running_error import Array, Bounded
-
-COMPARE: Mapping[str, np.ufunc] = {
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-}
-ROUND: Mapping[str, np.ufunc] = {"rint": np.rint, "floor": np.floor, "ceil": np.ceil}
-#: the operations that decide, and how many results rounding may choose from: a comparison is false or true, a rounding goes
-#: to the lower or to the upper of two neighbours
-OUTCOMES: Mapping[str, int] = {"sign": 3, **dict.fromkeys(COMPARE, 2), **dict.fromkeys(ROUND, 2), "step": 2}
 
 
 class Decision(NamedTuple):
@@ -47,24 +33,6 @@ class Decision(NamedTuple):
         return result
 
 
-def decide(op: str, attribute: Any, args: Sequence[Bounded]) -> Decision:
-    """What an operation of `OUTCOMES` gives.
-
-    Args:
-        op: the operation.
-        attribute: the step function, if it is one.
-        args: its operands, which broadcast against each other.
-
-    Returns:
-        The decision, of the operands' joint shape.
-    """
-    if op in COMPARE:
-        return _compare(COMPARE[op], *args)
-    if op in ROUND:
-        return _round(ROUND[op], *args)
-    return _sign(*args) if op == "sign" else _step(attribute, *args)
-
-
 def near(a: Bounded, b: Bounded) -> Array:
     """Where either of two numbers may be the larger one.
 
@@ -76,14 +44,25 @@ def near(a: Bounded, b: Bounded) -> Array:
     return (reach != 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
 
 
-def _compare(compare: np.ufunc, a: Bounded, b: Bounded) -> Decision:
-    result = compare(a.value, b.value)
+def compare(ufunc: np.ufunc, a: Bounded, b: Bounded) -> Decision:
+    """A comparison: either way where the bounds meet."""
+    result = ufunc(a.value, b.value)
     return Decision(result, near(a, b), (~result,))
 
 
-def _sign(x: Bounded) -> Decision:
+def sign(x: Bounded) -> Decision:
+    """The sign: of -1, 0 and 1 what is in reach; of a number of which nothing is known, nothing: it may be NaN.
+
+    Args:
+        x: the number.
+    """
     result, reach = np.sign(x.value), x.reach_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
+    unknown = np.broadcast_to(np.isinf(reach), result.shape)
+    if unknown.any():
+        error = np.where(unknown, np.inf, 0.0)
+        known = sign(Bounded(np.where(unknown, 1.0, x.value), np.where(unknown, 0.0, reach)))
+        return Decision(np.where(unknown, 0.0, result), known.open & ~unknown, known.others, error)
     if not open_.any():
         return Decision(result, open_)
     least, most = np.where(x.value - reach < 0, -1.0, 0.0), np.where(x.value + reach > 0, 1.0, 0.0)
@@ -91,15 +70,15 @@ def _sign(x: Bounded) -> Decision:
     return Decision(result, open_, (np.where(result == 1, 0.0, most), np.where(result == -1, 0.0, least)))
 
 
-def _round(whole: np.ufunc, x: Bounded) -> Decision:
+def whole(ufunc: np.ufunc, x: Bounded) -> Decision:
     """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
     reach = x.reach_of_decision()
-    result, low, high = whole(x.value), whole(x.value - reach), whole(x.value + reach)
+    result, low, high = ufunc(x.value), ufunc(x.value - reach), ufunc(x.value + reach)
     error = np.where(high - low > 1.0, high - low, 0.0)
     return Decision(result, high - low == 1.0, (np.where(result == low, high, low),), error)
 
 
-def _step(function: Any, x: Bounded) -> Decision:
+def step(x: Bounded, function: Any) -> Decision:
     """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
     result = function(x.value)
     if x.error is None:

@@ -345,21 +345,3 @@ def sin_of_float32(x: Any, ops: Any) -> Any:
 def cos_of_float32(x: Any, ops: Any) -> Any:
     """The cosine of a float32, as `sin_of_float32`."""
     return _short_sine_after(x, 1.0, ops)
-
-
-#: each function as (of float64, of a float32 widened to float64)
-FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "exp": (exp, exp),
-    "tanh": (tanh, tanh),
-    "log": (log, log),
-    "power": (power, power),
-    "power_of_two": (power_of_two, power_of_two),
-    "sin": (sin, sin_of_float32),
-    "cos": (cos, cos_of_float32),
-}
-
-
-def function(op: str, dtype: Any) -> Callable[..., Any]:
-    """The function of an operation for arguments of a working dtype."""
-    wide, narrow = FUNCTIONS[op]
-    return wide if np.dtype(dtype) == np.float64 else narrow

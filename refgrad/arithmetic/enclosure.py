@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import function_error, matrix_error
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.choices import Choices
-from refgrad.arithmetic.decisions import OUTCOMES, decide
-from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Graph, Node, walk
+from refgrad.arithmetic.folding import reduced_axes
+from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
+from refgrad.arithmetic.operations import MATRIX, OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.arithmetic.running_error import Bounded, Model
-
-LOGIC: Mapping[str, np.ufunc] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
 
 #: how many ways each element is followed at least: twice as many as one of any rule shipped can have (docs/enclosure.md)
 LEAST_WAYS = 512
@@ -294,21 +292,14 @@ class Enclosure:
         args = run.hulls.get(node.index) or [values[a.index] for a in node.args]
         if node.op in OUTCOMES:
             return self._decide(node, args, run)
-        if node.op in LOGIC:
-            return LOGIC[node.op](*args)
-        if node.op == "where":
-            return bounds.select(args[0], args[1], args[2])
-        if node.op in ("sum", "max"):
-            return self._reduce(node, args[0])
-        if node.op in MATRIX:
-            return matrix_error.operation(
-                node.op, args, node.attribute, self._seen(node, run.observed), model, self.batch
-            )
-        if node.op == "round":
-            return bounds.rounded(node.attribute, *args)
-        if node.op in _NARROWED:
-            return _NARROWED[node.op](args[0], *node.attribute)
-        return _SMOOTH[node.op](*args, model)
+        record = OPERATIONS[node.op]
+        assert record.error is not None, f"nothing is known of the error of {node.op}"
+        if record.kind == "reduction":
+            axes = reduced_axes(node.attribute, np.ndim(args[0].value), self.batch)
+            return record.error(args[0], axes, int(np.prod([np.shape(args[0].value)[a] for a in axes])), model)
+        if record.kind == "matrix":
+            return record.error(args, node.attribute, self._seen(node, run.observed), model, self.batch)
+        return record.error(*args, *((node.attribute,) if record.attributed else ()), model)
 
     def _cancelled(self, grouped: Sum) -> tuple[list[tuple[int, Node]], list[Node]]:
         """The terms of a sum without those that it takes in and takes out again, and these, if the model tells them apart."""
@@ -357,17 +348,9 @@ class Enclosure:
             magnitude = magnitude * (np.abs(value.value) + value.bound())
         return coefficient, magnitude
 
-    def _reduce(self, node: Node, x: Bounded) -> Bounded:
-        shape = np.shape(x.value)
-        every = tuple(range(self.batch, len(shape)))
-        axes = {"tensor": every, "row": every[1:], "column": every[:1]}[node.attribute]
-        if node.op == "max":
-            return bounds.largest(x, axes, self.model)
-        return bounds.add_up(x, axes, int(np.prod([shape[a] for a in axes])), self.model)
-
     def _decide(self, node: Node, args: Sequence[Bounded], run: _Run) -> Any:
         """A decision where it is forced by the values, and the outcome that each element takes where it is not."""
-        decision = decide(node.op, node.attribute, args)
+        decision = OPERATIONS[node.op].decided(args, node.attribute)
         value = run.choices.take(node, decision)
         return value if node.is_boolean else Bounded(value, decision.error)
 
@@ -400,22 +383,3 @@ def _unknown(known: Bounded, marks: np.ndarray) -> Bounded:
 def _complementary(a: Any, b: Any) -> bool:
     """Whether two coefficients are positive and add up to one, at every step."""
     return bool(np.all(np.abs(a + b - 1.0) < 1e-12) and np.all(a > 0) and np.all(b > 0))
-
-
-#: operations that only rewritten graphs have: a rounding onto another grid, and a model of a rough operation
-_NARROWED: Mapping[str, Any] = {"cast": bounds.cast, "loose": bounds.loosened}
-
-_SMOOTH: Mapping[str, Any] = {
-    "sqrt": function_error.sqrt,
-    "exp": function_error.exp,
-    "sin": function_error.sin,
-    "cos": function_error.cos,
-    "tanh": function_error.tanh,
-    "log": function_error.log,
-    "power": function_error.power,
-    "power_of_two": function_error.power_of_two,
-    "abs": bounds.absolute,
-    "neg": bounds.negative,
-    "maximum": bounds.maximum,
-    "minimum": bounds.minimum,
-}

@@ -13,14 +13,13 @@ from string import ascii_lowercase
 from typing import NamedTuple, Protocol
 
 from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.operations import ON_NUMBERS, OPERATIONS, REDUCTIONS
+from refgrad.arithmetic.operations.op import ATOM, PREFIX, PRODUCT, SUM, Symbol
 from refgrad.arithmetic.scalar_math import Expr
 from refgrad.rule import Rule
 
 #: characters of one expression, beyond which it is no help to a reader
 LONGEST = 2000
-
-#: how tightly an expression binds
-COMPARE, SUM, PRODUCT, PREFIX, ATOM = range(5)
 
 
 class Piece(NamedTuple):
@@ -37,10 +36,10 @@ class Notation:
     name: Callable[[str], str]
     hat: Callable[[str], str]
     divide: Callable[[Piece, Piece], Piece]
-    call: Callable[[str, list[str]], str]
+    call: Callable[[str, list[str], Symbol], str]
     power: Callable[[str, str], str]
     cases: Callable[[str, str, str], str]
-    signs: dict[str, str]
+    sign: Callable[[Symbol], str]
     brackets: tuple[str, str]
 
     def wrapped(self, piece: Piece, least: int) -> str:
@@ -153,7 +152,7 @@ class _Formula:
         chosen = [
             n
             for n in nodes.values()
-            if n.args and (n.index in outputs or uses[n.index] > 1 or n.op in ("sum", "max") or self._corrected(n, new))
+            if n.args and (n.index in outputs or uses[n.index] > 1 or n.op in REDUCTIONS or self._corrected(n, new))
         ]
         return sorted(chosen, key=lambda n: n.index)
 
@@ -176,19 +175,17 @@ class _Formula:
             return _scalar(node.attribute, n)
         if node.op == "mul":
             return self._product(node)
-        if node.op in ("sum", "max"):
+        op = OPERATIONS[node.op]
+        if op.kind == "reduction":
             over = "" if node.attribute == "tensor" else f" over each {node.attribute}"
-            return Piece(n.call(node.op, [self.render(node.args[0]).text]) + over, ATOM if not over else PREFIX)
+            text = n.call(node.op, [self.render(node.args[0]).text], op.symbol)
+            return Piece(text + over, ATOM if not over else PREFIX)
         args = [self.render(a) for a in node.args]
-        if node.op == "where":
-            return Piece(n.cases(*(a.text for a in args)), COMPARE)
-        if node.op == "round":
-            return Piece(n.call(node.attribute.format, [a.text for a in args]), ATOM)
-        return _operation(node.op, args, n)
+        return _operation(node.attribute.format if node.op == "round" else node.op, args, op.symbol, n)
 
     def _product(self, node: Node) -> Piece:
         parts = [_times(piece, count, self.notation) for piece, count in self._factors(node).items()]
-        return Piece(self.notation.signs["mul"].join(parts), PRODUCT if len(parts) > 1 else ATOM)
+        return Piece(self.notation.sign(OPERATIONS["mul"].symbol).join(parts), PRODUCT if len(parts) > 1 else ATOM)
 
     def _factors(self, node: Node) -> Counter[Piece]:
         if node.index in self.factors:
@@ -210,22 +207,23 @@ def _times(piece: Piece, count: int, n: Notation) -> str:
     return n.wrapped(piece, PREFIX)
 
 
-def _operation(op: str, args: list[Piece], n: Notation) -> Piece:
-    """One operation that array and scalar expressions share, on rendered operands."""
-    if op in ("add", "sub"):
-        right = n.wrapped(args[1], SUM if op == "add" else PRODUCT)
-        return Piece(f"{n.wrapped(args[0], SUM)} {n.signs[op]} {right}", SUM)
-    if op == "mul":
-        return Piece(n.signs["mul"].join(n.wrapped(a, PREFIX) for a in args), PRODUCT)
-    if op == "div":
-        return n.divide(*args)
-    if op == "neg":
-        return Piece(f"-{n.wrapped(args[0], PRODUCT)}", PREFIX - 1)
-    if op in ("pow", "power"):
-        return Piece(n.power(n.wrapped(args[0], ATOM), args[1].text), ATOM)
-    if op in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or"):
-        return Piece(f" {n.signs[op]} ".join(n.wrapped(a, SUM) for a in args), COMPARE)
-    return Piece(n.call(op, [a.text for a in args]), ATOM)
+def _operation(name: str, args: list[Piece], symbol: Symbol, n: Notation) -> Piece:
+    """One operation, of arrays or of numbers, on rendered operands."""
+    match symbol.shape:
+        case "infix":
+            left, right = n.wrapped(args[0], SUM), n.wrapped(args[1], symbol.right)
+            return Piece(f"{left} {n.sign(symbol)} {right}", symbol.binds)
+        case "product":
+            return Piece(n.sign(symbol).join(n.wrapped(a, PREFIX) for a in args), symbol.binds)
+        case "quotient":
+            return n.divide(*args)
+        case "prefix":
+            return Piece(f"{n.sign(symbol)}{n.wrapped(args[0], PRODUCT)}", symbol.binds)
+        case "power":
+            return Piece(n.power(n.wrapped(args[0], ATOM), args[1].text), ATOM)
+        case "cases":
+            return Piece(n.cases(*(a.text for a in args)), symbol.binds)
+    return Piece(n.call(name, [a.text for a in args], symbol), ATOM)
 
 
 def _scalar(expr: Expr, n: Notation) -> Piece:
@@ -233,7 +231,8 @@ def _scalar(expr: Expr, n: Notation) -> Piece:
         return Piece(n.name(expr.args[0]), ATOM)
     if expr.op == "const":
         return Piece(f"{expr.args[0]:g}", ATOM if expr.args[0] >= 0 else SUM)
-    return _operation(expr.op, [_scalar(a, n) for a in expr.args], n)
+    symbol = ON_NUMBERS[expr.op].symbol
+    return _operation(expr.op, [_scalar(a, n) for a in expr.args], symbol, n)
 
 
 def _text_divide(above: Piece, below: Piece) -> Piece:
@@ -248,13 +247,10 @@ TEXT = Notation(
     name=str,
     hat=lambda name: f"{name}_hat",
     divide=_text_divide,
-    call=lambda op, args: f"{op}({', '.join(args)})",
+    call=lambda name, args, symbol: f"{name}({', '.join(args)})",
     power=_text_power,
     cases=lambda test, yes, no: f"{yes} if {test} else {no}",
-    signs={
-        **{"add": "+", "sub": "-", "mul": " ", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="},
-        **{"and": "and", "or": "or"},
-    },
+    sign=lambda symbol: symbol.text,
     brackets=("(", ")"),
 )
 
@@ -276,18 +272,8 @@ def _latex_name(name: str) -> str:
     return f"\\mathrm{{{escaped}}}{subscript}"
 
 
-_LATEX_CALLS = {
-    "sqrt": r"\sqrt{%s}",
-    "abs": r"\left|%s\right|",
-    "sign": r"\operatorname{sign}\left(%s\right)",
-    "sum": r"\sum %s",
-    "maximum": r"\max\left(%s\right)",
-    "minimum": r"\min\left(%s\right)",
-}
-
-
-def _latex_call(op: str, args: list[str]) -> str:
-    shape = _LATEX_CALLS.get(op, rf"\operatorname{{{op}}}\left(%s\right)")
+def _latex_call(name: str, args: list[str], symbol: Symbol) -> str:
+    shape = symbol.latex or rf"\operatorname{{{name}}}\left(%s\right)"
     return shape % ", ".join(args)
 
 
@@ -298,19 +284,6 @@ LATEX = Notation(
     call=_latex_call,
     power=lambda base, exponent: f"{base}^{{{exponent}}}",
     cases=lambda test, yes, no: rf"\begin{{cases}}{yes} & {test} \\ {no} & \text{{otherwise}}\end{{cases}}",
-    signs={
-        **{
-            "add": "+",
-            "sub": "-",
-            "mul": r"\,",
-            "lt": "<",
-            "le": r"\le",
-            "gt": ">",
-            "ge": r"\ge",
-            "eq": "=",
-            "ne": r"\ne",
-        },
-        **{"and": r"\wedge", "or": r"\vee"},
-    },
+    sign=lambda symbol: symbol.latex,
     brackets=(r"\left(", r"\right)"),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
 from refgrad.errors import TraceError
 
@@ -15,26 +16,6 @@ from refgrad.errors import TraceError
 LEVELS = ("scalar", "tensor", "column", "row", "left", "right", "thin", "low", "element")
 #: levels whose arrays do not broadcast against the parameter
 SQUARE = frozenset({"left", "right", "thin", "low"})
-BOOLEAN = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
-REDUCTIONS = frozenset({"sum", "max"})
-#: operations on matrices, which see a whole tensor
-MATRIX = frozenset(
-    [
-        "newton_schulz",
-        "gram",
-        "matmul",
-        "inverse_root",
-        "eigenbasis",
-        "orthonormal",
-        "reordered",
-        "subspace",
-        "project",
-        "lift",
-        "solve",
-        "upper",
-        "norm_bound",
-    ]
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,20 +110,9 @@ def joint_level(levels: Sequence[str]) -> str:
 
 def matrix_level(op: str, levels: Sequence[str], attribute: Any, ndim: int) -> str:
     """The level of an operation on matrices."""
-    if not ndim:
-        return "element"
-    fixed = {"gram": str(attribute), "subspace": "thin", "project": "low", "lift": "element"}
-    fixed |= {"solve": "element", "norm_bound": "tensor"}
-    if op in fixed:
-        return fixed[op]
-    if op != "matmul":
-        return levels[0]
-    a, b = levels
-    fits = a == b if {a, b} <= {"left", "right"} else (a, b) in (("left", "element"), ("element", "right"))
-    if not fits or any(flag and level == "element" for flag, level in zip(attribute, levels, strict=True)):
-        legal = "left @ left, right @ right, left @ element, element @ right; only squares are transposed"
-        raise TraceError(f"a product is of {a} and {b}; legal: {legal}")
-    return a if a == b else "element"
+    level = OPERATIONS[op].level
+    assert level is not None
+    return level(levels, attribute) if ndim else "element"
 
 
 @dataclass

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.folding import BLOCK
 from refgrad.projections import on_left
 
-#: terms that one leaf of the summation tree takes, as in `primitives.tree_sum`
-BLOCK = 1024
 #: products that are made at a time
 CHUNK = 1 << 18
 

@@ -2,87 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from refgrad.arithmetic.matrices import transposed
 from refgrad.arithmetic.matrix_bounds import as_stacked, flipped, norm_of, of_products, product, unusual
-from refgrad.arithmetic.newton_schulz_error import newton_schulz
 from refgrad.arithmetic.running_error import OWN, Array, Bounded, Model, settle
 from refgrad.projections import on_left
 
-#: how results of an operation are judged, for the notes of a verdict
-JUDGED: Mapping[str, str] = {
-    "newton_schulz": "Newton-Schulz steps are judged by a derived bound: magnitudes, and the derivative of what follows",
-    "gram": "products of matrices are judged by a derived bound, for any order of their sums",
-    "matmul": "products of matrices are judged by a derived bound, for any order of their sums",
-    "inverse_root": "matrix roots are judged by a derived bound, for backward stable decompositions",
-    "eigenbasis": "eigenvectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
-    "orthonormal": "QR factors are judged by a-posteriori residuals of those that were seen; what follows, given these",
-    "subspace": "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
-    "project": "products of matrices are judged by a derived bound, for any order of their sums",
-    "lift": "products of matrices are judged by a derived bound, for any order of their sums",
-    "solve": "triangular systems are judged by a derived bound, for substitution in any order of its sums",
-    "norm_bound": "norms of matrices are judged by a derived bound, for every column that rounding may take for the longest",
-    "reordered": "an order of eigenvectors that rounding may change leaves what follows undecided",
-}
 
-
-def operation(
-    op: str, args: Sequence[Bounded], attribute: Any, seen: Bounded | None, model: Model, batch: int
+def of_subspace(
+    given: Sequence[Bounded], rule: tuple[int, str], seen: Bounded | None, model: Model, batch: int
 ) -> Bounded:
-    """An operation of a graph on matrices; ``seen`` is what was observed of its result, if it was."""
-    if op == "newton_schulz":
-        degrees, precision = attribute
-        return newton_schulz(args[0], args[1:], degrees, precision, model, batch)
-    if op == "gram":
-        return gram(args[0], attribute, model, batch)
-    if op == "matmul":
-        return matmul(args[0], args[1], attribute, model, batch)
-    if op == "reordered":
-        return reordered(args[0], args[1], args[2], attribute, model, batch)
-    if op in ("subspace", "project", "lift"):
-        found = _in_subspace(op, args, attribute, seen, model, batch)
-        flat = np.ndim(args[0].value) == batch  # of a parameter without axes they are numbers
-        shape = np.shape(args[2].value) if op == "lift" else np.shape(args[0].value) if flat else found.value.shape
-        return Bounded(found.value.reshape(shape), found.bound().reshape(shape))
-    if op == "solve":
-        return solve(args[0], args[1], attribute, model, batch)
-    square = as_stacked(args[0], batch)  # of a parameter without axes they are numbers
+    """A basis of a subspace of the rows or the columns of a matrix; ``seen`` is what was observed of it."""
+    rows, columns = given[0].value.shape[-2:]
     kept = None if seen is None else as_stacked(seen, batch)
-    if op == "norm_bound":
-        found = norm_bound(square, model)
-        ones = (1,) * (np.ndim(args[0].value) - batch)
-        value, error = (each.reshape(*each.shape[:batch], *ones) for each in (found.value, found.bound()))
-        return Bounded(value, error)
-    if op == "upper":
-        found = Bounded(np.triu(square.value), np.triu(square.bound()))
-    elif op == "inverse_root":
-        found = inverse_root(square, attribute, model)
-    else:
-        found = {"eigenbasis": eigenbasis, "orthonormal": orthonormal}[op](square, kept, model)
-    shape = np.shape(args[0].value)
-    norm = found.norm if found.norm is None or len(shape) == batch + 2 else None
-    return Bounded(found.value.reshape(shape), found.bound().reshape(shape), norm=norm)
+    x = given[0] if on_left((rows, columns), rule[1]) else flipped(given[0])
+    return subspace(x, min(rule[0], rows, columns), kept, model)
 
 
-def _in_subspace(
-    op: str, args: Sequence[Bounded], rule: Any, seen: Bounded | None, model: Model, batch: int
-) -> Bounded:
-    """Bases of subspaces, and products with them."""
-    given = [as_stacked(arg, batch) for arg in args]
-    rows, columns = given[2 if op == "lift" else 0].value.shape[-2:]
-    left = on_left((rows, columns), rule[1] if op == "subspace" else rule)
-    if op == "subspace":
-        kept = None if seen is None else as_stacked(seen, batch)
-        return subspace(given[0] if left else flipped(given[0]), min(rule[0], rows, columns), kept, model)
-    x, basis = given[:2]
-    if op == "project":
-        first, second = (flipped(basis), x) if left else (x, basis)
-    else:
-        first, second = (basis, x) if left else (x, flipped(basis))
+def of_projection(given: Sequence[Bounded], side: str, seen: Bounded | None, model: Model, batch: int) -> Bounded:
+    """A matrix seen in a basis."""
+    x, basis = given
+    left = on_left(x.value.shape[-2:], side)
+    return _multiplied(*((flipped(basis), x) if left else (x, basis)), model)
+
+
+def of_lift(given: Sequence[Bounded], side: str, seen: Bounded | None, model: Model, batch: int) -> Bounded:
+    """What is seen in a basis, as a matrix again."""
+    x, basis, like = given
+    left = on_left(like.value.shape[-2:], side)
+    return _multiplied(*((basis, x) if left else (x, flipped(basis))), model)
+
+
+def _multiplied(first: Bounded, second: Bounded, model: Model) -> Bounded:
     return product(first, second, (*first.value.shape[:-1], second.value.shape[-1]), model)
 
 

@@ -6,20 +6,18 @@ number of terms alone, so that NumPy, Numba with any number of threads, and a GP
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import elementary, matrices
+from refgrad.arithmetic import matrices
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.folding import rows_of
+from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scalar
-from refgrad.arithmetic.working import like, number_like
+from refgrad.arithmetic.working import number_like
 from refgrad.errors import bad_argument
-
-#: terms that one leaf of the summation tree takes
-BLOCK = 1024
 
 #: what a reduction runs over: "tensor", "row" or "column"
 Over = str
@@ -28,74 +26,21 @@ Over = str
 def tree_sum(x: Any, over: Over = "tensor") -> Any:
     """The sum of all elements, of each row ``x[i, ...]`` or column ``x[:, ...]``, as an array that broadcasts against ``x``.
 
-    The tree: terms are cut into blocks of `BLOCK`; in a block (and then among the block sums) ``fold`` adds the
-    upper half to the lower half, the split being the largest power of two below the length, until one is left.
+    Terms are added along the tree of `refgrad.arithmetic.folding`.
     """
-    if isinstance(x, Carrier):
-        return x._apply("sum", x, over=over)
-    rows, shape = _rows(np.asarray(x), over)
-    return like(_tree(rows, "sum").reshape(shape), x)
+    return OPERATIONS["sum"](x, over=over)
 
 
-def tree_max(x: Any, over: Over | str = "tensor") -> Any:
+def tree_max(x: Any, over: Over = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
-    if isinstance(x, Carrier):
-        return x._apply("max", x, over=over)
-    rows, shape = _rows(np.asarray(x), over)
-    return like(_tree(rows, "max").reshape(shape), x)
+    return OPERATIONS["max"](x, over=over)
 
 
-def length(x: Any, over: Over | str = "tensor") -> Any:
+def length(x: Any, over: Over = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=over)
-    rows, _ = _rows(np.asarray(x), over)
-    return number_like(rows.shape[1], x)
-
-
-def exp(x: Any) -> Any:
-    """e**x in float64 by a fixed sequence of operations, rounded once to the dtype of ``x``; the same bits everywhere.
-
-    The float64 result is within 1.25 units in the last place; the float32 result is the correctly rounded one unless
-    e**x lies within 2**-28 units of a rounding boundary.
-    """
-    return _elementary("exp", x)
-
-
-def sin(x: Any) -> Any:
-    """The sine, the same bits everywhere, for every finite argument however large; NaN of an infinity.
-
-    Correctly rounded unless the sine lies within 2**-25 units (float32), or 2**-30 (float64), of a rounding boundary.
-    """
-    return _elementary("sin", x)
-
-
-def cos(x: Any) -> Any:
-    """The cosine, as `sin`."""
-    return _elementary("cos", x)
-
-
-def tanh(x: Any) -> Any:
-    """The hyperbolic tangent: within three units in the last place of float64, rounded once to the dtype of ``x``."""
-    return _elementary("tanh", x)
-
-
-def log(x: Any) -> Any:
-    """The natural logarithm: within two units in the last place of float64, rounded once to the dtype of ``x``."""
-    return _elementary("log", x)
-
-
-def power(x: Any, exponent: Any) -> Any:
-    """x**exponent for x >= 0 and a number, as e**(exponent log x); NaN below zero.
-
-    Within 3 + 2 |exponent log x| units in the last place of float64, rounded once to the dtype of ``x``.
-    """
-    return _elementary("power", x, exponent)
-
-
-def power_of_two(k: Any) -> Any:
-    """2**k for whole numbers ``k``, exact as far as the dtype of ``k`` reaches."""
-    return _elementary("power_of_two", k)
+    return number_like(rows_of(np.asarray(x), over)[0].shape[1], x)
 
 
 def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:
@@ -193,62 +138,3 @@ def upper(s: Any) -> Any:
 def norm_bound(s: Any) -> Any:
     """|S y| / |y| for y = S s_j, s_j the longest column of a symmetric S: a lower bound of its spectral norm, one number."""
     return s._apply("norm_bound", s) if isinstance(s, Carrier) else matrices.norm_bound(np.asarray(s))
-
-
-def _elementary(op: str, x: Any, *numbers: Any) -> Any:
-    if isinstance(x, Carrier):
-        return x._apply(op, x, *numbers)
-    given, x = x, np.asarray(x)
-    # a number that meets an array is rounded to its dtype first
-    others = [np.asarray(n.value if isinstance(n, Scalar) else n, x.dtype).astype(np.float64) for n in numbers]
-    with np.errstate(all="ignore"):
-        wide = np.atleast_1d(x.astype(np.float64))
-        result = elementary.function(op, x.dtype)(wide, *others, elementary.ArrayOperations)
-        return like(result.reshape(x.shape).astype(x.dtype), given)
-
-
-def reduced_shape(shape: tuple[int, ...], over: str | None) -> tuple[int, ...]:
-    """The shape of a reduction's result, which broadcasts against what was reduced."""
-    if over == "tensor":
-        return (1,) * len(shape)
-    return (shape[0], *(1,) * len(shape[1:])) if over == "row" else (1, *shape[1:])
-
-
-def _rows(x: np.ndarray, over: Over) -> tuple[np.ndarray, tuple[int, ...]]:
-    """What is reduced, as rows, and the result's shape."""
-    if over == "tensor":
-        return x.reshape(1, -1), (1,) * x.ndim
-    if over not in ("row", "column"):
-        raise bad_argument("over", over, "'tensor', 'row' or 'column'")
-    if x.ndim == 0:
-        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
-    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-    return rows if over == "row" else np.ascontiguousarray(rows.T), reduced_shape(x.shape, over)
-
-
-def _tree(rows: np.ndarray, op: str) -> np.ndarray:
-    count = rows.shape[1]
-    if count == 0:
-        return np.full(rows.shape[0], FOLDS[op][1], rows.dtype)
-    if count <= BLOCK:
-        return fold(rows, op)
-    whole = count - count % BLOCK
-    blocks = rows[:, :whole].reshape(-1, BLOCK)
-    folded = fold(blocks, op).reshape(rows.shape[0], whole // BLOCK)
-    if whole < count:
-        folded = np.concatenate([folded, fold(rows[:, whole:], op)[:, None]], axis=1)
-    return fold(folded, op)
-
-
-#: what joins two terms, and the value of no terms
-FOLDS: dict[str, tuple[Any, float]] = {"sum": (np.add, 0.0), "max": (np.maximum, -np.inf)}
-
-
-def fold(rows: np.ndarray, op: str) -> np.ndarray:
-    """Each row of at least one term folded to one number, the upper part onto the lower."""
-    join = FOLDS[op][0]
-    while rows.shape[1] > 1:
-        half = 1 << ((rows.shape[1] - 1).bit_length() - 1)
-        upper = rows.shape[1] - half
-        rows = np.concatenate([join(rows[:, :upper], rows[:, half:]), rows[:, upper:half]], axis=1)
-    return rows[:, 0]

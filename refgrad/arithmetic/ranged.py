@@ -12,10 +12,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import function_error
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.carrier import UFUNCS, Carrier
-from refgrad.arithmetic.decisions import COMPARE, near
+from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.decisions import near
+from refgrad.arithmetic.folding import reduced_axes
+from refgrad.arithmetic.operations import BOOLEAN, OPERATIONS, UFUNCS
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.errors import TraceError
 
@@ -151,15 +152,15 @@ class Ranged(Shaped):
         if op == "length":
             return {"tensor": self.size, "row": self.size // max(len(self), 1), "column": len(self)}[attributes["over"]]
         known, model = [self.lift(a) for a in args], self.model
-        if op in ("sum", "max"):
-            axes = tuple(range(self.ndim))
-            axes = {"tensor": axes, "row": axes[1:], "column": axes[:1]}[attributes["over"]]
+        record = OPERATIONS.get(op)
+        if record is not None and record.kind == "reduction":
+            axes = reduced_axes(attributes["over"], self.ndim)
             return REDUCTIONS[op](self.of(known[0]), axes, True)
-        if op in COMPARE:
-            return Decision(COMPARE[op](known[0].value, known[1].value), near(*known), self.explorer)
-        if op not in _ELEMENTWISE:
+        if op in BOOLEAN and record is not None and record.decide is not None:
+            return Decision(record.on([k.value for k in known]), near(*known), self.explorer)
+        if record is None or record.error is None or record.kind != "element" or record.attributed or record.boolean:
             raise TraceError(f"{op} is not an operation that a transform is judged through")
-        return self.of(_ELEMENTWISE[op](known, model))
+        return self.of(record.error(*known, model))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and ufunc is np.matmul:
@@ -167,7 +168,7 @@ class Ranged(Shaped):
         if method == "__call__" and ufunc is np.isnan:
             return np.isnan(self.known.value)
         if method == "__call__" and ufunc in _MORE and not kwargs:
-            return self.of(_MORE[ufunc]([self.lift(a) for a in inputs], self.model))
+            return self.of(_MORE[ufunc](*(self.lift(a) for a in inputs), self.model))
         if ufunc is np.power or ufunc in UFUNCS:
             return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
         raise TraceError(f"numpy.{ufunc.__name__} is not an operation that a transform is judged through")
@@ -338,8 +339,7 @@ def _filled(x: Any, value: float) -> Ranged:
     return x.of(Bounded(np.full(x.shape, value), np.zeros(x.shape)))
 
 
-def _log1p(known: Sequence[Bounded], model: Model) -> Bounded:
-    (x,) = known
+def _log1p(x: Bounded, model: Model) -> Bounded:
     value, room = np.log1p(x.value), 1.0 + x.value - x.bound()
     carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
     return Bounded(
@@ -347,33 +347,16 @@ def _log1p(known: Sequence[Bounded], model: Model) -> Bounded:
     )
 
 
-def _fmin(known: Sequence[Bounded], model: Model) -> Bounded:
-    a, b = known
+def _fmin(a: Bounded, b: Bounded, model: Model) -> Bounded:
     least = bounds.minimum(a, b, model)
     value = np.fmin(a.value, b.value)
     error = np.where(np.isnan(a.value), b.bound(), np.where(np.isnan(b.value), a.bound(), least.bound()))
     return Bounded(value, error)
 
 
-def _square(known: Sequence[Bounded], model: Model) -> Bounded:
-    return bounds.product(1, [known[0], known[0]], [], model)
-
-
-_ELEMENTWISE: Mapping[str, Callable[[Sequence[Bounded], Model], Bounded]] = {
-    "add": lambda x, model: bounds.total([(1, x[0]), (1, x[1])], None, model),
-    "sub": lambda x, model: bounds.total([(1, x[0]), (-1, x[1])], None, model),
-    "mul": lambda x, model: bounds.product(1, x, [], model),
-    "div": lambda x, model: bounds.product(1, x[:1], x[1:], model),
-    "square": _square,
-    "sqrt": lambda x, model: function_error.sqrt(x[0], model),
-    "abs": lambda x, model: bounds.absolute(x[0], model),
-    "neg": lambda x, model: bounds.negative(x[0], model),
-    "maximum": lambda x, model: bounds.maximum(x[0], x[1], model),
-    "minimum": lambda x, model: bounds.minimum(x[0], x[1], model),
-}
-_MORE: Mapping[np.ufunc, Callable[[Sequence[Bounded], Model], Bounded]] = {
-    np.exp: lambda x, model: function_error.exp(x[0], model),
-    np.log: lambda x, model: function_error.log(x[0], model),
+#: what NumPy calls by its own name, although a rule's graph would not have it so: bits that the machine gives
+_MORE: Mapping[Any, Callable[..., Bounded]] = {
+    **{op.sketch: op.error for op in OPERATIONS.values() if op.function and op.rounds and op.sketch and op.error},
     np.log1p: _log1p,
     np.fmin: _fmin,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Builder, Graph, Node
+from refgrad.arithmetic.graph import Builder, Graph, Node
+from refgrad.arithmetic.operations import MATRIX, REDUCTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scope, const
 
 #: what stands in a node's place, from its rebuilt operands

@@ -1,20 +1,20 @@
-"""Scalar scalars: hyperparameters, the step count, and arithmetic of these alone.
+"""Scalars: hyperparameters, the step count, and arithmetic of these alone.
 
-A scalar  is computed in float64 and rounded once to the working dtype where it meets an array, which is
+A scalar is computed in float64 and rounded once to the working dtype where it meets an array, which is
 what NumPy does with a Python float. It carries its expression beside its value, so that the same rule body
 gives a number, a kernel argument, an exact value or a value with an error bound.
 """
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.operations import ON_NUMBERS
+from refgrad.arithmetic.operations.op import Number, OnNumbers
 from refgrad.errors import TraceError
 
 
@@ -27,28 +27,8 @@ class Expr(NamedTuple):
 
 Table = Mapping[str, Callable[..., Any]]
 
-FLOAT64: Table = {
-    "const": float,
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "mod": operator.mod,
-    "neg": operator.neg,
-    "sqrt": math.sqrt,
-    "log": math.log,
-    "exp": math.exp,
-    "tanh": math.tanh,
-    "max": max,
-    "min": min,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "eq": operator.eq,
-    "ne": operator.ne,
-}
+_ROWS: Mapping[str, OnNumbers] = {name: op.scalar for name, op in ON_NUMBERS.items() if op.scalar}
+FLOAT64: Table = {"const": float, **{name: row.float64 for name, row in _ROWS.items()}}
 
 
 def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,14 +38,12 @@ def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
     return rounded
 
 
-COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+COMPARISONS = frozenset(name for name, row in _ROWS.items() if row.compares)
 
 #: every scalar operation rounded to float32, as implementations do that keep scalars in float32 arrays
 FLOAT32: Table = {
-    **{name: _in_float32(f) for name, f in FLOAT64.items() if name not in COMPARISONS},
-    **{name: FLOAT64[name] for name in COMPARISONS},
-    **{name: _in_float32(getattr(np, name)) for name in ("sqrt", "log", "exp", "tanh")},
     "const": lambda value: float(np.float32(value)),
+    **{n: r.float64 if r.compares else _in_float32(r.float32 or r.float64) for n, r in _ROWS.items()},
 }
 
 TABLES: Mapping[str, Table] = {"float64": FLOAT64, "float32": FLOAT32}
@@ -105,12 +83,8 @@ def names_in(expr: Expr) -> frozenset[str]:
     return frozenset().union(*(names_in(a) for a in expr.args))
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%"}
-_INFIX.update(lt="<", le="<=", gt=">", ge=">=", eq="==", ne="!=")
-
-
 #: the functions that `python_source` may call
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: FLOAT64[n] for n in ("sqrt", "log", "exp", "tanh", "max", "min")}
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {n: r.float64 for n, r in _ROWS.items() if not r.infix and n != "neg"}
 
 
 def python_source(expr: Expr) -> str:
@@ -120,8 +94,9 @@ def python_source(expr: Expr) -> str:
     if expr.op == "const":
         return repr(expr.args[0])
     parts = [python_source(a) for a in expr.args]
-    if expr.op in _INFIX:
-        return f"({parts[0]} {_INFIX[expr.op]} {parts[1]})"
+    infix = _ROWS[expr.op].infix
+    if infix:
+        return f"({parts[0]} {infix} {parts[1]})"
     if expr.op == "neg":
         return f"(-{parts[0]})"
     return f"{expr.op}({', '.join(parts)})"
@@ -147,34 +122,13 @@ class Scope:
         return None
 
 
-UFUNCS: Mapping[np.ufunc, str] = {
-    np.add: "add",
-    np.subtract: "sub",
-    np.multiply: "mul",
-    np.true_divide: "div",
-    np.power: "pow",
-    np.float_power: "pow",
-    np.remainder: "mod",
-    np.negative: "neg",
-    np.sqrt: "sqrt",
-    np.log: "log",
-    np.exp: "exp",
-    np.tanh: "tanh",
-    np.maximum: "max",
-    np.minimum: "min",
-    np.less: "lt",
-    np.less_equal: "le",
-    np.greater: "gt",
-    np.greater_equal: "ge",
-    np.equal: "eq",
-    np.not_equal: "ne",
-}
+UFUNCS: Mapping[np.ufunc, str] = {ufunc: name for name, row in _ROWS.items() for ufunc in row.ufuncs}
 
 
-class Scalar:
+class Scalar(Number):
     """A scalar: its expression, its value, and the scope that it was made in."""
 
-    __slots__ = ("expr", "scope", "value")
+    __slots__ = ("expr", "scope")
     __hash__ = None  # type: ignore[assignment]  # == builds an expression
 
     def __init__(self, expr: Expr, value: Any, scope: Scope) -> None:
@@ -209,7 +163,7 @@ class Scalar:
         return function(*(float(a.value) if isinstance(a, Scalar) else a for a in args))
 
     def __bool__(self) -> bool:
-        """A branch on a scalar  is taken now, and remembered as a guard of what was traced."""
+        """A branch on a scalar is taken now, and remembered as a guard of what was traced."""
         test: Scalar = self if self.expr.op in COMPARISONS else self._apply("ne", self, 0.0)
         taken = bool(test.value)
         self.scope.guards.append((test.expr, taken))

@@ -18,6 +18,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.operations.op import Writer
 from refgrad.rule import Choice, by
 
 FORMATS = Choice(
@@ -96,31 +97,29 @@ class Grid:
         sign = -1 if x < 0 else 1
         return sign * (float("inf") if value > self.facts.largest else value)
 
-    def kernel(self, result: str, x: str, random: str | None, dtype: np.dtype) -> list[str]:
-        """The lines of a kernel that round ``x``, in float64, where all but the choice is exact."""
-        r = result
-        lines = [
-            f"{r}_size = abs(float64({x}))",
-            f"{r}_exponent = (np.float64({r}_size).view(np.int64) >> 52) - 1023",
-            f"{r}_exponent = {r}_exponent if {r}_exponent > {self.least_exponent} else {self.least_exponent}",
-            f"{r}_unit = np.int64(({r}_exponent + {1023 - self.mantissa_bits}) << 52).view(np.float64)",
-            f"{r}_scaled = {r}_size / {r}_unit",
-            f"{r}_whole = ({r}_scaled + {2.0**52!r}) - {2.0**52!r}",
-        ]
-        if self.bits is not None:
-            count = 2.0**self.bits
-            number = f"float64({random})" if self.chance == "below" else f"({count - 1.0!r} - float64({random}))"
-            lines += [
-                f"{r}_whole = {r}_whole - 1.0 if {r}_whole > {r}_scaled else {r}_whole",
-                f"{r}_up = {number} + 1.0 <= ({r}_scaled - {r}_whole) * {count!r}",
-                f"{r}_whole = {r}_whole + 1.0 if {r}_up else {r}_whole",
-            ]
-        return [
-            *lines,
-            f"{r}_value = {r}_whole * {r}_unit",
-            f"{r}_value = np.inf if {r}_value > {self.facts.largest!r} else {r}_value",
-            f"{r} = {dtype}(np.copysign({r}_value, float64({x}))) if {r}_size < np.inf else {x}",
-        ]
+    def write(self, w: Writer, x: str, random: str | None = None) -> str:
+        """What rounds ``x`` in a kernel: in float64, where all but the choice is exact."""
+        r = w.result
+        size, exponent, unit, scaled, whole = (f"{r}_{n}" for n in ("size", "exponent", "unit", "scaled", "whole"))
+        least, middle, wide = str(self.least_exponent), w.plain(2.0**52), w.cast("float64", x)
+        w.set(size, w.call("abs", wide, kind="float64"), "float64")
+        w.set(exponent, f"({w.bits('float64', size, 'int64')} >> 52) - 1023", "int64")
+        w.set(exponent, w.select(f"{exponent} > {least}", exponent, least))
+        w.set(unit, w.bits("int64", f"({exponent} + {1023 - self.mantissa_bits}) << 52", "float64"), "float64")
+        w.set(scaled, f"{size} / {unit}", "float64")
+        w.set(whole, f"({scaled} + {middle}) - {middle}", "float64")
+        if self.bits is not None and random is not None:
+            count, one = 2.0**self.bits, w.plain(1.0)
+            number = w.cast("float64", random)
+            number = number if self.chance == "below" else f"({w.plain(count - 1.0)} - {number})"
+            w.set(whole, w.select(f"{whole} > {scaled}", f"{whole} - {one}", whole))
+            w.set(f"{r}_up", f"{number} + {one} <= ({scaled} - {whole}) * {w.plain(count)}", "bool")
+            w.set(whole, w.select(f"{r}_up", f"{whole} + {one}", whole))
+        value = w.set(f"{r}_value", f"{whole} * {unit}", "float64")
+        infinity = w.plain(float("inf"))
+        w.set(value, w.select(f"{value} > {w.plain(self.facts.largest)}", infinity, value))
+        signed = w.cast(w.kind, w.call("copysign", value, wide, kind="float64"))
+        return w.select(f"{size} < {infinity}", signed, x)
 
 
 def to_grid(x: Any, grid: Grid, random: Any = None) -> Any:

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.operations.op import BodyArray
 from refgrad.arithmetic.scalar_math import TABLES, Scalar, Scope
 
 
-class Working(np.ndarray):
+class Working(BodyArray):
     """Base of arrays that know their body's working dtype; booleans that come of a comparison of them know it too.
 
     Attributes:
@@ -72,15 +73,24 @@ def number_like(value: int, x: Any) -> Any:
     """A number of an array, such as its length, as a scalar of the body that the array is in; as it is in none.
 
     Zero, the length of nothing, stays as it is: arrays divide by it, scalars do not, and nothing is rounded.
+
+    Args:
+        value: the number.
+        x: the array, or another.
+
+    Returns:
+        A scalar of the precision that the array's rule has, or the number.
     """
     return Scope(TABLES[x.scalars]).lift(value) if value and isinstance(x, Working) else value
 
 
-def like(result: np.ndarray, x: Any) -> np.ndarray:
-    """A result that was computed from an array, as one that knows the dtype if that does."""
-    return result.view(type(x)) if isinstance(x, Working) else result
-
-
 def plain(x: Any) -> Any:
-    """A result as NumPy's own array, if it is one of these."""
+    """A result as NumPy's own array, if it is one of these.
+
+    Args:
+        x: an array, or anything else, which is returned as it is.
+
+    Returns:
+        The same memory.
+    """
     return x.view(np.ndarray) if isinstance(x, Working) else x

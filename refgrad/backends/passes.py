@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from refgrad.arithmetic.graph import REDUCTIONS, Graph, Node
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.operations import REDUCTIONS
 
 
 @dataclass(frozen=True, eq=False)

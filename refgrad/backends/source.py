@@ -1,44 +1,20 @@
-"""From a graph to the Python source of a Numba kernel: one loop over the elements, in place, one line an operation."""
+"""From a graph to the source of a kernel: one loop over the elements, in place, one line an operation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.backends import elementary_source, step_source
+from refgrad.arithmetic.operations import OPERATIONS
+from refgrad.backends.dialect import NUMBA, Array, Dialect
+from refgrad.backends.writer import Writer
 
-INFIX = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "eq": "==",
-    "ne": "!=",
-}
-CALLS = {
-    "sqrt": "np.sqrt({0})",
-    "abs": "abs({0})",
-    "neg": "-{0}",
-    "not": "not {0}",
-    "and": "{0} and {1}",
-    "or": "{0} or {1}",
-}
-#: NaN from either side goes on, and of two zeros the second is taken, as with NumPy
-SELECTIONS = {
-    "maximum": "{0} if ({0} > {1} or {0} != {0}) else {1}",
-    "minimum": "{0} if ({0} < {1} or {0} != {0}) else {1}",
-    "where": "{1} if {0} else {2}",
-    "sign": "one if {0} > zero else (-one if {0} < zero else (zero if {0} == zero else {0}))",
-}
-TEMPLATES = {**CALLS, **SELECTIONS, **{op: "{0} " + sign + " {1}" for op, sign in INFIX.items()}}
+#: the functions whose reduction of a large argument is a branch, which keeps a loop from being vectorized
+BRANCHING = frozenset({"sin", "cos"})
 
 
 @dataclass(frozen=True)
@@ -60,63 +36,91 @@ class KernelSource:
         return self.types or (str(self.dtype),) * len(self.arrays)
 
 
+def written(w: Writer, arrays: Sequence[Array], scalars: int, integers: int) -> str:
+    """The text of the file that holds a kernel which was written.
+
+    Args:
+        w: what it was written with.
+        arrays: the arrays that it takes.
+        scalars: how many scalars.
+        integers: how many integers.
+    """
+    kinds = [*["integer"] * integers, *(f"address:{a.kind}" for a in arrays), *["scalar"] * scalars]
+    return w.dialect.file(w.lines, kinds)
+
+
 def variable(name: str) -> str:
     """What a kernel calls a rule's array: no name of a kernel's own, and no keyword, ends in an underscore."""
     return f"{name}_"
 
 
-def pointer(name: str) -> str:
-    """What a kernel calls the address of what it calls ``name``."""
-    return f"{name}_at"
-
-
-def kernel_source(graph: Graph, dtype: np.dtype, title: str) -> KernelSource:
+def kernel_source(graph: Graph, dtype: np.dtype, title: str, dialect: Dialect = NUMBA) -> KernelSource:
     """The source of the kernel that overwrites the outputs of a graph without reductions."""
     stored = outputs(graph)
-    arrays = tuple(dict.fromkeys([*graph.inputs(), *stored]))
+    names = tuple(dict.fromkeys([*graph.inputs(), *stored]))
     scalars = [node for node in graph.nodes if node.op == "scalar"]
-    names = [*(pointer(variable(a)) for a in arrays), *(f"scalar{i}" for i in range(len(scalars)))]
-    lines = [f"# {title}", *functions(graph.nodes, dtype), f"def kernel({', '.join(['n', *names])}):"]
-    lines += [f"    {variable(name)} = carray({pointer(variable(name))}, (n,))" for name in arrays]
-    lines += indented(prologue(scalars, dtype), 1)
-    lines += indented(_loops(graph, stored, dtype), 1)
-    return KernelSource("\n".join([*lines, ""]), arrays, len(scalars), dtype)
+    arrays = [Array(variable(name), str(dtype), ("n",)) for name in names]
+    w = Writer(dtype, dialect)
+    w.line(dialect.comment(title))
+    functions(w, graph.nodes)
+    with w.kernel(["n"], arrays, [f"scalar{i}" for i in range(len(scalars))]):
+        prologue(w, scalars)
+        _loops(w, graph, stored)
+    return KernelSource(written(w, arrays, len(scalars), 1), names, len(scalars), dtype)
 
 
 #: elements that are looked through for large arguments before they are computed
 LOOKED_THROUGH = 1024
 
 
-def _loops(graph: Graph, stored: dict[str, Node], dtype: np.dtype) -> list[str]:
+def _loops(w: Writer, graph: Graph, stored: dict[str, Node]) -> None:
     """One loop over the elements; in blocks, of which those without a large argument get a loop without branches."""
-    ending = [f"{variable(name)}[i] = x{node.index}" for name, node in stored.items()]
-    body = [line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype)] + ending
-    branching = [n for n in graph.nodes if n.op in elementary_source.BRANCHING] if dtype == np.float32 else []
+    branching = [n for n in graph.nodes if n.op in BRANCHING] if w.kind == "float32" else []
     ahead = list({a.index: a for n in branching for arg in n.args for a in walk(arg) if a.op != "scalar"}.values())
-    if not branching or any(n.op in elementary_source.BRANCHING for n in ahead):
-        return ["for i in range(n):", *indented(body, 1)]
-    arguments = dict.fromkeys(n.args[0].index for n in branching)
-    look = [line for node in ahead for line in element(node, dtype)]
-    look += [f"far += 0 if abs(x{i}) < {dtype}({elementary.FAR!r}) else 1" for i in arguments]
-    near = [line for node in graph.nodes if node.op != "scalar" for line in element(node, dtype, near=True)] + ending
-    return [
-        f"for start in range(0, n, {LOOKED_THROUGH}):",
-        *indented([f"stop, far = min(start + {LOOKED_THROUGH}, n), 0", "for i in range(start, stop):"], 1),
-        *indented(look, 2),
-        *indented(["if far == 0:", "    for i in range(start, stop):"], 1),
-        *indented(near, 3),
-        *indented(["else:", "    for i in range(start, stop):"], 1),
-        *indented(body, 3),
-    ]
+    nodes = [node for node in graph.nodes if node.op != "scalar"]
+
+    def whole(start: str, stop: str, near: bool = False) -> None:
+        with w.loop("i", start, stop):
+            elements(w, nodes, near)
+            for name, node in stored.items():
+                w.do(f"{variable(name)}[i] = x{node.index}")
+
+    if not branching or any(n.op in BRANCHING for n in ahead):
+        whole("0", "n")
+        return
+    with w.loop("start", "0", "n", LOOKED_THROUGH):
+        w.declare(["stop", "far"], [w.dialect.least(f"start + {LOOKED_THROUGH}", "n"), "0"], "int64")
+        with w.loop("i", "start", "stop"):
+            elements(w, ahead)
+            for index in dict.fromkeys(n.args[0].index for n in branching):
+                small = f"{w.call('abs', f'x{index}')} < {w.number(elementary.FAR)}"
+                w.do(f"far += {w.select(small, '0', '1')}")
+        with w.block(w.dialect.when("far == 0")):
+            whole("start", "stop", near=True)
+        with w.block(w.dialect.otherwise()):
+            whole("start", "stop")
 
 
-def functions(nodes: Sequence[Node], dtype: np.dtype) -> list[str]:
+def functions(w: Writer, nodes: Sequence[Node]) -> None:
     """The elementary functions that nodes call: in float64 they are long, and stand once for all calls.
 
     In float32 they are short, and written out where they are called, so that loops are vectorized.
     """
-    called = dict.fromkeys(n.op for n in nodes if n.op in elementary.FUNCTIONS) if dtype == np.float64 else {}
-    return [line for op in called for line in elementary_source.definition(op, dtype)]
+    if w.kind == "float64":
+        for op in dict.fromkeys(n.op for n in nodes if is_function(n)):
+            operands = ["a", "b"][: OPERATIONS[op].arity]
+            *before, head = w.dialect.function(function_name(op), operands, w.kind)
+            for line in before:
+                w.line(line)
+            with w.block(head):
+                w.begin("value")
+                w.set("value", _inlined(w, op, operands))
+                w.line(w.dialect.gives("value"))
+
+
+def function_name(op: str) -> str:
+    """What a kernel calls a function that it defines."""
+    return f"elementary_{op}"
 
 
 def outputs(graph: Graph) -> dict[str, Node]:
@@ -128,30 +132,59 @@ def outputs(graph: Graph) -> dict[str, Node]:
     }
 
 
-def prologue(scalars: Sequence[Node], dtype: np.dtype) -> list[str]:
-    """Scalar scalars, and the constants that templates use, in the working dtype."""
-    lines = [f"zero, one = {dtype}(0), {dtype}(1)"]
-    return lines + [f"x{node.index} = {dtype}(scalar{i})" for i, node in enumerate(scalars)]
+def prologue(w: Writer, scalars: Sequence[Node]) -> None:
+    """Scalars, and the constants that operations use, in the working dtype."""
+    w.declare(["zero", "one"], [w.cast(w.kind, "0"), w.cast(w.kind, "1")])
+    for i, node in enumerate(scalars):
+        w.set(f"x{node.index}", w.cast(w.kind, f"scalar{i}"))
 
 
-def element(node: Node, dtype: np.dtype, near: bool = False) -> list[str]:
-    """The lines that compute a node for element ``i``; ``near`` as in `elementary_source.lines`."""
+def elements(w: Writer, nodes: Sequence[Node], near: bool = False) -> None:
+    """What computes nodes for element ``i``.
+
+    Args:
+        w: where it is written.
+        nodes: the nodes, operands first.
+        near: True where no argument of `BRANCHING` functions is as large as `elementary.FAR`.
+    """
+    w.near = near
+    for node in nodes:
+        _element(w, node)
+    w.near = False
+
+
+def _element(w: Writer, node: Node) -> None:
+    result, names = f"x{node.index}", [f"x{a.index}" for a in node.args]
+    w.begin(result)
     if node.op == "input":
-        return [f"x{node.index} = {variable(node.attribute)}[i]"]
-    names = [f"x{a.index}" for a in node.args]
-    if node.op in elementary.FUNCTIONS:
-        if dtype == np.float64:
-            return [f"x{node.index} = {elementary_source.function_name(node.op)}({', '.join(names)})"]
-        return elementary_source.lines(node.op, f"x{node.index}", names, dtype, near)
-    if node.op == "round":
-        return node.attribute.kernel(f"x{node.index}", names[0], (*names, None)[1], dtype)
-    if node.op == "step":
-        return step_source.lines(node.attribute, f"x{node.index}", names[0], dtype)
-    if node.op in ("rint", "floor", "ceil"):
-        return elementary_source.rounding(node.op, f"x{node.index}", names[0], dtype)
-    return [f"x{node.index} = {TEMPLATES[node.op].format(*names)}"]
+        w.set(result, f"{variable(node.attribute)}[i]")
+        return
+    if is_function(node):
+        called = w.kind == "float64"
+        w.set(result, f"{function_name(node.op)}({', '.join(names)})" if called else _inlined(w, node.op, names))
+        return
+    op = OPERATIONS[node.op]
+    assert op.write is not None, f"no kernel has {node.op}"
+    value = op.write(w, *names, node.attribute) if op.attributed else op.write(w, *names)
+    w.set(result, value, "bool" if node.is_boolean else None)
 
 
-def indented(lines: Sequence[str], depth: int) -> list[str]:
-    """Lines moved right."""
-    return ["    " * depth + line for line in lines]
+def _inlined(w: Writer, op: str, operands: Sequence[str]) -> str:
+    """An elementary function where it stands: in float64, rounded to the working dtype."""
+    wide = [w.new(w.cast("float64", x)) for x in operands]
+    function: Callable[..., object] = OPERATIONS[op].in_float64(w.kind)
+    return w.cast(w.kind, str(function(*wide, w)))
+
+
+def is_function(node: Node) -> bool:
+    """True of an elementary function."""
+    return node.op in OPERATIONS and OPERATIONS[node.op].function is not None
+
+
+def joined(w: Writer, op: str, a: str, b: str) -> str:
+    """The expression that joins two terms of a reduction."""
+    fold = OPERATIONS[op].fold
+    assert fold is not None, f"{op} folds nothing"
+    write = OPERATIONS[fold.op].write
+    assert write is not None, f"no kernel has {fold.op}"
+    return write(w, a, b)

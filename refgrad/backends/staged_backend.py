@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import elementary, primitives
-from refgrad.arithmetic.carrier import UFUNCS
+from refgrad.arithmetic import folding
 from refgrad.arithmetic.graph import Node
+from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
 from refgrad.backends import kernels, numpy_backend, thread_pool
-from refgrad.backends.staged_source import PassSource, pass_sources
-from refgrad.backends.step_source import Kept
-from refgrad.derived import derived
+from refgrad.backends.program import Program
+from refgrad.backends.staged_source import PassSource
 from refgrad.tracing import Plan
 
 Values = dict[int, np.ndarray]
 
-FUNCTIONS: dict[str, Any] = {op: ufunc for ufunc, op in reversed(list(UFUNCS.items()))} | {
-    "where": np.where,
-    **{op: getattr(primitives, op) for op in elementary.FUNCTIONS},
-}
-WHOLE = {"sum": primitives.tree_sum, "max": primitives.tree_max}
 
-
-def sources(plan: Plan, dtype: np.dtype) -> tuple[PassSource, ...]:
-    """The passes of a plan with their kernels' sources."""
-    known = _sources(plan)
-    if dtype not in known:
-        title = f"{type(plan.rule).__name__}, {dtype}"
-        kept = {name: Kept(codes) for name, codes in plan.rule.stored_outputs(dtype).items()}
-        known[dtype] = pass_sources(plan.graph, dtype, title, kept)
-    return known[dtype]
-
-
-@derived
-def _sources(plan: Plan) -> dict[np.dtype, tuple[PassSource, ...]]:
-    """The passes that were made so far, by working dtype."""
-    return {}
-
-
-def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
+def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step."""
+    plan = program.plan
     p = arrays[plan.rule.primary]
     if not p.size:
         numpy_backend.run(plan, free, arrays)
@@ -51,7 +28,7 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], c
     scalars = plan.scalars(*free)
     values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
     count = thread_pool.worth(p.size) if count is None else count
-    for piece in sources(plan, p.dtype):
+    for piece in program.passes:
         with np.errstate(all="ignore"):
             _small(piece.sweep.before, arrays, values)
             if piece.sweep.reductions or piece.arrays:
@@ -72,13 +49,11 @@ def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Va
         operands = [values[a.index] for a in node.args]
         if node.op == "input":
             values[node.index] = arrays[node.attribute].reshape(-1)
-        elif node.op in WHOLE:
+        elif node.op in REDUCTIONS:
             whole = node.attribute == "tensor" and node.args[0].level in ("row", "column")
-            values[node.index] = WHOLE[node.op](operands[0]) if whole else operands[0]
-        elif node.op in ("step", "round"):
-            values[node.index] = node.attribute(*operands)
+            values[node.index] = OPERATIONS[node.op].on(operands, "tensor") if whole else operands[0]
         else:
-            values[node.index] = FUNCTIONS[node.op](*operands)
+            values[node.index] = OPERATIONS[node.op].on(operands, node.attribute)
 
 
 def _sweep(
@@ -104,18 +79,20 @@ def _sweep(
         _columns(piece, (n, row_length), given, taken, values, count)
         return
     rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
-    blocks = rows * -(-length // primitives.BLOCK)
+    blocks = rows * -(-length // folding.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
     into = [a.ctypes.data for a in partial]
     chunks = thread_pool.split(blocks, count, 1)
-    buffers = [np.empty(len(partial) * primitives.BLOCK, p.dtype) for _ in chunks]
+    buffers = [np.empty(len(partial) * folding.BLOCK, p.dtype) for _ in chunks]
     packed = [
         kernel.pack(i, i + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
         for (i, size), buffer in zip(chunks, buffers, strict=True)
     ]
     thread_pool.run(kernel, packed, (given, partial, buffers))
     for node, sums in zip(sweep.reductions, partial, strict=True):
-        values[node.index] = primitives.fold(sums.reshape(rows, -1), node.op)
+        how = OPERATIONS[node.op].fold
+        assert how is not None
+        values[node.index] = folding.fold(sums.reshape(rows, -1), how)
 
 
 def _columns(
@@ -132,4 +109,4 @@ def _columns(
         kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands)
     )
     for node, operand in zip(reductions, operands, strict=True):
-        values[node.index] = WHOLE[node.op](operand, "column").reshape(-1)
+        values[node.index] = OPERATIONS[node.op].on([operand], "column").reshape(-1)

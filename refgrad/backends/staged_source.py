@@ -6,29 +6,19 @@ summation tree, from ``first`` up to ``last``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
+from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.primitives import BLOCK
+from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import (
-    TEMPLATES,
-    KernelSource,
-    element,
-    functions,
-    indented,
-    outputs,
-    pointer,
-    prologue,
-    variable,
-)
-
-FOLDS = {"sum": TEMPLATES["add"], "max": TEMPLATES["maximum"]}
+from refgrad.backends.source import KernelSource, elements, functions, joined, outputs, prologue, variable, written
+from refgrad.backends.writer import Writer
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +31,31 @@ class PassSource:
     scalars: tuple[int, ...]
 
 
-class Kept(Protocol):
+class Stored(Protocol):
     """How an output is stored in another type than the working dtype."""
 
     @property
     def kind(self) -> str:
         """The type."""
 
-    def lines(self, target: str, x: str, dtype: np.dtype) -> list[str]:
-        """The lines that store ``x``."""
+    def store(self, w: Writer, target: str, x: str) -> None:
+        """What stores ``x``."""
 
 
 def pass_sources(
-    graph: Graph, dtype: np.dtype, title: str, kept: Mapping[str, Kept] = MappingProxyType({})
+    graph: Graph,
+    dtype: np.dtype,
+    title: str,
+    kept: Mapping[str, Stored] = MappingProxyType({}),
+    dialect: Dialect = NUMBA,
 ) -> tuple[PassSource, ...]:
     """The kernels of a graph, in the order in which they run; ``kept`` are outputs that are stored otherwise."""
     swept = passes(graph)
     titles = [f"{title}: pass {i} of {len(swept)}" for i in range(1, len(swept) + 1)]
-    return tuple(_pass_source(graph, s, dtype, t, kept) for s, t in zip(swept, titles, strict=True))
+    return tuple(_pass_source(graph, s, Writer(dtype, dialect), t, kept) for s, t in zip(swept, titles, strict=True))
 
 
-def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str, kept: Mapping[str, Kept]) -> PassSource:
+def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping[str, Stored]) -> PassSource:
     stored = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
     arrays = tuple(dict.fromkeys([*inputs, *stored]))
@@ -72,87 +66,104 @@ def _pass_source(graph: Graph, sweep: Pass, dtype: np.dtype, title: str, kept: M
     folded = [f"r{n.index}" for n in sweep.reductions]
     if folded and sweep.over != "column":
         folded.insert(0, "buffer")
-    held = [*map(variable, arrays), *small, *folded]
-    names = [*map(pointer, held), *(f"scalar{i}" for i in range(len(scalars)))]
-    text = [
-        f"# {title}",
-        *functions(sweep.nodes, dtype),
-        f"def kernel({', '.join(['first', 'last', 'n', 'row_length', *names])}):",
-    ]
-    text += [f"    {name} = carray({pointer(name)}, (n,))" for name in held]
-    text += indented(prologue(scalars, dtype), 1)
-    text += indented([_small(n, "0") for n in sweep.small if n.level not in ("row", "column")], 1)
-    text += indented(_body(sweep, stored, dtype, kept), 1)
+    kinds = {variable(a): kept[a].kind for a in arrays if a in kept and a in stored}
+    held = [Array(n, kinds.get(n, w.kind), ("n",)) for n in (*map(variable, arrays), *small, *folded)]
+    w.line(w.dialect.comment(title))
+    functions(w, sweep.nodes)
+    with w.kernel(["first", "last", "n", "row_length"], held, [f"scalar{i}" for i in range(len(scalars))]):
+        prologue(w, scalars)
+        _read(w, [n for n in sweep.small if n.level not in ("row", "column")], "0")
+        _body(w, sweep, stored, kept)
     order = [n for n in graph.nodes if n.op == "scalar"]
-    named = (*arrays, *small, *folded)
-    types = tuple(kept[a].kind if a in kept and a in stored else str(dtype) for a in named) if kept else ()
-    source = KernelSource("\n".join([*text, ""]), named, len(scalars), dtype, integers=4, types=types)
+    types = tuple(a.kind for a in held) if kept else ()
+    text, named = written(w, held, len(scalars), 4), (*arrays, *small, *folded)
+    source = KernelSource(text, named, len(scalars), np.dtype(w.kind), integers=4, types=types)
     return PassSource(sweep, source, arrays, tuple(order.index(n) for n in scalars))
 
 
-def _body(sweep: Pass, stored: dict[str, Node], dtype: np.dtype, kept: Mapping[str, Kept]) -> list[str]:
+def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
     if sweep.over == "column":  # columns are folded elsewhere, from their elements
-        ending = [f"r{n.index}[i] = x{n.args[0].index}" for n in sweep.reductions]
-        return _elements(sweep, ending, "first", "last", dtype)
-    return _blocks(sweep, dtype) if sweep.reductions else _store(sweep, stored, dtype, kept)
+        into = [(f"r{n.index}[i]", f"x{n.args[0].index}") for n in sweep.reductions]
+        _elements(w, sweep, lambda: _stores(w, into), "first", "last")
+    elif sweep.reductions:
+        _blocks(w, sweep)
+    else:
+        _elements(w, sweep, lambda: _store(w, stored, kept), "first", "last")
 
 
-def _small(node: Node, at: str) -> str:
-    """Reading a number of a row or the tensor; truth values travel as zero and one."""
-    return f"x{node.index} = s{node.index}[{at}]" + (" != zero" if node.is_boolean else "")
+def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
+    """Reading numbers of a row, a column or the tensor; truth values travel as zero and one."""
+    for node in nodes:
+        value = f"s{node.index}[{at}]" + (" != zero" if node.is_boolean else "")
+        w.set(f"x{node.index}", value, "bool" if node.is_boolean else None)
 
 
-def _store(sweep: Pass, stored: dict[str, Node], dtype: np.dtype, kept: Mapping[str, Kept]) -> list[str]:
-    """Elements from ``first`` to ``last``, each output stored."""
-    ending = []
+def _store(w: Writer, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
+    """Each output of element ``i`` stored."""
     for name, node in stored.items():
         target, x = f"{variable(name)}[i]", f"x{node.index}"
-        ending += kept[name].lines(target, x, dtype) if name in kept else [f"{target} = {x}"]
-    return _elements(sweep, ending, "first", "last", dtype)
+        if name in kept:
+            kept[name].store(w, target, x)
+        else:
+            _stores(w, [(target, x)])
 
 
-def _elements(sweep: Pass, ending: list[str], start: str, stop: str, dtype: np.dtype) -> list[str]:
+def _stores(w: Writer, pairs: Sequence[tuple[str, str]]) -> None:
+    for target, value in pairs:
+        w.do(f"{target} = {value}")
+
+
+def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, stop: str) -> None:
     """The loop over elements; by rows where a number of the row is read."""
-    columns = [_small(n, "i - row * row_length") for n in sweep.small if n.level == "column"]
-    body = columns + [line for node in sweep.nodes for line in element(node, dtype)] + ending
-    rows = [_small(n, "row") for n in sweep.small if n.level == "row"]
+    columns = [n for n in sweep.small if n.level == "column"]
+    rows = [n for n in sweep.small if n.level == "row"]
+
+    def loop(start: str, stop: str) -> None:
+        with w.loop("i", start, stop):
+            _read(w, columns, "i - row * row_length")
+            elements(w, sweep.nodes)
+            ending()
+
     if not rows and not columns:
-        return [f"for i in range({start}, {stop}):", *indented(body, 1)]
-    return [
-        f"start = {start}",
-        f"while start < {stop}:",
-        *indented(["row = start // row_length", f"stop = min({stop}, (row + 1) * row_length)", *rows], 1),
-        *indented(["for i in range(start, stop):", *indented(body, 1), "start = stop"], 1),
-    ]
+        loop(start, stop)
+        return
+    w.set("start", start, "int64")
+    with w.block(w.dialect.repeat(f"start < {stop}")):
+        w.set("row", w.dialect.quotient("start", "row_length"), "int64")
+        w.set("stop", w.dialect.least(stop, "(row + 1) * row_length"), "int64")
+        _read(w, rows, "row")
+        loop("start", "stop")
+        w.set("start", "stop", "int64")
 
 
-def _blocks(sweep: Pass, dtype: np.dtype) -> list[str]:
+def _blocks(w: Writer, sweep: Pass) -> None:
     """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
-    into = [f"buffer[{k * BLOCK} + i - begin] = x{n.args[0].index}" for k, n in enumerate(sweep.reductions)]
-    place = [f"begin = block * {BLOCK}", f"end = min(begin + {BLOCK}, n)"]
-    if sweep.over == "row":
-        place = [
-            "row_of = block // row_blocks",
-            f"begin = row_of * row_length + (block - row_of * row_blocks) * {BLOCK}",
-            f"end = min(begin + {BLOCK}, (row_of + 1) * row_length)",
-        ]
-    body = [*place, *_elements(sweep, into, "begin", "end", dtype)]
-    for k, node in enumerate(sweep.reductions):
-        body += [*_fold(node.op, k * BLOCK), f"r{node.index}[block] = buffer[{k * BLOCK}]"]
-    head = [f"row_blocks = (row_length + {BLOCK - 1}) // {BLOCK}"] if sweep.over == "row" else []
-    return [*head, "for block in range(first, last):", *indented(body, 1)]
+    into = [(f"buffer[{k * BLOCK} + i - begin]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)]
+    by_rows = sweep.over == "row"
+    if by_rows:
+        w.set("row_blocks", w.dialect.quotient(f"(row_length + {BLOCK - 1})", str(BLOCK)), "int64")
+    with w.loop("block", "first", "last"):
+        begin, end = f"block * {BLOCK}", "n"
+        if by_rows:
+            w.set("row_of", w.dialect.quotient("block", "row_blocks"), "int64")
+            begin = f"row_of * row_length + (block - row_of * row_blocks) * {BLOCK}"
+            end = "(row_of + 1) * row_length"
+        w.set("begin", begin, "int64")
+        w.set("end", w.dialect.least(f"begin + {BLOCK}", end), "int64")
+        _elements(w, sweep, lambda: _stores(w, into), "begin", "end")
+        for k, node in enumerate(sweep.reductions):
+            _fold(w, node.op, k * BLOCK)
+            w.do(f"r{node.index}[block] = buffer[{k * BLOCK}]")
 
 
-def _fold(op: str, at: int) -> list[str]:
-    """The upper half onto the lower half until one is left, as `tree_sum` folds."""
-    return [
-        "size = end - begin",
-        "while size > 1:",
-        "    half = 1",
-        "    while 2 * half < size:",
-        "        half *= 2",
-        f"    for i in range({at}, {at} + size - half):",
-        "        low, high = buffer[i], buffer[i + half]",
-        f"        buffer[i] = {FOLDS[op].format('low', 'high')}",
-        "    size = half",
-    ]
+def _fold(w: Writer, op: str, at: int) -> None:
+    """The upper half onto the lower half until one is left, as `refgrad.arithmetic.folding` folds."""
+    w.set("size", "end - begin", "int64")
+    with w.block(w.dialect.repeat("size > 1")):
+        w.set("half", "1", "int64")
+        with w.block(w.dialect.repeat("2 * half < size")):
+            w.do("half *= 2")
+        with w.loop("i", str(at), f"{at} + size - half"):
+            w.declare(["low", "high"], ["buffer[i]", "buffer[i + half]"])
+            w.do(f"buffer[i] = {joined(w, op, 'low', 'high')}")
+        w.set("size", "half", "int64")

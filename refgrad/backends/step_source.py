@@ -1,4 +1,4 @@
-"""The lines of step functions in kernels: rounding to an integer, to a small format, to the nearest of few values.
+"""Step functions in kernels: rounding to an integer, to a small format, to the nearest of few values.
 
 What they compute has the bits that the records of `refgrad.arithmetic.steps` give; NaN stays NaN.
 """
@@ -13,8 +13,8 @@ import numpy as np
 
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.operations.op import Writer
 from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, ToFormat, WholeCodes
-from refgrad.backends import elementary_source
 
 #: a table of more values is not written out as comparisons
 MOST_VALUES = 16
@@ -31,13 +31,6 @@ def supports(graph: Graph) -> bool:
     return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step" and n.level == "element")
 
 
-def lines(record: Any, result: str, x: str, dtype: np.dtype) -> list[str]:
-    """The lines that give the result of a step function of ``x``."""
-    writer = _writer(record)
-    assert writer is not None, f"no kernel has {record}"
-    return writer(record, result, x, str(dtype))
-
-
 @dataclass(frozen=True)
 class Kept:
     """How codes are stored in an integer type, by the record that says what they are."""
@@ -49,26 +42,34 @@ class Kept:
         """The type."""
         return self.record.kind
 
-    def lines(self, target: str, x: str, dtype: np.dtype) -> list[str]:
-        """The lines that store ``x``, a float32."""
+    def store(self, w: Writer, target: str, x: str) -> None:
+        """What stores ``x``; a code of a format is that of a float32."""
+        known = f"{x} == {x}"
         if isinstance(self.record, WholeCodes):
-            scaled = x if self.record.unit == 1 else f"{x} * {dtype}({1 / self.record.unit!r})"
-            return [f"{target} = {self.kind}({scaled} if {x} == {x} else {dtype}({self.record.nan}))"]
+            scaled = x if self.record.unit == 1 else f"{x} * {w.number(1 / self.record.unit)}"
+            w.do(f"{target} = {w.cast(self.kind, w.select(known, scaled, w.number(self.record.nan)))}")
+            return
         form = MINIFLOATS[self.record.format]
-        bias = (126 + form.least_exponent) << form.mantissa_bits
-        bits, code = f"{x}_bits", f"{x}_code"
-        small = f"abs({x}) < float32({2.0**form.least_exponent!r})"
-        units = f"np.int32(abs({x}) * float32({2.0 ** (form.mantissa_bits - form.least_exponent)!r}))"
-        return [
-            f"{bits} = np.float32({x}).view(np.int32)",
-            f"{code} = np.int32((({bits} & np.int32(0x7FFFFFFF)) >> {23 - form.mantissa_bits}) - {bias})",
-            f"{code} = {units} if {small} else {code}",
-            f"{code} = np.int32({code} | (np.int32({form.sign_code}) if {bits} < 0 else np.int32(0)))",
-            f"{target} = {self.kind}({code} if {x} == {x} else np.int32(0))",
-        ]
+        bias, shift = (126 + form.least_exponent) << form.mantissa_bits, 23 - form.mantissa_bits
+        bits, code, size = f"{x}_bits", f"{x}_code", w.call("abs", x)
+        integer = lambda text: w.cast("int32", text)  # noqa: E731
+        units = integer(f"{size} * {w.number(2.0 ** (form.mantissa_bits - form.least_exponent))}")
+        w.set(bits, w.bits("float32", x, "int32"), "int32")
+        w.set(code, integer(f"(({bits} & {integer(str(0x7FFFFFFF))}) >> {shift}) - {bias}"), "int32")
+        w.set(code, w.select(f"{size} < {w.number(2.0**form.least_exponent)}", units, code))
+        sign = w.select(f"{bits} < 0", integer(str(form.sign_code)), integer("0"))
+        w.set(code, integer(f"{code} | ({sign})"))
+        w.do(f"{target} = {w.cast(self.kind, w.select(known, code, integer('0')))}")
 
 
-def _writer(record: Any) -> Callable[[Any, str, str, str], list[str]] | None:
+def write(w: Writer, x: str, record: Any) -> str:
+    """The expression that gives the result of a step function of ``x``."""
+    writer = _writer(record)
+    assert writer is not None, f"no kernel has {record}"
+    return writer(w, x, record)
+
+
+def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
     if isinstance(record, Integer):
         return _integer
     if isinstance(record, ToFormat):
@@ -79,48 +80,47 @@ def _writer(record: Any) -> Callable[[Any, str, str, str], list[str]] | None:
     return None
 
 
-def _integer(record: Integer, result: str, x: str, kind: str) -> list[str]:
+def _integer(w: Writer, x: str, record: Integer) -> str:
     """A multiple of the unit, which is a power of two, then the nearer end where it is beyond one."""
-    scaled, whole = f"{result}_scaled", f"{result}_near"
-    found = [f"{scaled} = {x} / {kind}({record.unit!r})" if record.unit != 1 else f"{scaled} = {x}"]
+    scaled, whole = f"{w.result}_scaled", f"{w.result}_near"
+    w.set(scaled, f"{x} / {w.number(record.unit)}" if record.unit != 1 else x)
     if record.ties == "even":
-        found += elementary_source.rounding("rint", whole, scaled, np.dtype(kind))
+        w.set(whole, w.whole("rint", scaled, whole))
     else:
-        cut = f"{result}_cut"
-        found += elementary_source.rounding("floor", cut, f"abs({scaled})", np.dtype(kind))
-        found.append(f"{cut} = {cut} + one if abs({scaled}) - {cut} >= {kind}(0.5) else {cut}")
-        found.append(f"{whole} = -{cut} if {scaled} < zero else {cut}")
+        cut, size = f"{w.result}_cut", w.call("abs", scaled)
+        w.set(cut, w.whole("floor", size, cut))
+        w.set(cut, w.select(f"{size} - {cut} >= {w.number(0.5)}", f"{cut} + one", cut))
+        w.set(whole, w.select(f"{scaled} < zero", f"-{cut}", cut))
     for end, sign in ((record.low, "<"), (record.high, ">")):
         if np.isfinite(end):
-            found.append(f"{whole} = {kind}({end!r}) if {whole} {sign} {kind}({end!r}) else {whole}")
-    return [*found, f"{result} = {whole} * {kind}({record.unit!r})" if record.unit != 1 else f"{result} = {whole}"]
+            w.set(whole, w.select(f"{whole} {sign} {w.number(end)}", w.number(end), whole))
+    return f"{whole} * {w.number(record.unit)}" if record.unit != 1 else whole
 
 
-def _format(record: ToFormat, result: str, x: str, kind: str) -> list[str]:
+def _format(w: Writer, x: str, record: ToFormat) -> str:
     """Adding and taking away a power of two, with 1.5 in front, rounds to the grid of the number's own exponent.
 
     What lies beyond the largest number becomes it first, so that the sum cannot overflow.
     """
     form = MINIFLOATS[record.format]
-    integer, mask, bits = _LAYOUT[kind]
-    size, power, large = f"{result}_size", f"{result}_power", f"{kind}({form.largest!r})"
-    return [
-        f"{size} = abs({x})",
-        f"{size} = {large} if {size} > {large} else {size}",
-        f"{power} = np.{integer}(np.{kind}({size}).view(np.{integer}) & np.{integer}({mask})).view(np.{kind})",
-        f"{power} = {kind}({2.0**form.least_exponent!r}) if {power} < {kind}({2.0**form.least_exponent!r}) else {power}",
-        f"{power} = {power} * {kind}({1.5 * 2.0 ** (bits - form.mantissa_bits)!r})",
-        f"{size} = ({size} + {power}) - {power}",
-        f"{size} = {large} if {size} > {large} else {size}",
-        f"{result} = np.copysign({size}, {x})",
-    ]
+    integer, mask, bits = _LAYOUT[w.kind]
+    size, power, large = f"{w.result}_size", f"{w.result}_power", w.number(form.largest)
+    w.set(size, w.call("abs", x))
+    w.set(size, w.select(f"{size} > {large}", large, size))
+    exponent = f"{w.bits(w.kind, size, integer)} & {w.cast(integer, str(mask))}"
+    w.set(power, w.bits(integer, exponent, w.kind))
+    least = w.number(2.0**form.least_exponent)
+    w.set(power, w.select(f"{power} < {least}", least, power))
+    w.set(power, f"{power} * {w.number(1.5 * 2.0 ** (bits - form.mantissa_bits))}")
+    w.set(size, f"({size} + {power}) - {power}")
+    w.set(size, w.select(f"{size} > {large}", large, size))
+    return w.call("copysign", size, x)
 
 
-def _nearest(record: Nearest, result: str, x: str, kind: str) -> list[str]:
+def _nearest(w: Writer, x: str, record: Nearest) -> str:
     """The value of the last threshold that lies below."""
-    thresholds = [float(t) for t in record.thresholds(np.dtype(kind))]
-    found = [f"{result} = {kind}({record.values[0]!r})"]
+    thresholds = [float(t) for t in record.thresholds(np.dtype(w.kind))]
+    result = w.set(w.result, w.number(record.values[0]))
     for threshold, value in zip(thresholds, record.values[1:], strict=True):
-        found.append(f"{result} = {kind}({value!r}) if {x} > {kind}({threshold!r}) else {result}")
-    zero = record.values[record.zero]
-    return [*found, f"{result} = {kind}({zero!r}) if {x} != {x} else {result}"]
+        w.set(result, w.select(f"{x} > {w.number(threshold)}", w.number(value), result))
+    return w.select(f"{x} != {x}", w.number(record.values[record.zero]), result)

@@ -10,6 +10,7 @@ from typing import Any
 from refgrad.candidates.names import GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, known_as
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Rule
 
 Parameters = Mapping[str, inspect.Parameter]
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -99,6 +100,24 @@ def for_rule(
                 result.keywords[target] = value
     result.keywords.update(options)
     return result
+
+
+def named_by(thing: Any, rule: Rule, options: Mapping[str, Any]) -> frozenset[str]:
+    """The rule's hyperparameters that a function takes by their own names; a rule has its own.
+
+    Args:
+        thing: a function, a pair of which the first counts, a class, or an object with a method ``forward`` or ``quantize``.
+        rule: the rule that it claims to be.
+        options: what the user sets, which the rule does not.
+    """
+    if isinstance(thing, Rule) or (isinstance(thing, type) and issubclass(thing, Rule)):
+        return frozenset()
+    thing = thing[0] if isinstance(thing, tuple) and thing else thing
+    inner = next((getattr(thing, n) for n in ("forward", "quantize") if callable(getattr(thing, n, None))), thing)
+    if not callable(inner):
+        return frozenset()
+    named = {n for n, p in parameters_of(inner).items() if p.kind in _NAMED}
+    return frozenset(n for n in rule.legal() if n in named) - set(options)
 
 
 def with_options(name: str, options: Mapping[str, Any]) -> str:

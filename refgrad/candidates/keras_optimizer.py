@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from refgrad.candidates.arguments import for_rule, parameters_of, with_options
+from refgrad.candidates.arguments import Arguments, for_rule, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import Names, slot_names
 from refgrad.candidates.protocol import Extras, Observation, Value
@@ -40,6 +40,13 @@ class KerasOptimizer:
     build: Build
     #: slot -> the attribute that holds it, where the user says so
     stated: Mapping[str, str] = field(default_factory=dict)
+    #: from a rule to the hyperparameters that it is told
+    tells: Callable[[Optimizer], frozenset[str]] = lambda rule: frozenset()
+    abilities: frozenset[str] = frozenset()
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The hyperparameters that its constructor is told."""
+        return self.tells(rule)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> KerasRun:
         """The optimizer over variables that hold copies of the parameters."""
@@ -59,11 +66,14 @@ def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> KerasOptimiz
 def from_class(cls: type, name: str, options: Mapping[str, Any]) -> KerasOptimizer:
     """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
 
-    def build(rule: Optimizer) -> tuple[Any, list[str]]:
-        told = for_rule(parameters_of(cls), rule, options, name, built_in=True)
-        return cls(**told.keywords), told.notes
+    def told(rule: Optimizer) -> Arguments:
+        return for_rule(parameters_of(cls), rule, options, name, built_in=True)
 
-    return KerasOptimizer(with_options(f"{name} on {keras.backend.backend()}", options), build)
+    def build(rule: Optimizer) -> tuple[Any, list[str]]:
+        return cls(**told(rule).keywords), told(rule).notes
+
+    shown = with_options(f"{name} on {keras.backend.backend()}", options)
+    return KerasOptimizer(shown, build, tells=lambda rule: frozenset(told(rule).given))
 
 
 class KerasRun:

@@ -33,6 +33,18 @@ class NumpyFunction:
     #: slot -> the argument that takes it, where the user says so
     stated: Mapping[str, str] = field(default_factory=dict)
 
+    #: it is one function of all that there is, so that nothing can be left out, saved, or set for some
+    abilities: frozenset[str] = frozenset()
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The hyperparameters that are arguments of the function."""
+        binding = bind(self.function, rule, self.options, self.name, self.stated)
+        words = rule.told().hyperparameters()
+        named = {word: known_as(word, HYPERPARAMETERS, binding.constants) for word in words}
+        return frozenset(
+            word for word, argument in named.items() if argument is not None and argument not in self.options
+        )
+
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> FunctionRun:
         """The function with the rule's own state before the first step."""
         binding = bind(self.function, rule, self.options, self.name, self.stated)

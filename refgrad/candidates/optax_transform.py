@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from refgrad.candidates.arguments import for_rule, looks_like_update, parameters_of, with_options
+from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import indexed, slot_names
-from refgrad.candidates.protocol import Extras, Observation, Value
+from refgrad.candidates.protocol import SAVED, Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 
@@ -65,6 +65,13 @@ class OptaxTransform:
     built: dict[Optimizer, Built] = field(default_factory=dict)
     #: slot -> its field in the state, where the user says so
     stated: Mapping[str, str] = field(default_factory=dict)
+    #: from a rule to the hyperparameters that it is told
+    tells: Callable[[Optimizer], frozenset[str]] = lambda rule: frozenset()
+    abilities: frozenset[str] = frozenset({SAVED})
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The hyperparameters that the function which makes the transformation is told."""
+        return self.tells(rule)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> OptaxRun:
         """The transformation's state for a list of parameters."""
@@ -111,11 +118,13 @@ def from_transform(transform: Any, name: str, options: Mapping[str, Any]) -> Opt
 def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> OptaxTransform:
     """A function that is called with the rule's hyperparameters by the names that it gives them."""
 
-    def build(rule: Optimizer) -> tuple[Any, list[str]]:
-        told = for_rule(parameters_of(function), rule, options, name, built_in=True)
-        return function(**told.keywords), told.notes
+    def told(rule: Optimizer) -> Arguments:
+        return for_rule(parameters_of(function), rule, options, name, built_in=True)
 
-    return OptaxTransform(with_options(name, options), build)
+    def build(rule: Optimizer) -> tuple[Any, list[str]]:
+        return function(**told(rule).keywords), told(rule).notes
+
+    return OptaxTransform(with_options(name, options), build, tells=lambda rule: frozenset(told(rule).given))
 
 
 class OptaxRun:
@@ -128,7 +137,7 @@ class OptaxRun:
         self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]
     ) -> None:
         self._name, self._advance, self.notes = name, built.advance, built.notes
-        self._stated = stated
+        self._stated, self._init = stated, built.transform.init
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
@@ -145,6 +154,14 @@ class OptaxRun:
             }
             new = self._advance(self._params, self._state, [_copied(g) for g in grads], given)
             self._params, self._state = jax.block_until_ready(new)
+
+    def save_and_load(self) -> list[str]:
+        """The state's numbers, taken out of its tree and put into one that is made anew; the tree has all that there is."""
+        with self._precision(), stepping(self._name):
+            numbers = [np.array(leaf) for leaf in jax.tree.leaves(self._state)]
+            structure = jax.tree.structure(self._init(self._params))
+            self._state = jax.tree.unflatten(structure, [jnp.asarray(each) for each in numbers])
+        return []
 
     def observe(self) -> Observation:
         """Views of the parameters, and of the named fields of the state that are known as slots."""

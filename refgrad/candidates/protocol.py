@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,11 +29,18 @@ class Observation:
     state: Sequence[Mapping[str, Value]]
 
 
+#: what a candidate may be able to do besides (`Candidate.abilities`): take None for a gradient, have its state saved and loaded
+#: (`save_and_load`), and have parameters in groups with settings of their own (`start_groups`)
+ABSENT, SAVED, GROUPS = "absent", "saved", "groups"
+
+
 class Run(Protocol):
     """A candidate that has been given its parameters."""
 
-    def step(self, grads: Sequence[np.ndarray], extras: Extras = ..., /) -> None:
-        """One step with one gradient a leaf. The arrays are the caller's, who may reuse them afterwards.
+    def step(self, grads: Sequence[Any], extras: Extras = ..., /) -> None:
+        """One step with one gradient a leaf, an array. The arrays are the caller's, who may reuse them afterwards.
+
+        Of a candidate that is able to it (`ABSENT`) a gradient may be None.
 
         ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them. A run that does
         not take all of them says which it does by an attribute ``extras_taken``, a set of names.
@@ -49,6 +56,13 @@ class Candidate(Protocol):
     @property
     def name(self) -> str:
         """How reports call it."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`."""
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The rule's hyperparameters that it is told by name, so that it follows when the rule's are others."""
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> Run:
         """Hand it its parameters, copied; ``rule`` tells the hyperparameters, and which slots are asked for."""

@@ -18,7 +18,7 @@ import numpy as np
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, describe_rule, load
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, nearest
 from refgrad.quantizers.base import Quantized, Quantizer
 
 LEGAL = (
@@ -112,6 +112,11 @@ def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
         missing = [n for n in rule.parts[-1:] if n not in result]
         if missing:
             raise CandidateFault("structure", f"{name} returned no {missing[0]!r}; legal: {legal}")
+        known = (*rule.parts, "y")
+        for part in result:
+            if part not in known:
+                hint = nearest(str(part), known)
+                raise CandidateFault("structure", f"{name} returned {part!r}{hint}; legal: {', '.join(known)}")
         return {n: np.asarray(result[n]) for n in (*rule.parts, "y") if n in result}
     if isinstance(result, (tuple, list)):
         if len(result) != len(rule.parts):

@@ -26,6 +26,17 @@ class Reference:
     rule: Optimizer | type[Optimizer]
     options: Mapping[str, Any]
 
+    abilities: frozenset[str] = frozenset()
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The hyperparameters that a class shares with the rule; one that is built already is told nothing."""
+        if isinstance(self.rule, Optimizer):
+            return frozenset()
+        legal = self.rule.legal()
+        return frozenset(n for n in rule.hyperparameters() if str(legal.get(n)) == str(rule.legal()[n])) - set(
+            self.options
+        )
+
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> ReferenceRun:
         """The rule's state for a list of parameters."""
         with building(self.name):

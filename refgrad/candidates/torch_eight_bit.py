@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from refgrad.candidates.faults import building
 from refgrad.candidates.names import slot_names
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.candidates.torch_optimizer import TorchOptimizer, TorchRun, to_array, to_tensor
@@ -39,9 +38,7 @@ class TorchEightBit:
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> EightBitRun:
         """The optimizer over tensors that hold copies of the parameters."""
         tensors = [to_tensor(np.array(p, order="C", copy=True)).requires_grad_() for p in params]
-        with building(self.name):
-            optimizer, told = self.optimizer.build(rule, tensors)
-        return EightBitRun(self.name, optimizer, tensors, rule, told, {}, self.rule)
+        return EightBitRun(self.name, self.optimizer.made(rule, tensors), tensors, rule, {}, self.rule)
 
 
 class EightBitRun(TorchRun):

@@ -9,6 +9,7 @@ returns, and a second gradient is what the closure leaves in ``p.grad`` when the
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +23,14 @@ import torch
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, takes_parameters, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
-from refgrad.candidates.protocol import Extras, Observation, Value
+from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
 
 Tensors = list[torch.Tensor]
 #: from the rule and the parameters: the optimizer, and what it was told
-Build = Callable[[Optimizer, Tensors], tuple[torch.optim.Optimizer, Arguments]]
+Build = Callable[[Optimizer, Any], tuple[torch.optim.Optimizer, Arguments]]
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,49 @@ class TorchOptimizer:
     build: Build
     #: slot -> its key in the optimizer's state, where the user says so
     stated: Mapping[str, str] = field(default_factory=dict)
+    #: from a rule to what it is told of it
+    tells: Callable[[Optimizer], Arguments] = lambda rule: Arguments()
+    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS})
+
+    def takes(self, rule: Optimizer) -> frozenset[str]:
+        """The hyperparameters that its constructor is told."""
+        return frozenset(self.tells(rule).given)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> TorchRun:
         """The optimizer over tensors that hold copies of the parameters."""
-        tensors = [to_tensor(np.array(p, order="C", copy=True)).requires_grad_() for p in params]
-        with building(self.name):
-            optimizer, told = self.build(rule, tensors)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise CandidateError(f"{self.name} returned a {type(optimizer).__name__}; legal: a torch.optim.Optimizer")
-        return TorchRun(self.name, optimizer, tensors, rule, told, self.stated)
+        tensors = _tensors(params)
+        return self._run(rule, tensors, tensors)
+
+    def start_groups(self, rules: Sequence[Optimizer], params: Sequence[np.ndarray]) -> TorchRun:
+        """The same with a group of parameters for each rule that differs; the first group has the optimizer's defaults."""
+        tensors, first = _tensors(params), rules[0]
+        groups: list[dict[str, Any]] = [{"params": [t for t, r in zip(tensors, rules, strict=True) if r == first]}]
+        known = self.tells(first).keywords
+        for rule in dict.fromkeys(r for r in rules if r != first):
+            own = {n: v for n, v in self.tells(rule).keywords.items() if v != known.get(n)}
+            groups.append({"params": [t for t, r in zip(tensors, rules, strict=True) if r == rule], **own})
+        return self._run(first, tensors, groups)
+
+    def _run(self, rule: Optimizer, tensors: Tensors, given: Any) -> TorchRun:
+        return TorchRun(self.name, self.made(rule, given), tensors, rule, self.stated)
+
+    def made(self, rule: Optimizer, given: Any) -> Callable[[], tuple[torch.optim.Optimizer, Arguments]]:
+        """A function that makes the optimizer anew, of tensors or of groups, and says what it was told."""
+
+        def build() -> tuple[torch.optim.Optimizer, Arguments]:
+            with building(self.name):
+                optimizer, told = self.build(rule, given)
+            if not isinstance(optimizer, torch.optim.Optimizer):
+                found = type(optimizer).__name__
+                raise CandidateError(f"{self.name} returned a {found}; legal: a torch.optim.Optimizer")
+            return optimizer, told
+
+        return build
+
+
+def _tensors(params: Sequence[np.ndarray]) -> Tensors:
+    """Tensors that hold copies of the parameters."""
+    return [to_tensor(np.array(p, order="C", copy=True)).requires_grad_() for p in params]
 
 
 def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchOptimizer | None:
@@ -63,23 +98,29 @@ def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchOptimiz
 def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
     """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
 
-    def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
-        told = for_rule(_without_first(parameters_of(cls)), rule, options, name, built_in=False)
-        return cls(tensors, **told.keywords), told
+    def tells(rule: Optimizer) -> Arguments:
+        return for_rule(_without_first(parameters_of(cls)), rule, options, name, built_in=False)
 
-    return TorchOptimizer(with_options(name, options), build)
+    def build(rule: Optimizer, given: Any) -> tuple[torch.optim.Optimizer, Arguments]:
+        told = tells(rule)
+        return cls(given, **told.keywords), told
+
+    return TorchOptimizer(with_options(name, options), build, tells=tells)
 
 
 def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> TorchOptimizer:
     """A function of the parameters, and of any hyperparameters by name, that returns an optimizer."""
 
-    def build(rule: Optimizer, tensors: Tensors) -> tuple[torch.optim.Optimizer, Arguments]:
-        parameters = _without_first(parameters_of(function))
-        told = for_rule(parameters, rule, options, name, built_in=True)
+    def tells(rule: Optimizer) -> Arguments:
+        told = for_rule(_without_first(parameters_of(function)), rule, options, name, built_in=True)
         told.notes.clear()  # what it does not take it has built in, and the groups tell
-        return function(tensors, **told.keywords), told
+        return told
 
-    return TorchOptimizer(with_options(name, options), build)
+    def build(rule: Optimizer, given: Any) -> tuple[torch.optim.Optimizer, Arguments]:
+        told = tells(rule)
+        return function(given, **told.keywords), told
+
+    return TorchOptimizer(with_options(name, options), build, tells=tells)
 
 
 def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[str, Any]) -> TorchOptimizer:
@@ -100,7 +141,7 @@ def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[s
         takes = _without_first(parameters_of(cls))
         return cls(groups, **{n: v for n, v in instance.defaults.items() if n in takes}), Arguments()
 
-    return TorchOptimizer(name, build)
+    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED}))
 
 
 class TorchRun:
@@ -109,22 +150,40 @@ class TorchRun:
     def __init__(
         self,
         name: str,
-        optimizer: torch.optim.Optimizer,
+        build: Callable[[], tuple[torch.optim.Optimizer, Arguments]],
         tensors: Tensors,
         rule: Optimizer,
-        told: Arguments,
         stated: Mapping[str, str],
     ) -> None:
-        self._name, self._optimizer, self._tensors, self._told = name, optimizer, tensors, told
-        self._stated = stated
+        self._name, self._build, self._tensors, self._stated = name, build, tensors, stated
+        self._optimizer, self._told = optimizer, told = build()
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._shared = {slot for slot, kind in rule.slots().items() if kind.scalar or kind.level == "tensor"}
         self._inputs, self._points = rule.inputs(), dict[str, Tensors]()
         self._takes = parameters_of(optimizer.step)
-        self._groups = {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
+        self._groups = _groups(optimizer)
         self.notes: list[str] = list(told.notes)
+        self.settings: list[str] = []
+        self.read: set[str] = set()
         for leaf in range(len(tensors)):
             self.rule_for(leaf, rule)
+
+    def save_and_load(self) -> list[str]:
+        """Another optimizer of the same parameters goes on from this one's saved state; what is not in it is taken along.
+
+        Returns:
+            The names of the optimizer's own attributes that changed in the steps so far, and are not part of its state.
+        """
+        with stepping(self._name):
+            before, saved = self._optimizer, copy.deepcopy(self._optimizer.state_dict())
+            self._optimizer, _ = self._build()
+            self._optimizer.load_state_dict(saved)
+        self._groups = _groups(self._optimizer)
+        kept = {n: v for n, v in vars(before).items() if isinstance(v, (bool, int, float))}
+        lost = [n for n, v in kept.items() if vars(self._optimizer).get(n) != v]
+        for name in lost:
+            setattr(self._optimizer, name, kept[name])
+        return lost
 
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step of the optimizer; each gradient's memory is the caller's."""
@@ -144,7 +203,7 @@ class TorchRun:
 
     def _set_gradients(self, grads: Sequence[np.ndarray]) -> None:
         for tensor, grad in zip(self._tensors, grads, strict=True):
-            tensor.grad = to_tensor(grad)
+            tensor.grad = None if grad is None else to_tensor(grad)
 
     def _of_closure(self, extras: Iterable[str]) -> list[str]:
         """The extra inputs that the closure gives: a loss, and other gradients."""
@@ -175,20 +234,24 @@ class TorchRun:
     def rule_for(self, leaf: int, rule: Optimizer) -> Optimizer:
         """The rule with the hyperparameters of the parameter's group, where they are told by neither side.
 
-        A hyperparameter that the rule has at its default, and that was not passed to the constructor, is taken
-        from the group. One that the rule sets otherwise is a claim: it stays, and the candidate is judged by it.
+        A hyperparameter that the rule does not name, and that was not passed to the constructor, is taken from the group.
+        One that it names is a claim, also at its default: it stays, and the candidate is judged by it.
         """
         index, group = self._groups.get(id(self._tensors[leaf]), (-1, {}))
         changes: dict[str, Any] = {}
         for word, legal in rule.legal().items():
             value = None if word in self._told.given else _of_group(word, legal, group)
-            if value is None or value == getattr(rule, word):
+            if value is None:
                 continue
-            if getattr(rule, word) == rule.defaults()[word]:
+            self.read.add(word)
+            if value == getattr(rule, word):
+                continue
+            if word not in rule.claimed:
                 changes[word] = value
                 self._note(f"{word}={value!r} is taken from param_groups[{index}]")
             else:
-                self._note(f"the rule has {word}={getattr(rule, word)!r}, param_groups[{index}] has {value!r}")
+                text = f"{word}={getattr(rule, word)!r} is claimed; param_groups[{index}] has {value!r}"
+                self.settings += [] if text in self.settings else [text]
         return rule.replace(**changes) if changes else rule
 
     def _note(self, text: str) -> None:
@@ -220,6 +283,11 @@ class TorchRun:
             elif slot in self._shared and isinstance(value, float):
                 found[slot] = np.asarray(value)
         return found
+
+
+def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[int, dict[str, Any]]]:
+    """The group of each parameter, and its number, by the parameter's identity."""
+    return {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
 
 
 def _handed(value: Sequence[np.ndarray] | float) -> Any:

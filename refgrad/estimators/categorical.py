@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, log, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import exp, log
+from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
 from refgrad.rule import Citation, Positive, Range

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import length, log, power_of_two, tanh, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import log, power_of_two, tanh
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.estimators.policies import Binarizer, Edge, passes, within
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Range, Whole, by
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import power, sin
+from refgrad.arithmetic.operations.functions import power, sin
 from refgrad.errors import bad_argument
 
 

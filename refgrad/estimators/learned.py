@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import length, power_of_two, tree_sum
+from refgrad.arithmetic.operations.functions import power_of_two
+from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Ties, passes, rounded
 from refgrad.rule import Choice, Citation, Positive, Range, Whole, by

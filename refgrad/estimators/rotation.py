@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import cos, sin, tree_sum
+from refgrad.arithmetic.operations.functions import cos, sin
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation

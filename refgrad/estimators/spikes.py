@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp
+from refgrad.arithmetic.operations.functions import exp
 from refgrad.estimators.policies import Spike, passes
 from refgrad.rule import Choice, Citation, Fraction, Positive, by
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import cos, exp, length, log, power, sin, tanh, tree_sum
+from refgrad.arithmetic.operations.functions import cos, exp, log, power, sin, tanh
+from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.filters import centred
 from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed, within

@@ -12,7 +12,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import LOCKED, Record, Wanted
+from refgrad.kinds.kind import LOCKED, SHAPES, Asked, Record, Situation, Wanted
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
@@ -20,6 +20,7 @@ from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.eight_bit import generate
+from refgrad.oracle.inputs.steps import sizes
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
@@ -56,6 +57,14 @@ class EightBitKind(Stepped):
     def generate(self, rule: EightBit, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
         return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)
+
+    def situations(self, rule: EightBit, asked: Asked) -> Iterator[Situation]:
+        """Shapes, of arrays too small to be quantized only where the candidate takes them."""
+        cases = sizes(rule.rule, asked.dtype, asked.seed)
+        if cases is not None:
+            small = getattr(asked.subject, "takes_small", True)
+            taken = cases.leaves(lambda _, arrays: bool(arrays["p"].size) and (small or _quantized(rule, arrays["p"])))
+            yield from (Situation(SHAPES, each, rule) for each in [taken] if each.arrays)
 
     def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
         """Parameter, scales and codes of every completed step of every leaf; the initial state first."""
@@ -94,6 +103,11 @@ class EightBitKind(Stepped):
         from refgrad.kinds.laws.eight_bit import LAWS
 
         return LAWS
+
+
+def _quantized(rule: EightBit, p: np.ndarray) -> bool:
+    """Whether any slot of a parameter is kept in codes."""
+    return bool(rule.quantized_slots(p.shape))
 
 
 class _Leaf:

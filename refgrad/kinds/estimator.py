@@ -17,7 +17,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.estimators import generate
+from refgrad.oracle.inputs.estimators import generate, sizes
 from refgrad.oracle.inputs.simpler import parts, simpler
 from refgrad.tracing import Plans, free_names, free_values, plan_for
 
@@ -39,12 +39,20 @@ class EstimatorKind(Stateless):
         """As many cases as there are steps."""
         return generate(rule, steps, dtype, seed)
 
+    def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed)
+
     def checked(self, rule: Estimator, cases: Cases) -> Cases:
         """The cases with parameters that broadcast; choices are made where they are not given."""
         for arrays in cases.arrays:
             if "cotangent" not in arrays or "x" not in arrays:
                 raise ArgumentError(f"{type(rule).__name__} needs 'cotangent' and 'x'; legal: arrays of one shape")
         return Cases([rule.prepared(arrays) for arrays in cases.arrays], cases.names, cases.seed)
+
+    def expected(self, rule: Estimator) -> tuple[str, ...]:
+        """The value and the gradients."""
+        return rule.results()
 
     def start(self, subject: Any, rule: Estimator, call: Call) -> Callable[[Arrays], Any]:
         """Build the candidate once; it is called with each case."""
@@ -62,6 +70,8 @@ class EstimatorKind(Stateless):
 
     def judge(self, rule: Estimator, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """Choices that the value shows, then value and gradients given the candidate's own choices."""
+        if not arrays["x"].ndim:  # a number without axes is judged as a vector of one
+            arrays, seen = ({n: np.atleast_1d(a) for n, a in each.items()} for each in (arrays, seen))
         arrays = rule.prepared(arrays)
         x, chosen = arrays["x"], Choices()
         if isinstance(rule, Choosing) and "y" in seen and x.size:

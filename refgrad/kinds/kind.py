@@ -18,25 +18,35 @@ To add a kind is to write one such class in a file of this room, and to name it 
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic import floats
+from refgrad.candidates.arguments import named_by
 from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.settings import other_settings
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
 LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
+#: the situation that every kind has whose rules take arrays of any shape
+SHAPES = "shapes"
+#: the situation of a candidate that takes numbers by name: what 0, 1 and infinity hide
+SETTING = "another setting"
+#: steps or cases of another setting
+FEW = 3
 
 Results = Mapping[str, np.ndarray]
 #: the results of one case, each with its statuses and the values that were judged, in conditioning order
@@ -56,6 +66,8 @@ class Record:
         rules: the rule as it was told, one a leaf for a kind with state, else one.
         seen: what each question gave, None where it was not answered.
         faults, notes: what went wrong besides values, and what is worth knowing of the run.
+        settings: where the candidate's own settings are not those that are claimed.
+        read: the hyperparameters that could be read from the candidate.
         unknown: random bits that the rule takes and the candidate draws by itself.
     """
 
@@ -64,6 +76,8 @@ class Record:
     seen: list[Any] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+    read: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
 
     @property
@@ -84,6 +98,40 @@ class Wanted:
     policy: Policy = field(default_factory=Policy)
     plans: Plans = plan_for
     how: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Asked(NamedTuple):
+    """Who is driven through situations, and with what.
+
+    Attributes:
+        subject: the candidate.
+        named: the rule's hyperparameters that it is told by name.
+        dtype, seed: of the arrays.
+    """
+
+    subject: Any
+    named: frozenset[str]
+    dtype: np.dtype
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What happens to a program in use and does not show on ordinary cases: odd shapes, another setting, a step left out.
+
+    A candidate that raises there is restricted, not wrong: the verdict says first what it was not exercised on.
+
+    Attributes:
+        name: what reports call it.
+        cases: what the candidate is driven with.
+        rule: what it claims to be there: the claim, or the claim with other settings.
+        instead: what is tried in its place, in turn, where the candidate takes nothing of it.
+    """
+
+    name: str
+    cases: Cases
+    rule: Any
+    instead: Callable[[], Iterator[Situation]] = lambda: iter(())
 
 
 class Graph(NamedTuple):
@@ -129,6 +177,35 @@ class Kind(ABC):
     @abstractmethod
     def generate(self, rule: Any, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """Cases that reach where wrong code shows; ``subject`` is the candidate, where what it takes matters."""
+
+    def named(self, subject: Any, rule: Any, thing: Any, options: Mapping[str, Any]) -> frozenset[str]:
+        """The hyperparameters that a candidate is told by name; ``thing`` is what it was found from."""
+        if hasattr(subject, "takes"):
+            return frozenset(subject.takes(self.told(rule)))
+        return named_by(load(thing) if isinstance(thing, str) else thing, rule, options)
+
+    def situations(self, rule: Any, asked: Asked) -> Iterator[Situation]:
+        """What a candidate is driven through besides the generated cases, each time anew; a situation that fails ends it.
+
+        Here shapes, and another setting of the numbers that it is told by name.
+        """
+        cases = self.sizes(rule, asked.dtype, asked.seed)
+        if cases is not None:
+            yield Situation(SHAPES, cases, rule)
+        first, *others = other_settings(rule, asked.named & rule.reads()) or [None]
+        if first is not None:
+            yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
+
+    def _set(self, rules: list[Any], asked: Asked) -> Iterator[Situation]:
+        yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
+
+    def few(self, rule: Any, asked: Asked) -> Cases:
+        """Fewer cases than `generate` makes by default, for another setting of the rule."""
+        return self.generate(rule, FEW, asked.dtype, asked.seed, asked.subject)
+
+    def sizes(self, rule: Any, dtype: np.dtype, seed: int) -> Cases | None:
+        """Cases of few numbers in many shapes that the rule takes; None if it takes one shape alone."""
+        return None
 
     def checked(self, rule: Any, cases: Cases) -> Cases:
         """A caller's own cases, completed; `ArgumentError` if the rule cannot take them."""
@@ -179,6 +256,10 @@ class Kind(ABC):
     def completed(self, rule: Any, cases: Cases) -> Cases:
         """The cases with what the rule takes and they do not have."""
         return cases
+
+    def expected(self, rule: Any) -> tuple[str, ...]:
+        """The outputs that the rule has, so that the verdict can name those that the candidate did not give."""
+        return ()
 
     def fault_of(self, record: Record, output: Output) -> Fault | None:
         """A fault that an output of the claim itself shows, besides values outside."""
@@ -301,7 +382,7 @@ class Stateless(Kind):
         """The results of each case that was answered."""
         (rule,) = rules
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
-            if seen is None:
+            if seen is None or not arrays[rule.primary].size:  # no number was computed
                 continue
             answer = self.judge(rule, arrays, seen, wanted.policy, wanted.plans)
             for name, (judged, values) in answer.items():

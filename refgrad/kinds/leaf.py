@@ -35,29 +35,39 @@ class Leaf:
         self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
         self.carried: dict[str, Bounded] = {}
-        self.initial: Mapping[str, Any] = rule.init(record.cases.p[index])
+        self.last_scalars: dict[str, float] = {}
+        p = record.cases.p[index]
+        #: a number without axes is judged as a vector of one, which is what a rule's body makes of it too
+        self.shape = p.shape or (1,)
+        self.initial: Mapping[str, Any] = rule.init(p.reshape(self.shape))
 
     def state(self, t: int) -> Mapping[str, Any]:
         """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
-        shape = self.record.cases.p[self.index].shape
         seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
         return {
-            n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(shape))
+            n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(self.shape))
             for n, v in seen.items()
-            if self.slots[n].scalar or fits(np.shape(v), self.slots[n], shape)
+            if self.slots[n].scalar or fits(np.shape(v) or (1,), self.slots[n], self.shape)
         }
 
     def values(self, name: str, t: int) -> np.ndarray:
         """What was observed of a tensor after step ``t``."""
-        seen = self.record.seen[t].params[self.index] if name == "p" else self.state(t)[name]
-        return np.asarray(seen)
+        return self._p(t) if name == "p" else np.asarray(self.state(t)[name])
+
+    def _p(self, t: int) -> np.ndarray:
+        return np.reshape(self.record.seen[t].params[self.index], self.shape)
 
     def outputs(self, t: int) -> Iterator[Output]:
         """Each tensor that was observed after step ``t``; before the first step, the initial state."""
+        if 0 in self.shape:  # no number was computed
+            return
         for name, judged, step, dtype in self._judged(t) if t else self._judge_initial():
             yield Output(t, self.index, name, judged, self.values(name, t), dtype, self._origin(name, t, judged, step))
 
     def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        if not self.record.cases.given(t, self.index):
+            yield from self._left_alone(t)
+            return
         step = self.step(t)
         judged, carried = judge.judge(step, self.policy)
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
@@ -66,6 +76,16 @@ class Leaf:
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
                 yield name, judged[name], step, self.values(name, t).dtype
+
+    def _left_alone(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
+        """Without a gradient nothing of a leaf may change."""
+        before = self.state(t - 1)
+        for name in ("p", *self.state(t))[::-1]:
+            now = self.values(name, t)
+            old = self._p(t - 1) if name == "p" else np.asarray(before.get(name, self.initial.get(name)))
+            want = np.broadcast_to(old.astype(np.float64), now.shape)
+            same = (now.astype(np.float64) == want) | (np.isnan(want) & np.isnan(now.astype(np.float64)))
+            yield name, Judged(np.where(same, judge.INSIDE, judge.OUTSIDE), want, want, want), None, now.dtype
 
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
@@ -78,8 +98,9 @@ class Leaf:
     def step(self, t: int) -> Step:
         """What step ``t`` is judged from."""
         known = self.state(t - 1)
-        p, g = self.record.seen[t - 1].params[self.index], self.record.cases.gradient(t, self.index)
+        p, g = self._p(t - 1), self.record.cases.gradient(t, self.index).reshape(self.shape)
         extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
+        extras = {n: a.reshape(self.shape) for n, a in extras.items()}
         before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
         before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         scalar_values: dict[str, float] = {}
@@ -92,11 +113,11 @@ class Leaf:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(p.shape, {"t": t, **scalar_values, **given})
+        free = free_values(p.shape, {"t": self.record.cases.count(t, self.index), **scalar_values, **given})
         plan = self.plans(self.rule, p.ndim, free)
         self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
-        after["p"] = self.record.seen[t].params[self.index]
+        after["p"] = self._p(t)
         return Step(plan, dict(zip(free_names(self.rule, p.ndim), free, strict=True)), before, after)
 
     def _origin(
@@ -112,7 +133,7 @@ class Leaf:
 
     def scalars_before(self, name: str, t: int) -> float:
         """A scalar slot that cannot be read follows from the steps alone."""
-        return float(self.initial[name]) if t == 1 else self.last_scalars[name]
+        return float(self.last_scalars.get(name, self.initial[name]))
 
 
 def _any_bits(like: np.ndarray, bits: int) -> Bounded:

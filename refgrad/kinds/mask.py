@@ -15,7 +15,7 @@ from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.masks import generate
+from refgrad.oracle.inputs.masks import generate, sizes
 from refgrad.oracle.inputs.simpler import ranked, stretches
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import Plans, plan_for
@@ -36,12 +36,20 @@ class MaskKind(Stateless):
         """One case a family, of the rule's example shape."""
         return generate(rule, dtype, seed)
 
+    def sizes(self, rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed)
+
     def checked(self, rule: Mask, cases: Cases) -> Cases:
         """Cases that have ``w``."""
         for arrays in cases.arrays:
             if "w" not in arrays:
                 raise bad_argument("inputs", sorted(arrays), "arrays by name, w among them")
         return cases
+
+    def expected(self, rule: Mask) -> tuple[str, ...]:
+        """The scores and the mask."""
+        return ("scores", "mask")
 
     def start(self, subject: Any, rule: Mask, call: Call) -> Callable[[Arrays], Any]:
         """The candidate as it is."""

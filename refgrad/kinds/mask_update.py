@@ -16,11 +16,10 @@ from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
 from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
-from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.mask_updates import generate
+from refgrad.oracle.inputs.mask_updates import generate, sizes
 from refgrad.sparsity.dynamic import MaskUpdate
 from refgrad.tracing import Plans, plan_for
 
@@ -40,6 +39,10 @@ class MaskUpdateKind(Stateless):
         """A case for each family of weights and step."""
         return generate(rule, dtype, seed)
 
+    def sizes(self, rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed)
+
     def checked(self, rule: MaskUpdate, cases: Cases) -> Cases:
         """Cases that have all arrays, of one shape."""
         for arrays in cases.arrays:
@@ -47,6 +50,10 @@ class MaskUpdateKind(Stateless):
                 if name not in arrays or arrays[name].shape != arrays.get("w", arrays[name]).shape:
                     raise bad_argument("inputs", sorted(arrays), f"{', '.join(rule.takes())} of one shape, and t")
         return cases
+
+    def expected(self, rule: MaskUpdate) -> tuple[str, ...]:
+        """The next mask, and the weights under it."""
+        return ("mask", "w")
 
     def start(self, subject: Any, rule: MaskUpdate, call: Call) -> Callable[[Arrays], Any]:
         """The candidate with masks as booleans, and the step as a number."""
@@ -78,12 +85,6 @@ class MaskUpdateKind(Stateless):
     def unit(self, rule: MaskUpdate, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """That of the weights; a mask has none."""
         return np.dtype(bool) if name == "mask" else arrays["w"].dtype
-
-    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """Weights that are not given."""
-        seen = next((each for each in record.seen if each is not None), None)
-        if seen is not None and "w" not in seen:
-            yield f"{subject.name} gives no weights, which are not judged"
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Mask, then weights."""

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.names import check_stated
+from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, Record, Wanted
+from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
+from refgrad.oracle.inputs.calls import absent_gradients, grouped, late_steps, saved_and_loaded
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.steps import completed, generate
+from refgrad.oracle.inputs.settings import other_setting
+from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.tracing import free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
@@ -41,6 +44,30 @@ class OptimizerKind(Stepped):
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
 
+    def situations(self, rule: Optimizer, asked: Asked) -> Iterator[Situation]:
+        """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""
+        yield from super().situations(rule, asked)
+        able: frozenset[str] = getattr(asked.subject, "abilities", frozenset())
+        alone = rule.scope != "tree"
+        counted = alone and not any(slot.scalar for slot in rule.slots().values())
+        how = (rule, asked.dtype, asked.seed)
+        if ABSENT in able and counted:
+            yield Situation("absent gradients", absent_gradients(*how), rule)
+        if SAVED in able:
+            yield Situation("saved and loaded", saved_and_loaded(*how), rule)
+        other = other_setting(rule, asked.named & rule.reads())
+        if GROUPS in able and counted and other is not None:
+            yield Situation("groups", grouped(*how, other), rule)
+        yield Situation("late steps", late_steps(*how), rule)
+
+    def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+        """Leaves of many shapes in one run."""
+        return sizes(rule, dtype, seed)
+
+    def expected(self, rule: Optimizer) -> tuple[str, ...]:
+        """The parameter and the state."""
+        return ("p", *rule.slots())
+
     def completed(self, rule: Optimizer, cases: Cases) -> Cases:
         """The cases with the extra inputs that the rule takes."""
         return completed(cases, rule)
@@ -57,9 +84,12 @@ class OptimizerKind(Stepped):
     def outputs(self, record: Record, rules: list[Optimizer], wanted: Wanted) -> Iterator[Output]:
         """Every tensor of every completed step of every leaf, in order of steps; the initial state first."""
         leaves = [Leaf(record, leaf, rule, wanted.policy, wanted.plans) for leaf, rule in enumerate(rules)]
+        chosen = record.cases.judged if is_locked(record) else frozenset()
         for t, seen in enumerate(record.seen):
             if seen is None:
                 return
+            if chosen and t and t - 1 not in chosen:
+                continue
             for leaf in leaves:
                 yield from leaf.outputs(t)
 

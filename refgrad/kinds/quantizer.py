@@ -16,7 +16,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, shapes_of, truth_of, unjudged
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.quantizers import generate
+from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
 
@@ -40,12 +40,20 @@ class QuantizerKind(Stateless):
         """One case a family."""
         return generate(rule, dtype, seed)
 
+    def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case a shape."""
+        return sizes(rule, dtype, seed, large=has_graph(rule))
+
     def checked(self, rule: Quantizer, cases: Cases) -> Cases:
         """Cases that have ``x``, with what the rule takes besides."""
         for arrays in cases.arrays:
             if "x" not in arrays:
                 raise ArgumentError(f"inputs have {sorted(arrays)}, and no 'x'; legal: {self.legal_inputs}")
         return Cases([_whole(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
+
+    def expected(self, rule: Quantizer) -> tuple[str, ...]:
+        """The parts, and what they stand for."""
+        return (*(n for n in rule.parts if n not in unjudged(rule)), "y")
 
     def start(self, subject: Any, rule: Quantizer, call: Call) -> Callable[[Arrays], Any]:
         """Both ways at once: the parts of ``x``, and ``y``, what the candidate makes of them."""
@@ -66,10 +74,7 @@ class QuantizerKind(Stateless):
         return dtypes.working(arrays["x"].dtype)
 
     def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """A way back that is missing, and parts that are not judged."""
-        seen = next((each for each in record.seen if each is not None), None)
-        if seen is not None and "y" not in seen:
-            yield f"{subject.name} has no way back, which is not judged"
+        """Parts that are not judged."""
         if unjudged(record.rules[0]):
             yield f"{', '.join(unjudged(record.rules[0]))} are taken as they are: they depend on a search"
 

@@ -32,7 +32,8 @@ class Stepped(Kind):
 
     def record(self, rule: Any, cases: Cases) -> Record:
         """A record of nothing yet, with the rule once a leaf."""
-        return Record(cases, [rule] * len(cases.arrays))
+        own = cases.settings or [{}] * len(cases.arrays)
+        return Record(cases, [self.retold(rule, self.told(rule).replace(**each)) if each else rule for each in own])
 
     def checked(self, rule: Any, cases: Cases) -> Cases:
         """Cases with a parameter each, and a gradient like it at each step."""
@@ -50,8 +51,10 @@ class Stepped(Kind):
 
         def start() -> Observation:
             params = [np.array(a, copy=True) for a in record.cases.p]
-            rule = self.told(record.rules[0])
-            run.append(call(lambda: subject.start(rule, params), f"building {subject.name}"))
+            rules = [self.told(rule) for rule in record.rules]
+            grouped: Any = getattr(subject, "start_groups", None) if record.cases.settings else None
+            build = (lambda: grouped(rules, params)) if grouped else (lambda: subject.start(rules[0], params))
+            run.append(call(build, f"building {subject.name}"))
             self._begun(run[0], subject, record)
             return _kept(call(run[0].observe, subject.name))
 
@@ -64,10 +67,12 @@ class Stepped(Kind):
 
     def _begun(self, run: Run, subject: Candidate, record: Record) -> None:
         """What a run says of itself: the rule of each leaf, and random bits that it draws by itself."""
+        record.settings.extend(getattr(run, "settings", ()))
+        record.read = frozenset(getattr(run, "read", ()))
         rule_for = getattr(run, "rule_for", None)
         if rule_for is not None:
-            told = self.told(record.rules[0])
-            record.rules = [self.retold(rule, rule_for(leaf, told)) for leaf, rule in enumerate(record.rules)]
+            rules = enumerate(record.rules)
+            record.rules = [self.retold(rule, rule_for(leaf, self.told(rule))) for leaf, rule in rules]
         record.unknown = _unknown(run, [self.told(rule) for rule in record.rules])
         for name in sorted(record.unknown):
             record.notes.append(
@@ -78,11 +83,14 @@ class Stepped(Kind):
     def _step(self, run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> Observation:
         """One step with copies, and what was seen after it; faults besides are added to the record."""
         rules = [self.told(rule) for rule in record.rules]
-        given = {"gradient": [leaf["g"] for leaf in record.cases.steps[step - 1]], **_asked_for(record, rules, step)}
-        handed = {
-            n: v if isinstance(v, float) else [np.array(a, order="C", copy=True) for a in v] for n, v in given.items()
+        if step - 1 in record.cases.saved:
+            _saved(run, step, record, call)
+        given = {"gradient": _gradients(record.cases, step), **_asked_for(record, rules, step)}
+        handed: dict[str, Any] = {
+            n: v if isinstance(v, float) else [a if a is None else np.array(a, order="C", copy=True) for a in v]
+            for n, v in given.items()
         }
-        grads: Any = handed["gradient"]
+        grads = handed["gradient"]
         extras = {n: v for n, v in handed.items() if n != "gradient"}
 
         def step_and_look() -> Observation:
@@ -99,7 +107,7 @@ class Stepped(Kind):
         _check_unchanged(arrays, step, record)
         if step <= PROBED_STEPS and len(record.faults) == known:
             for now, _ in arrays.values():
-                for array in now:
+                for array in (each for each in now if each is not None):
                     array[...] = np.asarray(7.0).astype(array.dtype)
             if not call(lambda: _same(seen, run.observe())):
                 message = "the state or the parameter changed when the caller overwrote the gradient after the step"
@@ -129,6 +137,28 @@ class Stepped(Kind):
                 yield from (cases.with_number(t, name, float(simple)) for simple in simpler(np.asarray(value)))
 
 
+def _gradients(cases: Cases, step: int) -> list[Any]:
+    """The gradients of a step, None of a leaf that has none."""
+    return [leaf["g"] if cases.given(step, i) else None for i, leaf in enumerate(cases.steps[step - 1])]
+
+
+def _saved(run: Any, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> None:
+    """Save the candidate's state, load it into another one, and see that it is the same."""
+    lost = call(run.save_and_load)
+    before, after = record.seen[-1], _kept(call(run.observe))
+    for leaf, (old, new) in enumerate(zip(before.state, after.state, strict=True)):
+        for name, value in old.items():
+            if name not in new or np.asarray(value).tobytes() != np.asarray(new[name]).tobytes():
+                where = f"{name} of {record.cases.name(leaf) or 'p'}"
+                message = f"{where} is not the same once the state was saved after {step - 1} steps and loaded again"
+                record.faults.append(Fault("resumed", step - 1, message))
+                return
+    if lost:
+        record.notes.append(
+            f"{', '.join(lost)} is kept beside the state, and would be lost where that is saved and loaded"
+        )
+
+
 def _unknown(run: Run, rules: Sequence[Any]) -> frozenset[str]:
     """The random bits that a run does not take."""
     taken = getattr(run, "extras_taken", None)
@@ -146,12 +176,10 @@ def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any
     return {n: float(given[n]) if extra.scalar else given[n] for n, extra in wanted.items()}
 
 
-def _check_unchanged(
-    arrays: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], step: int, record: Record
-) -> None:
+def _check_unchanged(arrays: Mapping[str, tuple[Sequence[Any], Sequence[Any]]], step: int, record: Record) -> None:
     for what, (handed, given) in arrays.items():
         for leaf, (now, then) in enumerate(zip(handed, given, strict=True)):
-            if now.tobytes() != np.ascontiguousarray(then).tobytes():
+            if now is not None and now.tobytes() != np.ascontiguousarray(then).tobytes():
                 name = record.cases.name(leaf)
                 record.faults.append(Fault("mutated", step, f"the {what} of {name or 'p'} was changed by the step"))
                 return

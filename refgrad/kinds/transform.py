@@ -18,7 +18,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.transforms import generate
+from refgrad.oracle.inputs.transforms import generate, sizes
 from refgrad.tracing import Plans, plan_for
 
 
@@ -35,6 +35,10 @@ class TransformKind(Stateless):
     def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """As many cases as there are steps, of the shapes that the rule says."""
         return generate(rule, steps, dtype, seed)
+
+    def sizes(self, rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
+        """A case for each of several lengths of the rule's axes."""
+        return sizes(rule, dtype, seed)
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp
+from refgrad.arithmetic.operations.functions import exp
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import (
     DecayKind,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import power
+from refgrad.arithmetic.operations.functions import power
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import DecayKind, descend
 from refgrad.optimizers.transform import Transform, check_same

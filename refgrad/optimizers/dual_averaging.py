@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import power
+from refgrad.arithmetic.operations.functions import power
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Citation, Decay, NonNegative, State, by, copy_of_param, zeros_like_param
 

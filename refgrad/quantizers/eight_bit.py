@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, log, power, tree_sum
+from refgrad.arithmetic.operations.functions import exp, log, power
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Edge, passes

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.primitives import exp, tree_sum
+from refgrad.arithmetic.operations.functions import exp
+from refgrad.arithmetic.primitives import tree_sum
 from refgrad.arithmetic.top_k import keys
 from refgrad.rule import Choice, Citation, Real, by
 from refgrad.sparsity import schedules

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.carrier import UFUNCS
+from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.errors import TraceError
 from refgrad.rule import Rule

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.decisions import COMPARE
+from refgrad.arithmetic.operations import OPERATIONS as TABLE
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.strength.body_arrays import RuleOfRun, RunArray, values_of
 from refgrad.strength.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
@@ -87,8 +87,8 @@ class BodyRun:
 
     def unchanged(self, op: str, *args: Any, **how: Any) -> Any:
         """One operation as the text says."""
-        if op in COMPARE:
-            return COMPARE[op](*(values_of(a) for a in args))
+        if op in TABLE and TABLE[op].boolean and TABLE[op].decide:
+            return TABLE[op].on([values_of(a) for a in args])
         if op in ("add", "sub"):
             return self.array(self._sum(args[0], args[1], 1 if op == "add" else -1))
         operands = [self.operand(a) for a in args]

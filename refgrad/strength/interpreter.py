@@ -14,25 +14,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refgrad.arithmetic.floats import OPERATIONS
-from refgrad.arithmetic.graph import MATRIX, Node
+from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.matrices import gathered
+from refgrad.arithmetic.operations import ELEMENTWISE, MATRIX
 from refgrad.strength.matrix_interpreter import MatrixInterpreter
 from refgrad.strength.rounding_styles import SMALLEST_NORMAL, Array, Rounding, Style
 from refgrad.tracing import Plan
 
 ROUNDED: Mapping[str, Callable[..., Array]] = {
+    **{name: op.in_numpy for name, op in ELEMENTWISE.items() if op.rounds},
     # what is negative by an underflow in an interpolation form counts as zero
     "sqrt": lambda x: np.sqrt(np.where(x > -SMALLEST_NORMAL, np.maximum(x, 0.0), x)),
-    "exp": np.exp,
-    "log": np.log,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tanh": np.tanh,
-    "power": np.power,
 }
 #: operations whose results no program rounds
-EXACT: Mapping[str, Callable[..., Array]] = {op: f for op, f in OPERATIONS.items() if op not in ROUNDED}
+EXACT: Mapping[str, Callable[..., Array]] = {n: op.in_numpy for n, op in ELEMENTWISE.items() if not op.rounds}
 
 
 @dataclass(frozen=True)

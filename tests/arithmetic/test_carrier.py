@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import primitives
-from refgrad.arithmetic.carrier import UFUNCS, Carrier
+from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.exact import Exact
 from refgrad.arithmetic.exact import evaluate as exactly
-from refgrad.arithmetic.graph import BOOLEAN, Builder, Graph, Tracer, walk
+from refgrad.arithmetic.graph import Builder, Graph, Tracer, walk
+from refgrad.arithmetic.operations import BOOLEAN, UFUNCS
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.errors import TraceError
 

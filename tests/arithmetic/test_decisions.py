@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.arithmetic.decisions import COMPARE, OUTCOMES, ROUND, Decision, decide, near
+from refgrad.arithmetic.decisions import Decision, near, sign
+from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.steps import Integer, Nearest
+
+COMPARE = [name for name in OUTCOMES if OPERATIONS[name].boolean]
+ROUND = ["rint", "floor", "ceil"]
+
+
+def decide(op: str, attribute: Any, args: list[Bounded]) -> Decision:
+    return OPERATIONS[op].decided(args, attribute)
 
 
 def bounded(values: Any, errors: Any = None) -> Bounded:
@@ -36,7 +44,17 @@ def test_a_sign_has_three_outcomes_as_far_as_they_are_in_reach() -> None:
     )
     decision = decide("sign", None, [x])
     every, none = {-1.0, 0.0, 1.0}, {0.0}
-    assert decision.open.tolist() == [False, True, True, True, True, True, False, False, True]
+    assert decision.open.tolist() == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]  # the last may be NaN as well
     assert decision.result[:7].tolist() == [1, 1, -1, 0, 1, -1, 0]
     found = given(decision, 3)
     assert found[:7] == [{1.0}, every, every, every, {0.0, 1.0}, {-1.0, 0.0}, none]
@@ -49,7 +67,7 @@ def test_a_comparison_is_open_where_the_bounds_meet(op: str) -> None:
     b = bounded([2.0, 1.25, 1.0, 2.0, 1.0], [0.5, 0.0, 0.0, 0.0, 0.25])
     decision = decide(op, None, [a, b])
     assert decision.open.tolist() == [False, True, False, False, False]
-    result = COMPARE[op](a.value, b.value)
+    result = OPERATIONS[op].on([a.value, b.value])
     assert decision.taken(0).tolist() == result.tolist()
     assert decision.taken(1).tolist() == [not r if i == 1 else r for i, r in enumerate(result.tolist())]
 
@@ -72,7 +90,7 @@ def test_exact_numbers_that_are_equal_decide_and_a_bound_that_is_nan_does_not() 
 def test_a_rounding_goes_to_either_neighbour(op: str, expected: list[set[float]]) -> None:
     decision = decide(op, None, [bounded([1.0, 1.5, 0.5, 2.0], [0.125] * 4)])
     assert given(decision, 2) == expected
-    assert decision.result.tolist() == ROUND[op](np.asarray([1.0, 1.5, 0.5, 2.0])).tolist()
+    assert decision.result.tolist() == OPERATIONS[op].on([np.asarray([1.0, 1.5, 0.5, 2.0])]).tolist()
     assert decision.error is not None
     assert not decision.error.any()
 
@@ -119,3 +137,11 @@ def test_every_operation_that_decides_says_how_many_outcomes_it_has(op: str) -> 
     assert len(given(decision, OUTCOMES[op])[0]) == OUTCOMES[op]
     # a choice that there is not is the centre's
     assert decision.taken(np.int8(OUTCOMES[op])).tolist() == decision.result.tolist()
+
+
+def test_the_sign_of_a_number_of_which_nothing_is_known_may_be_nan() -> None:
+    found = sign(Bounded(np.array([2.0, -1.0, 0.5]), np.array([np.inf, 0.5, 1.0])))
+    assert found.error is not None
+    assert found.error.tolist() == [np.inf, 0.0, 0.0]
+    assert found.open.tolist() == [False, False, True]
+    assert {float(found.taken(i)[2]) for i in range(3)} == {-1.0, 0.0, 1.0}

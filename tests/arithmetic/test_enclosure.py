@@ -299,3 +299,16 @@ def test_marks_of_what_is_one_number_a_row_a_column_or_a_tensor(shape: tuple[int
     marks[0, 0] = True
     assert within(marks, shape).tolist() == expected
     assert not within(np.zeros((2, 3), bool), shape).any()
+
+
+def test_an_average_is_charged_both_roundings_of_its_interpolation_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """x + w (y - x) rounds the difference and the product, which are w (|x| + |y|) at most; w is the smaller weight."""
+    charged, total = [], enclosure.bounds.total
+    monkeypatch.setattr(
+        enclosure.bounds, "total", lambda terms, extra, model: charged.append(extra) or total(terms, extra, model)
+    )
+    given = {"x": Bounded(np.asarray([3.0, -1.0])), "y": Bounded(np.asarray([-5.0, -2.0]))}
+    graph = graph_of(lambda x, y: {"m": 0.75 * x + 0.25 * y}, "x y")
+    scalars = [Bounded(np.asarray(0.75)), Bounded(np.asarray(0.25))]
+    list(Enclosure(graph, MODEL).branches(given, scalars, {}))
+    assert [extra.tolist() for extra in charged] == [[2 * 0.25 * 8.0, 2 * 0.25 * 3.0]]

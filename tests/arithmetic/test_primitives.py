@@ -10,8 +10,11 @@ import pytest
 
 from refgrad import ArgumentError
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.primitives import BLOCK, exp, length, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import exp
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 
+#: the terms of a block, as docs/bits.md says
+BLOCK = 1024
 LENGTHS = [1, 2, 3, 7, 8, 1000, 1023, 1024, 1025, 2048, 2049, 5000, 9 * 1024 + 5]
 
 

@@ -130,3 +130,14 @@ def test_the_ends_of_several_values_are_those_of_each() -> None:
     # once nothing is known, nothing more is
     ends = bounds.widest(bounds.widest(ends, Bounded(np.asarray([np.nan, 0.0]), np.asarray([0.0, np.inf]))), values[0])
     assert [end.tolist() for end in ends] == [[-np.inf, -np.inf], [np.inf, np.inf]]
+
+
+def test_what_is_only_large_has_not_overflowed() -> None:
+    """Of the first all is below the largest number, of the second some, and of the third nothing."""
+    share = np.asarray([0.9, 0.9, 1.2])
+    with np.errstate(all="ignore"):
+        found = bounds.settle(share * LARGEST, np.asarray([0.05, 0.2, 0.1]) * LARGEST, MODEL)
+    assert found.value[0] == 0.9 * LARGEST
+    assert found.bound().tolist() == [0.05 * LARGEST, np.inf, 0.0]
+    assert np.isfinite(found.value[1])
+    assert found.value[2] == np.inf

@@ -138,3 +138,12 @@ def test_an_array_meets_the_value_as_a_plain_number(op: str) -> None:
     ]:
         assert result.dtype == np.float32
         assert result.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "pow"])
+@pytest.mark.parametrize("errors", [(2.0**-30, 0.0), (0.0, 2.0**-30), (2.0**-30, 2.0**-29)], ids=str)
+def test_error_bounds_hold_what_either_operand_may_be_off_by(op: str, errors: tuple[float, float]) -> None:
+    value, error = scalar_error.table("float64")[op]((A, errors[0] * A), (B, errors[1] * B))
+    ends = [[x * (1 - e), x * (1 + e)] for x, e in zip((A, B), errors, strict=True)]
+    results = [OPERATIONS[op](a, b) for a in ends[0] for b in ends[1]]
+    assert max(abs(r - value) for r in results) <= error

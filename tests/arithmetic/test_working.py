@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.arithmetic.primitives import length, tanh, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import tanh
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.scalar_math import TABLES, Scope
 from refgrad.arithmetic.working import Working, as_working, plain
 

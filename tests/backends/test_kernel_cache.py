@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ def test_a_second_process_loads_without_numba(folder: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_at_once(folder: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(step_in_new_process, [folder, folder]))
@@ -56,7 +58,7 @@ def test_two_processes_that_write_at_once(folder: Path) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".kernel"]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty", "other key"])
 def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSource, damage: str) -> None:
     code = compiler.compile_object(source)
@@ -76,6 +78,7 @@ def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSour
     assert kernel_cache.read(source) is not None
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
@@ -88,6 +91,24 @@ def test_code_that_others_may_write_is_not_trusted(folder: Path, source: KernelS
     assert kernel_cache.read(source) is not None
     folder.chmod(0o777)
     assert kernel_cache.read(source) is None
+
+
+def test_a_file_that_others_may_write_is_not_trusted(folder: Path, source: KernelSource) -> None:
+    kernel_cache.write(source, b"machine code")
+    assert kernel_cache.read(source) == b"machine code"
+    for mode in (0o620, 0o602):
+        kernel_cache.path_of(source).chmod(mode)
+        assert kernel_cache.read(source) is None
+
+
+def test_kernels_that_differ_in_anything_have_other_keys(source: KernelSource) -> None:
+    others = [
+        replace(source, text=f"{source.text} "),
+        replace(source, dtype=np.dtype(np.float64)),
+        replace(source, arrays=source.arrays[:-1]),
+        replace(source, scalars=source.scalars + 1),
+    ]
+    assert len({kernel_cache.key(each) for each in (source, *others)}) == len(others) + 1
 
 
 def test_import_needs_no_compiler_and_no_framework() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.arithmetic.primitives import length, sin, tree_max, tree_sum
+from refgrad.arithmetic.operations.functions import sin
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.backends.numba_backend import kernel_sources
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 

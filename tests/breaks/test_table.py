@@ -74,6 +74,7 @@ def test_a_fault_is_caught_by_the_test_that_fails(
     assert (tmp_path / "code_.py").read_text() == "def add(a, b):\n    return a + b\n"
 
 
+@pytest.mark.slow
 def test_a_trial_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
     (tmp_path / "code_.py").write_text("# a + b\n")
     (tmp_path / "test_code.py").write_text("import time\n\ndef test_a():\n    time.sleep(60)\n")

@@ -22,7 +22,8 @@ def test_arguments_by_name() -> None:
     seen: dict[str, Any] = {}
 
     def function(weight: Any, amount: float, scaler_row: Any, *, ties: str, flag: bool = False) -> Any:
-        seen.update(amount=amount, row=scaler_row.shape, ties=ties, flag=flag)
+        for name, value in {"amount": amount, "row": scaler_row.shape, "ties": ties, "flag": flag}.items():
+            seen.setdefault(name, value)  # other shapes follow
         return Wanda(sparsity=amount).mask(weight, a=scaler_row)
 
     refgrad.verify(function, Wanda(sparsity=0.25, ties="high"), options={"flag": True}).raise_if_wrong()
@@ -62,6 +63,7 @@ def test_torch_modules_and_parametrizations() -> None:
     refgrad.verify(Keep(), Magnitude()).raise_if_wrong()
 
 
+@pytest.mark.slow
 def test_what_is_no_mask() -> None:
     with pytest.raises(refgrad.CandidateError, match="takes 'sigma'"):
         refgrad.verify(lambda w, sigma: w, NOfM())

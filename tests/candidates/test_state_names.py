@@ -26,13 +26,14 @@ def test_a_function_with_a_name_of_its_own() -> None:
     assert "state_names={'m': 'smoothed'}" in wrong.reproduce
 
 
+@pytest.mark.slow
 def test_a_stated_name_stands_for_no_other_slot() -> None:
     def swapped(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
         new, state = AdamW().step(p, g, {"t": t - 1, "m": v, "v": m}, backend="numpy")
         return new, state["v"], state["m"]
 
     assert refgrad.verify(swapped, AdamW(), state_names={"m": "v", "v": "m"}, steps=3).conforms
-    assert not refgrad.verify(swapped, AdamW(), steps=3, shrink=False).conforms
+    assert not refgrad.verify(swapped, AdamW(), steps=3, shrink=False, explain=False).conforms
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,13 @@ def test_an_instance_is_rebuilt_with_its_groups_in_turn(pair: Any, roundings: An
 def test_what_the_rule_claims_stays_a_claim() -> None:
     run = resolve(groups()).start(AdamW(lr=0.3), [np.ones(2, np.float32)])
     assert run.rule_for(0, AdamW(lr=0.3)) == AdamW(lr=0.3)  # type: ignore[attr-defined]
-    assert "the rule has lr=0.3, param_groups[0] has 0.1" in run.notes  # type: ignore[attr-defined]
+    assert run.settings == ["lr=0.3 is claimed; param_groups[0] has 0.1"]  # type: ignore[attr-defined]
+
+
+def test_a_claim_at_its_default_is_a_claim() -> None:
+    run = resolve(groups()).start(AdamW(lr=0.001), [np.ones(2, np.float32)])
+    assert run.rule_for(0, AdamW(lr=0.001)) == AdamW()  # type: ignore[attr-defined]
+    assert run.settings == ["lr=0.001 is claimed; param_groups[0] has 0.1"]  # type: ignore[attr-defined]
 
 
 def test_a_function_of_the_parameters_may_have_its_hyperparameters_built_in_or_take_them() -> None:
@@ -159,7 +165,7 @@ def test_an_alias_under_a_name_that_is_not_read_shows_in_the_values() -> None:
                 p -= self.param_groups[0]["lr"] * (p.grad + 0.5 * self.last.get(p, torch.zeros_like(p)))
                 self.last[p] = p.grad
 
-    verdict = refgrad.verify(Hides, SGD(), steps=3, shrink=False)
+    verdict = refgrad.verify(Hides, SGD(), steps=3, shrink=False, explain=False)
     assert verdict.first is not None
     assert verdict.first.step == 2
 

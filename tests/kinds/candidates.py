@@ -123,7 +123,7 @@ def sideways(g: Array, x: Array, width: float) -> Array:
 
 
 def largest(w: Array, sparsity: float) -> Array:
-    pruned = int(np.floor(w.size * sparsity + 1e-9))
+    pruned = round(w.size * sparsity)
     order = np.argsort(-np.nan_to_num(np.abs(w), nan=np.inf, posinf=np.finfo(w.dtype).max).ravel(), kind="stable")
     mask = np.zeros(w.size, bool)
     mask[order[: w.size - pruned]] = True

@@ -29,6 +29,8 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
+#: the same where a search is run, which takes long for codes
+SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
 FEW = {"steps": 3, "time_limit": 60.0}
 
@@ -59,7 +61,8 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
     right = refgrad.identify(example.right, example.rule, **FEW)
@@ -107,7 +110,8 @@ def test_inputs_that_are_none_are_refused_everywhere(kind: str, inputs: Any) -> 
             ask(example.right, example.rule, inputs=inputs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     example, own = EXAMPLES[kind], kind_of(kind)
     made = own.generate(example.rule, 2, np.dtype(example.rule.kept_in), 7)
@@ -118,7 +122,8 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(

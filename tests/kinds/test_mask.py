@@ -89,6 +89,7 @@ def one_swapped(w: Any, n: int, m: int) -> Any:
     return mask
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -156,7 +157,7 @@ def test_scores_are_judged_first() -> None:
     def doubled(w: Any) -> Any:
         return 2 * np.abs(w), NOfM().mask(w)
 
-    verdict = refgrad.verify(doubled, NOfM())
+    verdict = refgrad.verify(doubled, NOfM(), explain=False, shrink=False)
     assert verdict.counts["scores"].outside > 0
     assert verdict.counts["mask"].outside == 0
     assert verdict.first is not None
@@ -189,13 +190,14 @@ def test_wanda_in_float32_conforms() -> None:
     assert verdict.counts["scores"].outside == 0
 
 
+@pytest.mark.slow
 def test_whole_units_or_nothing() -> None:
     def torn(w: Any, sparsity: float) -> Any:
         mask = L1Filters(sparsity=sparsity).mask(w)
         mask[np.argmax(mask.any(axis=1)), 0] = False
         return mask
 
-    assert refgrad.verify(torn, L1Filters()).counts["mask"].outside > 0
+    assert refgrad.verify(torn, L1Filters(), explain=False, shrink=False).counts["mask"].outside > 0
     explanation = refgrad.verify(L1Filters(), L2Filters()).explanation
     assert explanation is not None
     assert explanation.name == "L1Filters"

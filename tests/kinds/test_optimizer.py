@@ -21,7 +21,7 @@ def judged(program: Program, **options: object) -> refgrad.Verdict:
     return refgrad.verify(candidate, AdamW(), **options)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_legal_programs_are_accepted(name: str) -> None:
     for seed in range(3):

@@ -126,12 +126,13 @@ def test_bytes_of_a_packed_format_are_read() -> None:
 
 def test_the_way_back_is_judged_given_the_codes() -> None:
     candidate = (programs.nf4, programs.wrong_back(programs.nf4_back))
-    verdict = refgrad.verify(candidate, NF4(), shrink=False)
+    verdict = refgrad.verify(candidate, NF4(), shrink=False, explain=False)
     assert verdict.first is not None
     assert verdict.first.tensor == "y"
     assert verdict.counts["codes"].outside == 0
 
 
+@pytest.mark.slow
 def test_a_departure_is_named() -> None:
     pair = (programs.affine, programs.affine_back)
     verdict = refgrad.verify(pair, Affine(), options={"before": True}, shrink=False)
@@ -141,13 +142,18 @@ def test_a_departure_is_named() -> None:
 
 
 def test_the_counterexample_is_small_and_fails_again() -> None:
-    verdict = refgrad.verify(programs.blockwise, programs._BLOCKWISE, options={"through_grid": True})
+    verdict = refgrad.verify(programs.blockwise, programs._BLOCKWISE, options={"through_grid": True}, explain=False)
     assert verdict.counterexample is not None
     numbers = verdict.counterexample.arrays["x"]
     assert len(numbers) <= 8
     again = refgrad.Cases.of("float32", x=list(numbers))
     assert not refgrad.verify(
-        programs.blockwise, programs._BLOCKWISE, options={"through_grid": True}, inputs=again
+        programs.blockwise,
+        programs._BLOCKWISE,
+        options={"through_grid": True},
+        inputs=again,
+        explain=False,
+        shrink=False,
     ).conforms
     assert "refgrad.quantizers.Blockwise(" in verdict.reproduce
     json.loads(verdict.to_json())
@@ -162,7 +168,7 @@ def test_ties_are_decided_where_the_quotient_is_exact() -> None:
     for power in (1.0, 8.0):
         cases = refgrad.Cases([{"x": x * np.float32(power)}], [""])
         assert refgrad.verify(NF4(), NF4(), inputs=cases).conforms
-        assert not refgrad.verify(NF4(ties="upper"), NF4(), inputs=cases).conforms
+        assert not refgrad.verify(NF4(ties="upper"), NF4(), inputs=cases, explain=False, shrink=False).conforms
     cases = refgrad.Cases([{"x": x * np.float32(3.0)}], [""])  # here a program may round to either side
     assert refgrad.verify(NF4(ties="upper"), NF4(), inputs=cases).conforms
 
@@ -170,14 +176,16 @@ def test_ties_are_decided_where_the_quotient_is_exact() -> None:
 def test_stochastic_rounding_and_casts_are_judged_to_the_bit() -> None:
     rule = Cast(format="bfloat16", rounding="stochastic", seed=3)
     assert refgrad.verify(rule, rule).conforms
-    assert not refgrad.verify(rule.replace(seed=4), rule).conforms
+    assert not refgrad.verify(rule.replace(seed=4), rule, explain=False, shrink=False).conforms
     torch = pytest.importorskip("torch")
 
     def cast(x: np.ndarray) -> np.ndarray:
         return torch.from_numpy(x).to(torch.float8_e5m2).view(torch.uint8).numpy()
 
     assert refgrad.verify(cast, Cast(format="float8_e5m2")).conforms
-    assert not refgrad.verify(cast, Cast(format="float8_e5m2", rounding="nearest_away")).conforms
+    assert not refgrad.verify(
+        cast, Cast(format="float8_e5m2", rounding="nearest_away"), explain=False, shrink=False
+    ).conforms
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_torch_optimizers_sgdw_subtracts_a_constant() -> None:
     p.grad = torch.zeros(3)
     package.SGDW([p], lr=0.5, weight_decay=0.25).step()
     assert p.tolist() == [0.875, -1.125, -0.125]
-    verdict = refgrad.verify(package.SGDW, o.SGD(decay="before", weight_decay=0.1), shrink=False)
+    verdict = refgrad.verify(package.SGDW, o.SGD(decay="before", weight_decay=0.1), shrink=False, explain=False)
     assert not verdict.conforms
 
 

@@ -177,6 +177,7 @@ def test_rotated_gradients_give_rotated_steps() -> None:
         agree(moved[1], matrix(HADAMARD) * matrix_of(moved[0]) * matrix(HADAMARD))
 
 
+@pytest.mark.slow
 def test_a_root_is_within_its_bound_of_the_truth() -> None:
     """By float32 decompositions of ill-conditioned matrices too: NumPy's eigh and svd, in that precision."""
     model = model_for(Policy(), np.dtype(np.float32))

@@ -132,6 +132,7 @@ def test_bits_come_from_seed_step_and_place() -> None:
         rule.step(p, g, after, bits=[np.full(a.shape, 70000, np.uint32) for a in p])
 
 
+@pytest.mark.slow
 def test_a_thousand_small_updates_are_not_lost() -> None:
     g = np.full(64, 2.0**-8, ml_dtypes.bfloat16)
     inner, ends = o.SGD(lr=2.0**-6), {}
@@ -228,6 +229,7 @@ def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
     assert not verdict.notes
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("case", WRONG, ids=range(len(WRONG)))
 def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
     subject, rule, tensor = case
@@ -278,6 +280,7 @@ def test_without_its_bits_both_neighbours_are_acceptable() -> None:
     assert off.counts["p"].outside
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", UNFAIR)
 def test_bits_that_are_not_fair_are_seen(name: str) -> None:
     change, where = UNFAIR[name]
@@ -316,6 +319,7 @@ def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
         assert set(state) == {"t", *kept.slots()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("subject", "rule", "name"),
     [

@@ -145,17 +145,20 @@ WIDE: dict[str, Patch] = {
 }
 
 
+@pytest.mark.slow
 def test_an_oracle_that_is_whole_is_not_caught() -> None:
     assert false_alarms() == 0
     assert misses() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     NARROW[name](monkeypatch)
     assert false_alarms() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE)
 def test_a_wide_oracle_accepts_mutants(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     WIDE[name](monkeypatch)

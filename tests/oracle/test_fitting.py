@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import refgrad
 from refgrad import Inputs
@@ -18,12 +19,14 @@ def titles(found: Any) -> list[str]:
     return [e.title for e in found.explanations]
 
 
+@pytest.mark.slow
 def test_what_a_simpler_rules_sets_take_in_is_no_other_explanation() -> None:
     """Another order of ties is acceptable of a mask, and codes beside a tie are of a quantizer."""
     for rule in (Magnitude(), Affine(), EightBit()):
         assert titles(refgrad.identify(rule, rule, steps=2)) == [str(rule).removesuffix("()")]
 
 
+@pytest.mark.slow
 def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
     inputs = Inputs.of([1.0, 2.0, -3.0], [[1.0, 0.5, 2.0]])
     assert len(titles(refgrad.identify(Lion(), Lion(), inputs=inputs))) > 1
@@ -46,6 +49,7 @@ def test_one_interval_of_a_value_is_one_explanation() -> None:
     assert found.best.rule.startswith("AdamW(lr=0.002")
 
 
+@pytest.mark.slow
 def test_the_nearest_are_told_with_the_counts_of_the_whole_run() -> None:
     def bent(p: Any, g: Any, lr: float) -> Any:
         return p - p.dtype.type(lr) * np.tanh(g)
@@ -58,6 +62,7 @@ def test_the_nearest_are_told_with_the_counts_of_the_whole_run() -> None:
     assert [e.outside for e in found.nearest] == sorted(e.outside for e in found.nearest)
 
 
+@pytest.mark.slow
 def test_a_rewrite_has_the_line_that_it_changed() -> None:
     def doubled(g: Any, x: Any) -> Any:
         return 2 * g * (np.abs(x) <= 1)

@@ -39,7 +39,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
     found = named(MUTANTS[name], steps=6)
@@ -66,7 +66,7 @@ def ids(case: tuple[Any, ...]) -> str:
 
 
 # every second of them: a search takes seconds
-@pytest.mark.sample(quick=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
     rule, old, new = case
@@ -76,6 +76,7 @@ def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
     assert found.best.title.endswith(REWRITTEN[type(rule).__name__, old, new]), str(found)
 
 
+@pytest.mark.slow
 def test_what_no_rewrite_makes_is_nothing_known() -> None:
     found = named(MUTANTS["gradient plus its mean"], steps=4)
     assert found.outcome == UNKNOWN
@@ -99,7 +100,7 @@ def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     assert len(found.rules) > 1
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["textbook", "folded_eps"])
 def test_a_program_is_found_among_all_rules(name: str) -> None:
     found = named(LEGAL[name], None, steps=4)
@@ -107,6 +108,7 @@ def test_a_program_is_found_among_all_rules(name: str) -> None:
     assert found.best.title == "AdamW", str(found)
 
 
+@pytest.mark.slow
 def test_two_faults_in_two_tensors() -> None:
     def both(p, g, m, v, t):
         m_new = MUTANTS["1 - beta1 missing"](p, g, m, v, t)[1]
@@ -118,6 +120,7 @@ def test_two_faults_in_two_tensors() -> None:
     assert titles(found) == ["AdamW(eps_placement='inside') with g stands for (1 - beta1) g"], str(found)
 
 
+@pytest.mark.slow
 def test_the_hyperparameters_that_were_used() -> None:
     used = AdamW(lr=3e-4, beta2=0.95, eps=1e-6, weight_decay=0.1)
     found = refgrad.identify(used, AdamW())
@@ -135,6 +138,7 @@ def test_the_hyperparameters_that_were_used() -> None:
         assert r.determined
 
 
+@pytest.mark.slow
 def test_a_wrong_rate_of_a_wrong_variant() -> None:
     found = refgrad.identify(AdamW(lr=3e-4, eps_placement="inside"), AdamW())
     assert titles(found) == ["AdamW(lr=0.0003, eps_placement='inside')"], str(found)
@@ -148,6 +152,7 @@ def test_what_the_data_do_not_determine_is_said() -> None:
     assert found.best.rule.startswith("AdamW(lr=0.002")
 
 
+@pytest.mark.slow
 def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     """With positive gradients alone, a magnitude or a sign that is missing does not show."""
     inputs = Inputs.of([1.0, 2.0, -3.0], [[1.0, 0.5, 2.0]])
@@ -173,6 +178,7 @@ def test_hidden_state_is_judged_from_the_start() -> None:
     assert "AdamW(eps_placement='inside')" in titles(found), str(found)
 
 
+@pytest.mark.slow
 def test_the_same_twice_and_as_json() -> None:
     first, second = (named(MUTANTS["eps twice"], steps=3).to_dict() for _ in range(2))
     assert first == second
@@ -215,6 +221,7 @@ def test_a_failing_verdict_names_a_mutant() -> None:
     assert verdict.explanation.name == "eps under the root and beside it"
 
 
+@pytest.mark.slow
 def test_random_bits_that_a_candidate_draws_by_itself_are_not_held_against_it() -> None:
     found = refgrad.identify(drawing(lambda bits, t: bits), CHANCE, steps=4)
     assert found.best is not None, str(found)

@@ -38,6 +38,7 @@ def pruned(w: Any, sparsity: float) -> Any:
     return mask.reshape(w.shape)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("candidate", "claim", "options", "title"),
     [
@@ -76,6 +77,7 @@ def test_a_number_has_its_interval() -> None:
     assert told.high - told.low < 1e-5 * 3.7
 
 
+@pytest.mark.slow
 def test_nothing_that_is_known() -> None:
     found = refgrad.identify(clipped(root=True), ClippedSTE())
     assert found.outcome == UNKNOWN
@@ -87,6 +89,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
@@ -96,6 +99,7 @@ def test_every_rule_is_itself(name: str) -> None:
     assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [
@@ -115,6 +119,7 @@ def test_what_it_is_among_all_of_its_kind(rule: Rule) -> None:
     assert found.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_kind_by_its_name() -> None:
     found = refgrad.identify(lambda w: pruned(w, 0.7), "mask")
     assert [e.title for e in found.explanations] == ["Magnitude(sparsity=0.7)"], str(found)

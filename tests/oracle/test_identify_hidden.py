@@ -43,7 +43,7 @@ def hidden_program(program: Program) -> Callable[..., Any]:
     return step
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("used", "claimed"),
     [
@@ -80,6 +80,7 @@ def test_faults_are_named_from_the_parameter_alone(program: str, title: str) -> 
     assert title in [e.title for e in found.explanations], str(found)
 
 
+@pytest.mark.slow
 def test_what_is_unknown_for_want_of_state_says_so() -> None:
     def bent(p: Any, g: Any, t: int) -> Any:
         return p - np.float32(0.03) * np.tanh(g)

@@ -39,6 +39,7 @@ def test_the_inner_rule_is_told(used: Optimizer, claimed: Optimizer) -> None:
         assert r.low <= used.numbers()[r.name] <= r.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [

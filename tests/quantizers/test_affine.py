@@ -219,6 +219,7 @@ def test_mean_square_is_the_least_of_those_tried() -> None:
     assert found == min(errors) < errors[0]
 
 
+@pytest.mark.slow
 def test_divergence_is_that_of_the_textbook() -> None:
     """Plain loops, as Migacz's slides have it."""
     row = np.random.default_rng(9).standard_normal(50_000) ** 3

@@ -14,6 +14,7 @@ from tests.quantizers import bad_inputs
 DOCS = (Path(__file__).parents[2] / "docs" / "quantizers.md").read_text()
 
 
+@pytest.mark.sample(quick=4)
 @pytest.mark.parametrize("name", bad_inputs.known())
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_becomes_of_it_is_as_stated(name: str) -> None:

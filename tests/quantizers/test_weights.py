@@ -190,6 +190,7 @@ def test_outputs_are_nearer_than_those_of_rounding(group: int, act_order: bool) 
     assert loss(x, w, values) < loss(x, w, RoundToNearest(group=group).round_trip(w))
 
 
+@pytest.mark.slow
 def test_departure_of_the_authors_code_stale_grids() -> None:
     """Inside a block of 128 their grids do not see what the block has changed; groups of whole blocks are not affected."""
     x, w = correlated(256, 600), np.random.default_rng(5).standard_normal((8, 256))

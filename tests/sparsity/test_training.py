@@ -54,18 +54,18 @@ class KeepsOne(Sparse):
 
 
 def test_sr_ste_by_an_autograd_function() -> None:
-    verdict = refgrad.verify(Sparse, s.SRSTEGradient(), steps=6)
+    verdict = refgrad.verify(Sparse, s.SRSTEGradient(), steps=6, explain=False, shrink=False)
     assert verdict.conforms, str(verdict)
     assert verdict.counts["mask"].undecided > 0
-    wrong = refgrad.verify(Masked, s.SRSTEGradient(), steps=3)
+    wrong = refgrad.verify(Masked, s.SRSTEGradient(), steps=3, explain=False, shrink=False)
     assert wrong.counts["mask"].outside == wrong.counts["y"].outside == 0
     assert wrong.counts["x_grad"].outside > 0
     own = refgrad.verify(Masked, s.SRSTEGradient(pattern=s.SRSTE(decay=0.0)), steps=3)
     assert own.explanation is not None
     assert own.explanation.name == "pattern_gradient=masked"
-    other = refgrad.verify(Sparse, s.SRSTEGradient(), steps=3, options={"decay": 0.0})
+    other = refgrad.verify(Sparse, s.SRSTEGradient(), steps=3, options={"decay": 0.0}, explain=False, shrink=False)
     assert not other.conforms
-    one = refgrad.verify(KeepsOne, s.SRSTEGradient(), steps=3, shrink=False)
+    one = refgrad.verify(KeepsOne, s.SRSTEGradient(), steps=3, shrink=False, explain=False)
     assert one.counts["mask"].outside > 0
 
 
@@ -103,7 +103,7 @@ def test_mdgf_and_movement_by_autograd() -> None:
     scaled = s.MDGFGradient(pattern=s.MDGF(gradient="scaled"))
     verdict = refgrad.verify(fading, scaled, steps=6)
     assert verdict.conforms, str(verdict)
-    assert refgrad.verify(fading, s.MDGFGradient(), steps=3).counts["x_grad"].outside > 0
+    assert refgrad.verify(fading, s.MDGFGradient(), steps=3, explain=False, shrink=False).counts["x_grad"].outside > 0
 
     class Binarized(torch.autograd.Function):
         @staticmethod
@@ -119,7 +119,9 @@ def test_mdgf_and_movement_by_autograd() -> None:
 
     verdict = refgrad.verify(lambda x, s: x * Binarized.apply(s), s.MovementGradient(), steps=6)
     assert verdict.conforms, str(verdict)
-    signed = refgrad.verify(lambda x, s: x * Binarized.apply(s.abs()), s.MovementGradient(), steps=3)
+    signed = refgrad.verify(
+        lambda x, s: x * Binarized.apply(s.abs()), s.MovementGradient(), steps=3, explain=False, shrink=False
+    )
     assert signed.counts["mask"].outside > 0
 
 
@@ -141,10 +143,12 @@ class TopKAST(torch.nn.Module):
 
 
 def test_top_kast_by_a_module() -> None:
-    verdict = refgrad.verify(TopKAST, s.TopKAST(), steps=6)
+    verdict = refgrad.verify(TopKAST, s.TopKAST(), steps=6, explain=False, shrink=False)
     assert verdict.conforms, str(verdict)
     assert {"forward_mask", "backward_mask"} <= set(verdict.counts)
-    wrong = refgrad.verify(TopKAST, s.TopKAST(), steps=3, options={"backward_density": 0.3})
+    wrong = refgrad.verify(
+        TopKAST, s.TopKAST(), steps=3, options={"backward_density": 0.3}, explain=False, shrink=False
+    )
     assert wrong.counts["forward_mask"].outside == 0
     assert wrong.counts["backward_mask"].outside > 0
 
@@ -201,7 +205,7 @@ def test_mask_updates_of_strangers() -> None:
 
     verdict = refgrad.verify(ticket, s.LotteryTicket())
     assert verdict.conforms, str(verdict)
-    more = refgrad.verify(ticket, s.LotteryTicket(rate=0.3))
+    more = refgrad.verify(ticket, s.LotteryTicket(rate=0.3), explain=False, shrink=False)
     assert not more.conforms
 
 

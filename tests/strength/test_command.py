@@ -29,6 +29,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_users_rule_is_measured_into_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(RULE)
     own = figures_file.OWN_FIGURES.read_bytes() if figures_file.OWN_FIGURES.exists() else None

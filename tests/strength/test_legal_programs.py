@@ -17,6 +17,7 @@ from refgrad.strength.rounding_styles import Style
 from tests.strength.hand_written import of_rule
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", ["Lion", "LAMB"])
 def test_no_program_of_an_optimizer_is_rejected(name: str) -> None:
     cls = find(name)
@@ -65,6 +66,7 @@ class Impostor(OptimizerPrograms):
         return record
 
 
+@pytest.mark.slow
 def test_wrong_programs_are_counted() -> None:
     """The measurement is no rubber stamp."""
     found = measure_random(Impostor(find("Lion")()), 1)

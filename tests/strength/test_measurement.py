@@ -49,6 +49,7 @@ def test_there_is_a_rule_of_each_kind() -> None:
     assert set(OF_KIND) == set(KINDS) == set(MODULES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OF_KIND)
 def test_a_rule_of_every_kind_is_measured(kind: str) -> None:
     found = measure(OF_KIND[kind], values=1)
@@ -62,6 +63,7 @@ def test_a_rule_of_every_kind_is_measured(kind: str) -> None:
     assert found.mutants.rejected["refgrad"]["all"] == found.mutants.made
 
 
+@pytest.mark.slow
 def test_a_users_own_rule_is_measured() -> None:
     found = measure(Halves(lr=0.125), values=1)
     assert found.rule == "Halves(lr=0.125)"

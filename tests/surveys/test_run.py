@@ -99,6 +99,7 @@ def test_what_a_copy_of_the_gradient_hides_is_reproduced_too() -> None:
     assert rest
 
 
+@pytest.mark.slow
 def test_a_survey_goes_on_where_it_was_interrupted(found: Survey, log: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.jsonl"
     lines = log.read_text().splitlines()

@@ -55,7 +55,7 @@ def gradients(**wrong: bool) -> Any:
     return sign, backward
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("wrong", "law"),
     [("one_sided", "even surrogate"), ("nonlinear", "linear in the cotangent"), ("leaks", "saturation"), ("", None)],
@@ -73,7 +73,7 @@ def test_an_estimator_that_breaks_a_law(wrong: str, law: str | None) -> None:
         raise_if_broken(reports)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("options", "law"), [({"middle": 0.7}, "half a step"), ({"shift": 1}, "idempotent"), ({}, None)]
 )

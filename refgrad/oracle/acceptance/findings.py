@@ -70,6 +70,7 @@ FAULTS: Mapping[str, str] = {
     "mutated": "the candidate changed its gradient or, though it is pure, its inputs",
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not what the rule returns",
+    "resumed": "the candidate's state is not the same once it was saved and loaded",
     "hung": "the candidate did not return in time",
     "biased": "stochastic rounding does not go up as often as the distances say, each time anew",
     "count": "a mask keeps another number of entries than the rule says",

@@ -14,7 +14,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes, scalar_error, scalar_math
 from refgrad.arithmetic.enclosure import Enclosure, within
 from refgrad.arithmetic.graph import SQUARE, Graph
-from refgrad.arithmetic.matrix_error import JUDGED
+from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
@@ -111,7 +111,8 @@ def how_matrices(graphs: Iterable[Graph]) -> list[str]:
     Args:
         graphs: where these stand.
     """
-    return list(dict.fromkeys(JUDGED[n.op] for graph in graphs for n in graph.nodes if n.op in JUDGED))
+    notes = (OPERATIONS[n.op].judged for graph in graphs for n in graph.nodes if n.op in MATRIX)
+    return list(dict.fromkeys(filter(None, notes)))
 
 
 def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model) -> list[Bounded]:

@@ -34,7 +34,7 @@ class Policy:
 
     Attributes:
         roundings: roundings that one operation of the rule's body may take (kappa).
-        scalar_roundings: roundings to the working dtype that a scalar  may have seen before it meets an array.
+        scalar_roundings: roundings to the working dtype that a scalar may have seen before it meets an array.
         subnormals: "keep", "flush" or "either".
         sums: "any" or "pairwise".
         precision: "wide" or "storage"; matters for dtypes narrower than float32.

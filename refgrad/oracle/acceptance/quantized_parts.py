@@ -134,7 +134,7 @@ def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, pol
 def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype | None) -> Judged:
     """Between the ends, each rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
     values, truth = values.astype(np.float64), truth.astype(np.float64)
-    low, high = (np.broadcast_to(np.asarray(e, np.float64), values.shape) for e in ends)
+    low, high = (_shaped(np.asarray(e, np.float64), values.shape) for e in ends)
     if dtype is not None:
         low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
     special = ~np.isfinite(truth)
@@ -142,6 +142,11 @@ def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype |
     inside = np.where(special, same, (values >= low) & (values <= high))
     status = np.where((high == np.inf) & (low == -np.inf), UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
     return Judged(status.astype(np.uint8), truth, low, high)
+
+
+def _shaped(end: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An end for each value; one number is that of a value without axes too."""
+    return end.reshape(shape) if end.size == 1 and not shape else np.broadcast_to(end, shape)
 
 
 def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:

@@ -14,7 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic.enclosure import Branch, Enclosure
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.oracle.acceptance.judge import (
     INSIDE,
     OUTSIDE,
@@ -59,6 +59,8 @@ class _Group:
     """What is known under one way of the decisions that a whole tensor shares."""
 
     judged: dict[str, Judged]
+    #: the ends of each output's acceptance set on the first way
+    ends: dict[str, tuple[np.ndarray, np.ndarray]]
     #: where an output's acceptance set depends on a decision that could go another way
     open: dict[str, np.ndarray] = field(default_factory=dict)
     #: for each term of a sum, its bounds over the branches that agree with the outputs, and over all branches
@@ -126,12 +128,14 @@ def _elements(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> _Grou
         agree = np.ones(case.shape, bool)
         for result in judged.values():
             agree &= result.status != OUTSIDE
+        # not the ends that were judged by: these are on the grid of the dtype only where some element was not clearly inside
+        ends = {n: widest(None, branch.sets[n]) for n in judged}
         group = groups.get(branch.shared)
         if group is None:
-            group = groups[branch.shared] = _Group(judged, {n: np.zeros(case.shape, bool) for n in judged})
+            group = groups[branch.shared] = _Group(judged, ends, {n: np.zeros(case.shape, bool) for n in judged})
         else:
-            for n, new in judged.items():
-                group.open[n] |= (new.low != group.judged[n].low) & ~np.isnan(new.low)
+            for n, (low, high) in ends.items():
+                group.open[n] |= ((low != group.ends[n][0]) | (high != group.ends[n][1])) & ~np.isnan(low)
             group.judged = union(group.judged, judged)
         for name, acceptable in branch.sets.items():
             if name not in case.seen:

@@ -29,7 +29,8 @@ class Counterexample:
     """The smallest failing input found, as hex floats.
 
     Of an optimizer the parameter before the first step, each step's gradient, and each step's ``extras`` by name; of other
-    rules ``arrays`` by name.
+    rules ``arrays`` by name. ``events`` say what happens besides: gradients that are absent, state that is saved and loaded,
+    a setting of its own.
     """
 
     dtype: str
@@ -38,3 +39,4 @@ class Counterexample:
     g: tuple[tuple[str, ...], ...] = ()
     arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extras: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    events: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
     request = claim.request
     given = {"options": dict(request.options), "policy": request.policy.changed(), "state_names": request.state_names}
     made = _written(claim.rule, least) if least is not None else ""
+    if not made and request.inputs is None:  # whatever the situation, the whole run reaches it again
+        made = generated(request.dtype, request.seed, request.steps if claim.kind.counted else None)
     if not made:
         first = cases.arrays[0][claim.rule.primary]
         made = generated(
@@ -48,7 +50,7 @@ def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[st
 
 def _written(rule: Rule, least: Cases) -> str:
     """The argument that makes the smallest cases; empty if there are too many numbers in them."""
-    if len(least.arrays) > 1:
+    if len(least.arrays) > 1 or least.saved or least.settings:
         return ""
     arrays = least.arrays[0]
     if least.steps:
@@ -63,11 +65,12 @@ def _steps(least: Cases) -> str:
     """The arguments of `Inputs.of` for one leaf."""
     p = least.p[0]
     shaped = lambda a: np.asarray(hexes(a), object).reshape(p.shape).tolist()  # noqa: E731
-    text = f"{shaped(p)!r}, {[shaped(g) for (g,) in least.g]!r}, {str(p.dtype)!r}"
+    each = [shaped(g) if least.given(t, 0) else None for t, (g,) in enumerate(least.g, 1)]
+    text = f"{shaped(p)!r}, {each!r}, {str(p.dtype)!r}"
     for name, value in least.extras(1).items():
-        each = [least.extras(t)[name] for t in range(1, len(least.steps) + 1)]
-        scalar = isinstance(value, float)
-        text += f", {name}={[float(v).hex() if scalar else shaped(v[0]) for v in each]!r}"
+        known = [least.extras(t)[name] for t in range(1, len(least.steps) + 1)]
+        written = [float(v).hex() if isinstance(value, float) else shaped(v[0]) for v in known]
+        text += f", {name}={written!r}"
     return text
 
 
@@ -75,7 +78,8 @@ def called(rule: Rule) -> str:
     """The call that makes a rule, by full names, those of the rules in it as well."""
     place, _, name = qualified_name(type(rule)).partition(":")
     own, default = rule.hyperparameters(), rule.defaults()
-    fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in own.items() if x != default[n]]
+    stated = [(n, x) for n, x in own.items() if x != default[n] or n in rule.claimed]
+    fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in stated]
     return f"{place}.{name.rpartition('<locals>.')[2]}({', '.join(fields)})"
 
 
@@ -102,7 +106,16 @@ def counterexample(least: Cases, rule: Rule) -> Counterexample:
     steps = range(1, len(least.steps) + 1)
     one = lambda value: value if isinstance(value, float) else value[0]  # noqa: E731
     extras = {n: tuple(hexes(one(least.extras(t)[n])) for t in steps) for n in least.extras(1)}
-    return Counterexample(dtype, shape, hexes(first), tuple(hexes(least.gradient(t, 0)) for t in steps), extras=extras)
+    grads = tuple(hexes(least.gradient(t, 0)) for t in steps)
+    return Counterexample(dtype, shape, hexes(first), grads, extras=extras, events=tuple(_events(least)))
+
+
+def _events(least: Cases) -> Iterator[str]:
+    """What happens to the first leaf besides its gradients."""
+    yield from (f"step {t} has no gradient" for t in range(1, len(least.steps) + 1) if not least.given(t, 0))
+    yield from (f"the state is saved and loaded before step {t + 1}" for t in sorted(least.saved))
+    if least.settings and least.settings[0]:
+        yield f"in a group of its own with {', '.join(f'{n}={v:g}' for n, v in least.settings[0].items())}"
 
 
 def hexes(values: Any) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ knows of no hypotheses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
@@ -21,10 +21,11 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
+from refgrad.oracle.engine.situations import Exercised, exercise, hidden
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.rule import Rule
+from refgrad.rule import Rule, stated
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class Claim:
     subject: Any
     rule: Rule
     request: Request
+    #: that in which it is made, as `refgrad.kinds.kind.Situation.name`; empty for ordinary cases
+    situation: str = ""
 
     @classmethod
     def of(cls, request: Request, rule: Rule | None = None) -> Claim:
@@ -48,6 +51,11 @@ class Claim:
     def wanted(self) -> Wanted:
         """How the claim itself is judged."""
         return Wanted(self.request.policy)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The hyperparameters that the candidate is told by name."""
+        return self.kind.named(self.subject, self.rule, self.request.candidate, self.request.options)
 
     def cases(self) -> Cases:
         """The caller's own cases, or generated ones."""
@@ -127,13 +135,85 @@ def judge(request: Request, explain: Explain) -> Verdict:
     record = claim.driven(claim.cases())
     tally = claim.judge(record, measured=True)
     record.faults += claim.kind.faults(record, claim.wanted)
+    run = Judgement(claim, record, tally, _judged_rule(claim, record))
+    if request.inputs is None and not run.wrong and tally.decided:
+        for found in exercise(claim):
+            run.add(found)
+        run.restrictions += hidden(claim.rule, claim.named)
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
+    claim, record, tally = run.claim, run.record, run.tally
     if tally.first is not None and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
     if tally.first is not None and request.shrink:
         least = smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails)
-    return _verdict(claim, record, tally, departures, least)
+    return _verdict(run, departures, least)
+
+
+@dataclass(eq=False)
+class Judgement:
+    """What a verdict is made of: the run in which something is wrong, else the first, and what all of them came to.
+
+    Attributes:
+        claim, record, tally: of that run.
+        judged: the rule of the first run, as it was judged.
+        before: what came of the runs before it.
+        where: the situation of that run, if it is not the first, and the rule that it claims to be there.
+        situations: how many cases each situation had that the candidate was exercised in, by name.
+        restrictions: what it was not exercised on.
+    """
+
+    claim: Claim
+    record: Record
+    tally: Tally
+    judged: str = ""
+    where: str = ""
+    before: Tally = field(default_factory=Tally)
+    situations: dict[str, int] = field(default_factory=dict)
+    restrictions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> bool:
+        """True if a value is outside, or something is wrong besides values."""
+        return bool(self.tally.outside or self.tally.faults or self.record.faults)
+
+    def add(self, found: Exercised) -> None:
+        """A situation: where something is wrong in it, it is what the verdict is about from here on."""
+        self.restrictions += found.restriction()
+        if found.record is None:
+            return
+        self.situations[found.situation.name] = len(found.record.cases.arrays) - len(found.refused)
+        if found.wrong:
+            self.notes += self.record.notes
+            self.before.merge(self.tally)
+            self.claim, self.record, self.tally = found.claim, found.record, found.tally
+            there = str(found.situation.rule)
+            self.where = f"{found.situation.name}, as {there}" if there != self.judged else found.situation.name
+        else:
+            self.before.merge(found.tally)
+
+    def unseen(self) -> Iterator[str]:
+        """The outputs that the rule has and the candidate did not give."""
+        wanted, seen = self.claim.kind.expected(self.claim.rule), self.total().counts
+        missing = [name for name in wanted if name not in seen]
+        if missing and seen:
+            yield f"{', '.join(missing)}: the candidate does not show {'them' if len(missing) > 1 else 'it'}"
+
+    def settings(self) -> Iterator[str]:
+        """Where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it."""
+        yield from dict.fromkeys(self.record.settings)
+        rule = self.claim.rule
+        known = self.claim.named | self.record.read
+        for name in sorted(n for n in rule.claimed & rule.reads() if n in rule.legal() and n not in known):
+            yield f"{name}={getattr(rule, name)!r} is claimed and cannot be read of the candidate, which is judged at it"
+
+    def total(self) -> Tally:
+        """All runs together."""
+        total = Tally()
+        total.merge(self.before)
+        total.merge(self.tally)
+        return total
 
 
 def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -145,28 +225,37 @@ def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> 
         return ()
 
 
-def _verdict(
-    claim: Claim, record: Record, tally: Tally, departures: tuple[Departure, ...], least: Cases | None
-) -> Verdict:
-    cases, faults, first = record.cases, (*record.faults, *tally.faults), tally.first
-    notes = (*record.notes, *tally.notes, *claim.kind.notes(claim.subject, record, tally.counts))
+def _judged_rule(claim: Claim, record: Record) -> str:
+    """The rule that was judged: with what the candidate's own settings say that the claim does not."""
+    rules = list(dict.fromkeys(map(stated, record.rules)))
+    return rules[0] if len(rules) == 1 else stated(claim.rule)
+
+
+def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | None) -> Verdict:
+    claim, record, total, first = run.claim, run.record, run.total(), run.tally.first
+    cases, faults = record.cases, (*record.faults, *total.faults)
+    notes = (*run.notes, *record.notes, *total.notes, *claim.kind.notes(claim.subject, record, total.counts))
     return Verdict(
-        outcome=DIFFERS if tally.outside or faults else CONFORMS if tally.decided else UNJUDGED,
+        outcome=DIFFERS if total.outside or faults else CONFORMS if total.decided else UNJUDGED,
         candidate=claim.subject.name,
-        rule=str(claim.rule),
+        rule=run.judged,
         policy=claim.request.policy.changed(),
-        mode=claim.kind.mode(tally.counts, record),
+        mode=claim.kind.mode(total.counts, record),
         steps=record.steps if claim.kind.stepped else record.answered,
         dtype=str(cases.arrays[0][claim.rule.primary].dtype),
         seed=cases.seed,
-        counts=tally.counts,
+        counts=total.counts,
         first=None if first is None else first.finding(cases.name(first.leaf)),
         faults=faults,
         departures=departures,
         counterexample=None if least is None else reproduce.counterexample(least, claim.rule),
         reproduce=reproduce.line(claim, cases, least),
-        tightest=tally.tightest,
-        errors=tally.errors,
+        tightest=total.tightest,
+        errors=total.errors,
         environment=environment(),
+        situations=run.situations,
+        situation=run.where,
+        unexercised=(*run.unseen(), *run.restrictions),
+        settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -45,6 +45,18 @@ class Tally:
             if output.step > 0 and output.unit != np.bool_:
                 self.errors[name] = self.errors.get(name, Errors()) + measure(judged, values, output.unit)
 
+    def merge(self, other: Tally) -> None:
+        """All of another, of the same candidate in another situation."""
+        for name, counted in other.counts.items():
+            self.counts[name] = self.counts.get(name, Count()) + counted
+        for name, tight in other.tightest.items():
+            self.tightest[name] = max(self.tightest.get(name, 0.0), tight)
+        for name, errors in other.errors.items():
+            self.errors[name] = self.errors.get(name, Errors()) + errors
+        self.first = self.first or other.first
+        self.faults += other.faults
+        self.notes += other.notes
+
     def adding(self, outputs: Iterable[Output]) -> Tally:
         """The tally itself, with all of some outputs."""
         for output in outputs:

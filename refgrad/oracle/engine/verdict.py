@@ -48,6 +48,14 @@ class Verdict:
     #: distances from the truth in ulps, by tensor, of rules whose results are numbers
     errors: Mapping[str, Errors] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: how many cases each situation had that the candidate was driven through besides ordinary ones, by name
+    situations: Mapping[str, int] = field(default_factory=dict)
+    #: the situation in which something is wrong, and the rule there where it is set otherwise; empty for ordinary cases
+    situation: str = ""
+    #: what the candidate was not exercised on, and why, a sentence each
+    unexercised: tuple[str, ...] = ()
+    #: where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it
+    settings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

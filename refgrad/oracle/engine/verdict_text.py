@@ -22,6 +22,7 @@ def sections(verdict: Any) -> list[Section]:
     makers = (
         _headline,
         _elsewhere,
+        _unexercised,
         _faults,
         _counts,
         _first,
@@ -85,6 +86,13 @@ def _elsewhere(verdict: Any) -> Iterator[Section]:
         yield Section("", tuple(others))
 
 
+def _unexercised(verdict: Any) -> Iterator[Section]:
+    if verdict.settings:
+        yield Section("Settings", verdict.settings, tone=UNSURE)
+    if verdict.unexercised:
+        yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
+
+
 def _faults(verdict: Any) -> Iterator[Section]:
     if verdict.faults:
         lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
@@ -108,7 +116,8 @@ def _counts(verdict: Any) -> Iterator[Section]:
 
 def _first(verdict: Any) -> Iterator[Section]:
     if verdict.first is not None:
-        yield Section("First finding", pairs=tuple(_finding(verdict.first, turn(verdict.mode))), tone=BAD)
+        where = [("situation", verdict.situation)] if verdict.situation else []
+        yield Section("First finding", pairs=(*where, *_finding(verdict.first, turn(verdict.mode))), tone=BAD)
 
 
 def turn(mode: str) -> str:
@@ -141,6 +150,9 @@ def _input(name: str, value: float, dtype: str) -> str:
 def _explanation(verdict: Any) -> Iterator[Section]:
     if verdict.departures:
         yield Section("Explanation", (explanation(verdict),))
+    elif verdict.situation and verdict.first is not None:
+        text = f"right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
+        yield Section("Explanation", (text,))
 
 
 def _counterexample(verdict: Any) -> Iterator[Section]:
@@ -153,6 +165,7 @@ def _counterexample(verdict: Any) -> Iterator[Section]:
     steps = len(smallest.g)
     for name, each in {"g": smallest.g, **smallest.extras}.items():
         pairs += [(f"{name}, step {i}" if steps > 1 else name, _hexes(values)) for i, values in enumerate(each, 1)]
+    pairs += [("besides", "; ".join(smallest.events))] if smallest.events else []
     yield Section("Smallest input that fails", pairs=tuple(pairs))
 
 
@@ -177,6 +190,7 @@ def _judged(verdict: Any) -> Iterator[Section]:
     pairs = [
         ("mode", mode),
         ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
+        ("situations", ", ".join(f"{name} ({count})" for name, count in verdict.situations.items())),
         ("policy", _fields(verdict.policy)),
         ("with", _fields(verdict.environment, " ")),
     ]

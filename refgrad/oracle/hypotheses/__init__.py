@@ -12,7 +12,8 @@ How the modules chain, from a claim to its explanation:
 8. `valued`: numbers that the run tells. Of optimizers by least squares and a linear programme (`recovery`, of `residuals`;
    `crossings` where decisions alone tell them), of other kinds along a line (`line_search`); `recovered` is what is told.
 9. `equivalence`: two hypotheses that are the same function, so that one is an alias of the other.
-10. `departures.explain` judges the best again on the whole run and tells `verify`; `refgrad.oracle.fitting` tells `identify`.
+10. `places`: of a candidate that is right on ordinary cases, and wrong in odd shapes, which elements are.
+11. `departures.explain` judges the best again on the whole run and tells `verify`; `refgrad.oracle.fitting` tells `identify`.
 
 The engine knows none of these: `explain` is handed to it. A kind knows none of these either: it is asked through its protocol.
 """

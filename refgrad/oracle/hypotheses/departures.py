@@ -12,6 +12,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import Change, named, policies
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
@@ -33,6 +34,10 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         record: the whole run; a note is added if the time was over.
         tally: the same, judged as the claim.
     """
+    if (
+        claim.situation and claim.rule == claim.request.rule
+    ):  # the rule explains ordinary cases, so that no other rule can
+        return places.explain(claim, record, tally)
     usual = [s for s in _whole(claim, record, tally, _usual(claim, record)) if not s.outside]
     if usual:
         return (_departure(usual[0]),)

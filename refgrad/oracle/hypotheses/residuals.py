@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic import floats, rewriting, scalar_math
-from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.hypotheses.changes import Change

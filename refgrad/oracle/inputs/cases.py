@@ -29,6 +29,10 @@ class Cases:
         seed: the seed that they were made from, if they were.
         steps: for each step, and each case, the arrays of that step by name; empty for kinds without state.
         numbers: for each step, the extra inputs that are one number of all cases (the loss), by name.
+        absent: pairs of a step and a case, counted from 0, at which the case has no gradient: it is left as it is.
+        saved: steps, counted from 0, before which the candidate's state is saved, and loaded into another one made alike.
+        settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
+        judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
 
     Raises:
         ArgumentError: no case, something that is no NumPy array, or a step that has not one entry a case.
@@ -39,6 +43,10 @@ class Cases:
     seed: int | None = None
     steps: Sequence[Sequence[Arrays]] = ()
     numbers: Sequence[Mapping[str, float]] = ()
+    absent: frozenset[tuple[int, int]] = frozenset()
+    saved: frozenset[int] = frozenset()
+    settings: Sequence[Mapping[str, float]] = ()
+    judged: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.arrays:
@@ -74,8 +82,14 @@ class Cases:
         """The cases for which a function of their number and arrays is true."""
         own = [i for i, arrays in enumerate(self.arrays) if keeps(i, arrays)]
         steps = [[step[i] for i in own] for step in self.steps]
-        names = [self.name(i) for i in own]
-        return dataclasses.replace(self, arrays=[self.arrays[i] for i in own], names=names, steps=steps)
+        return dataclasses.replace(
+            self,
+            arrays=[self.arrays[i] for i in own],
+            names=[self.name(i) for i in own],
+            steps=steps,
+            absent=frozenset((t, own.index(i)) for t, i in self.absent if i in own),
+            settings=[self.settings[i] for i in own] if self.settings else (),
+        )
 
     def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Cases:
         """The same cases with every array changed."""
@@ -84,9 +98,16 @@ class Cases:
 
     def at_steps(self, chosen: slice | Sequence[int]) -> Cases:
         """The same cases with some of the steps."""
-        at = range(len(self.steps))[chosen] if isinstance(chosen, slice) else chosen
-        kept = [self.numbers[i] for i in at] if self.numbers else ()
-        return dataclasses.replace(self, seed=None, steps=[self.steps[i] for i in at], numbers=kept)
+        at = list(range(len(self.steps))[chosen] if isinstance(chosen, slice) else chosen)
+        return dataclasses.replace(
+            self,
+            seed=None,
+            steps=[self.steps[i] for i in at],
+            numbers=[self.numbers[i] for i in at] if self.numbers else (),
+            absent=frozenset((at.index(t), case) for t, case in self.absent if t in at),
+            saved=frozenset(at.index(t) for t in self.saved if t in at),
+            judged=frozenset(at.index(t) for t in self.judged if t in at),
+        )
 
     def with_array(self, case: int, name: str, array: np.ndarray, step: int | None = None) -> Cases:
         """The same cases with another array in one place: before the first step, or at a step, counted from 0."""
@@ -117,6 +138,14 @@ class Cases:
         """The gradient of a leaf at a step, counted from 1."""
         return self.steps[step - 1][leaf]["g"]
 
+    def given(self, step: int, leaf: int) -> bool:
+        """Whether a leaf has a gradient at a step, counted from 1."""
+        return (step - 1, leaf) not in self.absent
+
+    def count(self, step: int, leaf: int) -> int:
+        """How many gradients a leaf has had up to a step, counted from 1: the step that it is at by itself."""
+        return step - sum(t < step and case == leaf for t, case in self.absent)
+
     def extras(self, step: int) -> dict[str, Any]:
         """The extra inputs of a step, counted from 1: one array a leaf, or a number."""
         leaves = self.steps[step - 1]
@@ -142,7 +171,7 @@ class Cases:
 
 def of_steps(
     p: Sequence[np.ndarray],
-    g: Sequence[Sequence[np.ndarray]],
+    g: Sequence[Sequence[np.ndarray | None]],
     names: Sequence[str] = (),
     seed: int | None = None,
     extras: Sequence[Mapping[str, Any]] = (),
@@ -150,6 +179,9 @@ def of_steps(
     """The cases of a kind with state from columns; see `Inputs`."""
     if not p or not g:
         raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
+    absent = frozenset((t, i) for t, grads in enumerate(g) for i, each in enumerate(grads) if each is None)
+    if absent:
+        g = [[np.zeros_like(p[i]) if each is None and i < len(p) else each for i, each in enumerate(gs)] for gs in g]
     if extras and len(extras) != len(g):
         raise bad_argument("len(inputs.extras)", len(extras), f"{len(g)}, one a step")
     shapes = [np.shape(a) for a in p]
@@ -160,7 +192,7 @@ def of_steps(
             _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
         rows.append([{n: _array(column[i]) for n, column in columns.items()} for i in range(len(p))])
     single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
-    return Cases([{"p": _array(a)} for a in p], names, seed, rows, single)
+    return Cases([{"p": _array(a)} for a in p], names, seed, rows, single, absent)
 
 
 class Inputs:
@@ -168,7 +200,8 @@ class Inputs:
 
     Args:
         p: the parameters before the first step, one array a leaf, all of one float dtype.
-        g: for each step the gradients, one array a leaf, shaped like the parameters.
+        g: for each step the gradients, one array a leaf, shaped like the parameters; None where a leaf has none at a step,
+            which leaves it as it is.
         names: what each leaf is called in reports.
         seed: the seed that they were made from, if they were.
         extras: for each step the extra inputs of rules that have them, by name: one array a leaf, or a number.
@@ -185,7 +218,8 @@ class Inputs:
     def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
         """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step.
 
-        So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of numbers.
+        A gradient may be None. So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of
+        numbers.
 
         >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
         [[array([ 0.5, -0.5], dtype=float32)]]
@@ -193,7 +227,8 @@ class Inputs:
         leaf = numbers(p, dtype)
         each = [dict(zip(extras, step, strict=True)) for step in zip(*extras.values(), strict=True)]
         steps = [{n: _extra(v, dtype, leaf.shape) for n, v in step.items()} for step in each]
-        return of_steps([leaf], [[numbers(each, dtype).reshape(leaf.shape)] for each in g], [""], extras=steps)
+        grads = [[None if each is None else numbers(each, dtype).reshape(leaf.shape)] for each in g]
+        return of_steps([leaf], grads, [""], extras=steps)
 
 
 def numbers(values: Any, dtype: Any) -> np.ndarray:

@@ -12,22 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, primitives, storage
-from refgrad.arithmetic.carrier import UFUNCS
-from refgrad.arithmetic.graph import MATRIX, REDUCTIONS, Node, walk
+from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import Node, walk
+from refgrad.arithmetic.operations import MATRIX, OPERATIONS, REDUCTIONS
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands
 COMPARED = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "maximum", "minimum"})
 ORDERED = frozenset({"lt", "le", "gt", "ge"})
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{name: ufunc for ufunc, name in UFUNCS.items()},
-    "where": np.where,
-    "sum": primitives.tree_sum,
-    "max": primitives.tree_max,
-    "round": lambda x, *random_and_grid: storage.to_grid(x, random_and_grid[-1], *random_and_grid[:-1]),
-    **{name: getattr(primitives, name) for name in ("exp", "log", "sin", "cos", "tanh", "power")},
-}
 
 #: where a change of sign is looked for: both signs of powers of 32, and zero, times a typical gradient
 PROBES = np.concatenate([-(32.0 ** np.arange(7, -8, -1)), [0.0], 32.0 ** np.arange(-7, 8)])
@@ -88,8 +80,7 @@ def _margin(plan: Plan, scalars: Sequence[float], arrays: Mapping[str, np.ndarra
             elif node.op == "scalar":
                 values[node.index] = names[node.index]
             else:
-                over = (node.attribute,) if node.op in REDUCTIONS or node.op == "round" else ()
-                values[node.index] = FUNCTIONS[node.op](*(values[a.index] for a in node.args), *over)
+                values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args], node.attribute)
         operands = [values[a.index] for a in decision.args]
         return operands[0] if decision.op == "sign" else operands[0] - operands[1]
 

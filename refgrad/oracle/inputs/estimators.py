@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.decisions import OUTCOMES
-from refgrad.backends.staged_backend import FUNCTIONS
+from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
 from refgrad.oracle.inputs.steps import clipped, epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
@@ -44,12 +44,39 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     return Cases(arrays, names, seed)
 
 
-def _parameter(rule: Estimator, name: str, level: str, random: np.random.Generator, family: str) -> np.ndarray:
+def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
+    """A case a shape that the rule takes."""
+    facts = dtypes.format_of(dtype)
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
+        made = {"x": normal(random, shape, dtype), "cotangent": normal(random, shape, dtype)}
+        for name, level in rule.levels().items():
+            if name not in rule.chosen:
+                made[name] = clipped(_parameter(rule, name, level, random, "ordinary", shape), facts)
+                made[name] = np.asarray(_legal(made[name], rule.parameters[name].legal))
+        for name in rule.tables:
+            made[name] = clipped(random.standard_normal((6, *shape[1:])), facts)
+        made = rule.prepared(made)
+        handed: dict[str, Any] = dict(made)
+        rule.both(**handed)
+        return made
+
+    return taken(make, SHAPES, seed)
+
+
+def _parameter(
+    rule: Estimator,
+    name: str,
+    level: str,
+    random: np.random.Generator,
+    family: str,
+    shape_of_x: tuple[int, ...] = SHAPE,
+) -> np.ndarray:
     """Legal numbers near one; the same for every row where decisions are aimed at."""
     legal = rule.parameters[name].legal
     low = legal.low if np.isfinite(legal.low) else -1.0
     high = legal.high if np.isfinite(legal.high) else max(low, 0.0) + 1.0
-    shape = level_shape(level, SHAPE)
+    shape = level_shape(level, shape_of_x)
     values = random.uniform(0.05 if low == 0.0 and high == 1.0 and level != "element" else low, high, shape)
     if family == "aimed" and level == "row":
         values = np.full(shape, values.flat[0])
@@ -166,10 +193,10 @@ def _outcomes(plan: Plan, x: np.ndarray, parameters: Mapping[str, np.ndarray]) -
                 values[node.index] = given[node.attribute]
             elif node.op == "scalar":
                 values[node.index] = np.asarray(next(scalars), x.dtype)
-            elif node.op in ("sum", "max") or any(a.index not in values for a in node.args):
+            elif node.op in REDUCTIONS or any(a.index not in values for a in node.args):
                 continue
             else:
-                values[node.index] = FUNCTIONS[node.op](*(values[a.index] for a in node.args))
+                values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args], node.attribute)
                 if node.op in OUTCOMES and node.level == "element":
                     rows.append(np.broadcast_to(np.asarray(values[node.index], np.float64), x.shape))
     return np.asarray(rows)

@@ -31,7 +31,7 @@ def draw(
         family = families[names[leaf] if leaf < len(names) and names[leaf] in families else "normal"]
         values = ARRAYS[extra.kind](extra, g.astype(np.float64), family(random, facts, g.shape), random)
         small = extra.kind == "bits"
-        found.append(values.astype(np.uint32) if small else _rounded(values, facts))
+        found.append(np.asarray(values.astype(np.uint32) if small else _rounded(values, facts)))
     return found
 
 

@@ -7,9 +7,25 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.masks import FAMILIES
+from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
 from refgrad.sparsity.dynamic import MaskUpdate
 
 SHAPE = (12, 16)
+
+
+def sizes(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
+    """A case a shape that the rule takes, at the first step at which it does something."""
+    t = rule.steps()[-1]
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
+        kept = np.asarray(random.random(shape) < 0.5)
+        others = {n: normal(random, shape, dtype) for n in rule.inputs}
+        uniform = {n: np.asarray(random.random(shape)).astype(dtype) for n, w in rule.inputs.items() if w == "uniform"}
+        made = {"w": normal(random, shape, dtype), "mask": kept, **others, **uniform}
+        rule.after(dict(made), t)
+        return {**made, "mask": kept.astype(dtype), "t": np.full(1, float(t))}
+
+    return taken(make, SHAPES, seed)
 
 
 def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:

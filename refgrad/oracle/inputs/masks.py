@@ -8,6 +8,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
 from refgrad.sparsity.base import Mask
 
 
@@ -21,6 +22,18 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
         others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
         leaves.append({"w": w, **{n: _cast(v, dtype) for n, v in others.items()}})
     return Cases(leaves, list(FAMILIES), seed)
+
+
+def sizes(rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
+    """A case a shape that the rule takes."""
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
+        others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
+        made = {"w": normal(random, shape, dtype), **{n: _cast(np.asarray(v), dtype) for n, v in others.items()}}
+        rule.mask(**made)
+        return made
+
+    return taken(make, SHAPES, seed)
 
 
 def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, normal, taken
 from refgrad.quantizers.base import Quantizer
 
 SHAPE = (24, 256)
@@ -41,6 +42,32 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
     cast = [dtypes.round_to(np.clip(x, -largest, largest), dtype).astype(dtype) for x in families.values()]
     kept = [(name, x) for name, x in zip(families, cast, strict=True) if _takes(rule, x)]
     return Cases([{"x": x, **rule.besides(x, random)} for _, x in kept], [name for name, _ in kept], seed)
+
+
+def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool) -> Cases | None:
+    """A case a shape that the rule takes, tails of groups among them; large ones only where the rule does not search."""
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
+        x = normal(random, shape, dtype)
+        x = np.abs(x) if rule.nonnegative else x
+        made = {"x": x, **rule.besides(x, random)}
+        rule.quantize(**made)
+        return made
+
+    shapes = SHAPES if large else MODERATE
+    if _squares(rule, dtype):
+        shapes = SMALL
+    return taken(make, [*shapes, *BLOCKS], seed)
+
+
+def _squares(rule: Quantizer, dtype: np.dtype) -> bool:
+    """Whether a rule takes more numbers besides an array than that has, such as a matrix of second moments."""
+    x = np.ones((2, 64), dtype)
+    try:
+        besides = rule.besides(x, np.random.Generator(np.random.Philox(0)))
+    except ArgumentError:
+        return False
+    return any(a.size > x.size for a in besides.values())
 
 
 def _takes(rule: Quantizer, x: np.ndarray) -> bool:

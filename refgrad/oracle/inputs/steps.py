@@ -13,11 +13,14 @@ from refgrad.errors import bad_argument
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import decision_boundaries, matrices
 from refgrad.oracle.inputs import extras as extra_inputs
+from refgrad.oracle.inputs import sizes as shapes
 from refgrad.oracle.inputs.cases import Cases, of_steps
 from refgrad.rule import Rule
 from refgrad.tracing import free_values, plan_for
 
 SHAPE = (64, 64)
+#: steps that leaves of odd shapes take: the second starts from a state that is not zero
+SIZED_STEPS = 2
 
 
 def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -> Cases:
@@ -77,6 +80,30 @@ def small_leaves(inputs: Cases, rule: Optimizer) -> Cases:
             each.append(fresh())
         names.append(name)
     return of_steps(p, grads, names, inputs.seed)
+
+
+def sizes(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """One run of leaves of many shapes, those that the rule takes; small ones for a rule that multiplies matrices.
+
+    Args:
+        rule: what the leaves are for.
+        dtype: of parameters and gradients.
+        seed: of the numbers.
+    """
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
+        p = shapes.normal(random, shape, dtype)
+        rule.init(p)
+        rule.plan(shape, 1)
+        return {"p": p, **{f"g{t}": shapes.normal(random, shape, dtype) for t in range(SIZED_STEPS)}}
+
+    matrices = rule.plan((2, 2), 1).graph.matrix()
+    made = shapes.taken(make, shapes.SMALL if matrices else shapes.SHAPES, seed)
+    if made is None:
+        return None
+    p = [arrays["p"] for arrays in made.arrays]
+    grads = [[arrays[f"g{t}"] for arrays in made.arrays] for t in range(SIZED_STEPS)]
+    return completed(of_steps(p, grads, made.names, seed), rule)
 
 
 def clipped(values: np.ndarray, facts: dtypes.Format) -> np.ndarray:

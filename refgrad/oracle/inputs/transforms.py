@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole
+
+#: lengths that all axes have together, and that one has where the others are as the rule says
+LENGTHS, ALONE = (1, 2, 3, 7, 17, 33), (1, 19, 65)
 
 
 def generate(
@@ -41,6 +45,23 @@ def generate(
         made.append(arrays)
         names.append(name)
     return Cases(made, names, seed)
+
+
+def sizes(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
+    """A case for each of several lengths of the rule's axes, all of one length, and each axis alone long or of one."""
+    axes = sorted({axis for named in rule.shapes.values() for axis in named.replace("+", "").split()})
+    wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
+    wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
+    found: dict[str, Mapping[str, np.ndarray]] = {}
+    for lengths in wanted:
+        made = generate(rule, 1, dtype, seed, lengths).arrays[0]
+        try:
+            rule.check(*made.values())
+            rule(*made.values())
+        except ArgumentError:
+            continue
+        found[", ".join(f"{axis} = {n}" for axis, n in lengths.items())] = made
+    return Cases(list(found.values()), list(found), seed) if found else None
 
 
 def families(rule: Transform) -> dict[str, Family]:

@@ -48,7 +48,7 @@ def flushing(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
     ],
 )
 def test_subnormal_numbers_by_policy(subnormals: str, candidate: Any, conforms: bool) -> None:
-    verdict = refgrad.verify(candidate, RULE, policy={"subnormals": subnormals}, shrink=False, steps=4)
+    verdict = refgrad.verify(candidate, RULE, policy={"subnormals": subnormals}, shrink=False, steps=4, explain=False)
     assert verdict.conforms is conforms, str(verdict)
 
 
@@ -57,7 +57,12 @@ def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
     inputs = Inputs.of([float(1.5 * TINY)], [[float(TINY)]])
     for policy, ok in (("keep", False), ("either", True)):
         verdict = refgrad.verify(
-            lambda p, g, lr: flushed(p - g), SGD(lr=1.0), inputs=inputs, policy={"subnormals": policy}
+            lambda p, g, lr: flushed(p - g),
+            SGD(lr=1.0),
+            inputs=inputs,
+            policy={"subnormals": policy},
+            explain=False,
+            shrink=False,
         )
         assert verdict.conforms is ok, str(verdict)
 
@@ -93,7 +98,9 @@ def test_orders_of_a_declared_sum(add: Any, sums: str, conforms: bool) -> None:
     """One after the other the error of equal terms grows with their number, along a tree with its logarithm."""
     g = np.full(4096, 0.1, np.float32)
     inputs = Inputs([np.zeros_like(g)], [[g]], [""])
-    verdict = refgrad.verify(summing(add), Averaged(), inputs=inputs, policy={"sums": sums}, shrink=False)
+    verdict = refgrad.verify(
+        summing(add), Averaged(), inputs=inputs, policy={"sums": sums}, shrink=False, explain=False
+    )
     assert verdict.conforms is conforms, str(verdict)
 
 
@@ -108,7 +115,7 @@ def test_a_fault_shows_in_the_tensor_and_at_the_step_that_have_it_and_nowhere_el
         direction = m / np.float32(1 - 0.9**t) / (np.sqrt(v / np.float32(1 - 0.999**t)) + np.float32(1e-8))
         return p - np.float32(1e-3) * (direction + np.float32(1e-2) * p), m, v
 
-    verdict = refgrad.verify(once, RULE, shrink=False)
+    verdict = refgrad.verify(once, RULE, shrink=False, explain=False)
     assert verdict.first is not None
     assert (verdict.first.step, verdict.first.tensor) == (3, "v")
     outside = {name: count.outside for name, count in verdict.counts.items()}
@@ -140,7 +147,7 @@ def test_one_decision_must_explain_all_outputs(first: float, second: float, conf
 
     g = np.float32(1.7)
     inputs = Inputs.of([1.0], [[float(g)], [float(np.float32(-0.09) * g)]])
-    verdict = refgrad.verify(candidate, TwoSigns(), inputs=inputs, shrink=False)
+    verdict = refgrad.verify(candidate, TwoSigns(), inputs=inputs, shrink=False, explain=False)
     assert verdict.conforms is conforms, str(verdict)
     # half a step is no way at all; what no decision reaches is decided, whichever way it goes
     assert (verdict.total.undecided > 0) is (first != 0.5)
@@ -158,7 +165,7 @@ def test_a_narrow_result_that_is_one_unit_off_is_outside(dtype: str) -> None:
         return code.view(kind)
 
     one = np.asarray([1.0, 1.0], kind)
-    verdict = refgrad.verify(off, SGD(lr=0.5), inputs=Inputs([one], [[one]], [""]), shrink=False)
+    verdict = refgrad.verify(off, SGD(lr=0.5), inputs=Inputs([one], [[one]], [""]), shrink=False, explain=False)
     assert verdict.counts["p"] == refgrad.oracle.engine.verdict.Count(inside=1, outside=1)
     assert verdict.first is not None
     assert (verdict.first.index, verdict.first.dtype, verdict.first.low, verdict.first.high) == ((0,), dtype, 0.5, 0.5)
@@ -192,7 +199,7 @@ class NarrowState:
 def test_state_narrower_than_its_parameter_is_judged_on_its_own_grid(wrong: bool) -> None:
     p = np.linspace(0.5, 2.0, 64, dtype=np.float32)
     inputs = Inputs([p], [[p * np.float32(0.3)], [p * np.float32(-0.7)], [p]], [""])
-    verdict = refgrad.verify(NarrowState(wrong), SGD(lr=0.1, momentum=0.9), inputs=inputs, shrink=False)
+    verdict = refgrad.verify(NarrowState(wrong), SGD(lr=0.1, momentum=0.9), inputs=inputs, shrink=False, explain=False)
     assert verdict.mode == "step-locked"
     assert verdict.conforms is not wrong, str(verdict)
     if wrong:

@@ -15,9 +15,9 @@ import pytest
 import refgrad
 from refgrad import Cases, Inputs
 from refgrad.arithmetic import enclosure
-from refgrad.arithmetic.decisions import OUTCOMES
 from refgrad.arithmetic.enclosure import LEAST_WAYS
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.errors import ArgumentError

@@ -57,6 +57,7 @@ def test_two_rules() -> None:
     assert same((AdamW(weight_decay=0.0), Change("Adam", "", "rule", of=Adam())), (Adam(), NONE))
 
 
+@pytest.mark.slow
 def test_rewritten_graphs() -> None:
     rule = Rectangular(width=0.5)
     (*found,) = mutations([rule.plan((4, 4))], CASE_REWRITES)

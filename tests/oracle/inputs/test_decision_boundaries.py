@@ -52,7 +52,7 @@ DECIDING = [rule for rule in map(exercised, shipped()) if decisions(rule.plan((4
 STEPS = at_depth(quick=3, suite=3, thorough=6)
 
 
-@pytest.mark.sample(quick=20)
+@pytest.mark.sample(quick=8)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("rule", DECIDING, ids=str)
 def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:
@@ -76,7 +76,7 @@ def test_they_land_where_the_sign_is_open() -> None:
     """More than a twentieth of all signs in the aimed leaves, against hardly any in others."""
     rule = o.Lion(beta1=0.7)
     undecided = [
-        refgrad.verify(rule, rule, inputs=inputs).counts["p"].undecided
+        refgrad.verify(rule, rule, inputs=inputs, explain=False, shrink=False).counts["p"].undecided
         for inputs in (generate(10, "float32", 0), generate(10, "float32", 0, rule))
     ]
     assert undecided[1] - undecided[0] > 2 * 4096 * 9 / 20

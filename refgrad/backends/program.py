@@ -1,0 +1,97 @@
+"""What is run of a plan: its kernels' sources, for one working dtype, in one dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from refgrad.backends import kernels
+from refgrad.backends.compiler import Kernel
+from refgrad.backends.dialect import NUMBA, Dialect
+from refgrad.backends.source import KernelSource, kernel_source
+from refgrad.backends.staged_source import PassSource, Stored, pass_sources
+from refgrad.derived import derived
+from refgrad.tracing import Plan, Scalars
+
+NOTHING: Mapping[str, Stored] = MappingProxyType({})
+
+
+class Ready(NamedTuple):
+    """A kernel of one loop in memory, with the names of the arrays that it takes, and what computes its scalars."""
+
+    kernel: Kernel
+    arrays: tuple[str, ...]
+    scalars: Callable[..., Scalars]
+
+
+@dataclass(eq=False)
+class Program:
+    """The kernels of a plan. It has one loop, or passes, or neither where NumPy does it.
+
+    Args:
+        plan: the plan.
+        loop: the kernel of a graph that one loop over the elements computes.
+        passes: those of a graph with reductions, or with values that are one number a row, a column or a tensor.
+        ready: the kernel of the loop, once it was loaded or compiled.
+    """
+
+    plan: Plan
+    loop: KernelSource | None = None
+    passes: tuple[PassSource, ...] = ()
+    ready: Ready | None = None
+
+    @property
+    def sources(self) -> tuple[KernelSource, ...]:
+        """The kernels' sources, in the order in which they run."""
+        return (self.loop,) if self.loop is not None else tuple(piece.source for piece in self.passes)
+
+    def load(self, loop: KernelSource) -> Ready:
+        """The kernel of the loop, loaded or compiled now."""
+        self.ready = Ready(kernels.get(loop), loop.arrays, self.plan.scalars)
+        return self.ready
+
+
+class Made(NamedTuple):
+    """What a program is known by, besides its plan."""
+
+    dtype: np.dtype
+    stored: tuple[tuple[str, Stored], ...]
+    dialect: Dialect
+
+
+def program_of(
+    plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored] = NOTHING, dialect: Dialect = NUMBA
+) -> Program:
+    """The program of a plan, made once.
+
+    Args:
+        plan: the plan.
+        dtype: the working dtype.
+        stored: how outputs are stored that are kept in another type, by name.
+        dialect: the language of its kernels.
+    """
+    known = programs(plan)
+    # the common case, at each step of each parameter, needs no key of its own
+    key = dtype if stored is NOTHING and dialect is NUMBA else Made(dtype, tuple(stored.items()), dialect)
+    found = known.get(key)
+    return known.setdefault(key, _made(plan, dtype, stored, dialect)) if found is None else found
+
+
+@derived
+def programs(plan: Plan) -> dict[np.dtype | Made, Program]:
+    """The programs that were made of a plan so far; by working dtype, where no more need be said."""
+    return {}
+
+
+def _made(plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored], dialect: Dialect) -> Program:
+    graph, title = plan.graph, f"{type(plan.rule).__name__}, {dtype}"
+    if graph.matrix():  # no kernel does better than NumPy at a product that adds in a fixed order
+        return Program(plan)
+    small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
+    if small or graph.small or graph.reductions() or stored:
+        return Program(plan, passes=pass_sources(graph, dtype, title, stored, dialect))
+    return Program(plan, kernel_source(graph, dtype, title, dialect))

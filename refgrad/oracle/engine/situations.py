@@ -1,0 +1,130 @@
+"""A candidate driven through its kind's situations, until one shows something wrong.
+
+What a candidate cannot take, which it says by raising, restricts it, and is no fault: a kernel for multiples of 32 may be
+right for these. The verdict names it first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.kind import Asked, Record, Situation
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.settings import neutral
+
+
+@dataclass(frozen=True, eq=False)
+class Exercised:
+    """A candidate in one situation.
+
+    Attributes:
+        claim: the claim, as it is made there.
+        record, tally: what was seen, and what became of it; None where the candidate took nothing of it.
+        refused: the cases that it does not take, in order, and what it raised for the first of them.
+    """
+
+    situation: Situation
+    claim: Any
+    record: Record | None
+    tally: Tally = field(default_factory=Tally)
+    refused: tuple[str, ...] = ()
+    raised: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """True if a value is outside, or something is wrong besides values."""
+        return self.record is not None and bool(self.tally.outside or self.tally.faults or self.record.faults)
+
+    def restriction(self) -> Iterator[str]:
+        """What the candidate was not exercised on, as a sentence."""
+        if self.record is None:
+            yield f"{self.situation.name}: {self.raised}"
+        elif self.refused:
+            few = ", ".join(self.refused[:6]) + (f" and {len(self.refused) - 6} more" if len(self.refused) > 6 else "")
+            yield f"{self.situation.name}: {few} ({self.raised})"
+
+
+def exercise(claim: Any) -> Iterator[Exercised]:
+    """The claim in each situation of its kind; the last is the first that is wrong."""
+    request, kind = claim.request, claim.kind
+    asked = Asked(claim.subject, claim.named, request.dtype, request.seed)
+    for situation in kind.situations(claim.rule, asked):
+        found = _judged(claim, situation)
+        for instead in situation.instead() if found.record is None else ():
+            found = min(found, _judged(claim, instead), key=lambda each: each.record is None)
+            if found.record is not None:
+                break
+        yield found
+        if found.wrong:
+            return
+
+
+def _judged(claim: Any, situation: Situation) -> Exercised:
+    there = dataclasses.replace(claim, rule=situation.rule, situation=situation.name)
+    found = _driven(there, situation)
+    if found.record is None:
+        return found
+    found.record.faults += claim.kind.faults(found.record, there.wanted)
+    return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+
+
+def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:
+    """Numbers whose value hides what is done with them, and that the candidate does not take by name."""
+    values = {n: rule.numbers()[n] for n in sorted(rule.reads()) if n in rule.legal() and n not in named}
+    found = [f"{name}={value:g}" for name, value in values.items() if neutral(value)]
+    if found:
+        yield f"other settings of {', '.join(found)}: the candidate does not take them by name"
+
+
+def _driven(claim: Any, situation: Situation) -> Exercised:
+    if not claim.kind.stepped:
+        return _asked(claim, situation)
+    record, raised = _attempt(claim, situation.cases)
+    if not raised:
+        return Exercised(situation, claim, record)
+    return _restricted(claim, situation, raised)
+
+
+def _asked(claim: Any, situation: Situation) -> Exercised:
+    """A candidate without state: each case is a question, and those that it raises on it does not take."""
+    record, raised = _attempt(claim, situation.cases)
+    if record is None or all(seen is None for seen in record.seen):
+        return Exercised(situation, claim, None, raised=raised)
+    if not raised:
+        return Exercised(situation, claim, record)
+    cases = situation.cases
+    refused = tuple(cases.name(i) for i, seen in enumerate(record.seen) if seen is None)
+    if all(fault.kind == "raised" for fault in record.faults):
+        record.faults.clear()
+    return Exercised(situation, claim, record, refused=refused, raised=raised)
+
+
+def _restricted(claim: Any, situation: Situation, raised: str) -> Exercised:
+    """A candidate with state that refuses a run of all leaves: that of those which it takes alone, if there are such."""
+    cases, refused, first = situation.cases, [], ""
+    for leaf in range(len(cases.arrays)):
+        _, why = _attempt(claim, cases.only(leaf).at_steps(slice(0, 1)))
+        if why:
+            refused.append(leaf)
+            first = first or why
+    if len(refused) == len(cases.arrays):
+        return Exercised(situation, claim, None, raised=first)
+    record, together = _attempt(claim, cases.leaves(lambda i, _: i not in refused))
+    if together:
+        return Exercised(situation, claim, None, raised=raised)
+    return Exercised(situation, claim, record, refused=tuple(map(cases.name, refused)), raised=first)
+
+
+def _attempt(claim: Any, cases: Cases) -> tuple[Record | None, str]:
+    """A run, and what the candidate raised in it, if it did; None if it cannot be run at all."""
+    try:
+        record = claim.drive(cases)
+    except (ArgumentError, CandidateError) as error:
+        return None, str(error)
+    raised = next((fault.message for fault in record.faults if fault.kind == "raised"), "")
+    return record, raised

@@ -1,0 +1,51 @@
+"""What happens between steps and between parameters: gradients left out, state saved and loaded, groups, late steps."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.sizes import normal
+from refgrad.oracle.inputs.steps import completed
+
+#: three small leaves
+SHAPES = ((3, 4), (4, 3), (5, 2))
+#: steps and leaves, counted from 0, without a gradient: from the start, in between, twice running, and all at once
+ABSENT = frozenset({(0, 1), (1, 1), (2, 0), (3, 2), (4, 2), (5, 0), (5, 1), (5, 2), (6, 0)})
+#: steps of a long run: a counter of one byte has overflowed, with and without a sign
+LATE = 260
+#: of which these are judged: around powers of two, and a few more
+JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
+
+
+def _run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[tuple[int, ...], ...]) -> Cases:
+    random = np.random.Generator(np.random.Philox([seed, steps]))
+    p = [normal(random, shape, dtype) for shape in shapes]
+    grads = [[normal(random, shape, dtype) for shape in shapes] for _ in range(steps)]
+    return completed(of_steps(p, grads, [f"{i + 1} of {len(shapes)}" for i in range(len(shapes))], seed), rule)
+
+
+def absent_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """Three leaves of which some have no gradient at some steps."""
+    return dataclasses.replace(_run(rule, dtype, seed, 8, SHAPES), absent=ABSENT)
+
+
+def saved_and_loaded(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """Three leaves whose state is saved and loaded before the fourth step."""
+    return dataclasses.replace(_run(rule, dtype, seed, 5, SHAPES), saved=frozenset({3}))
+
+
+def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Cases:
+    """Three leaves, of which the second and the third have settings of their own: those that groups are made for."""
+    changed = {n: v for n, v in other.numbers().items() if v != rule.numbers()[n]}
+    own = {n: v for n, v in changed.items() if n in ("lr", "weight_decay")} or changed
+    last = dict(list(own.items())[:1])
+    return dataclasses.replace(_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
+
+
+def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """One small leaf, and many steps."""
+    return dataclasses.replace(_run(rule, dtype, seed, LATE, ((3, 2),)), judged=JUDGED)

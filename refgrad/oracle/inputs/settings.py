@@ -1,0 +1,76 @@
+"""Another setting of a rule: a fault in what 0, 1 or infinity hides shows there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from refgrad.errors import ArgumentError
+from refgrad.rule import Range, Rule
+
+Given = TypeVar("Given", bound=Rule)
+
+#: what a number becomes, the first that is legal: so many times what it is, or one of these
+FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
+#: small numbers beside a root or a norm, so large that they are seen
+EPS = (1e-3, 1e-4, 1e-2)
+
+
+def neutral(value: float) -> bool:
+    """Whether a number hides what is done with it: 0, 1, or infinite."""
+    return value in (0.0, 1.0) or math.isinf(value)
+
+
+def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
+    """The rule with other numbers, none of them 0 or 1; None if none of them can be changed.
+
+    Args:
+        rule: the rule.
+        names: of the hyperparameters that are changed, of those that the rule reads.
+
+    >>> from refgrad.optimizers import SGD
+    >>> print(other_setting(SGD(lr=0.1), ["lr", "momentum", "weight_decay"]))
+    SGD(lr=0.037, momentum=0.37, weight_decay=0.37)
+    """
+    changed, found = rule, False
+    for name in sorted(set(names)):
+        for value in _others(changed, name):
+            try:
+                changed, found = changed.replace(**{name: value}), True
+                break
+            except ArgumentError:
+                continue
+    return changed if found else None
+
+
+def _others(rule: Rule, name: str) -> Iterator[float]:
+    """Legal numbers that one may become, the best first."""
+    legal, value = rule.legal().get(name), getattr(rule, name, None)
+    if not isinstance(legal, Range) or not isinstance(value, float):
+        return
+    tried = EPS if name.startswith("eps") else ((value * FACTOR,) if not neutral(value) else ()) + NUMBERS
+    yield from (x for x in tried if x in legal and x != value)
+
+
+def other_settings(rule: Given, names: Iterable[str]) -> list[Given]:
+    """The rule with other numbers, then those that leave one of them as it is: some numbers exclude others.
+
+    Args:
+        rule: the rule.
+        names: of the hyperparameters that are changed.
+    """
+    other = other_setting(rule, names)
+    if other is None:
+        return []
+    numbers = rule.numbers()
+    changed = {n: numbers[n] for n in sorted(set(names)) if n in numbers and numbers[n] != other.numbers()[n]}
+    alone = [_with(other, name, value) for name, value in changed.items()] if len(changed) > 1 else []
+    return [other, *(each for each in alone if each is not None)]
+
+
+def _with(rule: Given, name: str, value: float) -> Given | None:
+    try:
+        return rule.replace(**{name: value})
+    except ArgumentError:
+        return None

@@ -1,0 +1,67 @@
+"""Shapes beside those of ordinary cases: where a program's tail, its empty loop or its second block is wrong, it shows here."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
+from refgrad.oracle.inputs.cases import Cases
+
+#: odd and prime sizes, those around vector widths and powers of two, and one above 2**16
+LENGTHS = (1, 2, 3, 7, 17, 31, 33, 65, 127, 129, 257, 513, 1000, 1025, 4097, 65539)
+#: an array without axes, empty ones, and one to four axes, of length one among them
+SHAPES: Sequence[tuple[int, ...]] = (
+    (),
+    (0,),
+    *((n,) for n in LENGTHS),
+    *((1, 1), (1, 7), (7, 1), (17, 33), (3, 130), (0, 4)),
+    *((3, 4, 5), (2, 1, 3), (2, 3, 4, 5)),
+)
+#: what comes in blocks of 32 or 256 takes these
+BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), (5, 32), (3, 256), (2, 3, 256))
+#: for rules whose cost does not grow as their input does
+MODERATE: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 4097)
+#: for rules whose cost grows with the cube of a side
+SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)
+
+#: makes the arrays of a case of a shape; ArgumentError where the rule takes no such shape
+Make = Callable[[tuple[int, ...], np.random.Generator], Mapping[str, np.ndarray]]
+
+
+def taken(make: Make, shapes: Sequence[tuple[int, ...]], seed: int) -> Cases | None:
+    """A case a shape that the rule takes, each with numbers of its own; None if there is none.
+
+    Args:
+        make: makes the arrays of a case.
+        shapes: what is tried.
+        seed: of the numbers; those of a shape do not depend on which others are taken.
+    """
+    found = list(_made(make, shapes, seed))
+    return Cases([arrays for _, arrays in found], [called(shape) for shape, _ in found], seed) if found else None
+
+
+def _made(
+    make: Make, shapes: Sequence[tuple[int, ...]], seed: int
+) -> Iterator[tuple[tuple[int, ...], Mapping[str, np.ndarray]]]:
+    for shape in shapes:
+        random = np.random.Generator(np.random.Philox([seed, zlib.crc32(str(shape).encode())]))
+        try:
+            # numbers drawn for no axes are no arrays
+            yield shape, {name: np.asarray(array) for name, array in make(shape, random).items()}
+        except ArgumentError:
+            continue
+
+
+def called(shape: tuple[int, ...]) -> str:
+    """What a case of a shape is called."""
+    return f"shape {shape}"
+
+
+def normal(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Standard normal numbers of a dtype."""
+    return np.asarray(dtypes.round_to(np.asarray(random.standard_normal(shape)), dtype)).astype(dtype)

@@ -1,0 +1,148 @@
+"""Every row of the table of operations, under every arithmetic: what a new row has to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from refgrad.arithmetic import exact
+from refgrad.arithmetic.dtypes import format_of
+from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.formula import expression
+from refgrad.arithmetic.graph import Builder, Graph, Tracer
+from refgrad.arithmetic.operations import BOOLEAN, ELEMENTWISE, OPERATIONS
+from refgrad.arithmetic.operations.op import Op
+from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.arithmetic.scalar_math import Scope
+from refgrad.backends import kernels
+from refgrad.backends.source import kernel_source
+
+#: rows without an attribute, each of which is an operation of its own in a graph
+PLAIN = [name for name, op in ELEMENTWISE.items() if not op.attributed and name != "square"]
+DTYPES = [np.float32, np.float64]
+#: of every sign and size, with what is special
+NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -2.5, 3.0, -7.25, 1e-3, 1e-30, -1e-30, 12.0, 1 / 3, -2 / 3, 40.0]
+SPECIAL = [np.inf, -np.inf, np.nan, 1e38, -1e38]
+
+
+@pytest.fixture(autouse=True)
+def quietly() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+def operands(count: int, dtype: Any, numbers: list[float]) -> list[np.ndarray]:
+    """Each number with each other one."""
+    return [g.reshape(-1) for g in np.meshgrid(*[np.asarray(numbers, dtype)] * count)]
+
+
+def logical(op: Op) -> int:
+    """How many of its operands, from the first, are true or false."""
+    return (op.arity or 0) if op.boolean and op.decide is None else 1 if op.name == "where" else 0
+
+
+#: what operations are defined on, where that is not every number
+DOMAINS: Mapping[str, Callable[[Any], Any]] = {"power": np.abs, "power_of_two": np.rint}
+
+
+def taken(op: Op, arrays: list[Any]) -> list[Any]:
+    """As many operands as the operation takes, as it takes them."""
+    inside = DOMAINS.get(op.name, lambda x: x)
+    first, *others = [a > 0 if i < logical(op) else a for i, a in enumerate(arrays[: op.arity])]
+    return [inside(first), *others]
+
+
+def graph_of(*names: str) -> Graph:
+    """A graph of operations on the same inputs, each an output; a truth value comes out as a number."""
+    builder = Builder(Scope(), 1)
+    inputs = [builder.input(f"x{i}") for i in range(3)]
+    roots = {}
+    for name in names:
+        op = OPERATIONS[name]
+        nodes = tuple(x.node for x in taken(op, inputs))
+        result = Tracer(builder.node(name, nodes), builder)
+        roots[f"{name}_of"] = builder.lift(np.where(result, 1.0, 0.0) if op.boolean else result)
+    return Graph(builder.live(roots), roots, {}, ())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kernels_have_the_bits_of_numpys_meaning(dtype: Any) -> None:
+    graph, arrays = graph_of(*PLAIN), operands(3, dtype, NUMBERS + SPECIAL)
+    source = kernel_source(graph, np.dtype(dtype), f"every operation, {np.dtype(dtype)}")
+    held = {**{f"x{i}": a for i, a in enumerate(arrays)}, **{n: np.empty_like(arrays[0]) for n in graph.outputs}}
+    kernel = kernels.get(source)
+    numbers = [scalar.args[0] for scalar in graph.scalars()]
+    kernel(arrays[0].size, *(held[a].ctypes.data for a in source.arrays), *numbers)
+    for name in PLAIN:
+        op = OPERATIONS[name]
+        wanted = op.on(taken(op, arrays))
+        wanted = np.where(wanted, 1.0, 0.0).astype(dtype) if op.boolean else wanted
+        assert_same_bits(held[f"{name}_of"], wanted, name)
+
+
+def assert_same_bits(found: np.ndarray, wanted: np.ndarray, name: str) -> None:
+    """Signs of zeros count, and every NaN is one."""
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted, name)
+    number = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.signbit(found[number]), np.signbit(wanted[number]), name)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_numpys_meaning_is_in_the_set_of_the_enclosure_and_near_the_exact_one(name: str) -> None:
+    op = OPERATIONS[name]
+    arrays = operands(op.arity or 1, np.float32, NUMBERS)
+    result = np.asarray(op.on(taken(op, arrays)), np.float64)
+    sure = np.isfinite(result)  # which of two infinities 1/0 is, exact arithmetic cannot say
+    wide = [np.asarray(a, np.float64) for a in taken(op, arrays)]
+    given = [Bounded(a) for a in wide] if not logical(op) else None
+    model = Model.of(format_of(np.dtype("float32")), 1, 1, "keep", "tree")
+    if given is not None and op.error is not None:
+        inside = op.error(*given, model)
+        assert (np.abs(result - inside.value) <= inside.bound())[sure].all()
+    with mpmath.workdps(60):
+        values = [exact.Exact.of(a) for a in wide]
+        truth = np.asarray(exact.apply(name, values).values, object)[sure]
+        units = [
+            abs(mpmath.mpf(a) - b) / np.spacing(np.float32(max(abs(float(b)), 1e-38)))
+            for a, b in zip(result[sure], truth, strict=True)
+        ]
+    assert max(units, default=0) <= 1
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_graph_is_enclosed_sketched_and_written_as_a_formula(name: str) -> None:
+    op, graph = OPERATIONS[name], graph_of(name)
+    arrays = {f"x{i}": np.asarray([2.0, 3.0]) for i in range(3)}
+    model = Model.of(format_of(np.dtype("float32")), 1, 1, "keep", "tree")
+    scalars = [Bounded(np.asarray(scalar.args[0])) for scalar in graph.scalars()]
+    branches = list(Enclosure(graph, model).branches({n: Bounded(a) for n, a in arrays.items()}, scalars, {}))
+    assert len(branches) == 1
+    assert op.sketched(taken(op, list(arrays.values()))).shape == (2,)
+    unnamed = Graph(graph.nodes, {}, {}, ())
+    assert "x0" in expression(unnamed, graph.outputs[f"{name}_of"])
+
+
+def test_rows_say_what_they_have_to() -> None:
+    for name in PLAIN:
+        op = OPERATIONS[name]
+        assert op.exact, name
+        assert (op.error is None) == (op.decide is not None), name
+        assert (op.outcomes > 0) == (op.decide is not None), name
+        assert (op.write is None) == (op.function is not None), name
+    assert {"lt", "and", "not"} <= BOOLEAN
+    names = [op.name for op in OPERATIONS.values()]
+    assert len(names) == len(set(names))
+
+
+def test_the_table_loads_neither_mpmath_nor_a_compiler() -> None:
+    import subprocess
+    import sys
+
+    text = "import refgrad.arithmetic.operations, sys; print(*{'mpmath', 'numba', 'llvmlite'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

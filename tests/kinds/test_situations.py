@@ -1,0 +1,141 @@
+"""Faults that do not show on ordinary cases, of every kind; and what a candidate cannot take, which is said and no fault."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.arithmetic.dtypes import as_dtype
+from refgrad.kinds.kind import Asked
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.engine.situations import exercise
+from refgrad.oracle.inputs.settings import other_setting
+from refgrad.rule import Rule, rules
+from tests.kinds.candidates import EXAMPLES
+
+Array = np.ndarray
+FEW = {"steps": 2, "time_limit": 60.0, "shrink": False}
+#: kinds whose arrays may have any shape
+SHAPED = ["optimizer", "8-bit-optimizer", "transform", "quantizer", "estimator", "mask", "mask-update"]
+#: the example of a kind whose elements a block forgets: a matrix of 64 rows and columns has no tail
+WIDTH = 128
+
+
+def forgetting(function: Callable[..., Any], of: Callable[[Array], Array]) -> Callable[..., Any]:
+    """The same with the results beyond the last whole block changed."""
+
+    @functools.wraps(function)
+    def changed(*given: Any, **more: Any) -> Any:
+        return spoilt(function(*given, **more), of)
+
+    return changed
+
+
+def spoilt(result: Any, of: Callable[[Array], Array]) -> Any:
+    if isinstance(result, tuple):
+        return (spoilt(result[0], of), *result[1:])
+    if isinstance(result, dict):
+        return {n: spoilt(a, of) if n == "p" else a for n, a in result.items()}
+    whole = np.array(result).reshape(-1)
+    start = whole.size // WIDTH * WIDTH
+    whole[start:] = of(whole[start:])
+    return whole.reshape(np.shape(result))
+
+
+def other(values: Array) -> Array:
+    return ~values if values.dtype.kind in "bu" else values * 2 + 1
+
+
+def right(kind: str) -> Any:
+    return EXAMPLES[kind].right
+
+
+@pytest.mark.parametrize("kind", SHAPED)
+def test_a_forgotten_tail_is_found(kind: str) -> None:
+    """Ordinary cases of most kinds have a multiple of the width; small odd shapes show it."""
+    candidate = right(kind)
+    pair = isinstance(candidate, tuple)
+    wrong = (forgetting(candidate[0], other), candidate[1]) if pair else forgetting(candidate, other)
+    verdict = refgrad.verify(wrong, EXAMPLES[kind].rule, **FEW, explain=5.0)
+    assert verdict.outcome == "does not conform"
+    if verdict.situation == "shapes":
+        assert verdict.explanation is None or verdict.explanation.name == f"tail of {WIDTH}"
+
+
+@pytest.mark.parametrize("kind", SHAPED)
+def test_what_is_right_is_right_in_every_shape(kind: str) -> None:
+    verdict = refgrad.verify(right(kind), EXAMPLES[kind].rule, **FEW)
+    assert verdict.conforms, verdict
+    assert verdict.situations["shapes"] >= 1
+
+
+def only(function: Callable[..., Any], taken: Callable[[Array], bool]) -> Callable[..., Any]:
+    """The same for some arrays alone."""
+
+    @functools.wraps(function)
+    def changed(*given: Any, **more: Any) -> Any:
+        first = next(a for a in (*given, *more.values()) if isinstance(a, np.ndarray))
+        if not taken(first):
+            raise NotImplementedError("multiples of 64 alone")
+        return function(*given, **more)
+
+    return changed
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "estimator", "mask"])
+def test_a_restriction_is_said_and_is_no_fault(kind: str) -> None:
+    candidate, taken = right(kind), lambda a: a.size % 64 == 0 and a.ndim <= 2
+    some = tuple(only(f, taken) for f in candidate) if isinstance(candidate, tuple) else only(candidate, taken)
+    verdict = refgrad.verify(some, EXAMPLES[kind].rule, **FEW)
+    assert verdict.conforms, verdict
+    told = next(part for part in str(verdict).split("\n\n") if part.startswith("Not exercised"))
+    assert "shapes: shape (), " in told
+    assert "multiples of 64 alone" in told
+
+
+def request(rule: Rule) -> Request:
+    """A rule that claims to be itself."""
+    return Request(
+        candidate=rule,
+        rule=rule,
+        steps=1,
+        dtype=as_dtype(rule.kept_in),
+        seed=0,
+        policy=Policy(),
+        inputs=None,
+        options={},
+        state_names=None,
+        shrink=False,
+        explain=0.0,
+        time_limit=np.inf,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_every_rule_is_itself_in_every_situation(name: str) -> None:
+    claim = Claim.of(request(rules()[name]()))
+    for found in exercise(claim):
+        assert found.record is not None, list(found.restriction())
+        assert not found.refused, list(found.restriction())
+        assert not found.wrong, (found.situation.name, found.tally.counts, found.record.faults)
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_every_rule_is_itself_at_another_setting(name: str) -> None:
+    rule = rules()[name]()
+    other = other_setting(rule, rule.reads())
+    if other is None:
+        assert not [n for n in rule.reads() if n in rule.legal()]
+        return
+    claim = Claim.of(request(other))
+    tally = claim.judge(claim.drive(claim.kind.few(other, Asked(claim.subject, frozenset(), claim.request.dtype, 0))))
+    assert not tally.faults
+    assert not tally.outside, (str(other), tally.counts)
+    assert tally.decided

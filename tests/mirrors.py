@@ -1,0 +1,266 @@
+"""Which test file stands for a module that has none of its own name, and why; and which test files stand for no one module.
+
+`tests/test_mirror.py` holds both tables against the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Topic(NamedTuple):
+    """Modules that one file tests together.
+
+    Attributes:
+        file: the test file, within ``tests/``.
+        reason: why they have no file each.
+        modules: their dotted names within the package.
+        named: True if the file names each module, or something that it defines; False if it gets there through others.
+    """
+
+    file: str
+    reason: str
+    modules: tuple[str, ...]
+    named: bool = True
+
+
+FAMILY = "rules of one family, against what their sources say"
+ASKED = "how a thing is asked: a verdict on candidates of that kind, right, wrong and misbehaving"
+DATA = "rows of data and the functions that they name: what each row says is what is found"
+KERNELS = "text of kernels: kernels that are made of it give the bits of the literal body"
+BOUNDS = "bounds of operations: the truth lies within them, and they are not slack"
+LAWS = "records of laws: every rule obeys them, and what breaks one is told which"
+MUTANTS = "records of rewrites: what they make is valid, new, and told by its name"
+FRONT = "the names of a room: each is there, and every rule of the room is among them"
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("arithmetic/test_carrier.py", "graphs are made by tracing", ("arithmetic.graph",)),
+    Topic(
+        "arithmetic/test_operations.py",
+        "every row of the table is asked under every arithmetic",
+        (
+            "arithmetic.operations.choices",
+            "arithmetic.operations.elementwise",
+            "arithmetic.operations.reductions",
+            "arithmetic.operations.rewritten",
+        ),
+        False,
+    ),
+    Topic("arithmetic/test_operations.py", "the record is what the table is made of", ("arithmetic.operations.op",)),
+    Topic("arithmetic/test_elementary.py", "each function against mpmath", ("arithmetic.operations.functions",)),
+    Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),
+    Topic("optimizers/test_shampoo.py", BOUNDS, ("arithmetic.operations.matrix", "arithmetic.exact_matrices"), False),
+    Topic("arithmetic/test_primitives.py", "sums and maxima along the tree", ("arithmetic.folding",), False),
+    Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
+    Topic(
+        "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")
+    ),
+    Topic(
+        "quantizers/test_cast.py", "every value of a narrow format", ("arithmetic.minifloats", "arithmetic.rounding")
+    ),
+    Topic("quantizers/test_microscaling.py", "rounding in exact numbers", ("arithmetic.rounding_exact",)),
+    Topic("arithmetic/test_scalar_math.py", "scalar arithmetic and its errors", ("arithmetic.scalar_error",)),
+    Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
+    Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
+    Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.numba_backend", "backends.source")),
+    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend", "backends.staged_source"), False),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.writer", "backends.program"), False),
+    Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
+    Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
+    Topic("kinds/test_eight_bit.py", ASKED, ("candidates.eight_bit", "candidates.torch_eight_bit"), False),
+    Topic("kinds/test_estimator.py", ASKED, ("candidates.estimator", "candidates.torch_estimator"), False),
+    Topic("kinds/test_estimator.py", ASKED, ("candidates.estimator_arguments",), False),
+    Topic("candidates/test_frameworks.py", ASKED, ("candidates.keras_optimizer",), False),
+    Topic("candidates/test_masks.py", ASKED, ("candidates.mask_function", "candidates.torch_mask"), False),
+    Topic("kinds/test_every_kind.py", ASKED, ("candidates.mask_updates", "kinds.kind", "kinds.leaf"), False),
+    Topic("kinds/test_quantizer.py", ASKED, ("candidates.quantizer",), False),
+    Topic("test_rule.py", FRONT, ("estimators", "optimizers", "quantizers", "sparsity"), False),
+    Topic("estimators/test_laws.py", FAMILY, ("estimators.policies",)),
+    Topic(
+        "estimators/test_paper.py",
+        FAMILY,
+        ("estimators.learned", "estimators.spikes", "estimators.straight_through", "estimators.surrogates"),
+    ),
+    Topic(
+        "estimators/test_paper_tensors.py",
+        FAMILY,
+        ("estimators.categorical", "estimators.codebook", "estimators.filters"),
+    ),
+    Topic(
+        "testing/test_check_cases.py", LAWS, ("kinds.laws.estimator", "kinds.laws.mask", "kinds.laws.quantizer"), False
+    ),
+    Topic("testing/test_check_runs.py", LAWS, ("kinds.laws.optimizer",)),
+    Topic("testing/test_check_runs.py", LAWS, ("kinds.laws.single_run",), False),
+    Topic(
+        "optimizers/test_extra_inputs.py", "the mechanism, on a rule that has all kinds of inputs", ("optimizers.base",)
+    ),
+    Topic(
+        "optimizers/test_paper_variants.py",
+        FAMILY,
+        ("optimizers.adam", "optimizers.adam_relatives", "optimizers.belief", "optimizers.rmsprop"),
+    ),
+    Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
+    Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.sparse",)),
+    Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
+    Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),
+    Topic(
+        "optimizers/test_paper_layers.py",
+        FAMILY,
+        ("optimizers.adam_clipped", "optimizers.cautious", "optimizers.factored", "optimizers.trust_ratio"),
+    ),
+    Topic(
+        "optimizers/test_paper_momentum.py",
+        FAMILY,
+        ("optimizers.adam_momenta", "optimizers.adam_scales", "optimizers.momentum", "optimizers.sign_momentum"),
+    ),
+    Topic(
+        "optimizers/test_paper_extra.py",
+        FAMILY,
+        ("optimizers.curvature", "optimizers.loss_aware", "optimizers.mechanic", "optimizers.quasi_newton"),
+    ),
+    Topic("optimizers/test_paper_tensors.py", FAMILY, ("optimizers.layerwise",)),
+    Topic("optimizers/test_paper_parameter_free.py", FAMILY, ("optimizers.parameter_free",)),
+    Topic("optimizers/test_paper_momentum.py", "pieces that bodies of rules are made of", ("optimizers.parts",), False),
+    Topic("oracle/engine/test_tally.py", "records that are counted", ("oracle.acceptance.findings",)),
+    Topic("kinds/test_eight_bit.py", "codes and scales judged in a step", ("oracle.acceptance.quantized_state",)),
+    Topic(
+        "optimizers/test_stored.py", "random bits judged in a step", ("oracle.acceptance.stochastic_rounding",), False
+    ),
+    Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
+    Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
+    Topic("oracle/engine/test_shrink.py", "cases that are made smaller", ("oracle.inputs.cases",)),
+    Topic("oracle/inputs/test_estimators.py", "generated cases", ("oracle.inputs.quantizers",)),
+    Topic(
+        "kinds/test_transform.py",
+        "generated cases, which each rule accepts",
+        ("oracle.inputs.transforms",),
+        False,
+    ),
+    Topic(
+        "oracle/test_mutants.py",
+        MUTANTS,
+        (
+            "oracle.mutants.correction",
+            "oracle.mutants.decay",
+            "oracle.mutants.decision",
+            "oracle.mutants.eps",
+            "oracle.mutants.patterns",
+            "oracle.mutants.step",
+            "oracle.mutants.weight",
+        ),
+        False,
+    ),
+    Topic("oracle/test_mutants.py", MUTANTS, ("oracle.mutants.operand",)),
+    Topic("quantizers/test_bad_inputs.py", "what every quantizer does with bad input", ("quantizers.base",)),
+    Topic("kinds/test_eight_bit.py", "state in 8 bits, judged", ("quantizers.eight_bit",)),
+    Topic("backends/test_row_kernels.py", FAMILY, ("quantizers.scaled_floats",)),
+    Topic("quantizers/gguf/test_digests.py", FAMILY, ("quantizers.gguf.super_blocks",)),
+    Topic(
+        "quantizers/gguf/test_laws.py",
+        FAMILY,
+        ("quantizers.gguf.blocks", "quantizers.gguf.searches", "quantizers.gguf.simple"),
+    ),
+    Topic("quantizers/gguf/test_laws.py", KERNELS, ("quantizers.gguf.kernels",), False),
+    Topic("quantizers/gguf/test_digests.py", "where the bytes of a block are", ("quantizers.gguf.layout",), False),
+    Topic("quantizers/test_weights.py", FAMILY, ("quantizers.half_quadratic",)),
+    Topic("quantizers/test_training.py", FAMILY, ("quantizers.natural",)),
+    Topic("surveys/test_page.py", "the page, in a browser", ("report.survey_html",)),
+    Topic("surveys/test_reports.py", "a survey, as people see it", ("report.survey_page",)),
+    Topic("sparsity/test_paper.py", FAMILY, ("sparsity.activations", "sparsity.base", "sparsity.magnitude")),
+    Topic("sparsity/test_paper.py", FAMILY, ("sparsity.progressive", "sparsity.sensitivity")),
+    Topic("sparsity/test_transposable.py", FAMILY, ("sparsity.tiles",)),
+    Topic("optimizers/test_extra_inputs.py", "slots and inputs of a rule that has all kinds of them", ("state",)),
+    Topic(
+        "strength/test_body_programs.py",
+        "bodies of rules run another way: programs that are right and programs with a fault",
+        ("strength.body_arrays", "strength.body_interpreter", "strength.body_mutations", "strength.graph_programs"),
+        False,
+    ),
+    Topic("strength/test_measurement.py", "figures, measured and counted", ("strength.figures",)),
+    Topic("strength/test_figures_file.py", "figures, in the page that holds them", ("strength.tables",)),
+    Topic(
+        "strength/test_mutants.py", "programs of every kind", ("strength.programs.base", "strength.programs.optimizer")
+    ),
+    Topic("strength/test_legal_programs.py", "programs of every kind", ("strength.programs.eight_bit",), False),
+    Topic("surveys/test_run.py", "a survey of fakes, whatever they do", ("surveys.cell",)),
+    Topic(
+        "surveys/implementations/test_table.py",
+        DATA,
+        (
+            "surveys.implementations.casts",
+            "surveys.implementations.extra",
+            "surveys.implementations.frameworks",
+            "surveys.implementations.matrices",
+            "surveys.implementations.momenta",
+            "surveys.implementations.packages",
+            "surveys.implementations.quantizers",
+            "surveys.implementations.wrappers",
+        ),
+        False,
+    ),
+    Topic(
+        "surveys/implementations/test_table.py",
+        DATA,
+        ("surveys.implementations.drivers",),
+    ),
+    Topic("surveys/test_reports.py", DATA, ("surveys.implementations.findings",)),
+)
+
+#: test files whose subject lies across modules -> what it is
+ACROSS: Mapping[str, str] = {
+    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
+    "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
+    "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
+    "backends/test_step.py": "what `step` and `step_` take, refuse and leave alone",
+    "benchmarks/test_gguf_blocks.py": "speed",
+    "benchmarks/test_judging.py": "speed",
+    "benchmarks/test_masks.py": "speed",
+    "benchmarks/test_quantizers.py": "speed",
+    "benchmarks/test_steps.py": "speed",
+    "bits/test_bits.py": "the bits of every rule, as they were",
+    "breaks/test_table.py": "faults that the tests must catch",
+    "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
+    "docs/test_examples.py": "the examples of the pages",
+    "kinds/test_every_kind.py": "every kind with every entry point",
+    "optimizers/test_coverage.py": "every public optimizer of torch and optax",
+    "optimizers/test_golden.py": "trajectories that were worked out beforehand",
+    "optimizers/test_laws.py": "properties of every elementwise rule",
+    "oracle/acceptance/test_acceptance.py": "what is accepted, sentence by sentence",
+    "oracle/acceptance/test_ways.py": "rules with many ways through their decisions, of every kind",
+    "oracle/hypotheses/test_decided.py": "hyperparameters that act through decisions alone",
+    "oracle/test_audit.py": "the enclosure of every rule: right, and not slack",
+    "oracle/test_broken_oracle.py": "an oracle that is broken on purpose is caught",
+    "oracle/test_identify_cases.py": "identification of rules without state",
+    "oracle/test_identify_hidden.py": "identification by the parameter alone",
+    "oracle/test_identify_packages.py": "identification of what others wrote",
+    "oracle/test_identify_wrappers.py": "identification of rules around others",
+    "oracle/test_rewritten.py": "every optimizer, rewritten rightly and wrongly",
+    "quantizers/gguf/test_exact.py": "block formats in exact numbers",
+    "quantizers/gguf/test_package.py": "block formats against the package of their authors",
+    "estimators/test_filters_and_codes.py": "estimators against code of others",
+    "estimators/test_implementations.py": "estimators against code of others",
+    "estimators/test_rewritten.py": "every estimator, rewritten rightly and wrongly",
+    "estimators/test_same_bits.py": "the same bits from the literal body and from kernels",
+    "optimizers/test_implementations.py": "optimizers against code of others",
+    "optimizers/test_implementations_extra.py": "optimizers against code of others",
+    "optimizers/test_implementations_layers.py": "optimizers against code of others",
+    "optimizers/test_implementations_momentum.py": "optimizers against code of others",
+    "optimizers/test_implementations_parameter_free.py": "optimizers against code of others",
+    "optimizers/test_packages.py": "optimizers against code of others",
+    "optimizers/test_paper.py": "the first family of optimizers, in fifty digits",
+    "optimizers/test_stored_packages.py": "narrow parameters against code of others",
+    "sparsity/test_implementations.py": "masks against code of others",
+    "sparsity/test_rewritten.py": "every mask and mask update, rewritten rightly and wrongly",
+    "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
+    "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
+    "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_variants.py": "every named behaviour of every rule",
+    "test_architecture.py": "who may import whom",
+    "test_depth.py": "how deep the tests look",
+    "test_docstrings.py": "the examples of docstrings",
+    "test_mirror.py": "where tests stand",
+    "test_named_methods.py": "methods that are named in the literature",
+    "typing/test_user_file.py": "types, as a user sees them",
+}

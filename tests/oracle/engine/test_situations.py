@@ -1,0 +1,224 @@
+"""What a candidate is driven through besides ordinary cases: each situation shows a fault that nothing else shows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.errors import ArgumentError
+from refgrad.optimizers import SGD, Adam, AdamW, Lion
+from refgrad.oracle.engine.verdict import Verdict
+from refgrad.quantizers import Affine
+
+Array = np.ndarray
+F = np.float32
+HOW: dict[str, Any] = {"steps": 3, "shrink": False, "explain": False}
+
+
+def judged(candidate: Any, rule: Any, **more: Any) -> Verdict:
+    return refgrad.verify(candidate, rule, **(HOW | more))
+
+
+def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3, n: int | None = None) -> Any:
+    m = F(0.9) * m + F(0.1) * g
+    v = F(0.999) * v + F(0.001) * g * g
+    step = F(lr / (1 - 0.9**t)) * m / (np.sqrt(v / F(1 - 0.999**t)) + F(1e-8))
+    return p - step, m, v
+
+
+def test_what_is_right_goes_through_all_of_them() -> None:
+    verdict = judged(adam, Adam())
+    assert verdict.conforms, verdict
+    assert list(verdict.situations) == ["shapes", "another setting", "late steps"]
+    assert verdict.situations["shapes"] > 20
+    assert "situations  shapes (" in str(verdict)
+
+
+def test_a_tail_that_is_left_out_is_found_and_named() -> None:
+    def tailless(p: Array, g: Array, m: Array, v: Array, t: int) -> None:
+        whole = p.size // 128 * 128
+        for array, new in zip((p, m, v), adam(p, g, m, v, t), strict=True):
+            array.reshape(-1)[:whole] = new.reshape(-1)[:whole]
+
+    verdict = judged(tailless, Adam(), explain=5.0)
+    assert verdict.outcome == "does not conform"
+    assert verdict.situation == "shapes"
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == "tail of 128"
+    assert "the last n % 128" in str(verdict)
+
+
+def test_what_is_wrong_from_a_place_on_is_named_by_it() -> None:
+    def short(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        new = adam(p, g, m, v, t)
+        new[0].reshape(-1)[2**16 :] = 0
+        return new
+
+    verdict = judged(short, Adam(), explain=5.0)
+    assert verdict.situation == "shapes"
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == "from 65536 on"
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_decay_that_zero_hides_is_driven_where_it_is_taken(scale: float) -> None:
+    def lion(p: Array, g: Array, m: Array, lr: float, beta1: float, beta2: float, weight_decay: float) -> Any:
+        step = np.sign(F(beta1) * m + F(1 - beta1) * g) + F(weight_decay * scale) * p
+        return p - F(lr) * step, F(beta2) * m + F(1 - beta2) * g
+
+    verdict = judged(lion, Lion())
+    assert verdict.conforms == (scale == 1.0)
+    if not verdict.conforms:
+        assert verdict.situation.startswith("another setting, as Lion(")
+        assert verdict.rule == "Lion()"
+
+
+def test_what_cannot_be_set_is_said_first() -> None:
+    def lion(p: Array, g: Array, m: Array) -> Any:
+        step = np.sign(F(0.9) * m + F(0.1) * g)
+        return p - F(1e-4) * step, F(0.99) * m + F(0.01) * g
+
+    verdict = judged(lion, Lion())
+    assert verdict.conforms, verdict
+    assert verdict.unexercised == ("other settings of weight_decay=0: the candidate does not take them by name",)
+    assert str(verdict).split("\n\n")[1].startswith("Not exercised")
+
+
+def test_what_excludes_another_number_is_left_as_it_is() -> None:
+    torch = pytest.importorskip("torch")
+    verdict = judged(torch.optim.SGD, SGD(lr=0.1, momentum=0.9, nesterov=True))  # which takes no dampening beside it
+    assert verdict.conforms, verdict
+    assert "another setting" in verdict.situations
+
+
+@pytest.mark.parametrize("step", [11, 128, 256])
+def test_a_fault_late_in_the_run_is_found(step: int) -> None:
+    def late(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        return adam(p, g, m, v, t % step if t % step else step)
+
+    verdict = judged(late, Adam())
+    assert not verdict.conforms
+    assert verdict.situation == "late steps"
+
+
+def test_outputs_that_are_not_shown_are_named() -> None:
+    def codes(x: Array) -> dict[str, Array]:
+        return {"codes": Affine().quantize(x).arrays["codes"]}
+
+    verdict = judged(codes, Affine())
+    assert verdict.conforms, verdict
+    assert verdict.unexercised[0] == "scale, zero_point, y: the candidate does not show them"
+
+
+def test_a_part_of_an_unknown_name_is_refused() -> None:
+    def misspelt(x: Array) -> dict[str, Array]:
+        parts = Affine().quantize(x).arrays
+        return {"codes": parts["codes"], "scales": parts["scale"] * 3}
+
+    verdict = judged(misspelt, Affine())
+    assert verdict.outcome == "does not conform"
+    assert "'scales'; did you mean 'scale'" in verdict.faults[0].message
+
+
+def test_gradients_of_ones_own_may_be_absent() -> None:
+    torch = pytest.importorskip("torch")
+    inputs = refgrad.Inputs.of([1.0, 2.0], [[0.5, 0.5], None, [0.25, -1.0]])
+    assert inputs.absent == {(1, 0)}
+    assert judged(torch.optim.Adam, Adam(), inputs=inputs).conforms
+    with pytest.raises(ArgumentError):
+        refgrad.Inputs([np.ones(2, F)], [])
+
+
+def counting(shared: bool) -> Any:
+    """Adam whose count is that of the calls, or of each parameter's gradients."""
+    torch = pytest.importorskip("torch")
+
+    class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
+        def __init__(self, params: Any, lr: float = 1e-3) -> None:
+            super().__init__(params, {"lr": lr, "calls": 0})
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                group["calls"] += 1
+                for p in group["params"]:
+                    if p.grad is None:
+                        continue
+                    state = self.state[p]
+                    state.setdefault("step", 0)
+                    state.setdefault("exp_avg", torch.zeros_like(p))
+                    state.setdefault("exp_avg_sq", torch.zeros_like(p))
+                    state["step"] += 1
+                    t = group["calls"] if shared else state["step"]
+                    state["exp_avg"].mul_(0.9).add_(p.grad, alpha=0.1)
+                    state["exp_avg_sq"].mul_(0.999).addcmul_(p.grad, p.grad, value=0.001)
+                    down = (state["exp_avg_sq"] / (1 - 0.999**t)).sqrt_().add_(1e-8)
+                    p.addcdiv_(state["exp_avg"], down, value=-group["lr"] / (1 - 0.9**t))
+
+    return Optimizer
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_count_that_goes_on_without_gradients(shared: bool) -> None:
+    verdict = judged(counting(shared), Adam())
+    assert verdict.conforms == (not shared), verdict
+    assert verdict.situation == ("absent gradients" if shared else "")
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_a_state_that_is_saved_in_fewer_bits(lossy: bool) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Saved(torch.optim.AdamW):  # type: ignore[misc]
+        def state_dict(self) -> Any:
+            kept = super().state_dict()
+            narrow = lambda v: v.to(torch.bfloat16).to(v.dtype) if lossy else v  # noqa: E731
+            kept["state"] = {i: {n: narrow(v) for n, v in s.items()} for i, s in kept["state"].items()}
+            return kept
+
+    verdict = judged(Saved, AdamW())
+    assert verdict.conforms == (not lossy)
+    assert {f.kind for f in verdict.faults} == ({"resumed"} if lossy else set())
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_groups_have_settings_of_their_own(first: bool) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Grouped(torch.optim.SGD):  # type: ignore[misc]
+        def step(self, closure: Any = None) -> Any:
+            if first:
+                for group in self.param_groups:
+                    group["lr"] = self.param_groups[0]["lr"]
+            return super().step(closure)
+
+    verdict = judged(Grouped, SGD(lr=0.1))
+    assert verdict.conforms == (not first)
+    assert verdict.situation.startswith("groups" if first else "")
+
+
+@pytest.mark.parametrize(("claimed", "conforms"), [({}, True), ({"lr": 1e-3}, False)])
+def test_a_setting_at_its_default_is_a_claim_where_it_is_named(claimed: dict[str, float], conforms: bool) -> None:
+    torch = pytest.importorskip("torch")
+    verdict = judged(lambda params: torch.optim.AdamW(params, lr=0.1), AdamW(**claimed))
+    assert verdict.conforms == conforms
+    if conforms:
+        assert "is AdamW(lr=0.1)" in str(verdict).splitlines()[0]
+    else:
+        assert verdict.settings == ("lr=0.001 is claimed; param_groups[0] has 0.1",)
+        assert "is not AdamW(lr=0.001)" in str(verdict).splitlines()[0]
+
+
+def test_a_claim_that_cannot_be_read_is_said() -> None:
+    def fixed(p: Array, g: Array) -> Array:
+        return p - F(0.5) * g
+
+    verdict = judged(fixed, SGD(lr=0.5))
+    assert verdict.conforms, verdict
+    assert "lr=0.5 is claimed and cannot be read of the candidate, which is judged at it" in verdict.settings
+    assert not judged(fixed, SGD(lr=0.25)).conforms
+    assert math.isfinite(verdict.tightest["p"])

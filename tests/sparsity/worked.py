@@ -118,7 +118,13 @@ def examples() -> Iterator[Example]:
         if type(rule).__name__ not in seen:
             seen.add(type(rule).__name__)
             others = [n for n in rule.takes() if n not in ("w", "entries")]
-            yield Example(rule, {"w": W, **dict.fromkeys(others, OTHER)}, scored, ours, (formula,))
+            yield Example(
+                rule,
+                {"w": W, **{n: 4 * OTHER * np.sign(W) if n == "s" else OTHER for n in others}},
+                scored,
+                ours,
+                (formula,),
+            )
 
 
 EXAMPLES = tuple(examples())

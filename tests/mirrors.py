@@ -52,6 +52,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),
     Topic("optimizers/test_shampoo.py", BOUNDS, ("arithmetic.operations.matrix", "arithmetic.exact_matrices"), False),
     Topic("arithmetic/test_primitives.py", "sums and maxima along the tree", ("arithmetic.folding",), False),
+    Topic("arithmetic/test_arrays.py", "arrays of every guise are stepped in place", ("optimizers.leaf",), False),
     Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
     Topic(
         "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")

@@ -38,4 +38,6 @@ def test_no_rule_without_steps_lacks_one() -> None:
 
 
 def test_the_page_is_that_of_the_formulas() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page.text(), "run python -m tests.worked > docs/worked-examples-others.md"
+    assert PAGE.read_text(encoding="utf-8") == page.text(), (
+        "run python -m tests.worked > docs/worked-examples-others.md"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.surveys.implementations.over_time import OTHER, SHAPES, SLACK
+from tests.surveys.implementations.over_time import OTHER, OWN, SHAPES, SLACK
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,27 @@ APART: Mapping[str, Apart] = {
     "timm.optim:AdamWLegacy": Apart(
         "the peak of its schedule is the rate that it is built with; here that is a number of its own", SHAPES, (OTHER,)
     ),
-    "heavyball:AdamW": Apart("its scalars are float32", slack=1e-8),
-    "heavyball:NAdam": Apart("its scalars are float32", slack=1e-8),
-    "heavyball:RMSprop": Apart("its scalars are float32", slack=1e-8),
+    **{
+        f"heavyball:{name}": Apart("its scalars are float32", slack=1e-7)
+        for name in ("AdamW", "NAdam", "RMSprop", "SGD")
+    },
+    "torch_optimizer:NovoGrad": Apart("it computes in float32", slack=1e-7),
+    "timm.optim:NvNovoGrad": Apart("it computes in float32", slack=1e-7),
+    "pytorch_optimizer:AdaFactor": Apart(
+        "with relative steps it does not read the learning rate, where refgrad takes the smaller of both", SHAPES
+    ),
+    "pytorch_optimizer:SM3": Apart(
+        "of three axes it keeps a maximum of each, refgrad of rows and columns", ((2, 3, 4),)
+    ),
+    "pytorch_optimizer:CAME": Apart(
+        "of three axes it factors the last two, refgrad the first by all others", ((2, 3, 4),)
+    ),
+    "came_pytorch:CAME": Apart("of three axes it factors the last two, refgrad the first by all others", ((2, 3, 4),)),
+    "pytorch_optimizer:LARS": Apart("what is no matrix is not scaled", ((), (5,))),
+    "pytorch_optimizer:MARS": Apart("what is no matrix is AdamW's", ((), (5,))),
+    "pytorch_optimizer:Yogi": Apart("one number is the first value of both moments", SHAPES, (OTHER,)),
+    "torch_optimizer:Yogi": Apart("one number is the first value of both moments", SHAPES, (OTHER,)),
+    "torch_optimizer:LARS": Apart("without decay it is momentum SGD (without_decay=plain)", SHAPES, (OWN,)),
     "optax:adafactor": Apart(
         "of three axes it factors the largest two, refgrad the first by all others; its powers of the step are float32",
         ((2, 3, 4),),
@@ -72,6 +90,9 @@ APART: Mapping[str, Apart] = {
 #: target -> why it is not run so
 UNASKED: Mapping[str, str] = {
     "torch.optim:Muon": "it takes matrices alone",
+    "optax:sm3": "a number without axes raises",
+    "adam_mini:Adam_mini": "a number without axes raises",
+    "torch_optimizer:Adafactor": "three axes raise",
     "optax.contrib:sophia": "it differentiates the loss itself",
     "optax.contrib:sam": "it asks for gradients at points of its own",
 }

@@ -40,7 +40,12 @@ def moved(rule: Optimizer, words: frozenset[str]) -> Optimizer:
     for word, value in rule.numbers().items():
         legal = rule.range_of(word)
         if value and word in words and isinstance(legal, Range):  # zero says that something is off
-            changes[word] = next((v for v in (0.8 * value + 0.01, 0.9 * value) if v in legal and v != value), value)
+            whole = value >= 2 and float(value).is_integer()
+            changes[word] = (
+                value + 1
+                if whole
+                else next((v for v in (0.8 * value + 0.01, 0.9 * value) if v in legal and v != value), value)
+            )
     return rule.replace(**changes)
 
 
@@ -120,6 +125,8 @@ def built(row: Implementation, setting: str) -> tuple[Any, Optimizer]:
         cls = load(thing) if isinstance(thing, str) else thing
         if not isinstance(cls, type):
             raise Unasked("a function, which is told all that it is told")
+        if not all(isinstance(value, bool) for value in row.options.values()):
+            raise Unasked("its options are numbers of the claim")
         asked = {"lr": row.claim.numbers()["lr"]} if repr(parameters_of(cls)["lr"].default) in REQUIRED else {}
         candidate = resolve(lambda params: cls(params, **asked, **row.options))
         legal, value = row.claim.legal(), row.claim.hyperparameters()

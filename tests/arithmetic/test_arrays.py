@@ -67,6 +67,22 @@ def test_every_rule_gives_the_same_of_every_guise(name: str, monkeypatch: pytest
             np.testing.assert_array_equal(a, b, what)
 
 
+@pytest.mark.parametrize("name", [n for n, rule in rules().items() if rule.kind == "mask-update"])
+def test_masks_are_updated_alike_for_every_guise(name: str) -> None:
+    rule: Any = rules()[name]()
+    random = np.random.default_rng(5)
+    mask = random.random((8, 8)) < 0.5
+    arrays = {"w": NORMAL(random, (8, 8)) * mask, **uses._others(rule, random, (8, 8))}
+    wanted = rule.after({**arrays, "mask": mask}, rule.steps()[0])
+    for what, guise in GUISES.items():
+        if what != "subclass":  # what it makes of products is its own affair
+            given = {**{n: guise(a) for n, a in arrays.items()}, "mask": mask}
+            found = rule.after(given, rule.steps()[0])
+            np.testing.assert_array_equal(found, wanted, what)
+            weights = [rule.weights(g, wanted, rule.steps()[0]) for g in (given, {**arrays, "mask": mask})]
+            np.testing.assert_array_equal(*weights, what)
+
+
 X = np.linspace(-2, 2, 128).astype(np.float32).reshape(8, 16)
 
 

@@ -107,6 +107,7 @@ def program_graph() -> Graph:
         "away": step(x, Integer(ties="away", unit=0.25)),
         "format": step(x, ToFormat("float8_e4m3fn")),
         "table": step(x, Nearest((-1.0, -0.25, 0.0, 0.5, 2.0))),
+        "long_table": step(x, Nearest(tuple(float(v) for v in np.linspace(-3, 3, 101, dtype=np.float32)), "even")),
         "near": to_grid(x, Grid("bfloat16")),
         "by_chance": to_grid(x, Grid("bfloat16", 16), abs(np.rint(y))),
     }

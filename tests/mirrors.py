@@ -35,6 +35,8 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic("arithmetic/test_running_error.py", BOUNDS, ("arithmetic.bounded", "arithmetic.ends"), False),
+    Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",
         "every row of the table is asked under every arithmetic",
@@ -48,7 +50,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("arithmetic/test_elementary.py", "each function against mpmath", ("arithmetic.operations.functions",)),
     Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),
     Topic("optimizers/test_shampoo.py", BOUNDS, ("arithmetic.operations.matrix", "arithmetic.exact_matrices"), False),
-    Topic("arithmetic/test_arrays.py", "arrays of every guise are stepped in place", ("optimizers.leaf",), False),
     Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
     Topic(
         "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")
@@ -206,6 +207,7 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
+    "test_worked.py": "a worked example of every rule, by equations that are no part of refgrad",
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
@@ -252,6 +254,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",

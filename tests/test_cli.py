@@ -223,6 +223,16 @@ def test_a_broken_law_counts_where_the_verdict_conforms(
     assert str(report) in result.output
 
 
+def test_show_says_what_was_read(run: Run) -> None:
+    assert "read: authors' code (google/automl" in run("show", "Lion").output
+    told = json.loads(run("show", "ScheduleFreeAdamW", "correction=rate", "--json").output)
+    assert told["rule"] == "ScheduleFreeAdamW(correction='rate')"
+    assert told["citation"]["read"] == "authors' code"
+    assert told["citation"]["not_read"] == "the publication's own text"
+    assert told["behaviours"]["correction"]["rate"]["sources"][0]["kind"] == "published"
+    assert set(told["default_reasons"]) == {"correction"}
+
+
 def test_show_has_all_that_a_rule_is(run: Run) -> None:
     shown = run("show", "AdamW", "lr=0.5").output
     assert shown.startswith("AdamW(lr=0.5)\n  Loshchilov & Hutter 2019")

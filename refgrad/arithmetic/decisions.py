@@ -41,49 +41,74 @@ def near(a: Bounded, b: Bounded) -> Array:
         b: the other, of a shape that broadcasts against that of the first.
     """
     reach = a.reach_of_decision() + b.reach_of_decision()
+    if a.has_ends() or b.has_ends():
+        (low_a, high_a), (low_b, high_b) = a.ends_of_decision(), b.ends_of_decision()
+        apart = ((low_a > high_b) | (low_b > high_a)) & ~a.may_be_nan() & ~b.may_be_nan()
+        return (reach != 0) & ~apart & ~(np.isnan(a.value) | np.isnan(b.value))
     return (reach != 0) & ~(np.abs(a.value - b.value) > reach) & ~(np.isnan(a.value) | np.isnan(b.value))
 
 
 def compare(ufunc: np.ufunc, a: Bounded, b: Bounded) -> Decision:
-    """A comparison: either way where the bounds meet."""
+    """A comparison: either way where the bounds meet.
+
+    Args:
+        ufunc: NumPy's comparison.
+        a: the one number.
+        b: the other.
+    """
     result = ufunc(a.value, b.value)
     return Decision(result, near(a, b), (~result,))
 
 
 def sign(x: Bounded) -> Decision:
-    """The sign: of -1, 0 and 1 what is in reach; of a number of which nothing is known, nothing: it may be NaN.
+    """The sign: of -1, 0 and 1 what is in reach; NaN besides of what may be NaN.
 
     Args:
         x: the number.
     """
-    result, reach = np.sign(x.value), x.reach_of_decision()
+    result, (low, high) = np.sign(x.value), x.ends_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
-    unknown = np.broadcast_to(np.isinf(reach), result.shape)
-    if unknown.any():
-        error = np.where(unknown, np.inf, 0.0)
-        known = sign(Bounded(np.where(unknown, 1.0, x.value), np.where(unknown, 0.0, reach)))
-        return Decision(np.where(unknown, 0.0, result), known.open & ~unknown, known.others, error)
     if not open_.any():
         return Decision(result, open_)
-    least, most = np.where(x.value - reach < 0, -1.0, 0.0), np.where(x.value + reach > 0, 1.0, 0.0)
+    least, most = np.where(low < 0, -1.0, 0.0), np.where(high > 0, 1.0, 0.0)
     # of -1, 0 and 1 the two that the centre does not give
-    return Decision(result, open_, (np.where(result == 1, 0.0, most), np.where(result == -1, 0.0, least)))
+    others = np.where(result == 1, 0.0, most), np.where(result == -1, 0.0, least)
+    return Decision(result, open_, others, _of_nan(x))
 
 
 def whole(ufunc: np.ufunc, x: Bounded) -> Decision:
-    """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
-    reach = x.reach_of_decision()
-    result, low, high = ufunc(x.value), ufunc(x.value - reach), ufunc(x.value + reach)
+    """A whole number; where three or more are in reach, which takes numbers without fractions, all in between.
+
+    Args:
+        ufunc: NumPy's rounding to a whole number.
+        x: what is rounded.
+    """
+    least, most = x.ends_of_decision()
+    result, low, high = ufunc(x.value), ufunc(least), ufunc(most)
     error = np.where(high - low > 1.0, high - low, 0.0)
+    unknown = _of_nan(x)
+    error = error if unknown is None else np.maximum(error, unknown)
     return Decision(result, high - low == 1.0, (np.where(result == low, high, low),), error)
 
 
+def _of_nan(x: Bounded) -> Array | None:
+    """The bound of what is decided on a number that may be NaN."""
+    if x.nan is None or not x.nan.any():
+        return None
+    return np.where(x.nan & ~np.isnan(x.value), np.inf, 0.0)
+
+
 def step(x: Bounded, function: Any) -> Decision:
-    """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
+    """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between.
+
+    Args:
+        x: what the function takes.
+        function: the record of `refgrad.arithmetic.steps` that it is.
+    """
     result = function(x.value)
     if x.error is None:
         return Decision(result, np.asarray(False))
-    low, high = function(x.value - x.error), function(x.value + x.error)
+    low, high = function(x.lowest()), function(x.highest())
     unknown = ~np.isfinite(x.error)
     differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
     many = differ.copy()

@@ -244,8 +244,31 @@ class Enclosure:
             for name in self._outputs.get(node.index, ()):
                 run.sets[name] = value
                 if name in run.observed and node.op != "input":
-                    value = run.observed[name]
+                    value = self._observed(node, run.observed[name], value, run)
             run.values[node.index] = value
+
+    def _observed(self, node: Node, observed: Bounded, computed: Any, run: _Run) -> Any:
+        """What goes on from an output that was seen: what is stored, within what it may be by what it is computed of.
+
+        Elements whose decisions are open go on from what was seen alone, whichever way they take.
+        """
+        if observed.error is None or not isinstance(computed, Bounded):
+            return observed
+        decisions, couples = self._behind[node.index]
+        open_ = [run.choices.open[d] for d in decisions if d in run.choices.open]
+        if open_ and couples:
+            return observed
+        decided = ~within(reduce(np.logical_or, open_), np.shape(observed.value)) if open_ else None
+        return bounds.given(observed, computed, self.model, decided)
+
+    @cached_property
+    def _behind(self) -> dict[int, tuple[tuple[Node, ...], bool]]:
+        """By output, the decisions that it depends on, and whether one of its elements depends on others."""
+        behind = {node.index: list(walk(node)) for node in self.graph.outputs.values()}
+        return {
+            index: (tuple(n for n in nodes if n.op in OUTCOMES), any(n.op in REDUCTIONS | MATRIX for n in nodes))
+            for index, nodes in behind.items()
+        }
 
     @cached_property
     def _order(self) -> tuple[Node, ...]:

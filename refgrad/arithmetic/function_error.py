@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from refgrad.arithmetic import ends
 from refgrad.arithmetic.running_error import Array, Bounded, Model, settle
 
 
@@ -13,9 +14,13 @@ def sqrt(x: Bounded, model: Model) -> Bounded:
     value = np.where(np.isnan(x.value), np.nan, value)
     if x.error is None:
         return Bounded(value, model.charge * value)
-    high = np.sqrt(x.value + x.error)
-    low = np.sqrt(np.maximum(x.value - x.error, 0.0))
-    return Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
+    least, most = x.lowest(), x.highest()
+    high, low = np.sqrt(np.maximum(most, 0.0)), np.sqrt(np.maximum(least, 0.0))
+    found = Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
+    if not (x.has_ends() or (found.value < found.bound()).any()):
+        return found
+    nan = x.may_be_nan() | ((least < 0.0) & ~np.isnan(value))
+    return ends.fitted(found, low * (1.0 - model.charge), high * (1.0 + model.charge), nan, model)
 
 
 def exp(x: Bounded, model: Model) -> Bounded:
@@ -23,7 +28,10 @@ def exp(x: Bounded, model: Model) -> Bounded:
     value = np.exp(x.value)
     growth = np.expm1(x.bound())
     error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
-    return settle(value, error, model)
+    found = settle(value, error, model)
+    if not (x.has_ends() or (found.value < found.bound()).any()):
+        return found
+    return ends.fitted(found, np.zeros_like(value), found.highest(), x.may_be_nan(), model)
 
 
 def _library(
@@ -74,7 +82,11 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     grown = np.expm1(relative * (1.0 + relative) + size * exponent.bound())
     carried = np.where(room > 0.0, np.abs(value) * grown, np.where(x.bound() > 0.0, np.inf, 0.0))
     units = 8.0 + 2.0 * np.where(x.value > 0.0, np.abs(exponent.value) * size, 0.0)
-    return _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
+    found = _library(value, carried, (x.value == 0.0) | (x.value == 1.0), x, model, units)
+    if not (x.has_ends() or (found.value < found.bound()).any()):
+        return found
+    nan = x.may_be_nan() | (x.lowest() < 0.0)
+    return ends.fitted(found, np.zeros_like(found.value), found.highest(), nan, model)
 
 
 def power_of_two(x: Bounded, model: Model) -> Bounded:

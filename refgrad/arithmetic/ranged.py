@@ -102,7 +102,7 @@ class Ranged(Shaped):
 
     def of(self, known: Bounded) -> Self:
         """Another value of the same run."""
-        return type(self)(known, self.model, self.explorer)
+        return type(self)(known._replace(low=None, high=None, nan=None), self.model, self.explorer)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,114 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.dtypes import Format
-
-Array = np.ndarray
-
-#: relative error of one float64 operation, twice: once for a centre, once for the arithmetic on bounds
-OWN = 2.0 * 2.0**-53
-
-
-class Bounded(NamedTuple):
-    """A number that is known to within a bound; an array of them.
-
-    Attributes:
-        value: the centre, float64.
-        error: the bound, float64, broadcasting against the centre; None if the number is the centre.
-        reach: the product of those factors (or reciprocal divisors) that exceed one, and
-        least: a lower bound on every partial product: what a product needs to know of a sum of products that it may be
-            distributed over.
-        sure: where every program that computes this very number gives the centre, which is what a decision needs to know.
-            (The bound may yet be larger, for programs that never compute it because they distribute a product over it.)
-        norm: how much of the bound is one deviation of the whole matrix, as the Frobenius norm of that deviation: not every
-            element can be so far off.
-    """
-
-    value: Array
-    error: Array | None = None
-    reach: Array | None = None
-    least: float | None = None
-    sure: Array | None = None
-    norm: Array | None = None
-
-    def known(self) -> Array:
-        """Where the number is the centre itself."""
-        if self.error is None:
-            return np.ones(np.shape(self.value), bool)
-        known = self.error == 0.0
-        return known if self.sure is None else known | self.sure
-
-    def reach_of_decision(self) -> Array:
-        """The bound that a decision on this number must reckon with."""
-        return self.bound() if self.sure is None else np.where(self.sure, 0.0, self.bound())
-
-    def bound(self) -> Array:
-        """The bound as an array."""
-        return np.zeros(np.shape(self.value)) if self.error is None else self.error
-
-
-@dataclass(frozen=True)
-class Model:
-    """The facts that bounds are made of: the working format, and what the policy allows.
-
-    Attributes:
-        unit_roundoff, smallest_normal, largest: those of the working format.
-        underflow: the absolute error of one operation whose result underflows.
-        roundings: how many roundings one operation may take.
-        scalar_roundings: how many a scalar may take when it meets an array.
-        any_order: whether declared sums may be added in any order; else along a balanced tree.
-        flushes: whether subnormals may be flushed to zero.
-        exact_scaling: whether a product with a power of two counts as exact; not so for approximate multiplications.
-        cancelled: the unit roundoff in which a sum takes in what it takes out again, if it is another one: what is given back
-            is no number of its own.
-    """
-
-    unit_roundoff: float
-    underflow: float
-    smallest_normal: float
-    largest: float
-    roundings: int
-    scalar_roundings: int
-    any_order: bool
-    flushes: bool
-    exact_scaling: bool = False
-    cancelled: float | None = None
-
-    @classmethod
-    def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:
-        """A model of a working format.
-
-        Args:
-            facts: the format.
-            roundings: a policy's field of this name.
-            scalar_roundings: a policy's field of this name.
-            subnormals: a policy's field of this name.
-            sums: a policy's field of this name.
-        """
-        flushes = subnormals != "keep"
-        lost = facts.smallest_normal if flushes else facts.smallest_subnormal
-        return cls(
-            facts.unit_roundoff,
-            roundings * lost,
-            facts.smallest_normal,
-            facts.largest,
-            roundings,
-            scalar_roundings,
-            sums == "any",
-            flushes,
-        )
-
-    @property
-    def charge(self) -> float:
-        """The relative error of one operation."""
-        return self.roundings * self.unit_roundoff + OWN
+from refgrad.arithmetic import dtypes, ends
+from refgrad.arithmetic.bounded import OWN as OWN
+from refgrad.arithmetic.bounded import Array as Array
+from refgrad.arithmetic.bounded import Bounded as Bounded
+from refgrad.arithmetic.bounded import Model as Model
+from refgrad.arithmetic.exactness import exact_product, exact_sum, is_working
 
 
 def exact(values: Array, model: Model) -> Bounded:
@@ -132,22 +34,42 @@ def exact(values: Array, model: Model) -> Bounded:
     """
     if model.flushes:
         lost = np.where(np.abs(values) < model.smallest_normal, np.abs(values), 0.0)
-        return Bounded(values, lost if lost.any() else None)
+        if lost.any():  # it is what it is, or zero: never beyond either
+            return Bounded(
+                values,
+                lost,
+                low=np.where(lost > 0.0, np.minimum(values, 0.0), values),
+                high=np.where(lost > 0.0, np.maximum(values, 0.0), values),
+            )
     return Bounded(values)
 
 
-def is_working(values: Array, model: Model) -> Array:
-    """Where numbers are normal numbers of the working format, or zero: rounding leaves them as they are.
+def given(observed: Bounded, computed: Bounded, model: Model, where: Array | None = None) -> Bounded:
+    """A number that was observed to within a bound, of which is also known what it was computed from.
 
     Args:
-        values: float64.
-        model: has the format.
+        observed: what was seen; its centre is what is stored.
+        computed: what it may be by what it is computed of.
+        model: says whether subnormals may be flushed.
+        where: booleans, where that is to be reckoned with; None for everywhere.
+
+    Returns:
+        What is stored, or a number that both hold: the one that it was before it was stored.
     """
-    mantissa, _ = np.frexp(values)
-    scaled = mantissa / model.unit_roundoff
-    magnitude = np.abs(values)
-    usual = (magnitude >= model.smallest_normal) & (magnitude <= model.largest)
-    return (scaled == np.rint(scaled)) & (usual | (values == 0.0))
+    if observed.error is None:
+        return observed
+    low, high = np.fmax(observed.lowest(), computed.lowest()), np.fmin(observed.highest(), computed.highest())
+    known = (low <= high) & ~np.isnan(computed.value) & (True if where is None else where)
+    low = np.where(known, np.minimum(low, observed.value), observed.lowest())
+    high = np.where(known, np.maximum(high, observed.value), observed.highest())
+    if model.flushes:  # a number that is subnormal may be read as zero
+        below, above = (low < 0.0) & (high > -model.smallest_normal), (high > 0.0) & (low < model.smallest_normal)
+        low, high = np.where(above, np.minimum(low, 0.0), low), np.where(below, np.maximum(high, 0.0), high)
+    error = np.maximum(high - observed.value, observed.value - low)
+    error = np.where(np.isnan(error), observed.error, error)
+    if not error.any():
+        return Bounded(observed.value)
+    return Bounded(observed.value, error, low=low, high=high)
 
 
 def scalar(value: float, error: float, model: Model) -> Bounded:
@@ -161,7 +83,12 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
     if error == 0.0 and is_working(np.asarray(value), model):
         return Bounded(np.asarray(value))
     rounding = (model.scalar_roundings * model.unit_roundoff + OWN) * abs(value) + model.underflow * (value != 0)
-    return Bounded(np.asarray(value), np.asarray(error + rounding))
+    found = Bounded(np.asarray(value), np.asarray(error + rounding))
+    if not error < abs(value) <= error + rounding:
+        return found
+    # rounding keeps the sign
+    low, high = (0.0, value + found.bound()) if value > 0.0 else (value - found.bound(), 0.0)
+    return found._replace(low=np.asarray(low), high=np.asarray(high))
 
 
 def settle(value: Array, error: Array, model: Model) -> Bounded:
@@ -209,19 +136,18 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
             error = error + term.error
     spread = magnitude + error
     # the interpolation form may round where the sum itself does not
-    exactly = _exact_sum(terms, np.asarray(value), model) if interpolation is None else None
+    exactly = exact_sum(terms, np.asarray(value), model) if interpolation is None else None
     if interpolation is not None:
         spread = spread + interpolation
+    unrounded = None if exactly is None else exactly & (error == 0.0)
     error = error + (model.charge * (len(terms) - 1)) * spread
-    if model.flushes:  # numbers that are normal may differ by one that is not
-        small = np.abs(value) - error < model.smallest_normal if len(terms) == 2 else np.asarray(len(terms) > 1)
-        error = error + np.where(small, (len(terms) - 1) * model.smallest_normal, 0.0)
+    flushed = _flushed_of_sum(len(terms) - 1, np.asarray(value), np.asarray(error), unrounded, model)
+    error = error + flushed
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
-    if model.flushes and len(terms) > 1:  # a sum of normal numbers may be subnormal, and flushed
-        lost = np.where(np.abs(value) <= error + (len(terms) - 1) * model.underflow, model.underflow, 0.0)
-        error = error + (len(terms) - 1) * lost
     settled = settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
+    if any(term.has_ends() for _, term in terms) or np.isinf(settled.bound()).any():
+        settled = ends.of_sum(terms, settled, flushed, interpolation, model)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -230,6 +156,16 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     for each in reaches:
         reach = each if reach is None else np.maximum(reach, each)
     return settled._replace(reach=reach, least=min(leasts))
+
+
+def _flushed_of_sum(count: int, value: Array, error: Array, unrounded: Array | None, model: Model) -> Array | float:
+    """What so many additions may lose where subnormals may be flushed: normal numbers may differ by one that is not."""
+    if not model.flushes or not count:
+        return 0.0
+    lost = np.where((np.abs(value) - error < model.smallest_normal) | (count > 1), count * model.smallest_normal, 0.0)
+    lost = lost + np.where(np.abs(value) <= error + lost + count * model.underflow, count * model.underflow, 0.0)
+    # what is exact is zero or a normal number
+    return lost if unrounded is None else np.where(unrounded, 0.0, lost)
 
 
 def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bounded:
@@ -243,41 +179,7 @@ def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bo
     error = total.bound()
     for term in cancelled:
         error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
-    return total._replace(error=error, sure=None)
-
-
-def _exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:
-    """Where a sum of two known numbers is a number of the working format, so that no program rounds it."""
-    if len(terms) != 2 or model.flushes:
-        return None
-    (sign, a), (other, b) = terms
-    both = a.known() & b.known()
-    if not both.any():
-        return None
-    first, second = sign * a.value, other * b.value
-    rest = value - first
-    lost = (first - (value - rest)) + (second - rest)
-    return both & (lost == 0.0) & is_working(value, model)
-
-
-def _exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array | None:
-    """Where all factors but one are known powers of two, so that only exponents change, in any order."""
-    factors = [*above, *below]
-    if model.flushes:
-        return None
-    known: Array = np.asarray(True)
-    for factor in factors:
-        known = known & factor.known()
-    if not known.any():
-        return None
-    others: Array = np.asarray(0)
-    for index, factor in enumerate(factors):
-        mantissa, exponent = np.frexp(factor.value)
-        power = (np.abs(mantissa) == 0.5) & (np.abs(exponent) < 64)
-        known = known & (power | (index < len(above)))
-        others = others + ~power
-    # a centre of zero may have underflowed itself; the product of an exact zero is seen to by itself
-    return known & (others <= 1) & is_working(value, model) & (value != 0.0)
+    return Bounded(total.value, error, total.reach, total.least, norm=total.norm)
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
@@ -298,6 +200,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * OWN) * upper
+    ended = any(b.has_ends() for b in (*above, *below))
+    if ended:
+        high, low = [ends.sizes(b)[1] for b in above], [ends.sizes(b)[0] for b in below]
     error, reach, least = _partial_products(error, above, below, high, low, model)
     if model.exact_scaling:
         error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
@@ -307,10 +212,19 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     for b in below:
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
-    sure = _exact_product(above, below, value, model)
+    sure = exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, (*above, *below))
-    found = settle(value if sign > 0 else -value, error, model)
+    value = value if sign > 0 else -value
+    found = settle(value, error, model)
+    if ended or _spans_zero(above, found) or np.isinf(found.bound()).any():
+        found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
     return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
+
+
+def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:
+    """Whether a product of a number with itself may be negative by its bound somewhere."""
+    squared = len({id(b) for b in above}) < len(above)
+    return squared and bool((np.abs(found.value) < found.bound()).any())
 
 
 def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
@@ -408,7 +322,11 @@ def absolute(x: Bounded, model: Model) -> Bounded:
         x: the value.
         model: what is charged.
     """
-    return Bounded(np.abs(x.value), x.error, sure=x.sure)
+    found = Bounded(np.abs(x.value), x.error, sure=x.sure)
+    if x.error is None or not (x.has_ends() or (found.value < x.error).any()):
+        return found
+    least, most = ends.sizes(x)
+    return found._replace(low=least, high=most, nan=x.may_be_nan())
 
 
 def negative(x: Bounded, model: Model) -> Bounded:
@@ -418,7 +336,8 @@ def negative(x: Bounded, model: Model) -> Bounded:
         x: the value.
         model: what is charged.
     """
-    return Bounded(-x.value, x.error, sure=x.sure)
+    found = Bounded(-x.value, x.error, sure=x.sure)
+    return found._replace(low=-x.highest(), high=-x.lowest(), nan=x.may_be_nan()) if x.has_ends() else found
 
 
 def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bounded, Model], Bounded]:
@@ -429,7 +348,8 @@ def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bou
         high = choose(a.value + a.bound(), b.value + b.bound())
         low = choose(a.value - a.bound(), b.value - b.bound())
         sure = None if a.sure is None and b.sure is None else a.known() & b.known()
-        return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
+        found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
+        return ends.of_extremum(choose, a, b, found) if a.has_ends() or b.has_ends() else found
 
     return extremum
 
@@ -452,7 +372,14 @@ def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
         b: the value elsewhere; all of shapes that broadcast against each other.
     """
     sure = None if a.sure is None and b.sure is None else np.where(condition, a.known(), b.known())
-    return Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
+    found = Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
+    if not (a.has_ends() or b.has_ends()):
+        return found
+    return found._replace(
+        low=np.where(condition, a.lowest(), b.lowest()),
+        high=np.where(condition, a.highest(), b.highest()),
+        nan=np.where(condition, a.may_be_nan(), b.may_be_nan()),
+    )
 
 
 def cast(x: Bounded, name: str, rounding: str) -> Bounded:
@@ -469,8 +396,9 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
     value = dtypes.cast(x.value, name, rounding)
     if x.error is None:
         return Bounded(value)
-    high, low = dtypes.cast(x.value + x.error, name, rounding), dtypes.cast(x.value - x.error, name, rounding)
-    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    high, low = dtypes.cast(x.highest(), name, rounding), dtypes.cast(x.lowest(), name, rounding)
+    found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    return found._replace(low=low, high=high, nan=x.may_be_nan()) if x.has_ends() else found
 
 
 def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = None) -> Bounded:
@@ -518,9 +446,12 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
     relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * OWN
     error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
-    if model.flushes:
-        error = error + steps * model.smallest_normal
-    return settle(np.sum(x.value, axis=axes, keepdims=True), error, model)
+    flushed: Array | float = 0.0
+    if model.flushes:  # zeros add up to zero
+        flushed = np.where(magnitude > 0.0, steps * model.smallest_normal, 0.0)
+    settled = settle(np.sum(x.value, axis=axes, keepdims=True), error + flushed, model)
+    small = bool((np.abs(settled.value) < settled.bound()).any())
+    return ends.of_terms(x, axes, settled, relative, flushed, model) if x.has_ends() or small else settled
 
 
 def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
@@ -534,7 +465,8 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
-    return Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    return ends.of_largest(x, axes, found) if x.has_ends() else found
 
 
 def widest(known: tuple[Array, Array] | None, x: Bounded) -> tuple[Array, Array]:
@@ -548,8 +480,13 @@ def widest(known: tuple[Array, Array] | None, x: Bounded) -> tuple[Array, Array]
         The lowest and the highest number of all; minus and plus infinity where nothing is known of one, or where one is NaN
         and another is not.
     """
-    unknown = ~np.isfinite(x.bound()) & ~np.isnan(x.value)
-    low, high = np.where(unknown, -np.inf, x.value - x.bound()), np.where(unknown, np.inf, x.value + x.bound())
+    low, high = x.lowest(), x.highest()
+    if not x.has_ends():
+        unknown = ~np.isfinite(x.bound()) & ~np.isnan(x.value)
+        low, high = np.where(unknown, -np.inf, low), np.where(unknown, np.inf, high)
+    elif x.may_be_nan().any():
+        maybe = x.may_be_nan() & ~np.isnan(x.value)
+        low, high = np.where(maybe, -np.inf, low), np.where(maybe, np.inf, high)
     if known is None:
         return low, high
     some = np.isnan(low) != np.isnan(known[0])
@@ -569,7 +506,11 @@ def between(low: Array, high: Array) -> Bounded:
     middle = high / 2 + low / 2
     error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
     endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
-    return Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))
+    found = Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))
+    if not endless.any():
+        return found
+    nan = endless & np.isneginf(low) & np.isposinf(high)
+    return found._replace(low=np.where(endless, low, -np.inf), high=np.where(endless, high, np.inf), nan=nan)
 
 
 def hull(values: Sequence[Bounded]) -> Bounded:

@@ -15,6 +15,7 @@ import numpy as np
 from mpmath import mpf
 
 from refgrad import quantizers as q
+from refgrad.optimizers import SGD
 from tests.quantizers.gguf.test_exact import FORMATS
 from tests.quantizers.test_weights import greedy, hqq
 from tests.worked.example import Example
@@ -132,12 +133,26 @@ def fp4(r: Any, x: Rows) -> Mapping[str, Any]:
 
 def dynamic_map(r: Any, x: Rows) -> Mapping[str, Any]:
     """Powers of ten from -6 to 0 times ever more means of equal parts of [0.1, 1], zero, and one."""
+    table = dynamic_values()
+    return {"codes": each(lambda v: table.index(nearest(v / largest(x), table)), x)}
+
+
+def dynamic_values() -> list[Any]:
+    """The values of that map."""
     table = [mpf(0), mpf(1)]
     for i in range(7):
         ends = [mpf(1) / 10 + mpf(9) / 10 * k / 2**i for k in range(2**i + 1)]
         table += [s * (a + b) / 2 * mpf(10) ** (i - 6) for a, b in itertools.pairwise(ends) for s in (1, -1)]
-    table.sort()
-    return {"codes": each(lambda v: table.index(nearest(v / largest(x), table)), x)}
+    return sorted(table)
+
+
+def eight_bit(r: Any, p: list[Any], first: list[Any], second: list[Any]) -> Mapping[str, Any]:
+    """Momentum kept by the dynamic map in one block; the map's values are float32 numbers."""
+    table = [mpf(float(np.float32(float(v)))) for v in dynamic_values()]
+    kept = [nearest(v / largest(first), table) * largest(first) for v in first]
+    momentum, lr = mpf(r.rule.momentum), mpf(r.rule.lr)
+    after = [a - lr * g for a, g in zip(p, first, strict=True)]
+    return {"p": [a - lr * (momentum * m + g) for a, m, g in zip(after, kept, second, strict=True)]}
 
 
 def gguf(r: Any, x: Rows) -> Mapping[str, Any]:
@@ -372,6 +387,8 @@ def power_sgd(r: Any, x: Rows, start: Rows) -> Mapping[str, Any]:
 BLOCK = {n: np.asarray([[((7 * i) % 64 - 31) / 16 for i in range(n)]]) for n in (32, 256)}
 HESSIAN = np.asarray([[4.0, 1.0, 0.5, -1.0], [1.0, 3.0, -0.5, 0.25], [0.5, -0.5, 2.0, 0.75], [-1.0, 0.25, 0.75, 5.0]])
 
+EIGHT_BIT = q.EightBit(SGD(lr=0.1, momentum=0.9), min_8bit_size=1)
+
 TABLE: list[tuple[Any, Mapping[str, np.ndarray], Formula]] = [
     (q.Cast(), {"x": W}, cast),
     (q.MX(), {"x": W}, mx),
@@ -431,8 +448,20 @@ def ours(rule: Any, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
     return found
 
 
+def two_steps(rule: Any, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+    """The parameter after two steps with 8-bit state, by refgrad."""
+    p = arrays["p"]
+    state = rule.init(p)
+    for g in (arrays["first"], arrays["second"]):
+        p, state = rule.step(p, g, state)
+    return {"p": p}
+
+
 def examples() -> Iterator[Example]:
-    """One of each quantizer."""
+    """One of each quantizer, and one of an optimizer with 8-bit state."""
+    numbers = {"p": V[0], "first": V[1], "second": W[0]}
+    handed = lambda rule, arrays: eight_bit(rule, *(a.tolist() for a in arrays.values()))  # noqa: E731
+    yield Example(EIGHT_BIT, numbers, handed, two_steps, (eight_bit, dynamic_values))
     for rule, given, function in TABLE:
         yield Example(rule, given, formula, ours, (function,))
 

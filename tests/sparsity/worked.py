@@ -27,7 +27,7 @@ OTHER = np.asarray([[(5 * i + 3 * j) % 13 + 1.0 for j in range(8)] for i in rang
 def scored(rule: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept: the largest scores."""
     formula = next(f for r, f in SCORES if r == rule)
-    taken = {n: a for n, a in arrays.items() if n in rule.takes() and not (n == "entries")}
+    taken = {n: a for n, a in arrays.items() if n in rule.takes() and n != "entries"}
     scores = np.asarray(formula(**taken)).astype(np.float64)
     return {"mask": restated.mask(rule, scores, arrays["w"].shape)}
 
@@ -118,7 +118,13 @@ def examples() -> Iterator[Example]:
         if type(rule).__name__ not in seen:
             seen.add(type(rule).__name__)
             others = [n for n in rule.takes() if n not in ("w", "entries")]
-            yield Example(rule, {"w": W, **dict.fromkeys(others, OTHER)}, scored, ours, (formula,))
+            yield Example(
+                rule,
+                {"w": W, **{n: 4 * OTHER * np.sign(W) if n == "s" else OTHER for n in others}},
+                scored,
+                ours,
+                (formula,),
+            )
 
 
 EXAMPLES = tuple(examples())

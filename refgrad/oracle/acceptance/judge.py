@@ -13,6 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes, scalar_error, scalar_math
 from refgrad.arithmetic.enclosure import Enclosure, within
+from refgrad.arithmetic.ends import joined
 from refgrad.arithmetic.graph import SQUARE, Graph
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
@@ -178,13 +179,11 @@ def _judge_in_chunks(
 
 def _part(whole: Bounded, cut: slice) -> Bounded:
     """Some elements of a value, in flat order."""
-    error = None if whole.error is None else whole.error.reshape(-1)[cut]
-    return Bounded(whole.value.reshape(-1)[cut], error)
+    return whole.mapped(lambda a: a.reshape(-1)[cut])
 
 
 def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
-    value = np.concatenate([part.value for part in parts]).reshape(shape)
-    return Bounded(value, np.concatenate([part.bound() for part in parts]).reshape(shape))
+    return joined(parts, lambda arrays: np.concatenate(arrays).reshape(shape))
 
 
 _FIELDS = ("status", "truth", "low", "high")
@@ -252,7 +251,7 @@ class _Hidden:
         return {n: b if n in self.small else self._whole(b) for n, b in found.items()}
 
     def _whole(self, known: Bounded) -> Bounded:
-        return Bounded(np.broadcast_to(known.value, self.shape), np.broadcast_to(known.bound(), self.shape))
+        return known.mapped(lambda a: np.broadcast_to(a, self.shape))
 
 
 def _as_stored(graph: Graph, output: str) -> bool:
@@ -263,8 +262,8 @@ def _as_stored(graph: Graph, output: str) -> bool:
 def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bool = False) -> Bounded:
     """An observed output to go on from.
 
-    A narrow one may have been used before it was rounded for storage, and so may a number that was subnormal until it was
-    stored as zero, where subnormals may be flushed.
+    A narrow one may have been used before it was rounded for storage. So may any other in a wider register, which matters
+    where it underflowed; and a number that was subnormal until it was stored as zero, where subnormals may be flushed.
 
     Args:
         values: what was seen, float64.
@@ -273,13 +272,14 @@ def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bo
         as_stored: whether the rule itself rounds it, so that it is used as it is stored.
 
     Returns:
-        The number that went on, with its error: one unit in the last place of a narrow dtype, the smallest normal number
-        where it may have been flushed, else none.
+        The number that went on, with its error: one unit in the last place of a narrow dtype, or where it is subnormal
+        what may have been lost there; else none.
     """
-    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
-        if model.flushes and np.any(np.abs(values) < model.smallest_normal):
-            return Bounded(values, np.where(np.abs(values) < model.smallest_normal, model.smallest_normal, 0.0))
+    if as_stored:
         return exact(values, model)
+    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+        small = np.abs(values) < model.smallest_normal
+        return Bounded(values, np.where(small, model.lost, 0.0) if small.any() else None)
     return Bounded(values, dtypes.ulp(values, dtype))
 
 
@@ -295,7 +295,7 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
-    low, high = truth - error, truth + error
+    low, high = (np.broadcast_to(end, shape) for end in (acceptable.lowest(), acceptable.highest()))
     inside = (values >= low) & (values <= high)
     if acceptable.norm is not None and dtypes.working(dtype) == dtype:
         inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
@@ -306,20 +306,26 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         and policy.subnormals != "flush"
     ):
         return Judged(np.zeros(shape, np.uint8), truth, low, high)
+    undefined = np.isnan(error) & ~np.isnan(truth)
+    low, high = np.where(undefined, -np.inf, low), np.where(undefined, np.inf, high)
     # the correctly rounded result of anything in the set is acceptable
     low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
-    unknown = ~np.isfinite(error) & ~np.isnan(truth)
+    endless = ~np.isfinite(error) & ~np.isnan(truth) & ~(np.isfinite(low) & np.isfinite(high))
+    nan = np.isnan(values)
     inside = (values >= low) & (values <= high)
     special = ~np.isfinite(truth)
     if special.any():
         low, high = np.where(special, truth, low), np.where(special, truth, high)
-        inside = np.where(special, (values == truth) | (np.isnan(values) & np.isnan(truth)), inside)
-        # another order of evaluation may meet infinity minus infinity
-        unknown |= np.isinf(truth) & np.isnan(values)
+        # where it is infinity, another order of evaluation may meet infinity minus infinity
+        inside = np.where(special, (values == truth) | nan, inside)
     if policy.subnormals == "flush":
         inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
-    status = np.where(unknown, UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
-    return Judged(status, truth, low, high)
+    status = np.where(inside, np.where(endless, UNDECIDED, INSIDE), OUTSIDE)
+    if nan.any():  # where nothing tells whether it may be NaN, nothing is decided
+        unknown = nan & endless if acceptable.nan is None else np.asarray(False)
+        admitted = nan & np.broadcast_to(acceptable.may_be_nan(), shape)
+        status = np.where(unknown, UNDECIDED, np.where(admitted, INSIDE, status))
+    return Judged(status.astype(np.uint8), truth, low, high)
 
 
 def _within_norm(

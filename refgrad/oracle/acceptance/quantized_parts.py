@@ -172,7 +172,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
             _literal(s, model)
             for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
         ]
-        observed = {n: conditioned(a, rows["x"].dtype, model) for n, a in values.items() if n != "y"}
+        observed = {n: conditioned(a, rows["x"].dtype, model, as_stored=True) for n, a in values.items() if n != "y"}
         judged: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
             new = {}

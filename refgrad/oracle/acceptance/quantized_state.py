@@ -88,7 +88,7 @@ def judge_codes(rule: RowQuantizer, state: Bounded, seen: Quantized, policy: Pol
         free = free_values(x.value.shape, {})
         plan = plan_for(rule, 2, free)
         scalars = scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
-        observed = {n: conditioned(a, dtype, model) for n, a in values.items() if n != "codes"}
+        observed = {n: conditioned(a, dtype, model, as_stored=True) for n, a in values.items() if n != "codes"}
         found: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches({"x": x}, scalars, observed):
             new = {n: compare(branch.sets[n], a, dtype, policy) for n, a in values.items()}

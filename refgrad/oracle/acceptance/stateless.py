@@ -151,7 +151,15 @@ def _elements(case: _Case, graph: Graph, inputs: Mapping[str, Bounded]) -> _Grou
 def _multiplied(acceptable: Bounded, model: Model) -> Bounded:
     """The roundings of one operation, where there are none."""
     least = model.charge * np.abs(np.where(np.isfinite(acceptable.value), acceptable.value, 0.0))
-    return Bounded(acceptable.value, np.maximum(acceptable.bound(), least))
+    if not acceptable.has_ends():
+        return Bounded(acceptable.value, np.maximum(acceptable.bound(), least))
+    low, high = acceptable.value - least, acceptable.value + least
+    return acceptable._replace(
+        error=np.maximum(acceptable.bound(), least),
+        low=np.minimum(acceptable.lowest(), low),
+        high=np.maximum(acceptable.highest(), high),
+        nan=acceptable.may_be_nan(),
+    )
 
 
 def _widen(
@@ -161,12 +169,12 @@ def _widen(
     where: np.ndarray,
     shape: tuple[int, ...],
 ) -> None:
-    value, error = np.broadcast_to(acceptable.value, shape), np.broadcast_to(acceptable.bound(), shape)
+    least, most = (np.broadcast_to(end, shape) for end in widest(None, acceptable))
     low, high = into.get(name, (np.full(shape, np.inf), np.full(shape, -np.inf)))
     # NaN stays NaN: the term is NaN under every decision that agrees
     into[name] = (
-        np.where(where, np.minimum(low, value - error), low),
-        np.where(where, np.maximum(high, value + error), high),
+        np.where(where, np.minimum(low, least), low),
+        np.where(where, np.maximum(high, most), high),
     )
 
 

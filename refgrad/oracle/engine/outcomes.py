@@ -5,8 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from refgrad.oracle.acceptance.findings import Counts
+
 CONFORMS, DIFFERS, UNJUDGED = "conforms", "does not conform", "could not be judged"
 EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
+
+
+#: the share of an output's elements that may be undecided; with more of them its verdict says too little (docs/enclosure.md)
+MOST_UNDECIDED = 0.5
+
+
+def why_unjudged(counts: Counts, undecided_nan: int) -> str:
+    """Why a run in which nothing is outside says too little for "conforms"; empty if it does not.
+
+    Args:
+        counts: what became of the elements of each output.
+        undecided_nan: how many of those that are undecided are NaN.
+    """
+    if not any(c.inside + c.outside for c in counts.values()):
+        return "nothing of what it returned could be decided"
+    if undecided_nan:
+        return f"{undecided_nan} elements are NaN where nothing tells whether the rule gives NaN"
+    for name, c in counts.items():
+        if c.undecided > MOST_UNDECIDED * c.total:
+            return (
+                f"{c.undecided} of {c.total} elements of {name} are undecided, more than {MOST_UNDECIDED:.0%}: under this "
+                "policy nearly anything could be right there"
+            )
+    return ""
 
 
 @dataclass(frozen=True)

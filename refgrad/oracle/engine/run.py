@@ -18,7 +18,7 @@ from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.engine import reproduce
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure, why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
 from refgrad.oracle.engine.situations import Exercised, exercise, hidden
@@ -235,8 +235,12 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
     claim, record, total, first = run.claim, run.record, run.total(), run.tally.first
     cases, faults = record.cases, (*record.faults, *total.faults)
     notes = (*run.notes, *record.notes, *total.notes, *claim.kind.notes(claim.subject, record, total.counts))
+    wrong = bool(total.outside or faults)
+    unjudged = "" if wrong else why_unjudged(total.counts, total.undecided_nan)
+    if unjudged:
+        notes = (unjudged, *notes)
     return Verdict(
-        outcome=DIFFERS if total.outside or faults else CONFORMS if total.decided else UNJUDGED,
+        outcome=DIFFERS if wrong else UNJUDGED if unjudged else CONFORMS,
         candidate=claim.subject.name,
         rule=run.judged,
         policy=claim.request.policy.changed(),

@@ -23,6 +23,8 @@ class Tally:
     #: what only judging shows: answers that are none, and counts that are wrong
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: how many elements are undecided and NaN
+    undecided_nan: int = 0
 
     @property
     def outside(self) -> int:
@@ -40,6 +42,9 @@ class Tally:
         self.counts[name] = self.counts.get(name, Count()) + count(judged)
         if self.first is None and bool((judged.status == OUTSIDE).any()):
             self.first = output
+        undecided = judged.status == UNDECIDED
+        if undecided.any():
+            self.undecided_nan += int(np.count_nonzero(undecided & np.isnan(values.astype(np.float64))))
         if measured:
             self.tightest[name] = max(self.tightest.get(name, 0.0), tightness(judged, values))
             if output.step > 0 and output.unit != np.bool_:
@@ -54,6 +59,7 @@ class Tally:
         for name, errors in other.errors.items():
             self.errors[name] = self.errors.get(name, Errors()) + errors
         self.first = self.first or other.first
+        self.undecided_nan += other.undecided_nan
         self.faults += other.faults
         self.notes += other.notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refgrad.estimators import LSQ, WAGE, ClippedSTE
+from refgrad.estimators import LSQ, ClippedSTE
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
@@ -77,15 +77,13 @@ def test_where_a_decision_could_go_either_way_so_may_the_output() -> None:
 
 @pytest.mark.parametrize("off", [0, 1])
 def test_what_is_open_at_one_element_is_undecided_there_alone(off: int) -> None:
-    """Of a tie the result to the even number, and the other one, which rounding before it may lead to."""
-    x = np.concatenate([np.linspace(-0.9, 0.9, 62), [0.5 / 128, 1.5 / 128]]).astype(F).reshape(8, 8)
-    seen = outputs(WAGE(), {"x": x, "cotangent": x})
-    seen["y"][7, 6:] = [off / 128, (2 - off) / 128]
-    shape, policy = x.shape, Policy(subnormals="either")
-    plan = plan_for(WAGE(), 2, free_values(shape, {}))
-    found = judge_case(
-        plan, dict(zip(plan.free, free_values(shape, {}), strict=True)), {"x": x, "cotangent": x}, seen, policy
-    )
+    """Next to a tie the result to the one side, and the one to the other, which rounding before it may lead to."""
+    scale = np.full((1, 1), 0.3, F)
+    x = np.concatenate([np.linspace(-0.9, 0.9, 62), [2.5 * 0.3, 1.5 * 0.3]]).astype(F).reshape(8, 8)
+    arrays = {"x": x, "cotangent": x, "scale": scale}
+    seen = {n: a for n, a in outputs(LSQ(), arrays).items() if n != "scale_grad"}
+    seen["y"][7, 6:] = np.array([2 + off, 2 - off], F) * F(0.3)
+    found = judged(LSQ(), arrays, seen)
     assert np.argwhere(found["y"].status == UNDECIDED).tolist() == [[7, 6], [7, 7]]
     assert np.count_nonzero(found["y"].status == INSIDE) == x.size - 2
     assert (found["x_grad"].status == INSIDE).all()

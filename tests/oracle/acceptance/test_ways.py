@@ -181,7 +181,7 @@ def test_an_estimator_beyond_the_limit(
     cases = Cases([{"x": x, "cotangent": np.abs(X), "edge": edge}], ["x"])
     verdict = refgrad.verify(steep(), Steep(), inputs=cases, explain=False, shrink=False)
     assert counts(verdict) == {"y": elements, "x_grad": elements, "edge_grad": total}
-    assert verdict.outcome == ("could not be judged" if equal == 8 else "conforms")
+    assert verdict.outcome == ("could not be judged" if equal else "conforms")  # no sum of what is undecided is known
     wrong = refgrad.verify(steep(1.01), Steep(), inputs=cases, explain=False, shrink=False)
     assert counts(wrong) == {"y": (0, elements[0], elements[2]), "x_grad": elements, "edge_grad": total}
 

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ Compile = Callable[[KernelSource], Kernel]
 
 @pytest.fixture
 def compile_c(tmp_path: Path) -> Compile:
-    """Compiles a kernel in C into a library, and loads it."""
-    return lambda source: compiled(source, tmp_path, "C++")
+    """Compiles a kernel in C into a library, once, and loads it."""
+    return cache(lambda source: compiled(source, tmp_path, "C++"))
 
 
 def compiled(source: KernelSource, folder: Path, language: str) -> Kernel:

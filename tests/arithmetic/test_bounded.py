@@ -8,7 +8,9 @@ from refgrad.arithmetic.bounded import Bounded
 
 
 def test_ends_are_never_beyond_the_bound() -> None:
-    x = Bounded(np.asarray([1.0, 2.0]), np.asarray([0.5, np.inf]), low=np.asarray([0.0, 0.0]), nan=np.asarray([False, False]))
+    x = Bounded(
+        np.asarray([1.0, 2.0]), np.asarray([0.5, np.inf]), low=np.asarray([0.0, 0.0]), nan=np.asarray([False, False])
+    )
     assert x.lowest().tolist() == [0.5, 0.0]
     assert x.highest().tolist() == [1.5, np.inf]
     assert x.has_ends()

@@ -22,7 +22,13 @@ LARGEST = F32.largest
 def number(low: float, high: float, value: float | None = None) -> Bounded:
     """A number between two ends, which are all that is known of it."""
     centre = (low + high) / 2 if value is None else value
-    return Bounded(np.asarray([centre]), np.asarray([np.inf]), low=np.asarray([low]), high=np.asarray([high]), nan=np.asarray([False]))
+    return Bounded(
+        np.asarray([centre]),
+        np.asarray([np.inf]),
+        low=np.asarray([low]),
+        high=np.asarray([high]),
+        nan=np.asarray([False]),
+    )
 
 
 def ends(found: Bounded) -> tuple[float, float, bool]:
@@ -88,7 +94,9 @@ def test_a_square_is_not_negative_and_a_product_of_two_may_be() -> None:
 def test_parts_of_a_product_that_is_distributed_may_cancel() -> None:
     """a (b + c) as a b + a c, both of which underflow: of a sum that is positive the result may be zero or less."""
     tiny = bounds.total(
-        [(1, bounds.product(1, [Bounded(np.asarray([1e-30]))], [], MODEL)), (-1, Bounded(np.asarray([0.9e-30])))], None, MODEL
+        [(1, bounds.product(1, [Bounded(np.asarray([1e-30]))], [], MODEL)), (-1, Bounded(np.asarray([0.9e-30])))],
+        None,
+        MODEL,
     )._replace(reach=np.asarray([1.0]), least=1e-30)
     found = bounds.product(1, [Bounded(np.asarray([1e-14])), tiny], [number(1.0, 1.0)], MODEL)
     assert found.lowest()[0] < 0.0

@@ -79,7 +79,9 @@ def as_codes(name: str, array: np.ndarray, rule: Quantizer, kept: np.dtype) -> n
     wide = array.astype(np.float64)
     none = ~((back == wide) | (np.isnan(back) & np.isnan(wide)))
     if none.any():
-        raise CandidateFault("structure", f"{name} holds {wide[none][0]!r}, which no code of {type(rule).__name__} stands for")
+        raise CandidateFault(
+            "structure", f"{name} holds {wide[none][0]!r}, which no code of {type(rule).__name__} stands for"
+        )
     return codes
 
 

@@ -35,8 +35,16 @@ REQUEST = Request(
     explain=0.0,
     time_limit=60.0,
 )
+
+
+def exercised_of(cls: type[Rule]) -> Any:
+    """A rule with its defaults; of an optimizer those hyperparameters set that are zero."""
+    rule: Any = cls()
+    return exercised(rule)
+
+
 KINDS = ("optimizer", "estimator", "quantizer")
-RULES = [rule for rule in (exercised(cls()) for cls in rules().values()) if rule.kind in KINDS]
+RULES = [rule for rule in map(exercised_of, rules().values()) if rule.kind in KINDS]
 POLICIES = ("keep", "flush", "either")
 
 #: what is put in an output's place
@@ -49,13 +57,17 @@ PLANTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def claim_of(rule: Rule, subnormals: str) -> Claim:
     policy = Policy(subnormals=subnormals)
-    return Claim.of(dataclasses.replace(REQUEST, candidate=rule, rule=rule, dtype=np.dtype(rule.kept_in), policy=policy))
+    return Claim.of(
+        dataclasses.replace(REQUEST, candidate=rule, rule=rule, dtype=np.dtype(rule.kept_in), policy=policy)
+    )
 
 
 def driven(claim: Claim) -> Record:
     """The rule itself on one leaf of two steps, or on one case."""
     made = claim.kind.generate(claim.rule, 2, np.dtype(claim.rule.kept_in), 3)
-    return claim.drive(made.only(0) if claim.kind.stepped else dataclasses.replace(made, arrays=made.arrays[:1], names=["x"]))
+    return claim.drive(
+        made.only(0) if claim.kind.stepped else dataclasses.replace(made, arrays=made.arrays[:1], names=["x"])
+    )
 
 
 def outputs(record: Record) -> dict[str, np.ndarray]:

@@ -35,6 +35,21 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic("arithmetic/test_running_error.py", BOUNDS, ("arithmetic.bounded", "arithmetic.ends"), False),
+    Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
+    Topic(
+        "arithmetic/test_operations.py",
+        "every row of the table is asked under every arithmetic",
+        (
+            "arithmetic.operations.choices",
+            "arithmetic.operations.elementwise",
+        ),
+        False,
+    ),
+    Topic("arithmetic/test_operations.py", "the record is what the table is made of", ("arithmetic.operations.op",)),
+    Topic("arithmetic/test_elementary.py", "each function against mpmath", ("arithmetic.operations.functions",)),
+    Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),
+    Topic("optimizers/test_shampoo.py", BOUNDS, ("arithmetic.operations.matrix", "arithmetic.exact_matrices"), False),
     Topic("strength/test_matrix_interpreter.py", "matrix operations, each in exact numbers", ("arithmetic.matrices",)),
     Topic(
         "optimizers/test_muon.py", BOUNDS, ("arithmetic.newton_schulz_error", "surveys.implementations.matrix_drivers")
@@ -43,12 +58,12 @@ TOPICS: tuple[Topic, ...] = (
         "quantizers/test_cast.py", "every value of a narrow format", ("arithmetic.minifloats", "arithmetic.rounding")
     ),
     Topic("quantizers/test_microscaling.py", "rounding in exact numbers", ("arithmetic.rounding_exact",)),
-    Topic("arithmetic/test_scalar_math.py", "scalar arithmetic and its errors", ("arithmetic.scalar_error",)),
     Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
     Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
-    Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.numba_backend", "backends.source")),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.elementary_source", "backends.staged_backend"), False),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_source",), False),
+    Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.source")),
+    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend", "backends.staged_source"), False),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
+    Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
     Topic("kinds/test_eight_bit.py", ASKED, ("candidates.eight_bit", "candidates.torch_eight_bit"), False),
@@ -86,11 +101,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
     Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.sparse",)),
     Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
-    Topic(
-        "kinds/test_situations.py",
-        "faults that ordinary cases do not show, of every kind",
-        ("oracle.engine.situations",),
-    ),
     Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),
     Topic(
         "optimizers/test_paper_layers.py",
@@ -197,6 +207,8 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
+    "test_worked.py": "a worked example of every rule, by equations that are no part of refgrad",
+    "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
     "backends/test_step.py": "what `step` and `step_` take, refuse and leave alone",
@@ -242,6 +254,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",

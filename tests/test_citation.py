@@ -21,6 +21,9 @@ TOLD = re.compile(
     r"\b(the|a) papers?\b|\bthe (authors|code)'?s? code\b|\(([^()]*\b)?(torch|optax|timm|Keras|pytorch-optimizer|bitsandbytes)\b"
 )
 
+#: where a mechanism stands in C or CUDA alone
+LOWER = re.compile(r"\.(cu|c|cpp|cuh)\b|\bCUDA\b")
+
 EVERY_RULE = pytest.mark.parametrize("cls", rules().values(), ids=lambda c: c.__name__)
 
 
@@ -66,6 +69,12 @@ def test_a_default_that_is_not_the_publications_has_a_reason(cls: type[Rule]) ->
     assert set(rules_page.unlike_published(cls)) <= set(cls.default_reasons)
     for name in cls.default_reasons:
         assert set(rules_page.published(cls, name)) - {str(cls.defaults()[name])}, f"no publication has another {name}"
+
+
+@EVERY_RULE
+def test_what_stands_in_c_or_cuda_is_cited_by_its_line(cls: type[Rule]) -> None:
+    texts = [cls.citation.source, *(s.detail for _, a in labels(cls) for s in a.sources)]
+    assert [text for text in texts if LOWER.search(text) and not re.search(r"\.(cu|c|cpp|cuh) lines? \d+", text)] == []
 
 
 def test_every_known_package_is_named_somewhere() -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import refgrad
 from refgrad.cli import main
 from refgrad.rule import rules
+from refgrad.testing.reports import LawReport
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
@@ -208,6 +209,28 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     laws = {report["law"]: report["outcome"] for report in json.loads(result.stdout)["laws"]}
     assert result.exit_code == 1
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("broken", 1), ("holds", 0), ("does not apply", 0)])
+def test_a_broken_law_counts_where_the_verdict_conforms(
+    outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = LawReport("odd", "minus the gradient gives minus the step", outcome)
+    monkeypatch.setattr("refgrad.cli._laws", lambda *given: [report])
+    result = run("verify", ADAMW, "--as", "AdamW", "--steps", "2", "--laws")
+    assert result.exit_code == code
+    assert result.output.startswith("CONFORMS")
+    assert str(report) in result.output
+
+
+def test_show_says_what_was_read(run: Run) -> None:
+    assert "read: authors' code (google/automl" in run("show", "Lion").output
+    told = json.loads(run("show", "ScheduleFreeAdamW", "correction=rate", "--json").output)
+    assert told["rule"] == "ScheduleFreeAdamW(correction='rate')"
+    assert told["citation"]["read"] == "authors' code"
+    assert told["citation"]["not_read"] == "the publication's own text"
+    assert told["behaviours"]["correction"]["rate"]["sources"][0]["kind"] == "published"
+    assert set(told["default_reasons"]) == {"correction"}
 
 
 def test_show_has_all_that_a_rule_is(run: Run) -> None:

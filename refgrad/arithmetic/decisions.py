@@ -49,13 +49,23 @@ def near(a: Bounded, b: Bounded) -> Array:
 
 
 def compare(ufunc: np.ufunc, a: Bounded, b: Bounded) -> Decision:
-    """A comparison: either way where the bounds meet."""
+    """A comparison: either way where the bounds meet.
+
+    Args:
+        ufunc: NumPy's comparison.
+        a: the one number.
+        b: the other.
+    """
     result = ufunc(a.value, b.value)
     return Decision(result, near(a, b), (~result,))
 
 
 def sign(x: Bounded) -> Decision:
-    """The sign: of -1, 0 and 1 what is in reach."""
+    """The sign: of -1, 0 and 1 what is in reach; NaN besides of what may be NaN.
+
+    Args:
+        x: the number.
+    """
     result, (low, high) = np.sign(x.value), x.ends_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
     if not open_.any():
@@ -67,7 +77,12 @@ def sign(x: Bounded) -> Decision:
 
 
 def whole(ufunc: np.ufunc, x: Bounded) -> Decision:
-    """A whole number; where three or more are in reach, which takes numbers without fractions, all in between."""
+    """A whole number; where three or more are in reach, which takes numbers without fractions, all in between.
+
+    Args:
+        ufunc: NumPy's rounding to a whole number.
+        x: what is rounded.
+    """
     least, most = x.ends_of_decision()
     result, low, high = ufunc(x.value), ufunc(least), ufunc(most)
     error = np.where(high - low > 1.0, high - low, 0.0)
@@ -84,7 +99,12 @@ def _of_nan(x: Bounded) -> Array | None:
 
 
 def step(x: Bounded, function: Any) -> Decision:
-    """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between."""
+    """A step function: what it gives at the lower or at the upper end; where more is in reach, all in between.
+
+    Args:
+        x: what the function takes.
+        function: the record of `refgrad.arithmetic.steps` that it is.
+    """
     result = function(x.value)
     if x.error is None:
         return Decision(result, np.asarray(False))

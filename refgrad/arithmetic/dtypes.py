@@ -27,7 +27,7 @@ class Format:
 @cache
 def format_of(dtype: Any) -> Format:
     """The facts of a float dtype, those of ml_dtypes included; `ArgumentError` for any other."""
-    dtype = np.dtype(dtype)
+    dtype = np.dtype(dtype).newbyteorder("=")
     try:
         if dtype.kind == "c":
             raise TypeError  # a complex dtype has the facts of its parts, but is no float dtype
@@ -68,18 +68,7 @@ def working(dtype: Any) -> np.dtype:
     """The dtype that arithmetic on arrays of a dtype is done in: float64 for float64, else float32."""
     if not is_float(dtype):
         raise bad_argument("dtype", str(np.dtype(dtype)), "a float dtype, such as float32, float64 or bfloat16")
-    return np.dtype(np.float64) if np.dtype(dtype) == np.float64 else np.dtype(np.float32)
-
-
-def as_array(value: Any, name: str) -> np.ndarray:
-    """A NumPy array of a float dtype; `ArgumentError` for anything else."""
-    if not isinstance(value, np.ndarray):
-        if not isinstance(value, np.generic):
-            raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
-        value = np.asarray(value)
-    if not is_float(value.dtype):
-        raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
-    return value
+    return np.dtype(np.float64) if np.dtype(dtype).newbyteorder("=") == np.float64 else np.dtype(np.float32)
 
 
 def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:

@@ -26,7 +26,8 @@ TIES = Choice(
     upper="the midpoint is exact; a tie goes to the upper code",
     even="the midpoint is exact; a tie goes to the even code",
     bitsandbytes=by(
-        "the midpoint is rounded to float32; a tie with that goes to the even code", "bitsandbytes: on CUDA"
+        "the midpoint is rounded to float32; a tie with that goes to the even code",
+        "bitsandbytes: on CUDA, csrc/kernels.cu line 160, dQuantize",
     ),
 )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
+from refgrad.arithmetic.arrays import as_array
 from refgrad.rule import Choice, by
 
 Ties = Annotated[
@@ -49,6 +50,7 @@ def keys(scores: np.ndarray, nan: str = "largest") -> np.ndarray:
     Returns:
         Signed integers as wide as the scores.
     """
+    scores = as_array(scores, "scores")  # whose bits are read
     kind = np.dtype(f"i{scores.dtype.itemsize}")
     facts = np.iinfo(kind)
     bits = np.ascontiguousarray(scores).reshape(scores.shape).view(kind)

@@ -35,7 +35,8 @@ def run(
         dialect: the language of the kernels.
     """
     p = arrays[plan.rule.primary]
-    program = program_of(plan, p.dtype, stored, dialect)
+    usual = programs(plan).get(p.dtype) if stored is NOTHING and dialect is NUMBA else None
+    program = usual or program_of(plan, p.dtype, stored, dialect)
     ready = program.ready
     if ready is None:
         if program.passes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad import backends
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.arrays import as_array
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan, free_values, plan_for

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.arrays import as_array
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad import backends, trees
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
-from refgrad.optimizers.leaf import Leaf, check_fits, check_writeable, working_copies
+from refgrad.optimizers.leaf import Leaf, alone, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
@@ -192,9 +192,9 @@ class Optimizer(Rule):
         """
         numbers, arrays = self._separated(extras, p)
         work = self._prepare(p, g, state, arrays, False)
-        new = [item.copied() for item in work]
-        self._run(new, int(state["t"]) + 1, numbers, backend, threads)
-        return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, state)
+        new, t = [item.copied() for item in work], steps_taken(state) + 1
+        self._run(new, t, numbers, backend, threads)
+        return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, t)
 
     def step_(
         self, p: Any, g: Any, state: OptimizerState, *, backend: str = "auto", threads: int | None = None, **extras: Any
@@ -221,21 +221,29 @@ class Optimizer(Rule):
         >>> p, state["t"]
         (array([0.5, 0.5]), 1)
         """
-        arrays = None if extras or self.inputs() else plain(p, g, state, self.slots())
+        slots = self._slots_like_p()
+        arrays = None if extras or slots is None else plain(p, g, state, slots, ("g",))
         if arrays is not None:
-            t = int(state["t"]) + 1
+            t = steps_taken(state) + 1
             free = free_values(p.shape, {"t": t})
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
         numbers, read = self._separated(extras, p)
         work = self._prepare(p, g, state, read, True)
-        t = int(state["t"]) + 1
+        t = steps_taken(state) + 1
         self._run(work, t, numbers, backend, threads)
         for name, slot in self.slots().items():
             if slot.scalar:
                 state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])
         state["t"] = t
+
+    @derived
+    def _slots_like_p(self) -> tuple[str, ...] | None:
+        """The slots, if each is an array like the parameter and a step takes nothing besides the gradient; else None."""
+        slots = self.slots()
+        alike = all(s.level == "element" and not s.scalar for s in slots.values())
+        return tuple(slots) if alike and not self.inputs() else None
 
     def _separated(self, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
         return extra.separated(self.inputs(), extras, p, type(self).__name__)
@@ -275,16 +283,19 @@ class Optimizer(Rule):
         else:
             paths = [path for path, _ in trees.leaves(p)]
             columns = [trees.matching(p, tree, _label(name, "", slots)) for name, tree in given.items()]
-        rows = zip(*columns, strict=True)
-        found = [
-            self._leaf(path, dict(zip(given, row, strict=True)), slots) for path, row in zip(paths, rows, strict=True)
-        ]
+        rows = [dict(zip(given, row, strict=True)) for row in zip(*columns, strict=True)]
+        found = [self._leaf(path, row, slots) for path, row in zip(paths, rows, strict=True)]
         if in_place:
+            for path, row, leaf in zip(paths, rows, found, strict=True):
+                for name in leaf.arrays:
+                    if isinstance(row[name], np.generic) and name not in leaf.read_only:
+                        label = _label(name, path, slots)
+                        raise ArgumentError(f"{label} is a NumPy scalar, which nobody can write; legal: an array")
             check_writeable(found, paths)
         return found
 
     def _leaf(self, path: str, given: Mapping[str, Any], slots: Mapping[str, Slot]) -> Leaf:
-        p = as_array(given["p"], f"p{path}")
+        p = as_given(given["p"], f"p{path}")
         arrays, scalar_values = {"p": p}, {}
         for name, value in given.items():
             slot = slots.get(name, _LIKE_P)
@@ -292,9 +303,9 @@ class Optimizer(Rule):
                 scalar_values[name] = float(value)
             elif name != "p":
                 shape = slot.shape(p.shape)
-                if type(value) is not np.ndarray or value.shape != shape or value.dtype is not p.dtype:
+                if not as_it_is(value, p.dtype) or value.shape != shape:
                     label = _label(name, path, slots)
-                    value = as_array(value, label)
+                    value = as_given(value, label)
                     check_fits(p, value, label, slot)
                 arrays[name] = value
         return Leaf(arrays, scalar_values, self.read_only())
@@ -321,8 +332,8 @@ class Optimizer(Rule):
             if leaf.scalar_values:
                 leaf.scalar_values = dict(zip(leaf.scalar_values, plan.scalar_outputs(*free), strict=True))
 
-    def _collect(self, p: Any, work: list[Leaf], state: Mapping[str, Any]) -> OptimizerState:
-        new: OptimizerState = {"t": int(state["t"]) + 1}
+    def _collect(self, p: Any, work: list[Leaf], t: int) -> OptimizerState:
+        new: OptimizerState = {"t": t}
         for name, slot in self.slots().items():
             new[name] = trees.rebuild(
                 p, [leaf.scalar_values[name] if slot.scalar else leaf.arrays[name] for leaf in work]
@@ -331,7 +342,7 @@ class Optimizer(Rule):
 
 
 _LIKE_P = Slot()
-_WORKING = (np.dtype(np.float32), np.dtype(np.float64))
+WORKING = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
@@ -339,31 +350,48 @@ def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
     return f"state[{name!r}]{path}" if name in slots else f"{name}{path}"
 
 
-def plain(p: Any, g: Any, state: Mapping[str, Any], slots: Mapping[str, Slot]) -> dict[str, np.ndarray] | None:
+def plain(
+    p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str], read_only: Collection[str]
+) -> dict[str, np.ndarray] | None:
     """The arrays of a step in place that needs neither copies nor a closer look.
 
     Args:
         p: the parameter, or a tree of them.
         g: its gradient.
         state: the state.
-        slots: the rule's slots by name.
+        slots: the names of the rule's slots, all arrays like the parameter.
+        read_only: the names of what is not written.
 
     Returns:
-        The arrays by name, all of one shape and of one working dtype, which own their memory, so that different ones cannot
-        overlap; None for all else.
+        The arrays by name, if each is just what kernels take and none can overlap another; None for all else.
     """
-    if type(p) is not np.ndarray or p.dtype not in _WORKING or "t" not in state:
+    if type(p) is not np.ndarray or p.dtype not in WORKING or "t" not in state:
         return None
-    arrays = {"p": p, "g": g}
-    for name, slot in slots.items():
-        if slot.scalar or slot.level != "element" or name not in state:
-            return None
-        arrays[name] = state[name]
-    shape, dtype = p.shape, p.dtype
+    arrays, shape, dtype = {"p": p, "g": g}, p.shape, p.dtype
+    for name in slots:
+        arrays[name] = state.get(name)
     for name, array in arrays.items():
-        if type(array) is not np.ndarray or array.dtype is not dtype or array.shape != shape or array.base is not None:
+        if not as_it_is(array, dtype) or array.shape != shape:
             return None
-        flags = array.flags
-        if not (flags.carray or (name == "g" and flags.c_contiguous and flags.aligned)):  # carray: writeable too
+        if not (array.flags.writeable or name in read_only):
             return None
-    return arrays if len({id(a) for a in arrays.values()}) == len(arrays) else None
+    return arrays if alone(arrays.values()) else None
+
+
+def steps_taken(state: Mapping[str, Any]) -> int:
+    """The number of steps that a state says were taken.
+
+    Args:
+        state: the state.
+
+    Raises:
+        ArgumentError: it is no whole number, or a negative one.
+    """
+    t = state["t"]
+    try:
+        taken = int(t)
+    except (TypeError, ValueError, OverflowError):
+        taken = -1
+    if taken < 0 or taken != t:
+        raise bad_argument("state['t']", t, "a whole number from 0, the steps that were taken")
+    return taken

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.arrays import as_it_is
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Slot
 
@@ -50,7 +51,7 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     if array.shape != shape:
         what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
-    if array.dtype == np.float64 and p.dtype != np.float64:
+    if dtypes.working(array.dtype) == np.float64 != dtypes.working(p.dtype):
         legal = f"float32 or narrower, because the parameter is {p.dtype}"
         raise bad_argument(f"{name}.dtype", "float64", legal)
 
@@ -73,8 +74,7 @@ def check_writeable(leaves: Sequence[Leaf], paths: Sequence[str]) -> None:
     for name, array, written in named:
         if written and not array.flags.writeable:
             raise ArgumentError(f"{name} is read-only; legal: a writeable array, or the pure `step`")
-    # separate arrays that own their memory cannot overlap, which saves the search in the common case
-    if all(a.base is None for _, a, _ in named) and len({id(a) for _, a, _ in named}) == len(named):
+    if alone([array for _, array, _ in named]):  # which saves the search in the common case
         return
     # an array overlaps one that is written only if it begins before some earlier one, in the order of memory, has ended
     placed = [(*np.lib.array_utils.byte_bounds(a), *each) for each in named if (a := each[1]).size]
@@ -85,6 +85,18 @@ def check_writeable(leaves: Sequence[Leaf], paths: Sequence[str]) -> None:
             if (written or also) and _overlap(array, second):
                 raise ArgumentError(f"{other} and {name} share memory; legal: separate arrays")
         reaching.append((end, name, array, written))
+
+
+def alone(arrays: Collection[np.ndarray]) -> bool:
+    """True if arrays are different ones that own their memory, so that none can overlap another.
+
+    Args:
+        arrays: the arrays.
+    """
+    for array in arrays:
+        if array.base is not None:
+            return False
+    return len({id(a) for a in arrays}) == len(arrays)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
@@ -108,7 +120,7 @@ def working_copies(leaf: Leaf) -> tuple[dict[str, np.ndarray], list[str]]:
     dtype = dtypes.working(leaf.arrays["p"].dtype)
     ready, narrow = {}, []
     for name, array in leaf.arrays.items():
-        fits = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+        fits = as_it_is(array, dtype)
         ready[name] = array if fits else np.array(array, dtype=dtype, order="C", copy=True)
         if not fits and name not in leaf.read_only:
             narrow.append(name)

@@ -13,7 +13,10 @@ _DECAYS = {
     "before": by(
         "the parameter before the step decays, by lr times weight_decay", "torch: decoupled forms", "optax", "Keras"
     ),
-    "after": by("the parameter after the step decays, by lr times weight_decay", "bitsandbytes: on CUDA"),
+    "after": by(
+        "the parameter after the step decays, by lr times weight_decay",
+        "bitsandbytes: on CUDA, csrc/kernels.cu line 708, kOptimizer32bit2State",
+    ),
     "fixed": by(
         "the parameter before the step decays by weight_decay alone, not scaled by lr",
         "adabelief-pytorch: fixed_decay",

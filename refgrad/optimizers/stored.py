@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 
 from refgrad import trees
-from refgrad.arithmetic.dtypes import as_array, format_of, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import format_of, working
 from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
 from refgrad.errors import bad_argument
 from refgrad.optimizers.base import Optimizer, OptimizerState
@@ -160,11 +161,12 @@ class Stored(Wrapper):
         Raises:
             ArgumentError: a dtype does not hold the numbers of its format.
         """
-        for path, leaf in trees.leaves(p):
-            check_holds(as_array(leaf, f"p{path}").dtype, self.parameter, f"p{path}.dtype")
+        dtypes = {path: as_array(leaf, f"p{path}").dtype for path, leaf in trees.leaves(p)}
+        for path, dtype in dtypes.items():
+            check_holds(dtype, self.parameter, f"p{path}.dtype")
         if state_dtype is not None:
             check_holds(np.dtype(state_dtype), self.states, "state_dtype")
-        narrow = any(leaf.dtype != working(leaf.dtype) for _, leaf in trees.leaves(p))
+        narrow = any(dtype != working(dtype) for dtype in dtypes.values())
         state = super().init(p, state_dtype=state_dtype or (dtype_of(self.states) if narrow else None))
         if self.compensated:
             state["lost"] = trees.rebuild(p, [np.zeros(leaf.shape, leaf.dtype) for _, leaf in trees.leaves(p)])

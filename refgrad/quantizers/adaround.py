@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, finite
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.rule import Citation, NonNegative, Positive, Whole

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import ArgumentError, bad_argument

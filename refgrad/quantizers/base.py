@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Rule
 

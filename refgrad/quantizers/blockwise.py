@@ -224,7 +224,7 @@ class Blockwise(Codebook):
         "8-bit Optimizers via Block-wise Quantization",
         "arXiv:2110.02861, section 2",
         read="authors' code",
-        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+        source="bitsandbytes 95f9af3, csrc/kernels.cu lines 160, dQuantize, and 271, kQuantizeBlockwise; bitsandbytes 0.50.2",
     )
     unspecified = (
         "ties: to the lower code, as argmin; the map has 1 and not -1, as all codes, and differs in last bits "
@@ -250,7 +250,7 @@ class NF4(Codebook):
         "QLoRA: Efficient Finetuning of Quantized LLMs",
         "arXiv:2305.14314, 3",
         read="authors' code",
-        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+        source="bitsandbytes 95f9af3, csrc/kernels.cu lines 110, dQuantizeNF4, and 271, kQuantizeBlockwise; bitsandbytes 0.50.2",
     )
     unspecified = (
         "ties: to the lower code; the table's last bits are those of the package, as the paper prints it; absmax "
@@ -275,7 +275,7 @@ class FP4(Codebook):
         "QLoRA: Efficient Finetuning of Quantized LLMs",
         "arXiv:2305.14314, 4",
         read="authors' code",
-        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+        source="bitsandbytes 95f9af3, csrc/kernels.cu lines 64, dQuantizeFP4, and 271, kQuantizeBlockwise; bitsandbytes 0.50.2",
     )
     unspecified = (
         "the paper does not print the table: it is that of the package; ties, and the code of minus zero, which "

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer
@@ -66,7 +67,7 @@ class EightBit(Rule):
         "8-bit Optimizers via Block-wise Quantization",
         "arXiv:2110.02861, section 2",
         read="authors' code",
-        source="bitsandbytes 95f9af3 (csrc/kernels.cu) and 0.50.2",
+        source="bitsandbytes 95f9af3, csrc/kernels.cu line 915, kOptimizerStatic8bit2StateBlockwise; bitsandbytes 0.50.2",
     )
     unspecified = (
         "which slots are never negative; whether the step comes of the state before or after it is quantized again: before; "
@@ -144,7 +145,8 @@ class PercentileClipping:
     The percentile is an order statistic: of n norms in order, that with index ``floor(n * percentile / 100)``, counted
     from 0, or the last. The history is a tuple that the caller keeps. The paper does not have it; bitsandbytes had, until
     it was taken out before 0.50 (``percentile_clipping``, of each parameter by itself): its state is allocated as zeros, and its
-    CUDA kernel ``kPercentileClipping`` (csrc/kernels.cu, ``if (step == 1)``) adds the first squared norm to all 100 of them.
+    CUDA kernel ``kPercentileClipping`` (c27dc58, csrc/kernels.cu line 1397, ``if (step == 1)``) adds the first squared norm to
+    all 100 of them.
     """
 
     percentile: float = 5.0

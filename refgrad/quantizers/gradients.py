@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import ArgumentError, bad_argument

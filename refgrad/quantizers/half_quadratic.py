@@ -11,28 +11,34 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
-from refgrad.rule import Citation, Fraction, Positive, Whole
+from refgrad.rule import Citation, Flag, Fraction, Positive, Range, Whole, by
 
 
 class HQQ(Quantizer):
     """Half-quadratic quantization: the zero point, a real number, is moved so that most errors shrink and few stay large.
 
-    S = (2**bits - 1) / (max - min), z = -min S. Repeat: q = clip(round(W S + z)); r = (q - z) / S; stop when mean |W - r|
-    does not fall; e = shrink(W - r); z = mean of q - (W - e) S over the group. At last q once more, with the z of the step
-    that did not lessen the error. (While residuals of either sign are equally many, the error does not depend on z, and
-    rounding decides when to stop.) shrink(v) = sign(v) max(|v| - |v|**(p-1) / beta, 0).
+    S = (2**bits - 1) / (max - min), z = -min S, rounded at first with ``round_zero``. Repeat: q = clip(round(W S + z));
+    r = (q - z) / S; stop when mean |W - r| does not fall; e = shrink(W - r); z = mean of q - (W - e) S over the group. At last q
+    once more, with the z of the step that did not lessen the error. (While residuals of either sign are equally many, the error
+    does not depend on z, and rounding decides when to stop.) shrink(v) = sign(v) max(|v| - |v|**(p-1) / beta, 0), and beta
+    becomes beta ``kappa`` from step to step: 1 in hqq 0.2.8, whose option of that name is not read, 1.01 in its first releases.
 
     Parts: ``scale`` (1/S) and ``zero``, one a group, in the working dtype; ``codes``, uint8, shaped like x. Groups are
     consecutive elements of the flat array (axis 1), or every so many-th one (axis 0). A group with NaN or an infinity is
-    NaN. Source: Badri & Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models", and hqq 0.2.8 (where S
-    is 1 for a range up to 1e-4, and at most 2e4).
+    NaN. Defaults are those of hqq's own configuration of 4 bits (axis 1, z rounded at first; of other widths it is not).
+    Source: Badri & Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models", and hqq 0.2.8 (where S is 1 for
+    a range up to 1e-4, and at most 2e4).
     """
 
     bits: Bits = 4
     group: Annotated[int, Whole(1)] = 64
-    axis: Annotated[int, Whole(0, 1)] = 0
+    axis: Annotated[int, Whole(0, 1)] = 1
+    round_zero: Annotated[
+        bool, Flag(by("the first zero point is rounded to a whole number", "authors: hqq_base_quant_config at 4 bits"))
+    ] = True
     p: Fraction = 0.7
     beta: Positive = 10.0
+    kappa: Annotated[float, Range(1.0, open_low=False)] = 1.0
     iterations: Annotated[int, Whole(0)] = 20
     quotient: Quotient = "divide"
     parts = ("scale", "zero", "codes")
@@ -48,7 +54,8 @@ class HQQ(Quantizer):
         "Half-Quadratic Quantization",
         "mobiusml.github.io/hqq_blog; hqq 0.2.8",
         read="authors' code",
-        source="hqq 0.2.8.post1",
+        source="hqq 0.2.8.post1, core/quantize.py hqq_base_quant_config and core/optimize.py optimize_weights_proximal_legacy; "
+        "mobiusml/hqq 0dbf39a for kappa",
     )
     unspecified = (
         "when to stop: at the first step that does not lessen the error, as in the package; the source is a post, "
@@ -95,22 +102,22 @@ class HQQ(Quantizer):
             w.dtype.type(1),
             np.minimum(divided_by(float(top), high - low, self.quotient), w.dtype.type(2e4)),
         )
-        zero = -low * scale
-        least = np.inf
+        zero = np.rint(-low * scale) if self.round_zero else -low * scale
+        least, beta = np.inf, self.beta
         for _ in range(self.iterations):
             q = self.code(w, scale, zero)
             left = w - (q - zero) / scale
             error = float(np.abs(left).mean())
-            zero = np.mean(q - (w - self.shrink(left)) * scale, axis=1, keepdims=True)
+            zero = np.mean(q - (w - self.shrink(left, beta)) * scale, axis=1, keepdims=True)
             if not error < least:
                 break
-            least = error
+            least, beta = error, beta * self.kappa
         return scale, zero
 
-    def shrink(self, v: np.ndarray) -> np.ndarray:
+    def shrink(self, v: np.ndarray, beta: float) -> np.ndarray:
         """The proximal step of the p-norm, approximately."""
         size = np.abs(v)
-        return np.sign(v) * np.maximum(size - v.dtype.type(1 / self.beta) * size ** v.dtype.type(self.p - 1), 0)
+        return np.sign(v) * np.maximum(size - v.dtype.type(1 / beta) * size ** v.dtype.type(self.p - 1), 0)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """(q - z) times the scale."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, working
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.steps import Integer, step
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer

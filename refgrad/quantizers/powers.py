@@ -165,8 +165,10 @@ class APoT(Quantizer):
 
     Levels q = gamma (p_0 + p_1 + ...), p_i in {0, 2**-i, 2**-(i+n), ...}, gamma so that the largest is 1; x is about
     alpha sign(x) q(|x| / alpha), clipped at 1. Parts: ``codes``, int8: sign times the level's number. Source: Li et al.
-    2020, arXiv:1909.13144, section 2.2; 3 and 5 bits as in the authors' code. A magnitude half-way between two
-    levels takes the lower one (the authors' code takes the one that comes first in a Python set). NaN has the code -128.
+    2020, arXiv:1909.13144, section 2.2; 3 and 5 bits as in the authors' code. ``bits`` are those of the magnitude, without
+    the sign: the authors' weights of 4 bits have 3 here, their activations of 4 bits, which have no sign, 4. A magnitude
+    half-way between two levels takes the lower one (the authors' code takes the one that comes first in a Python set).
+    NaN has the code -128.
     """
 
     bits: Annotated[int, Whole(2, 6)] = 4
@@ -187,7 +189,7 @@ class APoT(Quantizer):
         "Additive Powers-of-Two Quantization",
         "arXiv:1909.13144, section 2.2",
         read="authors' code",
-        source="yhhhli/APoT_Quantization",
+        source="yhhhli/APoT_Quantization 5d38b38, ImageNet/models/quant_layer.py build_power_value",
     )
     unspecified = (
         "ties between two levels: the lower one; the authors' code takes what comes first in a set. Whether "

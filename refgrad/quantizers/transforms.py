@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.arrays import as_array
 from refgrad.errors import bad_argument
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_array, finite
+from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by

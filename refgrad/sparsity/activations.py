@@ -43,8 +43,8 @@ class Wanda(Unstructured):
         source="locuslab/wanda 8e8fc87, lib/prune.py",
     )
     unspecified = (
-        "ties, and how the count is rounded: down here; the authors' code takes one more, and all that equal the "
-        "threshold; the norm is of all tokens' inputs, which a mean leaves in order"
+        "ties, and how the count is rounded: down here, as the authors' code takes int(columns ratio) of a stable sort, which "
+        "prunes the lower index of equal scores (ties=high); the norm is of all tokens' inputs, which a mean leaves in order"
     )
 
     def scores(self, w: Any, a: Any) -> Any:  # type: ignore[override]

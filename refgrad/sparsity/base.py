@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.dtypes import as_array
+from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Choice, Range, Rule, Whole, by

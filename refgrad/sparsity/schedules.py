@@ -81,6 +81,12 @@ def geometric(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
     return [(n << i, m << i) for i in range(frames - 1, -1, -1)]
 
 
+def densify(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
+    """The authors' schedule of that name: n : m 2^i with i falling to 0, so that ever more is kept of ever smaller blocks."""
+    _check_pattern(n, m)
+    return [(n, m << i) for i in range(frames - 1, -1, -1)]
+
+
 def frames(
     patterns: list[tuple[int, int]], epochs: int, dense: int = 0, finetune: int = 0
 ) -> Mapping[int, tuple[int, int]]:

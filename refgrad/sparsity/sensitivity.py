@@ -108,8 +108,8 @@ class GraSP(Together):
         source="alecwangcq/GraSP, at its head",
     )
     unspecified = (
-        "which end is kept: the paper's text and code agree once signs are followed; the code keeps one entry "
-        "fewer (rounding=floor_minus_one); the temperature of its loss is the caller's"
+        "which end is kept: the paper's text and code agree once signs are followed; the code prunes one entry fewer than its "
+        "count and keeps the threshold's own (rounding=floor_minus_one); the temperature of its loss is the caller's"
     )
 
     def scores(self, w: Any, hg: Any) -> Any:  # type: ignore[override]

@@ -23,6 +23,7 @@ PARTS = [
     ("docs/estimators.md", "torch"),
     ("docs/laws.md", ""),
     ("docs/low-precision.md", ""),
+    ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/transforms.md", ""),
 ]

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -186,6 +187,18 @@ def test_quantization_error_of_laplace_weights() -> None:
         slack = 2 * (error + more) + 3 * math.exp(-40) + 2.0**-45
         assert abs(found.absolute - (1 - magnitude)) <= slack
         assert abs(found.scaled - (square - magnitude**2)) <= slack
+
+
+def test_the_largest_quantization_error_is_the_published_one() -> None:
+    """0.102835, where frequency times b is 0.954882: as far as these are printed, by a derivative in thirty digits."""
+    with mpmath.workdps(30):
+        mean = lambda u: u / (1 + u * u) * mpmath.coth(mpmath.pi / (2 * u))  # noqa: E731
+        error = lambda u: 2 * u * u / (1 + 4 * u * u) - mean(u) ** 2  # noqa: E731
+        place = mpmath.findroot(lambda u: mpmath.diff(error, u), 1)
+    assert f"{float(place):.6f}" == "0.954882"
+    assert f"{indicators.laplace_quantization_error(float(place), 1.0).scaled:.6f}" == "0.102835"
+    around = [indicators.laplace_quantization_error(float(place) * f, 1.0).scaled for f in (0.25, 0.75, 1.5, 4.0)]
+    assert max(around) < 0.1028
 
 
 def test_quantization_error_measured_nears_its_closed_form() -> None:

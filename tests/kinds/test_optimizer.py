@@ -43,6 +43,7 @@ def test_the_negative_control_fails() -> None:
         judged(MUTANTS["eps inside the root"]).raise_if_wrong()
 
 
+@pytest.mark.slow
 def test_the_sets_are_not_slack() -> None:
     """Some legal program comes near the edge: the sets could not be much smaller."""
     assert max(judged(program, steps=5).tightest["p"] for program in LEGAL.values()) > 0.5

@@ -60,6 +60,11 @@ def keeps(run: Descent, step: int, g: np.ndarray) -> None:
         run.buffer = g
 
 
+def raises(run: Descent, step: int, g: np.ndarray) -> None:
+    if step == 2:
+        raise ZeroDivisionError("by zero")
+
+
 def widens(run: Descent, step: int, g: np.ndarray) -> None:
     run.p = run.p.astype(np.float64)
 
@@ -78,6 +83,7 @@ def forgets(run: Descent, step: int, g: np.ndarray) -> None:
         (writes, [("mutated", 3)]),
         (turns, [("mutated", 1)]),
         (keeps, [("aliased", PROBED_STEPS)]),
+        (raises, [("raised", 2)]),
         (widens, [("dtype", 1)]),
         (flattens, [("shape", 1)]),
         (forgets, [("shape", 1)]),

@@ -239,6 +239,7 @@ def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
     assert verdict.counts["m"].outside == verdict.counts["v"].outside == 0
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("rule", [o.Stored(), CHANCE, KAHAN, o.Stored(inner=o.Lookahead(k=2.0))], ids=str)
 def test_kernels_are_judged_too(rule: Any) -> None:
     for backend in ("numpy", "numba"):

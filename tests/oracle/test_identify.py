@@ -211,6 +211,7 @@ def test_bad_arguments() -> None:
         refgrad.identify(lambda p, g, momenta: (p, momenta), SGD)
 
 
+@pytest.mark.slow
 def test_a_failing_verdict_names_a_mutant() -> None:
     def candidate(p, g, m, v, t):
         with np.errstate(all="ignore"):

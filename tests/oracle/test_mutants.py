@@ -11,7 +11,7 @@ import pytest
 from refgrad.arithmetic import floats, scalar_math
 from refgrad.arithmetic.graph import LEVELS, Graph
 from refgrad.arithmetic.operations import REDUCTIONS
-from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam
+from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam, Rprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import distinct, same
@@ -115,6 +115,24 @@ def test_no_mutant_is_the_rule_or_another_mutant(rule: Optimizer) -> None:
 def test_rewriting_is_deterministic(rule: Optimizer) -> None:
     first, second = ([(m.rewrite.name, m.name, m.sentence) for m in mutations(plans(rule.replace()))] for _ in range(2))
     assert first == second
+
+
+def test_the_values_of_a_choice_are_exchanged() -> None:
+    """Rprop's gradient counts as zero where its sign changed: exchanged it counts there alone."""
+    plan = Rprop().plan(SHAPE, 6)
+    wrong = next(m for m in mutations([plan]) if m.name == "g_prev' exchanged").apply(plan)
+    random = np.random.Generator(np.random.Philox(1))
+    names = {**plan.rule.numbers(), **dict.fromkeys(plan.free, 6.0)}
+    arrays = {n: random.standard_normal(SHAPE) for n in ("p", "g", "g_prev", "step_size")}
+
+    def kept(graph: Graph) -> np.ndarray:
+        scalars = [scalar_math.evaluate(e, names, scalar_math.FLOAT64) for e in graph.scalars()]
+        return floats.evaluate(graph, arrays, scalars)["g_prev"]
+
+    changed = arrays["g"] * arrays["g_prev"] < 0
+    assert 0 < np.count_nonzero(changed) < changed.size
+    assert np.array_equal(kept(plan.graph), np.where(changed, 0.0, arrays["g"]))
+    assert np.array_equal(kept(wrong.graph), np.where(changed, arrays["g"], 0.0))
 
 
 def test_a_mutation_leaves_plans_without_its_place_alone() -> None:

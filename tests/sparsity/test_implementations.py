@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.sparsity import SRSTE, Block, L1Filters, L2Filters, Magnitude, NOfM, Wanda, WandaNOfM
+from refgrad.sparsity import SRSTE, Block, GraSP, L1Filters, L2Filters, Magnitude, NOfM, Wanda, WandaNOfM
 from refgrad.sparsity.base import Mask
 
 
@@ -112,6 +112,32 @@ def test_wanda_in_torch() -> None:
     for dtype in ("float32", "float64", "bfloat16"):
         assert explained(rows, Wanda(sparsity=0.3), dtype=dtype, policy={"precision": "storage"}) is None
     assert explained(groups, WandaNOfM(n=2, m=8)) == "n_is=pruned"
+
+
+def test_wanda_keeps_the_higher_index_of_equal_scores() -> None:
+    """Its sort is stable and rises, so that the first of equal ones is pruned: what its authors' code does with ties."""
+    torch = pytest.importorskip("torch", reason="torch is judged")
+    w = np.random.default_rng(2).integers(-2, 3, (6, 20)).astype(np.float32)
+    a = np.ones((1, 20), np.float32)
+    for ratio in (0.3, 0.37, 0.5):
+        pruned = torch.sort(torch.from_numpy(abs(w)), dim=-1, stable=True).indices[:, : int(20 * ratio)].numpy()
+        kept = np.ones(w.shape, bool)
+        np.put_along_axis(kept, pruned, False, axis=1)
+        assert np.array_equal(Wanda(sparsity=ratio, ties="high").mask(w, a=a), kept)
+        assert not np.array_equal(Wanda(sparsity=ratio, ties="low").mask(w, a=a), kept)
+
+
+@pytest.mark.parametrize("ratio", [0.29, 0.5, 0.9])
+def test_grasp_prunes_one_fewer_than_its_count(ratio: float) -> None:
+    """As its code: the least of the int(n ratio) largest scores is the threshold, and what equals it is kept."""
+    torch = pytest.importorskip("torch", reason="torch is judged")
+    random = np.random.default_rng(3)
+    w, hg = random.standard_normal((2, 7, 9)).astype(np.float32)
+    scores = torch.from_numpy(-w * hg).flatten()
+    count = int(len(scores) * ratio)
+    kept = (scores <= torch.topk(scores, count, sorted=True).values[-1]).numpy().reshape(w.shape)
+    assert kept.sum() == w.size - count + 1
+    assert np.array_equal(GraSP(sparsity=ratio, rounding="floor_minus_one").mask(w, hg=hg), kept)
 
 
 def jaxpruner(name: str) -> Any:

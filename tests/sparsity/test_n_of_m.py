@@ -159,6 +159,12 @@ def test_mdgf_fades_from_dense_to_masked() -> None:
     )
 
 
+def test_mdgf_has_a_binary_mask_while_it_is_fine_tuned() -> None:
+    rule = MDGF(rate=0.001, epochs=100, finetune_epochs=10)
+    assert [rule.beta(500, epoch) for epoch in (0, 90, 91, 100)] == [rule.beta(500), rule.beta(500), 0.0, 0.0]
+    assert MDGF().beta(500, 100) == MDGF().beta(500) > 0
+
+
 def test_sdgf_patterns() -> None:
     assert dict(SDGF(n=1, m=16).patterns()) == {0: (15, 16), 20: (8, 16), 40: (4, 16), 60: (2, 16), 80: (1, 16)}
     rule = SDGF(n=1, m=8, epochs=300, dense_epochs=15, finetune_epochs=30)
@@ -167,5 +173,11 @@ def test_sdgf_patterns() -> None:
     assert rule.at(14) is None
     found = [str(rule.at(epoch)) for epoch in (15, 77, 78, 299)]
     assert found == ["NOfM(n=7, m=8)", "NOfM(n=7, m=8)", "NOfM(n=4, m=8)", "NOfM(n=1, m=8)"]
+    densify = SDGF(n=1, m=4, form="densify", epochs=120, dense_epochs=20, finetune_epochs=20)
+    assert dict(densify.patterns()) == {20: (1, 32), 40: (1, 16), 60: (1, 8), 80: (1, 4)}
+    custom = {40: (1, 4), 20: (3, 4)}
+    assert [densify.at(epoch, custom) for epoch in (0, 19)] == [None, None]
+    assert [densify.at(epoch, custom) for epoch in (20, 39)] == [NOfM(n=3, m=4)] * 2
+    assert [densify.at(epoch, custom) for epoch in (40, 119)] == [NOfM(n=1, m=4)] * 2
     # 3:8 is never reached where the density is no power of two
     assert list(SDGF(n=3, m=8).patterns().values()) == [(7, 8), (4, 8)]

@@ -110,7 +110,7 @@ def test_mdgf_and_movement_by_autograd() -> None:
         def forward(ctx: Any, scores: Any) -> Any:
             order = torch.argsort(scores.flatten(), stable=True)
             mask = torch.zeros_like(scores).flatten()
-            mask[order[scores.numel() // 2 :]] = 1.0
+            mask[order[round(scores.numel() / 2) :]] = 1.0
             return mask.reshape(scores.shape)
 
         @staticmethod

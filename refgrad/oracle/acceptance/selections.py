@@ -88,10 +88,11 @@ def like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.nda
     """Scores shaped like the weights, or one a unit, arranged as the rule's own."""
     if not dtypes.is_float(scores.dtype):
         raise CandidateFault("dtype", f"the scores have dtype {scores.dtype}; legal: a float dtype")
-    if scores.shape == shape:
-        return rule.units(scores)
     units = rule.units(np.empty(shape, bool))
-    if scores.size != units.shape[0]:
+    one_a_unit = units.shape != shape and scores.size == units.shape[0]  # an array may be all of one unit
+    if scores.shape == shape and not one_a_unit:
+        return rule.units(scores)
+    if units.shape == shape or scores.size != units.shape[0]:
         raise CandidateFault("shape", f"the scores have shape {scores.shape}; legal: {shape}, or one a unit")
     return scores.reshape(-1, *[1] * (units.ndim - 1))
 

@@ -14,14 +14,14 @@ from refgrad.quantizers.gguf.twins import fast
 from refgrad.rule import Citation
 
 
-def source(function: str) -> Citation:
-    """Where ggml defines a format's quantization."""
+def source(function: str, line: int) -> Citation:
+    """Where ggml defines a format's quantization: a function of src/ggml-quants.c, and the line where it begins."""
     return Citation(
         "ggml authors",
         "ggml, a tensor library",
         f"src/ggml-quants.c, {function}",
         read="authors' code",
-        source="ggml-org/ggml d99724f, src/ggml-quants.c, compiled and run",
+        source=f"ggml-org/ggml d99724f, src/ggml-quants.c line {line}, compiled and run",
     )
 
 
@@ -47,7 +47,7 @@ class Q4_0(SignedExtreme):
     block = 32
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(*range(-8, 8))
-    citation = source("quantize_row_q4_0_ref")
+    citation = source("quantize_row_q4_0_ref", 113)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -61,7 +61,7 @@ class Q5_0(SignedExtreme):
     block = 32
     layout = Layout(22, Half("scale", 0), *planes("codes", 6, 32, run=16, width=4), *bit_string("codes", 2, 32, low=4))
     values = numbers(*range(-16, 16))
-    citation = source("quantize_row_q5_0_ref")
+    citation = source("quantize_row_q5_0_ref", 187)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -90,7 +90,7 @@ class Q4_1(FromMinimum):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
-    citation = source("quantize_row_q4_1_ref")
+    citation = source("quantize_row_q4_1_ref", 150)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -112,7 +112,7 @@ class Q5_1(FromMinimum):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "codes count from the smallest number in rounded steps, which do not end at the largest",
     }
-    citation = source("quantize_row_q5_1_ref")
+    citation = source("quantize_row_q5_1_ref", 231)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -142,7 +142,7 @@ class Q8_0(Symmetric):
     block = 32
     layout = Layout(34, Half("scale", 0), Bits("codes", 0, 32, 2))
     values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)
-    citation = source("quantize_row_q8_0_ref")
+    citation = source("quantize_row_q8_0_ref", 276)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -162,7 +162,7 @@ class TQ1_0(Symmetric):
         Half("scale", 52),
     )
     values = numbers(-1, 0, 1)
-    citation = source("quantize_row_tq1_0_ref")
+    citation = source("quantize_row_tq1_0_ref", 2316)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -176,7 +176,7 @@ class TQ2_0(Symmetric):
     block = 256
     layout = Layout(66, *planes("codes", 0, 256, run=32, width=2), Half("scale", 64))
     values = numbers(-1, 0, 1, 2)
-    citation = source("quantize_row_tq2_0_ref")
+    citation = source("quantize_row_tq2_0_ref", 2382)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"

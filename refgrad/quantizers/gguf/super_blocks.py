@@ -96,7 +96,7 @@ class Q2_K(ScaleAndMinimum):
     )
     values = numbers(*range(4))
     scale_values = numbers(*range(16))
-    citation = source("quantize_row_q2_K_ref")
+    citation = source("quantize_row_q2_K_ref", 891)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -123,7 +123,7 @@ class Q4_K(ScaleAndMinimum):
     )
     values = numbers(*range(16))
     scale_values = numbers(*range(64))
-    citation = source("quantize_row_q4_K_ref")
+    citation = source("quantize_row_q4_K_ref", 1457)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -147,7 +147,7 @@ class Q5_K(ScaleAndMinimum):
     )
     values = numbers(*range(32))
     scale_values = numbers(*range(64))
-    citation = source("quantize_row_q5_K_ref")
+    citation = source("quantize_row_q5_K_ref", 1644)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -216,7 +216,7 @@ class Q3_K(SignedScale):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "monotone": "a row has blocks with scales of their own",
     }
-    citation = source("quantize_row_q3_K_ref")
+    citation = source("quantize_row_q3_K_ref", 1229)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -252,7 +252,7 @@ class Q6_K(SignedScale):
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "monotone": "a row has blocks with scales of their own",
     }
-    citation = source("quantize_row_q6_K_ref")
+    citation = source("quantize_row_q6_K_ref", 1869)
     unspecified = (
         "nothing: the C code is the definition, and its bits are followed, without contraction; blocks with NaN or "
         "infinities are undefined there and have codes of their own here"
@@ -294,7 +294,7 @@ class IQ4_NL(BlockFormat):
     block = 32
     layout = Layout(18, Half("scale", 0), *planes("codes", 2, 32, run=16, width=4))
     values = numbers(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-    citation = source("quantize_row_iq4_nl_impl")
+    citation = source("quantize_row_iq4_nl_impl", 4966)
     unspecified = (
         "which of the two quantizers of that name is meant: the one that tries fifteen scales (tries=none is the "
         "other); a block that counts as zero has indices that the C code leaves uninitialised in one of them"

@@ -1,0 +1,44 @@
+"""Rules without steps on a few numbers, by formulas that are no part of refgrad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mpmath
+import pytest
+
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import rules
+from tests.worked import page
+from tests.worked.example import Example
+from tests.worked.table import EXAMPLES, WITHOUT
+
+PAGE = Path(__file__).parents[1] / "docs" / "worked-examples-others.md"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.rule))
+def test_refgrad_gives_the_numbers_that_were_worked_out(example: Example) -> None:
+    """In float64 to 1e-12 of the larger of the number and 1."""
+    ours = example.by_refgrad()
+    for name, numbers in example.by_hand().items():
+        assert len(numbers) == len(ours[name]) >= 1
+        for a, b in zip(numbers, ours[name], strict=True):
+            assert abs(a - b) <= mpmath.mpf("1e-12") * max(1, abs(a)), name
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.rule))
+def test_an_example_tells_its_numbers_apart(example: Example) -> None:
+    """What comes out is not one number throughout, and a single number is none that a constant would give."""
+    numbers = [v for values in example.by_hand().values() for v in values]
+    assert len({str(v) for v in numbers}) > 1 or (len(numbers) == 1 and numbers[0] not in (0, 1))
+
+
+def test_no_rule_without_steps_lacks_one() -> None:
+    others = {name for name, cls in rules().items() if not issubclass(cls, Optimizer)}
+    assert others - {example.name for example in EXAMPLES} == set(WITHOUT)
+
+
+def test_the_page_is_that_of_the_formulas() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page.text(), (
+        "run python -m tests.worked > docs/worked-examples-others.md"
+    )

@@ -40,7 +40,9 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
             fault = _asked(question, record, number)
             if fault is not None:
                 _add(record, fault, "" if kind.stepped else cases.name(number - 1))
-            if (kind.stepped and len(record.faults) > known) or (fault is not None and fault.kind == "hung"):
+            # what it was handed is a copy: a gradient that it writes into is a fault, and no reason to stop
+            broken = any(f.kind != "mutated" for f in record.faults[known:])
+            if (kind.stepped and broken) or (fault is not None and fault.kind == "hung"):
                 break
     return kind.whole(rule, record)
 

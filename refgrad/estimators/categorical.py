@@ -95,9 +95,7 @@ class StraightThroughGumbel(Choosing):
         read="package",
         source="torch 2.13.0 nn.functional.gumbel_softmax",
     )
-    unspecified = (
-        "equal entries: the first here, not defined in torch"
-    )
+    unspecified = "equal entries: the first here, not defined in torch"
     parameters = Parameters(
         e=Parameter("element", learned=False, legal=Range(0.0)), mask=Parameter("element", learned=False)
     )

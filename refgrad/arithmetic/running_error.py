@@ -136,9 +136,10 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
             error = error + term.error
     spread = magnitude + error
     # the interpolation form may round where the sum itself does not
-    exactly = exact_sum(terms, np.asarray(value), model) if interpolation is None else None
+    exactly = exact_sum(terms, np.asarray(value), model)
     if interpolation is not None:
         spread = spread + interpolation
+        exactly = None if exactly is None else exactly & (spread == 0.0)  # zeros are zero in either form
     unrounded = None if exactly is None else exactly & (error == 0.0)
     error = error + (model.charge * (len(terms) - 1)) * spread
     flushed = _flushed_of_sum(len(terms) - 1, np.asarray(value), np.asarray(error), unrounded, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from refgrad.arithmetic.operations.functions import exp, log
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
-from refgrad.rule import Citation, Positive, Range
+from refgrad.rule import Choice, Citation, Positive, Range, by
 from refgrad.sparsity.base import Unstructured
 
 
@@ -80,6 +80,13 @@ class StraightThroughGumbel(Choosing):
     """
 
     tau: Positive = 1.0
+    written: Annotated[
+        str,
+        Choice(
+            value=by("the value is the one-hot itself", "published: section 2.2"),
+            detached="the value is hard + soft - soft, whose two roundings may differ from it (the usual code with detach)",
+        ),
+    ] = "value"
 
     citation = Citation(
         "Jang et al. 2017",
@@ -88,16 +95,16 @@ class StraightThroughGumbel(Choosing):
         read="package",
         source="torch 2.13.0 nn.functional.gumbel_softmax",
     )
-    unspecified = (
-        "equal entries: the first here, not defined in torch; the forward value is the hard one itself, not its "
-        "sum with a detached difference, which rounds"
-    )
+    unspecified = "equal entries: the first here, not defined in torch"
     parameters = Parameters(
         e=Parameter("element", learned=False, legal=Range(0.0)), mask=Parameter("element", learned=False)
     )
 
     def forward(self, x: Any, e: Any, mask: Any) -> Any:  # type: ignore[override]
-        return mask
+        if self.written == "value":
+            return mask
+        soft = softmax((x - log(e)) / self.tau)
+        return mask + soft - soft
 
     def backward(self, cotangent: Any, x: Any, e: Any, mask: Any) -> Any:  # type: ignore[override]
         return softmax_product(softmax((x - log(e)) / self.tau), cotangent) / self.tau

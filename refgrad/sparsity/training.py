@@ -203,5 +203,10 @@ class TopKAST(Choosing):
             return Shown(seen["y"] != 0, given["x"] == 0)
         if "x_grad" not in seen:
             return Shown(seen["y"] != 0, np.ones(seen["y"].shape, bool))
-        silent = given["cotangent"] == 0
-        return Shown(seen["x_grad"] != 0, silent & (given["x"] == 0) if self.strength else silent)
+        return Shown(seen["x_grad"] != 0, self._silent(given))
+
+    def _silent(self, given: Arrays) -> np.ndarray:
+        """Where the gradient of what is in B is zero too, perhaps because the penalty's cancels the cotangent."""
+        cotangent, x = given["cotangent"].astype(np.float64), given["x"].astype(np.float64)
+        penalty = self.strength * x / self.forward_density
+        return np.asarray(np.abs(cotangent + penalty) <= 2.0**-20 * np.abs(cotangent))

@@ -275,9 +275,9 @@ def conditioned(values: np.ndarray, dtype: np.dtype, model: Model, as_stored: bo
         The number that went on, with its error: one unit in the last place of a narrow dtype, or where it is subnormal
         what may have been lost there; else none.
     """
-    if as_stored:
-        return exact(values, model)
-    if dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
+    if as_stored and not model.flushes:
+        return Bounded(values)
+    if as_stored or dtypes.format_of(dtype).unit_roundoff <= model.unit_roundoff:
         small = np.abs(values) < model.smallest_normal
         return Bounded(values, np.where(small, model.lost, 0.0) if small.any() else None)
     return Bounded(values, dtypes.ulp(values, dtype))

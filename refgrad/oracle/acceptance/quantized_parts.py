@@ -37,15 +37,52 @@ from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 
 def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
-    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number."""
+    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number.
+
+    Codes may be given as an array of their format, or as what they stand for.
+    """
     shapes = shapes_of(rule, arrays)
     fitted = {}
     for name, array in parts.items():
+        array = as_codes(name, array, rule, truth_of(rule, arrays)[name].dtype) if name in rule.parts else array
         wanted = shapes.get(name, arrays["x"].shape)
         if array.size != int(np.prod(wanted)):
             raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
         fitted[name] = array.reshape(wanted)
     return fitted
+
+
+def as_codes(name: str, array: np.ndarray, rule: Quantizer, kept: np.dtype) -> np.ndarray:
+    """A part as the rule keeps it.
+
+    Args:
+        name: the part.
+        array: what the candidate gave: whole numbers; an array of a narrow format, whose bytes are the codes; or, of a rule
+            whose codes are its only part, the numbers that they stand for.
+        rule: the quantizer.
+        kept: the dtype in which the rule keeps that part.
+
+    Raises:
+        CandidateFault: numbers for which there is no code.
+    """
+    if kept.kind not in "ui":
+        return array
+    if hasattr(rule, "unpack") and array.dtype.kind == "i" and array.dtype.itemsize == kept.itemsize:
+        return array.view(kept)  # in a packed format the bits count
+    native = array.dtype.kind in "?iuf" and array.dtype.type.__module__ == "numpy"
+    if not native and array.dtype.itemsize == kept.itemsize:
+        return array.view(kept)
+    if rule.parts != (name,) or array.dtype.kind != "f":
+        return array
+    codes = rule.quantize(array).arrays[name]
+    back = rule.dequantize(Quantized({name: codes}, array.shape, array.dtype)).astype(np.float64)
+    wide = array.astype(np.float64)
+    none = ~((back == wide) | (np.isnan(back) & np.isnan(wide)))
+    if none.any():
+        raise CandidateFault(
+            "structure", f"{name} holds {wide[none][0]!r}, which no code of {type(rule).__name__} stands for"
+        )
+    return codes
 
 
 def unjudged(rule: Quantizer) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
@@ -12,6 +13,12 @@ from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.engine.time_limit import watched
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
+
+#: what frameworks say where they need a device, or gradients of a form, that they are not given here
+NOT_HERE = re.compile(
+    r"capturable|not compiled with (CUDA|ROCm|HIP)|No CUDA GPUs|Found no NVIDIA driver|does not support dense gradients|"
+    r"[Nn]o GPU|requires? (a |an )?(CUDA|GPU|TPU|XLA)"
+)
 
 
 def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float = math.inf) -> Record:
@@ -31,7 +38,7 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
         The record, with one entry of ``seen`` a question.
 
     Raises:
-        ArgumentError, CandidateError: it cannot be driven with these cases at all.
+        ArgumentError, CandidateError: it cannot be driven with these cases at all, or not on this machine.
     """
     record = kind.record(rule, cases)
     with watched(time_limit) as call:
@@ -40,7 +47,9 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
             fault = _asked(question, record, number)
             if fault is not None:
                 _add(record, fault, "" if kind.stepped else cases.name(number - 1))
-            if (kind.stepped and len(record.faults) > known) or (fault is not None and fault.kind == "hung"):
+            # what it was handed is a copy: a gradient that it writes into is a fault, and no reason to stop
+            broken = any(f.kind != "mutated" for f in record.faults[known:])
+            if (kind.stepped and broken) or (fault is not None and fault.kind == "hung"):
                 break
     return kind.whole(rule, record)
 
@@ -55,6 +64,8 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     except (ArgumentError, CandidateError):
         raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+        if NOT_HERE.search(str(error)):
+            raise CandidateError(f"the candidate cannot run here, and cannot be judged: {error}") from error
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     if number:
         record.seen.append(None)

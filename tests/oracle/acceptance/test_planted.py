@@ -1,0 +1,141 @@
+"""No set holds everything: of every rule a constant, a sign flip and a factor of two in each output are refused.
+
+And under every policy on subnormals the same is decided where no number is subnormal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.kinds.kind import Record
+from refgrad.kinds.quantizer import unjudged
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.run import Claim
+from refgrad.quantizers import Quantizer
+from refgrad.rule import Rule, find, rules
+from refgrad.strength.exercised import exercised
+
+REQUEST = Request(
+    candidate=None,
+    rule=find("SGD")(),
+    steps=2,
+    dtype=np.dtype(np.float32),
+    seed=0,
+    policy=Policy(),
+    inputs=None,
+    options={},
+    state_names=None,
+    shrink=False,
+    explain=0.0,
+    time_limit=60.0,
+)
+
+
+def exercised_of(cls: type[Rule]) -> Any:
+    """A rule with its defaults; of an optimizer those hyperparameters set that are zero."""
+    rule: Any = cls()
+    return exercised(rule)
+
+
+KINDS = ("optimizer", "estimator", "quantizer")
+RULES = [rule for rule in map(exercised_of, rules().values()) if rule.kind in KINDS]
+POLICIES = ("keep", "flush", "either")
+
+#: what is put in an output's place
+PLANTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a constant": lambda a: np.full_like(a, 123),
+    "a sign flip": lambda a: -a,
+    "a factor of two": lambda a: a * a.dtype.type(2),
+}
+
+
+def claim_of(rule: Rule, subnormals: str) -> Claim:
+    policy = Policy(subnormals=subnormals)
+    return Claim.of(
+        dataclasses.replace(REQUEST, candidate=rule, rule=rule, dtype=np.dtype(rule.kept_in), policy=policy)
+    )
+
+
+def driven(claim: Claim) -> Record:
+    """The rule itself on one leaf of two steps, or on one case."""
+    made = claim.kind.generate(claim.rule, 2, np.dtype(claim.rule.kept_in), 3)
+    return claim.drive(
+        made.only(0) if claim.kind.stepped else dataclasses.replace(made, arrays=made.arrays[:1], names=["x"])
+    )
+
+
+def outputs(record: Record) -> dict[str, np.ndarray]:
+    """What was seen last, by name."""
+    seen = record.seen[-1]
+    if isinstance(seen, Mapping):
+        return {n: np.asarray(a) for n, a in seen.items()}
+    return {"p": np.asarray(seen.params[0]), **{n: a for n, a in seen.state[0].items() if isinstance(a, np.ndarray)}}
+
+
+def with_output(record: Record, name: str, array: np.ndarray) -> Record:
+    """A record in which one output was another one."""
+    seen = record.seen[-1]
+    if isinstance(seen, Mapping):
+        new: Any = {**seen, name: array}
+    elif name == "p":
+        new = dataclasses.replace(seen, params=[array])
+    else:
+        new = dataclasses.replace(seen, state=[{**seen.state[0], name: array}])
+    return dataclasses.replace(record, seen=[*record.seen[:-1], new])
+
+
+def planted(record: Record) -> Iterator[tuple[str, str, Record]]:
+    """Each output, and what is put in its place, if that is anything else."""
+    for name, array in outputs(record).items():
+        if name in (unjudged(record.rules[0]) if isinstance(record.rules[0], Quantizer) else ()):
+            continue
+        for what, plant in PLANTS.items():
+            if array.dtype.kind not in "f" and what != "a constant":
+                continue
+            with np.errstate(all="ignore"):
+                other = plant(array)
+            if not np.array_equal(other, array, equal_nan=True):
+                yield name, what, with_output(record, name, other)
+
+
+def refused(claim: Claim, record: Record, own: int) -> bool:
+    """True if more is outside than of the rule itself, or what was seen stands for nothing."""
+    tally = claim.judge(record)
+    return tally.outside > own or bool(tally.faults)
+
+
+#: outputs that say little after two steps, and why
+ILL_CONDITIONED = {("Prodigy", "numerator"): "a sum over the tensor of products of either sign, which cancel"}
+
+
+@pytest.mark.sample(quick=10, suite=60)
+@pytest.mark.parametrize("subnormals", POLICIES)
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_what_is_planted_in_an_output_is_refused(rule: Rule, subnormals: str) -> None:
+    claim = claim_of(rule, subnormals)
+    record = driven(claim)
+    own = claim.judge(record).outside
+    assert own == 0 or subnormals == "flush"  # the rule itself keeps subnormal numbers
+    taken = [(name, what) for name, what, wrong in planted(record) if not refused(claim, wrong, own)]
+    assert [each for each in taken if (type(rule).__name__, each[0]) not in ILL_CONDITIONED] == []
+
+
+VARIANTS = [(rule, name, variant) for rule in RULES for name, variant in rule.variants()]
+
+
+@pytest.mark.sample(quick=10, suite=60)
+@pytest.mark.parametrize(("rule", "name", "variant"), VARIANTS, ids=lambda x: str(x))
+def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: str, variant: Rule) -> None:
+    """Of numbers none of which is subnormal: what may be done to those that are is no excuse."""
+    counts = {}
+    for subnormals in POLICIES:
+        claim = claim_of(rule, subnormals)
+        record = driven(dataclasses.replace(claim, subject=claim.kind.resolve(variant, rule, {}, None)))
+        counts[subnormals] = bool(claim.judge(record).outside)
+    assert len(set(counts.values())) == 1, counts

@@ -1,0 +1,132 @@
+"""When a run in which nothing is outside says too little to be called right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.optimizers import SGD, Adam, AdamW, Lion, RMSprop
+from refgrad.oracle.acceptance.findings import Count
+from refgrad.oracle.engine.outcomes import why_unjudged
+
+HALF = np.float16
+
+
+@pytest.mark.parametrize(
+    ("counts", "nan", "reason"),
+    [
+        ({"p": Count(9, 0, 1)}, 0, ""),
+        ({"p": Count(5, 0, 5)}, 0, ""),
+        ({"m": Count(10, 0, 0), "p": Count(4, 0, 6)}, 0, "6 of 10 elements of p are undecided"),
+        ({"p": Count(9, 0, 1)}, 1, "1 elements are NaN"),
+        ({"p": Count(0, 0, 3)}, 0, "nothing of what it returned could be decided"),
+        ({}, 0, "nothing of what it returned could be decided"),
+    ],
+)
+def test_too_much_that_is_undecided_is_no_verdict(counts: dict[str, Count], nan: int, reason: str) -> None:
+    found = why_unjudged(counts, nan)
+    assert found.startswith(reason)
+    assert bool(found) == bool(reason)
+
+
+def half_adam(zero: float):
+    """Adam in float32, but for what it returns at a gradient of zero."""
+
+    def step(p, g, m, v, t, lr, beta1, beta2, eps):
+        f = np.float32
+        q, k = p.astype(f), g.astype(f)
+        m = f(beta1) * m.astype(f) + f(1 - beta1) * k
+        v = f(beta2) * v.astype(f) + f(1 - beta2) * k * k
+        q = q - f(lr) * (m / f(1 - beta1**t)) / (np.sqrt(v / f(1 - beta2**t)) + f(eps))
+        new = np.where(g == 0, HALF(zero) if zero != zero or zero else q.astype(HALF), q.astype(HALF))
+        return new.astype(HALF), m.astype(HALF), v.astype(HALF)
+
+    return step
+
+
+ZERO = refgrad.Inputs([np.array([0.5, 1.0], HALF)], [[np.zeros(2, HALF)]], ["x"])
+
+
+@pytest.mark.parametrize("precision", ["wide", "storage"])
+@pytest.mark.parametrize(
+    ("zero", "wide", "storage"),
+    [(0.0, True, True), (7.0, False, False), (float("nan"), False, True)],
+    ids=["as it was", "7", "NaN"],
+)
+def test_a_gradient_of_zero_is_decided_in_float16(zero: float, wide: bool, storage: bool, precision: str) -> None:
+    """Its eps is zero in float16: where all is computed in that, 0/0 is NaN, and no other number ever comes of it."""
+    verdict = refgrad.verify(
+        half_adam(zero), Adam(lr=1e-3), inputs=ZERO, policy={"precision": precision}, explain=False, shrink=False
+    )
+    assert verdict.total.undecided == 0
+    assert verdict.conforms == (wide if precision == "wide" else storage)
+
+
+@pytest.mark.parametrize("subnormals", ["keep", "flush", "either"])
+def test_the_sign_of_zero_is_decided_under_every_policy(subnormals: str) -> None:
+    def lion(p, g, m, lr, beta1, beta2):
+        f = np.float32
+        c = f(beta1) * m + f(1 - beta1) * g
+        return p - f(lr) * np.where(c >= 0, f(1), f(-1)), f(beta2) * m + f(1 - beta2) * g
+
+    zero = refgrad.Inputs([np.ones(3, np.float32)], [[np.zeros(3, np.float32)]], ["x"])
+    verdict = refgrad.verify(lion, Lion(), inputs=zero, policy={"subnormals": subnormals}, explain=False, shrink=False)
+    assert verdict.counts["p"].outside == 3
+
+
+def test_a_subnormal_gradient_is_itself_or_zero_and_never_of_the_other_sign() -> None:
+    g = np.array([-1e-39, 1e-39, -1e-40], np.float32)
+    inputs = refgrad.Inputs([np.zeros(3, np.float32)], [[g]], ["x"])
+    steps = {"kept": g, "flushed": g * 0, "turned": -np.abs(g)}
+    found = {}
+    for name, change in steps.items():
+        verdict = refgrad.verify(
+            lambda p, g, change=change: p - change,
+            SGD(lr=1.0),
+            inputs=inputs,
+            policy={"subnormals": "either"},
+            explain=False,
+            shrink=False,
+        )
+        found[name] = verdict.counts["p"].outside
+    assert found == {"kept": 0, "flushed": 0, "turned": 1}
+
+
+def test_a_second_moment_that_underflowed_may_have_been_used_before_it_was_stored() -> None:
+    """AdamW in a wider register: the rule's numbers once, rounded as they are stored."""
+
+    def wide(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+        q, k, m, v = (a.astype(np.float64) for a in (p, g, m, v))
+        m, v = beta1 * m + (1 - beta1) * k, beta2 * v + (1 - beta2) * k * k
+        q = q * (1 - lr * weight_decay) - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+        return tuple(a.astype(np.float32) for a in (q, m, v))
+
+    tiny = np.ldexp(np.float32(1.1), np.arange(-90, -60)).astype(np.float32)
+    inputs = refgrad.Inputs([np.zeros(30, np.float32)], [[tiny]], ["x"])
+    rule = AdamW(eps=1e-22)
+    verdict = refgrad.verify(wide, rule, inputs=inputs, explain=False, shrink=False)
+    assert verdict.conforms, str(verdict)
+
+
+def test_a_clamped_variance_never_gives_nan() -> None:
+    """An average of squares less the square of an average, clamped at zero: the divisor is at least eps."""
+    rule = RMSprop(centered=True, alpha=0.5, variance="clamped")
+    g = np.full(1, float.fromhex("0x1.a41002p-4"), np.float32)
+    inputs = refgrad.Inputs([np.ones(1, np.float32)], [[g]] * 30, ["x"])
+
+    def bare(p, g, g_avg, v, lr, alpha, eps):
+        f = np.float32
+        a, b = f(alpha) * g_avg + f(1 - alpha) * g, f(alpha) * v + f(1 - alpha) * g * g
+        return {"p": np.full_like(p, np.nan), "g_avg": a, "v": b}
+
+    verdict = refgrad.verify(bare, rule, inputs=inputs, explain=False, shrink=False)
+    assert verdict.counts["p"].outside > 0
+
+
+def test_what_cannot_run_here_cannot_be_judged() -> None:
+    def step(p, g, lr):
+        raise AssertionError("If capturable=True, params and state_steps must be on supported devices: ['cuda', 'xla']")
+
+    with pytest.raises(refgrad.errors.CandidateError, match="cannot run here"):
+        refgrad.verify(step, SGD(), steps=2)

@@ -255,7 +255,6 @@ ACROSS: Mapping[str, str] = {
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
-    "test_package_settings.py": "packages through their outermost entry points, with settings off their defaults",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",

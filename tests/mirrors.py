@@ -207,7 +207,6 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
-    "test_worked.py": "a worked example of every rule, by equations that are no part of refgrad",
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
@@ -254,6 +253,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
+    "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
     "test_architecture.py": "who may import whom",

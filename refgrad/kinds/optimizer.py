@@ -18,7 +18,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
-from refgrad.oracle.inputs.calls import absent_gradients, grouped, late_steps, saved_and_loaded
+from refgrad.oracle.inputs.calls import absent_gradients, grouped, late_steps, like_leaves, saved_and_loaded, zeros
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
@@ -51,6 +51,9 @@ class OptimizerKind(Stepped):
         alone = rule.scope != "tree"
         counted = alone and not any(slot.scalar for slot in rule.slots().values())
         how = (rule, asked.dtype, asked.seed)
+        yield Situation("zeros", zeros(*how), rule)
+        if not alone:
+            yield Situation("leaves of like size", like_leaves(*how), rule)
         if ABSENT in able and counted:
             yield Situation("absent gradients", absent_gradients(*how), rule)
         if SAVED in able:

@@ -46,6 +46,30 @@ def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Ca
     return dataclasses.replace(_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
 
 
+def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """Parameters that are zero, gradients that are, and both: a ratio of norms has no meaning there but the rule's own."""
+    cases = _run(rule, dtype, seed, 2, SHAPES)
+    for leaf in (0, 2):
+        cases = cases.with_array(leaf, "p", np.zeros_like(cases.p[leaf]))
+    for leaf in (1, 2):
+        for step in range(2):
+            cases = cases.with_array(leaf, "g", np.zeros_like(cases.p[leaf]), step)
+    return dataclasses.replace(cases, names=["p of zeros", "g of zeros", "p and g of zeros"])
+
+
+#: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above
+SIZES = (2.0**-7, 2.0**-2, 1.0, 2.0**7)
+
+
+def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """Three small leaves of like size, whose gradients are small, ordinary and large together: no leaf is lost among others."""
+    cases = _run(rule, dtype, seed, len(SIZES), ((2, 3), (3, 2), (6, 1)))
+    for step, size in enumerate(SIZES):
+        for leaf in range(3):
+            cases = cases.with_array(leaf, "g", cases.steps[step][leaf]["g"] * np.asarray(size, dtype), step)
+    return cases
+
+
 def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """One small leaf, and many steps."""
     return dataclasses.replace(_run(rule, dtype, seed, LATE, ((3, 2),)), judged=JUDGED)

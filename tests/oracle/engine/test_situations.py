@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.arithmetic.primitives import tree_sum
+from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import SGD, Adam, AdamW, Lion
+from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByGlobalNorm, Lion
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.quantizers import Affine
 
@@ -222,3 +224,51 @@ def test_a_claim_that_cannot_be_read_is_said() -> None:
     assert "lr=0.5 is claimed and cannot be read of the candidate, which is judged at it" in verdict.settings
     assert not judged(fixed, SGD(lr=0.25)).conforms
     assert math.isfinite(verdict.tightest["p"])
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_ratio_of_norms_that_are_zero_has_its_own_rule(guarded: bool) -> None:
+    def lamb(p: Array, g: Array, m: Array, v: Array, t: int, lr: float, weight_decay: float) -> Any:
+        _, m, v = adam(p, g, m, v, t)
+        u = m / F(1 - 0.9**t) / (np.sqrt(v / F(1 - 0.999**t)) + F(1e-6)) + F(weight_decay) * p
+        of_p, of_u = (np.sqrt(tree_sum(x * x)) for x in (p, u))
+        ratio = np.where((of_u > 0) & ((of_p > 0) if guarded else True), of_p / of_u, F(1))
+        return p - F(lr) * ratio * u, m, v
+
+    with np.errstate(all="ignore"):
+        verdict = judged(lamb, LAMB())
+    assert verdict.conforms == guarded, verdict
+    assert verdict.situation == ("" if guarded else "zeros")
+
+
+class Clipping:
+    """SGD on gradients that are clipped by their joint norm, in one of several ways."""
+
+    name = "clipping"
+
+    def __init__(self, norm: str) -> None:
+        self.norm = norm
+
+    def start(self, rule: Any, params: Any) -> Any:
+        self.params = [np.array(p) for p in params]
+        self.lr, self.bound = F(rule.inner.lr), rule.max_norm
+        return self
+
+    def step(self, grads: Any) -> None:
+        squares = [float(np.sum(np.square(g, dtype=np.float64))) for g in grads]
+        if self.norm == "all but the last":
+            squares = squares[:-1]
+        norm = sum(s**0.5 for s in squares) if self.norm == "sum of norms" else sum(squares) ** 0.5
+        scale = 1.0 if norm <= self.bound and self.norm != "always" else self.bound / norm
+        for p, g in zip(self.params, grads, strict=True):
+            p -= self.lr * (g * F(scale))
+
+    def observe(self) -> Observation:
+        return Observation(self.params, [{} for _ in self.params])
+
+
+@pytest.mark.parametrize("norm", ["right", "always", "all but the last", "sum of norms"])
+def test_leaves_of_like_size_show_what_a_joint_norm_is_made_of(norm: str) -> None:
+    rule = ClipByGlobalNorm(inner=SGD(lr=0.5), max_norm=1.0)
+    verdict = judged(Clipping(norm), rule)
+    assert verdict.conforms == (norm == "right"), verdict

@@ -225,6 +225,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",
     "optimizers/test_laws.py": "properties of every elementwise rule",
     "oracle/acceptance/test_acceptance.py": "what is accepted, sentence by sentence",
+    "oracle/acceptance/test_planted.py": "no set holds everything, and variants are told alike under every policy",
     "oracle/acceptance/test_ways.py": "rules with many ways through their decisions, of every kind",
     "oracle/hypotheses/test_decided.py": "hyperparameters that act through decisions alone",
     "oracle/test_audit.py": "the enclosure of every rule: right, and not slack",

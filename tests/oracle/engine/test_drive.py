@@ -85,3 +85,16 @@ def test_a_kind_with_state_goes_no_further_after_a_fault() -> None:
     assert [(f.kind, f.step) for f in record.faults] == [("raised", 2)]
     assert record.steps == 1
     assert record.seen[1].params[0].tolist() == [0.5]
+
+
+def test_a_gradient_that_is_written_into_ends_no_run() -> None:
+    """What it was handed is a copy: the fault stands once, and each step is seen."""
+
+    def step(p: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+        g *= g.dtype.type(0.5)
+        return p - p.dtype.type(lr) * g
+
+    rule, kind = SGD(lr=0.5), kind_of("optimizer")
+    record = drive(kind, kind.resolve(step, rule, {}, None), rule, Inputs.of([1.0], [[1.0]] * 4))
+    assert [(f.kind, f.step) for f in record.faults] == [("mutated", 1)]
+    assert [float(seen.params[0][0]) for seen in record.seen] == [1.0, 0.75, 0.5, 0.25, 0.0]

@@ -48,7 +48,7 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
             if fault is not None:
                 _add(record, fault, "" if kind.stepped else cases.name(number - 1))
             # what it was handed is a copy: a gradient that it writes into is a fault, and no reason to stop
-            broken = any(f.kind != "mutated" for f in record.faults[known:])
+            broken = fault is not None or any(f.kind != "mutated" for f in record.faults[known:])
             if (kind.stepped and broken) or (fault is not None and fault.kind == "hung"):
                 break
     return kind.whole(rule, record)
@@ -64,9 +64,9 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     except (ArgumentError, CandidateError):
         raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
-        if NOT_HERE.search(str(error)):
-            raise CandidateError(f"the candidate cannot run here, and cannot be judged: {error}") from error
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
+    if fault.kind == "raised" and NOT_HERE.search(fault.message):
+        raise CandidateError(f"the candidate cannot run here, and cannot be judged: {fault.message}")
     if number:
         record.seen.append(None)
     return fault

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
+from refgrad.candidates.protocol import CandidateFault
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.quantized_parts import has_graph, judge_parts, truth_of
-from refgrad.quantizers import NUQSGD, QSGD, KMeans, OneBit, Quantizer, RoundToNearest
+from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, truth_of
+from refgrad.quantizers import NUQSGD, Q8_0, QSGD, Cast, KMeans, OneBit, Quantized, Quantizer, RoundToNearest
 
 X = np.random.default_rng(5).standard_normal((8, 32)).astype(np.float32)
 
@@ -36,3 +38,27 @@ def test_a_part_that_is_judged_between_ends_may_be_off_by_roundings_alone(
     others = np.ones(array.shape, bool)
     others[at] = False
     assert (judged.status[others] == INSIDE).all()
+
+
+FORMATS = [name for name in Cast().legal()["format"].sentences if hasattr(ml_dtypes, name)]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_codes_may_be_given_as_an_array_of_their_format_or_as_what_they_stand_for(name: str) -> None:
+    """Its bytes, its array, its numbers: the same codes; a number that the format does not have is none."""
+    rule, arrays = Cast(format=name), {"x": X}
+    codes = truth_of(rule, arrays)["codes"]
+    native = codes.view(getattr(ml_dtypes, name)) if codes.dtype.itemsize == 1 else X.astype(getattr(ml_dtypes, name))
+    for form in (codes, native, native.astype(np.float32)):
+        fitted = fitting({"codes": np.asarray(form)}, rule, arrays)["codes"]
+        assert rule.dequantize(Quantized({"codes": fitted}, X.shape, X.dtype)).tobytes() == (
+            rule.dequantize(Quantized({"codes": codes}, X.shape, X.dtype)).tobytes()
+        )
+    with pytest.raises(CandidateFault, match="which no code of Cast stands for"):
+        fitting({"codes": np.full(X.shape, 1 + 2.0**-20, np.float32)}, rule, arrays)
+
+
+def test_bytes_of_a_packed_format_may_be_signed() -> None:
+    rule, arrays = Q8_0(), {"x": X}
+    codes = truth_of(rule, arrays)["codes"]
+    assert fitting({"codes": codes.view(np.int8)}, rule, arrays)["codes"].tobytes() == codes.tobytes()

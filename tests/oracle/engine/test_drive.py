@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.candidates.protocol import Observation
 from refgrad.errors import CandidateError
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD
@@ -85,3 +86,30 @@ def test_a_kind_with_state_goes_no_further_after_a_fault() -> None:
     assert [(f.kind, f.step) for f in record.faults] == [("raised", 2)]
     assert record.steps == 1
     assert record.seen[1].params[0].tolist() == [0.5]
+
+
+class Clips:
+    """Descent that clips the gradients that it is handed in place, as `torch.nn.utils.clip_grad_norm_` does."""
+
+    name = "clips"
+    state: list[dict[str, np.ndarray]] = [{}]
+
+    def start(self, rule: SGD, params: list[np.ndarray]) -> Clips:
+        self.lr, self.params = rule.lr, params
+        return self
+
+    def step(self, grads: list[np.ndarray]) -> None:
+        for p, g in zip(self.params, grads, strict=True):
+            g *= g.dtype.type(0.5)
+            p -= p.dtype.type(self.lr) * g
+
+    def observe(self) -> Observation:
+        return Observation(self.params, self.state)
+
+
+def test_a_gradient_that_is_written_into_ends_no_run() -> None:
+    """What it was handed is a copy: the fault stands once, and each step is seen."""
+    rule, kind = SGD(lr=0.5), kind_of("optimizer")
+    record = drive(kind, Clips(), rule, Inputs.of([1.0], [[1.0]] * 4))
+    assert [(f.kind, f.step) for f in record.faults] == [("mutated", 1)]
+    assert [float(seen.params[0][0]) for seen in record.seen] == [1.0, 0.75, 0.5, 0.25, 0.0]

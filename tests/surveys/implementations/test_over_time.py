@@ -38,7 +38,7 @@ def differences(row: Implementation, setting: str) -> dict[tuple[int, ...], floa
 
 @pytest.mark.sample(quick=10, suite=60)
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("row", "setting"), cases())
+@pytest.mark.parametrize(("row", "setting"), list(cases()))
 def test_it_is_its_rule_over_time(row: Implementation, setting: str) -> None:
     try:
         found = differences(row, setting)

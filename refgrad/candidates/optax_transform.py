@@ -139,6 +139,7 @@ class OptaxRun:
         self._name, self._advance, self.notes = name, built.advance, built.notes
         self._stated, self._init = stated, built.transform.init
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
+        self._sides = [next((n for n, k in rule.slots().items() if k.level == side), "") for side in ("row", "column")]
         self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
@@ -175,10 +176,22 @@ class OptaxRun:
             if len(values) == count:
                 for leaf, value in zip(found, values, strict=True):
                     leaf[slot] = float(value) if scalar else np.asarray(value)
-        return Observation([np.asarray(p) for p in self._params], found)
+        params = [np.asarray(p) for p in self._params]
+        for leaf, p in zip(found, params, strict=True):
+            _exchange(leaf, self._sides, p.shape)
+        return Observation(params, found)
 
     def _precision(self) -> AbstractContextManager[Any]:
         return _enable_x64() if self._wide else nullcontext()
+
+
+def _exchange(found: dict[str, Value], sides: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Exchange what is kept of rows and of columns where it is of the other: optax goes by which side is longer."""
+    row, column = (found.get(side) for side in sides)
+    if len(shape) != 2 or not isinstance(row, np.ndarray) or not isinstance(column, np.ndarray):
+        return
+    if (row.size, column.size) == shape[::-1] and shape[0] != shape[1]:
+        found[sides[0]], found[sides[1]] = column, row
 
 
 def _copied(array: np.ndarray) -> jax.Array:

@@ -54,7 +54,9 @@ class OptimizerKind(Stepped):
         yield Situation("zeros", zeros(*how), rule)
         if not alone:
             yield Situation("leaves of like size", like_leaves(*how), rule)
-        if ABSENT in able and counted:
+        if (
+            ABSENT in able and counted and not rule.inner_rules()
+        ):  # a wrapper may go on with what it keeps of the parameter
             yield Situation("absent gradients", absent_gradients(*how), rule)
         if SAVED in able:
             yield Situation("saved and loaded", saved_and_loaded(*how), rule)

@@ -223,7 +223,6 @@ TORCH = [
 OPTAX = [
     ("optax:clip", o.GradientBefore(of=o.ClipByValue(bound=0.5))),
     ("optax:clip_by_global_norm", o.GradientBefore(of=o.ClipByGlobalNorm(max_norm=1e-3))),
-    ("optax:adaptive_grad_clip", o.GradientBefore(of=o.AdaptiveClip(units="column"))),
     ("optax:centralize", o.GradientBefore(of=o.Centralize())),
     ("optax:zero_nans", o.ZeroNaNs()),
     ("optax.contrib:normalize", o.GradientBefore(of=o.NormalizedGradient())),
@@ -241,6 +240,16 @@ def test_torch_pads_the_norm() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     claim = o.GradientBefore(of=o.ClipByGlobalNorm(max_norm=1e-3))
     assert not refgrad.verify("torch.nn.utils:clip_grad_norm_", claim, steps=12, explain=False, shrink=False).conforms
+
+
+def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
+    pytest.importorskip("optax", reason="optax is not installed")
+    claim = o.GradientBefore(of=o.AdaptiveClip(units="column"))
+    verdict = refgrad.verify("optax:adaptive_grad_clip", claim, policy=EITHER, steps=12, explain=False, shrink=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.situation == "shapes"
+    assert verdict.first is not None
+    assert verdict.first.leaf == "n = 1"
 
 
 @pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")

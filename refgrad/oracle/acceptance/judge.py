@@ -152,7 +152,10 @@ def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) ->
         if name in observed:
             value, dtype = observed[name]
             truth, error = scalar_math.evaluate(expr, names, table)
-            error += 3 * dtypes.format_of(dtype).unit_roundoff * abs(truth)
+            facts = dtypes.format_of(dtype)
+            error += max(
+                3 * facts.unit_roundoff * abs(truth), facts.smallest_subnormal
+            )  # which is the grid's unit there
             status = INSIDE if value == truth or abs(value - truth) <= error else OUTSIDE  # both may be infinite
             found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
     return found

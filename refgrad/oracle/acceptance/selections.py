@@ -89,10 +89,10 @@ def like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.nda
     if not dtypes.is_float(scores.dtype):
         raise CandidateFault("dtype", f"the scores have dtype {scores.dtype}; legal: a float dtype")
     units = rule.units(np.empty(shape, bool))
-    one_a_unit = units.shape != shape and scores.size == units.shape[0]  # an array may be all of one unit
-    if scores.shape == shape and not one_a_unit:
+    one_a_unit = bool(units.shape) and scores.size == units.shape[0]
+    if scores.shape == shape and not (one_a_unit and units.shape != shape):  # an array may be all of one unit
         return rule.units(scores)
-    if units.shape == shape or scores.size != units.shape[0]:
+    if not one_a_unit:
         raise CandidateFault("shape", f"the scores have shape {scores.shape}; legal: {shape}, or one a unit")
     return scores.reshape(-1, *[1] * (units.ndim - 1))
 

@@ -17,6 +17,9 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import neutral
 
+#: faults that restrict a candidate where they show on arrays without axes or without elements alone
+MISSHAPEN = frozenset({"shape", "structure", "dtype"})
+
 
 @dataclass(frozen=True, eq=False)
 class Exercised:
@@ -93,15 +96,18 @@ def _driven(claim: Any, situation: Situation) -> Exercised:
 def _asked(claim: Any, situation: Situation) -> Exercised:
     """A candidate without state: each case is a question, and those that it raises on it does not take."""
     record, raised = _attempt(claim, situation.cases)
-    if record is None or all(seen is None for seen in record.seen):
+    if record is None or (raised and all(seen is None for seen in record.seen)):
         return Exercised(situation, claim, None, raised=raised)
-    if not raised:
+    if all(seen is not None for seen in record.seen):
         return Exercised(situation, claim, record)
     cases = situation.cases
-    refused = tuple(cases.name(i) for i, seen in enumerate(record.seen) if seen is None)
-    if all(fault.kind == "raised" for fault in record.faults):
-        record.faults.clear()
-    return Exercised(situation, claim, record, refused=refused, raised=raised)
+    small = [not a[claim.rule.primary].ndim or not a[claim.rule.primary].size for a in cases.arrays]
+    restricts = lambda f: f.kind == "raised" or (f.kind in MISSHAPEN and small[f.step - 1])  # noqa: E731
+    first = next((fault.message for fault in record.faults if restricts(fault)), "")
+    record.faults[:] = [fault for fault in record.faults if not restricts(fault)]
+    wrong = {fault.step - 1 for fault in record.faults}
+    refused = [i for i, seen in enumerate(record.seen) if seen is None and i not in wrong]
+    return Exercised(situation, claim, record, refused=tuple(map(cases.name, refused)), raised=first)
 
 
 def _restricted(claim: Any, situation: Situation, raised: str) -> Exercised:

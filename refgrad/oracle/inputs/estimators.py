@@ -15,7 +15,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.estimators.base import Estimator, level_shape
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
+from refgrad.oracle.inputs.sizes import normal, shapes_for, taken
 from refgrad.oracle.inputs.steps import clipped, epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
@@ -61,7 +61,7 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         rule.both(**handed)
         return made
 
-    return taken(make, SHAPES, seed)
+    return taken(make, shapes_for(rule.plan((2, 2)).graph), seed)
 
 
 def _parameter(

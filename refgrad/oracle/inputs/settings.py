@@ -15,6 +15,8 @@ Given = TypeVar("Given", bound=Rule)
 FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
 #: small numbers beside a root or a norm, so large that they are seen
 EPS = (1e-3, 1e-4, 1e-2)
+#: numbers of steps
+COUNTS = (3.0, 2.0)
 
 
 def neutral(value: float) -> bool:
@@ -45,12 +47,21 @@ def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
 
 
 def _others(rule: Rule, name: str) -> Iterator[float]:
-    """Legal numbers that one may become, the best first."""
+    """Legal numbers that one may become, the best first; none of a small number beside a root or a norm that is there.
+
+    It hides nothing, and packages have one eps where another has two.
+    """
     legal, value = rule.legal().get(name), getattr(rule, name, None)
-    if not isinstance(legal, Range) or not isinstance(value, float):
+    if not isinstance(legal, Range) or not isinstance(value, float) or (name.startswith("eps") and value):
         return
-    tried = EPS if name.startswith("eps") else ((value * FACTOR,) if not neutral(value) else ()) + NUMBERS
+    tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name) else ()
+    tried = tried or (((value * FACTOR,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)
+
+
+def _counts(name: str) -> bool:
+    """Whether a number is one of steps."""
+    return any(part in ("steps", "interval", "period", "every", "warmup") for part in name.split("_"))
 
 
 def other_settings(rule: Given, names: Iterable[str]) -> list[Given]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import Graph
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
 
@@ -26,6 +27,10 @@ SHAPES: Sequence[tuple[int, ...]] = (
 BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), (5, 32), (3, 256), (2, 3, 256))
 #: for rules whose cost does not grow as their input does
 MODERATE: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 4097)
+#: for rules of rows and columns: which axes of an array of more axes these are, programs settle in several ways
+MATRICES: Sequence[tuple[int, ...]] = (
+    *((1, 1), (1, 7), (7, 1), (2, 3), (17, 33), (3, 130), (129, 2), (0, 4), (257, 3), (1, 4097), (513, 129)),
+)
 #: for rules whose cost grows with the cube of a side
 SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)
 
@@ -55,6 +60,14 @@ def _made(
             yield shape, {name: np.asarray(array) for name, array in make(shape, random).items()}
         except ArgumentError:
             continue
+
+
+def shapes_for(graph: Graph) -> Sequence[tuple[int, ...]]:
+    """The shapes in which a rule of a graph is driven: of one that multiplies matrices small ones, of rows two axes."""
+    if graph.matrix():
+        return SMALL
+    rows = any(node.level in ("row", "column") for node in graph.nodes) or set(graph.small.values()) & {"row", "column"}
+    return MATRICES if rows else SHAPES
 
 
 def called(shape: tuple[int, ...]) -> str:

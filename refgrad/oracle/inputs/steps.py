@@ -97,8 +97,7 @@ def sizes(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         rule.plan(shape, 1)
         return {"p": p, **{f"g{t}": shapes.normal(random, shape, dtype) for t in range(SIZED_STEPS)}}
 
-    matrices = rule.plan((2, 2), 1).graph.matrix()
-    made = shapes.taken(make, shapes.SMALL if matrices else shapes.SHAPES, seed)
+    made = shapes.taken(make, shapes.shapes_for(rule.plan((2, 2), 1).graph), seed)
     if made is None:
         return None
     p = [arrays["p"] for arrays in made.arrays]

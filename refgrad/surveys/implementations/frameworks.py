@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from refgrad import optimizers as o
@@ -119,14 +120,18 @@ OPTAX = [
     optax("adadelta", o.Adadelta()),
     optax("adagrad", o.Adagrad(initial_accumulator_value=0.1, eps=1e-7), eps_placement="inside_or_still"),
     optax("adagrad", o.Adagrad(lr=0.1, initial_accumulator_value=0.1, eps=1e-7), eps_placement="inside"),
-    optax("rmsprop", o.RMSprop(), eps_placement="inside"),
-    optax("rmsprop", o.RMSprop(lr=0.1, alpha=0.9), eps_placement="inside"),
+    optax("rmsprop", o.RMSprop(), eps_placement="inside", lr_placement="velocity"),
+    optax("rmsprop", o.RMSprop(lr=0.1, alpha=0.9), eps_placement="inside", lr_placement="velocity"),
     optax("rmsprop", o.RMSprop(momentum=0.9, nesterov=True), eps_placement="inside", lr_placement="velocity"),
-    optax("rmsprop", o.RMSprop(centered=True), **CENTERED),
-    optax("rmsprop", o.RMSprop(bias_correction=True), eps_placement="inside"),
+    optax("rmsprop", o.RMSprop(centered=True), **CENTERED, lr_placement="velocity"),
+    optax("rmsprop", o.RMSprop(bias_correction=True), eps_placement="inside", lr_placement="velocity"),
     optax("lion", o.Lion(weight_decay=1e-3)),
     optax("lamb", o.LAMB()),
-    optax("rprop", o.Rprop(lr=0.01), reversal="delayed"),
+    dataclasses.replace(
+        optax("rprop", o.Rprop(lr=0.01), reversal="delayed"),
+        explained=False,
+        note="the sign is that of gradient times last step, which underflows for gradients near the smallest number",
+    ),
     optax("sign_sgd", o.SignDescent()),
     optax("signum", o.Signum()),
     optax("optimistic_gradient_descent", o.OptimisticGradient(alpha=0.7, beta=0.3)),
@@ -158,8 +163,9 @@ OPTAX = [
     optax("novograd", o.NovoGrad(weight_decay=0.1)),
     optax("contrib.cocob", o.COCOB(), applied="by_difference"),
     optax("contrib.madgrad", o.MADGRAD(weight_decay=0.1), weights="padded", applied="by_difference"),
-    optax("contrib.schedule_free_sgd", o.ScheduleFreeSGD(weight_decay=0.1)),
-    optax("contrib.schedule_free_adamw", o.ScheduleFreeAdamW(weight_decay=0.1)),
+    # a warmup begins with a rate of zero there, so that it is left out; and the weights are of the next step's rate
+    optax("contrib.schedule_free_sgd", o.ScheduleFreeSGD(weight_decay=0.1), {"warmup_steps": None}),
+    optax("contrib.schedule_free_adamw", o.ScheduleFreeAdamW(weight_decay=0.1), {"warmup_steps": None}),
     optax("contrib.dog", o.DoG(weight_decay=0.01)),
     optax("contrib.dowg", o.DoWG()),
     optax("contrib.prodigy", o.Prodigy(weight_decay=0.1), bias_correction="adam"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from refgrad import optimizers as o
@@ -45,11 +46,10 @@ def clipping(name: str, claim: Optimizer, each: bool = False, **variant: Any) ->
 WRAPPERS = [
     chained("clip", o.ClipByValue(inner=ADAMW, bound=0.5), max_delta=0.5),
     chained("clip_by_global_norm", o.ClipByGlobalNorm(inner=ADAMW, max_norm=0.5), max_norm=0.5),
-    chained(
-        "adaptive_grad_clip",
-        o.AdaptiveClip(inner=ADAMW, clipping=0.1, units="column"),
-        note="a unit of a matrix is a column of its kernel",
-        clipping=0.1,
+    dataclasses.replace(
+        chained("adaptive_grad_clip", o.AdaptiveClip(inner=ADAMW, clipping=0.1, units="column"), clipping=0.1),
+        explained=False,
+        note="a unit of a matrix is a column of its kernel; a matrix of one row or column is clipped as a vector",
     ),
     chained("centralize", o.Centralize(inner=ADAMW)),
     chained("contrib.normalize", o.NormalizedGradient(inner=ADAMW)),

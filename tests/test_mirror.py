@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -19,7 +17,6 @@ PACKAGE = Path(refgrad.__file__).parent
 TESTS = Path(__file__).parent
 #: a module of no more lines of code than this needs no test of its own
 SMALL = 60
-SKIPPED = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
 
 def mirror(module: Path) -> str:
@@ -49,8 +46,8 @@ def lines_of_code(text: str) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             documented |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    tokens = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type not in SKIPPED]
-    return len({line for t in tokens for line in range(t.start[0], t.end[0] + 1)} - documented)
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    return sum(bool(line) and not line.startswith("#") and number not in documented for number, line in lines)
 
 
 def defined(text: str) -> set[str]:

@@ -100,6 +100,10 @@ class C:
         text = float(value).hex()
         return f"({'float' if kind == 'float32' else 'double'}){text}" if kind else text
 
+    def table(self, name: str, values: Sequence[float], kind: str) -> str:
+        """An array of constants."""
+        return f"static const {TYPES[kind]} {name}[] = {{{', '.join(self.number(v, kind) for v in values)}}};"
+
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array, whose rows follow each other."""
         return f"{array}[{indices[0]}]" if len(indices) == 1 else f"{array}[({indices[0]}) * {width} + ({indices[1]})]"

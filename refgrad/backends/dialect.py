@@ -66,6 +66,9 @@ class Dialect(Protocol):
     def number(self, value: float, kind: str | None = None) -> str:
         """A constant: of a type, or a float64 that stands among others."""
 
+    def table(self, name: str, values: Sequence[float], kind: str) -> str:
+        """The line that makes a table of constants, outside of all functions."""
+
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array; a second index is below the width."""
 
@@ -160,6 +163,10 @@ class Numba:
         if value != value:
             return "np.nan"
         return repr(value) if abs(value) != float("inf") else "np.inf" if value > 0 else "(-np.inf)"
+
+    def table(self, name: str, values: Sequence[float], kind: str) -> str:
+        """A global array, which Numba takes for constant."""
+        return f"{name} = np.array([{', '.join(self.number(v) for v in values)}], np.{kind})"
 
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array."""

@@ -46,7 +46,7 @@ def written(w: Writer, arrays: Sequence[Array], scalars: int, integers: int) -> 
         integers: how many integers.
     """
     kinds = [*["integer"] * integers, *(f"address:{a.kind}" for a in arrays), *["scalar"] * scalars]
-    return w.dialect.file(w.lines, kinds)
+    return w.dialect.file(w.text(), kinds)
 
 
 def variable(name: str) -> str:

@@ -16,7 +16,7 @@ from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
 from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, ToFormat, WholeCodes
 
-#: a table of more values is not written out as comparisons
+#: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
 MOST_VALUES = 16
 
 #: of each working dtype: the integer of its width, the bits of its exponent, and those of its significand after the point
@@ -76,7 +76,7 @@ def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
         usual = record.mode == "nearest_even" and record.overflow == "saturate" and MINIFLOATS[record.format].zero
         return _format if usual else None
     if isinstance(record, Nearest):
-        return _nearest if len(record.values) <= MOST_VALUES else None
+        return _nearest if len(record.values) <= MOST_VALUES else _searched
     return None
 
 
@@ -124,3 +124,17 @@ def _nearest(w: Writer, x: str, record: Nearest) -> str:
     for threshold, value in zip(thresholds, record.values[1:], strict=True):
         w.set(result, w.select(f"{x} > {w.number(threshold)}", w.number(value), result))
     return w.select(f"{x} != {x}", w.number(record.values[record.zero]), result)
+
+
+def _searched(w: Writer, x: str, record: Nearest) -> str:
+    """As `_nearest`, by halving: each step looks whether the threshold in the middle of what is left lies below."""
+    thresholds = [float(t) for t in record.thresholds(np.dtype(w.kind))]
+    steps = len(thresholds).bit_length()
+    ends = w.table([*thresholds, *[np.inf] * ((1 << steps) - 1 - len(thresholds))])
+    rank = w.set(f"{w.result}_rank", w.cast("int64", "0"), "int64")
+    for step in reversed(range(steps)):
+        half = 1 << step
+        ahead = w.select(f"{x} > {ends}[{rank} + {half - 1}]", w.cast("int64", str(half)), w.cast("int64", "0"))
+        w.set(rank, f"{rank} + ({ahead})")
+    values = w.table(record.values)
+    return w.select(f"{x} != {x}", w.number(record.values[record.zero]), f"{values}[{rank}]")

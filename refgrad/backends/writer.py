@@ -33,6 +33,8 @@ class Writer:
         self.result = ""
         #: True where no argument is as large as `elementary.FAR`
         self.near = False
+        #: tables of constants, by what they hold; they stand before all functions
+        self.tables: dict[tuple[tuple[float, ...], str], str] = {}
         self._count, self._scopes = 0, [set[str]()]
         self.select, self.both, self.either = dialect.select, dialect.both, dialect.either
         self.negation, self.cast, self.bits = dialect.negation, dialect.cast, dialect.bits
@@ -68,6 +70,15 @@ class Writer:
     def loop(self, name: str, start: str, stop: str, step: int = 1) -> Any:
         """A loop over integers."""
         return self.block(self.dialect.loop(name, start, stop, step))
+
+    def table(self, values: Sequence[float], kind: str | None = None) -> str:
+        """The name of a table of constants, of the working dtype unless another type is said."""
+        return self.tables.setdefault((tuple(values), kind or self.kind), f"table{len(self.tables)}")
+
+    def text(self) -> list[str]:
+        """All lines, the tables behind the first one, which says what the kernel is."""
+        tables = [self.dialect.table(name, values, kind) for (values, kind), name in self.tables.items()]
+        return [*self.lines[:1], *tables, *self.lines[1:]]
 
     # variables
 

@@ -201,11 +201,11 @@ class AdaptiveClip(Wrapper):
     )
     unspecified = (
         "what a unit is where weights are stored otherwise: a row here, a column in optax; a parameter of one axis "
-        "is a unit an element; the paper leaves the last layer unclipped, which is the caller's to do"
+        "is one unit, as in timm and optax; the paper leaves the last layer unclipped, which is the caller's to do"
     )
 
     def update(self, p: Any, g: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        over: Any = self.units if p.ndim > 1 else "row" if p.ndim else "tensor"
+        over: Any = self.units if p.ndim > 1 else "tensor"
         most = self.clipping * np.maximum(np.sqrt(tree_sum(p * p, over)), self.eps)
         g_norm = np.sqrt(tree_sum(g * g, over))
         return (step(p, g * np.where(g_norm <= most, 1.0, most / g_norm)),)

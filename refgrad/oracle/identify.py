@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.situations import exercise
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.explanation import outcome_of
 from refgrad.oracle.fitting import Fitting, explanation, fitting, near_misses
@@ -111,6 +113,9 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
     shown = fits.trial or near[0]
     tally = shown.claim.judge(shown.record, measured=True)
     faults, misdeeds = _faults(shown, fits, tally.faults)
+    if fits.explanations and not misdeeds:
+        elsewhere = tuple(_wrong_elsewhere(shown, fits))
+        faults, misdeeds = (*faults, *elsewhere), elsewhere
     counts = fits.explanations[0].counts if fits.explanations else tally.counts
     judged = any(t.search.tried for t in found)
     kind, record = shown.claim.kind, shown.record
@@ -146,6 +151,23 @@ def _faults(shown: Trial, fits: Fitting, judging: list[Fault]) -> tuple[tuple[Fa
     whole = shown.claim.kind.faults(shown.record, shown.claim.wanted) if fits.explanations else ()
     faults = (*driving, *judging, *whole)
     return faults, faults if fits.explanations else driving
+
+
+def _wrong_elsewhere(shown: Trial, fits: Fitting) -> Iterator[Fault]:
+    """What is wrong in a situation of a candidate that was found out on ordinary cases: `verify` would not call it that rule."""
+    change, claim = fits.change, shown.claim
+    if change.mutations or change.how or claim.request.inputs is not None or claim.kind.told(claim.rule) != claim.rule:
+        return
+    rule = change.changed(shown.told)
+    policy = change.wanted(claim.request.policy).policy
+    there = dataclasses.replace(claim, rule=rule, request=dataclasses.replace(claim.request, rule=rule, policy=policy))
+    for found in exercise(there):
+        if found.wrong:
+            yield Fault(
+                "situation",
+                0,
+                f"it is {rule} on ordinary cases, and not where it is driven through {found.situation.name}",
+            )
 
 
 def _hidden(shown: Trial, fits: Fitting) -> Iterator[str]:

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ Compile = Callable[[KernelSource], Kernel]
 
 @pytest.fixture
 def compile_c(tmp_path: Path) -> Compile:
-    """Compiles a kernel in C into a library, and loads it."""
-    return lambda source: compiled(source, tmp_path, "C++")
+    """Compiles a kernel in C into a library, once, and loads it."""
+    return cache(lambda source: compiled(source, tmp_path, "C++"))
 
 
 def compiled(source: KernelSource, folder: Path, language: str) -> Kernel:
@@ -107,6 +108,7 @@ def program_graph() -> Graph:
         "away": step(x, Integer(ties="away", unit=0.25)),
         "format": step(x, ToFormat("float8_e4m3fn")),
         "table": step(x, Nearest((-1.0, -0.25, 0.0, 0.5, 2.0))),
+        "long_table": step(x, Nearest(tuple(float(v) for v in np.linspace(-3, 3, 101, dtype=np.float32)), "even")),
         "near": to_grid(x, Grid("bfloat16")),
         "by_chance": to_grid(x, Grid("bfloat16", 16), abs(np.rint(y))),
     }

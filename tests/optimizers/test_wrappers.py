@@ -61,6 +61,12 @@ def adaptive(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any, axis: int =
     return sgd(p, g * factor, s, h)
 
 
+def adaptive_vector(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    """A vector is one unit."""
+    factor = h.clipping * max(norm(p), h.eps) / norm(g) if norm(g) else mpf(1)
+    return sgd(p, g * min(mpf(1), factor), s, h)
+
+
 def adaptive_columns(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     return adaptive(p, g, s, t, h, 0)
 
@@ -99,6 +105,10 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Paper) -> None:
     """A gradient of zero has no direction to be normalized to."""
     grads = gradients((3, 4), 4)[:2] if isinstance(rule, o.NormalizedGradient) else None
     check(rule, paper, grads=grads)
+
+
+def test_a_vector_is_one_unit() -> None:
+    check(o.AdaptiveClip(inner=SGD, clipping=0.5), adaptive_vector, (5,))
 
 
 def test_wrappers_compose() -> None:

@@ -55,6 +55,9 @@ class Writer(Protocol):
     def set(self, name: str, value: str, kind: str | None = None) -> str:
         """A variable with a value, of the working dtype unless a type is said; gives its name."""
 
+    def table(self, values: Sequence[float], kind: str | None = None) -> str:
+        """The name of a table of constants, which is indexed as arrays are."""
+
     def select(self, condition: str, yes: str, no: str) -> str:
         """One of two values."""
 

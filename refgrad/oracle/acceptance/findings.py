@@ -71,6 +71,7 @@ FAULTS: Mapping[str, str] = {
     "aliased": "the candidate's state changes when the caller reuses the gradient's memory",
     "structure": "the candidate returned something that is not what the rule returns",
     "resumed": "the candidate's state is not the same once it was saved and loaded",
+    "situation": "right on ordinary cases, and wrong in a situation that `verify` drives besides",
     "hung": "the candidate did not return in time",
     "biased": "stochastic rounding does not go up as often as the distances say, each time anew",
     "count": "a mask keeps another number of entries than the rule says",

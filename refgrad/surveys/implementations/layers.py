@@ -36,8 +36,8 @@ ROWS = [
     # without its slow average, AdEMAMix is AdamW
     pytorch("AdEMAMix", o.CautiousAdamW(), {"cautious": True, "alpha": 0.0, "weight_decouple": True}),
     pytorch("Lion", o.CautiousLion(**DECAYED), {"cautious": True}),
-    timm("AdamWLegacy", o.CautiousAdamW(), {"caution": True}),
-    timm("Lion", o.CautiousLion(**DECAYED), {"caution": True}),
+    timm("AdamWLegacy", o.CautiousAdamW(), {"caution": True}, rescaling="at_least"),
+    timm("Lion", o.CautiousLion(**DECAYED), {"caution": True}, rescaling="at_least"),
     pytorch("SM3", o.SM3(eps=1e-30)),
     pytorch("LARS", o.LARS(**DECAYED), buffer_holds="directions"),
     row("torch-optimizer", "LARS", o.LARS(**DECAYED), buffer_holds="directions"),

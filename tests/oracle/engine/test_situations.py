@@ -272,3 +272,13 @@ def test_leaves_of_like_size_show_what_a_joint_norm_is_made_of(norm: str) -> Non
     rule = ClipByGlobalNorm(inner=SGD(lr=0.5), max_norm=1.0)
     verdict = judged(Clipping(norm), rule)
     assert verdict.conforms == (norm == "right"), verdict
+
+
+def test_identify_does_not_call_it_the_rule_either() -> None:
+    def tailless(p: Array, g: Array, lr: float) -> None:
+        whole = p.size // 128 * 128
+        p.reshape(-1)[:whole] -= F(lr) * g.reshape(-1)[:whole]
+
+    found = refgrad.identify(tailless, SGD(lr=0.1), steps=2)
+    assert found.outcome == "misbehaves"
+    assert [f.kind for f in found.faults] == ["situation"]

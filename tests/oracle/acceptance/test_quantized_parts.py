@@ -12,7 +12,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, truth_of
-from refgrad.quantizers import NUQSGD, Q8_0, QSGD, Cast, KMeans, OneBit, Quantized, Quantizer, RoundToNearest
+from refgrad.quantizers import NUQSGD, Q8_0, QSGD, Cast, KMeans, OneBit, Quantized, Quantizer, RoundToNearest, cast
 
 X = np.random.default_rng(5).standard_normal((8, 32)).astype(np.float32)
 
@@ -40,7 +40,7 @@ def test_a_part_that_is_judged_between_ends_may_be_off_by_roundings_alone(
     assert (judged.status[others] == INSIDE).all()
 
 
-FORMATS = [name for name in Cast().legal()["format"].sentences if hasattr(ml_dtypes, name)]
+FORMATS = [name for name in cast.FORMATS.sentences if hasattr(ml_dtypes, name)]
 
 
 @pytest.mark.parametrize("name", FORMATS)

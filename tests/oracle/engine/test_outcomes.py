@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,10 +33,10 @@ def test_too_much_that_is_undecided_is_no_verdict(counts: dict[str, Count], nan:
     assert bool(found) == bool(reason)
 
 
-def half_adam(zero: float):
+def half_adam(zero: float) -> Callable[..., Any]:
     """Adam in float32, but for what it returns at a gradient of zero."""
 
-    def step(p, g, m, v, t, lr, beta1, beta2, eps):
+    def step(p: Any, g: Any, m: Any, v: Any, t: Any, lr: Any, beta1: Any, beta2: Any, eps: Any) -> Any:
         f = np.float32
         q, k = p.astype(f), g.astype(f)
         m = f(beta1) * m.astype(f) + f(1 - beta1) * k
@@ -65,7 +68,7 @@ def test_a_gradient_of_zero_is_decided_in_float16(zero: float, wide: bool, stora
 
 @pytest.mark.parametrize("subnormals", ["keep", "flush", "either"])
 def test_the_sign_of_zero_is_decided_under_every_policy(subnormals: str) -> None:
-    def lion(p, g, m, lr, beta1, beta2):
+    def lion(p: Any, g: Any, m: Any, lr: Any, beta1: Any, beta2: Any) -> Any:
         f = np.float32
         c = f(beta1) * m + f(1 - beta1) * g
         return p - f(lr) * np.where(c >= 0, f(1), f(-1)), f(beta2) * m + f(1 - beta2) * g
@@ -96,7 +99,9 @@ def test_a_subnormal_gradient_is_itself_or_zero_and_never_of_the_other_sign() ->
 def test_a_second_moment_that_underflowed_may_have_been_used_before_it_was_stored() -> None:
     """AdamW in a wider register: the rule's numbers once, rounded as they are stored."""
 
-    def wide(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    def wide(
+        p: Any, g: Any, m: Any, v: Any, t: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any
+    ) -> Any:
         q, k, m, v = (a.astype(np.float64) for a in (p, g, m, v))
         m, v = beta1 * m + (1 - beta1) * k, beta2 * v + (1 - beta2) * k * k
         q = q * (1 - lr * weight_decay) - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
@@ -115,7 +120,7 @@ def test_a_clamped_variance_never_gives_nan() -> None:
     g = np.full(1, float.fromhex("0x1.a41002p-4"), np.float32)
     inputs = refgrad.Inputs([np.ones(1, np.float32)], [[g]] * 30, ["x"])
 
-    def bare(p, g, g_avg, v, lr, alpha, eps):
+    def bare(p: Any, g: Any, g_avg: Any, v: Any, lr: Any, alpha: Any, eps: Any) -> Any:
         f = np.float32
         a, b = f(alpha) * g_avg + f(1 - alpha) * g, f(alpha) * v + f(1 - alpha) * g * g
         return {"p": np.full_like(p, np.nan), "g_avg": a, "v": b}
@@ -125,7 +130,7 @@ def test_a_clamped_variance_never_gives_nan() -> None:
 
 
 def test_what_cannot_run_here_cannot_be_judged() -> None:
-    def step(p, g, lr):
+    def step(p: Any, g: Any, lr: Any) -> Any:
         raise AssertionError("If capturable=True, params and state_steps must be on supported devices: ['cuda', 'xla']")
 
     with pytest.raises(refgrad.errors.CandidateError, match="cannot run here"):

@@ -256,6 +256,7 @@ ACROSS: Mapping[str, str] = {
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "test_variants.py": "every named behaviour of every rule",
+    "surveys/implementations/test_over_time.py": "implementations beside their rules over many steps",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",
     "test_docstrings.py": "the examples of docstrings",

@@ -25,6 +25,7 @@ class Transposable(Mask):
 
     Score: |w|. "exact": of the patterns with n entries in each row and column of a tile that of the largest sum. "at_most": of
     those with no more than n; where n cannot be reached in every row, it may keep more weight than any balanced pattern does.
+    Sums of tiles up to 4 by 4 are taken in float64: patterns that differ by less than their rounding are equally good.
     "greedy": entries in falling order, each kept as long as its row and its column have room; it keeps at least half of what
     "at_most" keeps, and may keep more than "exact" does. "greedy_pruned": entries in rising order, each pruned as long as its
     row or its column has fewer than m - n pruned; it may prune more than m - n in a row, and keep no more than n.

@@ -17,7 +17,7 @@ REASONS: Sequence[tuple[tuple[str, ...], str, str]] = (
     ),
     (
         ("PSGDKron",),
-        "sqrt.* stands for .* padding",
+        r"sqrt.* stands for .* (padding|\+ 1e-06)",
         NUMBERS
         + "it shows where the step's root mean square is of the size of 1e-6, and the generated ones are larger",
     ),

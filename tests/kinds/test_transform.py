@@ -19,6 +19,7 @@ from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules
 
 RULES = [cls() for cls in rules(Transform).values() if cls.kind == "transform"]
@@ -29,7 +30,8 @@ MODEL = model_for(Policy(), np.dtype(np.float32))
 @pytest.mark.parametrize("rule", EVERY, ids=str)
 def test_its_own_body_is_accepted(rule: Transform) -> None:
     for dtype in ("float32", "bfloat16") if rule in RULES else ("float64",):
-        verdict = refgrad.verify(rule, rule, steps=6, dtype=dtype, explain=False)
+        ordinary = generate(rule, 6, dtype, 0)
+        verdict = refgrad.verify(rule, rule, dtype=dtype, inputs=ordinary, explain=False)
         assert verdict.conforms, str(verdict)
         assert verdict.total.inside > verdict.total.undecided
 
@@ -170,7 +172,7 @@ def test_a_body_without_a_bound_is_not_judged() -> None:
 
     verdict = refgrad.verify(Cubed(), Cubed())
     assert verdict.outcome == "could not be judged"
-    assert "numpy.cbrt" in verdict.notes[0]
+    assert any("numpy.cbrt" in note for note in verdict.notes)
 
 
 def fractions(a: np.ndarray) -> list[list[Fraction]]:

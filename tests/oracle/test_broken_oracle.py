@@ -11,6 +11,7 @@ import pytest
 
 import refgrad
 from refgrad.arithmetic import choices, enclosure, function_error, running_error
+from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
@@ -81,8 +82,8 @@ def _wrapped(name: str, change: Callable[[Any, tuple[Any, ...]], Any]) -> Patch:
     def patch(patcher: pytest.MonkeyPatch) -> None:
         broken = lambda *args: change(original(*args), args)  # noqa: E731
         patcher.setattr(module, name, broken)
-        if name in enclosure._SMOOTH:
-            patcher.setitem(enclosure._SMOOTH, name, broken)
+        if name in OPERATIONS:  # whose record holds the function itself
+            patcher.setitem(OPERATIONS, name, dataclasses.replace(OPERATIONS[name], error=broken))
 
     return patch
 

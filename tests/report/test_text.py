@@ -14,6 +14,7 @@ from refgrad.oracle.engine.verdict_text import explanation, sections, short_hex
 
 WRONG = """\
 DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)
+keras.optimizers.AdamW is AdamW(eps_placement='uncorrected')
 
 Elements
   tensor  inside  outside  undecided  error/allowed

@@ -299,6 +299,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
     low, high = (np.broadcast_to(end, shape) for end in (acceptable.lowest(), acceptable.highest()))
+    bounded = np.isfinite(error)  # where the bound says enough, it is that of programs written otherwise as well
+    low, high = np.where(bounded, truth - error, low), np.where(bounded, truth + error, high)
     inside = (values >= low) & (values <= high)
     if acceptable.norm is not None and dtypes.working(dtype) == dtype:
         inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
@@ -326,7 +328,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     status = np.where(inside, np.where(endless, UNDECIDED, INSIDE), OUTSIDE)
     if nan.any():  # where nothing tells whether it may be NaN, nothing is decided
         unknown = nan & endless if acceptable.nan is None else np.asarray(False)
-        admitted = nan & np.broadcast_to(acceptable.may_be_nan(), shape)
+        # beside infinity another order of evaluation may meet infinity minus infinity
+        admitted = nan & (np.broadcast_to(acceptable.may_be_nan(), shape) | np.isinf(low) | np.isinf(high))
         status = np.where(unknown, UNDECIDED, np.where(admitted, INSIDE, status))
     return Judged(status.astype(np.uint8), truth, low, high)
 

@@ -12,7 +12,7 @@ EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
 
 
 #: the share of an output's elements that may be undecided; with more of them its verdict says too little (docs/enclosure.md)
-MOST_UNDECIDED = 0.5
+MOST_UNDECIDED = 0.9
 
 
 def why_unjudged(counts: Counts, undecided_nan: int) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
+from refgrad.oracle.inputs.sizes import MATRICES, SHAPES, Make, normal, taken
 from refgrad.sparsity.base import Mask
 
 
@@ -33,7 +34,17 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
         rule.mask(**made)
         return made
 
-    return taken(make, SHAPES, seed)
+    return taken(make, SHAPES if _flat(rule, make) else MATRICES, seed)
+
+
+def _flat(rule: Mask, make: Make) -> bool:
+    """Whether a rule selects among all entries, whatever their axes; which axes rows and units are, programs settle otherwise."""
+    try:
+        made = make((8, 8), np.random.Generator(np.random.Philox(0)))
+        rows, flat = rule.mask(**made), rule.mask(**{n: a.reshape(-1) for n, a in made.items()})
+    except (ArgumentError, ValueError):
+        return False
+    return bool((rows.reshape(-1) == flat.reshape(-1)).all())
 
 
 def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

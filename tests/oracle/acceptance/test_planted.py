@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Record
 from refgrad.kinds.quantizer import unjudged
 from refgrad.oracle.acceptance.policy import Policy
@@ -132,10 +133,17 @@ VARIANTS = [(rule, name, variant) for rule in RULES for name, variant in rule.va
 @pytest.mark.sample(quick=10, suite=60)
 @pytest.mark.parametrize(("rule", "name", "variant"), VARIANTS, ids=lambda x: str(x))
 def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: str, variant: Rule) -> None:
-    """Of numbers none of which is subnormal: what may be done to those that are is no excuse."""
+    """Of numbers none of which is subnormal: what may be done to those that are is no excuse.
+
+    Results may be subnormal all the same, which the rule keeps: it is told by what is outside besides what is of the rule itself.
+    """
     counts = {}
     for subnormals in POLICIES:
         claim = claim_of(rule, subnormals)
-        record = driven(dataclasses.replace(claim, subject=claim.kind.resolve(variant, rule, {}, None)))
-        counts[subnormals] = bool(claim.judge(record).outside)
+        try:
+            record = driven(dataclasses.replace(claim, subject=claim.kind.resolve(variant, rule, {}, None)))
+        except ArgumentError:  # it is kept in another dtype, and so told apart before anything is judged
+            counts[subnormals] = True
+            continue
+        counts[subnormals] = claim.judge(record).outside > claim.judge(driven(claim)).outside
     assert len(set(counts.values())) == 1, counts

@@ -16,6 +16,7 @@ from refgrad.examples.numpy_adamw import adamw, adamw_eps_inside
 from refgrad.optimizers import AdamW
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.ulp_errors import ENDS, Errors, distances, measure
+from refgrad.oracle.inputs.steps import generate
 
 F = np.float32
 
@@ -52,7 +53,7 @@ def test_bins_by_their_upper_ends() -> None:
 
 
 def test_a_verdict_has_the_distances_of_all_that_was_decided() -> None:
-    verdict = refgrad.verify(adamw, AdamW(), steps=3)
+    verdict = refgrad.verify(adamw, AdamW(), inputs=generate(3, "float32", 0, AdamW()))
     for tensor, errors in verdict.errors.items():
         before_the_first_step = 0 if tensor == "p" else verdict.counts[tensor].total // 4
         decided = verdict.counts[tensor].inside + verdict.counts[tensor].outside

@@ -1,0 +1,54 @@
+"""Weights that masks are judged on: families that hit ties and classes of numbers, and shapes that a rule takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refgrad.oracle.inputs import masks
+from refgrad.oracle.inputs.sizes import MATRICES, SHAPES
+from refgrad.rule import rules
+from refgrad.sparsity import L1Filters, Magnitude, NOfM, Wanda
+from refgrad.sparsity.base import Mask
+
+F32 = np.dtype(np.float32)
+
+
+@pytest.mark.sample(quick=5)
+@pytest.mark.parametrize("name", sorted(rules(Mask)))
+def test_every_case_is_one_that_the_rule_takes(name: str) -> None:
+    rule = rules(Mask)[name]()
+    made = masks.generate(rule, F32, 0)
+    assert list(made.names) == list(masks.FAMILIES)
+    assert all(set(arrays) == set(rule.takes()) and arrays["w"].dtype == F32 for arrays in made.arrays)
+    odd = masks.sizes(rule, F32, 0)
+    assert odd is not None
+    for arrays in odd.arrays:
+        assert rule.mask(**arrays).shape == arrays["w"].shape
+
+
+def test_numbers_follow_from_the_seed() -> None:
+    one, same, other = (masks.generate(Magnitude(), F32, seed).arrays[0]["w"] for seed in (0, 0, 1))
+    assert one.tobytes() == same.tobytes() != other.tobytes()
+
+
+def test_families_reach_what_they_are_called() -> None:
+    made = dict(zip(masks.FAMILIES, masks.generate(Magnitude(), F32, 0).arrays, strict=True))
+    assert np.unique(np.abs(made["few magnitudes"]["w"])).size <= 4
+    assert np.isnan(made["NaN and infinities"]["w"]).any()
+    assert np.isinf(made["NaN and infinities"]["w"]).any()
+    assert (np.abs(made["subnormals"]["w"]) < np.finfo(np.float32).smallest_normal).all()
+
+
+@pytest.mark.parametrize(("rule", "shapes"), [(Magnitude(), SHAPES), (Wanda(), MATRICES), (L1Filters(), MATRICES)])
+def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: object) -> None:
+    made = masks.sizes(rule, F32, 0)
+    assert made is not None
+    found = {arrays["w"].shape for arrays in made.arrays}
+    assert found <= set(shapes)  # type: ignore[call-overload]
+    assert ((3, 4, 5) in found) == (shapes is SHAPES)
+
+
+def test_shapes_that_a_rule_refuses_are_left_out() -> None:
+    made = masks.sizes(NOfM(n=2, m=4), F32, 0)
+    assert made is None or all(arrays["w"].shape[-1] % 4 == 0 for arrays in made.arrays if arrays["w"].size)

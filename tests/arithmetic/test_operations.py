@@ -69,6 +69,7 @@ def graph_of(*names: str) -> Graph:
     return Graph(builder.live(roots), roots, {}, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_kernels_have_the_bits_of_numpys_meaning(dtype: Any) -> None:
     graph, arrays = graph_of(*PLAIN), operands(3, dtype, NUMBERS + SPECIAL)

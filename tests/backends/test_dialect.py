@@ -80,6 +80,7 @@ RULES = [
 ]
 
 
+@pytest.mark.sample(quick=2)
 @needs_compiler
 @pytest.mark.parametrize(("rule", "dtype"), RULES, ids=lambda x: str(getattr(x, "__name__", x)))
 def test_a_rule_in_c_has_the_bits_of_its_kernels(rule: Optimizer, dtype: Any, c_backend: str) -> None:
@@ -116,6 +117,7 @@ def program_graph() -> Graph:
     return Graph(builder.live(nodes), nodes, {}, ())
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(("language", "dtype"), [("C99", np.float32), ("C++", np.float64)])
 def test_every_operation_in_c_has_the_bits_of_numba(language: str, dtype: Any, tmp_path: Path) -> None:

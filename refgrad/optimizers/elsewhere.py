@@ -122,7 +122,7 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         "RMSprop": {
             "torch.optim.RMSprop": {"variance": "bare"},
-            "optax.rmsprop": {"eps_placement": "inside"},
+            "optax.rmsprop": {"eps_placement": "inside", "lr_placement": "velocity"},
             "keras.optimizers.RMSprop": {"eps_placement": "inside", "lr_placement": "buffer", "decay": "before"},
         },
         "Rprop": {

@@ -70,7 +70,7 @@ def graph_of(*names: str) -> Graph:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [DTYPES[0], pytest.param(DTYPES[1], marks=pytest.mark.thorough)])
 def test_kernels_have_the_bits_of_numpys_meaning(dtype: Any) -> None:
     graph, arrays = graph_of(*PLAIN), operands(3, dtype, NUMBERS + SPECIAL)
     source = kernel_source(graph, np.dtype(dtype), f"every operation, {np.dtype(dtype)}")

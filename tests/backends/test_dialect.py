@@ -119,7 +119,9 @@ def program_graph() -> Graph:
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize(("language", "dtype"), [("C99", np.float32), ("C++", np.float64)])
+@pytest.mark.parametrize(
+    ("language", "dtype"), [("C99", np.float32), pytest.param("C++", np.float64, marks=pytest.mark.thorough)]
+)
 def test_every_operation_in_c_has_the_bits_of_numba(language: str, dtype: Any, tmp_path: Path) -> None:
     graph, random = program_graph(), np.random.default_rng(5)
     x = (random.standard_normal(4000) * np.exp(6 * random.standard_normal(4000))).astype(dtype)

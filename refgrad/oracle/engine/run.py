@@ -188,7 +188,7 @@ class Judgement:
             self.notes += self.record.notes
             self.before.merge(self.tally)
             self.claim, self.record, self.tally = found.claim, found.record, found.tally
-            there = str(found.situation.rule)
+            there = stated(found.situation.rule)
             self.where = f"{found.situation.name}, as {there}" if there != self.judged else found.situation.name
         else:
             self.before.merge(found.tally)

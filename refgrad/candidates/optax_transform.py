@@ -21,10 +21,11 @@ import optax
 
 from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.names import indexed, slot_names
+from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_names
 from refgrad.candidates.protocol import SAVED, Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Range
 
 #: from the rule: the transformation, and notes
 Build = Callable[[Optimizer], tuple[optax.GradientTransformation, list[str]]]
@@ -145,6 +146,29 @@ class OptaxRun:
         with self._precision():
             self._params = [_copied(p) for p in params]
             self._state = built.transform.init(self._params)
+        self._injected = next((v for n, v in _named(self._state) if n == "hyperparams" and isinstance(v, dict)), {})
+        self.settings: list[str] = []
+        self.read: set[str] = set()
+        for leaf in range(len(params)):
+            self.rule_for(leaf, rule)
+
+    def rule_for(self, leaf: int, rule: Optimizer) -> Optimizer:
+        """The rule with the numbers that `optax.inject_hyperparams` keeps in the state, where the rule does not claim them."""
+        changes: dict[str, float] = {}
+        for word, legal in rule.legal().items():
+            key = known_as(word, HYPERPARAMETERS, self._injected)
+            if key is None or not isinstance(legal, Range):
+                continue
+            value, own = float(self._injected[key]), getattr(rule, word)
+            self.read.add(word)
+            if value == own or value == float(np.float32(own)):
+                continue
+            if word in rule.claimed:
+                text = f"{word}={own!r} is claimed; the injected hyperparameters have {value!r}"
+                self.settings += [] if text in self.settings else [text]
+            else:
+                changes[word] = value
+        return rule.replace(**changes) if changes else rule
 
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One jitted update, waited for: the gradients are copied before this returns."""

@@ -14,7 +14,7 @@ import refgrad  # noqa: E402
 from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
-from refgrad.optimizers import AdamW, Lion  # noqa: E402
+from refgrad.optimizers import SGD, AdamW, Lion  # noqa: E402
 
 RULE = AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1)
 BUILT = optax.adamw(0.02, b1=0.8, eps=1e-6, weight_decay=0.1)
@@ -90,3 +90,13 @@ def test_faults_and_errors() -> None:
 def test_a_hyperparameter_that_is_not_read_is_not_missed() -> None:
     notes = refgrad.verify(optax.adamw, AdamW(), steps=1, shrink=False).notes
     assert not any("peak_lr" in note for note in notes)
+
+
+@pytest.mark.parametrize(("claimed", "rate"), [({}, 0.5), ({"lr": 0.5}, 0.5), ({"lr": 0.25}, 0.25)])
+def test_injected_hyperparameters_are_read(claimed: dict[str, float], rate: float) -> None:
+    candidate = resolve(optax.inject_hyperparams(optax.sgd)(learning_rate=0.5))
+    run: Any = candidate.start(SGD(**claimed), [np.ones(2, np.float32)])
+    assert run.rule_for(0, SGD(**claimed)).lr == rate
+    assert run.read >= {"lr"}
+    wrong = ["lr=0.25 is claimed; the injected hyperparameters have 0.5"]
+    assert run.settings == (wrong if rate == 0.25 else [])

@@ -117,11 +117,9 @@ def program_graph() -> Graph:
     return Graph(builder.live(nodes), nodes, {}, ())
 
 
-@pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize(
-    ("language", "dtype"), [("C99", np.float32), pytest.param("C++", np.float64, marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough  # the rules above have most operations
+@pytest.mark.parametrize(("language", "dtype"), [("C99", np.float32), ("C++", np.float64)])
 def test_every_operation_in_c_has_the_bits_of_numba(language: str, dtype: Any, tmp_path: Path) -> None:
     graph, random = program_graph(), np.random.default_rng(5)
     x = (random.standard_normal(4000) * np.exp(6 * random.standard_normal(4000))).astype(dtype)

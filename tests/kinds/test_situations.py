@@ -118,7 +118,7 @@ def request(rule: Rule) -> Request:
     )
 
 
-@pytest.mark.sample(quick=20)
+@pytest.mark.sample(quick=20, suite=130)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))
@@ -128,7 +128,7 @@ def test_every_rule_is_itself_in_every_situation(name: str) -> None:
         assert not found.wrong, (found.situation.name, found.tally.counts, found.record.faults)
 
 
-@pytest.mark.sample(quick=20)
+@pytest.mark.sample(quick=20, suite=130)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_at_another_setting(name: str) -> None:
     rule = rules()[name]()

@@ -70,7 +70,7 @@ def test_identify_takes_a_kind(run: Run, tmp_path: Any) -> None:
     ]
     lines += [
         "    kept = np.ones(w.size, bool)",
-        "    kept[order[: w.size // 2]] = False",
+        "    kept[order[: round(w.size / 2)]] = False",
         "    return kept.reshape(w.shape)",
     ]
     (tmp_path / "half.py").write_text("\n".join([*lines, ""]))

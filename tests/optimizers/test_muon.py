@@ -230,7 +230,9 @@ def test_torch_in_bfloat16() -> None:
     inputs = matrices_only("float32")
     assert refgrad.verify("torch.optim:Muon", MUON, inputs=inputs, shrink=False, explain=False).exit_code == 1
     rule = MUON.replace(internals="bfloat16")
-    counts = refgrad.verify("torch.optim:Muon", rule, inputs=inputs).raise_if_wrong().counts
+    verdict = refgrad.verify("torch.optim:Muon", rule, inputs=inputs)
+    assert verdict.outcome == "could not be judged"  # so are wrong coefficients, of which it cannot be told
+    counts = verdict.counts
     assert counts["p"].inside == 6 * 6  # the leaf of six elements whose gradient is zero, at six steps
     assert counts["m"].inside == counts["m"].total
 

@@ -299,7 +299,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
     low, high = (np.broadcast_to(end, shape) for end in (acceptable.lowest(), acceptable.highest()))
-    bounded = np.isfinite(error)  # where the bound says enough, it is that of programs written otherwise as well
+    # where the bound says enough, it is that of programs written otherwise as well
+    bounded = np.isfinite(error) & (policy.subnormals == "keep")
     low, high = np.where(bounded, truth - error, low), np.where(bounded, truth + error, high)
     inside = (values >= low) & (values <= high)
     if acceptable.norm is not None and dtypes.working(dtype) == dtype:

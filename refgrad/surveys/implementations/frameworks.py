@@ -150,7 +150,7 @@ OPTAX = [
     optax("contrib.simplified_ademamix", o.SimplifiedAdEMAMix(alpha=0.5, weight_decay=0.1)),
     optax("contrib.adopt", o.ADOPT()),
     optax("contrib.acprop", o.ACProp(weight_decay=0.1), deviation="old"),
-    optax("adafactor", o.Adafactor(relative_step=False), {"min_dim_size_to_factor": 1}),
+    optax("adafactor", o.Adafactor(relative_step=False), {"min_dim_size_to_factor": 1}, decay="fixed"),
     optax(
         "adafactor",
         o.Adafactor(relative_step=False, beta1=0.9, weight_decay=1e-3),

@@ -21,7 +21,7 @@ HALF = np.float16
     [
         ({"p": Count(9, 0, 1)}, 0, ""),
         ({"p": Count(5, 0, 5)}, 0, ""),
-        ({"m": Count(10, 0, 0), "p": Count(4, 0, 6)}, 0, "6 of 10 elements of p are undecided"),
+        ({"m": Count(10, 0, 0), "p": Count(1, 0, 19)}, 0, "19 of 20 elements of p are undecided"),
         ({"p": Count(9, 0, 1)}, 1, "1 elements are NaN"),
         ({"p": Count(0, 0, 3)}, 0, "nothing of what it returned could be decided"),
         ({}, 0, "nothing of what it returned could be decided"),

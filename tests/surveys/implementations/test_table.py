@@ -65,8 +65,9 @@ def test_nothing_is_imported_to_know_them() -> None:
 
 
 def documented() -> list[tuple[str, str]]:
-    """Each rule of the docs' table with each column that says something of it."""
-    table = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    """Each rule of the docs' first table with each column that says something of it."""
+    first = DOCS.read_text(encoding="utf-8").partition("## Over time")[0]
+    table = [line for line in first.splitlines() if line.startswith("| ")]
     header = [cell.strip() for cell in table[0].strip("|").split("|")]
     found = []
     for line in table[1:]:

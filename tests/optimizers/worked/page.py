@@ -59,5 +59,6 @@ def needed(function: Any, known: tuple[Any, ...] = ()) -> tuple[Any, ...]:
 
 
 def digits(x: Any) -> str:
-    """Twelve digits of a number."""
-    return str(mpmath.nstr(mpmath.mpf(x), 12))
+    """Twelve digits of a number, rounded from the sixty that it has, whatever precision is set elsewhere."""
+    with mpmath.workdps(60):
+        return str(mpmath.nstr(mpmath.mpf(x), 12))

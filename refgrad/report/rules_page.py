@@ -17,11 +17,10 @@ HEAD = """# Rules
 
 Every rule, with its source, what of it was read, what the source leaves open, and its named variants with who does each. The
 first value of a hyperparameter is its default. Written by `python -m refgrad.report.rules_page > docs/rules.md`; every rule has
-besides `scalars=float64 | float32`, the precision of scalars, unless it is listed without. Three steps of every optimizer,
-worked out by equations that are no part of refgrad, stand in [worked-examples.md](worked-examples.md)
-(optimizers) and [worked-examples-others.md](worked-examples-others.md). Departures of
-implementations that were run stand in [departures.md](departures.md), and so do defaults that are not what the publication
-has.
+besides `scalars=float64 | float32`, the precision of scalars, unless it is listed without. Examples that a reader checks by
+hand, worked out by equations that are no part of refgrad, stand in [worked-examples.md](worked-examples.md) (three steps of
+every optimizer) and [worked-examples-others.md](worked-examples-others.md) (all other rules). Departures of implementations
+that were run stand in [departures.md](departures.md), and so do defaults that are not what the publication has.
 
 A label claims no more than was read. "The paper" is a text that was read; "the paper as reported" is what a publication is held
 to say by code and by other texts, its own not having been read; "as reported" names another publication so.

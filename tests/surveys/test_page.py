@@ -112,9 +112,23 @@ def test_a_cell_opens_by_keyboard(shown: Any) -> None:
     before = shown.evaluate("document.activeElement.id")
     shown.keyboard.press("ArrowLeft")
     assert shown.evaluate("document.activeElement.id") != before
+    again = shown.context.new_page()
+    again.goto(address)
+    assert again.text_content("dialog h2") == "odd"
+
+
+def test_an_address_that_changes_is_followed(shown: Any) -> None:
+    """A late "close" event of the cell before must not close the cell that the address names."""
+    shown.click("button.cell[data-outcome='differs']")
+    address = shown.url
+    shown.keyboard.press("Escape")
+    shown.wait_for_function("location.hash === ''")
     shown.goto(address)
-    shown.reload()
+    shown.wait_for_function("document.querySelector('dialog').open")
     assert shown.text_content("dialog h2") == "odd"
+    shown.evaluate("document.querySelector('dialog').dispatchEvent(new Event('close'))")
+    assert shown.is_visible("dialog")
+    assert shown.url == address
 
 
 def test_dark_and_light_are_two(shown: Any) -> None:

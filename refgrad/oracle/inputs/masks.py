@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import MATRICES, SHAPES, Make, normal, taken
+from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, normal, taken
 from refgrad.sparsity.base import Mask
 
 
@@ -34,7 +34,7 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
         rule.mask(**made)
         return made
 
-    return taken(make, SHAPES if _flat(rule, make) else MATRICES, seed)
+    return taken(make, [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS], seed)
 
 
 def _flat(rule: Mask, make: Make) -> bool:

@@ -23,8 +23,9 @@ SHAPES: Sequence[tuple[int, ...]] = (
     *((1, 1), (1, 7), (7, 1), (17, 33), (3, 130), (0, 4)),
     *((3, 4, 5), (2, 1, 3), (2, 3, 4, 5)),
 )
-#: what comes in blocks of 32 or 256 takes these
-BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), (5, 32), (3, 256), (2, 3, 256))
+#: what comes in groups of 4, 8, 32 or 256 takes these
+ROWS_OF_BLOCKS: Sequence[tuple[int, ...]] = ((7, 8), (1, 24), (5, 32), (3, 256), (4, 4), (4, 12), (8, 32), (96, 8))
+BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), *ROWS_OF_BLOCKS, (2, 3, 256))
 #: for rules whose cost does not grow as their input does
 MODERATE: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 4097)
 #: for rules of rows and columns: which axes of an array of more axes these are, programs settle in several ways

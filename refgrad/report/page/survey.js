@@ -260,6 +260,7 @@
     if (e.key === "ArrowRight") beside(1);
   });
   dialog.addEventListener("close", () => {
+    if (dialog.open) return; // the event comes late: the next cell may be open by now
     history.replaceState(null, "", location.pathname + location.search);
     if (opened) { opened.classList.remove("open"); opened.focus(); }
     opened = null;
@@ -272,7 +273,12 @@
     document.documentElement.dataset.theme = dark ? "light" : "dark";
   });
 
+  function followAddress() {
+    const linked = location.hash && document.getElementById(location.hash.slice(1));
+    if (linked && linked.matches("button.cell")) show(linked);
+  }
+  window.addEventListener("hashchange", followAddress);
+
   filter();
-  const linked = location.hash && document.getElementById(location.hash.slice(1));
-  if (linked && linked.matches("button.cell")) show(linked);
+  followAddress();
 })();

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refgrad.oracle.inputs import masks
-from refgrad.oracle.inputs.sizes import MATRICES, SHAPES
+from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES
 from refgrad.rule import rules
 from refgrad.sparsity import L1Filters, Magnitude, NOfM, Wanda
 from refgrad.sparsity.base import Mask
@@ -45,10 +45,20 @@ def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: obje
     made = masks.sizes(rule, F32, 0)
     assert made is not None
     found = {arrays["w"].shape for arrays in made.arrays}
-    assert found <= set(shapes)  # type: ignore[call-overload]
+    assert found <= {*shapes, *ROWS_OF_BLOCKS}  # type: ignore[call-overload]
     assert ((3, 4, 5) in found) == (shapes is SHAPES)
 
 
 def test_shapes_that_a_rule_refuses_are_left_out() -> None:
     made = masks.sizes(NOfM(n=2, m=4), F32, 0)
-    assert made is None or all(arrays["w"].shape[-1] % 4 == 0 for arrays in made.arrays if arrays["w"].size)
+    assert made is not None
+    shapes = {arrays["w"].shape for arrays in made.arrays}
+    assert (17, 33) not in shapes
+    assert set(ROWS_OF_BLOCKS) <= shapes
+
+
+@pytest.mark.parametrize("name", sorted(rules(Mask)))
+def test_every_rule_is_driven_in_odd_shapes(name: str) -> None:
+    made = masks.sizes(rules(Mask)[name](), F32, 0)
+    assert made is not None
+    assert len({arrays["w"].shape for arrays in made.arrays if arrays["w"].size > 1}) >= 4

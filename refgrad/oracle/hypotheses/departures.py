@@ -46,7 +46,9 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     found = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
     if search.stopped and all(s.outside for s in found):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
-    return tuple(map(_departure, found))
+    record.notes.extend(dict.fromkeys(search.failures))
+    # what leaves as much outside as the claim is nearer to nothing
+    return tuple(_departure(s) for s in found if not s.outside or s.outside < tally.outside)
 
 
 def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:

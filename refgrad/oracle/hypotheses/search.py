@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from refgrad.arithmetic import rewriting
 from refgrad.arithmetic.scalar_math import names_in
@@ -41,6 +42,8 @@ class Search:
     tried: dict[tuple[str, str], Scored] = field(default_factory=dict)
     #: True if a clock ended `run`, or a stage of it
     stopped: bool = False
+    #: what failed on the way, a sentence each
+    failures: list[str] = field(default_factory=list)
     _claim: Counts = field(default_factory=dict)
     _weak: list[Change] = field(default_factory=list)
     _end: float = math.inf
@@ -59,7 +62,7 @@ class Search:
             now = time.monotonic()
             self._until = now + (self._end - now) / 2
             if not self.late() and needed():
-                stage()
+                self._guarded(stage)
         self._end = self._until = math.inf
         return self
 
@@ -94,11 +97,19 @@ class Search:
             if self.late():
                 break
             if change.key not in self.tried:
-                counts = self.screen.counts(change)
+                counts = self._guarded(lambda c=change: self.screen.counts(c))  # type: ignore[misc]
                 if counts is not None:
                     self.tried[change.key] = Scored(change, counts, self._claim)
                     found.append(self.tried[change.key])
         return found
+
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        """What an action gives; None if it fails, which costs one hypothesis or one stage, and not the search."""
+        try:
+            return action()
+        except Exception as error:  # whatever it is, what was seen is judged without it
+            self.failures.append(f"a hypothesis could not be tried: {type(error).__name__}: {error}")
+            return None
 
     def late(self) -> bool:
         """True if the time of the search, or of its present stage, is over."""

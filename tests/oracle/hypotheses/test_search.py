@@ -122,3 +122,18 @@ def test_what_cannot_be_judged_is_left_out() -> None:
     search = Search(FakeScreen({"sign=turned": None})).run()
     assert "sign=turned" not in {s.change.name for s in search.ranked}
     assert Search(FakeScreen({"": None}, rule=Line())).run().ranked
+
+
+def test_a_hypothesis_that_fails_costs_itself_and_not_the_search() -> None:
+    """Whatever a screen raises of one change, the others are tried, and what failed is told."""
+
+    class Broken:
+        def counts(self, change: Change) -> Counts | None:
+            if change.name == "bad":
+                raise KeyError("of its own")
+            return {"p": Count(inside=4)}
+
+    search = Search(Broken())  # type: ignore[arg-type]
+    found = search.score([Change("bad", "bad"), Change("good", "good")])
+    assert [s.change.name for s in found] == ["good"]
+    assert search.failures == ["a hypothesis could not be tried: KeyError: 'of its own'"]

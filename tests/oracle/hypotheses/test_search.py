@@ -8,6 +8,7 @@ import time
 import pytest
 
 from refgrad.optimizers import AdamW
+from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.oracle.hypotheses.search import Search

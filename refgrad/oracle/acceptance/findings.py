@@ -73,6 +73,7 @@ FAULTS: Mapping[str, str] = {
     "resumed": "the candidate's state is not the same once it was saved and loaded",
     "situation": "right on ordinary cases, and wrong in a situation that `verify` drives besides",
     "hung": "the candidate did not return in time",
+    "crashed": "the candidate raised what ends a program: SystemExit, GeneratorExit or KeyboardInterrupt",
     "biased": "stochastic rounding does not go up as often as the distances say, each time anew",
     "count": "a mask keeps another number of entries than the rule says",
 }

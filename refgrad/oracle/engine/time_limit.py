@@ -21,6 +21,9 @@ from refgrad.errors import bad_argument
 #: seconds that one step may take where nothing else is said
 TIME_LIMIT = 60.0
 
+#: what ends a program where nobody catches it: raised by a candidate it is the candidate's fault, not the caller's end
+ENDING = (SystemExit, GeneratorExit, KeyboardInterrupt)
+
 #: runs an action, named for the message, and returns what it returns; `CandidateFault` "hung" if it takes too long
 Call = Callable[[Callable[[], Any], str], Any]
 
@@ -36,7 +39,7 @@ def check_time_limit(value: Any) -> float:
 def watched(seconds: float) -> Iterator[Call]:
     """A way to call that gives up after so many seconds; without a limit, plain calls on the caller's own thread."""
     if seconds == math.inf:
-        yield lambda action, what: action()
+        yield _called
         return
     asked: SimpleQueue[Any] = SimpleQueue()
     answered: SimpleQueue[Any] = SimpleQueue()
@@ -50,6 +53,10 @@ def watched(seconds: float) -> Iterator[Call]:
             result, error = answered.get(timeout=min(seconds, threading.TIMEOUT_MAX))
         except Empty:
             raise CandidateFault("hung", f"{what} did not return within {seconds:g} s") from None
+        if isinstance(
+            error, ENDING
+        ):  # a user interrupts the main thread, which waits: on this one it is the candidate's own
+            raise _ended(error, what)
         if error is not None:
             raise error
         return result
@@ -58,6 +65,19 @@ def watched(seconds: float) -> Iterator[Call]:
         yield call
     finally:
         asked.put(None)
+
+
+def _called(action: Callable[[], Any], what: str) -> Any:
+    """A plain call; an interrupt may be the user's there, and stays one."""
+    try:
+        return action()
+    except (SystemExit, GeneratorExit) as error:
+        raise _ended(error, what) from None
+
+
+def _ended(error: BaseException, what: str) -> CandidateFault:
+    told = f": {error}" if str(error) else ""
+    return CandidateFault("crashed", f"{what} raised {type(error).__name__}{told}, which ends a program")
 
 
 def _serve(asked: SimpleQueue[Any], answered: SimpleQueue[Any]) -> None:

@@ -100,7 +100,7 @@ def test_a_run_has_one_thread_which_ends_with_it() -> None:
 
 def test_what_an_action_raises_reaches_the_caller_and_the_next_action_runs() -> None:
     with watched(10.0) as call:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(CandidateFault, match="it raised KeyboardInterrupt"):
             call(lambda: (_ for _ in ()).throw(KeyboardInterrupt()), "it")
         with np.errstate(all="raise"), pytest.raises(FloatingPointError):
             call(lambda: np.float32(1.0) / np.float32(0.0), "it")
@@ -128,3 +128,20 @@ def test_what_takes_longer_than_was_said_is_given_up_though_it_would_end_by_itse
         with pytest.raises(CandidateFault, match=r"it did not return within 0\.15 s"):
             call(lambda: ended.wait(1.0), "it")
         ended.set()
+
+
+@pytest.mark.parametrize("ending", [SystemExit(0), SystemExit(), GeneratorExit(), KeyboardInterrupt()])
+@pytest.mark.parametrize("seconds", [60.0, math.inf])
+def test_what_ends_a_program_is_a_fault_of_the_candidate(ending: BaseException, seconds: float) -> None:
+    def step(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> None:
+        raise ending
+
+    if seconds == math.inf and isinstance(ending, KeyboardInterrupt):  # it may be the user's
+        with pytest.raises(KeyboardInterrupt):
+            refgrad.verify(step, AdamW(), inputs=INPUTS, time_limit=seconds)
+        return
+    verdict = refgrad.verify(step, AdamW(), inputs=INPUTS, time_limit=seconds)
+    assert [(f.kind, f.step) for f in verdict.faults] == [("crashed", 1)]
+    assert f"raised {type(ending).__name__}" in verdict.faults[0].message
+    assert "crashed" in FAULTS
+    assert verdict.exit_code == 1

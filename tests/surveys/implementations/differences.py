@@ -96,7 +96,13 @@ APART: Mapping[str, Apart] = {
     "keras.optimizers:Muon": Apart(
         "its epsilon is AdamW's, and beside the norm is 1e-7; its learning rate is float32", MATRICES, (OTHER,), 1e-8
     ),
-    "optax.contrib:galore": Apart("it takes its learning rate and scale as float32", slack=1e-8),
+    **{
+        f"{package}:PID": Apart(
+            "without momentum, which is its default, it is SGD: no other term is left", SHAPES, (OWN,)
+        )
+        for package in ("pytorch_optimizer", "torch_optimizer")
+    },
+    "optax.contrib:galore": Apart("its bases are those of the gradient in float32", slack=1e-8),
     "optax:adabelief": Apart(
         "its eps is the one beside the root; the one in the second moment is eps_root, of the same default",
         SHAPES,

@@ -35,7 +35,7 @@ SHAPES_OF: Mapping[str, Shapes] = {
     "one_leaf_with_extra_inputs": ((3, 4),),
 }
 #: by its target, before that
-SHAPES_OF_TARGET: Mapping[str, Shapes] = dict.fromkeys(
+SHAPES_OF_TARGET: Mapping[str, Shapes] = {"optax.contrib:muon": SHAPES} | dict.fromkeys(
     ("pytorch_optimizer:Shampoo", "torch_optimizer:Shampoo"), ((5,), *MATRICES, (2, 3, 4))
 )
 #: what the learning rate is multiplied by, one step after the other

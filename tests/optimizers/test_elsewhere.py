@@ -57,12 +57,10 @@ def test_show_says_it(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", SURPRISING)
 def test_the_first_lines_of_a_verdict_that_fails_say_it(rule: str) -> None:
-    def step(p: np.ndarray, g: np.ndarray) -> np.ndarray:
-        return p - np.float32(0.5) * g
-
+    claim = rules()[rule]()
     matrix = np.float32([[0.5, -0.25, 0.75], [1.0, 2.0, -1.5]])
-    cases = completed(refgrad.Inputs.of(matrix, [matrix]), rules()[rule]())
-    verdict = refgrad.verify(step, rules()[rule](), inputs=cases, shrink=False, explain=False)
+    cases = completed(refgrad.Inputs.of(matrix, [matrix]), claim)
+    verdict = refgrad.verify(claim.replace(lr=3 * claim.lr), claim, inputs=cases, shrink=False, explain=False)
     assert not verdict.conforms
     first = str(verdict).split("\n\n")[0]
     assert all(sentence in first for sentence in sentences(rule))

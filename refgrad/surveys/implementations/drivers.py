@@ -131,6 +131,12 @@ def around_adamw(target: str, k: int, alpha: float) -> Callable[..., Any]:
         def step(self, closure: Any = None) -> Any:
             return self._wrapper.step(closure)
 
+        def state_dict(self) -> Any:
+            return self._wrapper.state_dict()
+
+        def load_state_dict(self, state_dict: Any) -> None:
+            self._wrapper.load_state_dict(state_dict)
+
     return lambda params: Wrapped(params)
 
 

@@ -24,11 +24,15 @@ from tests.surveys.implementations.over_time import (
 )
 from tests.surveys.implementations.test_table import named, runs_here
 
+#: these differ only in what no step shows: groups, a float32 sum of hundreds of steps, a rate that is not read
+BESIDES = ("torch_optimizer:RAdam", "pytorch_optimizer:AdaFactor", "timm.optim:LaProp")
 #: of Keras' backends the one that `test_table` takes
 ROWS = [
     row
     for row in known()
-    if row.claim.kind == "optimizer" and row.explained and row.environment.get("KERAS_BACKEND", "torch") == "torch"
+    if row.claim.kind == "optimizer"
+    and (row.explained or row.target in BESIDES)
+    and row.environment.get("KERAS_BACKEND", "torch") == "torch"
 ]
 
 
@@ -51,7 +55,7 @@ def differences(row: Implementation, setting: str) -> dict[tuple[int, ...], floa
     return {shape: gap for shape, gap in found.items() if not gap <= near}
 
 
-@pytest.mark.sample(quick=10, suite=60)
+@pytest.mark.sample(quick=10, suite=40)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("row", "setting"), list(cases()))
 def test_it_is_its_rule_over_time(row: Implementation, setting: str) -> None:

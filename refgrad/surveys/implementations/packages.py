@@ -192,7 +192,7 @@ SIGN_AND_SGD = [
         first_step="undamped",
     ),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
-    row("heavyball", "SGD", o.SGD(lr=0.1)),
+    row("heavyball", "SGD", o.SGD(lr=0.1), decay="before"),
     row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),
     *[
         Implementation(

@@ -39,7 +39,7 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "keras.optimizers.Adagrad": {"eps_placement": "inside", "decay": "before"},
         },
         "Adam": {
-            "keras.optimizers.Adam": {"eps_placement": "uncorrected", "decay": "before"},
+            "keras.optimizers.Adam": {"eps_placement": "uncorrected"},
         },
         "AdamP": {
             "adamp.AdamP": {"test": "author"},

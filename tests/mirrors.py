@@ -188,6 +188,7 @@ TOPICS: tuple[Topic, ...] = (
             "surveys.implementations.casts",
             "surveys.implementations.extra",
             "surveys.implementations.frameworks",
+            "surveys.implementations.layers",
             "surveys.implementations.matrices",
             "surveys.implementations.momenta",
             "surveys.implementations.packages",

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.optimizers.elsewhere import ELSEWHERE, sentences
+from refgrad.oracle.inputs.steps import completed
 from refgrad.rule import rules
 from refgrad.surveys.implementations import known
 
@@ -43,9 +44,26 @@ def test_every_framework_is_named() -> None:
     assert rows - said == {("AMSGrad", "torch.optim.AdamW")} | {(r, t) for r, t in rows if r in ("LBFGS", "Mechanic")}
 
 
-def test_show_says_it() -> None:
-    shown = CliRunner().invoke(main, ["show", "AMSGrad"]).output
-    assert "torch.optim.Adam(amsgrad=True) is AMSGrad(order='torch')" in shown.partition("Update at step")[0]
+#: rules whose default is the paper's, where what people run by that name is another of its behaviours
+SURPRISING = ("AMSGrad", "AdamP", "SGDP", "Rprop", "RAdam", "Yogi", "GaLore", "Sophia", "Shampoo", "PSGDKron")
+
+
+@pytest.mark.parametrize("rule", SURPRISING)
+def test_show_says_it(rule: str) -> None:
+    assert sentences(rule)
+    shown = CliRunner().invoke(main, ["show", rule]).output.partition("Update at step")[0]
+    assert all(sentence in " ".join(shown.split()) for sentence in sentences(rule))
+
+
+@pytest.mark.parametrize("rule", SURPRISING)
+def test_the_first_lines_of_a_verdict_that_fails_say_it(rule: str) -> None:
+    claim = rules()[rule]()
+    matrix = np.float32([[0.5, -0.25, 0.75], [1.0, 2.0, -1.5]])
+    cases = completed(refgrad.Inputs.of(matrix, [matrix]), claim)
+    verdict = refgrad.verify(claim.replace(lr=3 * claim.lr), claim, inputs=cases, shrink=False, explain=False)
+    assert not verdict.conforms
+    first = str(verdict).split("\n\n")[0]
+    assert all(sentence in first for sentence in sentences(rule))
 
 
 def test_the_first_lines_of_a_failing_verdict_say_it() -> None:

@@ -29,6 +29,20 @@ def on_copies(target: str) -> type:
     return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
 
 
+def with_whole_start(target: str) -> type:
+    """The same with parameters that were zero at the start as arrays: prodigyopt keeps one zero for all of them."""
+    cls: Any = on_copies(target)
+
+    def step(self: Any, closure: Any = None) -> Any:
+        result = cls.step(self)
+        for p, state in self.state.items():
+            if state["p0"].dim() == 0:
+                state["p0"] = state["p0"].expand(p.numel()).clone()
+        return result
+
+    return type(cls.__name__, (cls,), {"step": step, "__module__": cls.__module__})
+
+
 def by_parameters(target: str) -> type:
     """The same with its state under names that nobody knows: it is judged from the start by its parameters alone."""
     cls: Any = on_copies(target)
@@ -116,6 +130,12 @@ def around_adamw(target: str, k: int, alpha: float) -> Callable[..., Any]:
 
         def step(self, closure: Any = None) -> Any:
             return self._wrapper.step(closure)
+
+        def state_dict(self) -> Any:
+            return self._wrapper.state_dict()
+
+        def load_state_dict(self, state_dict: Any) -> None:
+            self._wrapper.load_state_dict(state_dict)
 
     return lambda params: Wrapped(params)
 

@@ -38,7 +38,7 @@ FINDINGS = (
         "pytorch-optimizer",
         "pytorch_optimizer.AdamP(foreach=False, weight_decouple=False)",
         "AdamP",
-        ("weight_decay=0.0",),
+        ("weight_decay=0.0", "differs"),
         "A coupled decay has no effect: it is added to the gradient after the moments and the step were made of it.",
     ),
     Finding(

@@ -14,7 +14,7 @@ DECAYED: dict[str, Any] = {"weight_decay": 0.1}
 #: class, what its documentation says it is, its options, what it is found to be instead
 CASES: list[tuple[str, Optimizer, dict[str, Any], dict[str, Any]]] = [
     ("SGD", o.SGD(momentum=0.9, **DECAYED), {}, {"lr_placement": "velocity", "decay": "before"}),
-    ("SGD", o.SGD(momentum=0.9, nesterov=True), {}, {"lr_placement": "velocity"}),
+    ("SGD", o.SGD(momentum=0.9, nesterov=True), {}, {"lr_placement": "velocity", "decay": "before"}),
     ("Adam", o.Adam(eps=1e-7), {}, {"eps_placement": "uncorrected"}),
     ("AdamW", o.AdamW(eps=1e-7, **DECAYED), {}, {"eps_placement": "uncorrected"}),
     (

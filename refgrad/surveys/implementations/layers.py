@@ -12,17 +12,23 @@ from refgrad.surveys.implementations.record import Implementation
 EPS2: dict[str, Any] = {"eps2": (1e-30, 1e-3)}
 FLOAT32 = "drivers.with_float32_momentum"
 
+RELATIVE: dict[str, Any] = {
+    "explained": False,
+    "note": "with relative steps it does not read the learning rate, where the rule takes the smaller of both",
+}
+
 ROWS = [
-    row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, decay="step"),
+    row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, **RELATIVE, decay="step"),
     row(
         "pytorch-optimizer",
         "AdaFactor",
         o.Adafactor(beta1=0.9, weight_decay=1e-3),
         {"betas": (0.9, 0.999)},
         FLOAT32,
+        **RELATIVE,
         decay="step",
     ),
-    row("torch-optimizer", "Adafactor", o.Adafactor(), EPS2, decay="step"),
+    row("torch-optimizer", "Adafactor", o.Adafactor(), EPS2, **RELATIVE, decay="step"),
     row(
         "torch-optimizer",
         "Adafactor",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.candidates.arguments import Arguments, for_rule, parameters_of
 from refgrad.candidates.protocol import Observation
 from refgrad.candidates.resolve import load
 
@@ -66,24 +67,30 @@ class Unpacked:
     cls: Any
     read: Read
     fixed: Mapping[str, Any]
+    abilities: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """How reports call it."""
         return f"{self.cls.__module__.partition('.')[0]}.{self.cls.__name__}"
 
+    def takes(self, rule: Any) -> frozenset[str]:
+        """The rule's numbers that the constructor is told."""
+        return frozenset(self._told(rule).given)
+
     def start(self, rule: Any, params: Sequence[np.ndarray]) -> UnpackedRun:
         """The optimizer over tensors that hold copies of the parameters."""
         import torch
 
-        from refgrad.candidates.arguments import for_rule, parameters_of
-
         tensors = [torch.tensor(p, requires_grad=True) for p in params]
         groups = {n: v for n, v in self.fixed.items() if n not in parameters_of(self.cls)}
-        options = {n: v for n, v in self.fixed.items() if n not in groups}
-        told = for_rule(parameters_of(self.cls), rule, options, self.name, built_in=True)
         given: Any = [{"params": tensors, **groups}] if groups else tensors
-        return UnpackedRun(self.cls(given, **told.keywords), tensors, self.read)
+        return UnpackedRun(self.cls(given, **self._told(rule).keywords), tensors, self.read)
+
+    def _told(self, rule: Any) -> Arguments:
+        taken = parameters_of(self.cls)
+        options = {n: v for n, v in self.fixed.items() if n in taken}
+        return for_rule(taken, rule, options, self.name, built_in=True)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class UnpackedRun:
 
     optimizer: Any
     tensors: list[Any]
-    read: Read
+    slots_of: Read
 
     def step(self, grads: Sequence[np.ndarray], extras: Mapping[str, Any] = NOTHING) -> None:
         """One step; random probes are those that are handed in."""
@@ -111,7 +118,7 @@ class UnpackedRun:
     def observe(self) -> Observation:
         """The parameters, and the state as the rule's slots."""
         state = [self.optimizer.state.get(t, {}) for t in self.tensors]
-        found = [self.read(kept, t) if kept else {} for kept, t in zip(state, self.tensors, strict=True)]
+        found = [self.slots_of(kept, t) if kept else {} for kept, t in zip(state, self.tensors, strict=True)]
         arrays = [{n: np.ascontiguousarray(v.numpy()) for n, v in slots.items()} for slots in found]
         return Observation([t.detach().numpy() for t in self.tensors], arrays)
 

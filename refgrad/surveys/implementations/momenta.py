@@ -10,6 +10,7 @@ from refgrad.surveys.implementations.packages import CORRECTED, DECAYED, row, ti
 from refgrad.surveys.implementations.record import Implementation
 
 YOGI: dict[str, Any] = {"correction": "adam", "initial_m": 1e-6, "initial_v": 1e-6}
+WHOLE_START = "drivers.with_whole_start"
 BETAS = {"betas": (0.0, 0.9, 0.99)}
 NUS = {"nus": (0.7, 1.0)}
 
@@ -51,7 +52,13 @@ ROWS = [
         note="another rule under the same name",
     ),
     pytorch("LaProp", o.LaProp(**DECAYED), eps_placement="hidden"),
-    timm("LaProp", o.LaProp(**DECAYED), {"foreach": False}),
+    timm(
+        "LaProp",
+        o.LaProp(**DECAYED),
+        {"foreach": False},
+        explained=False,
+        note="the correction of the second moment is a sum in float32, and drifts over hundreds of steps",
+    ),
     pytorch("Grams", o.Grams()),
     pytorch("Yogi", o.Yogi(), **YOGI),
     row("torch-optimizer", "Yogi", o.Yogi(), **YOGI),
@@ -88,8 +95,8 @@ ROWS = [
             ("AdamWScheduleFreePaper", o.ScheduleFreeAdamW(weight_decay=0.1, warmup_steps=4.0), {"correction": "rate"}),
         )
     ],
-    row("prodigyopt", "Prodigy", o.Prodigy(**DECAYED)),
-    row("prodigyopt", "Prodigy", o.Prodigy(), {"use_bias_correction": True}, bias_correction="adam"),
+    row("prodigyopt", "Prodigy", o.Prodigy(**DECAYED), through=WHOLE_START),
+    row("prodigyopt", "Prodigy", o.Prodigy(), {"use_bias_correction": True}, WHOLE_START, bias_correction="adam"),
     row("dadaptation", "DAdaptAdam", o.DAdaptAdam(**DECAYED), {"decouple": True}),
     row(
         "dadaptation",

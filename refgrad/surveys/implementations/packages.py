@@ -117,6 +117,8 @@ ADAM = [
         "AdamP",
         o.AdamP(weight_decay=0.5, **DELTA),
         {"weight_decouple": False},
+        explained=False,
+        note="a coupled decay changes nothing",
         test="author",
         eps_placement="uncorrected",
         weight_decay=0.0,
@@ -149,7 +151,14 @@ ADAM = [
     timm("Lamb", o.LAMB(ratio="capped", **DECAYED), {**UNCLIPPED, "trust_clip": True}),
     timm("Lamb", o.LAMB(decay="before", **DECAYED), {**UNCLIPPED, "decoupled_decay": True}),
     timm("Lamb", o.LAMB(grad_averaging=False, **DECAYED), {**UNCLIPPED, "grad_averaging": False}),
-    row("torch-optimizer", "RAdam", o.RAdam(**DECAYED), **AUTHOR),
+    row(
+        "torch-optimizer",
+        "RAdam",
+        o.RAdam(**DECAYED),
+        explained=False,
+        note="its step size is kept by the step's number: a group takes that of the group before it",
+        **AUTHOR,
+    ),
     row("pytorch-optimizer", "RAdam", o.RAdam(**DECAYED), before="still", **AUTHOR),
     timm("RAdamLegacy", o.RAdam(**DECAYED), **AUTHOR),
     timm("NAdamW", o.NAdam(decay="before", **DECAYED), schedule="current"),
@@ -183,7 +192,7 @@ SIGN_AND_SGD = [
         first_step="undamped",
     ),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
-    row("heavyball", "SGD", o.SGD(lr=0.1)),
+    row("heavyball", "SGD", o.SGD(lr=0.1), decay="before"),
     row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),
     *[
         Implementation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.surveys.implementations.over_time import OTHER, OWN, SHAPES, SLACK
+from tests.surveys.implementations.over_time import MATRICES, OTHER, OWN, SHAPES, SLACK
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,34 @@ APART: Mapping[str, Apart] = {
         (OTHER,),
     ),
     "optax.contrib:muon": Apart("what is no matrix is Adam's", ((), (5,), (2, 3, 4))),
+    "pytorch_optimizer:Shampoo": Apart("of three axes each has a factor of its own", ((2, 3, 4),)),
+    "torch_optimizer:Shampoo": Apart("of three axes each has a factor of its own", ((2, 3, 4),)),
+    "pytorch_optimizer:SOAP": Apart(
+        "where the first gradient has not full rank, the basis of what it does not reach is the library's; its QR is in float32",
+        ((4, 7), (6, 4)),
+        slack=1e-7,
+    ),
+    "pytorch_optimizer:GaLore": Apart(
+        "the signs of singular vectors are the library's, and the moments are kept as the basis changes", MATRICES
+    ),
+    **{
+        f"momo:{name}": Apart("the average of inner products is a float32 tensor", slack=1e-6)
+        for name in ("Momo", "MomoAdam")
+    },
+    **{
+        f"keras.optimizers:{name}": Apart("its learning rate, and the factor of a decay, are float32", slack=1e-6)
+        for name in (*("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "RMSprop", "Lion", "Lamb"),)
+    },
+    "keras.optimizers:Muon": Apart(
+        "its epsilon is AdamW's, and beside the norm is 1e-7; its learning rate is float32", MATRICES, (OTHER,), 1e-8
+    ),
+    **{
+        f"{package}:PID": Apart(
+            "without momentum, which is its default, it is SGD: no other term is left", SHAPES, (OWN,)
+        )
+        for package in ("pytorch_optimizer", "torch_optimizer")
+    },
+    "optax.contrib:galore": Apart("its bases are those of the gradient in float32", slack=1e-8),
     "optax:adabelief": Apart(
         "its eps is the one beside the root; the one in the second moment is eps_root, of the same default",
         SHAPES,
@@ -89,10 +117,9 @@ APART: Mapping[str, Apart] = {
 
 #: target -> why it is not run so
 UNASKED: Mapping[str, str] = {
-    "torch.optim:Muon": "it takes matrices alone",
+    "optax:noisy_sgd": "it draws its noise itself",
+    "pytorch_optimizer:Kron": "its factors are float32, and a parameter in float64 raises",
     "optax:sm3": "a number without axes raises",
     "adam_mini:Adam_mini": "a number without axes raises",
     "torch_optimizer:Adafactor": "three axes raise",
-    "optax.contrib:sophia": "it differentiates the loss itself",
-    "optax.contrib:sam": "it asks for gradients at points of its own",
 }

@@ -7,6 +7,7 @@ implementation can be told is moved off its default, and so it is run with all o
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,15 +16,28 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.arguments import for_rule, parameters_of
+from refgrad.candidates.names import HYPERPARAMETERS, known_as
 from refgrad.candidates.protocol import Run
 from refgrad.candidates.resolve import load, resolve
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Flag, Range
+from refgrad.rule import Flag, Range, Whole
 from refgrad.surveys.implementations import Implementation
 from tests.optimizers.made_up import FORMS
 
 STEPS = 24
-SHAPES: tuple[tuple[int, ...], ...] = ((), (5,), (3, 4), (2, 3, 4))
+Shapes = tuple[tuple[int, ...], ...]
+SHAPES: Shapes = ((), (5,), (3, 4), (2, 3, 4))
+#: of rules that go by axes, for packages that take matrices alone
+MATRICES: Shapes = ((4, 7), (6, 4), (5, 5))
+#: by what makes a row's own inputs, where an implementation does not take all shapes, or more than one parameter
+SHAPES_OF: Mapping[str, Shapes] = {
+    **dict.fromkeys(("matrices", "two_matrices", "large_matrices", "regular_matrices", "probed_matrices"), MATRICES),
+    "one_leaf_with_extra_inputs": ((3, 4),),
+}
+#: by its target, before that
+SHAPES_OF_TARGET: Mapping[str, Shapes] = {"optax.contrib:muon": SHAPES} | dict.fromkeys(
+    ("pytorch_optimizer:Shampoo", "torch_optimizer:Shampoo"), ((5,), *MATRICES, (2, 3, 4))
+)
 #: what the learning rate is multiplied by, one step after the other
 RATES = (1.0, 0.25, 0.25, 2.0, 1.0, 0.5, 0.125)
 #: how far apart both may be, as a part of the largest number of a parameter
@@ -55,19 +69,21 @@ def rated(rule: Optimizer, factor: float) -> Optimizer:
     return rule.replace(**{w: factor * rule.numbers()[w] for w in words})
 
 
-def inputs(seed: int) -> Iterator[list[np.ndarray]]:
+def shapes_of(row: Implementation) -> Shapes:
+    """The shapes of the parameters that a row is run with."""
+    return SHAPES_OF_TARGET.get(row.target, SHAPES_OF.get(row.inputs, SHAPES))
+
+
+def inputs(seed: int, shapes: Shapes = SHAPES) -> Iterator[list[np.ndarray]]:
     """A parameter of each shape, and then gradients."""
     random = np.random.default_rng(seed)
     while True:
-        yield [np.asarray(random.standard_normal(shape)) for shape in SHAPES]
+        yield [np.asarray(random.standard_normal(shape)) for shape in shapes]
 
 
 def told(candidate: Any, rule: Optimizer) -> frozenset[str]:
     """The numbers of a rule that a torch optimizer, or a function of optax, is told."""
-    if isinstance(candidate, Scheduled):
-        return candidate.given(rule)
-    given = getattr(candidate.start(rule, next(inputs(0))), "_told", None)
-    return frozenset(given.given if given is not None else ())
+    return candidate.given(rule) if isinstance(candidate, Scheduled) else frozenset(candidate.takes(rule))
 
 
 #: functions of optax whose learning rate is a number and no schedule
@@ -96,8 +112,11 @@ class Scheduled:
 
 
 def vary(run: Any) -> Callable[[float], None] | None:
-    """What multiplies a torch optimizer's learning rates, from their first values on; None if it has none in its groups."""
-    groups = getattr(getattr(run, "_optimizer", None), "param_groups", [])
+    """What multiplies a torch or Keras optimizer's learning rates, from their first values on; None if it has none."""
+    optimizer = getattr(run, "_optimizer", None) or getattr(run, "optimizer", None)
+    if type(optimizer).__module__.startswith("keras."):
+        return functools.partial(_vary_keras, optimizer, float(optimizer.learning_rate))
+    groups = getattr(optimizer, "param_groups", [])
     first = [group["lr"] for group in groups if "lr" in group]
     if not first or len(first) != len(groups):
         return None
@@ -107,6 +126,10 @@ def vary(run: Any) -> Callable[[float], None] | None:
             group["lr"] = factor * lr
 
     return multiply
+
+
+def _vary_keras(optimizer: Any, first: float, factor: float) -> None:
+    optimizer.learning_rate = factor * first
 
 
 #: what a learning rate is by default that has none: nothing, or torch's mark for it
@@ -121,6 +144,8 @@ def built(row: Implementation, setting: str) -> tuple[Any, Optimizer]:
     """The candidate and the rule of a setting."""
     rule = row.claim.replace(**row.variant)
     thing = row.candidate()
+    if setting == OWN and row.package == "keras":
+        return _own_keras(row)
     if setting == OWN:
         cls = load(thing) if isinstance(thing, str) else thing
         if not isinstance(cls, type):
@@ -129,30 +154,53 @@ def built(row: Implementation, setting: str) -> tuple[Any, Optimizer]:
             raise Unasked("its options are numbers of the claim")
         asked = {"lr": row.claim.numbers()["lr"]} if repr(parameters_of(cls)["lr"].default) in REQUIRED else {}
         candidate = resolve(lambda params: cls(params, **asked, **row.options))
-        legal, value = row.claim.legal(), row.claim.hyperparameters()
-        chosen = {n: value[n] for n in legal if not isinstance(legal[n], Range | Flag)}  # numbers the groups tell
-        return candidate, type(row.claim)(**{**chosen, **row.variant})
+        return candidate, type(row.claim)(**{**_own_choices(row.claim, parameters_of(cls)), **row.variant})
     scheduled = row.package == "optax" and isinstance(thing, str) and "learning_rate" in parameters_of(load(thing))
     scheduled = scheduled and row.target not in UNSCHEDULED
     candidate = Scheduled(thing, row.options) if scheduled and "lr" in rule.numbers() else resolve(thing, row.options)
     return candidate, moved(rule, told(candidate, rule)) if setting == OTHER else rule
 
 
+def _own_choices(claim: Optimizer, taken: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """What is chosen of a rule, and whole numbers as the constructor has them; all other numbers are in the groups."""
+    legal, found = claim.legal(), dict(claim.hyperparameters())
+    for name in legal:
+        key = known_as(name, HYPERPARAMETERS, taken)
+        if isinstance(legal[name], Whole) and key is not None and isinstance(taken[key].default, int):
+            found[name] = taken[key].default
+    return {n: v for n, v in found.items() if n in legal and not isinstance(legal[n], Range | Flag)}
+
+
+def _own_keras(row: Implementation) -> tuple[Any, Optimizer]:
+    """A Keras class with all of its defaults, and the rule with the numbers that it says it has."""
+    from refgrad.candidates.keras_optimizer import KerasOptimizer
+
+    cls = load(row.target)
+    config = cls(**row.options).get_config()
+    numbers = {
+        n: known_as(n, HYPERPARAMETERS, config) for n, legal in row.claim.legal().items() if isinstance(legal, Range)
+    }
+    own = {n: config[key] or 0.0 for n, key in numbers.items() if key is not None}
+    candidate = KerasOptimizer(row.target, lambda rule: (cls(**row.options), []))
+    return candidate, type(row.claim)(**{**own, **row.variant})
+
+
 def extras(rule: Optimizer, g: list[np.ndarray]) -> dict[str, Any]:
     """What a rule takes besides the gradients, made from them."""
     made = {n: FORMS[extra.kind] for n, extra in rule.inputs().items()}
-    return {n: make(g[0]) if rule.inputs()[n].scalar else [make(x) for x in g] for n, make in made.items()}
+    return {n: make(g[0]) if rule.inputs()[n].scalar else [np.asarray(make(x)) for x in g] for n, make in made.items()}
 
 
 def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
     """How far apart both are at most, by the parameter's shape, in parts of its largest number."""
     candidate, rule = built(row, setting)
-    source = inputs(3)
+    shapes = shapes_of(row)
+    source = inputs(3, shapes)
     p = next(source)
     run: Run = candidate.start(rule, p)
     rules = [run.rule_for(i, rule) for i in range(len(p))] if hasattr(run, "rule_for") else [rule]
     multiply, state = vary(run), rules[0].init(p)
-    worst = dict.fromkeys(SHAPES, 0.0)
+    worst = dict.fromkeys(shapes, 0.0)
     for t in range(1, STEPS + 1):
         factor = RATES[(t - 1) % len(RATES)] if multiply is not None or isinstance(candidate, Scheduled) else 1.0
         if multiply is not None:
@@ -161,7 +209,15 @@ def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
         given = extras(rules[0], g)
         run.step([x.copy() for x in g], *([given] if given else []))
         p, state = rated(rules[0], factor).step(p, g, state, backend="numpy", **given)
-        for shape, ours, theirs in zip(SHAPES, p, run.observe().params, strict=True):
-            gap = float(np.max(np.abs(ours - theirs)) / max(1.0, float(np.max(np.abs(ours)))))
-            worst[shape] = max(worst[shape], gap if np.isfinite(gap) else np.inf)
+        for shape, ours, theirs in zip(shapes, p, run.observe().params, strict=True):
+            worst[shape] = max(worst[shape], _gap(ours, theirs))
     return worst
+
+
+def _gap(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """How far apart two arrays are in parts of the largest number; what overflowed in both is no gap."""
+    known = np.isfinite(ours)
+    if not np.array_equal(known, np.isfinite(theirs)):
+        return np.inf
+    size = max(1.0, float(np.max(np.abs(ours), where=known, initial=0.0)))
+    return float(np.max(np.abs(ours - theirs) / size, where=known, initial=0.0))

@@ -11,10 +11,10 @@ def on_left(shape: tuple[int, ...], side: str) -> bool:
     return rows >= columns if side == "longer" else rows < columns
 
 
-def projected(p: tuple[int, ...], rank: int, side: str) -> dict[str, tuple[int, int]]:
+def projected(p: tuple[int, ...], rank: int, side: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """The shapes of a basis of so many vectors for one side of a parameter, and of the parameter seen in it."""
     rows, columns = p[0], math.prod(p[1:])
     count = min(rank, rows, columns)
     if on_left((rows, columns), side):
-        return {"thin": (rows, count), "low": (count, columns)}
-    return {"thin": (columns, count), "low": (rows, count)}
+        return (rows, count), (count, columns)
+    return (columns, count), (rows, count)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
@@ -474,17 +475,17 @@ class Rule(Frozen):
         """The laws that the rule does not obey under its hyperparameters: name -> reason."""
         return self.exempt_laws or {}
 
-    def takes(self) -> Mapping[str, str]:
+    def takes(self) -> Mapping[str, Axes]:
         """The arrays that `body` is handed.
 
         Returns:
-            Name -> level: "element" (shaped like the primary array), "row", "column" or "tensor" (one number for each), or one
-            of a matrix's own levels (see `refgrad.state.Slot`).
+            Name -> axes: `ELEMENT` (shaped like the primary array), `ROW`, `COLUMN` or `TENSOR` (one number for each), or
+            those of a matrix beside it, of `refgrad.axes`.
         """
         raise NotImplementedError
 
-    def gives(self) -> Mapping[str, str]:
-        """The results of `body` that are not shaped like the primary array: name -> level, as in `takes`."""
+    def gives(self) -> Mapping[str, Axes]:
+        """The results of `body` that are not shaped like the primary array: name -> axes, as in `takes`."""
         return {}
 
     def scalar_inputs(self) -> tuple[str, ...]:
@@ -516,9 +517,10 @@ class Rule(Frozen):
 
     def _settled(self, slot: Slot) -> Slot:
         """A slot with what hyperparameters say of its shape."""
-        level, side = getattr(self, slot.level, slot.level), getattr(self, slot.side, slot.side) if slot.side else ""
+        axes = named(getattr(self, slot.axes)) if isinstance(slot.axes, str) else slot.axes
+        side = getattr(self, slot.side, slot.side) if slot.side else ""
         rank = getattr(self, slot.rank) if isinstance(slot.rank, str) else slot.rank
-        return dataclasses.replace(slot, level=level, rank=rank, side=side)
+        return dataclasses.replace(slot, axes=axes, rank=rank, side=side)
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, f.name) for f in dataclasses.fields(self))

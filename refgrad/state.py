@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from refgrad.axes import ELEMENT, LOW, THIN, Axes, axes_shape, described
 from refgrad.projections import projected
 
 Thing = TypeVar("Thing")
@@ -21,11 +21,11 @@ class Slot:
             square matrix it is the diagonal's.
         when: the hyperparameter that must be true or non-zero for the slot to exist; None if it always does.
         scalar: whether it is one float64 number a parameter, a Python float.
-        level: "element" (shaped like the parameter); "row", "column" or "tensor" (one number for each, in an array that
-            broadcasts against the parameter); "left" or "right" (a square matrix, of as many rows as the parameter has rows
-            or columns); "thin" (``rank`` vectors as columns, as long as the parameter's ``side``); "low" (the parameter
-            seen in these); or the name of the hyperparameter that says which. A parameter's rows run along its first axis,
-            its columns along all others.
+        axes: `ELEMENT` (shaped like the parameter), `ROW`, `COLUMN` or `TENSOR` (one number for each, in an array that
+            broadcasts against the parameter), `LEFT` or `RIGHT` (a square matrix, of as many rows as the parameter has rows
+            or columns), `THIN` (``rank`` vectors as columns, as long as the parameter's ``side``) or `LOW` (the parameter
+            seen in these), of `refgrad.axes`; or the name of the hyperparameter that says "row", "column" or "tensor". A
+            parameter's rows run along its first axis, its columns along all others.
         rank: how many vectors a thin slot has, or the hyperparameter that says so.
         side: the side of a matrix that they are of, "shorter" or "longer", or the hyperparameter that says so.
     """
@@ -33,9 +33,15 @@ class Slot:
     fill: float | str = 0.0
     when: str | None = None
     scalar: bool = False
-    level: str = "element"
+    axes: Axes | str = ELEMENT
     rank: int | str = 0
     side: str = ""
+
+    @property
+    def settled(self) -> Axes:
+        """The axes, of a slot whose hyperparameter has said which."""
+        assert not isinstance(self.axes, str), self.axes
+        return self.axes
 
     def shape(self, p: tuple[int, ...]) -> tuple[int, ...]:
         """The array's shape.
@@ -43,22 +49,18 @@ class Slot:
         Args:
             p: the shape of the parameter.
 
-        >>> Slot(level="row").shape((4, 3, 2)), Slot(level="right").shape((4, 3, 2))
+        >>> from refgrad.axes import RIGHT, ROW
+        >>> Slot(axes=ROW).shape((4, 3, 2)), Slot(axes=RIGHT).shape((4, 3, 2))
         ((4, 1, 1), (6, 6))
         """
-        if self.level == "element" or not p:
-            return p
-        if self.level in ("left", "right"):
-            return (p[0] if self.level == "left" else math.prod(p[1:]),) * 2
-        if self.level in ("thin", "low"):
-            return projected(p, int(self.rank), self.side)[self.level]
-        return (p[0] if self.level == "row" else 1, *(p[1:] if self.level == "column" else (1,) * len(p[1:])))
+        axes = self.settled
+        if p and axes in (THIN, LOW):
+            return projected(p, int(self.rank), self.side)[axes == LOW]
+        return axes_shape(axes, p)
 
     def described(self) -> str:
         """What it is of a parameter, where it is not shaped like it."""
-        known = {"left": "a square matrix of the rows", "right": "a square matrix of the columns"}
-        known |= {"thin": "a basis of a subspace", "low": "an array in a subspace"}
-        return known.get(self.level, f"one number a {self.level}")
+        return described(self.settled)
 
 
 zeros_like_param = Slot()

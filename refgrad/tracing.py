@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import scalar_math
-from refgrad.arithmetic.graph import Builder, Graph, Tracer, joint_level
+from refgrad.arithmetic.graph import Builder, Graph, Tracer
 from refgrad.arithmetic.working import as_working, plain
+from refgrad.axes import ELEMENT, described, within
 from refgrad.derived import Frozen, derived, unchecked
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
@@ -144,26 +145,28 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
         wanted: the names of the results that are asked for; by default all.
 
     Raises:
-        TraceError: the body uses an operation that no arithmetic knows, or gives a result of another level than it says.
+        TraceError: the body uses an operation that no arithmetic knows, or gives a result with other axes than it says.
     """
     scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
     builder = Builder(scope, ndim)
-    takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), "element")  # without axes all levels are one number
-    given: dict[str, Any] = {name: builder.input(name, level) for name, level in takes.items()}
+    takes = rule.takes() if ndim else dict.fromkeys(rule.takes(), ELEMENT)  # without axes each is one number
+    given: dict[str, Any] = {name: builder.input(name, axes) for name, axes in takes.items()}
     given |= {name: scope.named(name, free[name]) for name in rule.scalar_inputs()}
     results = with_scalars(rule, scope).body(given)
     if wanted is not None:
         results = {n: results[n] for n in wanted}
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
-    small = {n: level for n, level in rule.gives().items() if n in outputs}
+    small = {n: axes for n, axes in rule.gives().items() if n in outputs}
     numbers = {
         n: scope.lift(v) for n, v in results.items() if n in rule.scalar_inputs()
     }  # a rule may set one to a constant
     scalar_outputs = {n: v.expr for n, v in numbers.items() if v is not None}
     for name, node in outputs.items():
-        level = small.get(name, "element")
-        if ndim and joint_level([level, node.level]) != level:
-            raise TraceError(f"{type(rule).__name__}'s {name} is one number a {level}, but is given one a {node.level}")
+        axes = small.get(name, ELEMENT)
+        if ndim and not within(node.axes, axes):
+            raise TraceError(
+                f"{type(rule).__name__}'s {name} is {described(axes)}, but is given {described(node.axes)}"
+            )
     if not ndim:
         small = {}
     graph = Graph(builder.live(outputs), outputs, scalar_outputs, tuple(dict.fromkeys(scope.guards)), small)
@@ -216,7 +219,7 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping
 
     Args:
         rule: the rule.
-        arrays: what it takes, by name, all of one working dtype (float32 or float64), shaped as its levels say.
+        arrays: what it takes, by name, all of one working dtype (float32 or float64), shaped as their axes say.
         scalar_values: the values of its `scalar_inputs`, by name.
 
     Returns:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.axes import axes_shape
+from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform
 from refgrad.quantizers.base import Quantized, Quantizer
@@ -69,10 +70,10 @@ def _eight_bit(rule: EightBit, random: np.random.Generator) -> Any:
 
 def _estimator(rule: Estimator, random: np.random.Generator) -> Any:
     given: dict[str, Any] = {name: _normal(random, LENGTHS[name]) for name in rule.tables}
-    for name, level in rule.levels().items():
+    for name, axes in rule.parameter_axes().items():
         if name in rule.handed():
             number = next(n for n in NUMBERS if n in rule.parameters[name].legal)
-            given[name] = np.full(level_shape(level, SHAPE), number, np.float32)
+            given[name] = np.full(axes_shape(axes, SHAPE), number, np.float32)
     return rule.both(_normal(random), _normal(random), **given)
 
 

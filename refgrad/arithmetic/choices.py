@@ -17,9 +17,10 @@ from functools import reduce
 import numpy as np
 
 from refgrad.arithmetic.decisions import Decision
-from refgrad.arithmetic.graph import LEVELS, Node
+from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.running_error import Array
+from refgrad.axes import fineness
 
 
 class Choices:
@@ -65,7 +66,7 @@ class Choices:
             are then the first ones again.
         """
         finer: list[Node] = []
-        for nodes in _by_level(decisions):
+        for nodes in _by_axes(decisions):
             further = {n: self._further(n) for n in nodes}
             if any(f.any() for f in further.values()):
                 return self._turn(nodes, further) | self.reset(finer)
@@ -74,13 +75,13 @@ class Choices:
         return set()
 
     def left(self, decisions: Sequence[Node]) -> dict[Node, Array]:
-        """By open decision, the elements that have ways left through it and others of its level.
+        """By open decision, the elements that have ways left through it and others of its axes.
 
         Args:
             decisions: those that turn.
         """
         found = {}
-        for nodes in _by_level(decisions):
+        for nodes in _by_axes(decisions):
             some = _any(self._further(n) for n in nodes)
             if some.any():
                 found.update({n: self.open[n] & some for n in nodes if n in self.open})
@@ -125,6 +126,7 @@ def _any(marks: Iterable[Array]) -> Array:
     return reduce(np.logical_or, marks, _NOWHERE)
 
 
-def _by_level(decisions: Sequence[Node]) -> list[list[Node]]:
-    """Decisions by level, the finest first."""
-    return [nodes for level in reversed(LEVELS) if (nodes := [n for n in decisions if n.level == level])]
+def _by_axes(decisions: Sequence[Node]) -> list[list[Node]]:
+    """Decisions by their axes, the finest first."""
+    present = sorted({n.axes for n in decisions}, key=fineness, reverse=True)
+    return [[n for n in decisions if n.axes == axes] for axes in present]

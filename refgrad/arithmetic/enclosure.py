@@ -16,11 +16,11 @@ import numpy as np
 
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.choices import Choices
-from refgrad.arithmetic.folding import reduced_axes
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.axes import TENSOR, names, places
 
 #: how many ways each element is followed at least: twice as many as one of any rule shipped can have (docs/enclosure.md)
 LEAST_WAYS = 512
@@ -144,7 +144,7 @@ class Enclosure:
     def _branches(self, run: _Run, left: Mapping[Node, np.ndarray]) -> Iterator[Branch]:
         """The branch of the choices in force; or the rest, where elements have more ways than are followed."""
         open_ = run.choices.open
-        wide = [] if self.batch else [n for n in open_ if n.level == "tensor"]
+        wide = [] if self.batch else [n for n in open_ if n.axes == TENSOR]
         shared = tuple((n.index, run.choices.digit(n)) for n in wide)
         if not left:
             yield Branch(dict(run.sets), self._marks(run, open_), shared)
@@ -214,7 +214,7 @@ class Enclosure:
         """Reductions and operations on matrices of what is decided element by element, row by row or the like."""
 
         def decided(node: Node) -> bool:
-            return any(n.op in OUTCOMES and n.level not in ("tensor", "scalar") for a in node.args for n in walk(a))
+            return any(n.op in OUTCOMES and names(n.axes) for a in node.args for n in walk(a))
 
         return tuple(n for n in self._order if n.op in REDUCTIONS | MATRIX and decided(n))
 
@@ -318,7 +318,7 @@ class Enclosure:
         record = OPERATIONS[node.op]
         assert record.error is not None, f"nothing is known of the error of {node.op}"
         if record.kind == "reduction":
-            axes = reduced_axes(node.attribute, np.ndim(args[0].value), self.batch)
+            axes = places(node.attribute, np.ndim(args[0].value), self.batch)
             return record.error(args[0], axes, int(np.prod([np.shape(args[0].value)[a] for a in axes])), model)
         if record.kind == "matrix":
             return record.error(args, node.attribute, self._seen(node, run.observed), model, self.batch)

@@ -11,9 +11,10 @@ import numpy as np
 
 from refgrad.arithmetic import exact_matrices, scalar_math
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.folding import reduced_shape
+from refgrad.arithmetic.folding import rows_of
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import ON_NUMBERS, OPERATIONS
+from refgrad.axes import terms
 
 #: scalar expressions as exact numbers
 TABLE: scalar_math.Table = {
@@ -52,17 +53,18 @@ class Exact(Carrier):
 def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
     """One operation on exact values, arrays broadcasting; scalars and numbers are operands too.
 
-    ``over`` is what a reduction runs over, a step function, or the grid that is rounded to.
+    ``over`` are the names of the axes that a reduction folds, a step function, or the grid that is rounded to.
     """
     values = [_operand(a) for a in args]
     if op == "length":
-        return len(_rows(values[0], over)[0])
+        return terms(over, values[0].shape)
     record = OPERATIONS[op]
     exact = record.exact
     assert exact is not None, f"{op} has no exact meaning"
     if record.kind == "reduction":
-        rows = [exact(mpmath, list(row)) for row in _rows(values[0], over)]
-        return Exact(np.asarray(rows, dtype=object).reshape(reduced_shape(values[0].shape, over)))
+        rows, shape = rows_of(values[0], over)
+        found = [exact(mpmath, list(row)) for row in rows]
+        return Exact(np.asarray(found, dtype=object).reshape(shape))
     if record.kind == "matrix":
         return Exact(exact(exact_matrices, *values, over))
     more = (over,) if record.attributed else ()
@@ -74,13 +76,6 @@ def _operand(value: Any) -> np.ndarray:
         return value.values
     number = value.value if isinstance(value, scalar_math.Scalar) else value
     return np.asarray(number if isinstance(number, mpmath.mpf) else mpmath.mpf(number), dtype=object)
-
-
-def _rows(values: np.ndarray, over: str | None) -> np.ndarray:
-    if over == "tensor":
-        return values.reshape(1, -1)
-    rows = values.reshape(values.shape[0], -1)
-    return rows if over == "row" else rows.T
 
 
 def evaluate(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import matrices
-from refgrad.arithmetic.folding import reduced_axes
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS, REDUCTIONS
+from refgrad.axes import places
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
             elif node.op == "input":
                 values[node.index] = arrays[node.attribute]
             elif node.op in REDUCTIONS:
-                axes = reduced_axes(node.attribute, args[0].ndim, batch)
+                axes = places(node.attribute, args[0].ndim, batch)
                 values[node.index] = OPERATIONS[node.op].sketched(args, axes)
             elif node.op in MATRIX:
                 values[node.index] = _matrix(node.op, args, node.attribute, batch)

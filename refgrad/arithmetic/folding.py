@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.axes import ELEMENT, Axes, places
 from refgrad.errors import bad_argument
 
 #: terms that one leaf of the tree takes
@@ -26,44 +27,29 @@ class Fold(NamedTuple):
     nothing: float
 
 
-def reduced_shape(shape: tuple[int, ...], over: str | None) -> tuple[int, ...]:
-    """The shape of a reduction's result, which broadcasts against what was reduced."""
-    if over == "tensor":
-        return (1,) * len(shape)
-    return (shape[0], *(1,) * len(shape[1:])) if over == "row" else (1, *shape[1:])
-
-
-def reduced_axes(over: str, ndim: int, batch: int = 0) -> tuple[int, ...]:
-    """The axes that a reduction over the tensor, each row or each column folds.
+def rows_of(x: np.ndarray, names: Axes) -> tuple[np.ndarray, tuple[int, ...]]:
+    """What is folded, as rows, and the result's shape, which broadcasts against what was folded.
 
     Args:
-        over: "tensor", "row" or "column".
-        ndim: the number of axes of what is reduced.
-        batch: how many of them, in front, tensors are stacked along.
-    """
-    every = tuple(range(batch, ndim))
-    return {"tensor": every, "row": every[1:], "column": every[:1]}[over]
-
-
-def rows_of(x: np.ndarray, over: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """What is reduced, as rows, and the result's shape.
+        x: an array shaped like a parameter, or one that broadcasts against it.
+        names: those of the parameter's axes that are folded: ``i``, ``j`` or both (see `refgrad.axes`).
 
     Raises:
-        ArgumentError: there is no such reduction, or the array has no rows.
+        ArgumentError: the array has no rows.
     """
-    if over == "tensor":
+    if names == ELEMENT:
         return x.reshape(1, -1), (1,) * x.ndim
-    if over not in ("row", "column"):
-        raise bad_argument("over", over, "'tensor', 'row' or 'column'")
     if x.ndim == 0:
         raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
     rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-    return rows if over == "row" else np.ascontiguousarray(rows.T), reduced_shape(x.shape, over)
+    gone = places(names, x.ndim)
+    shape = tuple(1 if axis in gone else length for axis, length in enumerate(x.shape))
+    return rows if "j" in names else np.ascontiguousarray(rows.T), shape
 
 
-def tree(x: np.ndarray, over: str, how: Fold) -> np.ndarray:
-    """An array reduced over the tensor, each row or each column."""
-    rows, shape = rows_of(x, over)
+def tree(x: np.ndarray, names: Axes, how: Fold) -> np.ndarray:
+    """An array with some of its axes folded, by name."""
+    rows, shape = rows_of(x, names)
     return _tree(rows, how).reshape(shape)
 
 

@@ -16,6 +16,7 @@ from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import ON_NUMBERS, OPERATIONS, REDUCTIONS
 from refgrad.arithmetic.operations.op import ATOM, PREFIX, PRODUCT, SUM, Symbol
 from refgrad.arithmetic.scalar_math import Expr
+from refgrad.axes import ELEMENT, left_by
 from refgrad.rule import Rule
 
 #: characters of one expression, beyond which it is no help to a reader
@@ -177,7 +178,7 @@ class _Formula:
             return self._product(node)
         op = OPERATIONS[node.op]
         if op.kind == "reduction":
-            over = "" if node.attribute == "tensor" else f" over each {node.attribute}"
+            over = "" if node.attribute == ELEMENT else f" over each {left_by(node.attribute)}"
             text = n.call(node.op, [self.render(node.args[0]).text], op.symbol)
             return Piece(text + over, ATOM if not over else PREFIX)
         args = [self.render(a) for a in node.args]

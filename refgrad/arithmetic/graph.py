@@ -9,27 +9,23 @@ from typing import Any
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
+from refgrad.axes import ELEMENT, NUMBER, Axes, after, broadcasts, joint, left_by
 from refgrad.errors import TraceError
-
-#: how an operation's value is shaped: one number a tensor, one a column, one a row; a square matrix of the rows, or of the
-#: columns; a basis of a subspace of either, and what is seen in it; or one number an element
-LEVELS = ("scalar", "tensor", "column", "row", "left", "right", "thin", "low", "element")
-#: levels whose arrays do not broadcast against the parameter
-SQUARE = frozenset({"left", "right", "thin", "low"})
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation.
 
-    ``attribute`` is an input's name, a scalar's scalar expression, what a reduction runs over, or a step function.
+    ``attribute`` is an input's name, a scalar's scalar expression, the axes that a reduction folds, or a step function;
+    ``axes`` are the names of its value's axes (see `refgrad.axes`).
     """
 
     index: int
     op: str
     args: tuple[Node, ...]
     attribute: Any
-    level: str
+    axes: Axes
 
     @property
     def is_boolean(self) -> bool:
@@ -38,7 +34,7 @@ class Node:
 
     def __repr__(self) -> str:
         inner = ", ".join(f"%{a.index}" for a in self.args) if self.args else repr(self.attribute)
-        return f"%{self.index} = {self.op}({inner}) [{self.level}]"
+        return f"%{self.index} = {self.op}({inner}) [{' '.join(self.axes)}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +43,14 @@ class Graph:
 
     ``outputs`` maps ``p`` and each array slot to the node of its new value, ``scalar_outputs`` each scalar slot to its
     new value's expression; ``guards`` are the branches on scalars under which the graph is valid. ``small`` names
-    the outputs that are one number a row or a tensor, with which of the two.
+    the outputs that are not shaped like the primary array, with their axes.
     """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, Node]
     scalar_outputs: Mapping[str, Expr]
     guards: tuple[tuple[Expr, bool], ...]
-    small: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, Axes] = field(default_factory=dict)
 
     def inputs(self) -> list[str]:
         """The arrays that the graph reads, in order of first use."""
@@ -74,21 +70,25 @@ class Graph:
 
     def matrix(self) -> bool:
         """Whether some operation is one on matrices, or some value a square matrix."""
-        return bool(SQUARE & set(self.small.values())) or any(n.op in MATRIX or n.level in SQUARE for n in self.nodes)
+        return any(n.op in MATRIX for n in self.nodes) or not all(map(broadcasts, self._axes()))
+
+    def _axes(self) -> Iterator[Axes]:
+        yield from self.small.values()
+        yield from (n.axes for n in self.nodes)
 
     def cut(self, outputs: Mapping[str, Node], cuts: Mapping[int, str]) -> Graph:
         """The graph of some outputs in which the nodes of some indices are inputs, under names."""
         new: dict[int, Node] = {}
         for node in self.nodes:
             if node.index in cuts:
-                new[node.index] = Node(node.index, "input", (), cuts[node.index], node.level)
+                new[node.index] = Node(node.index, "input", (), cuts[node.index], node.axes)
             else:
                 args = tuple(new[a.index] for a in node.args)
-                new[node.index] = Node(node.index, node.op, args, node.attribute, node.level)
+                new[node.index] = Node(node.index, node.op, args, node.attribute, node.axes)
         roots = {name: new[node.index] for name, node in outputs.items()}
         needed = {n.index for root in roots.values() for n in walk(root)}
         kept = tuple(new[n.index] for n in self.nodes if n.index in needed)
-        small = {n: level for n, level in self.small.items() if n in roots}
+        small = {n: axes for n, axes in self.small.items() if n in roots}
         return Graph(kept, roots, {}, self.guards, small)
 
     def counts(self) -> dict[str, int]:
@@ -100,19 +100,25 @@ class Graph:
         return counts
 
 
-def joint_level(levels: Sequence[str]) -> str:
-    """The level of what is computed from values of these levels: of rows and columns, one number an element."""
-    present = set(levels)
-    if present & SQUARE and len(present - {"scalar", "tensor"}) > 1:
-        raise TraceError(f"values that are one a {' and a '.join(sorted(present))} meet; legal: products by `matmul`")
-    return "element" if {"row", "column"} <= present else max(levels, key=LEVELS.index)
+def axes_of(op: str, operands: Sequence[Axes], attribute: Any, ndim: int) -> Axes:
+    """The axes of an operation's value.
 
+    Args:
+        op: the operation.
+        operands: the axes of its operands.
+        attribute: its attribute.
+        ndim: the number of axes of the parameter; one without axes has no matrices.
 
-def matrix_level(op: str, levels: Sequence[str], attribute: Any, ndim: int) -> str:
-    """The level of an operation on matrices."""
-    level = OPERATIONS[op].level
-    assert level is not None
-    return level(levels, attribute) if ndim else "element"
+    Raises:
+        TraceError: the axes of its operands do not fit.
+    """
+    if op in REDUCTIONS:
+        return after(operands[0], attribute)
+    if op not in MATRIX:
+        return joint(operands)
+    of_matrices = OPERATIONS[op].axes
+    assert of_matrices is not None
+    return of_matrices(operands, attribute) if ndim else ELEMENT
 
 
 @dataclass
@@ -124,18 +130,18 @@ class Builder:
     nodes: list[Node] = field(default_factory=list)
     _known: dict[Any, Node] = field(default_factory=dict)
 
-    def node(self, op: str, args: tuple[Node, ...] = (), attribute: Any = None, level: str | None = None) -> Node:
-        """The node of an operation, new or already there."""
+    def node(self, op: str, args: tuple[Node, ...] = (), attribute: Any = None, axes: Axes | None = None) -> Node:
+        """The node of an operation, new or already there; its axes follow from those of its operands, where it has any."""
         key = (op, tuple(a.index for a in args), attribute)
         if key not in self._known:
-            widest = level or joint_level([a.level for a in args])
-            self._known[key] = Node(len(self.nodes), op, args, attribute, widest)
+            own = axes_of(op, [a.axes for a in args], attribute, self.ndim) if axes is None else axes
+            self._known[key] = Node(len(self.nodes), op, args, attribute, own)
             self.nodes.append(self._known[key])
         return self._known[key]
 
-    def input(self, text: str, level: str = "element") -> Tracer:
+    def input(self, text: str, axes: Axes = ELEMENT) -> Tracer:
         """An array that the rule is handed."""
-        return Tracer(self.node("input", (), text, level), self)
+        return Tracer(self.node("input", (), text, axes), self)
 
     def lift(self, value: Any) -> Node:
         """An operand as a node: a tracer, a scalar, or a number."""
@@ -144,7 +150,7 @@ class Builder:
         scalar = self.scope.lift(value)
         if scalar is None:
             raise TraceError(f"an operand is {value!r} of type {type(value).__name__}; legal: arrays and numbers")
-        return self.node("scalar", (), scalar.expr, "scalar")
+        return self.node("scalar", (), scalar.expr, NUMBER)
 
     def live(self, roots: Mapping[str, Node]) -> tuple[Node, ...]:
         """The nodes that the outputs need, in order."""
@@ -172,17 +178,12 @@ class Tracer(Carrier):
         return self.builder.ndim
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
-        over = attributes.get("over")
         if op == "length":
-            return Scalar(name(f"{over}_length"), 1.0, self.builder.scope)
+            return Scalar(name(f"{left_by(attributes['over'])}_length"), 1.0, self.builder.scope)
         nodes = tuple(self.builder.lift(a) for a in args)
         if op == "square":
             return Tracer(self.builder.node("mul", (nodes[0], nodes[0])), self.builder)
-        if over in ("row", "column") and nodes[0].level in ({"row", "column"} - {over}):
-            raise TraceError(f"a reduction over each {over} is of one number a {nodes[0].level}; legal: of elements")
-        rule = attributes.get("rule", over)
-        level = matrix_level(op, [n.level for n in nodes], rule, self.ndim) if op in MATRIX else over
-        return Tracer(self.builder.node(op, nodes, rule, level), self.builder)
+        return Tracer(self.builder.node(op, nodes, attributes.get("rule", attributes.get("over"))), self.builder)
 
 
 def walk(node: Node) -> Iterator[Node]:

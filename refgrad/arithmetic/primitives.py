@@ -17,9 +17,10 @@ from refgrad.arithmetic.folding import rows_of
 from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scalar
 from refgrad.arithmetic.working import number_like
+from refgrad.axes import folded
 from refgrad.errors import bad_argument
 
-#: what a reduction runs over: "tensor", "row" or "column"
+#: what a reduction leaves one number of: "tensor", "row" or "column"
 Over = str
 
 
@@ -28,19 +29,19 @@ def tree_sum(x: Any, over: Over = "tensor") -> Any:
 
     Terms are added along the tree of `refgrad.arithmetic.folding`.
     """
-    return OPERATIONS["sum"](x, over=over)
+    return OPERATIONS["sum"](x, over=folded(over))
 
 
 def tree_max(x: Any, over: Over = "tensor") -> Any:
     """The largest element (NaN if any is NaN), shaped as in `tree_sum`; minus infinity of nothing."""
-    return OPERATIONS["max"](x, over=over)
+    return OPERATIONS["max"](x, over=folded(over))
 
 
 def length(x: Any, over: Over = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a scalar."""
     if isinstance(x, Carrier):
-        return x._apply("length", x, over=over)
-    return number_like(rows_of(np.asarray(x), over)[0].shape[1], x)
+        return x._apply("length", x, over=folded(over))
+    return number_like(rows_of(np.asarray(x), folded(over))[0].shape[1], x)
 
 
 def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:

@@ -15,9 +15,9 @@ import numpy as np
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.decisions import near
-from refgrad.arithmetic.folding import reduced_axes
 from refgrad.arithmetic.operations import BOOLEAN, OPERATIONS, UFUNCS
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 
 
@@ -150,11 +150,11 @@ class Ranged(Shaped):
         if op == "where":
             return _where(self, *args)
         if op == "length":
-            return {"tensor": self.size, "row": self.size // max(len(self), 1), "column": len(self)}[attributes["over"]]
+            return terms(attributes["over"], self.shape)
         known, model = [self.lift(a) for a in args], self.model
         record = OPERATIONS.get(op)
         if record is not None and record.kind == "reduction":
-            axes = reduced_axes(attributes["over"], self.ndim)
+            axes = places(attributes["over"], self.ndim)
             return REDUCTIONS[op](self.of(known[0]), axes, True)
         if op in BOOLEAN and record is not None and record.decide is not None:
             return Decision(record.on([k.value for k in known]), near(*known), self.explorer)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from refgrad.arithmetic.graph import Builder, Graph, Node
-from refgrad.arithmetic.operations import MATRIX, REDUCTIONS
+from refgrad.arithmetic.operations import MATRIX
 from refgrad.arithmetic.scalar_math import Expr, Scope, const
+from refgrad.axes import ELEMENT, NUMBER, Axes
 
 #: what stands in a node's place, from its rebuilt operands
 Make = Callable[["Edit", tuple[Node, ...]], Node]
@@ -48,28 +49,27 @@ class Edit:
             return args[0]
         if op == "mul" and is_number(args[0], 1.0):
             return args[1]
-        level = attribute if op in REDUCTIONS else None
-        return self.builder.node(op, args, attribute, level)
+        return self.builder.node(op, args, attribute)
 
     def scalar(self, expr: Expr) -> Node:
         """A scalar  where it meets an array."""
-        return self.builder.node("scalar", (), expr, "scalar")
+        return self.builder.node("scalar", (), expr, NUMBER)
 
     def number(self, value: float) -> Node:
         """A literal number."""
         return self.scalar(const(value))
 
-    def input(self, name: str, level: str = "element") -> Node:
+    def input(self, name: str, axes: Axes = ELEMENT) -> Node:
         """An array that the rule is handed."""
-        return self.builder.node("input", (), name, level)
+        return self.builder.node("input", (), name, axes)
 
     def copy(self, node: Node, args: tuple[Node, ...]) -> Node:
         """A node with other operands."""
         if node.op in MATRIX:
-            return self.builder.node(node.op, args, node.attribute, node.level)
+            return self.builder.node(node.op, args, node.attribute, node.axes)
         if node.args:
             return self.op(node.op, *args, attribute=node.attribute)
-        return self.builder.node(node.op, (), node.attribute, node.level)
+        return self.builder.node(node.op, (), node.attribute, node.axes)
 
 
 def is_number(node: Node, value: float) -> bool:
@@ -160,13 +160,13 @@ def cone(graph: Graph, output: str) -> Graph:
     def build(node: Node) -> Node:
         if node.index not in edit.new:
             if node.index in atoms:
-                edit.new[node.index] = edit.input(observed_name(atoms[node.index]), node.level)
+                edit.new[node.index] = edit.input(observed_name(atoms[node.index]), node.axes)
             else:
                 edit.new[node.index] = edit.copy(node, tuple(build(a) for a in node.args))
         return edit.new[node.index]
 
     roots = {output: build(root)}
-    small = {n: level for n, level in graph.small.items() if n == output}
+    small = {n: axes for n, axes in graph.small.items() if n == output}
     return Graph(edit.builder.live(roots), roots, {}, (), small)
 
 

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.operations import REDUCTIONS
+from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ELEMENT, NUMBER, ROW, TENSOR, Axes
+
+#: the axes that one pass folds, in the order of such passes: those of each row, of each column, and all
+FOLDS: tuple[Axes, ...] = (EACH_ROW, EACH_COLUMN, ELEMENT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +32,19 @@ class Pass:
     reductions: tuple[Node, ...]
 
     @property
-    def over(self) -> str:
-        """What its reductions run over; empty for the pass that stores."""
-        return self.reductions[0].attribute if self.reductions else ""
+    def over(self) -> Axes:
+        """The names of the axes that its reductions fold; none for the pass that stores."""
+        return self.reductions[0].attribute if self.reductions else ()
 
 
 def is_element(node: Node) -> bool:
     """Whether a node has a value for every element."""
-    return node.level == "element"
+    return node.axes == ELEMENT
 
 
 def is_small(node: Node) -> bool:
     """Whether a node is one number a row, a column or a tensor."""
-    return node.level in ("row", "column", "tensor") or (node.level == "scalar" and bool(node.args))
+    return node.axes in (ROW, COLUMN, TENSOR) or (node.axes == NUMBER and bool(node.args))
 
 
 def sweeps(node: Node) -> bool:
@@ -54,7 +58,7 @@ def passes(graph: Graph) -> tuple[Pass, ...]:
     result: list[Pass] = []
     done: set[int] = set()
     for number in range(max(stage.values()) + 1):
-        for over in ("row", "column", "tensor"):
+        for over in FOLDS:
             reductions = [n for n in graph.nodes if sweeps(n) and n.attribute == over and stage[n.index] == number]
             if reductions:
                 result.append(_pass([n.args[0] for n in reductions], tuple(reductions), done))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refgrad.axes import ELEMENT
 from refgrad.backends import kernels
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
@@ -91,7 +92,7 @@ def _made(plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored], dialect: Di
     graph, title = plan.graph, f"{type(plan.rule).__name__}, {dtype}"
     if graph.matrix():  # no kernel does better than NumPy at a product that adds in a fixed order
         return Program(plan)
-    small = any(n.op == "input" and n.level != "element" for n in graph.nodes)
+    small = any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes)
     if small or graph.small or graph.reductions() or stored:
         return Program(plan, passes=pass_sources(graph, dtype, title, stored, dialect))
     return Program(plan, kernel_source(graph, dtype, title, dialect))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.axes import ELEMENT, axes_shape
 from refgrad.backends import numba_backend, step_source
 from refgrad.backends.step_source import Kept
 from refgrad.tracing import free_values, plan_for
@@ -25,8 +26,7 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
     stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
     arrays = dict(given)
     for name in plan.graph.outputs:
-        level = plan.graph.small.get(name, "element")
-        shape = {"row": (x.shape[0], 1), "tensor": (1, 1), "element": x.shape}[level]
+        shape = axes_shape(plan.graph.small.get(name, ELEMENT), x.shape)
         arrays[name] = np.empty(shape, stored[name].kind if name in stored else x.dtype)
     numba_backend.run(plan, free, arrays, count, stored)
     return {name: arrays[name] for name in rule.body_parts()}

@@ -10,6 +10,7 @@ import numpy as np
 from refgrad.arithmetic import folding
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
+from refgrad.axes import EACH_COLUMN, EACH_ROW, ELEMENT, names
 from refgrad.backends import kernels, numpy_backend, thread_pool
 from refgrad.backends.program import Program
 from refgrad.backends.staged_source import PassSource
@@ -50,8 +51,8 @@ def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Va
         if node.op == "input":
             values[node.index] = arrays[node.attribute].reshape(-1)
         elif node.op in REDUCTIONS:
-            whole = node.attribute == "tensor" and node.args[0].level in ("row", "column")
-            values[node.index] = OPERATIONS[node.op].on(operands, "tensor") if whole else operands[0]
+            whole = set(names(node.args[0].axes)) & set(node.attribute)  # one number an element of the one axis it has
+            values[node.index] = OPERATIONS[node.op].on(operands, ELEMENT) if whole else operands[0]
         else:
             values[node.index] = OPERATIONS[node.op].on(operands, node.attribute)
 
@@ -75,10 +76,10 @@ def _sweep(
         chunks = thread_pool.split(n, count)
         thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
         return
-    if sweep.over == "column":
+    if sweep.over == EACH_COLUMN:
         _columns(piece, (n, row_length), given, taken, values, count)
         return
-    rows, length = (n // row_length, row_length) if sweep.over == "row" else (1, n)
+    rows, length = (n // row_length, row_length) if sweep.over == EACH_ROW else (1, n)
     blocks = rows * -(-length // folding.BLOCK)
     partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
     into = [a.ctypes.data for a in partial]
@@ -109,4 +110,4 @@ def _columns(
         kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands)
     )
     for node, operand in zip(reductions, operands, strict=True):
-        values[node.index] = OPERATIONS[node.op].on([operand], "column").reshape(-1)
+        values[node.index] = OPERATIONS[node.op].on([operand], EACH_COLUMN).reshape(-1)

@@ -15,6 +15,7 @@ import numpy as np
 
 from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
+from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ROW, names
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.passes import Pass, passes
 from refgrad.backends.source import KernelSource, elements, functions, joined, outputs, prologue, variable, written
@@ -64,7 +65,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]
     small = [f"s{n.index}" for n in sweep.small]
     folded = [f"r{n.index}" for n in sweep.reductions]
-    if folded and sweep.over != "column":
+    if folded and sweep.over != EACH_COLUMN:
         folded.insert(0, "buffer")
     kinds = {variable(a): kept[a].kind for a in arrays if a in kept and a in stored}
     held = [Array(n, kinds.get(n, w.kind), ("n",)) for n in (*map(variable, arrays), *small, *folded)]
@@ -72,7 +73,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     functions(w, sweep.nodes)
     with w.kernel(["first", "last", "n", "row_length"], held, [f"scalar{i}" for i in range(len(scalars))]):
         prologue(w, scalars)
-        _read(w, [n for n in sweep.small if n.level not in ("row", "column")], "0")
+        _read(w, [n for n in sweep.small if not names(n.axes)], "0")
         _body(w, sweep, stored, kept)
     order = [n for n in graph.nodes if n.op == "scalar"]
     types = tuple(a.kind for a in held) if kept else ()
@@ -82,7 +83,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
 
 
 def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
-    if sweep.over == "column":  # columns are folded elsewhere, from their elements
+    if sweep.over == EACH_COLUMN:  # columns are folded elsewhere, from their elements
         into = [(f"r{n.index}[i]", f"x{n.args[0].index}") for n in sweep.reductions]
         _elements(w, sweep, lambda: _stores(w, into), "first", "last")
     elif sweep.reductions:
@@ -115,8 +116,8 @@ def _stores(w: Writer, pairs: Sequence[tuple[str, str]]) -> None:
 
 def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, stop: str) -> None:
     """The loop over elements; by rows where a number of the row is read."""
-    columns = [n for n in sweep.small if n.level == "column"]
-    rows = [n for n in sweep.small if n.level == "row"]
+    columns = [n for n in sweep.small if n.axes == COLUMN]
+    rows = [n for n in sweep.small if n.axes == ROW]
 
     def loop(start: str, stop: str) -> None:
         with w.loop("i", start, stop):
@@ -139,7 +140,7 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
 def _blocks(w: Writer, sweep: Pass) -> None:
     """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
     into = [(f"buffer[{k * BLOCK} + i - begin]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)]
-    by_rows = sweep.over == "row"
+    by_rows = sweep.over == EACH_ROW
     if by_rows:
         w.set("row_blocks", w.dialect.quotient(f"(row_length + {BLOCK - 1})", str(BLOCK)), "int64")
     with w.loop("block", "first", "last"):

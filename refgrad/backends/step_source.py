@@ -15,6 +15,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
 from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, ToFormat, WholeCodes
+from refgrad.axes import ELEMENT
 
 #: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
 MOST_VALUES = 16
@@ -28,7 +29,7 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 def supports(graph: Graph) -> bool:
     """Whether every step function of elements in a graph has lines here; those of few numbers are run by NumPy."""
-    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step" and n.level == "element")
+    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step" and n.axes == ELEMENT)
 
 
 @dataclass(frozen=True)

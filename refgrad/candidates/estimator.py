@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from refgrad.axes import ELEMENT, axes_shape
 from refgrad.candidates.arguments import check_options, parameters_of, with_options
 from refgrad.candidates.estimator_arguments import Arrays, Bound, bind, called
 from refgrad.candidates.faults import building, check_kept, copies, stepping
@@ -22,7 +23,7 @@ from refgrad.candidates.frameworks import adapter
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
 from refgrad.errors import CandidateError
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.estimators.base import Estimator
 
 LEGAL = (
     "a torch.autograd.Function class, a torch module or function, a JAX function, a pair of functions "
@@ -115,13 +116,13 @@ def pair_of(thing: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
 
 def check_outputs(results: Mapping[str, Any], rule: Estimator, arrays: Arrays, name: str) -> dict[str, np.ndarray]:
     """The outputs as arrays of the shapes that the rule gives them; a `CandidateFault` for another shape or dtype."""
-    x, levels = arrays["x"], rule.gives()
+    x, axes = arrays["x"], rule.gives()
     found = {}
     for output, value in results.items():
         array = np.asarray(value)
-        wanted = level_shape(levels.get(output, "element"), x.shape)
+        wanted = axes_shape(axes.get(output, ELEMENT), x.shape)
         if array.shape != wanted:
-            if output not in levels or array.size != int(np.prod(wanted)):
+            if output not in axes or array.size != int(np.prod(wanted)):
                 raise CandidateFault("shape", f"{output} of {name} has shape {array.shape}; legal: {wanted}")
             array = array.reshape(wanted)
         if array.dtype != x.dtype:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from refgrad.axes import COLUMN, ROW, TENSOR
 from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_names
@@ -140,8 +141,8 @@ class OptaxRun:
         self._name, self._advance, self.notes = name, built.advance, built.notes
         self._stated, self._init = stated, built.transform.init
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
-        self._sides = [next((n for n, k in rule.slots().items() if k.level == side), "") for side in ("row", "column")]
-        self._shared = {slot for slot, kind in rule.slots().items() if kind.level == "tensor"}
+        self._sides = [next((n for n, k in rule.slots().items() if k.axes == axes), "") for axes in (ROW, COLUMN)]
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.axes == TENSOR}
         self._wide = any(p.dtype == np.float64 for p in params)
         with self._precision():
             self._params = [_copied(p) for p in params]

@@ -20,6 +20,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
+from refgrad.axes import TENSOR
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, takes_parameters, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
@@ -158,7 +159,7 @@ class TorchRun:
         self._name, self._build, self._tensors, self._stated = name, build, tensors, stated
         self._optimizer, self._told = optimizer, told = build()
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
-        self._shared = {slot for slot, kind in rule.slots().items() if kind.scalar or kind.level == "tensor"}
+        self._shared = {slot for slot, kind in rule.slots().items() if kind.scalar or kind.axes == TENSOR}
         self._inputs, self._points = rule.inputs(), dict[str, Tensors]()
         self._takes = parameters_of(optimizer.step)
         self._groups = _groups(optimizer)

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad import backends
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
+from refgrad.axes import ELEMENT, TENSOR, Axes, axes_shape, described, named, one_of
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan, free_values, plan_for
-
-Level = Literal["element", "row", "column", "tensor"]
 
 
 @dataclass(frozen=True)
 class Parameter:
     """An array that an estimator takes besides its input.
 
-    ``level`` is "tensor" (one number), "row" (one for each ``x[i, ...]``, a channel), "column" (one for each ``x[:,
-    ...]``, a position), "element" (shaped like ``x``), or the name of the hyperparameter that says which of these. A
-    learned one has a gradient of its own level; one that is not, such as noise, has none. ``legal`` are the numbers
-    that it may hold.
+    ``axes`` are `TENSOR` (one number), `ROW` (one for each ``x[i, ...]``, a channel), `COLUMN` (one for each ``x[:,
+    ...]``, a position) or `ELEMENT` (shaped like ``x``), of `refgrad.axes`, or the name of the hyperparameter that says
+    "tensor", "row", "column" or "element". A learned one has a gradient with the same axes; one that is not, such as
+    noise, has none. ``legal`` are the numbers that it may hold.
     """
 
-    level: str = "tensor"
+    axes: Axes | str = TENSOR
     learned: bool = True
     legal: Range = field(default_factory=Range)
 
@@ -71,9 +70,10 @@ class Estimator(Rule):
         """``(cotangent, x, *parameters) -> x_grad``, or a tuple that goes on with each learned parameter's gradient."""
         raise NotImplementedError
 
-    def levels(self) -> dict[str, str]:
-        """The level of each parameter under these hyperparameters."""
-        return {n: str(getattr(self, p.level, p.level)) for n, p in self.parameters.items()}
+    def parameter_axes(self) -> dict[str, Axes]:
+        """The axes of each parameter under these hyperparameters."""
+        given = {n: p.axes for n, p in self.parameters.items()}
+        return {n: named(getattr(self, axes)) if isinstance(axes, str) else axes for n, axes in given.items()}
 
     def learned(self) -> list[str]:
         """The parameters that have a gradient."""
@@ -83,14 +83,14 @@ class Estimator(Rule):
         """The arrays besides ``x`` and the cotangent that a caller hands over."""
         return list(self.parameters)
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """``x``, ``cotangent`` and the parameters."""
-        return {"x": "element", "cotangent": "element", **self.levels()}
+        return {"x": ELEMENT, "cotangent": ELEMENT, **self.parameter_axes()}
 
-    def gives(self) -> dict[str, str]:
+    def gives(self) -> dict[str, Axes]:
         """The gradients of parameters that are one number a row or a tensor."""
-        levels = self.levels()
-        return {f"{n}_grad": levels[n] for n in self.learned() if levels[n] != "element"}
+        axes = self.parameter_axes()
+        return {f"{n}_grad": axes[n] for n in self.learned() if axes[n] != ELEMENT}
 
     def results(self) -> tuple[str, ...]:
         """The names of all results of `body`."""
@@ -110,8 +110,8 @@ class Estimator(Rule):
             x: an array of any float dtype and shape.
             backend: "auto", "numpy" or "numba"; the bits are the same.
             threads: how many threads a kernel may use; by default all that the process may.
-            parameters: by name, numbers or arrays of a float dtype: one number for the level "tensor"; for "row" one a
-                row, as a vector or as an array that broadcasts against ``x``; shaped like ``x`` for "element".
+            parameters: by name, numbers or arrays of a float dtype: one number for the axes `TENSOR`; for `ROW` one a
+                row, as a vector or as an array that broadcasts against ``x``; shaped like ``x`` for `ELEMENT`.
 
         Returns:
             ``y``, of the shape and dtype of ``x``.
@@ -153,21 +153,21 @@ class Estimator(Rule):
                     f"{type(self).__name__} takes no {name!r}{nearest(name, legal)}; legal: {', '.join(legal)}"
                 )
         arrays = {"x": x}
-        for name, level in self.takes().items():
+        for name, axes in self.takes().items():
             if name == "x" or name not in legal:
                 continue
             if name not in given:
-                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of level {level}")
-            arrays[name] = self._fitted(name, level, given[name], x)
+                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {described(axes)}")
+            arrays[name] = self._fitted(name, axes, given[name], x)
         return arrays
 
-    def _fitted(self, name: str, level: str, value: Any, x: np.ndarray) -> np.ndarray:
+    def _fitted(self, name: str, axes: Axes, value: Any, x: np.ndarray) -> np.ndarray:
         array = np.asarray(value, x.dtype) if isinstance(value, (int, float)) else as_array(value, name)
-        shape = level_shape(level, x.shape)
+        shape = axes_shape(axes, x.shape)
         if array.shape != shape:
             vector = array.ndim <= 1 and array.size == int(np.prod(shape))
-            if level == "element" or not vector:
-                raise bad_argument(f"{name}.shape", array.shape, f"{shape}, one number for each {level} of x")
+            if axes == ELEMENT or not vector:
+                raise bad_argument(f"{name}.shape", array.shape, f"{shape}, one number for each {one_of(axes)} of x")
             array = array.reshape(shape)
         if array.dtype == np.float64 and x.dtype != np.float64:
             raise bad_argument(f"{name}.dtype", "float64", f"float32 or narrower, because x is {x.dtype}")
@@ -182,28 +182,18 @@ class Estimator(Rule):
         if arrays["x"].ndim == 0:  # a row of one
             rows = self._run(wanted, {n: a.reshape(1) for n, a in arrays.items()}, backend, threads)
             return {n: a.reshape(()) for n, a in rows.items()}
-        x, levels = arrays["x"], self.gives()
+        x, axes = arrays["x"], self.gives()
         if not x.size:  # a sum over nothing is zero
-            return {n: np.zeros(level_shape(levels.get(n, "element"), x.shape), x.dtype) for n in wanted}
+            return {n: np.zeros(axes_shape(axes.get(n, ELEMENT), x.shape), x.dtype) for n in wanted}
         dtype = dtypes.working(x.dtype)
         ready = {n: np.ascontiguousarray(a, dtype).reshape(a.shape) for n, a in arrays.items() if n in self.takes()}
         ready.setdefault("cotangent", ready["x"])  # which is not looked at
-        results = {n: np.empty(level_shape(levels.get(n, "element"), x.shape), dtype) for n in wanted}
+        results = {n: np.empty(axes_shape(axes.get(n, ELEMENT), x.shape), dtype) for n in wanted}
         free = free_values(x.shape, {})
         run = backends.runner(backend)
         run(plan_for(self, x.ndim, free, wanted), free, {**ready, **results}, threads)
         with np.errstate(over="ignore", under="ignore"):
             return {n: r.astype(x.dtype, copy=False) for n, r in results.items()}
-
-
-def level_shape(level: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an array of a level, which broadcasts against one of a shape."""
-    if level == "element":
-        return shape
-    ones = (1,) * len(shape)
-    if level == "tensor" or not shape:
-        return ones
-    return (shape[0], *ones[1:]) if level == "row" else (1, *shape[1:])
 
 
 def check_legal(name: str, legal: Range, array: np.ndarray) -> None:

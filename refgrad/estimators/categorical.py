@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import exp, log
 from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.axes import ELEMENT
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
 from refgrad.rule import Choice, Citation, Positive, Range, by
@@ -51,7 +52,7 @@ class GumbelSoftmax(Estimator):
         "how noise of zero or one is kept away: exponential noise is an argument here; whether the noise is "
         "divided by the temperature: it is, as in the paper"
     )
-    parameters = Parameters(e=Parameter("element", learned=False, legal=Range(0.0)))
+    parameters = Parameters(e=Parameter(ELEMENT, learned=False, legal=Range(0.0)))
 
     def forward(self, x: Any, e: Any) -> Any:  # type: ignore[override]
         return softmax((x - log(e)) / self.tau)
@@ -97,7 +98,7 @@ class StraightThroughGumbel(Choosing):
     )
     unspecified = "equal entries: the first here, not defined in torch"
     parameters = Parameters(
-        e=Parameter("element", learned=False, legal=Range(0.0)), mask=Parameter("element", learned=False)
+        e=Parameter(ELEMENT, learned=False, legal=Range(0.0)), mask=Parameter(ELEMENT, learned=False)
     )
 
     def forward(self, x: Any, e: Any, mask: Any) -> Any:  # type: ignore[override]
@@ -138,7 +139,7 @@ class ReinMax(Estimator):
         "how the sample is drawn: it is an argument here; the temperature is in the second distribution alone, as "
         "in the paper"
     )
-    parameters = Parameters(sample=Parameter("element", learned=False, legal=Range(0.0, 1.0, False, False)))
+    parameters = Parameters(sample=Parameter(ELEMENT, learned=False, legal=Range(0.0, 1.0, False, False)))
 
     def forward(self, x: Any, sample: Any) -> Any:  # type: ignore[override]
         return sample
@@ -167,7 +168,7 @@ class RotationTrick(Estimator):
     unspecified = (
         "vectors that are zero or opposite to their code: NaN here; the authors' code adds 1e-6 to norms and avoids it"
     )
-    parameters = Parameters(q=Parameter("element", learned=False))
+    parameters = Parameters(q=Parameter(ELEMENT, learned=False))
 
     @staticmethod
     def _frame(x: Any, q: Any) -> tuple[Any, Any, Any, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.arithmetic.top_k import keys, top_k
+from refgrad.axes import ELEMENT
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
@@ -57,7 +58,7 @@ class VectorQuantization(Choosing):
         source="lucidrains/vector-quantize-pytorch, at its head",
     )
     unspecified = "ties between equally near codes: the first is taken"
-    parameters = Parameters(q=Parameter("element", learned=False))
+    parameters = Parameters(q=Parameter(ELEMENT, learned=False))
     chosen = ("q",)
     tables = ("codebook",)
 

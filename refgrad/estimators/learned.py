@@ -14,6 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import power_of_two
 from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.axes import TENSOR
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Ties, passes, rounded
 from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
@@ -163,7 +164,7 @@ class PACT(Estimator):
         "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "
         "halves at both; the penalty on alpha is the caller's"
     )
-    parameters = Parameters(alpha=Parameter("tensor", legal=POSITIVE))
+    parameters = Parameters(alpha=Parameter(TENSOR, legal=POSITIVE))
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         steps = 2.0**self.bits - 1
@@ -206,7 +207,7 @@ class TQT(Estimator):
         "halves go to the even neighbour; the ceiling of the logarithm is a constant of the gradient; at an exact "
         "power of two it is that power"
     )
-    parameters = Parameters(log2_t=Parameter("tensor", legal=Range(-60.0, 60.0)))
+    parameters = Parameters(log2_t=Parameter(TENSOR, legal=Range(-60.0, 60.0)))
 
     def forward(self, x: Any, log2_t: Any) -> Any:  # type: ignore[override]
         low, high = -(2.0 ** (self.bits - 1)), 2.0 ** (self.bits - 1) - 1

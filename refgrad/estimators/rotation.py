@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import cos, sin
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import ELEMENT, ROW
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation
@@ -32,7 +33,7 @@ class RBNNRotation(Estimator):
 
     citation = SOURCE
     unspecified = "whether the rotated weights are a constant of the gradient: they are in the authors' code, and here"
-    parameters = Parameters(rotated=Parameter("element", learned=False), theta=Parameter("row"))
+    parameters = Parameters(rotated=Parameter(ELEMENT, learned=False), theta=Parameter(ROW))
 
     def forward(self, x: Any, rotated: Any, theta: Any) -> Any:  # type: ignore[override]
         return x + np.abs(sin(theta)) * (rotated - x)

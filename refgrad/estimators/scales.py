@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import COLUMN, ELEMENT, ROW
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.rule import Citation
@@ -28,7 +29,7 @@ class XNORPlusPlusDense(Estimator):
 
     citation = SOURCE
     unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
-    parameters = Parameters(gamma=Parameter("element"))
+    parameters = Parameters(gamma=Parameter(ELEMENT))
 
     def forward(self, x: Any, gamma: Any) -> Any:  # type: ignore[override]
         return x * gamma
@@ -46,7 +47,7 @@ class XNORPlusPlusChannel(Estimator):
 
     citation = SOURCE
     unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
-    parameters = Parameters(alpha=Parameter("row"))
+    parameters = Parameters(alpha=Parameter(ROW))
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         return x * alpha
@@ -65,7 +66,7 @@ class XNORPlusPlus(Estimator):
 
     citation = SOURCE
     unspecified = "nothing: a product and its derivatives; how scales are initialized is the caller's"
-    parameters = Parameters(alpha=Parameter("row"), beta=Parameter("column"))
+    parameters = Parameters(alpha=Parameter(ROW), beta=Parameter(COLUMN))
 
     def forward(self, x: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
         return x * (alpha * beta)

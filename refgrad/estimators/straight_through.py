@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import ELEMENT, ROW
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import (
     Binarizer,
@@ -116,7 +117,7 @@ class StochasticBinarization(Estimator):
         "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "
         "is never +1; the noise is an argument"
     )
-    parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0, open_low=False)))
+    parameters = Parameters(u=Parameter(ELEMENT, learned=False, legal=Range(0.0, 1.0, open_low=False)))
 
     def forward(self, x: Any, u: Any) -> Any:  # type: ignore[override]
         p = np.minimum(np.maximum((x + 1) / 2, 0.0), 1.0)
@@ -206,7 +207,7 @@ class RSign(Estimator):
         "the sign at the threshold: -1 as the equation says; the authors' code adds a bias and takes torch's sign, "
         "0 there; its gradient is that of ApproxSign by default"
     )
-    parameters = Parameters(shift=Parameter("row"))
+    parameters = Parameters(shift=Parameter(ROW))
 
     def forward(self, x: Any, shift: Any) -> Any:  # type: ignore[override]
         return signed(x - shift, self.sign_at_zero, self.sign_of_nan)
@@ -239,7 +240,7 @@ class RPReLU(Estimator):
     unspecified = (
         "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
     )
-    parameters = Parameters(shift=Parameter("row"), rise=Parameter("row"), slope=Parameter("row"))
+    parameters = Parameters(shift=Parameter(ROW), rise=Parameter(ROW), slope=Parameter(ROW))
 
     def forward(self, x: Any, shift: Any, rise: Any, slope: Any) -> Any:  # type: ignore[override]
         distance = x - shift

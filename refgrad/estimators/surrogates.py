@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import cos, exp, log, power, sin, tanh
 from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.axes import TENSOR
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.filters import centred
 from refgrad.estimators.policies import Binarizer, Edge, SignAtZero, SignOfNan, passes, signed, within
@@ -310,9 +311,9 @@ class DSQ(Estimator):
         "the gradients of alpha, low and high: the derivatives of the soft function (there is no code of the authors)"
     )
     parameters = Parameters(
-        low=Parameter("tensor", legal=Range(high=0.0)),
-        high=Parameter("tensor", legal=Range(0.0)),
-        alpha=Parameter("tensor", legal=Range(0.0, 1.0)),
+        low=Parameter(TENSOR, legal=Range(high=0.0)),
+        high=Parameter(TENSOR, legal=Range(0.0)),
+        alpha=Parameter(TENSOR, legal=Range(0.0, 1.0)),
     )
 
     def _interval(self, x: Any, low: Any, high: Any) -> tuple[Any, Any]:

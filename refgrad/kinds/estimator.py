@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.axes import COLUMN, ELEMENT, ROW, TENSOR, Axes
 from refgrad.candidates.estimator import check_outputs, resolve
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
@@ -104,10 +105,10 @@ class EstimatorKind(Stateless):
 
     def smaller(self, rule: Estimator, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
         """The element that failed, halves along each axis; of one element simpler numbers."""
-        arrays, levels = dict(cases.arrays[0]), rule.takes()
+        arrays, axes = dict(cases.arrays[0]), rule.takes()
         if arrays["x"].size > 1:
             for at in parts(arrays["x"].shape, index):
-                yield Cases([_cut(arrays, levels, at)], [""])
+                yield Cases([_cut(arrays, axes, at)], [""])
             return
         for name, array in arrays.items():
             for simple in simpler(array):
@@ -146,11 +147,11 @@ def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:
     return True
 
 
-def _cut(arrays: Arrays, levels: Mapping[str, str], at: tuple[slice, ...]) -> dict[str, np.ndarray]:
+def _cut(arrays: Arrays, axes: Mapping[str, Axes], at: tuple[slice, ...]) -> dict[str, np.ndarray]:
     """Part of every array; of one number a row only the rows are cut, of the tensor's nothing."""
-    kept = {"element": at, "row": at[:1], "column": (slice(None), *at[1:]), "tensor": ()}
+    kept = {ELEMENT: at, ROW: at[:1], COLUMN: (slice(None), *at[1:]), TENSOR: ()}
     # a table has a shape of its own
-    return {n: a[kept[levels.get(n, "tensor")]].copy() for n, a in arrays.items()}
+    return {n: a[kept[axes.get(n, TENSOR)]].copy() for n, a in arrays.items()}
 
 
 def _few(arrays: Arrays) -> dict[str, np.ndarray]:

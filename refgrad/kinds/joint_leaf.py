@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from refgrad.axes import TENSOR
 from refgrad.candidates.protocol import Observation, Value
 from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
@@ -33,6 +34,6 @@ def _state(leaves: Sequence[Mapping[str, Value]], rule: Optimizer) -> dict[str, 
         values = [leaf[name] for leaf in leaves if name in leaf]
         if len(values) != len(leaves):
             continue
-        single = slot.scalar or slot.level == "tensor"
+        single = slot.scalar or slot.axes == TENSOR
         found[name] = values[0] if single else _flat([np.asarray(v) for v in values])
     return found

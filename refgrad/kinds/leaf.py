@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded
+from refgrad.axes import broadcasts
 from refgrad.kinds.kind import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
@@ -144,10 +144,10 @@ def _any_bits(like: np.ndarray, bits: int) -> Bounded:
 
 def _at(leaf: Leaf, name: str, t: int, before: Mapping[str, Bounded], index: tuple[int, ...]) -> dict[str, float]:
     """What an element was computed from, as far as it stands at the same place: of square matrices, those like its own."""
-    levels = {n: slot.level if slot.level in SQUARE else "" for n, slot in leaf.slots.items()}
-    own = levels.get(name, "")
+    apart = {n: slot.settled for n, slot in leaf.slots.items() if not broadcasts(slot.settled)}
+    own = apart.get(name)
     shape = leaf.values(name if own else "p", t).shape
-    alike = {n: b for n, b in before.items() if levels.get(n, "") == own}
+    alike = {n: b for n, b in before.items() if apart.get(n) == own}
     return {n: float(np.broadcast_to(b.value, shape)[index]) for n, b in alike.items()}
 
 

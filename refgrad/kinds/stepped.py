@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.axes import ELEMENT
 from refgrad.candidates.protocol import Candidate, Observation, Run
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import Call, Kind, Question, Record
@@ -211,7 +212,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
 def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
     """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
     legal = slot.shape(p)
-    free = slot.level != "element" or len(shape) == 1
+    free = slot.axes != ELEMENT or len(shape) == 1
     return shape == legal or (free and math.prod(shape) == math.prod(legal))
 
 

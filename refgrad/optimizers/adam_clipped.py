@@ -147,7 +147,7 @@ class AdamMini(Optimizer):
         "which parameters are cut into which blocks: the paper partitions by the model's architecture (heads, "
         "neurons, the embedding by tokens); here the caller says row or tensor"
     )
-    state = State(m=zeros_like_param, v=Slot(level="blocks"))
+    state = State(m=zeros_like_param, v=Slot(axes="blocks"))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         m = self.beta1 * m + (1 - self.beta1) * g

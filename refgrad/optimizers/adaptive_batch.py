@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adagrad import Adagrad
 from refgrad.optimizers.base import Optimizer
@@ -46,7 +47,7 @@ class AdaGradNorm(Optimizer):
         source="the equations as recalled, and restated in its tests",
     )
     unspecified = "what one vector is: the tensor here, all parameters in the paper"
-    state = State(s=Slot(fill="initial", level="tensor"))
+    state = State(s=Slot(fill="initial", axes=TENSOR))
 
     def update(self, p: Any, g: Any, s: Any, t: Any) -> tuple[Any, ...]:
         s = s + tree_sum(g * g)

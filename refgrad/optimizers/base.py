@@ -11,6 +11,7 @@ import numpy as np
 from refgrad import backends, trees
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.axes import ELEMENT, LEFT, RIGHT, TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
@@ -87,14 +88,14 @@ class Optimizer(Rule):
         """
         return math.inf
 
-    def takes(self) -> dict[str, str]:
-        """``p``, ``g``, the extra inputs and the slots that are arrays: name -> level (see `refgrad.state.Slot`)."""
-        arrays = {n: s.level for n, s in self.slots().items() if not s.scalar}
-        return dict.fromkeys(("p", *self.read_only()), "element") | arrays
+    def takes(self) -> dict[str, Axes]:
+        """``p``, ``g``, the extra inputs and the slots that are arrays: name -> axes (see `refgrad.axes`)."""
+        arrays = {n: s.settled for n, s in self.slots().items() if not s.scalar}
+        return dict.fromkeys(("p", *self.read_only()), ELEMENT) | arrays
 
-    def gives(self) -> dict[str, str]:
-        """The slots that are not shaped like the parameter: name -> level."""
-        return {n: level for n, level in self.takes().items() if level != "element"}
+    def gives(self) -> dict[str, Axes]:
+        """The slots that are not shaped like the parameter: name -> axes."""
+        return {n: axes for n, axes in self.takes().items() if axes != ELEMENT}
 
     @derived
     def scalar_inputs(self) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ class Optimizer(Rule):
         if slot.fill == "p":
             return np.array(p, dtype=dtype, order="C")
         fill = getattr(self, slot.fill) if isinstance(slot.fill, str) else slot.fill
-        if slot.level in ("left", "right") and p.ndim:
+        if slot.axes in (LEFT, RIGHT) and p.ndim:
             return np.asarray(fill * np.eye(slot.shape(p.shape)[0]), dtype)
         return float(fill) if slot.scalar else np.full(slot.shape(p.shape), fill, dtype)
 
@@ -242,7 +243,7 @@ class Optimizer(Rule):
     def _slots_like_p(self) -> tuple[str, ...] | None:
         """The slots, if each is an array like the parameter and a step takes nothing besides the gradient; else None."""
         slots = self.slots()
-        alike = all(s.level == "element" and not s.scalar for s in slots.values())
+        alike = all(s.axes == ELEMENT and not s.scalar for s in slots.values())
         return tuple(slots) if alike and not self.inputs() else None
 
     def _separated(self, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
@@ -314,7 +315,7 @@ class Optimizer(Rule):
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         if len(work) > 1 and self.scope == "tree":
-            leaves, whole = [leaf.arrays for leaf in work], {n: s.level == "tensor" for n, s in self.slots().items()}
+            leaves, whole = [leaf.arrays for leaf in work], {n: s.axes == TENSOR for n, s in self.slots().items()}
             all_of_them = Leaf(coupled.join(leaves, whole), work[0].scalar_values, self.read_only())
             self._run([all_of_them], t, numbers, backend, threads)
             coupled.cut({n: a for n, a in all_of_them.arrays.items() if n not in all_of_them.read_only}, leaves, whole)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import Over, length, tree_max, tree_sum
+from refgrad.axes import COLUMN, ROW
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State, by
 
@@ -76,7 +77,7 @@ class Adafactor(Optimizer):
         "weight decay, which the paper has not: scaled by lr here as in torch; Hugging Face's scales it by the "
         "step size, optax by nothing; where eps enters differs in torch (eps_placement=clamp)"
     )
-    state = State(v_row=Slot(level="row"), v_column=Slot(level="column"), m=Slot(when="beta1"))
+    state = State(v_row=Slot(axes=ROW), v_column=Slot(axes=COLUMN), m=Slot(when="beta1"))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -137,10 +138,10 @@ class CAME(Optimizer):
     )
     state = State(
         m=Slot(),
-        v_row=Slot(level="row"),
-        v_column=Slot(level="column"),
-        s_row=Slot(level="row"),
-        s_column=Slot(level="column"),
+        v_row=Slot(axes=ROW),
+        v_column=Slot(axes=COLUMN),
+        s_row=Slot(axes=ROW),
+        s_column=Slot(axes=COLUMN),
     )
 
     def update(
@@ -181,7 +182,7 @@ class SM3(Optimizer):
         "eps: none here, where optax adds 1e-8 under the root; the momentum is an average, as in the paper's "
         "experiments; parameters of one axis have exact sums"
     )
-    state = State(s_row=Slot(level="row"), s_column=Slot(level="column"), buffer=Slot(when="momentum"))
+    state = State(s_row=Slot(axes=ROW), s_column=Slot(axes=COLUMN), buffer=Slot(when="momentum"))
 
     def update(self, p: Any, g: Any, s_row: Any, s_column: Any, buffer: Any, t: Any) -> tuple[Any, ...]:
         s = np.minimum(s_row, s_column) + g * g

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from refgrad.arithmetic.primitives import lift, project, subspace
+from refgrad.axes import LOW, THIN
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.parts import EpsPlacement, over_root
 from refgrad.rule import Choice, Citation, Decay, NonNegative, Slot, State, Whole, by
@@ -65,9 +66,9 @@ class GaLore(Optimizer):
         "parameters that are not matrices; weight decay; what becomes of the moments when P changes: they stay"
     )
     state = State(
-        m=Slot(level="low", rank="rank", side="side"),
-        v=Slot(level="low", rank="rank", side="side"),
-        basis=Slot(level="thin", rank="rank", side="side"),
+        m=Slot(axes=LOW, rank="rank", side="side"),
+        v=Slot(axes=LOW, rank="rank", side="side"),
+        basis=Slot(axes=THIN, rank="rank", side="side"),
     )
 
     def update(self, p: Any, g: Any, m: Any, v: Any, basis: Any, t: Any) -> tuple[Any, ...]:

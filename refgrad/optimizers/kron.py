@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import gram, length, matmul, norm_bound, solve, tree_max, tree_sum, upper
+from refgrad.axes import LEFT, RIGHT
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import (
     Choice,
@@ -89,8 +90,8 @@ class PSGDKron(Optimizer):
     extras = Extras(noise=Extra("noise"))
     state = State(
         m=zeros_like_param,
-        left=Slot(1.0, level="left"),
-        right=Slot(1.0, level="right"),
+        left=Slot(1.0, axes=LEFT),
+        right=Slot(1.0, axes=RIGHT),
         diagonal=Slot(1.0, when="keeps_diagonals"),
         waited=Slot(when="counts", scalar=True),
     )

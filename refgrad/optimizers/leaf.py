@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_it_is
+from refgrad.axes import ELEMENT
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Slot
 
@@ -49,7 +50,7 @@ def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """
     shape = slot.shape(p.shape)
     if array.shape != shape:
-        what = "the shape of its parameter" if slot.level == "element" else f"{slot.described()} of its parameter"
+        what = "the shape of its parameter" if slot.axes == ELEMENT else f"{slot.described()} of its parameter"
         raise bad_argument(f"{name}.shape", array.shape, f"{shape}, {what}")
     if dtypes.working(array.dtype) == np.float64 != dtypes.working(p.dtype):
         legal = f"float32 or narrower, because the parameter is {p.dtype}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import (
     Choice,
@@ -85,8 +86,8 @@ AdaptLowerBound = Annotated[bool, Flag(by("the lower bound is estimated on the w
 #: what a momentum model of the loss keeps besides the momentum
 MODEL_STATE = {
     "average_loss": scalar_slot(0.0),
-    "gamma": Slot(level="tensor"),
-    "bound": Slot(fill="lower_bound", level="tensor", when="adapt_lower_bound"),
+    "gamma": Slot(axes=TENSOR),
+    "bound": Slot(fill="lower_bound", axes=TENSOR, when="adapt_lower_bound"),
 }
 
 

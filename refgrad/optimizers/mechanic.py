@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Positive, Slot, State, by, copy_of_param
@@ -68,10 +69,10 @@ class Mechanic(Wrapper):
     state = State(
         start=copy_of_param,
         offset=Slot(when="keep_offset"),
-        **_each("s", Slot(fill="initial_s", level="tensor")),
-        **_each("r", Slot(level="tensor")),
-        **_each("m", Slot(fill="initial_m", level="tensor")),
-        **_each("v", Slot(level="tensor")),
+        **_each("s", Slot(fill="initial_s", axes=TENSOR)),
+        **_each("r", Slot(axes=TENSOR)),
+        **_each("m", Slot(fill="initial_m", axes=TENSOR)),
+        **_each("v", Slot(axes=TENSOR)),
     )
 
     def update(self, p: Any, g: Any, start: Any, offset: Any, *rest: Any) -> tuple[Any, ...]:  # type: ignore[override]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.rule import (
@@ -52,7 +53,7 @@ class DoG(Optimizer):
         "what the norm is of: all parameters, as in the paper (LDoG is the form for each); the first distance, a "
         "share of 1 + |p|, and eps under the root are those of its released code; weight decay is coupled here"
     )
-    state = State(start=copy_of_param, distance=Slot(level="tensor"), total=Slot(level="tensor"))
+    state = State(start=copy_of_param, distance=Slot(axes=TENSOR), total=Slot(axes=TENSOR))
 
     def exempt(self) -> Mapping[str, str]:
         """What does not hold, and why."""
@@ -92,9 +93,7 @@ class DoWG(Optimizer):
         "the first distance: its square is initial_square here, as in optax, any small number in the paper; eps "
         "beside the root and weight decay are not in the source"
     )
-    state = State(
-        start=copy_of_param, square=Slot(fill="initial_square", level="tensor"), weighted=Slot(level="tensor")
-    )
+    state = State(start=copy_of_param, square=Slot(fill="initial_square", axes=TENSOR), weighted=Slot(axes=TENSOR))
 
     def update(self, p: Any, g: Any, start: Any, square: Any, weighted: Any, t: Any) -> tuple[Any, ...]:
         if self.weight_decay:
@@ -175,8 +174,8 @@ class Prodigy(Optimizer):
         v=zeros_like_param,
         s=zeros_like_param,
         start=copy_of_param,
-        d=Slot(fill="d0", level="tensor"),
-        numerator=Slot(level="tensor"),
+        d=Slot(fill="d0", axes=TENSOR),
+        numerator=Slot(axes=TENSOR),
     )
 
     def update(
@@ -241,8 +240,8 @@ class DAdaptAdam(Optimizer):
         m=zeros_like_param,
         v=zeros_like_param,
         s=zeros_like_param,
-        d=Slot(fill="d0", level="tensor"),
-        numerator=Slot(level="tensor"),
+        d=Slot(fill="d0", axes=TENSOR),
+        numerator=Slot(axes=TENSOR),
     )
 
     def update(self, p: Any, g: Any, m: Any, v: Any, s: Any, d: Any, numerator: Any, t: Any) -> tuple[Any, ...]:

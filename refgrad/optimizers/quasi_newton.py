@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Slot, State, Whole, by, copy_of_param, zeros_like_param
@@ -67,10 +68,10 @@ class LBFGS(Optimizer):
         return State(
             previous=copy_of_param if self.difference == "points" else zeros_like_param,
             previous_g=zeros_like_param,
-            scale=Slot(fill=1.0, level="tensor"),
+            scale=Slot(fill=1.0, axes=TENSOR),
             **{f"s{i}": zeros_like_param for i in turns},
             **{f"y{i}": zeros_like_param for i in turns},
-            **{f"w{i}": Slot(level="tensor") for i in turns},
+            **{f"w{i}": Slot(axes=TENSOR) for i in turns},
         )
 
     def update(self, p: Any, g: Any, previous: Any, previous_g: Any, scale: Any, *rest: Any) -> tuple[Any, ...]:  # type: ignore[override]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import eigenbasis, gram, inverse_root, matmul, orthonormal, reordered
+from refgrad.axes import LEFT, RIGHT
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Positive, Slot, State, Whole, by, zeros_like_param
 
@@ -58,10 +59,10 @@ class Shampoo(Optimizer):
     )
     unspecified = "eps; how often the roots are computed; weight decay, which is coupled here"
     state = State(
-        left=Slot("eps", level="left"),
-        right=Slot("eps", level="right"),
-        left_root=Slot(level="left"),
-        right_root=Slot(level="right"),
+        left=Slot("eps", axes=LEFT),
+        right=Slot("eps", axes=RIGHT),
+        left_root=Slot(axes=LEFT),
+        right_root=Slot(axes=RIGHT),
     )
 
     def update(self, p: Any, g: Any, left: Any, right: Any, left_root: Any, right_root: Any, t: Any) -> tuple[Any, ...]:
@@ -110,10 +111,10 @@ class SOAP(Optimizer):
     state = State(
         m=zeros_like_param,
         v=zeros_like_param,
-        left=Slot(level="left"),
-        right=Slot(level="right"),
-        left_basis=Slot(level="left"),
-        right_basis=Slot(level="right"),
+        left=Slot(axes=LEFT),
+        right=Slot(axes=RIGHT),
+        left_basis=Slot(axes=LEFT),
+        right_basis=Slot(axes=RIGHT),
     )
 
     def update(

@@ -14,6 +14,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
+from refgrad.axes import Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule
 
@@ -60,9 +61,9 @@ class Transform(Rule):
         """
         raise NotImplementedError
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """The arrays: name -> the names of their axes, as in `shapes`."""
-        return dict(self.shapes)
+        return {name: tuple(text.split()) for name, text in self.shapes.items()}
 
     def check(self, *arrays: np.ndarray) -> None:
         """Check that shapes fit; a subclass writes it.

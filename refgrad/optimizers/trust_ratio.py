@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import TENSOR
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Citation, Decay, Flag, NonNegative, Slot, State, by, zeros_like_param
 
@@ -167,7 +168,7 @@ class NovoGrad(Optimizer):
         "eps: outside the root, as in the packages; the first step's norm enters whole, without bias correction, "
         "as in the algorithm; averaging of gradients is the paper's remark (averaging)"
     )
-    state = State(m=zeros_like_param, v=Slot(level="tensor"))
+    state = State(m=zeros_like_param, v=Slot(axes=TENSOR))
 
     def update(self, p: Any, g: Any, m: Any, v: Any, t: Any) -> tuple[Any, ...]:
         square = tree_sum(g * g)

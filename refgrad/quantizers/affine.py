@@ -11,6 +11,7 @@ from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
+from refgrad.axes import ELEMENT, ROW, Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
@@ -135,9 +136,9 @@ class Affine(RowQuantizer):
         x[..., ::16], x[..., 1::16] = low, high
         return x * 2.0**-4
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """``x``, and the interval where it is not from the least to the largest."""
-        return {"x": "element"} | ({} if self.range == "min_max" else {"low": "row", "high": "row"})
+        return {"x": ELEMENT} | ({} if self.range == "min_max" else {"low": ROW, "high": ROW})
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """By granularity."""

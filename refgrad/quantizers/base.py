@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
+from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Rule
 
@@ -89,9 +90,9 @@ class Quantizer(Rule):
         """
         return None
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """``x``, the array that is quantized."""
-        return {"x": "element"}
+        return {"x": ELEMENT}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The parts of an array of the working dtype, by name; ``x`` is not changed."""

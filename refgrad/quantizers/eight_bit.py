@@ -13,6 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
+from refgrad.axes import ELEMENT
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer
@@ -99,7 +100,7 @@ class EightBit(Rule):
         size = int(np.prod(shape))
         if size < self.min_8bit_size:
             return ()
-        slots = (n for n, slot in self.rule.slots().items() if not slot.scalar and slot.level == "element")
+        slots = (n for n, slot in self.rule.slots().items() if not slot.scalar and slot.axes == ELEMENT)
         if self.tails == "short":
             return tuple(slots)
         return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)

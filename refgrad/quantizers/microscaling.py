@@ -12,6 +12,7 @@ from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
+from refgrad.axes import TENSOR, Axes
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole, by
@@ -155,9 +156,9 @@ class NVFP4(RowQuantizer):
         """The scales and the codes."""
         return ("tensor_scale", "scale", "codes") if self.levels == "two" else ("scale", "codes")
 
-    def gives(self) -> dict[str, str]:
+    def gives(self) -> dict[str, Axes]:
         """The tensor's scale is one number."""
-        return super().gives() | ({"tensor_scale": "tensor"} if self.levels == "two" else {})
+        return super().gives() | ({"tensor_scale": TENSOR} if self.levels == "two" else {})
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.steps import FormatCodes, WholeCodes
+from refgrad.axes import ROW, Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, by
@@ -155,9 +156,9 @@ class RowQuantizer(Quantizer):
         """What the body is handed: the rows of an array, and what is known of each besides."""
         return {"x": layout.cut(x)}
 
-    def gives(self) -> dict[str, str]:
+    def gives(self) -> dict[str, Axes]:
         """Scales, which are one a row unless a rule says otherwise."""
-        return {part: "row" for part in self.body_parts() if part != "codes"}
+        return {part: ROW for part in self.body_parts() if part != "codes"}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The body run on the rows."""

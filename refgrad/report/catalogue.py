@@ -8,6 +8,7 @@ from typing import Any
 
 from refgrad.arithmetic import formula
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.axes import ELEMENT, described
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
 from refgrad.optimizers import elsewhere
@@ -81,11 +82,10 @@ def _told(sentence: str, sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
-    """Each parameter with its level, its legal numbers, and whether it is learned."""
-    levels = rule.levels()
+    """Each parameter with its axes, its legal numbers, and whether it is learned."""
+    axes = rule.parameter_axes()
     given = [
-        (n, p, f"one number a {levels[n]}" if levels[n] != "element" else "an array like x")
-        for n, p in rule.parameters.items()
+        (n, p, described(axes[n]) if axes[n] != ELEMENT else "an array like x") for n, p in rule.parameters.items()
     ]
     what = dict.fromkeys(rule.chosen, "a choice, which is made, and read off a candidate's results")
     listed: list[tuple[str, ...]] = [(n, f"{shape} in {p.legal}", what.get(n, _role(p))) for n, p, shape in given]
@@ -121,7 +121,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _slot(slot: Slot) -> str:
-    shape = "an array like the parameter" if slot.level == "element" else slot.described()
+    shape = "an array like the parameter" if slot.axes == ELEMENT else slot.described()
     fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
     return f"{'one float64 number a parameter' if slot.scalar else shape}, {fill} at first"
 

@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
+from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
@@ -39,9 +40,9 @@ class Mask(Rule):
     #: ``scores(w, ...)``: one number an entry, or a unit of entries; what is largest is kept
     scores: ClassVar[Callable[..., Any]]
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """The arguments of `scores`."""
-        return dict.fromkeys(inspect.signature(self.scores).parameters, "element")
+        return dict.fromkeys(inspect.signature(self.scores).parameters, ELEMENT)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`scores` on values by name."""

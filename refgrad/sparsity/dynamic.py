@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from refgrad.arithmetic.top_k import Order, keys, top_k
+from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole, by
 from refgrad.sparsity import counts
@@ -43,9 +44,9 @@ class MaskUpdate(Rule):
 
     ties: Order = "low"
 
-    def takes(self) -> dict[str, str]:
+    def takes(self) -> dict[str, Axes]:
         """``w``, ``mask`` and the rest."""
-        return dict.fromkeys(("w", "mask", *self.inputs), "element")
+        return dict.fromkeys(("w", "mask", *self.inputs), ELEMENT)
 
     def steps(self) -> list[int]:
         """Steps at which the rule does what it may do."""

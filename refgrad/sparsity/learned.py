@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import exp, log, power
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import ELEMENT, TENSOR
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Edge, passes
@@ -61,7 +62,7 @@ class STR(Estimator):
         "the edge, where |w| equals the threshold: zero here; the threshold's function is the sigmoid, of which "
         "the source says it may be another"
     )
-    parameters = Parameters(s=Parameter("tensor"))
+    parameters = Parameters(s=Parameter(TENSOR))
 
     def forward(self, x: Any, s: Any) -> Any:  # type: ignore[override]
         return np.sign(x) * np.maximum(np.abs(x) - logistic(s), 0.0)
@@ -144,7 +145,7 @@ class ContinuousSparsification(Estimator):
         "what the score becomes between rounds: min(beta s, s0) as printed; the script sets beta back first, so "
         "that it is min(s, s0) (reset=code)"
     )
-    parameters = Parameters(s=Parameter("element"), beta=Parameter("tensor", learned=False, legal=Range(0.0)))
+    parameters = Parameters(s=Parameter(ELEMENT), beta=Parameter(TENSOR, learned=False, legal=Range(0.0)))
 
     def beta(self, epoch: int, epochs: int) -> float:
         """The temperature of an epoch, counted from 0: 1 at the first, ``final`` at the last."""
@@ -202,7 +203,7 @@ class HardConcrete(Estimator):
         "the gradient where a gate meets 0 or 1: zero here (edge); the noise is an argument; stretch and "
         "temperature are the source's experiments'"
     )
-    parameters = Parameters(u=Parameter("element", learned=False, legal=Range(0.0, 1.0)))
+    parameters = Parameters(u=Parameter(ELEMENT, learned=False, legal=Range(0.0, 1.0)))
 
     def _stretched(self, x: Any, u: Any) -> tuple[Any, Any]:
         logits = (log(u) - log(1 - u) + x) / self.beta

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.axes import ELEMENT, TENSOR
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
@@ -20,7 +21,7 @@ from refgrad.sparsity.progressive import MDGF
 from refgrad.sparsity.sensitivity import Movement, SoftMovement
 
 #: one where an entry is kept, zero where it is not
-MASK = Parameter("element", learned=False)
+MASK = Parameter(ELEMENT, learned=False)
 
 
 class MaskedTraining(Choosing):
@@ -89,7 +90,7 @@ class MDGFGradient(MaskedTraining):
     pattern: Annotated[Any, Nested()] = MDGF()
     citation = MDGF.citation
     unspecified = "whether beta scales the gradient of pruned weights: not in the authors' code (MDGF's gradient)"
-    parameters = Parameters(beta=Parameter("tensor", learned=False, legal=Range(0.0, 1.0, False, False)), mask=MASK)
+    parameters = Parameters(beta=Parameter(TENSOR, learned=False, legal=Range(0.0, 1.0, False, False)), mask=MASK)
 
     def forward(self, x: Any, beta: Any, mask: Any) -> Any:  # type: ignore[override]
         return self.pattern.forward(x, mask > 0.5, beta)
@@ -122,7 +123,7 @@ class MovementGradient(MaskedTraining):
     unspecified = (
         "nothing: the three products of the paper; the mask is an argument, and how it is chosen is Movement's"
     )
-    parameters = Parameters(s=Parameter("element"), mask=MASK)
+    parameters = Parameters(s=Parameter(ELEMENT), mask=MASK)
 
     def forward(self, x: Any, s: Any, mask: Any) -> Any:  # type: ignore[override]
         return Movement.forward(x, mask > 0.5)

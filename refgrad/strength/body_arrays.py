@@ -11,6 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.ranged import Shaped
+from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
 from refgrad.strength.body_operations import OPERATIONS
@@ -70,11 +71,9 @@ class RunArray(Shaped):
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if op == "length":
-            return {"tensor": self.size, "row": self.size // max(len(self), 1), "column": len(self)}[attributes["over"]]
+            return terms(attributes["over"], self.values.shape)
         if op in ("sum", "max"):
-            every = tuple(range(self.ndim))
-            axes = {"tensor": every, "row": every[1:], "column": every[:1]}[attributes["over"]]
-            return self.run.do(op, self, axis=axes, keepdims=True)
+            return self.run.do(op, self, axis=places(attributes["over"], self.ndim), keepdims=True)
         return self.run.do(op, *args)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import exact, floats
-from refgrad.estimators.base import level_shape
+from refgrad.axes import ELEMENT, ROW, axes_shape
 from refgrad.oracle.hypotheses.equivalence import agree
 from refgrad.oracle.mutants import CASE_REWRITES, Mutation, Rewrite, mutations
 from refgrad.oracle.mutants.patterns import Form, Found
@@ -101,8 +101,8 @@ def shaped(rule: Rule, found: Mapping[str, Any], arrays: Arrays) -> dict[str, np
     shape, small = arrays[rule.primary].shape, dict(rule.gives())
     if rule.kind == "mask":  # the scores of units are one number each
         plan, _ = plan_of(rule, shape)
-        small |= {n: node.level for n, node in plan.graph.outputs.items() if node.level == "row"}
-    wanted = {n: level_shape(small.get(n, "element"), shape) for n in found}
+        small |= {n: node.axes for n, node in plan.graph.outputs.items() if node.axes == ROW}
+    wanted = {n: axes_shape(small.get(n, ELEMENT), shape) for n in found}
     return {n: np.broadcast_to(np.asarray(a), wanted[n]).copy() for n, a in found.items()}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.matrices import gathered
 from refgrad.arithmetic.operations import ELEMENTWISE, MATRIX
+from refgrad.axes import Axes, places
 from refgrad.strength.matrix_interpreter import MatrixInterpreter
 from refgrad.strength.rounding_styles import SMALLEST_NORMAL, Array, Rounding, Style
 from refgrad.tracing import Plan
@@ -123,7 +124,7 @@ class Program:
         if node.op in MATRIX:
             return self.matrices.operation(node, args)
         if node.op == "max":
-            return np.max(args[0], axis=reduced_axes(node.attribute, args[0].ndim), keepdims=True)
+            return np.max(args[0], axis=places(node.attribute, args[0].ndim), keepdims=True)
         if node.op == "round":
             return node.attribute(*args)
         return self.round(ROUNDED[node.op](*args)) if node.op in ROUNDED else EXACT[node.op](*args)
@@ -263,9 +264,9 @@ class Program:
 
     # reductions
 
-    def _reduced(self, x: Array, over: str) -> Array:
+    def _reduced(self, x: Array, over: Axes) -> Array:
         """A declared sum in a random order, each addition rounded to nearest: the bound counts one rounding each."""
-        axes = reduced_axes(over, x.ndim)
+        axes = places(over, x.ndim)
         shape = tuple(1 if axis in axes else length for axis, length in enumerate(x.shape))
         rows = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(int(np.prod(shape)), -1)
         rows = self.random.permuted(rows, axis=1).astype(np.float32)
@@ -279,9 +280,3 @@ class Program:
             half = total.shape[1] // 2
             total = np.concatenate([total[:, :half] + total[:, half : 2 * half], total[:, 2 * half :]], axis=1)
         return total.astype(np.float64).reshape(shape)
-
-
-def reduced_axes(over: str, ndim: int) -> tuple[int, ...]:
-    """The axes that a reduction over the tensor, each row or each column removes from an array of so many axes."""
-    every = tuple(range(ndim))
-    return {"tensor": every, "row": every[1:], "column": every[:1]}[over]

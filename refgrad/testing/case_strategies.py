@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
+from refgrad.axes import Axes, axes_shape, broadcasts
 from refgrad.errors import ArgumentError
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.estimators.base import Estimator
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.inputs import masks
 from refgrad.quantizers.base import Quantizer
@@ -22,7 +23,6 @@ from refgrad.testing.strategies import moderate, numbers
 #: numbers that parameters are drawn from, as far as they are legal
 PARAMETERS = (0.25, 0.5, 0.3, 1.0, 2.0, 0.75)
 ROWS, ELEMENTS = 2, 6
-LEVELS = frozenset({"element", "row", "column", "tensor"})
 #: what the lengths of rows are multiples of, the first that an estimator takes
 STEPS = (1, 4, 8)
 #: cases that are generated, of which one is drawn
@@ -39,7 +39,9 @@ def undrawable(rule: Any) -> str:
     """Why no arrays can be drawn for a rule; empty if they can."""
     if not isinstance(rule, Estimator):
         return ""
-    known = set(rule.takes()) == {"x", "cotangent", *rule.parameters} and set(rule.levels().values()) <= LEVELS
+    known = set(rule.takes()) == {"x", "cotangent", *rule.parameters} and all(
+        map(broadcasts, rule.parameter_axes().values())
+    )
     return "" if known else "it takes arrays that are not drawn"
 
 
@@ -65,9 +67,9 @@ def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[s
     x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
     cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
     arrays = {"x": _array(x, dtype).reshape(shape), "cotangent": _array(cotangent, dtype).reshape(shape)}
-    for name, level in _drawn(rule).items():
+    for name, axes in _drawn(rule).items():
         legal = rule.parameters[name].legal
-        wanted = level_shape(level, shape)
+        wanted = axes_shape(axes, shape)
         count = int(np.prod(wanted))
         drawn = draw(st.lists(st.sampled_from(_legal(legal)), min_size=count, max_size=count))
         arrays[name] = _array(drawn, dtype).reshape(wanted)
@@ -75,9 +77,9 @@ def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[s
     return rule.prepared(arrays) if rule.chosen else arrays
 
 
-def _drawn(rule: Estimator) -> dict[str, str]:
-    """The levels of the parameters; choices are made, not drawn."""
-    return {n: level for n, level in rule.levels().items() if n not in rule.chosen}
+def _drawn(rule: Estimator) -> dict[str, Axes]:
+    """The axes of the parameters; choices are made, not drawn."""
+    return {n: axes for n, axes in rule.parameter_axes().items() if n not in rule.chosen}
 
 
 def _tables(rule: Estimator, shape: tuple[int, ...], dtype: np.dtype) -> dict[str, np.ndarray]:
@@ -91,7 +93,7 @@ def step_of(rule: Estimator, dtype: np.dtype) -> int:
     for step in STEPS:
         x = np.ones((1, step), dtype)
         arrays: dict[str, Any] = {
-            n: np.full(level_shape(level, x.shape), parameters[n], dtype) for n, level in _drawn(rule).items()
+            n: np.full(axes_shape(axes, x.shape), parameters[n], dtype) for n, axes in _drawn(rule).items()
         }
         arrays |= _tables(rule, x.shape, dtype)
         try:

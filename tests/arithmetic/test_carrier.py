@@ -14,6 +14,7 @@ from refgrad.arithmetic.exact import evaluate as exactly
 from refgrad.arithmetic.graph import Builder, Graph, Tracer, walk
 from refgrad.arithmetic.operations import BOOLEAN, UFUNCS
 from refgrad.arithmetic.scalar_math import Scope
+from refgrad.axes import ELEMENT, ROW, TENSOR
 from refgrad.errors import TraceError
 
 X, Y = np.asarray([4.0, -1.5, 0.0, 2.0]), np.asarray([0.5, 2.0, -1.0, 2.0])
@@ -71,15 +72,15 @@ def test_equal_operations_are_one_node_and_dead_ones_none() -> None:
     assert graph.counts() == {"mul": 1, "add": 1}
     assert graph.inputs() == ["x", "y"]
     assert [n.op for n in walk(graph.outputs["out"])] == ["input", "input", "mul", "add"]
-    assert "%2 = mul(%0, %1) [element]" in repr(graph.nodes)
+    assert "%2 = mul(%0, %1) [i j]" in repr(graph.nodes)
 
 
-def test_levels() -> None:
+def test_axes() -> None:
     builder = Builder(Scope(), 2)
     x = builder.input("x")
     row, tensor = primitives.tree_sum(x, "row"), primitives.tree_sum(x)
-    assert (row.node.level, tensor.node.level) == ("row", "tensor")
-    assert ((row * tensor).node.level, (tensor * 2).node.level, (row + x).node.level) == ("row", "tensor", "element")
+    assert (row.node.axes, tensor.node.axes) == (ROW, TENSOR)
+    assert ((row * tensor).node.axes, (tensor * 2).node.axes, (row + x).node.axes) == (ROW, TENSOR, ELEMENT)
     assert x.ndim == 2
 
 

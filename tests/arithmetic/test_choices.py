@@ -1,4 +1,4 @@
-"""The odometers: each element turns through its own decisions, the finest level first."""
+"""The odometers: each element turns through its own decisions, the finest first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from refgrad.arithmetic.choices import Choices
 from refgrad.arithmetic.decisions import Decision
 from refgrad.arithmetic.graph import Node
+from refgrad.axes import COLUMN, ELEMENT, LEFT, ROW, TENSOR, Axes
 
 
-def node(index: int, op: str = "lt", level: str = "element") -> Node:
-    return Node(index, op, (), None, level)
+def node(index: int, op: str = "lt", axes: Axes = ELEMENT) -> Node:
+    return Node(index, op, (), None, axes)
 
 
 def decision(open_: list[bool] | np.ndarray, outcomes: int = 2) -> Decision:
@@ -77,7 +78,7 @@ def test_a_row_turns_when_its_elements_are_through() -> None:
     """Two rows of two elements; the first row is open, and one element of each."""
     row = decision(np.asarray([[True], [False]]))
     element = decision(np.asarray([[True, False], [True, False]]), 3)
-    found = run(Choices(), {node(0, level="row"): row, node(1, "sign"): element})
+    found = run(Choices(), {node(0, axes=ROW): row, node(1, "sign"): element})
     assert len(found) == 6
     pairs = lambda i, j: {(float(way[0][i, 0]), float(way[1][i, j])) for way in found}  # noqa: E731
     assert pairs(0, 0) == {(float(r), float(e)) for r in range(2) for e in range(3)}
@@ -85,11 +86,9 @@ def test_a_row_turns_when_its_elements_are_through() -> None:
     assert pairs(1, 0) == {(0.0, 0.0), (0.0, 1.0), (0.0, 2.0)}
 
 
-@pytest.mark.parametrize(
-    "levels", [("tensor", "row"), ("tensor", "element"), ("column", "element"), ("left", "element")]
-)
-def test_the_coarser_level_is_the_outer_loop(levels: tuple[str, str]) -> None:
-    choices, (coarse, fine) = Choices(), (node(0, level=levels[0]), node(1, level=levels[1]))
+@pytest.mark.parametrize(("outer", "inner"), [(TENSOR, ROW), (TENSOR, ELEMENT), (COLUMN, ELEMENT), (LEFT, ELEMENT)])
+def test_what_has_fewer_axes_is_the_outer_loop(outer: Axes, inner: Axes) -> None:
+    choices, (coarse, fine) = Choices(), (node(0, axes=outer), node(1, axes=inner))
     found = run(choices, {coarse: decision([True]), fine: decision([True])})
     assert [tuple(float(x[0]) for x in way) for way in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 

@@ -15,6 +15,7 @@ from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.primitives import gram, matmul, tree_max, tree_sum
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.scalar_math import Scope
+from refgrad.axes import ROW, TENSOR
 from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
@@ -160,7 +161,7 @@ def test_a_sum_of_what_is_decided_is_as_narrow_as_its_terms() -> None:
     near = Bounded(np.asarray([[0.25, 0.25, 1.0]]), np.asarray([[0.5, 0.5, 0.0]]))
     (found,) = {
         (float(b.sets["s"].value[0, 0]), float(b.sets["s"].bound()[0, 0]))
-        for b in branches(lambda x: {"s": tree_sum(np.sign(x))}, {"x": near}, small={"s": "tensor"})
+        for b in branches(lambda x: {"s": tree_sum(np.sign(x))}, {"x": near}, small={"s": TENSOR})
     }
     assert found[0] == 1.0
     assert 2.0 <= found[1] < 2.0 + 1e-5
@@ -199,7 +200,7 @@ def test_a_limit_that_is_just_reached_leaves_nothing_open(monkeypatch: pytest.Mo
 def test_a_sum_of_what_was_not_followed_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     followed(monkeypatch, 5)
     given = {f"x{k}": open_at(3, 0) for k in range(3)}
-    found = branches(lambda *xs: {"s": tree_sum(signs(*xs)["out"], "row")}, given, small={"s": "row"})
+    found = branches(lambda *xs: {"s": tree_sum(signs(*xs)["out"], "row")}, given, small={"s": ROW})
     assert all(np.isinf(b.sets["s"].bound()).all() for b in found)
 
 

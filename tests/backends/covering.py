@@ -30,7 +30,7 @@ def graphs(rule: Rule) -> list[Graph]:
 
 def operations(rules: Iterable[Rule]) -> set[Hashable]:
     """Every operation of the rules' graphs."""
-    return {(n.op, n.level) for rule in rules for graph in graphs(rule) for n in graph.nodes}
+    return {(n.op, n.axes) for rule in rules for graph in graphs(rule) for n in graph.nodes}
 
 
 def operations_within(rules: Iterable[Rule]) -> set[Hashable]:
@@ -38,7 +38,7 @@ def operations_within(rules: Iterable[Rule]) -> set[Hashable]:
     found: set[Hashable] = set()
     for graph in (graph for rule in rules for graph in graphs(rule)):
         for node in graph.nodes:
-            found |= {(node.op, node.level, at, a.op, a.level, _kind(a.attribute)) for at, a in enumerate(node.args)}
+            found |= {(node.op, node.axes, at, a.op, a.axes, _kind(a.attribute)) for at, a in enumerate(node.args)}
     return found
 
 

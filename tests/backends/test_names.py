@@ -12,6 +12,7 @@ import pytest
 
 from refgrad.arithmetic.operations.functions import sin
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
+from refgrad.axes import ELEMENT
 from refgrad.backends.numba_backend import kernel_sources
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 
@@ -29,7 +30,7 @@ def named(body: Callable[..., Any], names: list[str]) -> Estimator:
     """An estimator whose parameters have these names."""
 
     class Named(Estimator):
-        parameters = Parameters(**{n: Parameter("element", learned=False) for n in names})
+        parameters = Parameters(**{n: Parameter(ELEMENT, learned=False) for n in names})
 
         def forward(self, x: Any, *parameters: Any) -> Any:
             total = x

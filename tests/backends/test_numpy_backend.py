@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic.primitives import tree_sum
+from refgrad.axes import ROW, TENSOR
 from refgrad.optimizers import LBFGS
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Slot, State, zeros_like_param
@@ -16,15 +17,15 @@ from tests.backends.test_same_bits import bits
 
 
 class Rotated(Optimizer):
-    """Slots of each level take one another's places; the parameter takes that of one, which depends on a sum of sums."""
+    """Slots with the same axes take one another's places; the parameter takes that of one, which depends on a sum of sums."""
 
     state = State(
         a=zeros_like_param,
         b=zeros_like_param,
-        row1=Slot(level="row"),
-        row2=Slot(level="row"),
-        one=Slot(level="tensor"),
-        other=Slot(level="tensor"),
+        row1=Slot(axes=ROW),
+        row2=Slot(axes=ROW),
+        one=Slot(axes=TENSOR),
+        other=Slot(axes=TENSOR),
     )
 
     def update(self, p: Any, g: Any, a: Any, b: Any, row1: Any, row2: Any, one: Any, other: Any, t: Any) -> Any:  # type: ignore[override]

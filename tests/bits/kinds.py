@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.axes import axes_shape
 from tests.bits.inputs import SHAPES, Source, midpoints
 
 STEPS = 7
@@ -163,17 +164,14 @@ def estimator(rule: Any, dtype: Any, backend: str) -> Results:
 
 
 def parameters(rule: Any, shape: tuple[int, ...], dtype: Any, source: Source) -> dict[str, np.ndarray]:
-    """What an estimator takes besides its input: legal numbers of each level, and tables of three rows."""
-    levels, found = rule.levels(), {}
+    """What an estimator takes besides its input: legal numbers of its axes, and tables of three rows."""
+    axes, found = rule.parameter_axes(), {}
     for name in rule.handed():
         if name in rule.tables:
             found[name] = source.signed((3, shape[-1] if shape else 1), dtype)
             continue
-        legal, level = rule.parameters[name].legal, levels[name]
-        ones = (1,) * len(shape)
-        row, column = (*shape[:1], *ones[1:]), (*ones[:1], *shape[1:])
-        wanted = {"element": shape, "row": row, "column": column}.get(level, ones)
-        found[name] = source.between(wanted, max(legal.low, -1.0), min(legal.high, 2.0), dtype)
+        legal = rule.parameters[name].legal
+        found[name] = source.between(axes_shape(axes[name], shape), max(legal.low, -1.0), min(legal.high, 2.0), dtype)
     return found
 
 

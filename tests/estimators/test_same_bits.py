@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.axes import axes_shape
 from refgrad.estimators import FDA
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.estimators.base import Estimator
 from refgrad.rule import rules
 from tests.backends.covering import cover, operations, operations_within
 from tests.backends.test_same_bits import Draw, adversarial, bits, ordinary
@@ -17,7 +18,7 @@ from tests.depth import marks
 
 #: named behaviours that every rule of a family shares: looked at in one rule of each
 SHARED = ("sign_at_zero", "sign_of_nan", "step_at_zero", "step_of_nan", "edge", "ties", "rounding", "scalars")
-#: rules whose float64 kernels the suite looks at: each elementary function, and each level of parameters, is in one of them
+#: rules whose float64 kernels the suite looks at: each elementary function, and all axes of parameters, is in one of them
 IN_FLOAT64 = ("BiPer", "ClippedSTE", "DoReFaWeights", "GumbelSoftmax", "LSQ", "ReSTE", "RPReLU", "TQT", "XNORPlusPlus")
 
 
@@ -37,10 +38,10 @@ def inputs(rule: Estimator, shape: tuple[int, ...], dtype: type, draw: Draw = ad
     """Adversarial values, or others, for what has an element each, legal numbers for the rest."""
     random = np.random.default_rng(3)
     arrays = {"x": draw(random, shape, dtype), "cotangent": draw(random, shape, dtype)}
-    for name, level in rule.levels().items():
+    for name, axes in rule.parameter_axes().items():
         legal = rule.parameters[name].legal
         low, high = max(legal.low, -1.0), min(legal.high, 2.0)
-        arrays[name] = random.uniform(low, high, level_shape(level, shape)).astype(dtype) * dtype(0.99)
+        arrays[name] = random.uniform(low, high, axes_shape(axes, shape)).astype(dtype) * dtype(0.99)
     usual = random.random(shape) < 0.5
     arrays["x"] = np.where(usual, random.standard_normal(shape).astype(dtype), arrays["x"])
     return arrays

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.axes import axes_shape
+from refgrad.estimators.base import Estimator
 from refgrad.rule import find
 from tests.estimators import test_paper, test_paper_tensors
 from tests.used import NUMBERS
@@ -43,7 +44,9 @@ def given(rule: Estimator, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
             found[name] = np.asarray(own[name], np.float64)
             continue
         value = own.get(name, next(n for n in NUMBERS if n in rule.parameters[name].legal))
-        found[name] = np.broadcast_to(np.asarray(value, np.float64), level_shape(rule.levels()[name], shape)).copy()
+        found[name] = np.broadcast_to(
+            np.asarray(value, np.float64), axes_shape(rule.parameter_axes()[name], shape)
+        ).copy()
     return found
 
 

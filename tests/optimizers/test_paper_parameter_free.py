@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad import optimizers as o
+from refgrad.axes import TENSOR
 from tests.optimizers.exact_tensors import Paper, check, norm, root
 
 State = dict[str, Any]
@@ -109,6 +110,6 @@ def test_a_tree_is_one_vector(rule: Any) -> None:
         for joined, parts in [(flat, new), (flat, tree), *((one[n], state[n]) for n in ("start", "s") if n in one)]:
             assert np.array_equal(joined, np.concatenate([a.ravel() for a in parts.values()]))
         for name, slot in rule.slots().items():
-            if slot.level == "tensor":
+            if slot.axes == TENSOR:
                 for values in (state[name], new_state[name]):
                     assert all(np.array_equal(np.ravel(values[n]), np.ravel(one[name])) for n in shapes)

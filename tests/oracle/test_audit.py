@@ -15,8 +15,8 @@ import pytest
 import refgrad
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.graph import SQUARE
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.axes import ELEMENT, broadcasts
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.judge import model_for, scalars_of
@@ -104,7 +104,7 @@ def _fits(moment: Moment, name: str, marks: np.ndarray) -> np.ndarray:
     graph = moment.plan.graph
     if graph.outputs[name].op in RESIDUALS:
         return np.asarray(True)
-    return np.asarray(marks.all()) if graph.small.get(name) in SQUARE else marks
+    return marks if broadcasts(graph.small.get(name, ELEMENT)) else np.asarray(marks.all())
 
 
 def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], overflows: bool = False) -> int:

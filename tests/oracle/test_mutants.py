@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import floats, scalar_math
-from refgrad.arithmetic.graph import LEVELS, Graph
-from refgrad.arithmetic.operations import REDUCTIONS
+from refgrad.arithmetic.graph import Graph, axes_of
 from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam, Rprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
@@ -61,13 +60,13 @@ def mutants(rule: Optimizer) -> list[Mutation]:
 
 
 def check_valid(graph: Graph, plan: Plan) -> None:
-    """Operands come first, levels are no narrower than the operands', nothing is dead, and every name is known."""
+    """Operands come first, axes follow from the operands', nothing is dead, and every name is known."""
     seen: set[int] = set()
     known = {*plan.rule.numbers(), *plan.free}
     for node in graph.nodes:
         assert all(a.index in seen for a in node.args), node
-        if node.op not in REDUCTIONS and node.args:
-            assert LEVELS.index(node.level) >= max(LEVELS.index(a.level) for a in node.args), node
+        if node.args:
+            assert node.axes == axes_of(node.op, [a.axes for a in node.args], node.attribute, 2), node
         if node.op == "scalar":
             assert scalar_math.names_in(node.attribute) <= known, node
         seen.add(node.index)

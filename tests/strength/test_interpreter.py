@@ -9,7 +9,7 @@ import pytest
 
 from refgrad.optimizers import SGD, Adafactor, AdamW, Lion, Muon
 from refgrad.optimizers.base import Optimizer
-from refgrad.strength.interpreter import Program, reduced_axes
+from refgrad.strength.interpreter import Program
 from refgrad.strength.rounding_styles import PLAIN, STYLES, random_scalars
 from refgrad.tracing import free_values, plan_for
 
@@ -76,8 +76,3 @@ def test_outputs_are_read_again_as_they_were_stored() -> None:
     # without a first moment nothing is left of the step but the decay
     assert np.allclose(lost["p"], p * (1 - rule.lr * rule.weight_decay), rtol=1e-6)
     assert np.abs(run(lambda name, values: values)["p"] - lost["p"]).max() > 1e-4
-
-
-@pytest.mark.parametrize(("over", "axes"), [("tensor", (0, 1, 2)), ("row", (1, 2)), ("column", (0,))])
-def test_reduced_axes(over: str, axes: tuple[int, ...]) -> None:
-    assert reduced_axes(over, 3) == axes

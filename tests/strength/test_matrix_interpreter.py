@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic.graph import Node
+from refgrad.axes import ELEMENT
 from refgrad.strength.matrix_interpreter import MatrixInterpreter
 from refgrad.strength.rounding_styles import STYLES, Rounding
 
@@ -16,7 +17,7 @@ def interpreter(seed: int = 0) -> MatrixInterpreter:
 
 
 def node(op: str, attribute: object = None) -> Node:
-    return Node(0, op, (), attribute, "element")
+    return Node(0, op, (), attribute, ELEMENT)
 
 
 def whole(*shape: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refgrad.axes import Axes
 from refgrad.estimators import LSQ, ClippedSTE, Estimator
 from refgrad.quantizers import NF4, Q4_0, Q4_K, Affine, Quantizer
 from refgrad.sparsity import Magnitude, NOfM
@@ -52,8 +53,8 @@ def test_rows_are_as_long_as_a_rule_needs() -> None:
 
 def test_a_rule_of_other_arrays_is_left_out_and_says_why() -> None:
     class Odd(ClippedSTE):
-        def levels(self) -> dict[str, str]:
-            return {"scale": "block"}
+        def parameter_axes(self) -> dict[str, Axes]:
+            return {"scale": ("block",)}
 
     assert undrawable(Odd()) == "it takes arrays that are not drawn"
     assert all(undrawable(rule) == "" for rule in RULES)

@@ -13,19 +13,20 @@ from refgrad.arithmetic.matrix_bounds import as_stacked
 from refgrad.arithmetic.newton_schulz_error import newton_schulz
 from refgrad.arithmetic.operations.op import Op
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.axes import ELEMENT, LEFT, LOW, RIGHT, TENSOR, THIN, Axes, is_square, product
 from refgrad.errors import TraceError
 
 _PRODUCTS = "products of matrices are judged by a derived bound, for any order of their sums"
 
 
-def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], level: Any, judged: str) -> Op:
+def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], axes: Any, judged: str) -> Op:
     """A row of an operation on matrices.
 
     Args:
         name: the operation; `refgrad.arithmetic.exact_matrices` has a function of the same name.
         numpy: of operands and attribute.
         error: of operands, attribute, what was seen, model, and axes along which matrices are stacked.
-        level: the level of its result, or a function of those of its operands and the attribute.
+        axes: those of its result, or a function of those of its operands and the attribute.
         judged: how its results are judged.
     """
     return Op(
@@ -35,24 +36,21 @@ def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], le
         error=error,
         kind="matrix",
         attributed=True,
-        level=level if callable(level) else lambda levels, attribute: level,
+        axes=axes if callable(axes) else lambda operands, attribute: axes,
         judged=judged,
     )
 
 
-def _first(levels: Sequence[str], attribute: Any) -> str:
-    """The level of the first operand."""
-    return levels[0]
+def _first(operands: Sequence[Axes], attribute: Any) -> Axes:
+    """The axes of the first operand."""
+    return operands[0]
 
 
-def _of_product(levels: Sequence[str], attribute: Any) -> str:
-    """The level of a product; `TraceError` where its operands do not fit."""
-    a, b = levels
-    fits = a == b if {a, b} <= {"left", "right"} else (a, b) in (("left", "element"), ("element", "right"))
-    if not fits or any(flag and level == "element" for flag, level in zip(attribute, levels, strict=True)):
-        legal = "left @ left, right @ right, left @ element, element @ right; only squares are transposed"
-        raise TraceError(f"a product is of {a} and {b}; legal: {legal}")
-    return a if a == b else "element"
+def _of_product(operands: Sequence[Axes], attribute: Any) -> Axes:
+    """The axes of a product; `TraceError` where its operands do not fit, or what is no square matrix is transposed."""
+    if any(flag and not is_square(axes) for flag, axes in zip(attribute, operands, strict=True)):
+        raise TraceError("a parameter is transposed in a product; legal: square matrices, which alone are")
+    return product(*operands)
 
 
 def _of_square(bound: Callable[..., Bounded]) -> Callable[..., Bounded]:
@@ -95,7 +93,7 @@ ROWS = (
         error=lambda args, rule, seen, model, batch: newton_schulz(args[0], args[1:], rule[0], rule[1], model, batch),
         kind="matrix",
         attributed=True,
-        level=_first,
+        axes=_first,
         judged="Newton-Schulz steps are judged by a derived bound: magnitudes, and the derivative of what follows",
         sketch=lambda x, *rest: matrices.odd_polynomials(
             x, matrices.gathered(rest[:-1], rest[-1][0]), multiply=np.matmul
@@ -105,7 +103,7 @@ ROWS = (
         "gram",
         matrices.gram,
         lambda args, side, seen, model, batch: bounds.gram(args[0], side, model, batch),
-        lambda levels, side: str(side),
+        lambda operands, side: LEFT if side == "left" else RIGHT,
         _PRODUCTS,
     ),
     _row(
@@ -147,16 +145,16 @@ ROWS = (
         "subspace",
         lambda x, rule: matrices.subspace(x, *rule),
         _shaped(bounds.of_subspace),
-        "thin",
+        THIN,
         "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
     ),
-    _row("project", matrices.project, _shaped(bounds.of_projection), "low", _PRODUCTS),
-    _row("lift", matrices.lift, _shaped(bounds.of_lift), "element", _PRODUCTS),
+    _row("project", matrices.project, _shaped(bounds.of_projection), LOW, _PRODUCTS),
+    _row("lift", matrices.lift, _shaped(bounds.of_lift), ELEMENT, _PRODUCTS),
     _row(
         "solve",
         matrices.solve,
         lambda args, side, seen, model, batch: bounds.solve(args[0], args[1], side, model, batch),
-        "element",
+        ELEMENT,
         "triangular systems are judged by a derived bound, for substitution in any order of its sums",
     ),
     _row(
@@ -170,7 +168,7 @@ ROWS = (
         "norm_bound",
         lambda s, rule: matrices.norm_bound(s),
         _norm_bound,
-        "tensor",
+        TENSOR,
         "norms of matrices are judged by a derived bound, for every column that rounding may take for the longest",
     ),
 )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from refgrad.axes import Axes
+
 if TYPE_CHECKING:
     from refgrad.arithmetic.decisions import Decision
     from refgrad.arithmetic.folding import Fold
@@ -166,7 +168,7 @@ class Op:
         boolean: True if its value is true or false.
         rounds: True if a program may round its result in its own way: an elementary function, or a root.
         attributed: True if it has an attribute.
-        level: of an operation on matrices, its level from those of its operands and its attribute.
+        axes: of an operation on matrices, the axes of its value from those of its operands and its attribute.
         judged: how its results are judged, for the notes of a verdict.
         fold: of a reduction, how it joins terms.
         scalar: its meaning on numbers alone.
@@ -189,7 +191,7 @@ class Op:
     boolean: bool = False
     rounds: bool = False
     attributed: bool = False
-    level: Callable[[Sequence[str], Any], str] | None = None
+    axes: Callable[[Sequence[Axes], Any], Axes] | None = None
     judged: str = ""
     fold: Fold | None = None
     scalar: OnNumbers | None = None

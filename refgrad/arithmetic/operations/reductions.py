@@ -1,4 +1,4 @@
-"""The reductions: many terms become one number a tensor, a row or a column."""
+"""The reductions: axes are folded by name, and many terms become one number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = (
     Op(
         "sum",
         1,
-        numpy=lambda x, over: folding.tree(np.asarray(x), over, _ADDED),
+        numpy=lambda x, names: folding.tree(np.asarray(x), names, _ADDED),
         exact=lambda m, terms: m.fsum(terms),
         error=bounds.add_up,
         kind="reduction",
@@ -27,7 +27,7 @@ ROWS = (
     Op(
         "max",
         1,
-        numpy=lambda x, over: folding.tree(np.asarray(x), over, _LARGEST),
+        numpy=lambda x, names: folding.tree(np.asarray(x), names, _LARGEST),
         exact=lambda m, terms: max(terms, default=-m.inf),
         error=lambda x, axes, terms, model: bounds.largest(x, axes, model),
         kind="reduction",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from refgrad.axes import ELEMENT
 from refgrad.estimators.base import Estimator
 from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw, Claim, first
 
@@ -15,8 +16,8 @@ FAR, FACTOR = 1e30, -4.0
 
 def is_local(rule: Estimator) -> bool:
     """Whether the elements of the input do not see each other."""
-    levels = {*rule.levels().values(), *rule.gives().values()}
-    return not rule.chosen and levels <= {"element"} and not rule.plan((2, 2)).graph.reductions()
+    axes = {*rule.parameter_axes().values(), *rule.gives().values()}
+    return not rule.chosen and axes <= {ELEMENT} and not rule.plan((2, 2)).graph.reductions()
 
 
 def _gradients(results: Arrays) -> dict[str, np.ndarray]:

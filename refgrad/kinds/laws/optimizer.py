@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.scalar_math import names_in
+from refgrad.axes import COLUMN, ROW, TENSOR
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Kind
@@ -84,7 +85,7 @@ class Law:
 def is_local(rule: Optimizer) -> bool:
     """Whether the elements of a tensor do not see each other, by the rule's own graph."""
     graph = rule.plan((4, 4), 3).graph
-    couples = graph.matrix() or any(node.level in ("row", "column", "tensor") for node in graph.nodes)
+    couples = graph.matrix() or any(node.axes in (ROW, COLUMN, TENSOR) for node in graph.nodes)
     return not couples and not any(name.endswith("_length") for e in graph.scalars() for name in names_in(e))
 
 

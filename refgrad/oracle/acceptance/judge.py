@@ -14,9 +14,10 @@ import numpy as np
 from refgrad.arithmetic import dtypes, scalar_error, scalar_math
 from refgrad.arithmetic.enclosure import Enclosure, within
 from refgrad.arithmetic.ends import joined
-from refgrad.arithmetic.graph import SQUARE, Graph
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
+from refgrad.axes import broadcasts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -227,7 +228,7 @@ def judge_outputs(
 
 def _extent(graph: Graph, before: Mapping[str, Bounded], after: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     """The shape of what is one number an element."""
-    read = [n.attribute for n in graph.nodes if n.op == "input" and n.level not in SQUARE]
+    read = [n.attribute for n in graph.nodes if n.op == "input" and broadcasts(n.axes)]
     whole = np.broadcast_shapes(*(np.shape(before[n].value) for n in read))
     return next((a.shape for n, a in after.items() if n not in graph.small), whole)
 

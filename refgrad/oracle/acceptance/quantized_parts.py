@@ -17,6 +17,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
+from refgrad.axes import ELEMENT
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
@@ -225,7 +226,7 @@ def _as_stored(rule: Any, name: str, found: Bounded, layout: Layout, rows: Mappi
     nan = np.isnan(found.value)
     if name == "y" or not nan.any():
         return found
-    shape = rows["x"].shape if rule.gives().get(name, "element") == "element" else nan.shape
+    shape = rows["x"].shape if rule.gives().get(name, ELEMENT) == ELEMENT else nan.shape
     values = np.broadcast_to(found.value, shape).astype(rows["x"].dtype)
     kept = rule.values(name, rule.stored(name, values, layout), layout).astype(np.float64)
     return found._replace(value=np.where(nan, kept, found.value), error=np.where(nan, 0.0, found.bound()))

@@ -15,6 +15,7 @@ import numpy as np
 from refgrad.arithmetic.enclosure import Branch, Enclosure
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
+from refgrad.axes import ELEMENT
 from refgrad.oracle.acceptance.judge import (
     INSIDE,
     OUTSIDE,
@@ -113,7 +114,7 @@ def _terms(late: Mapping[str, Node]) -> dict[int, Node]:
     stack = list(late.values())
     while stack:
         node = stack.pop()
-        if node.op in ("sum", "max") and node.args[0].level == "element":
+        if node.op in ("sum", "max") and node.args[0].axes == ELEMENT:
             found[node.args[0].index] = node.args[0]
         else:
             stack.extend(node.args)

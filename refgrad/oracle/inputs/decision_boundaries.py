@@ -15,6 +15,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.graph import Node, walk
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS, REDUCTIONS
+from refgrad.axes import ROW, TENSOR, axes_shape
 from refgrad.tracing import Plan
 
 #: decisions whose margin is the difference of their operands
@@ -51,7 +52,7 @@ def aim(
     wide = {n: a.astype(np.float64) for n, a in arrays.items()}
     found = [n for n in decisions(plan) if not any(m.op in MATRIX for m in walk(n))]
     alone = [n for n in found if not any(m.op in REDUCTIONS for m in walk(n))]
-    coupled = [n for n in found if n.level in ("row", "tensor") and n.op in ORDERED]
+    coupled = [n for n in found if n.axes in (ROW, TENSOR) and n.op in ORDERED]
     with np.errstate(all="ignore"):
         if coupled and t % 4 == 2:
             wide["g"] = _along(plan, scalars, wide, coupled[int(random.integers(len(coupled)))], random)
@@ -123,7 +124,7 @@ def _along(
     """The gradient moved along the parameter to, or near to, the edge of a decision that is one a tensor or a row."""
     p, g = arrays["p"], arrays["g"]
     margin = _margin(plan, scalars, arrays, decision)
-    shape = (p.shape[0],) + (1,) * (p.ndim - 1) if decision.level == "row" else (1,) * p.ndim
+    shape = axes_shape(decision.axes, p.shape)
     rows = lambda x: np.sum(x.reshape(int(np.prod(shape)), -1), axis=1).reshape(shape)  # noqa: E731
     # from the part that is orthogonal to it: a test of an angle passes there and fails far away
     g = g - np.nan_to_num(rows(g * p) / rows(p * p)) * p

@@ -13,7 +13,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
-from refgrad.estimators.base import Estimator, level_shape
+from refgrad.axes import ELEMENT, ROW, Axes, axes_shape
+from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import normal, shapes_for, taken
 from refgrad.oracle.inputs.steps import clipped, epsilons
@@ -34,8 +35,8 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     facts = dtypes.format_of(dtype)
     arrays = []
     for name in names:
-        levels = {n: level for n, level in rule.levels().items() if n not in rule.chosen}
-        parameters = {n: _parameter(rule, n, level, random, name) for n, level in levels.items()}
+        axes = {n: own for n, own in rule.parameter_axes().items() if n not in rule.chosen}
+        parameters = {n: _parameter(rule, n, own, random, name) for n, own in axes.items()}
         parameters = {n: _legal(clipped(a, facts), rule.parameters[n].legal) for n, a in parameters.items()}
         x = clipped(families[name](rule, parameters, random, facts), facts)
         case = {"x": x, "cotangent": clipped(_cotangent(random), facts), **parameters}
@@ -50,9 +51,9 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
         made = {"x": normal(random, shape, dtype), "cotangent": normal(random, shape, dtype)}
-        for name, level in rule.levels().items():
+        for name, axes in rule.parameter_axes().items():
             if name not in rule.chosen:
-                made[name] = clipped(_parameter(rule, name, level, random, "ordinary", shape), facts)
+                made[name] = clipped(_parameter(rule, name, axes, random, "ordinary", shape), facts)
                 made[name] = np.asarray(_legal(made[name], rule.parameters[name].legal))
         for name in rule.tables:
             made[name] = clipped(random.standard_normal((6, *shape[1:])), facts)
@@ -67,7 +68,7 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
 def _parameter(
     rule: Estimator,
     name: str,
-    level: str,
+    axes: Axes,
     random: np.random.Generator,
     family: str,
     shape_of_x: tuple[int, ...] = SHAPE,
@@ -76,11 +77,11 @@ def _parameter(
     legal = rule.parameters[name].legal
     low = legal.low if np.isfinite(legal.low) else -1.0
     high = legal.high if np.isfinite(legal.high) else max(low, 0.0) + 1.0
-    shape = level_shape(level, shape_of_x)
-    values = random.uniform(0.05 if low == 0.0 and high == 1.0 and level != "element" else low, high, shape)
-    if family == "aimed" and level == "row":
+    shape = axes_shape(axes, shape_of_x)
+    values = random.uniform(0.05 if low == 0.0 and high == 1.0 and axes != ELEMENT else low, high, shape)
+    if family == "aimed" and axes == ROW:
         values = np.full(shape, values.flat[0])
-    if level != "element" and random.random() < 0.5:
+    if axes != ELEMENT and random.random() < 0.5:
         values = np.exp2(np.rint(np.log2(np.abs(values)))) * np.sign(values)  # powers of two: ties are met exactly
         inside = (values > legal.low) & (values < legal.high)
         values = np.where(inside, values, high / 2)
@@ -114,7 +115,7 @@ def _ordinary(
     values = random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
     # a maximum over all that is saturated would be one
     return (
-        values / 16 if any(n.op == "max" and n.attribute == "tensor" for n in rule.plan((1, 1)).graph.nodes) else values
+        values / 16 if any(n.op == "max" and n.attribute == ELEMENT for n in rule.plan((1, 1)).graph.nodes) else values
     )
 
 
@@ -150,7 +151,7 @@ def _aimed(
 def _span(rule: Estimator, parameters: Mapping[str, np.ndarray]) -> float:
     """How far out a rule's decisions may lie: its largest number, or its largest code times its scale."""
     sizes = [abs(float(n)) for n in rule.numbers().values() if 0 < abs(float(n)) <= 1024]
-    scales = [float(np.max(np.abs(a))) for n, a in parameters.items() if rule.levels()[n] != "element"]
+    scales = [float(np.max(np.abs(a))) for n, a in parameters.items() if rule.parameter_axes()[n] != ELEMENT]
     largest = max([1.0, *scales])
     if any(n in rule.numbers() for n in ("positive", "high")):
         codes = max(float(rule.numbers().get(n, 0.0)) for n in ("positive", "high"))
@@ -197,6 +198,6 @@ def _outcomes(plan: Plan, x: np.ndarray, parameters: Mapping[str, np.ndarray]) -
                 continue
             else:
                 values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args], node.attribute)
-                if node.op in OUTCOMES and node.level == "element":
+                if node.op in OUTCOMES and node.axes == ELEMENT:
                     rows.append(np.broadcast_to(np.asarray(values[node.index], np.float64), x.shape))
     return np.asarray(rows)

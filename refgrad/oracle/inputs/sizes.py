@@ -10,6 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.graph import Graph
+from refgrad.axes import COLUMN, ROW
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
 
@@ -67,7 +68,7 @@ def shapes_for(graph: Graph) -> Sequence[tuple[int, ...]]:
     """The shapes in which a rule of a graph is driven: of one that multiplies matrices small ones, of rows two axes."""
     if graph.matrix():
         return SMALL
-    rows = any(node.level in ("row", "column") for node in graph.nodes) or set(graph.small.values()) & {"row", "column"}
+    rows = {ROW, COLUMN} & {*graph.small.values(), *(node.axes for node in graph.nodes)}
     return MATRICES if rows else SHAPES
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from refgrad.arithmetic.graph import Graph, joint_level
+from refgrad.arithmetic.graph import Graph
+from refgrad.axes import within
 from refgrad.derived import derived
 from refgrad.errors import TraceError
 from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
@@ -132,7 +133,7 @@ def found_in(plan: Plan, rewrite: Rewrite) -> dict[Hashable, Found]:
 
 def _fits(graph: Graph) -> bool:
     """Whether no output that is one number a row, a column or a tensor became one an element."""
-    return all(joint_level([level, graph.outputs[n].level]) == level for n, level in graph.small.items())
+    return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:

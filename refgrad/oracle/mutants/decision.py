@@ -70,19 +70,19 @@ def results(form: Form) -> Iterator[Found]:
 
 
 def exchanged(form: Form) -> Iterator[Found]:
-    """One input for another of the same level."""
+    """One input for another of the same axes."""
     inputs = [n for n in form.graph.nodes if n.op == "input"]
     for node in form.graph.nodes:
         for i, arg in enumerate(node.args):
             for other in inputs:
-                if arg.op == "input" and other.attribute != arg.attribute and other.level == arg.level:
+                if arg.op == "input" and other.attribute != arg.attribute and other.axes == arg.axes:
                     sentence = f"{other.attribute} stands for {arg.attribute} in {form.text(node)}"
                     yield form.at(node, sentence, sentence, _read(node, i, other), (i, other.attribute))
 
 
 def _read(node: Node, i: int, other: Node) -> Callable[..., Node]:
     def make(d: Edit, args: tuple[Node, ...]) -> Node:
-        read = d.input(other.attribute, other.level)
+        read = d.input(other.attribute, other.axes)
         return d.copy(node, tuple(read if j == i else a for j, a in enumerate(args)))
 
     return make

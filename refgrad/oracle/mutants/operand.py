@@ -9,6 +9,7 @@ from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions
 from refgrad.arithmetic.scalar_math import Expr
+from refgrad.axes import EACH_ROW, ELEMENT, NUMBER, left_by
 from refgrad.oracle.mutants.patterns import Form, Found, replacing
 
 UNARY = {"sqrt": "root", "abs": "magnitude", "sign": "sign", "exp": "exponential", "neg": "minus"}
@@ -26,7 +27,7 @@ def missing(form: Form) -> Iterator[Found]:
         elif node.op in ("mul", "div", "add", "sub", "maximum", "minimum", "where"):
             kept = range(1, 3) if node.op == "where" else range(2)
             for keep in kept:
-                if node.args[keep].level == "scalar" and node.level != "scalar":
+                if node.args[keep].axes == NUMBER != node.axes:
                     continue
                 if node.op in ("div", "sub") and keep == 1:
                     continue
@@ -84,14 +85,16 @@ def _magnitude(form: Form, node: Node) -> Iterator[Found]:
 
 def _sums(form: Form, node: Node) -> Iterator[Found]:
     over = node.attribute
-    length = Expr("name", (f"{over}_length",))
+    length = Expr("name", (f"{left_by(over)}_length",))
     text = f"a mean for {form.text(node)}"
     sentence = f"{form.text(node)} is a mean rather than a sum"
     yield form.at(node, text, sentence, lambda d, a: d.op("div", d.op("sum", a[0], attribute=over), d.scalar(length)))
-    other = "row" if over == "tensor" else "tensor"
+    other = EACH_ROW if over == ELEMENT else ELEMENT
     if form.plan.graph.nodes and "row_length" in form.plan.free:
-        text = f"{form.text(node)} by {other}"
-        yield form.at(node, text, f"the sum runs over each {other}", lambda d, a: d.op("sum", a[0], attribute=other))
+        text = f"{form.text(node)} by {left_by(other)}"
+        yield form.at(
+            node, text, f"the sum runs over each {left_by(other)}", lambda d, a: d.op("sum", a[0], attribute=other)
+        )
 
 
 def scalars(form: Form) -> Iterator[Found]:
@@ -193,7 +196,7 @@ def _is_array(form: Form, node: Node) -> bool:
     """Whether a node is an input, a new value, or something of elements that is read more than once."""
     if node.op == "input" or node.index in form.new:
         return node.index not in form.new or form.new[node.index] != "p"
-    return node.level == "element" and len(form.users[node.index]) > 1 and not node.is_boolean
+    return node.axes == ELEMENT and len(form.users[node.index]) > 1 and not node.is_boolean
 
 
 def _earlier(other: Node | None, node: Node) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.axes import ELEMENT, axes_shape
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.estimators.base import level_shape
 from refgrad.kinds.kind import Answer, Results
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import has_graph
@@ -49,7 +49,7 @@ def stored_parts(rule: Any, layout: Any) -> Callable[[str, np.ndarray], np.ndarr
     def stored(name: str, values: np.ndarray) -> np.ndarray:
         if name == "y":
             return values
-        shape = level_shape(rule.gives().get(name, "element"), (layout.rows, layout.width))
+        shape = axes_shape(rule.gives().get(name, ELEMENT), (layout.rows, layout.width))
         codes = rule.stored(name, np.broadcast_to(values, shape).astype(np.float32), layout)
         return np.asarray(rule.values(name, codes, layout), np.float64)
 

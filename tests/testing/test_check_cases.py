@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.estimators import ArcTan, ClippedSTE
+from refgrad.estimators import ArcTan, ClippedSTE, StochasticBinarization
 from refgrad.estimators.base import Estimator
+from refgrad.kinds.laws.estimator import LAWS as CASE_LAWS
 from refgrad.quantizers import NF4, Affine, Quantizer
 from refgrad.rule import Rule, rules
 from refgrad.sparsity import Magnitude, NOfM
@@ -23,13 +24,38 @@ SLOW = {"GPTQ", "OptimalCodebook", "AWQ", "HQQ", "Q3_K", "Q6_K", "Q2_K", "Q4_K",
 EXAMPLES = at_depth(quick=2, suite=2, thorough=20)
 ALL = [cls() for kind in (Estimator, Quantizer, Mask) for name, cls in rules(kind).items() if name not in SLOW]
 
+#: laws that hold of a rule, or of any ("*"), within rounding alone on numbers that depth thorough alone draws, and why
+WITHIN_ROUNDING = at_depth(
+    quick={},
+    suite={},
+    thorough={
+        ("*", "linear in the cotangent"): "a subnormal product is rounded at another place than four times as much",
+        ("DSQ", "idempotent"): "between bounds such as -500 and 0.3 a value is rounded off the grid that it lies on",
+        ("EWGS", "along the cotangent"): "the discretization error of numbers near the largest overflows",
+    },
+)
+
 
 @pytest.mark.sample(quick=20)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:
     reports = check_laws(rule, rule, examples=EXAMPLES)
-    assert {r.outcome for r in reports} <= {"holds", "does not apply"}, "\n".join(map(str, reports))
+    known = [r for r in reports if {(type(rule).__name__, r.law), ("*", r.law)} & set(WITHIN_ROUNDING)]
+    assert all(r.outcome != "broken" for r in known), "\n".join(map(str, reports))
+    others = {r.outcome for r in reports if r not in known}
+    assert others <= {"holds", "does not apply"}, "\n".join(map(str, reports))
+
+
+def test_elements_are_compared_under_one_draw() -> None:
+    """A row of draws that differ makes a stochastic value fall where x grows, and that is no fault."""
+    law = next(law for law in CASE_LAWS if law.name == "monotone")
+    rule = StochasticBinarization()
+    x = np.array([[-0.1, 0.1]], np.float32)
+    arrays = {"x": x, "cotangent": np.ones_like(x), "u": np.array([[0.3, 0.75]], np.float32)}
+    assert rule.both(arrays["cotangent"], x, u=arrays["u"])["y"].tolist() == [[1.0, -1.0]]
+    (claim,) = law.claims(lambda given: rule.both(given["cotangent"], given["x"], u=given["u"]), rule, arrays)
+    assert not claim.broken()
 
 
 def test_most_rules_say_what_they_obey() -> None:

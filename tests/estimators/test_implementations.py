@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -26,8 +27,8 @@ def quadratic(x: Any) -> Any:
     return torch.where(x < -1, -1.0, torch.where(x < 1, inner, 1.0))
 
 
-def square_wave(x: Any, w: float = 0.1) -> Any:
-    return 4 / math.pi * sum(torch.sin((2 * i + 1) * w * x) / (2 * i + 1) for i in range(11))
+def square_wave(x: Any, w: float = 0.1, terms: int = 10) -> Any:
+    return 4 / math.pi * sum(torch.sin((2 * i + 1) * w * x) / (2 * i + 1) for i in range(terms + 1))
 
 
 def swish_sign(x: Any, b: float = 5.0) -> Any:
@@ -40,7 +41,11 @@ PROXIES = [
     (e.ClippedSTE(edge="exclusive"), functional.hardtanh),
     (e.ApproxSign, quadratic),
     (e.EDE, lambda x: 10 * torch.tanh(0.1 * x)),
-    (e.FDA, square_wave),
+    (
+        e.FDA(terms=3),
+        functools.partial(square_wave, terms=3),
+    ),  # eleven sines are a kernel that compiles for half a minute
+    pytest.param(e.FDA, square_wave, marks=pytest.mark.thorough),
 ]
 
 

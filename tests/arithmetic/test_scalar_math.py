@@ -46,6 +46,15 @@ def test_every_operation_is_tried() -> None:
     assert set(scalar_math.UFUNCS.values()) == set(OPERATIONS)
 
 
+def test_a_root_of_a_negative_number_is_no_number() -> None:
+    """Python's own sign makes a complex one of it, which no rule means."""
+    made = scalar_math.Expr("pow", (scalar_math.name("a"), scalar_math.const(0.25)))
+    with pytest.raises(ValueError, match=r"domain|nonnegative"):
+        scalar_math.evaluate(made, {"a": -0.5}, FLOAT64)
+    with pytest.raises(ValueError, match=r"domain|nonnegative"):
+        eval(scalar_math.python_source(made), dict(scalar_math.FUNCTIONS), {"a": -0.5})
+
+
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_values_and_text(op: str) -> None:
     made = OPERATIONS[op](*pair())

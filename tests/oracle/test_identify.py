@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad import ArgumentError, CandidateError, Inputs
-from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.optimizers import ADOPT, SGD, AdamW, Lion
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN
 from refgrad.oracle.identification import Identification
 from tests.optimizers.test_stored import CHANCE, UNFAIR, drawing
@@ -85,6 +85,14 @@ def test_what_no_rewrite_makes_is_nothing_known() -> None:
     assert 1 <= len(found.nearest) <= 3
     assert all(e.outside for e in found.nearest)
     assert "nothing that I know" in str(found)
+
+
+@pytest.mark.slow
+def test_hypotheses_that_leave_the_real_numbers_do_not_end_the_search() -> None:
+    """Some rewrites of ADOPT take a root of a negative number of steps."""
+    found = refgrad.identify(ADOPT(), ADOPT(), steps=4)
+    assert found.outcome == IDENTIFIED, str(found)
+    assert titles(found)[0] == "ADOPT"
 
 
 @pytest.mark.slow

@@ -97,8 +97,14 @@ power = row(
     exact=_power,
     error=function_error.power,
     sketch=np.power,
+    # not Python's sign, which makes a complex number where there is no real one
     scalar=OnNumbers(
-        "pow", pow, scalar_bounds.power, (np.power, np.float_power), "**", exact=lambda m, a, b: m.power(a, b)
+        "pow",
+        math.pow,
+        scalar_bounds.power,
+        (np.power, np.float_power),
+        float32=pow,
+        exact=lambda m, a, b: m.power(a, b),
     ),
     symbol=Symbol("power"),
 )

@@ -85,8 +85,8 @@ def _at(results: Arrays, name: str, where: np.ndarray | None) -> dict[str, np.nd
 def _monotone(call: Call, rule: Estimator, arrays: Arrays) -> Iterator[Claim]:
     shape = arrays["x"].shape
     # what elements are given besides, such as a draw each, is the same along a row: else more than x is another
-    level = {n: np.broadcast_to(a[..., :1], shape).copy() for n, a in arrays.items() if np.shape(a) == shape and a.ndim}
-    other = {**arrays, **level, "x": np.sort(arrays["x"], axis=-1)}
+    alike = {n: np.broadcast_to(a[..., :1], shape).copy() for n, a in arrays.items() if np.shape(a) == shape and a.ndim}
+    other = {**arrays, **alike, "x": np.sort(arrays["x"], axis=-1)}
     got = call(other)
     if "y" in got:
         falls = np.diff(np.asarray(got["y"], np.float64), axis=-1) < 0

@@ -53,9 +53,8 @@ def watched(seconds: float) -> Iterator[Call]:
             result, error = answered.get(timeout=min(seconds, threading.TIMEOUT_MAX))
         except Empty:
             raise CandidateFault("hung", f"{what} did not return within {seconds:g} s") from None
-        if isinstance(
-            error, ENDING
-        ):  # a user interrupts the main thread, which waits: on this one it is the candidate's own
+        # a user interrupts the main thread, which waits: on the other it is the candidate's own
+        if isinstance(error, ENDING):
             raise _ended(error, what)
         if error is not None:
             raise error

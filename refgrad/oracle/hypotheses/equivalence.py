@@ -158,7 +158,7 @@ def _plan(change: Change, rule: Optimizer, ndim: int, free: tuple[float, ...]) -
     """The plan of a step, or None where scalar arithmetic that a branch depends on divides by zero."""
     try:
         return change.plans(rule, ndim, free)
-    except (ArithmeticError, TypeError, ValueError):  # a power of a negative number is complex
+    except (ArithmeticError, ValueError):
         return None
 
 

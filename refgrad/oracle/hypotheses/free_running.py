@@ -16,7 +16,13 @@ from refgrad.oracle.acceptance.findings import Output
 from refgrad.tracing import Plans, free_names, free_values
 
 #: scalar arithmetic in float64 that takes arrays as well
-TABLE: scalar_math.Table = {**scalar_math.FLOAT64, "sqrt": np.sqrt, "max": np.maximum, "min": np.minimum}
+TABLE: scalar_math.Table = {
+    **scalar_math.FLOAT64,
+    "sqrt": np.sqrt,
+    "pow": np.power,
+    "max": np.maximum,
+    "min": np.minimum,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from refgrad.tracing import Plan
 #: how far a value that fits may reach, as a factor
 REACH = 2.0
 #: what a hypothesis raises that is not defined for some hyperparameters, or for what was seen
-UNDEFINED = (ArgumentError, ArithmeticError, CandidateFault, IndexError, TraceError, TypeError, ValueError)
+UNDEFINED = (ArgumentError, ArithmeticError, CandidateFault, IndexError, TraceError, ValueError)
 
 
 @dataclass(eq=False)

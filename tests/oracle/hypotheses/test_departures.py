@@ -97,6 +97,19 @@ def test_what_only_the_screen_does_not_see_is_not_told() -> None:
     assert not any(d.explains for d in found)
 
 
+def test_what_improves_nothing_is_not_told() -> None:
+    """All is outside as the claim and as everything else: there is no nearest."""
+
+    def constant(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> Any:
+        return np.full_like(p, 123), np.full_like(m, 123), np.full_like(v, 123)
+
+    claim = claim_of(constant, AdamW())
+    record = claim.driven(claim.cases())
+    tally = claim.judge(record)
+    assert tally.outside
+    assert all(d.outside < tally.outside for d in explain(claim, record, tally))
+
+
 def test_a_whole_run_is_judged_as_something_else() -> None:
     claim = claim_of(SGD(lr=0.5), SGD(lr=0.1))
     record = claim.driven(claim.cases())

@@ -215,9 +215,9 @@ def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
 
 
 def _gap(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """How far apart two arrays are in parts of the largest number; what overflowed in both is no gap."""
-    known = np.isfinite(ours)
-    if not np.array_equal(known, np.isfinite(theirs)):
+    """How far apart two arrays are in parts of the largest number; what overflowed alike in both is no gap."""
+    known = np.isfinite(ours) & np.isfinite(theirs)
+    if not np.array_equal(ours[~known], theirs[~known], equal_nan=True):
         return np.inf
     size = max(1.0, float(np.max(np.abs(ours), where=known, initial=0.0)))
     return float(np.max(np.abs(ours - theirs) / size, where=known, initial=0.0))

@@ -18,12 +18,15 @@ from refgrad.optimizers import (
     Muon,
     NormalizedBatchPerceptron,
 )
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.hypotheses import departures
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.departures import explain, judged, screen_of
 from refgrad.oracle.hypotheses.run_screen import RunScreen
+from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screen import StepScreen
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
@@ -97,17 +100,16 @@ def test_what_only_the_screen_does_not_see_is_not_told() -> None:
     assert not any(d.explains for d in found)
 
 
-def test_what_improves_nothing_is_not_told() -> None:
-    """All is outside as the claim and as everything else: there is no nearest."""
-
-    def constant(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> Any:
-        return np.full_like(p, 123), np.full_like(m, 123), np.full_like(v, 123)
-
-    claim = claim_of(constant, AdamW())
+def test_what_improves_nothing_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hypothesis under which as much is outside as under the claim is no nearest one."""
+    claim = claim_of(AdamW(lr=0.5), AdamW(lr=0.1))
     record = claim.driven(claim.cases())
     tally = claim.judge(record)
-    assert tally.outside
-    assert all(d.outside < tally.outside for d in explain(claim, record, tally))
+    outside = {n: Count(outside=c.outside) for n, c in tally.counts.items()}
+    fewer = {**outside, "p": Count(inside=1, outside=outside["p"].outside - 1)}
+    told = [Scored(Change(name, name), counts, tally.counts) for name, counts in (("same", outside), ("nearer", fewer))]
+    monkeypatch.setattr(departures, "_told", lambda *given: told)
+    assert [d.name for d in explain(claim, record, tally)] == ["nearer"]
 
 
 def test_a_whole_run_is_judged_as_something_else() -> None:

@@ -105,9 +105,9 @@ def test_what_improves_nothing_is_not_told(monkeypatch: pytest.MonkeyPatch) -> N
     claim = claim_of(AdamW(lr=0.5), AdamW(lr=0.1))
     record = claim.driven(claim.cases())
     tally = claim.judge(record)
-    outside = {n: Count(outside=c.outside) for n, c in tally.counts.items()}
-    fewer = {**outside, "p": Count(inside=1, outside=outside["p"].outside - 1)}
-    told = [Scored(Change(name, name), counts, tally.counts) for name, counts in (("same", outside), ("nearer", fewer))]
+    same, p = dict(tally.counts), tally.counts["p"]
+    nearer = {**same, "p": Count(inside=p.inside + 1, outside=p.outside - 1, undecided=p.undecided)}
+    told = [Scored(Change(n, n), counts, same) for n, counts in (("same", same), ("nearer", nearer))]
     monkeypatch.setattr(departures, "_told", lambda *given: told)
     assert [d.name for d in explain(claim, record, tally)] == ["nearer"]
 

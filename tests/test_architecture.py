@@ -23,7 +23,7 @@ PACKAGE = Path(refgrad.__file__).parent
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("citation", "errors", "derived", "projections", "version", "layout"),
-    ("axes",),
+    ("axes", "legal"),
     ("state", "trees", "schedules"),
     ("rule",),
     ("rule_text", "arithmetic"),

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import refgrad
@@ -22,7 +21,6 @@ from refgrad.rule import (
     NonNegative,
     Slot,
     State,
-    Whole,
     find,
     qualified_name,
     rules,
@@ -196,16 +194,6 @@ def test_a_survey_tells_the_two_apart(shadows: dict[str, type[o.Optimizer]]) -> 
     assert len({row.key for row in rows}) == 2
     with pytest.raises(ArgumentError, match="no rule is called 'Lionn'; did you mean 'Lion'"):
         survey(rules=["Lionn"], table="tests.test_rule:unplaced")
-
-
-@pytest.mark.parametrize("value", [True, False, 1.0, "1", None])
-def test_what_is_no_whole_number_is_refused(value: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"steps is .*; legal: a whole number from 0 to 9"):
-        Whole(0, 9).check("steps", value)
-
-
-def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
-    assert Whole(0, 9).check("steps", np.int64(3)) == 3
 
 
 def test_rules_of_two_classes_are_not_equal_whatever_their_numbers() -> None:

@@ -1,0 +1,180 @@
+"""What a hyperparameter may be: an interval of numbers, whole numbers, one of several named behaviours, or true and false."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from refgrad.citation import Alternative, by
+from refgrad.errors import ArgumentError, bad_argument, nearest
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of legal numbers, either end open or closed.
+
+    Args:
+        low: the lower end.
+        high: the upper end.
+        open_low: whether the lower end itself is illegal.
+        open_high: whether the upper end itself is illegal.
+
+    >>> decay = Range(0.0, 1.0, open_low=False)
+    >>> 0.0 in decay, 1.0 in decay, str(decay)
+    (True, False, '[0, 1)')
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = True
+    open_high: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
+    def check(self, name: str, value: object) -> float:
+        """A value as a float.
+
+        Args:
+            name: what errors call the value, such as ``"AdamW.lr"``.
+            value: a number, of Python or NumPy.
+
+        Raises:
+            ArgumentError: it is no number (a bool and a text are none), is NaN, or lies outside.
+        """
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if isinstance(value, (bool, str)) or number not in self:
+            raise bad_argument(name, value, f"a number in {self}")
+        return number
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do.
+
+    Args:
+        low: the least.
+        high: the largest; None for no end.
+    """
+
+    low: int
+    high: int | None = None
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.low}" + ("" if self.high is None else f" to {self.high}")
+
+    def check(self, name: str, value: object) -> int:
+        """A value as an int.
+
+        Args:
+            name: what errors call the value.
+            value: an integer, of Python or NumPy.
+
+        Raises:
+            ArgumentError: it is no integer (a bool and a float are none), or lies outside.
+        """
+        whole = not isinstance(value, bool) and hasattr(value, "__index__")
+        number = int(value) if whole else self.low - 1  # type: ignore[call-overload]
+        if number < self.low or (self.high is not None and number > self.high):
+            raise bad_argument(name, value, str(self))
+        return number
+
+
+class Choice:
+    """One of several named behaviours.
+
+    Args:
+        sentences: for each name a sentence that says what it is; with who does it, as `refgrad.citation.by` gives it.
+
+    >>> Choice(inside="eps under the root", outside="eps beside the root").check("eps_placement", "inside")
+    'inside'
+    """
+
+    def __init__(self, **sentences: str | Alternative) -> None:
+        self.alternatives: Mapping[str, Alternative] = {n: _alternative(s) for n, s in sentences.items()}
+        self.sentences: Mapping[str, str] = {n: str(a) for n, a in self.alternatives.items()}
+
+    def __str__(self) -> str:
+        return " | ".join(self.sentences)
+
+    def check(self, name: str, value: object) -> str:
+        """A value that is one of the names.
+
+        Args:
+            name: what errors call the value.
+            value: a name.
+
+        Raises:
+            ArgumentError: it is none of them; the error says which is nearest.
+        """
+        if value not in self.sentences:
+            raise ArgumentError(f"{name} is {value!r}; legal: {self}{nearest(str(value), self.sentences)}")
+        return str(value)
+
+
+class Flag:
+    """True or false.
+
+    Args:
+        sentence: what true means; with who does it, as `refgrad.citation.by` gives it.
+    """
+
+    def __init__(self, sentence: str | Alternative) -> None:
+        self.alternative = _alternative(sentence)
+        self.sentence = str(self.alternative)
+
+    def said(self, value: bool) -> str:
+        """What a value means.
+
+        Args:
+            value: True or False.
+        """
+        return self.sentence if value else f"not: {self.sentence}"
+
+    def __str__(self) -> str:
+        return "true | false"
+
+    def check(self, name: str, value: object) -> bool:
+        """A value that is a bool.
+
+        Args:
+            name: what errors call the value.
+            value: True or False.
+
+        Raises:
+            ArgumentError: it is neither; 1 and 0 are not.
+        """
+        if not isinstance(value, bool):
+            raise bad_argument(name, value, "True or False")
+        return value
+
+
+def _alternative(sentence: str | Alternative) -> Alternative:
+    return sentence if isinstance(sentence, Alternative) else Alternative(sentence)
+
+
+Positive = Annotated[float, Range(0.0)]
+NonNegative = Annotated[float, Range(0.0, open_low=False)]
+Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
+Fraction = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
+Real = Annotated[float, Range()]
+
+ScalarPrecision = Annotated[
+    str,
+    Choice(
+        float64="real numbers: scalars are computed in float64 and rounded once where they meet an array",
+        float32=by(
+            "every operation on scalars is rounded to float32", "optax: decays and powers of them are float32 arrays"
+        ),
+    ),
+]

@@ -1,0 +1,43 @@
+"""What a hyperparameter may be, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad.errors import ArgumentError
+from refgrad.legal import Choice, Flag, Range, Whole
+
+
+@pytest.mark.parametrize("value", [True, False, 1.0, "1", None])
+def test_what_is_no_whole_number_is_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"steps is .*; legal: a whole number from 0 to 9"):
+        Whole(0, 9).check("steps", value)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert Whole(0, 9).check("steps", np.int64(3)) == 3
+
+
+@pytest.mark.parametrize("value", [True, "0.5", float("nan"), 1.0, -0.5, None])
+def test_what_is_no_number_of_an_interval_is_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"beta1 is .*; legal: a number in \[0, 1\)"):
+        Range(0.0, 1.0, open_low=False).check("beta1", value)
+
+
+def test_numbers_of_an_interval_become_floats() -> None:
+    found = Range(0.0, 1.0, open_low=False).check("beta1", np.float32(0.5))
+    assert (found, type(found)) == (0.5, float)
+
+
+def test_the_nearest_behaviour_is_named() -> None:
+    with pytest.raises(ArgumentError, match=r"placed is .insde.; legal: inside \| outside.*inside"):
+        Choice(inside="under the root", outside="beside it").check("placed", "insde")
+
+
+@pytest.mark.parametrize("value", [1, 0, "True", None, np.True_])
+def test_what_is_neither_true_nor_false_is_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"nesterov is .*; legal: True or False"):
+        Flag("looks ahead").check("nesterov", value)

@@ -200,7 +200,7 @@ def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
     run: Run = candidate.start(rule, p)
     rules = [run.rule_for(i, rule) for i in range(len(p))] if hasattr(run, "rule_for") else [rule]
     multiply, state = vary(run), rules[0].init(p)
-    worst = dict.fromkeys(shapes, 0.0)
+    worst, overflowed = dict.fromkeys(shapes, 0.0), set[tuple[int, ...]]()
     for t in range(1, STEPS + 1):
         factor = RATES[(t - 1) % len(RATES)] if multiply is not None or isinstance(candidate, Scheduled) else 1.0
         if multiply is not None:
@@ -210,7 +210,10 @@ def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
         run.step([x.copy() for x in g], *([given] if given else []))
         p, state = rated(rules[0], factor).step(p, g, state, backend="numpy", **given)
         for shape, ours, theirs in zip(shapes, p, run.observe().params, strict=True):
-            worst[shape] = max(worst[shape], _gap(ours, theirs))
+            if shape not in overflowed:
+                worst[shape] = max(worst[shape], _gap(ours, theirs))
+            if not np.isfinite(ours).any():  # alike, or the gap is infinite; what is made of infinities says no more
+                overflowed.add(shape)
     return worst
 
 

@@ -102,16 +102,23 @@ def settle(value: Array, error: Array, model: Model) -> Bounded:
     Returns:
         Infinity where all of the set is beyond the largest number; an infinite bound where only some of it is.
     """
+    return Bounded(value, error) if _fits(value, error, model) else _overflowed(value, error, model)
+
+
+def _fits(value: Array, error: Array, model: Model) -> bool:
+    """Whether nothing in a set may overflow, so that its bound is finite too."""
+    return bool(np.max(np.abs(value) + error, initial=0.0) <= model.largest)
+
+
+def _overflowed(value: Array, error: Array, model: Model) -> Bounded:
     magnitude = np.abs(value)
-    if not np.max(magnitude + error, initial=0.0) <= model.largest:
-        threshold = model.largest * (1.0 + model.unit_roundoff)
-        surely = magnitude - error >= threshold
-        value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
-        maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
-        error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
-        # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
-        value = np.where(maybe, np.clip(value, -model.largest, model.largest), value)
-    return Bounded(value, error)
+    threshold = model.largest * (1.0 + model.unit_roundoff)
+    surely = magnitude - error >= threshold
+    value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
+    maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
+    error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
+    # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
+    return Bounded(np.where(maybe, np.clip(value, -model.largest, model.largest), value), error)
 
 
 def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, model: Model) -> Bounded:
@@ -134,20 +141,19 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
         magnitude = magnitude + np.abs(term.value)
         if term.error is not None:
             error = error + term.error
-    spread = magnitude + error
-    # the interpolation form may round where the sum itself does not
-    exactly = exact_sum(terms, np.asarray(value), model)
-    if interpolation is not None:
-        spread = spread + interpolation
-        exactly = None if exactly is None else exactly & (spread == 0.0)  # zeros are zero in either form
+    spread = magnitude + error if interpolation is None else magnitude + error + interpolation
+    exactly = _exactly(terms, np.asarray(value), None if interpolation is None else np.asarray(spread), model)
     unrounded = None if exactly is None else exactly & (error == 0.0)
     error = error + (model.charge * (len(terms) - 1)) * spread
     flushed = _flushed_of_sum(len(terms) - 1, np.asarray(value), np.asarray(error), unrounded, model)
-    error = error + flushed
+    error = error + flushed if model.flushes else error
     if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
-    settled = settle(np.asarray(value), np.asarray(error), model)._replace(sure=exactly, norm=_norm_of_sum(terms))
-    if any(term.has_ends() for _, term in terms) or np.isinf(settled.bound()).any():
+    value, error = np.asarray(value), np.asarray(error)
+    fits = _fits(value, error, model)
+    settled = Bounded(value, error) if fits else _overflowed(value, error, model)
+    settled = settled._replace(sure=exactly, norm=_norm_of_sum(terms))
+    if any(term.has_ends() for _, term in terms) or (not fits and np.isinf(settled.bound()).any()):
         settled = ends.of_sum(terms, settled, flushed, interpolation, model)
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
@@ -157,6 +163,18 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     for each in reaches:
         reach = each if reach is None else np.maximum(reach, each)
     return settled._replace(reach=reach, least=min(leasts))
+
+
+def _exactly(
+    terms: Sequence[tuple[int, Bounded]], value: Array, interpolated: Array | None, model: Model
+) -> Array | None:
+    """Where a sum is exact; the interpolation form may round where the sum itself does not, unless all of it is zero."""
+    if interpolated is None:
+        return exact_sum(terms, value, model)
+    if np.all(interpolated):
+        return None
+    exactly = exact_sum(terms, value, model)
+    return None if exactly is None else exactly & (interpolated == 0.0)
 
 
 def _flushed_of_sum(count: int, value: Array, error: Array, unrounded: Array | None, model: Model) -> Array | float:
@@ -216,8 +234,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     sure = exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, (*above, *below))
     value = value if sign > 0 else -value
-    found = settle(value, error, model)
-    if ended or _spans_zero(above, found) or np.isinf(found.bound()).any():
+    fits = _fits(value, error, model)
+    found = Bounded(value, error) if fits else _overflowed(value, error, model)
+    if ended or _spans_zero(above, found) or (not fits and np.isinf(found.bound()).any()):
         found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
     return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
 

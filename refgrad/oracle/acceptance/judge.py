@@ -299,10 +299,7 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
-    low, high = (np.broadcast_to(end, shape) for end in (acceptable.lowest(), acceptable.highest()))
-    # where the bound says enough, it is that of programs written otherwise as well
-    bounded = np.isfinite(error) & (policy.subnormals == "keep")
-    low, high = np.where(bounded, truth - error, low), np.where(bounded, truth + error, high)
+    low, high = _ends(acceptable, truth, error, policy)
     inside = (values >= low) & (values <= high)
     if acceptable.norm is not None and dtypes.working(dtype) == dtype:
         inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
@@ -334,6 +331,15 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         admitted = nan & (np.broadcast_to(acceptable.may_be_nan(), shape) | np.isinf(low) | np.isinf(high))
         status = np.where(unknown, UNDECIDED, np.where(admitted, INSIDE, status))
     return Judged(status.astype(np.uint8), truth, low, high)
+
+
+def _ends(acceptable: Bounded, truth: np.ndarray, error: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    """The bound where it says enough, since it is that of programs written otherwise as well; else what is known besides."""
+    low, high = truth - error, truth + error
+    bounded = np.isfinite(acceptable.bound()) & (policy.subnormals == "keep")
+    if bounded.all():
+        return low, high
+    return np.where(bounded, low, acceptable.lowest()), np.where(bounded, high, acceptable.highest())
 
 
 def _within_norm(

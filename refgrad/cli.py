@@ -1,14 +1,15 @@
-"""The command ``refgrad``: verify, identify, survey, list, show, demo.
+"""The command ``refgrad``: verify, identify, survey, list, show, demo, doctor.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
-be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are
-imported when first needed.
+be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Whatever a command needs is
+imported when it runs, so that help and the version come at once.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import traceback
 from dataclasses import asdict
@@ -17,9 +18,6 @@ from typing import Any
 import click
 
 from refgrad.errors import ArgumentError, RefgradError, nearest
-from refgrad.estimators.base import Estimator
-from refgrad.optimizers.base import Optimizer
-from refgrad.rule_text import build_rule, literal, pairs
 from refgrad.version import VERSION
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
@@ -42,6 +40,15 @@ Examples:
 Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed.
+"""
+
+
+LISTED = """\b
+Examples:
+  refgrad list --kind mask
+  refgrad list --package optax
+  refgrad list 2024 lion
+  refgrad list arXiv:1711.05101
 """
 
 
@@ -148,12 +155,13 @@ def verify(
     laws: bool,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
+    import refgrad
+    from refgrad.rule_text import build_rule, literal, pairs
+
     claim = build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
-    import refgrad
-
     verdict = refgrad.verify(
         target,
         claim,
@@ -231,11 +239,12 @@ def identify(
         raise ArgumentError(f"{hyperparameters[0]!r} is given without --as RULE; legal: hyperparameters of a rule")
     if rule is not None and kind is not None:
         raise ArgumentError(f"--kind {kind} is given with --as {rule}; legal: one of them, because a rule is of a kind")
+    import refgrad
+    from refgrad.rule_text import build_rule, literal, pairs
+
     claim = kind if rule is None else build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
-    import refgrad
-
     found = refgrad.identify(
         target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
     )
@@ -334,12 +343,16 @@ def _write(path: str, text: str) -> None:
         ) from None
 
 
-@main.command(name="list")
-def list_() -> None:
-    """All rules, with their sources."""
-    from refgrad.report import catalogue
+@main.command(name="list", epilog=LISTED)
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("--kind", help="One kind alone: optimizer, transform, quantizer, estimator, mask ...")
+@click.option("--package", help="What a distribution has implementations of, such as torch or optax.")
+def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None:
+    """All rules with their sources, or those in whose name, authors, title and place each WORD occurs."""
+    from refgrad.report.listing import WIDTH, listing
 
-    click.echo("\n".join(catalogue.index()))
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    click.echo("\n".join(listing(words, kind, package, width)))
 
 
 @main.command()
@@ -357,7 +370,10 @@ def show(
 ) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.arithmetic import formula
+    from refgrad.estimators.base import Estimator
+    from refgrad.optimizers.base import Optimizer
     from refgrad.report import catalogue
+    from refgrad.rule_text import build_rule
 
     known = build_rule(rule, hyperparameters)
     if as_json:
@@ -380,6 +396,18 @@ def show(
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:
         click.echo(catalogue.page(known, step))
+
+
+@main.command()
+def doctor() -> int:
+    """What is installed, and how this machine computes: versions, frameworks, arithmetic, cache. Exit code 2 if amiss."""
+    from refgrad.layout import BAD
+    from refgrad.report import doctor as examined
+    from refgrad.report import terminal
+
+    parts = examined.sections()
+    terminal.show_sections(parts)
+    return UNJUDGED if any(part.tone == BAD for part in parts) else 0
 
 
 @main.command()

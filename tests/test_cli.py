@@ -187,10 +187,36 @@ def test_an_error_of_refgrads_own_is_no_verdict(run: Run, monkeypatch: pytest.Mo
     assert "ZeroDivisionError" in result.stderr
 
 
-def test_list_has_a_line_for_every_rule(run: Run) -> None:
+def test_list_has_every_rule_within_80_columns(run: Run) -> None:
     lines = run("list").output.splitlines()
-    assert sorted(line.split()[1] for line in lines) == list(rules())
+    assert set(rules()) <= {line.split()[0] for line in lines if line}
+    assert max(map(len, lines)) <= 80
     assert any("arXiv:1711.05101" in line for line in lines)
+
+
+def test_list_takes_words_a_kind_and_a_package(run: Run) -> None:
+    assert [
+        line.split()[0] for line in run("list", "--kind", "optimizer", "lion").output.splitlines() if line[2:3] != " "
+    ] == [
+        "optimizer",
+        "CautiousLion",
+        "Lion",
+    ]
+    assert "  Lion " in run("list", "--package", "lion-pytorch").output
+    refused = run("list", "--package", "toorch")
+    assert (refused.exit_code, "did you mean 'torch'" in refused.stderr) == (64, True)
+
+
+def test_doctor_finds_nothing_amiss(run: Run) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    assert f"refgrad {refgrad.__version__}" in result.output
+    assert "to nearest, ties to even" in result.output
+
+
+def test_help_and_version_load_no_rule_and_no_numpy() -> None:
+    code = "import sys, refgrad.cli; print(sorted({'numpy', 'numba', 'scipy', 'refgrad.rule'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", [[], ["verify"], ["identify"]], ids=" ".join)

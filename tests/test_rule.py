@@ -14,6 +14,7 @@ from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.oracle.engine.reproduce import called
 from refgrad.report import catalogue, rules_page
+from refgrad.report.listing import listing
 from refgrad.rule import (
     REGISTRY,
     ROOMS,
@@ -135,7 +136,7 @@ def shadows() -> dict[str, type[o.Optimizer]]:
 
 
 def pages() -> list[str]:
-    return [rules_page.page(), *catalogue.index(), *(catalogue.page(rules()[n](), 10) for n in NAMES if n in rules())]
+    return [rules_page.page(), *listing(), *(catalogue.page(rules()[n](), 10) for n in NAMES if n in rules())]
 
 
 def test_a_class_called_as_an_own_rule_shadows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,10 @@ from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name, rules
+from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
-
-
-def index() -> list[str]:
-    """One line a rule: its kind, its name and where it comes from."""
-    known = rules()
-    name_width, kind_width = max(map(len, known)), max(len(cls.kind) for cls in known.values())
-    ordered = sorted(known.items(), key=lambda pair: (pair[1].kind, pair[0]))
-    return [f"{cls.kind.ljust(kind_width)}  {name.ljust(name_width)}  {cls.citation}" for name, cls in ordered]
 
 
 def page(rule: Rule, step: int) -> str:

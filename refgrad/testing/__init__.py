@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refgrad.kinds.laws.optimizer import LAWS, Law
     from refgrad.testing.check import check_laws, known_laws
+    from refgrad.testing.conformance import assert_conforms
     from refgrad.testing.reports import BrokenLawError, LawReport, raise_if_broken
 
-__all__ = ["LAWS", "BrokenLawError", "Law", "LawReport", "check_laws", "known_laws", "raise_if_broken"]
+__all__ = [
+    "LAWS",
+    "BrokenLawError",
+    "Law",
+    "LawReport",
+    "assert_conforms",
+    "check_laws",
+    "known_laws",
+    "raise_if_broken",
+]
 
 _LATER = {
     "LAWS": "refgrad.kinds.laws.optimizer",
     "Law": "refgrad.kinds.laws.optimizer",
+    "assert_conforms": "refgrad.testing.conformance",
     "check_laws": "refgrad.testing.check",
     "known_laws": "refgrad.testing.check",
     "BrokenLawError": "refgrad.testing.reports",

@@ -27,8 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def refgrad_verify() -> Callable[..., Any]:
-    """`refgrad.verify` that fails the test unless the candidate conforms; ``laws=True`` checks the rule's laws too."""
-    return _verify
+    """`refgrad.testing.assert_conforms`."""
+    from refgrad.testing.conformance import assert_conforms
+
+    return assert_conforms
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,7 +47,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     candidate = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
     if candidate is None:
         raise pytest.UsageError(f"{pyfuncitem.name} returned None; legal: a candidate, such as an optimizer's class")
-    _verify(candidate, marker.args[0], **marker.kwargs)
+    from refgrad.testing.conformance import assert_conforms
+
+    assert_conforms(candidate, marker.args[0], **marker.kwargs)
     return True
 
 
@@ -58,16 +62,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.excinfo is not None and isinstance(call.excinfo.value, VerdictError) and report.failed:
         report.longrepr = str(call.excinfo.value)
     return report
-
-
-def _verify(candidate: Any, rule: Any, *, laws: bool = False, **keywords: Any) -> Any:
-    __tracebackhide__ = True
-    import refgrad
-
-    verdict = refgrad.verify(candidate, rule, **keywords).raise_if_wrong()
-    if laws:
-        from refgrad.testing import check_laws, raise_if_broken
-
-        shared = {n: v for n, v in keywords.items() if n in ("dtype", "seed", "policy", "options")}
-        raise_if_broken(check_laws(candidate, rule, **shared))
-    return verdict

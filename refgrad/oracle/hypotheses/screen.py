@@ -6,7 +6,6 @@ What is judged, and how, is in `refgrad.oracle.hypotheses.stacked`.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,9 +121,7 @@ class StepScreen(Stacked):
         late: Late,
         near: Mapping[str, float] | None = None,
     ) -> list[Recovered] | None:
-        """The hyperparameters that one output tells under a change; None if none do, or SciPy is not installed."""
-        if importlib.util.find_spec("scipy") is None:
-            return None
+        """The hyperparameters that one output tells under a change; None if none do."""
         try:
             problem = problem_of(self, change, output)
         except (ArithmeticError, ValueError, TypeError):

@@ -11,8 +11,6 @@ from refgrad.oracle.hypotheses.recovery import recover
 from refgrad.oracle.hypotheses.residuals import names_by_way, problem_of
 from tests.oracle.hypotheses.runs import hidden, screen_of
 
-pytest.importorskip("scipy")
-
 
 def told(
     used: Optimizer, claimed: Optimizer, output: str = "p", change: Change = NONE

@@ -1,0 +1,108 @@
+"""What is installed and how this machine computes, for a report of a problem or a look before one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from refgrad.backends import kernel_cache
+from refgrad.layout import BAD, PLAIN, Section
+from refgrad.version import VERSION
+
+#: what refgrad needs, and what it uses where it is there, with what for
+NEEDED = ("numpy", "numba", "llvmlite", "scipy", "ml_dtypes", "mpmath", "click", "rich")
+USED = {
+    "hypothesis": "laws",
+    "pytest": "the marker and the fixture",
+    "torch": "judges its optimizers, functions and masks",
+    "jax": "judges JAX functions",
+    "optax": "judges its transformations",
+    "keras": "judges its optimizers",
+}
+
+
+def sections() -> list[Section]:
+    """What there is: versions, packages, the processor and its arithmetic, the cache of kernels.
+
+    Returns:
+        Sections of a text; nothing of a framework is imported. One that needs attention has the tone ``"bad"``.
+    """
+    return [
+        Section(f"refgrad {VERSION}", pairs=_python()),
+        Section("Needed", pairs=tuple((name, _version(name) or "MISSING") for name in NEEDED), tone=_tone(NEEDED)),
+        Section(
+            "Used where it is there",
+            pairs=tuple((n, f"{_version(n) or 'not installed'} ({what})") for n, what in USED.items()),
+        ),
+        Section("Arithmetic", pairs=_arithmetic(), tone=PLAIN if _sound() else BAD),
+        Section("Kernels", pairs=_kernels()),
+    ]
+
+
+def _tone(names: tuple[str, ...]) -> str:
+    return PLAIN if all(map(_version, names)) else BAD
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _python() -> tuple[tuple[str, str], ...]:
+    return (
+        ("Python", f"{platform.python_version()} ({sys.executable})"),
+        ("system", f"{platform.system()} {platform.release()}, {platform.machine()}"),
+        ("processors", str(os.cpu_count())),
+    )
+
+
+def keeps_subnormals() -> bool:
+    """Whether this thread computes with subnormal numbers, rather than with zeros in their place."""
+    small = np.full(8, np.finfo(np.float32).smallest_normal)
+    return bool((small * np.float32(0.5) != 0).all() and (small * np.float32(0.5) * np.float32(2) == small).all())
+
+
+def rounds_to_nearest() -> bool:
+    """Whether this thread rounds to the nearest number, and of two to the even one."""
+    one, half = np.ones(8), np.full(8, 2.0**-53)
+    return bool((one + half == 1.0).all() and (-one - half == -1.0).all() and (one + 3 * half == 1.0 + 2.0**-51).all())
+
+
+def _sound() -> bool:
+    return keeps_subnormals() and rounds_to_nearest()
+
+
+def _arithmetic() -> tuple[tuple[str, str], ...]:
+    flushed = "FLUSHED to zero: something that was loaded here has set the processor so"
+    return (
+        ("subnormals", "kept" if keeps_subnormals() else flushed),
+        ("rounding", "to nearest, ties to even" if rounds_to_nearest() else "NOT to nearest"),
+        ("device", "none that is used: kernels run on the CPU"),
+    )
+
+
+def _kernels() -> tuple[tuple[str, str], ...]:
+    folder = kernel_cache.folder()
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    size = sum(path.stat().st_size for path in files)
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    return (
+        (
+            "cache",
+            f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB{'' if _writable(folder) else ', NOT WRITABLE'}",
+        ),
+        ("C compiler", compiler or "none, and none is needed"),
+    )
+
+
+def _writable(folder: Path) -> bool:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(existing, os.W_OK)

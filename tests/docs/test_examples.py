@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,13 @@ PARTS = [
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/transforms.md", ""),
+    ("docs/verdict.md", ""),
+    ("docs/verify-your-kernel.md", ""),
 ]
 #: what is no program by itself: the first line of it, and where it stands in the code
 EXCERPTS = {"class ClippedSTE(Binarizer):": "refgrad/estimators/straight_through.py"}
+#: pages whose examples say below each line what it prints
+PRINTED = ("docs/verify-your-kernel.md",)
 FRAMEWORKS = ("torch", "optax")
 
 
@@ -69,6 +75,8 @@ def test_every_example_is_in_a_part() -> None:
 def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:
     if chosen:
         pytest.importorskip(chosen)
+    if page == "docs/verify-your-kernel.md" and shutil.which("cc") is None:
+        pytest.skip("builds a library with a C compiler, which is not here")
     assert part(page, chosen)
     names = run(page, chosen)
     said = capsys.readouterr().out
@@ -79,9 +87,18 @@ def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]
     if (page, chosen) == ("docs/candidates.md", "torch"):
         assert "policy precision=storage" in said
         assert refgrad.verify(names["mine"], refgrad.optimizers.AdamW()).conforms
+    if page in PRINTED:
+        assert said.splitlines() == re.findall(r"^# (.*)", "\n".join(part(page, chosen)), re.MULTILINE)
     if page == "docs/estimators.md" and chosen:
         assert said.startswith("DOES NOT CONFORM: Mine")
         assert "edge=exclusive" in said
+
+
+def test_every_field_of_a_verdict_is_told() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/verdict.md").read_text(encoding="utf-8"), re.MULTILINE)
+    told = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    fields = {f.name for f in dataclasses.fields(refgrad.Verdict)} | {"schema", "exit_code"}
+    assert told == fields
 
 
 @pytest.mark.parametrize("first", EXCERPTS)

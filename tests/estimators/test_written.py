@@ -27,7 +27,8 @@ def detached(soft: Any, hard: Any) -> Any:
 @pytest.mark.parametrize("rule", DETACHED, ids=str)
 def test_the_two_ways_of_writing_a_value_are_told_apart(rule: Any) -> None:
     legal = rule.legal()["written"]
-    assert isinstance(legal, Choice) and "detached" in legal.sentences
+    assert isinstance(legal, Choice)
+    assert "detached" in legal.sentences
     other = rule.replace(written="detached")
     assert not refgrad.verify(other, rule, explain=False, shrink=False).conforms
     assert refgrad.verify(other, other).conforms

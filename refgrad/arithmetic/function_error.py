@@ -90,6 +90,6 @@ def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
 
 
 def power_of_two(x: Bounded, model: Model) -> Bounded:
-    """2**k for a whole number k: no program rounds it."""
+    """2**k for a whole number k: no program rounds it, nor a k that is itself a sum of whole numbers."""
     value = np.exp2(x.value)
-    return settle(value, value * (np.exp2(x.bound()) - 1.0), model)
+    return settle(value, value * (np.exp2(x.reach_of_decision()) - 1.0), model)

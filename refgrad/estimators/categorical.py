@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.axes import ELEMENT
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.choosing import Arrays, Choosing, Selection, Shown
-from refgrad.rule import Choice, Citation, Positive, Range, by
+from refgrad.estimators.policies import Written
+from refgrad.rule import Citation, Positive, Range
 from refgrad.sparsity.base import Unstructured
 
 
@@ -81,13 +82,7 @@ class StraightThroughGumbel(Choosing):
     """
 
     tau: Positive = 1.0
-    written: Annotated[
-        str,
-        Choice(
-            value=by("the value is the one-hot itself", "published: section 2.2"),
-            detached="the value is hard + soft - soft, whose two roundings may differ from it (the usual code with detach)",
-        ),
-    ] = "value"
+    written: Written = "value"
 
     citation = Citation(
         "Jang et al. 2017",
@@ -123,10 +118,11 @@ class ReinMax(Estimator):
     """A one-hot sample D of softmax(x) forward, second-order accurate gradient backward.
 
     dx = J(p1)(2 g) - J(p0)(g/2) with p0 = softmax(x), p1 = (softmax(x/tau) + D)/2 and J(p) v = p v - p sum(p v).
-    Source: Liu et al. 2023, arXiv:2304.08612
+    Source: Liu et al. 2023, arXiv:2304.08612 The authors' notes write it as D + (2 p1 - p0/2) less the same detached.
     """
 
     tau: Positive = 1.0
+    written: Written = "value"
 
     citation = Citation(
         "Liu et al. 2023",
@@ -142,11 +138,16 @@ class ReinMax(Estimator):
     parameters = Parameters(sample=Parameter(ELEMENT, learned=False, legal=Range(0.0, 1.0, False, False)))
 
     def forward(self, x: Any, sample: Any) -> Any:  # type: ignore[override]
-        return sample
+        if self.written == "value":
+            return sample
+        soft = 2 * self._half(x, sample) - softmax(x) / 2
+        return soft + (sample - soft)
+
+    def _half(self, x: Any, sample: Any) -> Any:
+        return (softmax(x / self.tau) + sample) / 2
 
     def backward(self, cotangent: Any, x: Any, sample: Any) -> Any:  # type: ignore[override]
-        p0 = softmax(x)
-        p1 = (softmax(x / self.tau) + sample) / 2
+        p0, p1 = softmax(x), self._half(x, sample)
         return softmax_product(p1, 2 * cotangent) - softmax_product(p0, cotangent / 2)
 
 

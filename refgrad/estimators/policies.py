@@ -49,6 +49,14 @@ Ties = Annotated[
         up="halves are rounded up (floor(x + 1/2), without the rounding of that sum)",
     ),
 ]
+Written = Annotated[
+    str,
+    Choice(
+        value=by("the value is what the step gives", "published"),
+        detached="the value is soft + (hard - soft), soft being what autograd goes through: its roundings may differ from hard "
+        "(the usual code with detach or stop_gradient)",
+    ),
+]
 StepAtZero = Annotated[
     str,
     Choice(

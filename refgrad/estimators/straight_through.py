@@ -16,6 +16,7 @@ from refgrad.estimators.policies import (
     SignAtZero,
     SignOfNan,
     Ties,
+    Written,
     passes,
     rounded,
     signed,
@@ -102,6 +103,7 @@ class StochasticBinarization(Estimator):
     ] = "clipped"
     edge: Edge = "inclusive"
     sign_of_nan: SignOfNan = "minus"
+    written: Written = "value"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "the noise is not turned with x",
@@ -122,9 +124,12 @@ class StochasticBinarization(Estimator):
     def forward(self, x: Any, u: Any) -> Any:  # type: ignore[override]
         p = np.minimum(np.maximum((x + 1) / 2, 0.0), 1.0)
         drawn = np.where(u < p, 1.0, -1.0)
-        if self.sign_of_nan == "minus":
+        if self.sign_of_nan != "minus":
+            drawn = np.where(x == x, drawn, x if self.sign_of_nan == "propagate" else 0.0)
+        if self.written == "value":
             return drawn
-        return np.where(x == x, drawn, x if self.sign_of_nan == "propagate" else 0.0)
+        soft = x if self.window == "identity" else np.minimum(np.maximum(x, -1.0), 1.0)
+        return soft + (drawn - soft)
 
     def backward(self, cotangent: Any, x: Any, u: Any) -> Any:  # type: ignore[override]
         return cotangent if self.window == "identity" else passes(cotangent, within(np.abs(x), 1, self.edge))

@@ -14,16 +14,16 @@ from refgrad.arithmetic.steps import FormatCodes, ToFormat, step
 from refgrad.quantizers.blockwise import Normalize
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer, granularity
-from refgrad.rule import Choice, Citation, NonNegative, Whole
+from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 
 
 class ScaledFloat(RowQuantizer):
     """Each group divided by a scale that sends its largest magnitude to the largest number of a small format.
 
     s = amax / largest of a group; elements are x / s rounded to the format, ties to even, saturating. Parts: ``scale``, one
-    a group, in the working dtype; ``codes``, shaped like ``x``, one an element, uint8. A group of zeros has scale 0 and
-    codes of zero; a NaN or an infinity in a group makes all of it NaN. ``least`` is what amax is at least (torchao's
-    optimizer states: 1e-12).
+    a group, in the working dtype; ``codes``, shaped like ``x``, one an element, uint8. A group of zeros has codes of zero, and
+    the scale that ``empty_scale`` says; a NaN or an infinity in a group makes all of it NaN. ``least`` is what amax is at
+    least (torchao's optimizer states: 1e-12).
     Source: Micikevicius et al. 2022, arXiv:2209.05433, section 3; in blocks: DeepSeek-AI 2024, arXiv:2412.19437, 3.3.2.
     """
 
@@ -49,6 +49,13 @@ class ScaledFloat(RowQuantizer):
     block_size: Annotated[int, Whole(1)] = 128
     normalize: Normalize = "divide"
     least: NonNegative = 0.0
+    empty_scale: Annotated[
+        str,
+        Choice(
+            zero=by("a group of zeros has scale 0", "published: amax / largest"),
+            one=by("a group of zeros has scale 1", "elsewhere: so that nothing is divided by 0"),
+        ),
+    ] = "zero"
 
     parts = ("scale", "codes")
     citation = Citation(
@@ -89,6 +96,8 @@ class ScaledFloat(RowQuantizer):
         if self.least:
             amax = np.maximum(amax, self.least)
         scale = amax / self.record.largest
+        if self.empty_scale == "one":
+            scale = np.where(amax == 0, 1.0, scale)
         scaled = x / scale if self.normalize == "divide" else x * (1.0 / scale)
         scaled = np.where(scale == 0, 0.0 * x, scaled)
         codes = step(scaled, ToFormat(self.format))

@@ -24,6 +24,8 @@ from refgrad.tracing import Plan, free_values
 SHAPE = (16, 256)
 #: how far from a decision, in floats, inputs are taken
 NEAR = 3
+#: how far from zero a parameter is drawn, if more is legal
+WIDEST = 4.0
 
 
 def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
@@ -75,8 +77,7 @@ def _parameter(
 ) -> np.ndarray:
     """Legal numbers near one; the same for every row where decisions are aimed at."""
     legal = rule.parameters[name].legal
-    low = legal.low if np.isfinite(legal.low) else -1.0
-    high = legal.high if np.isfinite(legal.high) else max(low, 0.0) + 1.0
+    low, high = _near_one(legal)
     shape = axes_shape(axes, shape_of_x)
     values = random.uniform(0.05 if low == 0.0 and high == 1.0 and axes != ELEMENT else low, high, shape)
     if family == "aimed" and axes == ROW:
@@ -86,6 +87,13 @@ def _parameter(
         inside = (values > legal.low) & (values < legal.high)
         values = np.where(inside, values, high / 2)
     return values
+
+
+def _near_one(legal: Range) -> tuple[float, float]:
+    """The part of a range that is drawn from: x, which is of the size of one, would all be saturated, or zero, far out in it."""
+    low = legal.low if np.isfinite(legal.low) else -1.0
+    high = legal.high if np.isfinite(legal.high) else max(low, 0.0) + 1.0
+    return (max(low, -WIDEST), min(high, WIDEST)) if high - low > 2 * WIDEST else (low, high)
 
 
 def _table(random: np.random.Generator) -> np.ndarray:

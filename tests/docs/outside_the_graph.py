@@ -1,0 +1,71 @@
+"""Why a rule, or a part of one, does not run through its graph: by class, or by one that it derives from, and by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LAPACK = "products of matrices, and LAPACK"
+_DRAWN = "it rounds by float64 uniforms, one an element, which are drawn by Philox or handed in"
+_TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
+_SPARSE = "it keeps places and values, whose number is not that of the elements"
+_PARTITION = "the largest are found by one partition of integer keys, which is NumPy's"
+_EXPONENT = "exponents are taken from numbers by `frexp`, which no operation of a graph does"
+
+#: (class, entry point) -> the reason
+REASONS: Mapping[tuple[str, str], str] = {
+    ("Muon", "step"): "products of matrices",
+    ("PSGDKron", "step"): _LAPACK,
+    ("Shampoo", "step"): _LAPACK,
+    ("SOAP", "step"): _LAPACK,
+    ("GaLore", "step"): _LAPACK,
+    ("Mask", "score"): "the body is run as it stands",
+    ("Mask", "selection"): _PARTITION,
+    ("Transposable", "selection"): "every pattern of a tile is weighed, or a matching is searched",
+    (
+        "NOfM",
+        "selection",
+    ): "by hand: the bits of magnitudes of a group are compared, and no scores are stored in between",
+    ("MaskUpdate", "next mask"): f"as masks: {_PARTITION}; where several keys decide, by sorting",
+    ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
+    (
+        "Codebook",
+        "quantize",
+    ): "by hand: the 16 highest bits of a number look up its code, and one comparison settles it",
+    ("Codebook", "dequantize"): "by hand: eight codes are read at once",
+    ("EightBit", "quantize state"): "by hand, as `Blockwise`",
+    ("EightBit", "dequantize state"): "by hand, as `Blockwise`",
+    ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
+    ("Cast", "dequantize"): "one look-up of each code in a table, by NumPy",
+    ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
+    ("BlockFormat", "dequantize"): "by hand: blocks within blocks, each with a scale of its own",
+    ("RowQuantizer", "dequantize"): "`restore` is run on rows as it stands",
+    ("AdaRound", "quantize"): "in float64, from a second array of learned numbers",
+    ("RoundToNearest", "quantize"): "each column names its group, whose number may be any",
+    ("GPTQ", "quantize"): "column after column, each by what those before it left over; and LAPACK",
+    ("AWQ", "quantize"): "it tries out powers of scales by products of matrices, which are BLAS's",
+    ("HQQ", "quantize"): "it iterates until an error falls no longer",
+    ("KMeans", "quantize"): _TABLE,
+    ("OptimalCodebook", "quantize"): _TABLE,
+    ("ProductQuantizer", "quantize"): _TABLE,
+    ("PowerSGD", "quantize"): "products of matrices, which are BLAS's",
+    ("INQ", "quantize"): _EXPONENT,
+    ("LogQuantizer", "quantize"): _EXPONENT,
+    ("APoT", "quantize"): "shares in the working dtype are ranked among levels in float64",
+    ("N2UQ", "quantize"): "thresholds are added up in float64, from intervals that are handed in",
+    (
+        "TTQ",
+        "quantize",
+    ): "it has no body on rows: it makes codes alone, by two comparisons with a share of the largest of all",
+    ("SignSGD", "quantize"): "it has no body on rows: its codes are signs, and one of its scales adds up in float64",
+    ("OneBit", "quantize"): "columns are turned into rows first, and two means are taken of each",
+    ("WAGEError", "quantize"): "it refuses what is not finite, and its power of two is float64's",
+    ("Random", "quantize"): _DRAWN,
+    ("TopK", "quantize"): _SPARSE,
+    ("RandomK", "quantize"): _SPARSE,
+    ("Quantizer", "dequantize"): "one expression of codes and scales, in NumPy and mostly in float64",
+}
+
+
+def reason(cls: type, entry: str) -> str:
+    """Why an entry point of a rule does not run through a graph; empty if nobody has said."""
+    return next((REASONS[c.__name__, entry] for c in cls.__mro__ if (c.__name__, entry) in REASONS), "")

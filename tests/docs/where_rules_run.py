@@ -1,0 +1,246 @@
+"""The page of what runs each rule on a CPU: ``python -m tests.docs.where_rules_run`` writes docs/where-rules-run.md.
+
+Rules with a plan are asked for its program. Of all others a small array is handed to each entry point while every array counts as
+long enough for a kernel, and the first kernel that is asked for is noted in place of being compiled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+
+import refgrad.backends.selection  # noqa: F401 - sizes are changed in it
+from refgrad.arithmetic.graph import Graph
+from refgrad.axes import EACH_COLUMN
+from refgrad.backends import kernels
+from refgrad.backends.program import program_of
+from refgrad.estimators.base import Estimator
+from refgrad.optimizers.base import Optimizer
+from refgrad.quantizers import Quantizer
+from refgrad.quantizers.blockwise import Codebook
+from refgrad.rule import Rule, rules
+from refgrad.sparsity.base import Mask
+from refgrad.tracing import Plan
+from tests.docs.outside_the_graph import reason
+
+PAGE = Path(__file__).parents[2] / "docs" / "where-rules-run.md"
+SHAPE = (16, 256)
+#: what runs an entry point
+LOOP, PASSES, WRITTEN, NUMPY, NUMBERS = "one fused loop", "fused passes", "a kernel by hand", "NumPy", "Python"
+FROM_GRAPH = (LOOP, PASSES)
+#: what NumPy does besides
+BETWEEN, COLUMNS, JOINED = "numbers between passes", "folds of columns", "arrays joined into one"
+#: the modules that take kernels of graphs
+OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.staged_backend")
+#: what says from which size on a kernel is used
+SIZES = "WORTH_COMPILING"
+
+
+class Entry(NamedTuple):
+    """One entry point of a rule.
+
+    Attributes:
+        name: what it is.
+        runs: what runs it.
+        besides: what of it NumPy does besides.
+    """
+
+    name: str
+    runs: str
+    besides: tuple[str, ...] = ()
+
+
+class Reached(BaseException):
+    """Ends a call where it asks for a kernel; the argument is what runs it."""
+
+
+def entries(rule: Rule) -> list[Entry]:
+    """What runs each entry point of a rule."""
+    return _KINDS[rule.kind](rule)
+
+
+def _of_plan(name: str, plan: Plan, besides: tuple[str, ...] = ()) -> Entry:
+    """What runs a plan on float32 arrays."""
+    program = program_of(plan, np.dtype(np.float32))
+    if program.loop is not None:
+        return Entry(name, LOOP, besides)
+    if not program.passes:
+        return Entry(name, NUMPY, besides)
+    return Entry(name, PASSES, (*besides, *_between(plan.graph, program.passes)))
+
+
+def _between(graph: Graph, passes: Any) -> Iterator[str]:
+    """What NumPy does between the passes."""
+    if any(p.sweep.over == EACH_COLUMN for p in passes):
+        yield COLUMNS
+    if any(node.op != "input" and node.args for p in passes for node in p.sweep.before):
+        yield BETWEEN
+
+
+def _optimizer(rule: Any) -> list[Entry]:
+    joined = (JOINED,) if rule.scope == "tree" else ()
+    return [_of_plan("step", rule.plan(SHAPE, 10), joined)]
+
+
+def _estimator(rule: Any) -> list[Entry]:
+    return [_of_plan("value and gradients", rule.plan(SHAPE))]
+
+
+def _quantizer(rule: Quantizer) -> list[Entry]:
+    x = np.abs(np.random.default_rng(0).standard_normal(SHAPE, np.float32)) + np.float32(0.5)
+    with _every_array_is(short=True):
+        kept = rule.quantize(x)
+    return [
+        Entry("quantize", seen(lambda: rule.quantize(x))),
+        Entry("dequantize", seen(lambda: rule.dequantize(kept))),
+    ]
+
+
+def _mask(rule: Any) -> list[Entry]:
+    shape = rule.example_shape()
+    given = {name: np.ones(shape, np.float32) for name in rule.takes()}
+    scores = rule.score(**given)
+    with mock.patch.object(type(rule), "score", return_value=scores):
+        selection = seen(lambda: rule.mask(**given))
+    return [Entry("score", seen(lambda: rule.score(**given))), Entry("selection", selection)]
+
+
+_KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
+    "optimizer": _optimizer,
+    "estimator": _estimator,
+    "quantizer": _quantizer,
+    "mask": _mask,
+    "mask-update": lambda rule: [Entry("next mask", NUMPY)],
+    "transform": lambda rule: [Entry("call", NUMPY)],
+    "scaling": lambda rule: [Entry("rate", NUMBERS)],
+    "8-bit-optimizer": lambda rule: [
+        *(Entry(f"{e.name} state", e.runs) for e in _quantizer(rule.signed)),
+        *_optimizer(rule.rule),
+    ],
+}
+
+
+def seen(call: Callable[[], Any]) -> str:
+    """What runs a call: the kind of the first kernel that it asks for, or NumPy if it asks for none."""
+    by_hand = {"refgrad.quantizers.gguf.kernels": _ByHand()}
+    with _every_array_is(short=False), mock.patch.object(kernels, "get", _noted), mock.patch.dict(sys.modules, by_hand):
+        try:
+            call()
+        except Reached as reached:
+            return str(reached)
+    return NUMPY
+
+
+class _ByHand:
+    """Stands for a module of kernels: who asks for one has reached it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise Reached(WRITTEN)
+
+
+def _noted(source: Any) -> Any:
+    caller = sys._getframe(1).f_globals["__name__"]
+    raise Reached((LOOP if source.integers == 1 else PASSES) if caller in OF_GRAPHS else WRITTEN)
+
+
+@contextmanager
+def _every_array_is(short: bool) -> Iterator[None]:
+    """While it lasts arrays of any size count as too short for kernels of rules, or as long enough."""
+    at, rooms = sys.maxsize if short else 0, ("refgrad.quantizers", "refgrad.sparsity", "refgrad.backends.selection")
+    known = [m for n, m in sys.modules.items() if n.startswith(rooms) and hasattr(m, SIZES)]
+    before = [getattr(module, SIZES) for module in known]
+    for module in known:
+        setattr(module, SIZES, at)
+    try:
+        yield
+    finally:
+        for module, size in zip(known, before, strict=True):
+            setattr(module, SIZES, size)
+
+
+HEAD = """# Where rules run
+
+What runs each rule, at its defaults, on a CPU on arrays that are long enough for kernels. "One fused loop" and "fused passes"
+are made from the rule's graph, and every backend has them; "a kernel by hand" would have to be written again for another one.
+All give the bits of the rule's body as it stands. Written by `python -m tests.docs.where_rules_run` from what decides it in the
+code; `tests/docs/test_where_rules_run.py` holds the page to that, and asks for a reason where a rule does not run from its graph.
+
+Between passes NumPy computes what is one number a row, a column or a tensor: a norm's root, a ratio. These are few, and to call
+a kernel for them would take longer than they take. A fold of columns is NumPy's too, of what a pass computed, along the same
+tree. A rule over the whole tree of parameters joins them into one array first, and cuts that up again: a fold adds along one
+tree, whose shape depends on the number of all terms.
+
+"""
+
+#: what is counted -> how many there were when operations became records
+BEFORE: Mapping[str, int] = {
+    "code books that a kernel by hand quantizes": 4,
+    "quantizers that quantize in NumPy": 25,
+    "quantizers that dequantize in NumPy": 35,
+    "quantizers that dequantize by hand": 17,
+    "masks whose scores are computed in NumPy": 26,
+    "optimizers of whose passes NumPy computes the numbers in between": 30,
+    "optimizers and estimators of whose passes NumPy folds columns": 4,
+    "optimizers that join the arrays of a tree": 13,
+    "optimizers that run in NumPy": 5,
+}
+
+
+def counts(found: Mapping[str, list[Entry]]) -> dict[str, int]:
+    """How many rules there are of what `BEFORE` counts.
+
+    Args:
+        found: the entry points of each rule.
+    """
+    known = rules()
+
+    def number(kind: type[Rule], name: str, wanted: str) -> int:
+        of_kind = [all_of_it for rule, all_of_it in found.items() if issubclass(known[rule], kind)]
+        return sum(e.name == name and wanted in (e.runs, *e.besides) for all_of_it in of_kind for e in all_of_it)
+
+    numbers = [
+        number(Codebook, "quantize", WRITTEN),
+        number(Quantizer, "quantize", NUMPY),
+        number(Quantizer, "dequantize", NUMPY),
+        number(Quantizer, "dequantize", WRITTEN),
+        number(Mask, "score", NUMPY),
+        number(Optimizer, "step", BETWEEN),
+        number(Optimizer, "step", COLUMNS) + number(Estimator, "value and gradients", COLUMNS),
+        number(Optimizer, "step", JOINED),
+        number(Optimizer, "step", NUMPY),
+    ]
+    return dict(zip(BEFORE, numbers, strict=True))
+
+
+def page() -> str:
+    """The page in Markdown."""
+    known = rules()
+    found = {name: entries(cls()) for name, cls in known.items()}
+    now = counts(found)
+    lines = ["| what | before operations were records | now |", "|---|---|---|"]
+    lines += [f"| {what} | {before} | {now[what]} |" for what, before in BEFORE.items()]
+    for kind in sorted({cls.kind for cls in known.values()}):
+        lines += [
+            "",
+            f"## Rules of kind {kind}",
+            "",
+            "| rule | entry point | what runs it | besides, or why |",
+            "|---|---|---|---|",
+        ]
+        for name in (n for n, cls in known.items() if cls.kind == kind):
+            lines += [f"| `{name}` | {e.name} | {e.runs} | {_besides(known[name], e)} |" for e in found[name]]
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def _besides(cls: type[Rule], entry: Entry) -> str:
+    return ", ".join(entry.besides) or ("" if entry.runs in FROM_GRAPH else reason(cls, entry.name))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -24,6 +24,9 @@ TOLD = re.compile(
 #: where a mechanism stands in C or CUDA alone
 LOWER = re.compile(r"\.(cu|c|cpp|cuh)\b|\bCUDA\b")
 
+#: a commit, a release, or a date
+VERSION = re.compile(r"\b[0-9a-f]{7,40}\b|\b\d+\.\d+|\b(19|20)\d\d\b")
+
 EVERY_RULE = pytest.mark.parametrize("cls", rules().values(), ids=lambda c: c.__name__)
 
 
@@ -42,6 +45,17 @@ def test_every_rule_says_what_was_read(cls: type[Rule]) -> None:
     assert cited.read in READ
     assert cited.source, "name the equation, the repository with its commit, or the packages with their versions"
     assert cited.missing() or cited.read == "paper"
+
+
+@EVERY_RULE
+def test_code_that_was_read_is_named_with_its_version(cls: type[Rule]) -> None:
+    """A commit, a release, or the date of a text: what was read can be read again."""
+    parts = cls.citation.source.split("; ") if cls.citation.read in ("authors' code", "package") else []
+    assert [part for part in parts if not VERSION.search(part)] == []
+
+
+def test_every_package_of_a_label_has_its_version() -> None:
+    assert [name for name, version in VERSIONS.items() if not version] == []
 
 
 @EVERY_RULE

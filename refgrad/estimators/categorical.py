@@ -164,7 +164,7 @@ class RotationTrick(Estimator):
         "Restructuring Vector Quantization with the Rotation Trick",
         "arXiv:2410.06424",
         read="authors' code",
-        source="cfifty/rotation_trick, at its head",
+        source="cfifty/rotation_trick 9910492, src/models/vq_vae.py get_very_efficient_rotation",
     )
     unspecified = (
         "vectors that are zero or opposite to their code: NaN here; the authors' code adds 1e-6 to norms and avoids it"

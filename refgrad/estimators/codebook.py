@@ -55,7 +55,7 @@ class VectorQuantization(Choosing):
         "Neural Discrete Representation Learning",
         "arXiv:1711.00937, equations 1 to 3",
         read="package",
-        source="lucidrains/vector-quantize-pytorch, at its head",
+        source="lucidrains/vector-quantize-pytorch 0d7d1aa, vector_quantize_pytorch.py",
     )
     unspecified = "ties between equally near codes: the first is taken"
     parameters = Parameters(q=Parameter(ELEMENT, learned=False))

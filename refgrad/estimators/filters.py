@@ -37,7 +37,7 @@ class XNORWeights(Binarizer):
         "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks",
         "arXiv:1603.05279",
         read="package",
-        source="larq fe3ce52; liuzechun/Bi-Real-net; liuzechun/ReActNet",
+        source="larq fe3ce52; liuzechun/Bi-Real-net f58aa4d; liuzechun/ReActNet a6cd08d",
     )
     unspecified = (
         "how the printed derivative is read: g (1/n + alpha 1{|w| <= 1}) element by element here; larq drops 1/n, "
@@ -198,7 +198,7 @@ class DoReFaWeights(Binarizer):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
         read="authors' code",
-        source="tensorpack, examples/DoReFa-Net/dorefa.py",
+        source="tensorpack/tensorpack 1547a54, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "whether the gradient goes through the maximum: not here, as in larq; tensorpack, the authors' code, "

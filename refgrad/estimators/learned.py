@@ -56,7 +56,7 @@ class LSQ(Estimator):
         "Learned Step Size Quantization",
         "arXiv:1902.08153, equations 1 to 3",
         read="package",
-        source="zhutmost/lsq-net, quan/quantizer/lsq.py",
+        source="zhutmost/lsq-net 1f644e9, quan/quantizer/lsq.py",
     )
     unspecified = (
         "the count in the gradient's scale: numbers that share the scale here, features in some codes; the edges: "
@@ -158,7 +158,7 @@ class PACT(Estimator):
         "PACT: Parameterized Clipping Activation for Quantized Neural Networks",
         "arXiv:1805.06085, equations 1 to 3",
         read="package",
-        source="IntelLabs/distiller, distiller/quantization/clipped_linear.py",
+        source="IntelLabs/distiller d859fc8, distiller/quantization/clipped_linear.py",
     )
     unspecified = (
         "x = 0 and x = alpha: as the paper's inequalities say; distiller blocks at 0, autograd of absolute values "

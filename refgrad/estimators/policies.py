@@ -21,7 +21,7 @@ SignOfNan = Annotated[
     str,
     Choice(
         propagate=by("the sign of NaN is NaN", "NumPy: sign"),
-        zero=by("the sign of NaN is 0", "torch: sign", "CuPy: sign"),
+        zero=by("the sign of NaN is 0", "torch: sign"),
         minus="the sign of NaN is -1 (what x >= 0 makes of it)",
     ),
 ]

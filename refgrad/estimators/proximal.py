@@ -35,7 +35,7 @@ class ProxQuant(Proximal):
         "ProxQuant: Quantized Neural Networks via Proximal Operators",
         "arXiv:1810.00861",
         read="authors' code",
-        source="allenbai01/ProxQuant, reg.py",
+        source="allenbai01/ProxQuant 1a9240e, reg.py",
     )
     unspecified = "a weight of zero is as near to -1 as to +1: it goes to +1 (sign_at_zero)"
 

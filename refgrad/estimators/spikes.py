@@ -138,7 +138,7 @@ class Triangular(Spike):
         "Long short-term memory and learning-to-learn in networks of spiking neurons",
         "arXiv:1803.09574",
         read="package",
-        source="spikingjelly 2.0.0 PiecewiseQuadratic; norse",
+        source="spikingjelly 2.0.0 PiecewiseQuadratic; norse/norse 065a3b4, torch/functional/threshold.py Triangle",
         unreachable="the scale of the publication's triangle",
     )
     unspecified = (
@@ -249,7 +249,7 @@ class MultiGaussian(Spike):
         "Accurate and efficient time-domain classification with adaptive spiking recurrent neural networks",
         "arXiv:2103.12593",
         read="authors' code",
-        source="byin-cwi/Efficient-spiking-networks, at its head",
+        source="byin-cwi/Efficient-spiking-networks bfd47cf, GSC/SRNN_layers/spike_neuron.py ActFun_adp",
     )
     unspecified = (
         "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "

@@ -205,7 +205,7 @@ class RSign(Estimator):
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
         read="authors' code",
-        source="liuzechun/ReActNet, at its head",
+        source="liuzechun/ReActNet a6cd08d, mobilenet/2_step2/reactnet.py",
     )
     default_reasons = {"sign_at_zero": "RSign's equation has +1 above the threshold alone, and -1 at it"}
     unspecified = (
@@ -240,7 +240,7 @@ class RPReLU(Estimator):
         "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions",
         "arXiv:2003.03488",
         read="authors' code",
-        source="liuzechun/ReActNet, at its head",
+        source="liuzechun/ReActNet a6cd08d, mobilenet/2_step2/reactnet.py",
     )
     unspecified = (
         "the branch at x = shift: the sloped one, whose value is the same; the gradients differ there by the slope"
@@ -278,7 +278,7 @@ class DoReFaActivation(Estimator):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160",
         read="authors' code",
-        source="tensorpack, examples/DoReFa-Net/dorefa.py",
+        source="tensorpack/tensorpack 1547a54, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "the gradient at the edges of the clip, and halves: the edges pass and halves go to the even neighbour here"
@@ -313,7 +313,7 @@ class EWGS(Estimator):
         "Network Quantization with Element-wise Gradient Scaling",
         "arXiv:2104.00903",
         read="authors' code",
-        source="cvlab-yonsei/EWGS, CIFAR10/custom_modules.py",
+        source="cvlab-yonsei/EWGS 56c654c, CIFAR10/custom_modules.py",
     )
     unspecified = (
         "nothing in the formula; delta is learned from the Hessian's trace in the paper, a number here. Halves go "
@@ -351,7 +351,7 @@ class WAGE(Estimator):
         "Training and Inference with Integers in Deep Neural Networks",
         "arXiv:1802.04680",
         read="authors' code",
-        source="boluoweifenda/WAGE",
+        source="boluoweifenda/WAGE 9d57688, source/Quantize.py",
     )
     unspecified = (
         "the shift of gradients and errors, and the scale of weights, which are parts of the method and not of "

@@ -29,7 +29,7 @@ class ApproxSign(Binarizer):
         "Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability",
         "arXiv:1808.00278",
         read="authors' code",
-        source="liuzechun/Bi-Real-net, at its head",
+        source="liuzechun/Bi-Real-net f58aa4d, pytorch_implementation/BiReal18_34/birealnet.py BinaryActivation",
     )
     unspecified = (
         "the sign of zero, and of NaN: +1 and NaN here; the authors' code has torch's sign, 0 at both. At |x| = 1 "
@@ -268,7 +268,7 @@ class ReSTE(Binarizer):
         "Estimator Meets Equilibrium Perspective: A Rectified Straight Through Estimator for Binary Neural Networks Training",
         "arXiv:2308.06689",
         read="authors' code",
-        source="DravenALG/ReSTE 0d3c36a, model/binary_module/binarized_modules.py; the equations in its README",
+        source="DravenALG/ReSTE 0d3c36a, model/binary_module/binarized_modules.py, and the equations in its README",
     )
     unspecified = (
         "o by the epoch, in which paper and released code were not reconciled (refgrad.estimators.schedules has "
@@ -304,7 +304,7 @@ class DSQ(Estimator):
         "Differentiable Soft Quantization: Bridging Full-Precision and Low-Bit Neural Networks",
         "arXiv:1908.05033",
         read="package",
-        source="ricky40403/DSQ, at its head",
+        source="ricky40403/DSQ f06df7f, DSQConv.py",
         unreachable="code of the authors",
     )
     unspecified = (

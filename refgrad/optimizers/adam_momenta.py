@@ -220,7 +220,7 @@ class SimplifiedAdEMAMix(Optimizer):
         "Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants",
         "arXiv:2502.02431, section 4",
         read="authors' code",
-        source="DepenM/Simplified-AdEMAMix; optax 0.2.8 simplified_ademamix",
+        source="DepenM/Simplified-AdEMAMix dba14d0, simplified_AdEMAMix.py; optax 0.2.8 simplified_ademamix",
     )
     unspecified = (
         "eps and decay, decoupled here; the sum of gradients is not an average, as in the source's text; pytorch- "
@@ -332,6 +332,13 @@ class Grams(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-6
     weight_decay: NonNegative = 0.0
+    eps_placement: Annotated[
+        str,
+        Choice(
+            outside=by("eps is added to the root of the corrected second moment", "published", "pytorch-optimizer"),
+            uncorrected=by("eps is added to the root of the uncorrected second moment", "authors"),
+        ),
+    ] = "outside"
 
     scaling = "invariant"
     citation = Citation(
@@ -339,11 +346,11 @@ class Grams(Optimizer):
         "Grams: Gradient Descent with Adaptive Momentum Scaling",
         "arXiv:2412.17107, Algorithm 1",
         read="authors' code",
-        source="the authors' repository; pytorch-optimizer 4.1.0",
+        source="Gunale0926/Grams f91a375, grams/src/grams.py; pytorch-optimizer 4.1.0",
     )
     unspecified = (
-        "eps and decay: those of AdamW, decoupled; the sign of a gradient of zero: zero, so that such an element "
-        "only decays"
+        "eps and decay: those of AdamW, decoupled; the authors' code adds eps to the uncorrected root; the sign of a "
+        "gradient of zero: zero, so that such an element only decays"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -352,6 +359,8 @@ class Grams(Optimizer):
         v = self.beta2 * v + (1 - self.beta2) * g * g
         m_hat = m / (1 - self.beta1**t)
         v_hat = v / (1 - self.beta2**t)
+        if self.eps_placement == "uncorrected":
+            m_hat, v_hat = np.sqrt(1 - self.beta2**t) * m_hat, v
         direction = np.sign(g) * np.abs(m_hat / (np.sqrt(v_hat) + self.eps))
         return p - self.lr * (direction + self.weight_decay * p), m, v
 

@@ -107,7 +107,7 @@ class ADOPT(Optimizer):
         "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate",
         "arXiv:2411.02853, Algorithm 2",
         read="authors' code",
-        source="iShohei220/adopt, at its head",
+        source="iShohei220/adopt 6468572, src/adopt/adopt.py",
     )
     unspecified = (
         "weight decay at the first step, which only sets the second moment: none here; implementations decay "

@@ -13,8 +13,17 @@ from refgrad.rule import Choice, Citation, Decay, NonNegative, State, by, zeros_
 Rescaling = Annotated[
     str,
     Choice(
-        plus_one=by("the steps that are taken are multiplied by n over one more than their number", "authors"),
-        at_least=by("by n over their number, which counts as no less than least_share of n", "timm: a thousandth"),
+        plus_one=by(
+            "the steps that are taken are multiplied by n over one more than their number",
+            "published",
+            "authors: c_lion.py, and c_adamw.py at first",
+            "pytorch-optimizer",
+        ),
+        at_least=by(
+            "by n over their number, which counts as no less than least_share of n",
+            "authors: c_adamw.py",
+            "timm: a thousandth",
+        ),
     ),
 ]
 
@@ -41,6 +50,13 @@ class CautiousAdamW(Optimizer):
     weight_decay: NonNegative = 1e-2
     least_share: NonNegative = 1e-3
     rescaling: Rescaling = "plus_one"
+    eps_placement: Annotated[
+        str,
+        Choice(
+            outside=by("eps is added to the root of the corrected second moment", "published", "authors: foreach=True"),
+            uncorrected=by("eps is added to the root of the uncorrected second moment", "authors: foreach=False"),
+        ),
+    ] = "outside"
 
     scaling = "invariant"
     citation = Citation(
@@ -48,11 +64,12 @@ class CautiousAdamW(Optimizer):
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 1",
         read="authors' code",
-        source="kyleliang919/C-Optim 2c0517c",
+        source="kyleliang919/C-Optim 2c0517c, c_adamw.py",
     )
     unspecified = (
-        "what the kept steps are multiplied by: n over their number plus one, as in the authors' code; timm has n "
-        "over at least a thousandth of n; eps and decay are those of AdamW, all elements decay"
+        "what the kept steps are multiplied by: n over their number plus one, as the authors' code had it first; it has "
+        "since taken timm's n over at least a thousandth of n (rescaling=at_least), and its plain loop adds eps to the "
+        "uncorrected root (eps_placement=uncorrected); eps and decay are those of AdamW, all elements decay"
     )
     state = State(m=zeros_like_param, v=zeros_like_param)
 
@@ -61,6 +78,8 @@ class CautiousAdamW(Optimizer):
         v = self.beta2 * v + (1 - self.beta2) * g * g
         m_hat = m / (1 - self.beta1**t)
         v_hat = v / (1 - self.beta2**t)
+        if self.eps_placement == "uncorrected":
+            m_hat, v_hat = np.sqrt(1 - self.beta2**t) * m_hat, v
         direction = m_hat / (np.sqrt(v_hat) + self.eps)
         return p - self.lr * (cautious(direction, g, self) + self.weight_decay * p), m, v
 
@@ -84,7 +103,7 @@ class CautiousLion(Optimizer):
         "Cautious Optimizers: Improving Training with One Line of Code",
         "arXiv:2411.16085, Algorithm 2",
         read="authors' code",
-        source="kyleliang919/C-Optim 2c0517c",
+        source="kyleliang919/C-Optim 2c0517c, c_lion.py",
     )
     unspecified = (
         "as CautiousAdamW: the rescaling differs between the authors' code and timm; whether elements that do not "

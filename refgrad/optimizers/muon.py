@@ -90,9 +90,7 @@ class Muon(Optimizer):
         Choice(
             constant=by("a, b and c at every step: Jordan's quintic, unless they are set", "torch", "optax", "Keras"),
             cubic="1.5 and -0.5 at every step: the classical iteration, which converges to a polar factor",
-            stepwise=by(
-                "five sets of three, one a step", "modded-nanogpt", "optax: preset dion", "timm: quintic", "heavyball"
-            ),
+            stepwise=by("five sets of three, one a step", "optax: preset dion", "timm: quintic", "heavyball"),
             polar_express=by(
                 "seven sets, each for numbers 1.01 times as large, then their limit",
                 "elsewhere: Amsel et al. 2025, arXiv:2505.16932, Algorithm 1",
@@ -101,7 +99,7 @@ class Muon(Optimizer):
                 "eight sets computed with a safety of 1%", "timm: polar_express", "pytorch-optimizer: polar_express"
             ),
             polar_express_2=by(
-                "eight sets computed with a safety of 2%", "modded-nanogpt", "timm: polar_express_safer"
+                "eight sets computed with a safety of 2%", "modded-nanogpt: the first five", "timm: polar_express_safer"
             ),
             cans=by("nine cubic sets, then 1.5 and -0.5", "elsewhere: Grishina et al. 2025, arXiv:2506.10935"),
         ),

@@ -44,7 +44,7 @@ class PixelwiseClip(Transform):
         "Enhancing High-Resolution 3D Generation through Pixel-wise Gradient Clipping",
         "arXiv:2310.12474",
         read="authors' code",
-        source="fudan-zvg/PGC-3D 14b9653, trainer.py and 2d.py; a review of the publication",
+        source="fudan-zvg/PGC-3D 14b9653, trainer.py and 2d.py, and a review of the publication",
     )
     shapes: ClassVar[Mapping[str, str]] = {"v": "n channels height width"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 2, "channels": 3, "height": 4, "width": 5}

@@ -16,7 +16,7 @@ _DIFF2 = Citation(
     "DIFF2: Differential Private Optimization via Gradient Differences for Nonconvex Distributed Learning",
     "arXiv:2302.03884",
     read="authors' code",
-    source="lawrenceztang/CE-PLSGM, a fork of the authors' code, src/optimizers.py",
+    source="lawrenceztang/CE-PLSGM 39bf24a, a fork of the authors' code, src/optimizers.py",
     unreachable="the authors' own repository",
 )
 

@@ -16,7 +16,7 @@ _ZIELINSKI = Citation(
     "Weak and Strong Gradient Directions",
     "arXiv:2003.07422",
     read="authors' code",
-    source="google-research/google-research, coherent_gradients",
+    source="google-research/google-research 303e062, coherent_gradients/weak_and_strong/optimizers/m3.py; 35a5be2, rm3.py",
 )
 
 
@@ -33,7 +33,7 @@ class WinsorizedMean(Transform):
         "Coherent Gradients",
         "arXiv:2002.10657, winsorised gradient descent",
         read="authors' code",
-        source="google-research/google-research, coherent_gradients",
+        source="google-research/google-research 1d4d2f1, coherent_gradients/iclr_2020_paper/utils.py np_winsorize",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
     unspecified = "which percentile: the nearest example's, as in the authors' code (NumPy's method 'nearest')"

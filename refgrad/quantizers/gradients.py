@@ -121,7 +121,7 @@ class QSGD(Bucketed):
         "QSGD: Communication-Efficient SGD",
         "arXiv:1610.02132, 3.1",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/qsgd.py",
     )
     unspecified = (
         "the bucket and the norm: the whole array and the Euclidean one by the theory, buckets and the largest "
@@ -194,7 +194,7 @@ class TernGrad(Random):
         "TernGrad: Ternary Gradients",
         "arXiv:1705.07878",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/terngrad.py",
     )
     unspecified = (
         "whether the scale is of a layer or of the tensor handed in: of that; whether gradients are clipped at 2.5 "
@@ -284,7 +284,7 @@ class SignSGD(Quantizer):
         "signSGD: Compressed Optimisation",
         "arXiv:1802.04434, algorithm 1",
         read="package",
-        source="sands-lab/grace; deepspeedai/DeepSpeed, 1-bit Adam",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/signsgd.py; deepspeedai/DeepSpeed 84be831, comm/nccl.py",
     )
     unspecified = (
         "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
@@ -361,7 +361,7 @@ class OneBit(Quantizer):
         "1-Bit Stochastic Gradient Descent",
         "Interspeech 2014, section 3",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/onebit.py",
     )
     unspecified = (
         "nothing in the rule; what is done with columns that have elements of one side only: the other level is 0, "

@@ -36,7 +36,7 @@ class NaturalCompression(Random):
         "Natural Compression for Distributed Deep Learning",
         "arXiv:1905.10988",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/natural.py",
     )
     unspecified = (
         "nothing of the rule: both powers and their chances are given; the source packs nine bits, which is not "

@@ -24,7 +24,7 @@ CITATION = Citation(
     "Nonuniform-to-Uniform Quantization",
     "arXiv:2111.14826, section 3",
     read="authors' code",
-    source="liuzechun/Nonuniform-to-Uniform-Quantization",
+    source="liuzechun/Nonuniform-to-Uniform-Quantization 0140532, resnet/resnet.py",
 )
 
 

@@ -73,7 +73,7 @@ class PowerSGD(Quantizer):
         "PowerSGD: Practical Low-Rank Gradient Compression",
         "arXiv:1905.13727",
         read="authors' code",
-        source="epfml/powersgd; torch 2.13.0 powerSGD_hook",
+        source="epfml/powersgd f07be92, powersgd/powersgd.py; torch 2.13.0 powerSGD_hook",
     )
     unspecified = (
         "how columns are made orthonormal (Gram-Schmidt in torch's hook), which changes signs and order of "

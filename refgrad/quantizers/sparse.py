@@ -46,7 +46,7 @@ class TopK(Sparse):
         "Sparsified SGD with Memory",
         "arXiv:1809.07599, definition 2.1",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/topk.py",
     )
     unspecified = (
         "ties and NaN: the lowest index first, NaN largest; how the ratio becomes a count, which the source gives as k"
@@ -84,7 +84,7 @@ class RandomK(Random, Sparse):
         "Sparsified SGD with Memory",
         "arXiv:1809.07599, definition 2.1",
         read="package",
-        source="sands-lab/grace; its compressors",
+        source="sands-lab/grace fd3a7f4, grace_dl/torch/compressor/randomk.py",
     )
     unspecified = (
         "how the choice is drawn: from uniform numbers of a seed here; whether it is scaled to be unbiased: not, "

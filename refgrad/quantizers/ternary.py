@@ -229,7 +229,7 @@ class TTQ(Quantizer):
         "Trained Ternary Quantization",
         "arXiv:1612.01064, equations 6-9",
         read="package",
-        source="TropComplique/trained-ternary-quantization",
+        source="TropComplique/trained-ternary-quantization 4cd4132, utils/quantization.py",
     )
     unspecified = (
         "the sign of the negative level's gradient: equation 7 as printed, which is not the derivative "
@@ -299,7 +299,7 @@ class BitNetWeights(FewValues):
         "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits",
         "arXiv:2402.17764, eq. 1-3",
         read="authors' code",
-        source="microsoft/BitNet, and the authors' Training Tips, Code and FAQ",
+        source="the authors' Training Tips, Code and FAQ of March 2024, weight_quant",
     )
     unspecified = (
         "ties: to the even one; whether eps is added to the mean, as printed, or its floor, as in the code "
@@ -341,7 +341,7 @@ class BitNetActivations(FewValues):
         "The Era of 1-bit LLMs: Training Tips, Code and FAQ",
         "github.com/microsoft/unilm, bitnet",
         read="authors' code",
-        source="microsoft/BitNet, and the authors' Training Tips, Code and FAQ",
+        source="microsoft/BitNet 179c2c9, gpu/model.py quant_input; the authors' Training Tips, Code and FAQ of March 2024",
     )
     unspecified = (
         "the floor of the largest magnitude, 1e-5, and the code -128: those of the authors' FAQ, where the paper's "

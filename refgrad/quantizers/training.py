@@ -21,7 +21,7 @@ WAGE_CITATION = Citation(
     "Training and Inference with Integers in Deep Neural Networks",
     "arXiv:1802.04680, section 3",
     read="authors' code",
-    source="boluoweifenda/WAGE",
+    source="boluoweifenda/WAGE 9d57688, source/Quantize.py",
 )
 
 
@@ -41,7 +41,7 @@ class DoReFaGradient(Random):
         "DoReFa-Net: Training Low Bitwidth Convolutional Neural Networks with Low Bitwidth Gradients",
         "arXiv:1606.06160, section 2.5",
         read="authors' code",
-        source="tensorpack, examples/DoReFa-Net/dorefa.py",
+        source="tensorpack/tensorpack 1547a54, examples/DoReFa-Net/dorefa.py",
     )
     unspecified = (
         "the noise: one number an element, uniform, as printed; a sample is an index of the first axis; halves go "

@@ -48,7 +48,7 @@ class RoundToNearest(Quantizer):
         "GPTQ: Accurate Post-Training Quantization",
         "arXiv:2210.17323, section 4",
         read="authors' code",
-        source="IST-DASLab/gptq",
+        source="IST-DASLab/gptq 2d65066, gptq.py and quant.py",
     )
     unspecified = (
         "the grid, which the source takes from earlier work: asymmetric here, extended to zero; a one-sided row "
@@ -210,7 +210,7 @@ class GPTQ(RoundToNearest):
         "GPTQ: Accurate Post-Training Quantization",
         "arXiv:2210.17323, algorithm 1",
         read="authors' code",
-        source="IST-DASLab/gptq",
+        source="IST-DASLab/gptq 2d65066, gptq.py and quant.py",
     )
     unspecified = (
         "when a group's grid is fitted: to the weights as they are when its first input comes, as the text says; "
@@ -311,7 +311,7 @@ class AWQ(RoundToNearest):
         "AWQ: Activation-aware Weight Quantization",
         "arXiv:2306.00978, section 3.2",
         read="authors' code",
-        source="mit-han-lab/llm-awq",
+        source="mit-han-lab/llm-awq d6e797a, awq/quantize/quantizer.py and auto_scale.py",
     )
     unspecified = (
         "on what the error is measured: the layer's own output here, a whole block of layers in the code; how many "

@@ -78,7 +78,7 @@ class RIA(Unstructured):
 
     Score: (|w_ij| / sum_i |w_ij| + |w_ij| / sum_j |w_ij|) sqrt(a_j)^alpha, alpha 0, 1/2 or 1; ``a_j`` as for `Wanda`, whose
     rows it ranks alike. A row or column of zeros scores NaN. Shapes: w (outputs, inputs), a (inputs,).
-    Source: Zhang et al. 2024, "Plug-and-Play", ICLR 2024, equations 2 and 4; alpha 1/2 is the paper's choice as recalled.
+    Source: Zhang et al. 2024, "Plug-and-Play", ICLR 2024, equations 2 and 4; alpha 1/2 is the default of the authors' code.
     """
 
     alpha: Annotated[
@@ -99,10 +99,10 @@ class RIA(Unstructured):
         "Plug-and-Play: Post-training Pruning for Large Language Models",
         "ICLR 2024, equation 4",
         read="authors' code",
-        source="biomedical-cybernetics/Relative-importance-and-activation-pruning, at its head",
+        source="biomedical-cybernetics/Relative-importance-and-activation-pruning 7bc55b0, lib/prune.py",
     )
     unspecified = (
-        "the power of the activations' norm, 1/2 here, as recalled and not read again; a row or column of zeros: "
+        "the power of the activations' norm: 1/2, the default of the authors' --a; a row or column of zeros: "
         "its score is NaN; whether n of m counts what is kept"
     )
 

@@ -226,7 +226,7 @@ class SET(Dynamic):
         "Scalable training of artificial neural networks",
         "arXiv:1707.04780, Algorithm 2",
         read="authors' code",
-        source="dcmocanu/sparse-evolutionary-artificial-neural-networks, at its head; rigl d39fc7d; jaxpruner f133ee5",
+        source="dcmocanu/sparse-evolutionary-artificial-neural-networks 62ac974; rigl d39fc7d; jaxpruner f133ee5",
     )
     unspecified = (
         "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
@@ -328,7 +328,7 @@ class LotteryTicket(MaskUpdate):
         "The Lottery Ticket Hypothesis",
         "arXiv:1803.03635, section 1",
         read="authors' code",
-        source="google-research/lottery-ticket-hypothesis; open_lth 2ce732f",
+        source="google-research/lottery-ticket-hypothesis 1f17279, foundations/pruning.py; open_lth 2ce732f",
     )
     unspecified = (
         "whether the ranking is of each layer or of all, which the paper has both ways by network; how the count "

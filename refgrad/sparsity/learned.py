@@ -56,7 +56,7 @@ class STR(Estimator):
         "Soft Threshold Weight Reparameterization",
         "arXiv:2002.03231, equations 3 and 4",
         read="authors' code",
-        source="RAIVNLab/STR, utils/conv_type.py",
+        source="RAIVNLab/STR cc74d38, utils/conv_type.py",
     )
     unspecified = (
         "the edge, where |w| equals the threshold: zero here; the threshold's function is the sigmoid, of which "
@@ -92,7 +92,7 @@ class Powerpropagation(Estimator):
         "Powerpropagation: A sparsity inducing weight reparameterisation",
         "arXiv:2110.00296",
         read="authors' code",
-        source="deepmind/deepmind-research, powerpropagation",
+        source="google-deepmind/deepmind-research 243aff2, powerpropagation/powerpropagation.ipynb PowerPropLinear",
     )
     unspecified = (
         "the derivative at zero: the limit, 0 for alpha above 1; automatic differentiation of theta "
@@ -139,7 +139,7 @@ class ContinuousSparsification(Estimator):
         "Winning the Lottery with Continuous Sparsification",
         "arXiv:1912.04427, section 3",
         read="authors' code",
-        source="lolemacs/continuous-sparsification, at its head",
+        source="lolemacs/continuous-sparsification 5bd4039, models/layers.py",
     )
     unspecified = (
         "what the score becomes between rounds: min(beta s, s0) as printed; the script sets beta back first, so "
@@ -197,7 +197,7 @@ class HardConcrete(Estimator):
         "Learning Sparse Neural Networks through L0 Regularization",
         "arXiv:1712.01312",
         read="authors' code",
-        source="AMLab-Amsterdam/L0_regularization, at its head",
+        source="AMLab-Amsterdam/L0_regularization 39a5fe6, l0_layers.py",
     )
     unspecified = (
         "the gradient where a gate meets 0 or 1: zero here (edge); the noise is an argument; stretch and "

@@ -184,7 +184,7 @@ class L1Filters(Structured):
         "Pruning Filters for Efficient ConvNets",
         "arXiv:1608.08710, section 3.1",
         read="package",
-        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning",
+        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning 2ac473d, vggprune.py",
     )
     unspecified = (
         "how the number of filters is rounded, and ties; the source prunes by a list for each layer and skips "
@@ -207,7 +207,7 @@ class L2Filters(Structured):
         "Pruning Filters for Efficient ConvNets",
         "arXiv:1608.08710, section 4.5",
         read="package",
-        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning",
+        source="torch 2.13.0 nn.utils.prune.ln_structured; Eric-mingjie/rethinking-network-pruning 2ac473d, vggprune.py",
     )
     unspecified = (
         "the source names it only for comparison: count and ties are as in L1Filters, the root does not change the "
@@ -231,7 +231,7 @@ class NetworkSlimming(Together):
         "Learning Efficient Convolutional Networks through Network Slimming",
         "arXiv:1708.06519",
         read="package",
-        source="Eric-mingjie/rethinking-network-pruning",
+        source="Eric-mingjie/rethinking-network-pruning 2ac473d, cifar/network-slimming/denseprune.py",
     )
     unspecified = (
         "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry and "

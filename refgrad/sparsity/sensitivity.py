@@ -44,7 +44,7 @@ class SNIP(Saliency):
         "SNIP: Single-shot Network Pruning",
         "arXiv:1810.02340, equations 5 and 6",
         read="authors' code",
-        source="namhoonlee/snip-public, at its head",
+        source="namhoonlee/snip-public f028496, snip/model.py",
     )
     unspecified = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
@@ -77,7 +77,7 @@ class FORCE(Saliency):
         "Progressive Skeletonization: Trimming more fat from a network",
         "arXiv:2006.09081",
         read="authors' code",
-        source="naver/force, at its head",
+        source="naver/force 7494eed, pruning/pruning_algos.py",
     )
     unspecified = (
         "the schedule: exponential, as the paper prefers, linear as its other choice; how many batches make the "
@@ -105,7 +105,7 @@ class GraSP(Together):
         "Picking Winning Tickets by Preserving Gradient Flow",
         "arXiv:2002.07376, equation 8",
         read="authors' code",
-        source="alecwangcq/GraSP, at its head",
+        source="alecwangcq/GraSP f17d87a, pruner/GraSP.py",
     )
     unspecified = (
         "which end is kept: the paper's text and code agree once signs are followed; the code prunes one entry fewer than its "

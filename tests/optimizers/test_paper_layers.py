@@ -174,6 +174,13 @@ def cautious_adamw(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np
     return (1 - h.lr * h.weight_decay) * p - h.lr * kept(u, g)
 
 
+def cautious_adamw_of_its_authors(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
+    moments(s, g, h.beta1, h.beta2)
+    rate = h.lr * mpmath.sqrt(1 - h.beta2**t) / (1 - h.beta1**t)
+    u = s["m"] / (root(s["v"]) + h.eps)
+    return (1 - h.lr * h.weight_decay) * p - rate * kept(u, g, least=True)
+
+
 def cautious_lion(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.ndarray:
     u = sign(h.beta1 * s["m"] + (1 - h.beta1) * g)
     s["m"] = h.beta2 * s["m"] + (1 - h.beta2) * g
@@ -182,6 +189,10 @@ def cautious_lion(p: np.ndarray, g: np.ndarray, s: State, t: int, h: Any) -> np.
 
 MATRICES: list[tuple[Any, Paper]] = [
     (o.CautiousAdamW(), cautious_adamw),
+    (
+        o.CautiousAdamW(eps=0.5, rescaling="at_least", eps_placement="uncorrected"),
+        cautious_adamw_of_its_authors,
+    ),
     (o.CautiousLion(weight_decay=0.1, rescaling="at_least"), cautious_lion),
     (o.LARS(weight_decay=0.1), lars),
     (o.LARS(weight_decay=0.1, ratio="joint"), lars_joint),

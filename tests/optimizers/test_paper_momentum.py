@@ -189,6 +189,13 @@ def grams(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     return (1 - h.lr * h.weight_decay) * p - h.lr * mpmath.sign(g) * size
 
 
+def grams_of_its_authors(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
+    adam_moments(s, h, g)
+    rate = h.lr * mpmath.sqrt(1 - h.beta2**t) / (1 - h.beta1**t)
+    step = mpmath.sign(g) * abs(s["m"]) / (mpmath.sqrt(s["v"]) + h.eps)
+    return p - h.lr * h.weight_decay * p - rate * step
+
+
 def yogi(p: Any, g: Any, s: Numbers, t: int, h: Any) -> Any:
     s["m"] = h.beta1 * s["m"] + (1 - h.beta1) * g
     s["v"] = s["v"] - (1 - h.beta2) * mpmath.sign(s["v"] - g**2) * g**2
@@ -320,6 +327,7 @@ PAPERS: list[tuple[Any, Callable[..., Any]]] = [
     (o.LaProp(averaged="directions"), laprop_directions),
     (o.LaProp(eps_placement="hidden"), laprop_hidden),
     (o.Grams(weight_decay=0.1), grams),
+    (o.Grams(weight_decay=0.1, eps=0.5, eps_placement="uncorrected"), grams_of_its_authors),
     (o.Yogi(), yogi),
     (o.Yogi(correction="adam", initial_m=1e-6, initial_v=1e-6), yogi_corrected),
     (o.ADOPT(weight_decay=0.1), adopt),

@@ -53,7 +53,7 @@ def test_one_hot_plus_soft_less_soft_is_named() -> None:
         (e.DoReFaActivation(), lambda x: detached(x.clamp(0, 1), torch.round(x.clamp(0, 1) * 3) / 3)),
         (e.RoundingSTE(window="none"), lambda x: detached(x, torch.round(x / 0.0625).clamp(-128, 127) * 0.0625)),
     ],
-    ids=str,
+    ids=["sign", "unit interval", "grid"],
 )
 def test_a_rounding_comes_back_exactly(rule: Any, function: Callable[[Any], Any]) -> None:
     """So that no way of writing it is to be named."""

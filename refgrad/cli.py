@@ -1,4 +1,4 @@
-"""The command ``refgrad``: verify, identify, survey, list, show, demo.
+"""The command ``refgrad``: verify, identify, survey, list, show, schema, demo.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
 be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Frameworks and compilers are
@@ -19,6 +19,7 @@ import click
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
+from refgrad.report import document
 from refgrad.rule_text import build_rule, literal, pairs
 from refgrad.version import VERSION
 
@@ -42,6 +43,7 @@ Examples:
 Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed.
+With --json, verify and identify print one document whatever happens; see `refgrad schema`.
 """
 
 
@@ -51,22 +53,13 @@ class Cli(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit."""
         kwargs["standalone_mode"] = False
+        given = list(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # targets are looked for where the user stands, as `python -m` does
         try:
             code = super().main(*args, **kwargs)
-        except click.ClickException as error:
-            error.show()
-            code = USAGE
-        except click.Abort:
-            code = INTERRUPTED
-        except ArgumentError as error:
-            code = _failed(error, USAGE)
-        except RefgradError as error:
-            code = _failed(error, UNJUDGED)
-        except Exception:
-            traceback.print_exc()
-            code = INTERNAL
+        except BaseException as error:
+            code = _failed(error, document.wanted(given))
         sys.exit(code if isinstance(code, int) else 0)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -77,8 +70,22 @@ class Cli(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _failed(error: Exception, code: int) -> int:
-    click.echo(f"Error: {error}", err=True)
+def _failed(error: BaseException, as_json: bool) -> int:
+    """The exit code of what was raised, which is told on standard error, and as a document if one was asked for."""
+    message = str(error)
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        code = INTERRUPTED
+    elif isinstance(error, click.ClickException):
+        error.show()
+        code, message = USAGE, error.format_message()
+    elif isinstance(error, RefgradError):
+        click.echo(f"Error: {error}", err=True)
+        code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
+    else:
+        traceback.print_exception(error)
+        code = INTERNAL
+    if as_json:
+        click.echo(document.error(code, type(error).__name__, message))
     return code
 
 
@@ -154,22 +161,24 @@ def verify(
     stated = pairs(states, "--state", str)
     import refgrad
 
-    verdict = refgrad.verify(
-        target,
-        claim,
-        steps=steps,
-        dtype=dtype,
-        seed=seed,
-        policy=declared,
-        options=given,
-        state_names=stated,
-        shrink=not no_shrink,
-        explain=not no_explain,
-        time_limit=time_limit,
-    )
-    reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
+    with document.apart():
+        verdict = refgrad.verify(
+            target,
+            claim,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            policy=declared,
+            options=given,
+            state_names=stated,
+            shrink=not no_shrink,
+            explain=not no_explain,
+            time_limit=time_limit,
+        )
+        reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
+    code = 1 if any(report.broken for report in reports) else verdict.exit_code
     if as_json:
-        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports))
+        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
     elif sys.stdout.isatty():
         from refgrad.report import terminal
 
@@ -178,7 +187,7 @@ def verify(
         click.echo(str(verdict))
     if reports and not as_json:
         click.echo("\n".join(["", "Laws", *map(str, reports)]))
-    return 1 if any(report.broken for report in reports) else verdict.exit_code
+    return code
 
 
 def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: Any) -> Any:
@@ -192,8 +201,9 @@ def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: 
     return check_laws(load(target), claim, dtype=dtype, seed=seed, policy=policy, options=options)
 
 
-def _with_laws(verdict: Any, reports: Any) -> str:
-    return json.dumps({**verdict.to_dict(), "laws": [asdict(r) for r in reports]}, indent=2, allow_nan=False)
+def _with_laws(verdict: Any, reports: Any, code: int) -> str:
+    found = {**verdict.to_dict(), "exit_code": code, "laws": [asdict(r) for r in reports]}
+    return json.dumps(found, indent=2, allow_nan=False)
 
 
 @main.command(epilog=EPILOG)
@@ -236,9 +246,10 @@ def identify(
     given = pairs(options, "--set", literal)
     import refgrad
 
-    found = refgrad.identify(
-        target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
-    )
+    with document.apart():
+        found = refgrad.identify(
+            target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
+        )
     if as_json:
         click.echo(found.to_json(indent=2))
     elif sys.stdout.isatty():
@@ -380,6 +391,12 @@ def show(
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:
         click.echo(catalogue.page(known, step))
+
+
+@main.command()
+def schema() -> None:
+    """The JSON Schema of what `verify --json` and `identify --json` print."""
+    click.echo(document.schema(), nl=False)
 
 
 @main.command()

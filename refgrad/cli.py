@@ -1,4 +1,4 @@
-"""The command ``refgrad``: verify, identify, survey, list, show, demo, doctor.
+"""The command ``refgrad``: verify, identify, survey, list, show, schema, demo, doctor.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
 be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Whatever a command needs is
@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.report import document
 from refgrad.version import VERSION
 
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
@@ -40,6 +41,7 @@ Examples:
 Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed.
+With --json, verify and identify print one document whatever happens; see `refgrad schema`.
 """
 
 
@@ -58,22 +60,13 @@ class Cli(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit."""
         kwargs["standalone_mode"] = False
+        given = list(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # targets are looked for where the user stands, as `python -m` does
         try:
             code = super().main(*args, **kwargs)
-        except click.ClickException as error:
-            error.show()
-            code = USAGE
-        except click.Abort:
-            code = INTERRUPTED
-        except ArgumentError as error:
-            code = _failed(error, USAGE)
-        except RefgradError as error:
-            code = _failed(error, UNJUDGED)
-        except Exception:
-            traceback.print_exc()
-            code = INTERNAL
+        except BaseException as error:
+            code = _failed(error, document.wanted(given))
         sys.exit(code if isinstance(code, int) else 0)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -84,8 +77,22 @@ class Cli(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _failed(error: Exception, code: int) -> int:
-    click.echo(f"Error: {error}", err=True)
+def _failed(error: BaseException, as_json: bool) -> int:
+    """The exit code of what was raised, which is told on standard error, and as a document if one was asked for."""
+    message = str(error)
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        code = INTERRUPTED
+    elif isinstance(error, click.ClickException):
+        error.show()
+        code, message = USAGE, error.format_message()
+    elif isinstance(error, RefgradError):
+        click.echo(f"Error: {error}", err=True)
+        code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
+    else:
+        traceback.print_exception(error)
+        code = INTERNAL
+    if as_json:
+        click.echo(document.error(code, type(error).__name__, message))
     return code
 
 
@@ -162,22 +169,24 @@ def verify(
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
-    verdict = refgrad.verify(
-        target,
-        claim,
-        steps=steps,
-        dtype=dtype,
-        seed=seed,
-        policy=declared,
-        options=given,
-        state_names=stated,
-        shrink=not no_shrink,
-        explain=not no_explain,
-        time_limit=time_limit,
-    )
-    reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
+    with document.apart():
+        verdict = refgrad.verify(
+            target,
+            claim,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            policy=declared,
+            options=given,
+            state_names=stated,
+            shrink=not no_shrink,
+            explain=not no_explain,
+            time_limit=time_limit,
+        )
+        reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
+    code = 1 if any(report.broken for report in reports) else verdict.exit_code
     if as_json:
-        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports))
+        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
     elif sys.stdout.isatty():
         from refgrad.report import terminal
 
@@ -186,7 +195,7 @@ def verify(
         click.echo(str(verdict))
     if reports and not as_json:
         click.echo("\n".join(["", "Laws", *map(str, reports)]))
-    return 1 if any(report.broken for report in reports) else verdict.exit_code
+    return code
 
 
 def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: Any) -> Any:
@@ -200,8 +209,9 @@ def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: 
     return check_laws(load(target), claim, dtype=dtype, seed=seed, policy=policy, options=options)
 
 
-def _with_laws(verdict: Any, reports: Any) -> str:
-    return json.dumps({**verdict.to_dict(), "laws": [asdict(r) for r in reports]}, indent=2, allow_nan=False)
+def _with_laws(verdict: Any, reports: Any, code: int) -> str:
+    found = {**verdict.to_dict(), "exit_code": code, "laws": [asdict(r) for r in reports]}
+    return json.dumps(found, indent=2, allow_nan=False)
 
 
 @main.command(epilog=EPILOG)
@@ -245,9 +255,10 @@ def identify(
     claim = kind if rule is None else build_rule(rule, hyperparameters)
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
-    found = refgrad.identify(
-        target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
-    )
+    with document.apart():
+        found = refgrad.identify(
+            target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
+        )
     if as_json:
         click.echo(found.to_json(indent=2))
     elif sys.stdout.isatty():
@@ -408,6 +419,12 @@ def doctor() -> int:
     parts = examined.sections()
     terminal.show_sections(parts)
     return UNJUDGED if any(part.tone == BAD for part in parts) else 0
+
+
+@main.command()
+def schema() -> None:
+    """The JSON Schema of what `verify --json` and `identify --json` print."""
+    click.echo(document.schema(), nl=False)
 
 
 @main.command()

@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
+from refgrad.float_environment import in_standard
+
 Owner = TypeVar("Owner", bound="Frozen")
 Value = TypeVar("Value")
 
@@ -57,7 +59,8 @@ def derived(make: Callable[[Owner], Value]) -> Callable[[Owner], Value]:
         store = owner._derived
         if make in store:
             return store[make]
-        return store.setdefault(make, make(owner))  # of two threads, both get what the first one made
+        made = in_standard(make)(owner)  # it is kept, and must not depend on who came first
+        return store.setdefault(make, made)  # of two threads, both get what the first one made
 
     return kept
 

@@ -18,6 +18,7 @@ from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.float_environment import in_standard
 from refgrad.legal import (
     Choice,
     Decay,
@@ -152,6 +153,8 @@ class Rule(Frozen):
     state: ClassVar[State] = State()
     #: what a step takes besides the primary array, its gradient and the state
     extras: ClassVar[Extras] = Extras()
+    #: the methods that compute with numbers for a caller, of whose floating-point environment their results do not depend
+    computing: ClassVar[frozenset[str]] = frozenset()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -167,6 +170,8 @@ class Rule(Frozen):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name in cls.computing & vars(cls).keys():
+            setattr(cls, name, in_standard(vars(cls)[name]))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):

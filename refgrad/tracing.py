@@ -15,6 +15,7 @@ from refgrad.arithmetic.working import as_working, plain
 from refgrad.axes import ELEMENT, described, within
 from refgrad.derived import Frozen, derived, unchecked
 from refgrad.errors import TraceError
+from refgrad.float_environment import in_standard
 from refgrad.rule import Rule
 
 Scalars = tuple[float, ...]
@@ -135,6 +136,7 @@ def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> t
     return (*map(float, scalar_values.values()), *lengths)
 
 
+@in_standard
 def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, ...] | None = None) -> Plan:
     """The plan of a rule's body, traced anew; `plan_for` keeps plans.
 
@@ -214,6 +216,7 @@ def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     return [plan for _, plan in _plans(rule).get((ndim, None), [])]
 
 
+@in_standard
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 

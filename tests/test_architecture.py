@@ -22,7 +22,8 @@ PACKAGE = Path(refgrad.__file__).parent
 
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("citation", "errors", "derived", "projections", "version", "layout"),
+    ("citation", "errors", "float_environment", "projections", "version", "layout"),
+    ("derived",),
     ("axes", "legal"),
     ("state", "trees", "schedules"),
     ("rule",),

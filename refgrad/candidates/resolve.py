@@ -20,6 +20,7 @@ from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.reference import Reference
 from refgrad.errors import CandidateError, nearest
+from refgrad.float_environment import foreign
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Rule, is_own
 
@@ -123,7 +124,8 @@ def _load_module(name: str) -> ModuleType:
 def _guarded(name: str, action: Callable[[], Any]) -> Any:
     """Import a module; whatever goes wrong in it is a `CandidateError`."""
     try:
-        return action()
+        with foreign():  # a library may change the environment when it is imported
+            return action()
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):

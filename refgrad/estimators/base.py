@@ -57,6 +57,7 @@ class Estimator(Rule):
     kind = "estimator"
     primary = "x"
     parameters: ClassVar[Parameters] = Parameters()
+    computing: ClassVar[frozenset[str]] = frozenset({"evaluate", "differentiate", "both"})
     #: the parameters that hold choices (see `refgrad.estimators.choosing`)
     chosen: ClassVar[tuple[str, ...]] = ()
     #: the arrays of other shapes that only choices depend on

@@ -47,6 +47,7 @@ class Optimizer(Rule):
     kind = "optimizer"
     #: whether all parameters of a step are updated together, as one vector
     couples: ClassVar[bool] = False
+    computing: ClassVar[frozenset[str]] = frozenset({"init", "step", "step_"})
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""

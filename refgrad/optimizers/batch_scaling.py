@@ -16,6 +16,7 @@ class Scaling(Transform):
 
     kind = "scaling"
     shapes = {"batch": ""}
+    computing: ClassVar[frozenset[str]] = frozenset({"rate", "scaled"})
     #: operations in float64 between the hyperparameters and a result, at most; none of them cancels
     operations: ClassVar[int] = 8
 

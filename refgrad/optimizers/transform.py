@@ -31,6 +31,7 @@ class Transform(Rule):
     kind = "transform"
     #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative
     shapes: ClassVar[Mapping[str, str]] = {}
+    computing: ClassVar[frozenset[str]] = frozenset({"__call__"})
     #: how long the axes are with which the rule is tried
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
     #: whether the rule is about NaN and infinities, so that it is tried with some

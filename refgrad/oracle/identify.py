@@ -9,6 +9,7 @@ from typing import Any
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.float_environment import candidate_notes, guarded
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
@@ -30,6 +31,7 @@ DEFAULT = "optimizer"
 LEGAL = f"a rule such as refgrad.optimizers.AdamW(lr=1e-3), or one of {', '.join(map(repr, MODULES))}; or None"
 
 
+@guarded
 def identify(
     candidate: Any,
     rule: Any = None,
@@ -135,7 +137,7 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
         seed=record.cases.seed,
         faults=faults,
         environment=environment(),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*notes, *candidate_notes()])),
     )
 
 

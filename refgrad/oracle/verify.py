@@ -7,6 +7,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
+from refgrad.float_environment import guarded
 from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
@@ -21,6 +22,7 @@ from refgrad.oracle.engine.verdict import Verdict
 EXPLAIN_SECONDS = 60.0
 
 
+@guarded
 def verify(
     candidate: Any,
     rule: Any,

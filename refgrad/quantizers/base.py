@@ -58,6 +58,7 @@ class Quantizer(Rule):
     kind = "quantizer"
     primary = "x"
     parts: ClassVar[tuple[str, ...]] = ("codes",)
+    computing: ClassVar[frozenset[str]] = frozenset({"quantize", "dequantize"})
 
     #: the code that stands for NaN, besides those of `legal_codes`
     poison_code: ClassVar[int | None] = None

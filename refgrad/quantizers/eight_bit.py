@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class EightBit(Rule):
     >>> state["m"].codes.dtype, p.round(3)
     (dtype('uint8'), array([-0.1, -0.1, -0.1, -0.1]))
     """
+
+    computing: ClassVar[frozenset[str]] = frozenset({"init", "step"})
 
     rule: Annotated[Optimizer, Nested("optimizer")] = field(default=Adam(), kw_only=False)
     signed: Annotated[RowQuantizer, Nested("quantizer")] = field(

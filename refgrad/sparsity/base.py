@@ -33,6 +33,7 @@ class Mask(Rule):
     #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
     #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
     inputs: ClassVar[Mapping[str, str]] = {}
+    computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks", "prune"})
 
     ties: Ties = "low"
     nan_rank: NanRank = "largest"

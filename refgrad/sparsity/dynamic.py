@@ -39,6 +39,7 @@ class MaskUpdate(Rule):
     primary = "w"
     #: the arrays that it takes besides ``w`` and ``mask``: "signed", or "uniform"
     inputs: ClassVar[Mapping[str, str]] = {}
+    computing: ClassVar[frozenset[str]] = frozenset({"after", "weights"})
     #: whether it looks at the step, or the epoch, ``t``
     timed: ClassVar[bool] = False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest
+from refgrad.float_environment import guarded
 from refgrad.kinds.table import kind_of, rule_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import Rule
@@ -15,6 +16,7 @@ from refgrad.testing.reports import LawReport
 from refgrad.testing.trial import Trial
 
 
+@guarded
 def check_laws(
     candidate: Any,
     rule: Any,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
@@ -61,8 +62,10 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
         return None
     except CandidateFault as error:
         fault = Fault(error.kind, number, str(error))
-    except (ArgumentError, CandidateError):
-        raise
+    except (ArgumentError, CandidateError) as error:
+        if isinstance(error, CandidateError) or not _from_outside(error):
+            raise
+        fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     if fault.kind == "raised" and NOT_HERE.search(fault.message):
@@ -70,6 +73,15 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     if number:
         record.seen.append(None)
     return fault
+
+
+def _from_outside(error: BaseException) -> bool:
+    """True if code that is neither refgrad's nor Python's own took part: it uses refgrad, and was wrong in how it did."""
+    frames, step = set(), error.__traceback__
+    while step is not None:
+        frames.add(step.tb_frame.f_globals.get("__name__", "").partition(".")[0])
+        step = step.tb_next
+    return bool(frames - {"refgrad"} - sys.stdlib_module_names)
 
 
 def _add(record: Record, fault: Fault, case: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, TraceError
+from refgrad.float_environment import candidate_notes
 from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Fault, Output
@@ -261,5 +262,5 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         situation=run.where,
         unexercised=(*run.unseen(), *run.restrictions),
         settings=tuple(run.settings()),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*notes, *candidate_notes()])),
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
+from refgrad.float_environment import foreign
 
 #: seconds that one step may take where nothing else is said
 TIME_LIMIT = 60.0
@@ -69,7 +70,8 @@ def watched(seconds: float) -> Iterator[Call]:
 def _called(action: Callable[[], Any], what: str) -> Any:
     """A plain call; an interrupt may be the user's there, and stays one."""
     try:
-        return action()
+        with foreign():
+            return action()
     except (SystemExit, GeneratorExit) as error:
         raise _ended(error, what) from None
 
@@ -79,11 +81,16 @@ def _ended(error: BaseException, what: str) -> CandidateFault:
     return CandidateFault("crashed", f"{what} raised {type(error).__name__}{told}, which ends a program")
 
 
+def _foreign(action: Callable[[], Any]) -> Any:
+    with foreign():
+        return action()
+
+
 def _serve(asked: SimpleQueue[Any], answered: SimpleQueue[Any]) -> None:
     while (job := asked.get()) is not None:
         context, action = job
         try:
-            answer: tuple[Any, Any] = (context.run(action), None)
+            answer: tuple[Any, Any] = (context.run(_foreign, action), None)
         except BaseException as error:  # handed to the caller, who raises it
             answer = (None, error)
         answered.put(answer)

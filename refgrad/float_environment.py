@@ -1,0 +1,212 @@
+"""What a thread does to floating-point numbers: rounding, and whether subnormal numbers are kept.
+
+A processor rounds to nearest and keeps subnormal numbers unless a thread is told otherwise. Some libraries tell it so, when
+they are imported (built with ``-ffast-math``) or called (``torch.set_flush_denormal``), and from then on every program on
+that thread, and on the threads that it starts, computes other numbers. Rules, kernels and the oracle compute in the
+`standard` environment wherever they are called; a candidate computes in its own, that of its caller, as long as it is
+judged (`guarding`, `foreign`).
+
+Environments are saved and set by C's ``fegetenv`` and ``fesetenv``. Where these are not found (`settable`), an environment
+is recognized and named, and left as it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: bytes that hold an environment on any platform; the largest is 32
+SIZE = 64
+#: operands, kept where no compiler of Python folds what is done with them
+_ONE, _LITTLE, _HALF = 1.0, 2.0**-60, 0.5
+_SMALLEST_NORMAL = sys.float_info.min
+
+#: what is not standard, as reports say it
+FLUSHED, UP, DOWN, CUT = "flush-to-zero", "rounding up", "rounding down", "rounding toward zero"
+
+
+def is_standard() -> bool:
+    """True if this thread rounds to nearest and keeps subnormal numbers.
+
+    >>> is_standard()
+    True
+    """
+    return _ONE + _LITTLE == _ONE - _LITTLE and _SMALLEST_NORMAL * _HALF != 0.0
+
+
+def deviations() -> tuple[str, ...]:
+    """What this thread does otherwise than a standard one: of `FLUSHED`, and `UP`, `DOWN` or `CUT`.
+
+    >>> deviations()
+    ()
+    """
+    flushed = (FLUSHED,) if _SMALLEST_NORMAL * _HALF == 0.0 else ()
+    if _ONE + _LITTLE > _ONE:
+        return (*flushed, UP)
+    if _ONE - _LITTLE < _ONE:
+        return (*flushed, CUT if -_ONE - _LITTLE == -_ONE else DOWN)
+    return flushed
+
+
+class _Library:
+    """C's functions for the environment, and its standard one."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)  # the process itself, which has the mathematical library loaded
+        self.get, self.set = library.fegetenv, library.fesetenv
+        self.get.argtypes = self.set.argtypes = [ctypes.c_void_p]
+        if sys.platform == "darwin":
+            self.standard = ctypes.addressof(ctypes.c_char.in_dll(library, "_FE_DFL_ENV"))
+        else:  # glibc and musl
+            self.standard = ctypes.c_void_p(-1).value or 0
+
+
+@functools.cache
+def _library() -> _Library | None:
+    try:
+        return _Library()
+    except (OSError, AttributeError, TypeError, ValueError):  # another C library
+        return None
+
+
+def settable() -> bool:
+    """True if environments can be saved and set here."""
+    return _library() is not None
+
+
+def saved() -> bytes:
+    """This thread's environment, for `restore`; empty where it cannot be had."""
+    library, buffer = _library(), ctypes.create_string_buffer(SIZE)
+    return buffer.raw if library is not None and library.get(buffer) == 0 else b""
+
+
+def restore(environment: bytes) -> None:
+    """Make an environment that was `saved`, perhaps by another thread, this thread's."""
+    library = _library()
+    if library is not None and environment:
+        library.set(ctypes.create_string_buffer(environment, SIZE))
+
+
+def make_standard() -> None:
+    """Make this thread round to nearest, keep subnormal numbers, and stop at no exception."""
+    library = _library()
+    if library is not None:
+        library.set(library.standard)
+
+
+@contextmanager
+def standard() -> Iterator[None]:
+    """The standard environment within, the one that was found afterwards."""
+    found = saved()
+    make_standard()
+    try:
+        yield
+    finally:
+        restore(found)
+
+
+def in_standard(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, run in the standard environment; where that is the thread's own already, nothing is set."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _ONE + _LITTLE == _ONE - _LITTLE and _SMALLEST_NORMAL * _HALF != 0.0:
+            return function(*args, **kwargs)
+        with standard():
+            return function(*args, **kwargs)
+
+    return run
+
+
+class Guest:
+    """The environment of a candidate: that of whoever asked, and then whatever the candidate makes of it.
+
+    Attributes:
+        before: the deviations of whoever asked.
+        after: those that the candidate left when it last returned.
+    """
+
+    def __init__(self) -> None:
+        self.before = self.after = deviations()
+        self._own = saved()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Its own environment within, on whichever thread; the standard one afterwards."""
+        restore(self._own)
+        try:
+            yield
+        finally:
+            self.after, self._own = deviations(), saved()
+            make_standard()
+
+    def notes(self) -> Iterator[str]:
+        """What a verdict says of it."""
+        if self.before:
+            yield f"the candidate ran with {' and '.join(self.before)}, as its caller does; it was judged without"
+        for each in self.after:
+            if each not in self.before:
+                yield f"the candidate left {each} on; it ran on with it, was judged without, and it was undone"
+        gone = [each for each in self.before if each not in self.after]
+        if gone:
+            yield f"the candidate ended {' and '.join(gone)}; its caller's was put back"
+        if not is_standard():
+            yield f"this thread has {' and '.join(deviations())}, which cannot be changed here: the verdict may be wrong"
+
+
+_GUEST: ContextVar[Guest | None] = ContextVar("refgrad_guest", default=None)
+
+
+@contextmanager
+def guarding() -> Iterator[Guest]:
+    """The standard environment within, for the oracle; candidates are called in `foreign`, and the caller's is put back."""
+    found, guest = saved(), Guest()
+    token = _GUEST.set(guest)
+    make_standard()
+    try:
+        yield guest
+    finally:
+        _GUEST.reset(token)
+        restore(found)
+
+
+@contextmanager
+def foreign() -> Iterator[None]:
+    """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`."""
+    guest = _GUEST.get()
+    if guest is None:
+        yield
+    else:
+        with guest.entered():
+            yield
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, run within `guarding`."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with guarding():
+            return function(*args, **kwargs)
+
+    return run
+
+
+def of_candidate() -> tuple[str, ...]:
+    """The deviations of the candidate's environment within `guarding`; elsewhere those of this thread."""
+    guest = _GUEST.get()
+    return deviations() if guest is None else guest.after
+
+
+def candidate_notes() -> tuple[str, ...]:
+    """What a verdict says of the candidate's environment; nothing outside of `guarding`."""
+    guest = _GUEST.get()
+    return () if guest is None else tuple(guest.notes())

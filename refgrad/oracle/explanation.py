@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refgrad.arithmetic import formula
 from refgrad.oracle.acceptance.findings import Counts, Fault
+from refgrad.oracle.engine.outcomes import FACT, sureness
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.tracing import Plan
 
@@ -31,6 +32,8 @@ class Explanation:
         aliases: other names for what is the same in real arithmetic.
         recovered: hyperparameters with the intervals that the data leave.
         formula: the lines of the formula that a rewrite changed.
+        doubt: why it may yet not be what the candidate is, though all is inside; empty for a fact.
+        sure: `FACT`, `MAY_BE` or, where elements are outside, `NEAR`; follows from the others.
     """
 
     rule: str
@@ -42,6 +45,11 @@ class Explanation:
     aliases: tuple[str, ...] = ()
     recovered: tuple[Recovered, ...] = ()
     formula: tuple[str, ...] = ()
+    doubt: str = ""
+    sure: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sure", sureness(self.outside, self.doubt))
 
     @property
     def outside(self) -> int:
@@ -71,7 +79,9 @@ def outcome_of(explanations: Sequence[Explanation], judged: bool, faults: Sequen
         return UNJUDGED
     if faults:
         return MISBEHAVES
-    return (IDENTIFIED if len(explanations) == 1 else AMBIGUOUS) if explanations else UNKNOWN
+    if not explanations:
+        return UNKNOWN
+    return IDENTIFIED if len(explanations) == 1 and explanations[0].sure == FACT else AMBIGUOUS
 
 
 def new_lines(before: Plan, after: Plan) -> tuple[str, ...]:

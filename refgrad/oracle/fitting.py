@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.engine.outcomes import FACT
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.explanation import Explanation, new_lines
@@ -40,11 +41,26 @@ def fitting(searched: list[Trial]) -> Fitting:
     fits = [(t, s) for t in searched for s in t.search.tried.values() if s.fits]
     fits.sort(key=lambda pair: _order(*pair))
     for eligible in _ELIGIBLE:
-        groups = _distinct(_simplest([(t, s.change) for t, s in fits if eligible(s.change)])[:COMPARED])
-        found = [f for f in (_judged(group) for group in groups[:JUDGED]) if f is not None]
+        groups = _distinct(_simplest([(t, s.change) for t, s in fits if eligible(s)])[:COMPARED])
+        found = _believed([f for f in (_judged(group) for group in groups[:JUDGED]) if f is not None])
         if found:
-            return Fitting(tuple(_as_good(found)), found[0].trial, found[0].change)
+            return Fitting(_alone(tuple(_as_good(found))), found[0].trial, found[0].change)
     return Fitting()
+
+
+def _believed(found: list[_Found]) -> list[_Found]:
+    """The facts, if there are any: what is looser than they are is not told beside them."""
+    return [f for f in found if f.explanation.sure == FACT] or found
+
+
+def _alone(told: tuple[Explanation, ...]) -> tuple[Explanation, ...]:
+    """Explanations as they are, if there is one; else each with the doubt that the others fit as well."""
+    titles = [e.title for e in told]
+    doubts = [f"it is explained as well by {', '.join(t for t in titles if t != e.title)}" for e in told]
+    return tuple(
+        e if len(told) == 1 or e.doubt else dataclasses.replace(e, doubt=doubt)
+        for e, doubt in zip(told, doubts, strict=True)
+    )
 
 
 def _simplest(fits: list[Fit]) -> list[Fit]:
@@ -53,7 +69,14 @@ def _simplest(fits: list[Fit]) -> list[Fit]:
     return [(trial, change) for trial, change in fits if trial.exhaustive or change.parts <= fewest]
 
 
-_ELIGIBLE: tuple[Callable[[Change], bool], ...] = (lambda c: not c.precision, lambda c: not c.model, lambda c: True)
+_ELIGIBLE: tuple[Callable[[Scored], bool], ...] = (
+    lambda s: not s.loose and not s.change.precision,
+    lambda s: not s.loose and not s.change.model,
+    lambda s: not s.loose,
+    lambda s: not s.change.precision,
+    lambda s: not s.change.model,
+    lambda s: True,
+)
 
 
 def near_misses(searched: list[Trial]) -> Iterator[Explanation]:
@@ -84,10 +107,18 @@ def _judged(group: list[Fit]) -> _Found | None:
         counts = trial.counts(change)
     if counts is None or _outside(trial, change, counts):
         return None
-    best = explanation(trial, change, counts)
+    best = dataclasses.replace(explanation(trial, change, counts), doubt=_doubt(trial, change))
     names = [_alias(best, t, c) for t, c in others if c.kind != "value" and c.policy == change.policy]
     aliases = tuple(n for n in dict.fromkeys(names) if n != best.title)
     return _Found(dataclasses.replace(best, aliases=aliases), trial, change)
+
+
+def _doubt(trial: Trial, change: Change) -> str:
+    """Why a change that fits the whole run is no fact; empty of one beside the claim itself, if that fits too."""
+    base = trial.search.tried.get(NONE.key)
+    if not change.parts or base is None or base.fits or trial.control is None:
+        return ""
+    return trial.control.doubt(change)
 
 
 def _outside(trial: Trial, change: Change, counts: Counts) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
+from refgrad.oracle.engine.outcomes import FACT
 from refgrad.oracle.engine.verdict_text import turn
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN, Explanation
 from refgrad.oracle.hypotheses.recovered import ALL, Recovered
@@ -30,7 +31,7 @@ def headline(found: Any) -> str:
         return f"{begin} does what no candidate may; what it gives besides is that of {best.title}{_more(found)}"
     if best.model:
         return f"{begin} may be {best.title}, a model of error that fits much else"
-    return f"{begin} is {best.title}{_more(found)}"
+    return f"{begin} {'is' if best.sure == FACT else 'may be'} {best.title}{_more(found)}"
 
 
 def _more(found: Any) -> str:
@@ -60,6 +61,8 @@ def _why(found: Any) -> Iterator[Section]:
         lines = [reason(found)]
         if best.sentence:
             lines.insert(0, best.sentence.rstrip("."))
+        if best.doubt and len(found.explanations) == 1:
+            lines.append(f"no more than may be: {best.doubt}")
         yield Section("Why", tuple(lines), tone=PLAIN)
 
 

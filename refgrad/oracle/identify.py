@@ -23,7 +23,7 @@ from refgrad.oracle.fitting import Fitting, explanation, fitting, near_misses
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.trials import Trial, searched, trials
+from refgrad.oracle.trials import Trial, related, searched, trials
 from refgrad.rule import Rule, rules, short_name
 
 #: the kind that is meant where nothing says which
@@ -106,7 +106,7 @@ def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:
 
 
 def _identification(found: list[Trial], claim: Rule | None) -> Identification:
-    near = searched(found)
+    near = searched([*found, *related(found)] if claim is not None else found)
     fits = fitting(near)
     if not fits.explanations:
         for trial in near:

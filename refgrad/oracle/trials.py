@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,12 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change
-from refgrad.oracle.hypotheses.departures import judged, screen_of
+from refgrad.oracle.hypotheses.control import Control, control_of
+from refgrad.oracle.hypotheses.protocol import Screen
+from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
+from refgrad.oracle.hypotheses.screens import judged, screen_of
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import Rule
 
@@ -35,6 +39,11 @@ class Trial:
     claim: Claim
     record: Record
     search: Search
+
+    @property
+    def control(self) -> Control | None:
+        """The rule itself on the same cases."""
+        return self.search.control()
 
     @property
     def rule(self) -> Rule:
@@ -91,7 +100,7 @@ class Trial:
     def closer(self) -> Search:
         """The hyperparameters of the claim as more elements tell them."""
         screen = screen_of(self.claim, self.record, FINE)
-        search = Search(screen, self.search.claimed)
+        search = Search(screen, self.search.claimed, control=self.search.control)
         search.plain()
         search.own_values()
         search.weak_values()
@@ -146,7 +155,11 @@ def trials(request: Request, rules: Iterable[Rule], claimed: bool) -> list[Trial
 def _driven(request: Request, rule: Rule, claimed: bool) -> Trial:
     claim = Claim.of(request, rule)
     record = claim.driven(claim.kind.completed(rule, claim.cases()))
-    return Trial(claim, record, Search(screen_of(claim, record), claimed))
+    return Trial(claim, record, _search(claim, record, screen_of(claim, record), claimed))
+
+
+def _search(claim: Claim, record: Record, screen: Screen, claimed: bool) -> Search:
+    return Search(screen, claimed, control=functools.cache(lambda: control_of(claim, record)))
 
 
 def _shares(trial: Trial, rule: Rule) -> bool:
@@ -163,13 +176,23 @@ def _shared(leader: Trial, rule: Rule) -> Trial:
     assert isinstance(screen, RunScreen)
     small = RunScreen(screen.kind, dataclasses.replace(screen.record, rules=[rule]), screen.policy)
     record = dataclasses.replace(leader.record, rules=[rule])
-    return Trial(dataclasses.replace(leader.claim, rule=rule), record, Search(small, leader.search.claimed))
+    claim = dataclasses.replace(leader.claim, rule=rule)
+    return Trial(claim, record, _search(claim, record, small, leader.search.claimed))
 
 
 def _reads(trial: Trial) -> bool:
     """True if a rule has state, and all of its arrays were read."""
     arrays = [n for n, slot in trial.rule.slots().items() if not slot.scalar]
     return bool(arrays) and getattr(trial.search.screen, "locked", False)
+
+
+def related(found: list[Trial]) -> list[Trial]:
+    """Trials as rules with more state than the one that is claimed, where it is not what the candidate is, and they are."""
+    (trial,) = found
+    trial.search.named()
+    if trial.search.exact:
+        return []
+    return [Trial(each.claim, each.record, each.search) for each in relatives(trial.claim, trial.record)]
 
 
 def searched(found: list[Trial]) -> list[Trial]:

@@ -155,9 +155,10 @@ def _searched(judge: _Judge, verdict: Verdict, granted: list[str]) -> Cell:
         return judge.cell(c.UNJUDGED, verdict, granted, {}, message="; ".join(verdict.notes))
     verdict = judge.verdict("searched", {}, granted, explain=judge.seconds, shrink=True)
     known = verdict.explanation
-    if known is not None and not verdict.faults:
+    if known is not None and not known.doubt and not verdict.faults:
         return judge.cell(c.VARIANT, verdict, granted, {}, variant=known.name, sentence=known.sentence)
-    message = "; ".join(f.message for f in verdict.faults)
+    maybe = [f"it may be {known.name}, but {known.doubt}"] if known is not None and known.doubt else []
+    message = "; ".join([*(f.message for f in verdict.faults), *maybe])
     return judge.cell(c.DIFFERS, verdict, granted, {}, message=message)
 
 

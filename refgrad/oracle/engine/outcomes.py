@@ -35,14 +35,32 @@ def why_unjudged(counts: Counts, undecided_nan: int) -> str:
     return ""
 
 
+#: how sure an explanation is: a fact; one that may be, because of a doubt that is told with it; or none, but near
+FACT, MAY_BE, NEAR = "fact", "may be", "near"
+
+
+def sureness(outside: int, doubt: str) -> str:
+    """How sure an explanation is, from how many elements are outside under it, and what speaks against it."""
+    return NEAR if outside else MAY_BE if doubt else FACT
+
+
 @dataclass(frozen=True)
 class Departure:
-    """A named variant of the rule, or of the policy, under which the same observations were judged again."""
+    """A named variant of the rule, or of the policy, under which the same observations were judged again.
+
+    ``doubt`` says why one that explains all may yet not be what the candidate is; empty for a fact. ``sure`` is `FACT`,
+    `MAY_BE` or, where elements are outside, `NEAR`, and follows.
+    """
 
     name: str
     sentence: str
     outside: int
     total: int
+    doubt: str = ""
+    sure: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sure", sureness(self.outside, self.doubt))
 
     @property
     def explains(self) -> bool:

@@ -42,11 +42,13 @@ def headline(verdict: Any) -> str:
 
 
 def explanation(verdict: Any) -> str:
-    """Why a candidate differs, in one line: the departure that explains it, the nearest one, or a fault."""
+    """Why a candidate differs, in one line: the departure that explains it, or may, the nearest one, or a fault."""
     known = verdict.explanation
     if known is not None:
-        itself = f"; {verdict.rule} itself: {verdict.total.outside}"
-        return f"agrees with {_departed(verdict, known)}: 0 of {known.total} elements outside{itself}"
+        counts = f"0 of {known.total} elements outside; {verdict.rule} itself: {verdict.total.outside}"
+        if known.doubt:
+            return f"may be {_departed(verdict, known)}: {counts}; but {known.doubt}"
+        return f"agrees with {_departed(verdict, known)}: {counts}"
     nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
     if nearest is not None:
         found = f"{nearest.outside} of {nearest.total} elements outside"

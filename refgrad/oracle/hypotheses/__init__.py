@@ -2,7 +2,7 @@
 
 How the modules chain, from a claim to its explanation:
 
-1. A `refgrad.oracle.engine.run.Claim` was driven: its run is a record, of which `departures.screen_of` picks what is searched.
+1. A `refgrad.oracle.engine.run.Claim` was driven: its run is a record, of which `screens.screen_of` picks what is searched.
 2. `changes`: a hypothesis is a `Change` of the claim: a named variant, a number, a policy, another rule, a mutant of the graph.
 3. `protocol`: what a search asks of a run, a `Screen`: how much is outside under a change, and what else the run tells.
 4. `screen` is one for optimizers: `stacked` judges few elements, many steps at once; `free_running` where state is hidden.
@@ -12,8 +12,10 @@ How the modules chain, from a claim to its explanation:
 8. `valued`: numbers that the run tells. Of optimizers by least squares and a linear programme (`recovery`, of `residuals`;
    `crossings` where decisions alone tell them), of other kinds along a line (`line_search`); `recovered` is what is told.
 9. `equivalence`: two hypotheses that are the same function, so that one is an alias of the other.
-10. `places`: of a candidate that is right on ordinary cases, and wrong in odd shapes, which elements are.
-11. `departures.explain` judges the best again on the whole run and tells `verify`; `refgrad.oracle.fitting` tells `identify`.
+10. `control`: the claimed rule itself on the same cases, which what explains a candidate must not fit: a fact, or "may be".
+11. `relatives`: rules that keep more state than the claim, of a candidate that shows as much.
+12. `places`: of a candidate that is right on ordinary cases, and wrong in odd shapes, which elements are.
+13. `departures.explain` judges the best again on the whole run and tells `verify`; `refgrad.oracle.fitting` tells `identify`.
 
 The engine knows none of these: `explain` is handed to it. A kind knows none of these either: it is asked through its protocol.
 """

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import Change, named, policies
-from refgrad.oracle.hypotheses.protocol import Screen
-from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
+from refgrad.oracle.hypotheses.control import Control, control_of
+from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screen import StepScreen
+from refgrad.oracle.hypotheses.screens import judged, screen_of
 from refgrad.oracle.hypotheses.search import Search
+from refgrad.rule import short_name
 
 #: departures that are judged on the whole run where none explains it, and that are told where several do
 MOST, ALIKE = 3, 5
-#: steps of a run whose random bits are not known, on which hypotheses are tried
-FEW = 3
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -38,58 +36,56 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         claim.situation and claim.rule == claim.request.rule
     ):  # the rule explains ordinary cases, so that no other rule can
         return places.explain(claim, record, tally)
+    control = functools.cache(lambda: control_of(claim, record))
     usual = [s for s in _whole(claim, record, tally, _usual(claim, record)) if not s.outside]
     if usual:
-        return (_departure(usual[0]),)
+        return (_departure(usual[0], _doubt(control(), usual[0].change)),)
+    related = next(_related(claim, record, tally), None)
+    if related is not None:
+        return (related,)
     seconds = claim.request.explain
-    search = Search(screen_of(claim, record), seconds=seconds).run(alternatives=False)
+    search = Search(screen_of(claim, record), seconds=seconds, control=control).run(alternatives=False)
     found = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
     if search.stopped and all(s.outside for s in found):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    # what leaves as much outside as the claim is nearer to nothing
-    return tuple(_departure(s) for s in found if not s.outside or s.outside < tally.outside)
+    explaining = _believed(search, control(), [s for s in found if not s.outside])
+    # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
+    near = [s for s in found if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
+    return (*explaining, *map(_departure, near))
 
 
-def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
-    """What hypotheses of a run are judged on.
-
-    Args:
-        claim: who claims to be what.
-        record: the whole run.
-        elements: of each leaf that are looked at of an optimizer's whole run; by default few, of a small run where a rule
-            reduces over tensors.
-    """
-    small = _small(claim, record) if elements is None else record
-    policy = claim.request.policy
-    if not isinstance(claim.rule, Optimizer) or record.unknown:
-        return RunScreen(claim.kind, small, policy)
-    return StepScreen(small, policy) if elements is None else StepScreen(small, policy, elements)
+def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
+    """Rules with more state that explain the whole run, and are told by it."""
+    for found in relatives(claim, record):
+        for scored in found.search.ranked[:MOST]:
+            for whole in _whole(found.claim, found.record, tally, [scored.change] if scored.fits else []):
+                if not whole.outside and not _doubt(found.search.control(), whole.change):
+                    title, own = found.title(whole.change), short_name(type(claim.rule))
+                    yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
 
 
-def _small(claim: Claim, record: Record) -> Record:
-    """A run of its own on smaller cases, if the kind has them and the candidate takes them.
+def _believed(search: Search, control: Control | None, found: list[Scored]) -> Iterator[Departure]:
+    """What explains a run: facts alone, if there are any, one function once; each of several names the others."""
+    doubts = [_doubt(control, s.change) for s in found]
+    facts = [s for s, doubt in zip(found, doubts, strict=True) if not doubt]
+    distinct: list[Scored] = []
+    for scored in facts:
+        if not any(search.screen.same(known.change, scored.change) for known in distinct):
+            distinct.append(scored)
+    for scored in distinct:
+        others = [s.change.name for s in distinct if s is not scored]
+        yield _departure(scored, f"it is explained as well by {', '.join(others)}" if others else "")
+    if not facts:
+        yield from (_departure(s, doubt) for s, doubt in zip(found, doubts, strict=True))
 
-    Where random bits are not known, nothing can be judged at once, so that the first steps of the first leaf must do.
-    """
-    few = record.cases.only(0).at_steps(slice(0, FEW)) if record.unknown else None
-    cases = claim.kind.reduced(record) or few
-    if cases is None:
-        return record
-    try:
-        small = claim.drive(cases)
-    except (ArgumentError, CandidateError):
-        return record
-    return small if small.answered == len(small.seen) and small.seen else record
+
+def _loose(control: Control | None, change: Change) -> bool:
+    return control is not None and control.may_fit(change)
 
 
-def judged(claim: Claim, record: Record, change: Change) -> Counts | None:
-    """The statuses of all elements of a whole run under a change; None if it cannot be judged so."""
-    try:
-        rules = [change.changed(rule) for rule in record.rules]
-        return Tally().adding(claim.kind.outputs(record, rules, change.wanted(claim.request.policy))).counts
-    except UNDEFINED:
-        return None
+def _doubt(control: Control | None, change: Change) -> str:
+    return "" if control is None else control.doubt(change)
 
 
 def _whole(claim: Claim, record: Record, tally: Tally, changes: Iterable[Change]) -> list[Scored]:
@@ -128,6 +124,6 @@ def _simplicity(scored: Scored) -> tuple[object, ...]:
     return change.parts, change.precision, change.model, change.kind
 
 
-def _departure(scored: Scored) -> Departure:
-    total = sum(c.total for c in scored.counts.values())
-    return Departure(scored.change.name, scored.change.sentence, scored.outside, total)
+def _departure(scored: Scored, doubt: str = "", name: str = "", sentence: str = "") -> Departure:
+    total, change = sum(c.total for c in scored.counts.values()), scored.change
+    return Departure(name or change.name, sentence or change.sentence, scored.outside, total, doubt)

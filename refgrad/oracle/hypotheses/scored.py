@@ -19,11 +19,13 @@ class Scored:
         change: what is changed.
         counts: by output.
         claimed: the same under the claim itself, which a change is held against; empty if that could not be judged.
+        loose: True if what the claimed rule itself gives is inside under the change too, so that it explains nothing.
     """
 
     change: Change
     counts: Counts
     claimed: Counts = field(default_factory=dict)
+    loose: bool = False
 
     @property
     def outputs(self) -> Iterable[str]:
@@ -74,7 +76,7 @@ class Scored:
         c = self.change
         wide = bool(c.policy) or "scalars" in c.rule
         other = c.of is not None
-        return (not self.fits, self.wrong, c.model, c.precision, other, c.parts, wide, _ORDER[c.kind])
+        return (not self.fits, self.wrong, self.loose, c.model, c.precision, other, c.parts, wide, _ORDER[c.kind])
 
 
 def decided(counts: Mapping[str, Count]) -> float:

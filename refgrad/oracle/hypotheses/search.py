@@ -20,6 +20,7 @@ from refgrad.arithmetic.scalar_math import names_in
 from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.hypotheses import changes
 from refgrad.oracle.hypotheses.changes import NONE, Change, joined
+from refgrad.oracle.hypotheses.control import Control
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.valued import valued
@@ -39,6 +40,8 @@ class Search:
     claimed: bool = True
     #: seconds that `run` may take, about; infinity lets it try all that it has
     seconds: float = math.inf
+    #: gives the claimed rule itself on the same cases: what fits this as well explains nothing, and ends no search
+    control: Callable[[], Control | None] = lambda: None
     tried: dict[tuple[str, str], Scored] = field(default_factory=dict)
     #: True if a clock ended `run`, or a stage of it
     stopped: bool = False
@@ -70,7 +73,7 @@ class Search:
         """What is tried after the claim itself, each with what says that it is needed."""
         always, inexact, unexplained = lambda: True, lambda: not self.exact, lambda: not self.explained
         singles = lambda: alternatives or not self.exact  # noqa: E731
-        unfitting = lambda: deep and not any(s.fits for s in self.tried.values())  # noqa: E731
+        unfitting = lambda: deep and not any(s.fits and not s.loose for s in self.tried.values())  # noqa: E731
         return [
             (always, self.named),
             (inexact, self.policies),
@@ -99,9 +102,18 @@ class Search:
             if change.key not in self.tried:
                 counts = self._guarded(lambda c=change: self.screen.counts(c))  # type: ignore[misc]
                 if counts is not None:
-                    self.tried[change.key] = Scored(change, counts, self._claim)
-                    found.append(self.tried[change.key])
+                    found.append(self._controlled(Scored(change, counts, self._claim)))
+                    self.tried[change.key] = found[-1]
         return found
+
+    def _controlled(self, scored: Scored) -> Scored:
+        """What was scored, marked as loose if it fits the candidate, which the claim does not, and the claimed rule too."""
+        base = self.tried.get(NONE.key)
+        if not scored.fits or not scored.change.parts or base is None or base.fits:
+            return scored
+        control = self._guarded(self.control)
+        loose = control is not None and self._guarded(lambda: control.may_fit(scored.change))
+        return dataclasses.replace(scored, loose=bool(loose))
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
         """What an action gives; None if it fails, which costs one hypothesis or one stage, and not the search."""
@@ -125,12 +137,12 @@ class Search:
     @property
     def exact(self) -> bool:
         """True if something that is not a matter of roundings explains the run."""
-        return any(s.fits and not s.change.precision for s in self.tried.values())
+        return any(s.fits and not s.loose and not s.change.precision for s in self.tried.values())
 
     @property
     def explained(self) -> bool:
         """True if something other than a model of error explains the run."""
-        return any(s.fits and not s.change.model for s in self.tried.values())
+        return any(s.fits and not s.loose and not s.change.model for s in self.tried.values())
 
     # the stages
 

@@ -24,10 +24,11 @@ from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses import departures
 from refgrad.oracle.hypotheses.changes import NONE, Change
-from refgrad.oracle.hypotheses.departures import explain, judged, screen_of
+from refgrad.oracle.hypotheses.departures import explain
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screen import StepScreen
+from refgrad.oracle.hypotheses.screens import judged, screen_of
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import SET, Magnitude
@@ -107,7 +108,9 @@ def test_what_improves_nothing_is_not_told(monkeypatch: pytest.MonkeyPatch) -> N
     tally = claim.judge(record)
     same, p = dict(tally.counts), tally.counts["p"]
     nearer = {**same, "p": Count(inside=p.inside + 1, outside=p.outside - 1, undecided=p.undecided)}
-    told = [Scored(Change(n, n), counts, same) for n, counts in (("same", same), ("nearer", nearer))]
+    told = [
+        Scored(Change(n, n, "value", {"lr": 0.4}), counts, same) for n, counts in (("same", same), ("nearer", nearer))
+    ]
     monkeypatch.setattr(departures, "_told", lambda *given: told)
     assert [d.name for d in explain(claim, record, tally)] == ["nearer"]
 

@@ -1,0 +1,58 @@
+"""Runs that hypotheses are judged on: a small one first, then all of what was seen."""
+
+from __future__ import annotations
+
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.kind import Record
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.hypotheses.changes import Change
+from refgrad.oracle.hypotheses.protocol import Screen
+from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
+from refgrad.oracle.hypotheses.screen import StepScreen
+
+#: steps of a run whose random bits are not known, on which hypotheses are tried
+FEW = 3
+
+
+def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
+    """What hypotheses of a run are judged on.
+
+    Args:
+        claim: who claims to be what.
+        record: the whole run.
+        elements: of each leaf that are looked at of an optimizer's whole run; by default few, of a small run where a rule
+            reduces over tensors.
+    """
+    small = _small(claim, record) if elements is None else record
+    policy = claim.request.policy
+    if not isinstance(claim.rule, Optimizer) or record.unknown:
+        return RunScreen(claim.kind, small, policy)
+    return StepScreen(small, policy) if elements is None else StepScreen(small, policy, elements)
+
+
+def _small(claim: Claim, record: Record) -> Record:
+    """A run of its own on smaller cases, if the kind has them and the candidate takes them.
+
+    Where random bits are not known, nothing can be judged at once, so that the first steps of the first leaf must do.
+    """
+    few = record.cases.only(0).at_steps(slice(0, FEW)) if record.unknown else None
+    cases = claim.kind.reduced(record) or few
+    if cases is None:
+        return record
+    try:
+        small = claim.drive(cases)
+    except (ArgumentError, CandidateError):
+        return record
+    return small if small.answered == len(small.seen) and small.seen else record
+
+
+def judged(claim: Claim, record: Record, change: Change) -> Counts | None:
+    """The statuses of all elements of a whole run under a change; None if it cannot be judged so."""
+    try:
+        rules = [change.changed(rule) for rule in record.rules]
+        return Tally().adding(claim.kind.outputs(record, rules, change.wanted(claim.request.policy))).counts
+    except UNDEFINED:
+        return None

@@ -255,8 +255,8 @@ class MultiGaussian(Spike):
         source="byin-cwi/Efficient-spiking-networks bfd47cf, GSC/SRNN_layers/spike_neuron.py ActFun_adp",
     )
     unspecified = (
-        "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "
-        "the authors' code"
+        "whether a neuron at its threshold fires: it does here, in the authors' code it does not (step_at_zero=zero); the "
+        "constants 0.5, 0.15, 0.5 and 6 are those of that code"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]

@@ -6,6 +6,7 @@ by other texts is "the paper as reported".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -88,6 +89,9 @@ _KINDS = {
 }
 
 _TEXT = "the publication's own text"
+_REPORTED = "which is as reported: its own text was not read"
+#: words of a text that speak of the publication
+_SPOKEN = re.compile(r"\bpapers?\b|\bprint(s|ed)\b")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,18 @@ class Citation:
         """What was not read, empty if nothing is known to be missing."""
         text = "" if self.read == "paper" else _TEXT
         return "; ".join(part for part in (text, self.unreachable) if part)
+
+    def told(self, text: str) -> str:
+        """A text about the publication, which says so where that was not read and the text speaks of the paper.
+
+        Args:
+            text: such as what the publication leaves open.
+
+        >>> adam = Citation("Kingma & Ba 2015", "Adam", "ICLR", read="package", source="torch 2.13.0")
+        >>> adam.told("eps: outside the root, as in the paper")
+        'eps: outside the root, as in the paper (which is as reported: its own text was not read)'
+        """
+        return text if self.read == "paper" or not _SPOKEN.search(text) else f"{text} ({_REPORTED})"
 
     def provenance(self) -> str:
         """What was read and what was not, in one line."""

@@ -67,6 +67,21 @@ def test_no_label_claims_more_than_was_read(cls: type[Rule]) -> None:
 
 
 @EVERY_RULE
+def test_what_is_said_of_a_paper_says_whether_it_was_read(cls: type[Rule]) -> None:
+    told = catalogue.record(cls())["unspecified"]
+    speaks = re.search(r"\b(paper|papers|prints|printed)\b", cls.unspecified) is not None
+    assert ("its own text was not read" in told) == (speaks and cls.citation.read != "paper")
+    assert rules_page.cell(told) in rules_page.rule_row(cls)
+
+
+def test_nothing_is_the_papers_in_brackets() -> None:
+    """Such a label is data: `by(..., "paper")` or `by(..., "published")`."""
+    here = Path(rules_page.__file__).parents[2]
+    files = [*(here / "refgrad").rglob("*.py"), *(here / "docs").glob("*.md")]
+    assert [str(file) for file in files if "(the paper)" in file.read_text(encoding="utf-8")] == []
+
+
+@EVERY_RULE
 def test_labels_are_data_and_not_words(cls: type[Rule]) -> None:
     told = [(name, a.sentence) for name, a in labels(cls) if TOLD.search(a.sentence)]
     assert not told, "say who does it with refgrad.citation.by"

@@ -35,6 +35,7 @@ class Compared:
         ours: from the setting to the rule.
         settings: hyperparameters, of which none is the package's default alone.
         shapes: the shapes of arrays.
+        options: from the setting to what the package is told besides.
     """
 
     package: str
@@ -43,6 +44,7 @@ class Compared:
     ours: Callable[[Mapping[str, Any]], Any]
     settings: Sequence[Mapping[str, Any]]
     shapes: Sequence[tuple[int, ...]] = field(default=SHAPES)
+    options: Callable[[Mapping[str, Any]], Mapping[str, Any]] = field(default=lambda h: {})
 
 
 def fake_quantized(torch: Any, h: Mapping[str, Any]) -> Any:
@@ -86,6 +88,8 @@ JUDGED = [
     jelly("PiecewiseQuadratic", lambda a: e.Triangular(gamma=a, width=1 / a)),
     jelly("PiecewiseExp", lambda a: e.PiecewiseExponential(alpha=a)),
     jelly("Erf", lambda a: e.GaussianSpike(alpha=a)),
+    jelly("Rect", lambda a: e.Rectangular(width=1 / a)),
+    jelly("SuperSpike", lambda a: e.FastSigmoid(k=1.0, height=a)),
     Compared(
         "snntorch.surrogate",
         "fast_sigmoid",
@@ -94,12 +98,40 @@ JUDGED = [
         [{"slope": 2.0}, {"slope": 10.0}],
     ),
     Compared(
+        "snntorch.surrogate",
+        "atan",
+        lambda m, h: m.atan(**h),
+        lambda h: e.ArcTan(alpha=h["alpha"], step_at_zero="zero"),
+        [{"alpha": 0.5}, {"alpha": 3.0}],
+    ),
+    Compared(
         "torch.nn.utils.prune",
         "l1_unstructured",
         lambda m, h: m.l1_unstructured,
         lambda h: s.Magnitude(sparsity=h["sparsity"]),
         [{"sparsity": 0.1}, {"sparsity": 0.37}, {"sparsity": 0.9}],
         ((7,), (6, 8), (2, 3, 4), (3, 2, 2, 2)),
+    ),
+    Compared(
+        "torch.nn.utils.prune",
+        "ln_structured",
+        lambda m, h: m.ln_structured,
+        lambda h: {1: s.L1Filters, 2: s.L2Filters}[h["n"]](sparsity=h["sparsity"], axis=h["dim"]),
+        [
+            {"n": n, "dim": dim, "sparsity": sparsity}
+            for n, dim, sparsity in ((1, 0, 0.3), (1, 1, 0.5), (2, 0, 0.6), (2, 1, 0.25))
+        ],
+        ((6, 8), (4, 3, 4), (5, 4, 2, 2), (7, 6)),
+        lambda h: {"n": h["n"], "dim": h["dim"]},
+    ),
+    Compared(
+        "torch.ao.pruning",
+        "WeightNormSparsifier",
+        lambda m, h: m.WeightNormSparsifier,
+        lambda h: s.NOfM(n=h["m"] - h["zeros"], m=h["m"]),
+        [{"m": 4, "zeros": 1}, {"m": 4, "zeros": 3}, {"m": 8, "zeros": 5}],
+        ((6, 8), (1, 16), (5, 24)),
+        lambda h: {"sparsity_level": 1.0, "sparse_block_shape": (1, h["m"]), "zeros_per_block": h["zeros"], "norm": 1},
     ),
 ]
 
@@ -127,7 +159,9 @@ def test_estimators_and_masks(row: Compared, setting: Mapping[str, Any]) -> None
     for shape in row.shapes:
         x = np.asarray(2 * random.standard_normal(shape), F)
         cases = exactly(x, np.asarray(random.standard_normal(shape), F), rule)
-        verdict = refgrad.verify(candidate, rule, inputs=cases, explain=False, shrink=False)
+        verdict = refgrad.verify(
+            candidate, rule, inputs=cases, options=row.options(setting), explain=False, shrink=False
+        )
         outside = {name: count.outside for name, count in verdict.counts.items() if count.outside}
         assert not outside, f"{shape}: {verdict}"
         assert sum(count.inside for count in verdict.counts.values()) > 0
@@ -150,6 +184,21 @@ def four_bits(kind: str) -> Callable[[Any, Mapping[str, Any]], Any]:
         return codes
 
     return call
+
+
+def eight_bits(module: Any, h: Mapping[str, Any]) -> Any:
+    """bitsandbytes' codes of 8 bits, by its outermost function."""
+    import torch
+
+    code = module.create_dynamic_map(h["signed"])
+    return lambda x: module.quantize_blockwise(
+        torch.from_numpy(x if h["signed"] else np.abs(x)), code=code, blocksize=h["block"]
+    )[0].numpy()
+
+
+def blockwise(h: Mapping[str, Any]) -> Any:
+    name = "bitsandbytes" if h["signed"] else "bitsandbytes_unsigned"
+    return q.Blockwise(map=name, block_size=h["block"], normalize="reciprocal", search="grid")
 
 
 def block_bytes(name: str) -> Callable[[Any, Mapping[str, Any]], Any]:
@@ -190,6 +239,17 @@ CODES: list[tuple[Compared, Codes]] = [
             BLOCKS,
         ),
         lambda rule, x: rule.quantize(x).codes,
+    ),
+    (
+        Compared(
+            "bitsandbytes.functional",
+            "quantize_blockwise",
+            eight_bits,
+            blockwise,
+            [{"signed": True, "block": 64}, {"signed": True, "block": 256}, {"signed": False, "block": 128}],
+            ((512,), (3, 256), (2, 5, 64), (1000,)),
+        ),
+        lambda rule, x: rule.quantize(np.abs(x) if "unsigned" in rule.map else x).codes,
     ),
     *(
         (

@@ -22,13 +22,14 @@ NEFTCI = Citation(
 
 
 class FastSigmoid(Spike):
-    """1 / (1 + k|x|)^2, the derivative of x/(1 + k|x|).
+    """height / (1 + k|x|)^2, with a height of one the derivative of x/(1 + k|x|).
 
-    Source: Zenke and Ganguli 2018 (SuperSpike), arXiv:1705.11146. snntorch's fast_sigmoid (k = 25); with a factor k/2
-    it is spikingjelly's SoftSign with alpha = k.
+    Source: Zenke and Ganguli 2018 (SuperSpike), arXiv:1705.11146. snntorch's fast_sigmoid (k = 25); spikingjelly's SuperSpike
+    has k = 1 and its alpha for a height; with a height of k/2 it is spikingjelly's SoftSign with alpha = k.
     """
 
     k: Positive = 25.0
+    height: Positive = 1.0
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "odd": "a spike is zero or one",
@@ -42,13 +43,15 @@ class FastSigmoid(Spike):
         source="snntorch 1.0.0 fast_sigmoid; spikingjelly 2.0.0 SuperSpike",
     )
     unspecified = (
-        "whether a neuron at its threshold fires: it does here, not in snntorch; the factor 1 or k/2 differs "
-        "between snntorch and spikingjelly (SoftSign)"
+        "whether a neuron at its threshold fires: it does here, not in snntorch; the height: 1 in snntorch, alpha in "
+        "spikingjelly's SuperSpike, whose slope is 1, and k/2 in its SoftSign"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]
         below = 1 + self.k * np.abs(x)
-        return cotangent / (below * below)
+        if self.height == 1:
+            return cotangent / (below * below)
+        return cotangent * (self.height / (below * below))
 
 
 class SoftSign(Spike):
@@ -252,8 +255,8 @@ class MultiGaussian(Spike):
         source="byin-cwi/Efficient-spiking-networks bfd47cf, GSC/SRNN_layers/spike_neuron.py ActFun_adp",
     )
     unspecified = (
-        "whether a neuron at its threshold fires: it does here; the constants 0.5, 0.15, 0.5 and 6 are those of "
-        "the authors' code"
+        "whether a neuron at its threshold fires: it does here, in the authors' code it does not (step_at_zero=zero); the "
+        "constants 0.5, 0.15, 0.5 and 6 are those of that code"
     )
 
     def backward(self, cotangent: Any, x: Any) -> Any:  # type: ignore[override]

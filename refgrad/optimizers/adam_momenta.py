@@ -179,7 +179,7 @@ class AdEMAMix(Optimizer):
     )
     unspecified = (
         "weight decay: decoupled, as in the algorithm; the warm-ups of alpha and of beta3, by its half-life, are "
-        "the paper's and off by default"
+        "the paper's and off by default; the authors' code adds 1e-8 to a beta before its logarithm"
     )
     state = State(m=zeros_like_param, m_slow=zeros_like_param, v=zeros_like_param)
 

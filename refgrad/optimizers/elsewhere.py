@@ -62,9 +62,17 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
                 "decay": "before",
                 "difference": "one_minus_beta2",
             },
+            "the authors' Adan": {"start": "corrected", "eps_placement": "outside"},
         },
         "COCOB": {
             "optax.contrib.cocob": {"applied": "by_difference"},
+        },
+        "CautiousAdamW": {
+            "the authors' c_adamw.AdamW(foreach=False)": {"rescaling": "at_least", "eps_placement": "uncorrected"},
+            "timm.optim.AdamWLegacy(caution=True)": {"rescaling": "at_least"},
+        },
+        "CautiousLion": {
+            "timm.optim.Lion(caution=True)": {"rescaling": "at_least"},
         },
         "ClipByGlobalNorm": {
             "torch.nn.utils.clip_grad_norm_": {"division": "padded"},
@@ -75,12 +83,18 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "DAdaptAdam": {
             "optax.contrib.dadapt_adamw": {"bias_correction": "adam"},
         },
+        "DiffGrad": {
+            "the authors' diffgrad": {"eps_placement": "uncorrected"},
+        },
         "Fromage": {
             "optax.fromage": {"zero_norms": "floored"},
         },
         "GaLore": {
             "optax.contrib.galore": {"side": "longer"},
             "pytorch_optimizer.GaLore": {"refresh": "whole", "decay": "after", "eps_placement": "uncorrected"},
+        },
+        "Grams": {
+            "the authors' Grams": {"eps_placement": "uncorrected"},
         },
         "LAMB": {
             "keras.optimizers.Lamb": {"decay": "before"},
@@ -90,9 +104,13 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         "LaProp": {
             "pytorch_optimizer.LaProp": {"eps_placement": "hidden"},
+            "the authors' LaProp": {"decay": "fixed"},
         },
         "MADGRAD": {
             "optax.contrib.madgrad": {"weights": "padded", "applied": "by_difference"},
+        },
+        "MARS": {
+            "the authors' MARS": {"first_change": "from_zero"},
         },
         "Muon": {
             "torch.optim.Muon": {"eps_placement": "clamp", "internals": "bfloat16"},
@@ -119,6 +137,12 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "RAdam": {
             "torch.optim.RAdam": {"threshold": "torch", "eps_placement": "uncorrected"},
             "optax.radam": {"threshold": "author"},
+            "the authors' RAdam": {
+                "threshold": "author",
+                "before": "still",
+                "eps_placement": "uncorrected",
+                "decay": "before",
+            },
         },
         "RMSprop": {
             "torch.optim.RMSprop": {"variance": "bare"},

@@ -333,7 +333,7 @@ def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndar
 
     Args:
         codes: one array of signs a worker, of one shape.
-        even: what an even split gives: "zero" (the paper) or "plus" (GRACE).
+        even: what an even split gives: "zero", the sign of the sum, or "plus" (GRACE).
 
     Source: Bernstein et al. 2018, arXiv:1810.05291, algorithm 1.
     """

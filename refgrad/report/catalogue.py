@@ -63,7 +63,7 @@ def record(rule: Rule) -> dict[str, Any]:
         "name": qualified_name(type(rule)),
         "kind": rule.kind,
         "citation": rule.citation.to_dict(),
-        "unspecified": rule.unspecified,
+        "unspecified": rule.citation.told(rule.unspecified),
         "behaviours": behaviours,
         "default_reasons": dict(rule.default_reasons),
     }

@@ -60,7 +60,7 @@ def rule_row(cls: type[Rule]) -> str:
     cited = cls.citation
     read = cited.read + (f": {cited.source}" if cited.source else "")
     read += f"; not read: {cited.missing()}" if cited.unreachable else ""
-    return f"| `{cls.__name__}` | {cell(str(cited))} | {cell(read)} | {cell(cls.unspecified) or 'not examined'} |\n"
+    return f"| `{cls.__name__}` | {cell(str(cited))} | {cell(read)} | {cell(cited.told(cls.unspecified)) or 'not examined'} |\n"
 
 
 def variant_rows(cls: type[Rule]) -> list[str]:

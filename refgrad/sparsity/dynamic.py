@@ -231,7 +231,8 @@ class SET(Dynamic):
     )
     unspecified = (
         "zeta is 0.3 in the source; whether positive and negative weights are ranked apart, as there, or by "
-        "magnitude, as in later work (tails); grown weights are drawn by the caller"
+        "magnitude, as in later work (tails); how the share is rounded: down here, up in the authors' code (rounding=ceil), "
+        "which drops one more of the positive weights where it is whole; grown weights are drawn by the caller"
     )
 
     def remaining(self, w: np.ndarray, mask: np.ndarray, *then: np.ndarray) -> np.ndarray:

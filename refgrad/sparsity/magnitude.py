@@ -234,8 +234,8 @@ class NetworkSlimming(Together):
         source="Eric-mingjie/rethinking-network-pruning 2ac473d, cifar/network-slimming/denseprune.py",
     )
     unspecified = (
-        "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry and "
-        "ties; the subgradient at zero is zero"
+        "layers that would vanish whole: they may, unless at_least says otherwise; the threshold's own entry: it is "
+        "pruned too in rethinking-network-pruning (rounding=floor_plus_one); ties; the subgradient at zero is zero"
     )
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]

@@ -48,7 +48,7 @@ class SNIP(Saliency):
     )
     unspecified = (
         "the batch, one here by argument; whether scores are normalized by layer (normalized=layer): only one "
-        "ranking over all is the paper's; ties"
+        "ranking over all is the paper's; what is rounded: the authors' code rounds the number that is kept (counted=kept); ties"
     )
 
     def scores(self, w: Any, g: Any) -> Any:  # type: ignore[override]
@@ -81,7 +81,8 @@ class FORCE(Saliency):
     )
     unspecified = (
         "the schedule: exponential, as the paper prefers, linear as its other choice; how many batches make the "
-        "gradient; ties"
+        "gradient; what is rounded: the authors' code rounds the number that is kept down (counted=kept, rounding=floor), and "
+        "keeps all that equal the last"
     )
 
     def density(self, i: int, steps: int) -> float:

@@ -102,7 +102,7 @@ RESTATED: dict[str, Restated] = {
         lambda x, r: mpmath.sign(x) * abs(x) ** mpf(r.alpha),
         lambda x, r: mpf(r.alpha) * abs(x) ** (mpf(r.alpha) - 1),
     ),
-    "FastSigmoid": (step, lambda x, r: 1 / (1 + mpf(r.k) * abs(x)) ** 2),
+    "FastSigmoid": (step, lambda x, r: mpf(r.height) / (1 + mpf(r.k) * abs(x)) ** 2),
     "SoftSign": (step, lambda x, r: 1 / (2 * mpf(r.alpha) * (1 / mpf(r.alpha) + abs(x)) ** 2)),
     "ArcTan": (step, lambda x, r: mpmath.diff(lambda z: mpmath.atan(mpmath.pi / 2 * mpf(r.alpha) * z) / mpmath.pi, x)),
     "SigmoidSpike": (step, lambda x, r: mpf(r.alpha) / (2 + 2 * mpmath.cosh(mpf(r.alpha) * x))),

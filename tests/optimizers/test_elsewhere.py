@@ -20,6 +20,10 @@ FRAMEWORKS = ("torch", "optax", "keras")
 OTHERWISE = {
     "kron_torch.Kron": "tests/optimizers/test_kron.py",
     "the authors' SophiaG": "read",
+    **dict.fromkeys(
+        (f"the authors' {name}" for name in ("Adan", "Grams", "LaProp", "MARS", "RAdam", "c_adamw.AdamW", "diffgrad")),
+        "tests/optimizers/authors.py",
+    ),
 }
 ENTRIES = [(rule, name, changes) for rule, others in ELSEWHERE.items() for name, changes in others.items()]
 
@@ -30,7 +34,17 @@ def test_it_was_found(rule: str, name: str, changes: dict[str, Any]) -> None:
     assert other != rules()[rule]()
     target = name.partition("(")[0]
     found = [r.variant for r in known() if type(r.claim).__name__ == rule and r.target.replace(":", ".") == target]
-    assert name in OTHERWISE or dict(changes) in [dict(variant) for variant in found]
+    assert target in OTHERWISE or dict(changes) in [dict(variant) for variant in found]
+
+
+def test_what_authors_call_a_rule_was_run() -> None:
+    pytest.importorskip("torch", reason="runs code of authors in torch")
+    from tests.optimizers.authors import ROWS
+
+    run = [(type(row.rule).__name__, row.rule) for row in ROWS]
+    for rule, name, changes in ENTRIES:
+        if OTHERWISE.get(name.partition("(")[0]) == "tests/optimizers/authors.py":
+            assert any(n == rule and changes.items() <= r.hyperparameters().items() for n, r in run), name
 
 
 def test_every_framework_is_named() -> None:

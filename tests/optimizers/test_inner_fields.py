@@ -12,6 +12,7 @@ from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.wrapper import Wrapper
+from refgrad.quantizers import EightBit
 from refgrad.rule import Choice, Flag, Range, Whole, rules
 from tests.optimizers.made_up import extras
 
@@ -98,3 +99,32 @@ def test_the_precision_of_scalars_is_said_of_the_wrapper(wrapper: type[Wrapper])
 def test_a_transform_has_plain_numbers() -> None:
     with pytest.raises(ArgumentError, match="scalars='float64'"):
         o.GradientBefore(of=o.ClipByNorm(scalars="float32"))
+
+
+#: what an 8-bit optimizer is made of
+PARTS = {"rule": o.Adam(), "signed": EightBit().signed, "unsigned": EightBit().unsigned}
+
+
+def in_eight_bits(rule: EightBit) -> bytes:
+    """The parameter after three steps with a state of two blocks."""
+    random = np.random.default_rng(6)
+    p = random.standard_normal(4096).astype(F)
+    state = rule.init(p)
+    for _ in range(3):
+        p, state = rule.step(p, random.standard_normal(4096).astype(F), state)
+    return bytes(p.tobytes())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_field_of_what_an_eight_bit_optimizer_is_made_of_is_ignored(part: str) -> None:
+    x = np.abs(np.random.default_rng(7).standard_normal(4096)).astype(F)
+    look = bits if part == "rule" else lambda rule: [rule.round_trip(x).tobytes()]
+    around, ignored = in_eight_bits(EightBit(min_8bit_size=1)), []
+    for name, value in changed(PARTS[part]):
+        other = built(lambda name=name, value=value: PARTS[part].replace(**{name: value}))
+        if other is None or look(other) == look(PARTS[part]):
+            continue
+        made = built(lambda other=other: EightBit(min_8bit_size=1, **{part: other}))
+        if made is not None and in_eight_bits(made) == around:
+            ignored.append(f"{part}={other}")
+    assert ignored == []

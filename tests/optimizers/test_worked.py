@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mpmath import mpf
 
@@ -12,7 +13,7 @@ from refgrad import optimizers as o
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.optimizers.worked import page
-from tests.optimizers.worked.by_hand import Example, by_refgrad, follow
+from tests.optimizers.worked.by_hand import Example, P, by_refgrad, follow
 from tests.optimizers.worked.examples import EXAMPLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "worked-examples.md"
@@ -43,6 +44,23 @@ def test_no_optimizer_lacks_one() -> None:
 def test_it_shows_that_something_moves(example: Example) -> None:
     """A rule that still stands after its first step moves by its third."""
     assert len({str(p) for p in follow(example)}) > 1
+
+
+def test_examples_of_one_rule_differ() -> None:
+    """Where sources differ, a reader sees by which numbers."""
+    for name in {example.name for example in EXAMPLES}:
+        numbers = [str(follow(example)) for example in EXAMPLES if example.name == name]
+        assert len(set(numbers)) == len(numbers), name
+
+
+@pytest.mark.parametrize("rule", ["DAdaptAdam", "Prodigy"])
+def test_an_estimate_of_the_distance_grows(rule: str) -> None:
+    for example in (example for example in EXAMPLES if example.name == rule):
+        p = np.asarray(P)
+        state = example.rule.init(p)
+        for g in example.gradients[:-1]:
+            p, state = example.rule.step(p, np.asarray(g), state)
+        assert state["d"] > 1.5 * example.rule.d0
 
 
 @pytest.mark.parametrize(("rule", "known"), KNOWN, ids=str)

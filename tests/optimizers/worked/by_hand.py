@@ -55,6 +55,7 @@ class Example:
             such a row), or "matrix" (mpmath's, 1 x 3).
         rates: the learning rate of each step, where it is not the rule's.
         dtype: the dtype that refgrad's parameter has.
+        gradients: the gradient of each step, where these are not `GRADIENTS`.
     """
 
     rule: Optimizer
@@ -62,6 +63,7 @@ class Example:
     of: str
     rates: tuple[float, ...] = ()
     dtype: Any = field(default=np.float64)
+    gradients: tuple[tuple[float, ...], ...] = GRADIENTS
 
     @property
     def name(self) -> str:
@@ -119,7 +121,7 @@ def follow(example: Example) -> list[list[Any]]:
     with mpmath.workdps(DIGITS):
         if example.of == "number":
             columns = [_follow(example, np.asarray([i])) for i in range(len(P))]
-            return [[column[t][0] for column in columns] for t in range(len(GRADIENTS))]
+            return [[column[t][0] for column in columns] for t in range(len(example.gradients))]
         return _follow(example, np.arange(len(P)))
 
 
@@ -128,7 +130,7 @@ def _follow(example: Example, which: np.ndarray) -> list[list[Any]]:
     shape = (1,) if example.of == "number" else example.shape
     p = exactly(P)[which].reshape(shape)
     state, found = started(example, Hyperparameters(example.rule), p), []
-    for t, gradient in enumerate(GRADIENTS, 1):
+    for t, gradient in enumerate(example.gradients, 1):
         g = np.asarray(gradient)[which].reshape(shape)
         h = Hyperparameters(example.at(t))
         given = {n: exactly(v) if np.ndim(v) else mpf(float(v)) for n, v in extras(example.rule, g).items()}
@@ -146,7 +148,7 @@ def by_refgrad(example: Example) -> list[list[float]]:
     """The three numbers after each step, by the rule on NumPy arrays."""
     p = np.asarray(P, example.dtype).reshape(example.shape)
     state, found = example.rule.init(p), []
-    for t, gradient in enumerate(GRADIENTS, 1):
+    for t, gradient in enumerate(example.gradients, 1):
         g = np.asarray(gradient, example.dtype).reshape(example.shape)
         p, state = example.at(t).step(p, g, state, **extras(example.rule, g))
         found.append([float(x) for x in p.ravel()])

@@ -84,6 +84,8 @@ def galore_of_a_row(p: Any, g: Any, s: Any, t: int, h: Any) -> Any:
 
 
 MOMENTUM = test_paper_momentum
+#: gradients that point one way, so that an estimate of the distance to go grows
+AHEAD = ((0.5, -0.25, 1.0), (0.25, -0.5, 1.0), (1.0, -0.25, 0.5), (0.5, -0.5, 0.5))
 #: where a paper and what people run differ, or what refgrad once had wrong: these come first
 SOURCES = [
     Example(o.Adan(), MOMENTUM.adan, "number"),
@@ -98,10 +100,14 @@ SOURCES = [
     Example(
         o.ScheduleFreeAdamW(weight_decay=0.1, correction="rate"), test_paper_averaging.schedule_free_adamw, "vector"
     ),
-    Example(o.Prodigy(d0=0.01), test_paper_parameter_free.prodigy, "vector"),
-    Example(o.Prodigy(d0=0.01, eps=0.1, eps_scale="old"), test_paper_parameter_free.prodigy, "vector"),
-    Example(o.DAdaptAdam(d0=0.01), test_paper_parameter_free.dadapt_adam, "vector"),
-    Example(o.DAdaptAdam(d0=0.01, product="new"), test_paper_parameter_free.dadapt_adam, "vector"),
+    *(
+        Example(rule, test_paper_parameter_free.prodigy, "vector", gradients=AHEAD)
+        for rule in (o.Prodigy(d0=0.01, eps=0.01), o.Prodigy(d0=0.01, eps=0.01, eps_scale="old"))
+    ),
+    *(
+        Example(rule, test_paper_parameter_free.dadapt_adam, "vector", gradients=AHEAD)
+        for rule in (o.DAdaptAdam(d0=0.01), o.DAdaptAdam(d0=0.01, product="new"))
+    ),
     Example(
         o.PSGDKron(damping=0.25, padding=1e-12, vectors="diagonal", decayed="matrices", updates="interval"),
         psgd_kron,

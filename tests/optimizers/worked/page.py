@@ -40,6 +40,8 @@ def text() -> str:
 def section(example: Example) -> str:
     """One example: the rule, its numbers, and the equation."""
     rates = f"\n\nThe learning rates are {', '.join(map(str, example.rates))}." if example.rates else ""
+    if example.gradients != GRADIENTS:
+        rates += f"\n\nThe gradients are {', '.join(str(tuple(map(float, g))) for g in example.gradients)}."
     lines = [f"## {example.rule}{rates}", "", "| step | p |  |  |", "|---|---|---|---|"]
     lines += [f"| {t} | {' | '.join(map(digits, p))} |" for t, p in enumerate(follow(example), 1)]
     source = "\n\n".join(textwrap.dedent(inspect.getsource(function)).rstrip() for function in needed(example.paper))

@@ -211,13 +211,13 @@ def distance(row: Implementation, setting: str) -> dict[tuple[int, ...], float]:
         p, state = rated(rules[0], factor).step(p, g, state, backend="numpy", **given)
         for shape, ours, theirs in zip(shapes, p, run.observe().params, strict=True):
             if shape not in overflowed:
-                worst[shape] = max(worst[shape], _gap(ours, theirs))
+                worst[shape] = max(worst[shape], gap(ours, theirs))
             if not np.isfinite(ours).any():  # alike, or the gap is infinite; what is made of infinities says no more
                 overflowed.add(shape)
     return worst
 
 
-def _gap(ours: np.ndarray, theirs: np.ndarray) -> float:
+def gap(ours: np.ndarray, theirs: np.ndarray) -> float:
     """How far apart two arrays are in parts of the largest number; what overflowed alike in both is no gap."""
     known = np.isfinite(ours) & np.isfinite(theirs)
     if not np.array_equal(ours[~known], theirs[~known], equal_nan=True):

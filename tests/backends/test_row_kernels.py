@@ -9,6 +9,8 @@ from refgrad.arithmetic.steps import Integer, OnGrid, ToFormat
 from refgrad.backends import row_kernels, step_source
 from refgrad.quantizers import MX, NF4, NVFP4, TWN, Affine, BitNetActivations, BitNetWeights, Blockwise, ScaledFloat
 from refgrad.quantizers.rows import RowQuantizer
+from refgrad.rule import rules
+from refgrad.sparsity.base import Mask
 from refgrad.tracing import literal
 
 RULES: list[RowQuantizer] = [
@@ -61,6 +63,33 @@ def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
                 bits = np.dtype(f"i{x.itemsize}")
                 agree = (same.view(bits) == values.view(bits)) | (np.isnan(same) & np.isnan(values))
                 assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
+)
+def test_scores_have_the_bits_of_the_body(name: str, dtype: str) -> None:
+    rule: Mask = rules(Mask)[name]()
+    for shape in (rule.example_shape(), (96, 500)):
+        source = [np.resize(adversarial(np.dtype(dtype))[i:], shape) for i in range(len(rule.takes()))]
+        given = rule.prepare(source[0], dict(zip([n for n in rule.takes() if n != "w"], source[1:], strict=True)))
+        wanted = np.ascontiguousarray(literal(rule, given, {})["scores"])
+        for count in (1, 3):
+            found = row_kernels.scores(rule, given, count)
+            if found is None:  # the scores are an array that was handed in
+                assert any(wanted is array or np.shares_memory(wanted, array) for array in given.values())
+                continue
+            assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+            agree = (found.view(f"i{found.itemsize}") == wanted.view(f"i{found.itemsize}")) | (found != found)
+            assert agree.all()
+            assert np.array_equal(np.isnan(found), np.isnan(wanted))
+
+
+def test_the_filters_of_another_axis_are_scored_alike() -> None:
+    """Units that lie apart in memory are made to lie together."""
+    w = np.random.default_rng(2).standard_normal((260, 260)).astype(np.float32)
+    first, second = (rules(Mask)["L1Filters"](axis=axis) for axis in (0, 1))
+    assert np.array_equal(first.score(np.ascontiguousarray(w.T)), second.score(w))
 
 
 def test_what_no_kernel_can_is_run_as_it_stands() -> None:

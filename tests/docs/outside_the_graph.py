@@ -18,7 +18,8 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("Shampoo", "step"): _LAPACK,
     ("SOAP", "step"): _LAPACK,
     ("GaLore", "step"): _LAPACK,
-    ("Mask", "score"): "the body is run as it stands",
+    ("Movement", "score"): "its scores are one of the arrays that are handed in",
+    ("RandomMask", "score"): "its scores are one of the arrays that are handed in",
     ("Mask", "selection"): _PARTITION,
     ("Transposable", "selection"): "every pattern of a tile is weighed, or a matching is searched",
     (

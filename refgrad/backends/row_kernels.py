@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
 from refgrad.axes import ELEMENT, axes_shape
 from refgrad.backends import numba_backend, step_source
 from refgrad.backends.program import NOTHING
@@ -28,6 +29,34 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
         return None
     stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
     return evaluated(plan, given, count, stored)
+
+
+def restored(
+    rule: Any, parts: Mapping[str, np.ndarray], codes: WholeCodes | FormatCodes | TableCodes, count: int | None = None
+) -> np.ndarray | None:
+    """``y`` on rows from the parts, with the bits of `restore` as it stands; None where the body has no such graph.
+
+    Args:
+        rule: the quantizer of rows.
+        parts: codes on rows, in the type that ``codes`` says, and the rest in float32: one number a row, or one.
+        codes: what codes stand for.
+        count: how many threads; by default as many as are worth it.
+    """
+    y = np.empty(parts["codes"].shape, np.float32)
+    free = free_values(y.shape, {})
+    plan = _from_parts(plan_for(rule, y.ndim, free))
+    if not set(plan.graph.inputs()) <= set(parts):
+        return None
+    numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": Kept(codes)})
+    return y
+
+
+@derived
+def _from_parts(plan: Plan) -> Plan:
+    """The plan of ``y`` alone, from the parts."""
+    outputs = plan.graph.outputs
+    parts = {outputs[name].index: name for name in plan.rule.body_parts() if name in outputs}
+    return Plan(plan.rule, plan.graph.cut({"y": outputs["y"]}, parts), plan.free)
 
 
 def scores(rule: Any, given: Mapping[str, np.ndarray], count: int | None = 1) -> np.ndarray | None:

@@ -55,7 +55,7 @@ def restored(
 def _from_parts(plan: Plan) -> Plan:
     """The plan of ``y`` alone, from the parts."""
     outputs = plan.graph.outputs
-    parts = {outputs[name].index: name for name in plan.rule.body_parts() if name in outputs}
+    parts = {node.index: name for name, node in outputs.items() if name != "y"}
     return Plan(plan.rule, plan.graph.cut({"y": outputs["y"]}, parts), plan.free)
 
 

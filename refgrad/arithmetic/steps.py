@@ -272,3 +272,11 @@ class FormatCodes:
 
     format: str
     kind: str = "uint8"
+
+
+@dataclass(frozen=True)
+class TableCodes:
+    """Codes that are places in a table of float32 numbers, from 0 on."""
+
+    values: tuple[float, ...]
+    kind: str = "uint8"

@@ -104,6 +104,10 @@ class C:
         """An array of constants."""
         return f"static const {TYPES[kind]} {name}[] = {{{', '.join(self.number(v, kind) for v in values)}}};"
 
+    def index(self, place: str) -> str:
+        """A place as an index."""
+        return place
+
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array, whose rows follow each other."""
         return f"{array}[{indices[0]}]" if len(indices) == 1 else f"{array}[({indices[0]}) * {width} + ({indices[1]})]"

@@ -1,4 +1,4 @@
-"""Kernels for float32 arrays that are quantized by blocks to the nearest of a table, and back.
+"""Kernels for float32 arrays that are quantized by blocks to the nearest of a table.
 
 A code is looked up by the highest 16 bits of the scaled number, and settled by comparing with the few thresholds that numbers
 with these bits can lie on either side of. The codes are those of `refgrad.arithmetic.steps.Nearest`.
@@ -6,7 +6,6 @@ with these bits can lie on either side of. The codes are those of `refgrad.arith
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,37 +41,6 @@ def kernel(blocks, size, width, count, most, x_at, absmax_at, codes_at, first_at
             codes[i] = numbers[rank]
 """
 
-_DECODE = """# block-wise values
-def kernel(blocks, size, width, count, x_at, absmax_at, codes_at, values_at):
-    x, codes, absmax = carray(x_at, (size,)), carray(codes_at, (size,)), carray(absmax_at, (blocks,))
-    values = carray(values_at, (count,))
-    for block in range(blocks):
-        start = block * width
-        scale = absmax[block]
-        for i in range(start, min(start + width, size)):
-            x[i] = values[codes[i]] * scale
-"""
-
-#: eight codes are read at once, which leaves the processor's loads to the table
-_DECODE_WORDS = """# block-wise values, eight at a time
-def kernel(blocks, size, width, count, x_at, absmax_at, codes_at, values_at):
-    x, codes, absmax = carray(x_at, (size,)), carray(codes_at, (size,)), carray(absmax_at, (blocks,))
-    values, words = carray(values_at, (count,)), codes[: size - size % 8].view(np.uint64)
-    for block in range(blocks):
-        start = block * width
-        stop = min(start + width, size)
-        whole = stop - (stop - start) % 8
-        scale = absmax[block]
-        for j in range(start // 8, whole // 8):
-            word = words[j]
-{eight}
-        for i in range(whole, stop):
-            x[i] = values[codes[i]] * scale
-"""
-_EIGHT = "\n".join(
-    f"            x[8 * j + {k}] = values[(word >> np.uint64({8 * k})) & np.uint64(255)] * scale" for k in range(8)
-)
-
 _SCALED = {
     "divide": ("", "x[i] / scale"),
     "reciprocal": ("inverse = np.float32(one / scale)", "x[i] * inverse"),
@@ -87,14 +55,6 @@ def encoder(normalize: str) -> KernelSource:
     arrays = ("x", "absmax", "codes", "first", "thresholds", "numbers")
     types = ("float32", "float32", "uint8", "uint8", "float32", "uint8")
     return KernelSource(text, arrays, 0, np.dtype(np.float32), 5, types)
-
-
-@cache
-def decoder(words: bool = False) -> KernelSource:
-    """The kernel from codes to numbers; with ``words`` the one that reads eight at once."""
-    types = ("float32", "float32", "uint8", "float32")
-    text = _DECODE_WORDS.format(eight=_EIGHT) if words else _DECODE
-    return KernelSource(text, ("x", "absmax", "codes", "values"), 0, np.dtype(np.float32), 4, types)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,28 +104,6 @@ def encode(
     if chunks:
         thread_pool.run(kernel, chunks, held)
     return absmax, codes
-
-
-def decode(
-    codes: np.ndarray, absmax: np.ndarray, width: int, values: np.ndarray, count: int | None = None
-) -> np.ndarray:
-    """The numbers that codes of blocks stand for, in float32; codes must be below the number of values."""
-    codes, absmax = np.ascontiguousarray(codes), np.ascontiguousarray(absmax)
-    x = np.empty(codes.shape, np.float32)
-    words = width % 8 == 0 and codes.ctypes.data % 8 == 0 and sys.byteorder == "little"
-    kernel = kernels.get(decoder(words))
-
-    chunks = [
-        kernel.pack(
-            *(n, min(n * width, x.size - start * width), width, values.size),
-            *(x.ctypes.data + 4 * start * width, absmax.ctypes.data + 4 * start, codes.ctypes.data + start * width),
-            values.ctypes.data,
-        )
-        for start, n in thread_pool.split(absmax.size, _threads(count, x.size))
-    ]
-    if chunks:
-        thread_pool.run(kernel, chunks, (codes, absmax, values, x))
-    return x
 
 
 def _threads(count: int | None, size: int) -> int:

@@ -69,6 +69,9 @@ class Dialect(Protocol):
     def table(self, name: str, values: Sequence[float], kind: str) -> str:
         """The line that makes a table of constants, outside of all functions."""
 
+    def index(self, place: str) -> str:
+        """A place, which is not negative, as an index."""
+
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array; a second index is below the width."""
 
@@ -167,6 +170,10 @@ class Numba:
     def table(self, name: str, values: Sequence[float], kind: str) -> str:
         """A global array, which Numba takes for constant."""
         return f"{name} = np.array([{', '.join(self.number(v) for v in values)}], np.{kind})"
+
+    def index(self, place: str) -> str:
+        """A place as an index: without a sign, so that loops over it are vectorized; Numba counts negative ones from the end."""
+        return f"np.uint64({place})"
 
     def at(self, array: str, indices: Sequence[str], width: int) -> str:
         """An element of an array."""

@@ -1,16 +1,21 @@
-"""A quantizer's body on rows, by the kernels of its graph: a pass a reduction, and one that gives every element's code."""
+"""Bodies of rules without steps, by the kernels of their graphs: a quantizer's on rows, the scores of a mask."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
 from refgrad.axes import ELEMENT, axes_shape
 from refgrad.backends import numba_backend, step_source
+from refgrad.backends.program import NOTHING
+from refgrad.backends.staged_source import Stored
 from refgrad.backends.step_source import Kept
-from refgrad.tracing import free_values, plan_for
+from refgrad.derived import derived
+from refgrad.tracing import Plan, free_values, plan_for
 
 
 def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) -> dict[str, np.ndarray] | None:
@@ -19,14 +24,82 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
     ``given`` are the rows, and what is known of each besides; ``count`` is the number of threads.
     """
     x = given["x"]
-    free = free_values(x.shape, {})
-    plan = plan_for(rule, x.ndim, free, tuple(rule.body_parts()))
+    plan = plan_for(rule, x.ndim, free_values(x.shape, {}), tuple(rule.body_parts()))
     if not step_source.supports(plan.graph):
         return None
     stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
-    arrays = dict(given)
-    for name in plan.graph.outputs:
-        shape = axes_shape(plan.graph.small.get(name, ELEMENT), x.shape)
-        arrays[name] = np.empty(shape, stored[name].kind if name in stored else x.dtype)
-    numba_backend.run(plan, free, arrays, count, stored)
-    return {name: arrays[name] for name in rule.body_parts()}
+    return evaluated(plan, given, count, stored)
+
+
+def restored(
+    rule: Any, parts: Mapping[str, np.ndarray], codes: WholeCodes | FormatCodes | TableCodes, count: int | None = None
+) -> np.ndarray | None:
+    """``y`` on rows from the parts, with the bits of `restore` as it stands; None where the body has no such graph.
+
+    Args:
+        rule: the quantizer of rows.
+        parts: codes on rows, in the type that ``codes`` says, and the rest in float32: one number a row, or one.
+        codes: what codes stand for.
+        count: how many threads; by default as many as are worth it.
+    """
+    y = np.empty(parts["codes"].shape, np.float32)
+    free = free_values(y.shape, {})
+    plan = _from_parts(plan_for(rule, y.ndim, free))
+    if not set(plan.graph.inputs()) <= set(parts):
+        return None
+    numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": Kept(codes)})
+    return y
+
+
+@derived
+def _from_parts(plan: Plan) -> Plan:
+    """The plan of ``y`` alone, from the parts."""
+    outputs = plan.graph.outputs
+    parts = {node.index: name for name, node in outputs.items() if name != "y"}
+    return Plan(plan.rule, plan.graph.cut({"y": outputs["y"]}, parts), plan.free)
+
+
+def scores(rule: Any, given: Mapping[str, np.ndarray], count: int | None = 1) -> np.ndarray | None:
+    """The scores of a mask, with the bits of its body as it stands; None where the body computes nothing.
+
+    Args:
+        rule: the mask.
+        given: what its scores are made of, all of one shape and working dtype, by name.
+        count: how many threads; by default one, which waits for no other one on a busy machine.
+
+    Returns:
+        The scores, of the working dtype: one an entry, or one a unit where the body gives that.
+    """
+    w = given[rule.primary]
+    plan = _as_given(plan_for(rule, w.ndim, free_values(w.shape, {})))
+    if not any(node.args for node in plan.graph.nodes):
+        return None
+    return evaluated(plan, {n: np.ascontiguousarray(a) for n, a in given.items()}, count)["scores"]
+
+
+@derived
+def _as_given(plan: Plan) -> Plan:
+    """The plan whose outputs have the axes that the body gives them, in place of those that its rule says."""
+    axes = {name: node.axes for name, node in plan.graph.outputs.items() if node.axes != ELEMENT}
+    return Plan(plan.rule, replace(plan.graph, small=axes), plan.free)
+
+
+def evaluated(
+    plan: Plan, given: Mapping[str, np.ndarray], count: int | None, stored: Mapping[str, Stored] = NOTHING
+) -> dict[str, np.ndarray]:
+    """The outputs of a plan without steps, in new arrays.
+
+    Args:
+        plan: the plan.
+        given: what it reads, C-contiguous, by name; the rule's primary array says shape and working dtype.
+        count: how many threads; None for as many as are worth it.
+        stored: how outputs are stored that are kept in another type, by name.
+    """
+    x = given[plan.rule.primary]
+    small = plan.graph.small
+    found = {
+        name: np.empty(axes_shape(small.get(name, ELEMENT), x.shape), stored[name].kind if name in stored else x.dtype)
+        for name in plan.graph.outputs
+    }
+    numba_backend.run(plan, free_values(x.shape, {}), {**given, **found}, count, stored)
+    return found

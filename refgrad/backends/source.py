@@ -80,7 +80,7 @@ def _loops(w: Writer, graph: Graph, stored: dict[str, Node]) -> None:
     nodes = [node for node in graph.nodes if node.op != "scalar"]
 
     def whole(start: str, stop: str, near: bool = False) -> None:
-        with w.loop("i", start, stop):
+        with w.loop("i", start, stop) if start == "0" else w.places(start, stop):
             elements(w, nodes, near)
             for name, node in stored.items():
                 w.do(f"{variable(name)}[i] = x{node.index}")
@@ -90,7 +90,7 @@ def _loops(w: Writer, graph: Graph, stored: dict[str, Node]) -> None:
         return
     with w.loop("start", "0", "n", LOOKED_THROUGH):
         w.declare(["stop", "far"], [w.dialect.least(f"start + {LOOKED_THROUGH}", "n"), "0"], "int64")
-        with w.loop("i", "start", "stop"):
+        with w.places("start", "stop"):
             elements(w, ahead)
             for index in dict.fromkeys(n.args[0].index for n in branching):
                 small = f"{w.call('abs', f'x{index}')} < {w.number(elementary.FAR)}"
@@ -157,7 +157,8 @@ def _element(w: Writer, node: Node) -> None:
     result, names = f"x{node.index}", [f"x{a.index}" for a in node.args]
     w.begin(result)
     if node.op == "input":
-        w.set(result, f"{variable(node.attribute)}[i]")
+        value, load = f"{variable(node.attribute)}[i]", w.loads.get(node.attribute)
+        w.set(result, value if load is None else load(w, value))
         return
     if is_function(node):
         called = w.kind == "float64"

@@ -33,7 +33,7 @@ class PassSource:
 
 
 class Stored(Protocol):
-    """How an output is stored in another type than the working dtype."""
+    """How an array is stored in another type than the working dtype."""
 
     @property
     def kind(self) -> str:
@@ -41,6 +41,9 @@ class Stored(Protocol):
 
     def store(self, w: Writer, target: str, x: str) -> None:
         """What stores ``x``."""
+
+    def load(self, w: Writer, code: str) -> str:
+        """The expression of what was stored as ``code``."""
 
 
 def pass_sources(
@@ -50,7 +53,7 @@ def pass_sources(
     kept: Mapping[str, Stored] = MappingProxyType({}),
     dialect: Dialect = NUMBA,
 ) -> tuple[PassSource, ...]:
-    """The kernels of a graph, in the order in which they run; ``kept`` are outputs that are stored otherwise."""
+    """The kernels of a graph, in the order in which they run; ``kept`` are arrays that are stored otherwise."""
     swept = passes(graph)
     titles = [f"{title}: pass {i} of {len(swept)}" for i in range(1, len(swept) + 1)]
     return tuple(_pass_source(graph, s, Writer(dtype, dialect), t, kept) for s, t in zip(swept, titles, strict=True))
@@ -67,7 +70,8 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     folded = [f"r{n.index}" for n in sweep.reductions]
     if folded and sweep.over != EACH_COLUMN:
         folded.insert(0, "buffer")
-    kinds = {variable(a): kept[a].kind for a in arrays if a in kept and a in stored}
+    kinds = {variable(a): kept[a].kind for a in arrays if a in kept}
+    w.loads = {name: kept[name].load for name in inputs if name in kept}
     held = [Array(n, kinds.get(n, w.kind), ("n",)) for n in (*map(variable, arrays), *small, *folded)]
     w.line(w.dialect.comment(title))
     functions(w, sweep.nodes)
@@ -120,8 +124,8 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
     rows = [n for n in sweep.small if n.axes == ROW]
 
     def loop(start: str, stop: str) -> None:
-        with w.loop("i", start, stop):
-            _read(w, columns, "i - row * row_length")
+        with w.places(start, stop):
+            _read(w, columns, w.dialect.index("at - row * row_length"))
             elements(w, sweep.nodes)
             ending()
 
@@ -139,7 +143,10 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
 
 def _blocks(w: Writer, sweep: Pass) -> None:
     """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
-    into = [(f"buffer[{k * BLOCK} + i - begin]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)]
+    place = w.dialect.index
+    into = [
+        (f"buffer[{place(f'{k * BLOCK} + at - begin')}]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)
+    ]
     by_rows = sweep.over == EACH_ROW
     if by_rows:
         w.set("row_blocks", w.dialect.quotient(f"(row_length + {BLOCK - 1})", str(BLOCK)), "int64")
@@ -165,6 +172,7 @@ def _fold(w: Writer, op: str, at: int) -> None:
         with w.block(w.dialect.repeat("2 * half < size")):
             w.do("half *= 2")
         with w.loop("i", str(at), f"{at} + size - half"):
-            w.declare(["low", "high"], ["buffer[i]", "buffer[i + half]"])
-            w.do(f"buffer[i] = {joined(w, op, 'low', 'high')}")
+            lower, upper = (f"buffer[{w.dialect.index(place)}]" for place in ("i", "i + half"))
+            w.declare(["low", "high"], [lower, upper])
+            w.do(f"{lower} = {joined(w, op, 'low', 'high')}")
         w.set("size", "half", "int64")

@@ -14,7 +14,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
-from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, ToFormat, WholeCodes
+from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, TableCodes, ToFormat, WholeCodes
 from refgrad.axes import ELEMENT
 
 #: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
@@ -34,9 +34,9 @@ def supports(graph: Graph) -> bool:
 
 @dataclass(frozen=True)
 class Kept:
-    """How codes are stored in an integer type, by the record that says what they are."""
+    """How codes are stored in an integer type and read from it, by the record that says what they are."""
 
-    record: WholeCodes | FormatCodes
+    record: WholeCodes | FormatCodes | TableCodes
 
     @property
     def kind(self) -> str:
@@ -45,6 +45,7 @@ class Kept:
 
     def store(self, w: Writer, target: str, x: str) -> None:
         """What stores ``x``; a code of a format is that of a float32."""
+        assert not isinstance(self.record, TableCodes), "codes of a table are read alone"
         known = f"{x} == {x}"
         if isinstance(self.record, WholeCodes):
             scaled = x if self.record.unit == 1 else f"{x} * {w.number(1 / self.record.unit)}"
@@ -61,6 +62,18 @@ class Kept:
         sign = w.select(f"{bits} < 0", integer(str(form.sign_code)), integer("0"))
         w.set(code, integer(f"{code} | ({sign})"))
         w.do(f"{target} = {w.cast(self.kind, w.select(known, code, integer('0')))}")
+
+    def load(self, w: Writer, code: str) -> str:
+        """What ``code`` stands for."""
+        if isinstance(self.record, WholeCodes):
+            whole = w.cast(w.kind, code)
+            return whole if self.record.unit == 1 else f"{whole} * {w.number(self.record.unit)}"
+        return f"{w.table(values_of(self.record))}[{code}]"
+
+
+def values_of(record: FormatCodes | TableCodes) -> tuple[float, ...]:
+    """The number that each code stands for, in their order."""
+    return record.values if isinstance(record, TableCodes) else tuple(MINIFLOATS[record.format].values.tolist())
 
 
 def write(w: Writer, x: str, record: Any) -> str:

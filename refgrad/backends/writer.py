@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,8 @@ class Writer:
         self.near = False
         #: tables of constants, by what they hold; they stand before all functions
         self.tables: dict[tuple[tuple[float, ...], str], str] = {}
+        #: how arrays are read that are stored in another type, by name
+        self.loads: Mapping[str, Callable[[Writer, str], str]] = {}
         self._count, self._scopes = 0, [set[str]()]
         self.select, self.both, self.either = dialect.select, dialect.both, dialect.either
         self.negation, self.cast, self.bits = dialect.negation, dialect.cast, dialect.bits
@@ -70,6 +72,13 @@ class Writer:
     def loop(self, name: str, start: str, stop: str, step: int = 1) -> Any:
         """A loop over integers."""
         return self.block(self.dialect.loop(name, start, stop, step))
+
+    @contextmanager
+    def places(self, start: str, stop: str) -> Iterator[None]:
+        """A loop over elements: ``at`` counts them, and ``i`` is the same as an index that cannot be negative."""
+        with self.loop("at", start, stop):
+            self.set("i", self.dialect.index("at"), "int64")
+            yield
 
     def table(self, values: Sequence[float], kind: str | None = None) -> str:
         """The name of a table of constants, of the working dtype unless another type is said."""

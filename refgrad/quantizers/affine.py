@@ -120,6 +120,11 @@ class Affine(RowQuantizer):
         return WholeCodes(str(self.code_dtype), self._nan)
 
     @property
+    def code_range(self) -> tuple[int, int]:
+        """From the lowest to the highest."""
+        return self.lowest, self.highest
+
+    @property
     def _nan(self) -> int:
         """The code of NaN in a group whose scale is no number."""
         return {"lowest": self.lowest, "highest": self.highest, "zero": self.middle}[self.nan_code]

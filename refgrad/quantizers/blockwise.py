@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.rounding import check_codes
-from refgrad.arithmetic.steps import TIES, Nearest, OnGrid, step
+from refgrad.arithmetic.steps import TIES, Nearest, OnGrid, TableCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers import tables
 from refgrad.quantizers.base import WORTH_COMPILING
@@ -100,6 +100,12 @@ class Codebook(RowQuantizer):
         values[numbers] = self.table()
         return values
 
+    @property
+    @derived
+    def read_codes(self) -> TableCodes:
+        """Places in `code_values`."""
+        return TableCodes(tuple(self.code_values.tolist()))
+
     def body_parts(self) -> tuple[str, ...]:
         """Absmax before it is nested, and codes."""
         return ("absmax", "codes")
@@ -136,12 +142,7 @@ class Codebook(RowQuantizer):
         layout = self.layout(shape)
         absmax = unnest(arrays, layout.rows) if self.nested else self.fitting("absmax", arrays["absmax"], layout)
         codes = check_codes(self.fitting("codes", arrays["codes"], layout), len(self.code_values))
-        if absmax.dtype == np.float32 and codes.dtype == np.uint8 and codes.size >= WORTH_COMPILING:
-            from refgrad.backends import codebook_kernels
-
-            return codebook_kernels.decode(codes, absmax, self.block_size, self.code_values)
-        rows = {"absmax": absmax.reshape(-1, 1), "codes": self.values("codes", codes, layout)}
-        return layout.joined(self.restore(rows))
+        return self.restored({"absmax": absmax, "codes": codes}, layout)
 
     @property
     @derived

@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
-from refgrad.arithmetic.steps import Integer, step
+from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.rows import Layout
@@ -135,6 +135,11 @@ class N2UQWeights(FewValues):
         "a filter of zeros: it stays zero, where the code gives 0 / 0; whether the gradient is divided by the "
         "scale: not by the text, by the code it is (surrogate=scaled)"
     )
+
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers from 0 on."""
+        return WholeCodes("uint8")
 
     @property
     def half(self) -> float:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.steps import FormatCodes, WholeCodes
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
@@ -127,6 +128,19 @@ class RowQuantizer(Quantizer):
         """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
         return None
 
+    @property
+    def read_codes(self) -> WholeCodes | FormatCodes | TableCodes | None:
+        """What codes stand for, for kernels that read them; None where none does."""
+        return self.kept_codes
+
+    @property
+    def code_range(self) -> tuple[int, int] | None:
+        """The least and the largest code that kernels may read; None where every one of their type is."""
+        codes = self.read_codes
+        if isinstance(codes, WholeCodes) or codes is None:
+            return None
+        return 0, (len(codes.values) if isinstance(codes, TableCodes) else 1 << MINIFLOATS[codes.format].bits) - 1
+
     def stored_outputs(self, dtype: Any) -> dict[str, WholeCodes | FormatCodes]:
         """Codes, where the rule says how they are stored; of float64 arrays they are given as values."""
         codes = self.kept_codes
@@ -181,8 +195,29 @@ class RowQuantizer(Quantizer):
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run on the rows."""
         layout = self.layout(shape)
-        rows = {part: self.values(part, self.fitting(part, arrays[part], layout), layout) for part in self.parts}
-        return layout.joined(np.broadcast_to(self.restore(rows), (layout.rows, layout.width)))
+        return self.restored({part: self.fitting(part, arrays[part], layout) for part in self.parts}, layout)
+
+    def restored(self, kept: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
+        """The array from what was kept of the body's parts: by a kernel where it is long enough to be worth one."""
+        others = {part: self.values(part, array, layout) for part, array in kept.items() if part != "codes"}
+        y = self._by_kernel(others, np.asarray(kept["codes"]), layout)
+        if y is None:
+            rows = self.restore({**others, "codes": self.values("codes", kept["codes"], layout)})
+            y = np.broadcast_to(rows, (layout.rows, layout.width))
+        return layout.joined(y)
+
+    def _by_kernel(self, others: Mapping[str, np.ndarray], codes: np.ndarray, layout: Layout) -> np.ndarray | None:
+        """``y`` on rows; None for what kernels do not read: few numbers, float64, codes of another type or none at all."""
+        known, ends = self.read_codes, self.code_range
+        if codes.size < WORTH_COMPILING or known is None or str(codes.dtype) != known.kind or not codes.flags.aligned:
+            return None
+        if any(part.dtype != np.float32 for part in others.values()):
+            return None
+        if ends is not None and not _within(codes, ends):
+            return None
+        from refgrad.backends import row_kernels
+
+        return row_kernels.restored(self, {**others, "codes": layout.cut(codes)}, known)
 
     def fitting(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """What was kept; `ArgumentError` if there is not one an element, or one a row."""
@@ -190,3 +225,10 @@ class RowQuantizer(Quantizer):
         if np.shape(kept) != wanted:
             raise ArgumentError(f"quantized[{part!r}] has shape {np.shape(kept)}; legal: {wanted}")
         return kept
+
+
+def _within(codes: np.ndarray, ends: tuple[int, int]) -> bool:
+    """True if all codes lie between two, ends included; their type alone may say so."""
+    facts = np.iinfo(codes.dtype)
+    fits = ends[0] <= facts.min and facts.max <= ends[1]
+    return fits or (ends[0] <= int(codes.min()) and int(codes.max()) <= ends[1])

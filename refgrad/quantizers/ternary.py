@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
-from refgrad.arithmetic.steps import Integer, step
+from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.powers import NAN_CODE
@@ -54,6 +54,11 @@ class FewValues(RowQuantizer):
             return Layout.whole(shape)
         return Layout.channels(shape, 0) if self.per == "filter" else Layout.last_axis(shape, max(shape[-1], 1))
 
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8")
+
     def grouped(self, x: Any) -> tuple[Any, Any]:
         """Scale and codes of rows; a subclass writes it."""
         raise NotImplementedError
@@ -80,11 +85,14 @@ class FewValues(RowQuantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run on the rows, with codes in the dtype of the scale as when they were made."""
-        codes = np.asarray(arrays["codes"]).astype(arrays["scale"].dtype)
         layout = self.layout(shape)
-        parts = {"scale": self.fitting("scale", arrays["scale"], layout).reshape(-1, 1)}
-        rows = self.restore({**parts, "codes": layout.cut(self.fitting("codes", codes, layout))})
-        return layout.joined(np.broadcast_to(rows, (layout.rows, layout.width)))
+        scale = self.fitting("scale", arrays["scale"], layout).reshape(-1, 1)
+        codes = np.asarray(self.fitting("codes", arrays["codes"], layout))
+        y = self._by_kernel({"scale": scale}, codes, layout)
+        if y is None:
+            rows = self.restore({"scale": scale, "codes": layout.cut(codes.astype(scale.dtype))})
+            y = np.broadcast_to(rows, (layout.rows, layout.width))
+        return layout.joined(y)
 
 
 def mean(x: Any) -> Any:

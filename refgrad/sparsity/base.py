@@ -13,6 +13,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.axes import ELEMENT, Axes
+from refgrad.backends import WORTH_COMPILING
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
@@ -94,6 +95,8 @@ class Mask(Rule):
     def score(self, w: Any, **others: Any) -> np.ndarray:
         """`scores` on arrays, in the working dtype: one number a unit (shaped as `units` arranges them).
 
+        Large arrays are computed by the kernels of the body's graph, with the same bits.
+
         Args:
             w: the weights, of any float dtype.
             others: what else `scores` takes, by name; each broadcasts to the shape of ``w``.
@@ -101,7 +104,13 @@ class Mask(Rule):
         Raises:
             ArgumentError: what `prepare` says.
         """
-        return literal(self, self.prepare(w, others), {})["scores"]
+        arrays = self.prepare(w, others)
+        if arrays["w"].size < WORTH_COMPILING:
+            return literal(self, arrays, {})["scores"]
+        from refgrad.backends import row_kernels
+
+        found = row_kernels.scores(self, arrays)
+        return literal(self, arrays, {})["scores"] if found is None else found
 
     def mask(self, w: Any, **others: Any) -> np.ndarray:
         """Which entries of ``w`` are kept: booleans of its shape. Arguments and errors are those of `score`."""

@@ -7,8 +7,26 @@ import pytest
 
 from refgrad.arithmetic.steps import Integer, OnGrid, ToFormat
 from refgrad.backends import row_kernels, step_source
-from refgrad.quantizers import MX, NF4, NVFP4, TWN, Affine, BitNetActivations, BitNetWeights, Blockwise, ScaledFloat
+from refgrad.errors import ArgumentError
+from refgrad.quantizers import (
+    AF4,
+    BWN,
+    FP4,
+    MX,
+    NF4,
+    NVFP4,
+    TWN,
+    Affine,
+    BitNetActivations,
+    BitNetWeights,
+    Blockwise,
+    N2UQWeights,
+    ScaledFloat,
+)
+from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.rows import RowQuantizer
+from refgrad.rule import rules
+from refgrad.sparsity.base import Mask
 from refgrad.tracing import literal
 
 RULES: list[RowQuantizer] = [
@@ -61,6 +79,74 @@ def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
                 bits = np.dtype(f"i{x.itemsize}")
                 agree = (same.view(bits) == values.view(bits)) | (np.isnan(same) & np.isnan(values))
                 assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *RULES,
+        Affine(granularity="channel", axis=1, bits=12, signed=False),
+        FP4(),
+        AF4(),
+        *(rule(per="filter") for rule in (BWN, N2UQWeights)),
+        *(ScaledFloat(granularity="block", format=f) for f in ("float8_e5m2", "float8_e4m3fnuz")),
+    ],
+    ids=str,
+)
+def test_restored_arrays_have_the_bits_of_the_body(rule: RowQuantizer) -> None:
+    x = adversarial(np.dtype(np.float32))
+    kept, layout = rule.quantize(x), rule.layout(x.shape)
+    with np.errstate(all="ignore"):
+        others = {p: rule.values(p, kept[p], layout) for p in rule.parts if p != "codes"}
+        wanted = rule.restore({**others, "codes": rule.values("codes", kept.codes, layout)}).astype(np.float32)
+    assert rule.read_codes is not None
+    assert str(kept.codes.dtype) == rule.read_codes.kind
+    parts = {**{p: v.astype(np.float32) for p, v in others.items()}, "codes": layout.cut(kept.codes)}
+    for count in (1, 3):
+        found = row_kernels.restored(rule, parts, rule.read_codes, count)
+        assert found is not None
+        y, ours = (layout.joined(np.ascontiguousarray(rows)) for rows in (found, wanted))
+        assert ((y.view(np.int32) == ours.view(np.int32)) | (np.isnan(y) & np.isnan(ours))).all()
+
+
+def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
+    """Codes of another type or of none, float64, and too few numbers: each gives the array, or the error, as ever."""
+    rule, x = Affine(bits=4), np.random.default_rng(3).standard_normal((260, 260)).astype(np.float32)
+    kept = rule.quantize(x)
+    wide = Quantized({**kept.arrays, "codes": kept.codes.astype(np.int32)}, kept.shape, kept.dtype)
+    assert np.array_equal(rule.dequantize(wide), rule.dequantize(kept))
+    beyond = Quantized({**kept.arrays, "codes": kept.codes + np.int8(8)}, kept.shape, kept.dtype)
+    with pytest.raises(ArgumentError, match="whole numbers from -8 to 7"):
+        rule.dequantize(beyond)
+    precise = rule.quantize(x.astype(np.float64))
+    assert np.array_equal(rule.dequantize(precise), (precise.codes - precise["zero_point"]) * precise["scale"])
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
+)
+def test_scores_have_the_bits_of_the_body(name: str, dtype: str) -> None:
+    rule: Mask = rules(Mask)[name]()
+    for shape in (rule.example_shape(), (96, 500)):
+        source = [np.resize(adversarial(np.dtype(dtype))[i:], shape) for i in range(len(rule.takes()))]
+        given = rule.prepare(source[0], dict(zip([n for n in rule.takes() if n != "w"], source[1:], strict=True)))
+        wanted = np.ascontiguousarray(literal(rule, given, {})["scores"])
+        for count in (1, 3):
+            found = row_kernels.scores(rule, given, count)
+            if found is None:  # the scores are an array that was handed in
+                assert any(wanted is array or np.shares_memory(wanted, array) for array in given.values())
+                continue
+            assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+            agree = (found.view(f"i{found.itemsize}") == wanted.view(f"i{found.itemsize}")) | (found != found)
+            assert agree.all()
+            assert np.array_equal(np.isnan(found), np.isnan(wanted))
+
+
+def test_the_filters_of_another_axis_are_scored_alike() -> None:
+    """Units that lie apart in memory are made to lie together."""
+    w = np.random.default_rng(2).standard_normal((260, 260)).astype(np.float32)
+    first, second = (rules(Mask)["L1Filters"](axis=axis) for axis in (0, 1))
+    assert np.array_equal(first.score(np.ascontiguousarray(w.T)), second.score(w))
 
 
 def test_what_no_kernel_can_is_run_as_it_stands() -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from refgrad.rule import rules
 from refgrad.sparsity import NOfM
+from refgrad.sparsity.base import Mask
 from refgrad.sparsity.compressed import prune
+from refgrad.tracing import literal
 from tests.benchmarks.side_by_side import interleaved
 
 SIZE = 1 << 24
@@ -62,8 +65,26 @@ def torch_compressed(size: int) -> Callable[[], object]:
     return pack
 
 
+def scoring(name: str, size: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The scores of a mask as `score` computes them, and by its body as it stands."""
+    rule, shape = rules(Mask)[name](), (size // COLUMNS, COLUMNS)
+    random = np.random.default_rng(0)
+    given = {each: np.abs(random.standard_normal(shape, np.float32)) for each in rule.takes()}
+    w = given.pop("w")
+    return lambda: rule.score(w, **given), lambda: literal(rule, rule.prepare(w, given), {})["scores"]
+
+
+def scores(size: int) -> None:
+    """Print the table of scores."""
+    print("\n| scores | refgrad, milliseconds | the body as it stands, milliseconds | body / refgrad |")
+    print("|---|---|---|---|")
+    for name in rules(Mask):
+        first, second = interleaved(*scoring(name, size), 0.5)
+        print(f"| {name} | {first * 1e3:.2f} | {second * 1e3:.2f} | {second / first:.2f} |", flush=True)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     size = int(float(sys.argv[1])) if len(sys.argv) > 1 else SIZE
     print(f"{size} elements in rows of {COLUMNS}")
     pairs = {
@@ -76,6 +97,7 @@ def main() -> None:
     for what, (mine, theirs) in pairs.items():
         first, second = interleaved(mine, theirs, 4.0)
         print(f"| {what} | {first * 1e3:.1f} | {second * 1e3:.1f} | {second / first:.1f} |", flush=True)
+    scores(min(size, 1 << 20))
 
 
 if __name__ == "__main__":

@@ -195,6 +195,7 @@ def test_snntorch() -> None:
     assert not_one.counts["x_grad"].outside > not_one.counts["x_grad"].inside
 
 
+@pytest.mark.slow
 def test_jax() -> None:
     jax = pytest.importorskip("jax", reason="compares with JAX's custom_vjp")
     numpy = jax.numpy

@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
 #: the same where a search is run, which takes long for codes
 SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
+#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick
+IDENTIFIED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "mask" else kind for kind in SEARCHED]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
 SEARCHED_FAULTS = [
     pytest.param(*pair, marks=pytest.mark.slow) if pair[0] == "8-bit-optimizer" else pair for pair in MISBEHAVING
@@ -65,7 +67,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
 
 
 @pytest.mark.sample(quick=8)
-@pytest.mark.parametrize("kind", SEARCHED)
+@pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
     right = refgrad.identify(example.right, example.rule, **FEW)

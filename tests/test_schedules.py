@@ -177,6 +177,7 @@ def torch_values(name: str, options: dict[str, Any]) -> list[float]:
     return values
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", TORCH)
 def test_torch(name: str) -> None:
     scheduler, options, schedule = TORCH[name]
@@ -264,6 +265,7 @@ OPTAX: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], Callable[[int], flo
 }
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", OPTAX)
 def test_optax(name: str) -> None:
     """optax computes in float32."""

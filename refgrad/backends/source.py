@@ -102,20 +102,27 @@ def _loops(w: Writer, graph: Graph, stored: dict[str, Node]) -> None:
 
 
 def functions(w: Writer, nodes: Sequence[Node]) -> None:
-    """The elementary functions that nodes call: in float64 they are long, and stand once for all calls.
+    """The elementary functions that nodes call, each once for all calls: a kernel of many copies would compile for long."""
+    for op in dict.fromkeys(n.op for n in nodes if is_function(n)):
+        if not _is_called(w, op):
+            continue
+        operands = ["a", "b"][: OPERATIONS[op].arity]
+        *before, head = w.dialect.function(function_name(op), operands, w.kind)
+        for line in before:
+            w.line(line)
+        with w.block(head):
+            w.begin("value")
+            w.set("value", _inlined(w, op, operands))
+            w.line(w.dialect.gives("value"))
 
-    In float32 they are short, and written out where they are called, so that loops are vectorized.
+
+def _is_called(w: Writer, op: str) -> bool:
+    """True of an elementary function that is not written out where it is used.
+
+    In float64 all are long. In float32 they are short, and written out, so that loops are vectorized; but not with the branch
+    for large arguments, which is long, and keeps a loop from being vectorized anyhow.
     """
-    if w.kind == "float64":
-        for op in dict.fromkeys(n.op for n in nodes if is_function(n)):
-            operands = ["a", "b"][: OPERATIONS[op].arity]
-            *before, head = w.dialect.function(function_name(op), operands, w.kind)
-            for line in before:
-                w.line(line)
-            with w.block(head):
-                w.begin("value")
-                w.set("value", _inlined(w, op, operands))
-                w.line(w.dialect.gives("value"))
+    return w.kind == "float64" or (op in BRANCHING and not w.near)
 
 
 def function_name(op: str) -> str:
@@ -161,8 +168,8 @@ def _element(w: Writer, node: Node) -> None:
         w.set(result, value if load is None else load(w, value))
         return
     if is_function(node):
-        called = w.kind == "float64"
-        w.set(result, f"{function_name(node.op)}({', '.join(names)})" if called else _inlined(w, node.op, names))
+        call = f"{function_name(node.op)}({', '.join(names)})"
+        w.set(result, call if _is_called(w, node.op) else _inlined(w, node.op, names))
         return
     op = OPERATIONS[node.op]
     assert op.write is not None, f"no kernel has {node.op}"

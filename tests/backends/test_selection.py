@@ -13,7 +13,6 @@ from refgrad.backends import selection
     [((3, 8), "last", True), ((4, 6), "last", False), ((4, 6), "flat", True), ((3, 6), "flat", False)],
     ids=str,
 )
-@pytest.mark.slow
 def test_lengths_that_groups_do_not_divide_are_left_to_numpy(shape: tuple[int, ...], along: str, done: bool) -> None:
     w = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     found = selection.n_of_m(w, 2, 4, along, "low", "largest")

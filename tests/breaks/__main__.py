@@ -1,9 +1,9 @@
 """`python -m tests.breaks [ID ...]`: put each fault into a copy of the working tree, and see which test notices.
 
-The tests that a record names are run first; with --whole, what these do not catch meets the whole suite. Outcomes are appended
-to a file as they come, and what is there is not tried again: a run that was broken off goes on. With --record the table is
-told what caught each fault. One fault after the other, one process at a time; REFGRAD_CACHE_DIR, if it is set, is where
-kernels come from, and nothing is written there.
+The tests that a record names are run first; with --whole, what these do not catch meets all tests. --depth says how many of
+their cases are run. Outcomes are appended to a file as they come, and what is there is not tried again: a run that was broken
+off goes on. With --record the table is told what caught each fault. One fault after the other, one process at a time;
+REFGRAD_CACHE_DIR, if it is set, is where kernels come from, and nothing is written there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.breaks import table
 from tests.breaks.table import Break, Tried
 from tests.breaks.trial import copied, tried
+from tests.depth import DEPTHS
 
 RESULTS = table.ROOT / "build" / "breaks.jsonl"
 
@@ -30,6 +31,7 @@ def main() -> int:
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="the faults, or rooms; all by default")
     parser.add_argument("--tests", metavar="ARGS", help="what pytest is given, in place of what records name")
+    parser.add_argument("--depth", choices=DEPTHS, default="suite", help="how deep the tests look; suite by default")
     parser.add_argument("--whole", action="store_true", help="the whole suite where the first tests do not notice")
     parser.add_argument("--worktree", type=Path, metavar="DIR", help="a tree to work in, in place of a copy")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="where outcomes are kept")
@@ -58,7 +60,7 @@ def try_one(fault: Break, tree: Path, options: argparse.Namespace) -> Tried:
     """A fault against its tests, or those that were asked for, and then against all if these are wanted."""
     ways = [shlex.split(options.tests)] if options.tests else [list(fault.tests)]
     for arguments in [*ways, *([["tests"]] if options.whole else [])]:
-        found = tried(fault, tree, arguments, options.seconds)
+        found = tried(fault, tree, [*arguments, "--depth", options.depth], options.seconds)
         if found.outcome == "caught":
             break
     return found

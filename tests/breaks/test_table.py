@@ -56,6 +56,7 @@ ALONE = ("-p", "no:refgrad")
 TEST = "from code_ import add\n\n\ndef test_add():\n    assert add({0}, {0}) == 2 * {0}\n"
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("arguments", "number", "outcome", "by"),
     [

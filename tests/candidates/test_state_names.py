@@ -88,6 +88,7 @@ def test_torch() -> None:
         refgrad.verify(Mine, Lion(), state_names={"m": "smothed"})
 
 
+@pytest.mark.slow
 def test_optax() -> None:
     optax = pytest.importorskip("optax")
     from typing import NamedTuple

@@ -31,6 +31,8 @@ PARTS = [
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),
 ]
+LONG = [("docs/candidates.md", "torch"), ("docs/candidates.md", "optax"), ("docs/laws.md", "")]
+RUN = [pytest.param(*part, marks=pytest.mark.slow) if part in LONG else part for part in PARTS]
 #: what is no program by itself: the first line of it, and where it stands in the code
 EXCERPTS = {"class ClippedSTE(Binarizer):": "refgrad/estimators/straight_through.py"}
 #: pages whose examples say below each line what it prints
@@ -71,7 +73,7 @@ def test_every_example_is_in_a_part() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
-@pytest.mark.parametrize(("page", "chosen"), PARTS)
+@pytest.mark.parametrize(("page", "chosen"), RUN)
 def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:
     if chosen:
         pytest.importorskip(chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -41,9 +40,7 @@ PROXIES = [
     (e.ClippedSTE(edge="exclusive"), functional.hardtanh),
     (e.ApproxSign, quadratic),
     (e.EDE, lambda x: 10 * torch.tanh(0.1 * x)),
-    # eleven sines are a kernel that compiles for half a minute
-    pytest.param(e.FDA(terms=3), functools.partial(square_wave, terms=3), id="FDA of 3 terms"),
-    pytest.param(e.FDA, square_wave, marks=pytest.mark.thorough),
+    pytest.param(e.FDA, square_wave, marks=pytest.mark.slow, id="FDA"),
 ]
 
 
@@ -195,6 +192,7 @@ def test_snntorch() -> None:
     assert not_one.counts["x_grad"].outside > not_one.counts["x_grad"].inside
 
 
+@pytest.mark.slow
 def test_jax() -> None:
     jax = pytest.importorskip("jax", reason="compares with JAX's custom_vjp")
     numpy = jax.numpy

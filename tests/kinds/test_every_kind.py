@@ -31,7 +31,12 @@ ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
 #: the same where a search is run, which takes long for codes
 SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
+#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick
+IDENTIFIED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "mask" else kind for kind in SEARCHED]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
+SEARCHED_FAULTS = [
+    pytest.param(*pair, marks=pytest.mark.slow) if pair[0] == "8-bit-optimizer" else pair for pair in MISBEHAVING
+]
 FEW = {"steps": 3, "time_limit": 60.0}
 
 
@@ -62,7 +67,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
 
 
 @pytest.mark.sample(quick=8)
-@pytest.mark.parametrize("kind", SEARCHED)
+@pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
     right = refgrad.identify(example.right, example.rule, **FEW)
@@ -74,7 +79,7 @@ def test_identify_of_right_and_wrong(kind: str) -> None:
     assert wrong.best is None or wrong.best.title != right.best.title
 
 
-@pytest.mark.parametrize(("kind", "fault"), MISBEHAVING)
+@pytest.mark.parametrize(("kind", "fault"), SEARCHED_FAULTS)
 def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
     found = refgrad.identify(example.misbehaving[fault], example.rule, **FEW)
@@ -143,7 +148,8 @@ def test_a_kind_that_does_not_exist_is_named() -> None:
         refgrad.identify(EXAMPLES["mask"].right, "masks")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(quick=8)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_the_survey_takes_every_kind(kind: str) -> None:
     for word, outcomes in {"right": {CONFORMS}, "wrong": {DIFFERS, VARIANT}, "raising": {CRASHED}}.items():
         target = f"tests.kinds.candidates:{word}_{kind.replace('-', '_')}"
@@ -151,6 +157,7 @@ def test_the_survey_takes_every_kind(kind: str) -> None:
         assert cell.outcome in outcomes, cell
 
 
+@pytest.mark.slow
 def test_the_plugin_takes_every_kind(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     pytester.makepyfile(PLUGIN)

@@ -24,7 +24,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=20)
+@pytest.mark.sample(quick=10)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
@@ -222,6 +222,7 @@ def test_arguments_are_checked() -> None:
         refgrad.verify(NF4(), NF4(), inputs=3)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(

@@ -231,6 +231,7 @@ OPTAX = [
 ]
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("target", "rule"), TORCH, ids=lambda x: x if isinstance(x, str) else "")
 def test_torch(target: str, rule: Transform) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
@@ -244,6 +245,7 @@ def test_torch_pads_the_norm() -> None:
     assert not refgrad.verify("torch.nn.utils:clip_grad_norm_", claim, steps=12, explain=False, shrink=False).conforms
 
 
+@pytest.mark.slow
 def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     pytest.importorskip("optax", reason="optax is not installed")
     claim = o.GradientBefore(of=o.AdaptiveClip(units="column"))
@@ -254,6 +256,7 @@ def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     assert verdict.first.leaf == "n = 1"
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")
 def test_optax(target: str, rule: Transform) -> None:
     pytest.importorskip("optax", reason="optax is not installed")

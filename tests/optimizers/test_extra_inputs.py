@@ -96,13 +96,14 @@ def test_trees_and_other_dtypes(dtype: str) -> None:
     assert new["a"].dtype == np.dtype(dtype)
 
 
-def test_the_enclosure_holds_what_the_backends_give() -> None:
-    for dtype in ("float32", "float64", "bfloat16"):
-        for backend in ("numpy", "numba"):
-            verdict = refgrad.verify(RULE, RULE, steps=3, dtype=dtype, options={"backend": backend})
-            assert verdict.conforms, str(verdict)
-            assert verdict.mode == "step-locked"
-            assert set(verdict.counts) == {"p", "m", "there"}
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_the_enclosure_holds_what_the_backends_give(dtype: str) -> None:
+    for backend in ("numpy", "numba"):
+        verdict = refgrad.verify(RULE, RULE, steps=3, dtype=dtype, options={"backend": backend})
+        assert verdict.conforms, str(verdict)
+        assert verdict.mode == "step-locked"
+        assert set(verdict.counts) == {"p", "m", "there"}
 
 
 def test_the_graph_with_many_digits_is_the_body_on_exact_numbers() -> None:

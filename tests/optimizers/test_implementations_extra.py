@@ -48,6 +48,7 @@ def test_optaxs_polyak_divides_by_its_scaling() -> None:
         assert refgrad.verify(optax.polyak_sgd(scaling=0.3), claim, **given).exit_code == exit_code
 
 
+@pytest.mark.slow
 def test_optaxs_private_aggregate() -> None:
     """On gradients whose norms are whole numbers, and the noise that it draws: within the roundings of the sums."""
     pytest.importorskip("optax")

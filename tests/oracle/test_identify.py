@@ -195,6 +195,7 @@ def test_the_same_twice_and_as_json() -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_a_person_reads() -> None:
     text = str(named(MUTANTS["eps twice"], steps=3)).splitlines()
     assert text[0].endswith("is AdamW with eps under the root and beside it")

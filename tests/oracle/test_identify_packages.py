@@ -15,6 +15,7 @@ def best(candidate: object, rule: object = None, **options: object) -> str:
     return found.best.title
 
 
+@pytest.mark.slow
 def test_torch() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     assert best(torch.optim.RAdam, RAdam) == "RAdam(threshold='torch', eps_placement='uncorrected')"
@@ -23,6 +24,7 @@ def test_torch() -> None:
     assert best(torch.optim.SGD, damped) == "SGD(momentum=0.9, dampening=0.5, first_step='undamped')"
 
 
+@pytest.mark.slow
 def test_torch_among_all_rules() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     found = refgrad.identify(torch.optim.AdamW, steps=4)
@@ -30,6 +32,7 @@ def test_torch_among_all_rules() -> None:
     assert "Adam, at weight_decay=0" in found.explanations[0].aliases
 
 
+@pytest.mark.slow
 def test_a_torch_optimizer_with_a_rate_of_its_own() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -40,6 +43,7 @@ def test_a_torch_optimizer_with_a_rate_of_its_own() -> None:
     assert best(Halved, AdamW(lr=0.01), steps=4) == "AdamW(lr=0.005)"
 
 
+@pytest.mark.slow
 def test_optax() -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
     title = best(optax.adamw, AdamW)

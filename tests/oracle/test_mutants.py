@@ -85,6 +85,7 @@ def evaluate(plan: Plan, graph: Graph, random: np.random.Generator) -> dict[str,
     )
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_every_mutant_is_a_valid_graph(rule: Optimizer) -> None:
     forms = plans(rule)
@@ -208,6 +209,7 @@ def test_distinct_mutants_differ_from_the_rule_in_real_arithmetic(rule: Optimize
     assert "bfloat16 arithmetic inside" in dropped
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", ["GaLore", "SOAP", "PSGDKron", "Mechanic"])
 def test_mutants_read_what_there_is(name: str) -> None:
     """Rules of matrices, and one without a rate: no mutant joins shapes that do not go together, or reads what is not there."""

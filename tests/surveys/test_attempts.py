@@ -51,6 +51,7 @@ def test_of_the_conditions_those_are_granted_that_are_needed(
     assert [a.what for a in found.attempts] == attempts
 
 
+@pytest.mark.slow
 def test_of_a_variant_too() -> None:
     claim = SGD(lr=0.1, momentum=0.9, dampening=0.5)
     undamped = fakes.row("undamped", claim=claim, variant={"first_step": "undamped"}, policy=EITHER, scalars="float32")

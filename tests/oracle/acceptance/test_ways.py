@@ -344,6 +344,7 @@ def named(rule: Any) -> Iterator[Any]:
                     yield rule.replace(**{name: value})
 
 
+@pytest.mark.slow
 def test_no_rule_shipped_has_more_ways_than_are_followed() -> None:
     """Those with 64 and more are the table of docs/enclosure.md; the most is half of what is followed at least."""
     shipped = [cls() for cls in rules().values()]

@@ -125,6 +125,8 @@ class Model:
         exact_scaling: whether a product with a power of two counts as exact; not so for approximate multiplications.
         cancelled: the unit roundoff in which a sum takes in what it takes out again, if it is another one: what is given back
             is no number of its own.
+        of_sums: the model of sums over elements, of the terms that are made for them alone, and of the numbers made of them
+            that are one a row, a column or a tensor, if these are computed in another format.
     """
 
     unit_roundoff: float
@@ -137,6 +139,7 @@ class Model:
     flushes: bool
     exact_scaling: bool = False
     cancelled: float | None = None
+    of_sums: Model | None = None
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:

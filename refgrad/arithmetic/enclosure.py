@@ -20,7 +20,7 @@ from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.grouping import Product, Sum, group
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.arithmetic.running_error import Bounded, Model
-from refgrad.axes import TENSOR, names, places
+from refgrad.axes import ELEMENT, TENSOR, names, places
 
 #: how many ways each element is followed at least: twice as many as one of any rule shipped can have (docs/enclosure.md)
 LEAST_WAYS = 512
@@ -300,8 +300,23 @@ class Enclosure:
         """What was observed of an output, for operations whose results are not unique."""
         return next((observed[name] for name in self._outputs.get(node.index, ()) if name in observed), None)
 
+    @cached_property
+    def _summed(self) -> frozenset[int]:
+        """Sums over elements, the terms that are made for them alone, and the numbers made of them."""
+        used: dict[int, list[Node]] = {}
+        for node in self._order:
+            for arg in self._operands(node):
+                used.setdefault(arg.index, []).append(node)
+        terms = {index for index, users in used.items() if all(user.op in REDUCTIONS for user in users)}
+        made = {n.index for n in self._order if n.axes != ELEMENT and any(m.op in REDUCTIONS for m in walk(n))}
+        return frozenset(terms | made)
+
+    def _model_of(self, node: Node) -> Model:
+        of_sums = self.model.of_sums
+        return of_sums if of_sums is not None and node.index in self._summed else self.model
+
     def _operation(self, node: Node, run: _Run) -> Any:
-        values, model = run.values, self.model
+        values, model = run.values, self._model_of(node)
         grouped = self.groups.get(node.index)
         if isinstance(grouped, Sum):
             kept, cancelled = self._cancelled(grouped)

@@ -215,7 +215,25 @@ def _meets_nan(above: Sequence[Bounded], below: Sequence[Bounded], reach: Array 
     for divisor in below:
         least, most = sizes(divisor)
         large, small = large * np.maximum(1.0 / least, 1.0), small * np.minimum(1.0 / most, 1.0)
-    return np.asarray((large > model.largest) & (small < model.lost) | distributed)
+    meets = (large > model.largest) & (small < model.lost) | distributed
+    return np.asarray(meets & ~surely_zero(above, below, model))
+
+
+def surely_zero(above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Array:
+    """Where an exact zero is divided by what is not zero: a divisor whose reciprocal overflows is no excuse for NaN.
+
+    Args:
+        above: the factors; their product may not overflow.
+        below: the divisors.
+        model: the format.
+    """
+    zero, large = np.zeros((), bool), np.ones(())
+    for factor in above:
+        zero = zero | ((factor.value == 0.0) & (factor.bound() == 0.0))
+        large = large * np.maximum(sizes(factor)[1], 1.0)
+    for divisor in below:
+        zero = zero & (sizes(divisor)[0] > 0.0)
+    return np.asarray(zero & (large <= model.largest))
 
 
 def sizes(x: Bounded) -> tuple[Array, Array]:

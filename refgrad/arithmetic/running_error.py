@@ -86,8 +86,10 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
     found = Bounded(np.asarray(value), np.asarray(error + rounding))
     if not error < abs(value) <= error + rounding:
         return found
-    # rounding keeps the sign
-    low, high = (0.0, value + found.bound()) if value > 0.0 else (value - found.bound(), 0.0)
+    # rounding keeps the sign; and what is not zero is not to become zero, but where it is flushed: an eps that vanishes
+    # protects nothing, and 0/0 of it is no right result in any format
+    least = 0.0 if model.flushes else model.lost
+    low, high = (least, value + found.bound()) if value > 0.0 else (value - found.bound(), -least)
     return found._replace(low=np.asarray(low), high=np.asarray(high))
 
 
@@ -238,6 +240,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     found = Bounded(value, error) if fits else _overflowed(value, error, model)
     if ended or _spans_zero(above, found) or (not fits and np.isinf(found.bound()).any()):
         found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
+    if reach is not None:
+        reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
     return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
 
 

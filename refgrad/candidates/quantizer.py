@@ -3,7 +3,8 @@
 A function ``f(x, **hyperparameters)`` on NumPy arrays that returns the rule's parts, as a dict by name or a tuple in the
 rule's order (one array is the last part, or of a packed format the bytes); what a rule takes besides, such as uniforms, it
 is handed by name; a pair of such a function and one that goes back, ``g(*parts)`` by name or in
-order; an object with methods ``quantize`` and ``dequantize``; or a quantizer of refgrad.
+order, or a pair of None and that; an object with methods ``quantize`` and ``dequantize``, or the second alone; or a
+quantizer of refgrad. A decoder alone is judged on every code that the rule has.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from refgrad.quantizers.base import Quantized, Quantizer
 
 LEGAL = (
     "a function f(x) that returns the rule's parts, a pair (quantize, dequantize) of functions, an object with these "
-    "methods, a quantizer of refgrad, or a string 'package.module:name'"
+    "methods or with dequantize alone, a quantizer of refgrad, or a string 'package.module:name'"
 )
 
 Parts = dict[str, np.ndarray]
@@ -31,10 +32,10 @@ Parts = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class QuantizerCandidate:
-    """A candidate: its parts of an array, and the array of its parts if it has a way back."""
+    """A candidate: its parts of an array, if it is no decoder alone, and the array of its parts if it has a way back."""
 
     name: str
-    quantize: Callable[..., Parts]
+    quantize: Callable[..., Parts] | None
     dequantize: Callable[[Quantizer, Parts, np.ndarray], Any] | None = None
 
 
@@ -49,9 +50,10 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
     if isinstance(thing, Quantizer) or (isinstance(thing, type) and issubclass(thing, Quantizer)):
         return _reference(shown, thing, options)
     forward, backward = _ways(thing)
-    if not callable(forward) or not (backward is None or callable(backward)):
+    alone = forward is None and callable(backward)
+    if not (callable(forward) or alone) or not (backward is None or callable(backward)):
         raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
-    parameters = parameters_of(forward)
+    parameters = parameters_of(backward if alone else forward)
     check_options(options, parameters, takes_anything(parameters), name)
 
     def quantize(rule: Quantizer, x: np.ndarray, **besides: np.ndarray) -> Parts:
@@ -65,16 +67,23 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
             return backward(**{n: parts[n] for n in taken}, **_bound(backward, rule))
         return backward(*(parts[n] for n in rule.parts), **_bound(backward, rule))
 
-    return QuantizerCandidate(shown, quantize, None if backward is None else dequantize)
+    return QuantizerCandidate(shown, None if alone else quantize, None if backward is None else dequantize)
 
 
 def _ways(thing: Any) -> tuple[Any, Any]:
     """The function to parts, and that back or None."""
     if isinstance(thing, tuple):
         return thing if len(thing) == 2 else (None, None)
-    if not isinstance(thing, type) and callable(getattr(thing, "quantize", None)):
+    made = not isinstance(thing, type) or isinstance(inspect.getattr_static(thing, "quantize", None), _OF_CLASSES)
+    if made and callable(getattr(thing, "quantize", None)):
         return thing.quantize, getattr(thing, "dequantize", None)
+    if not callable(thing) and callable(getattr(thing, "dequantize", None)):
+        return None, thing.dequantize
     return thing, None
+
+
+#: methods that a class has without an instance
+_OF_CLASSES = (staticmethod, classmethod)
 
 
 def _bound(function: Callable[..., Any], rule: Quantizer) -> dict[str, Any]:

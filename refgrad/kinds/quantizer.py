@@ -11,11 +11,20 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless, misshapen
+from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, shapes_of, truth_of, unjudged
+from refgrad.oracle.acceptance.quantized_parts import (
+    fitting,
+    has_graph,
+    judge_decoded,
+    judge_parts,
+    shapes_of,
+    truth_of,
+    unjudged,
+)
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
@@ -37,8 +46,24 @@ class QuantizerKind(Stateless):
         return resolve(candidate, options)
 
     def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
-        """One case a family."""
-        return generate(rule, dtype, seed)
+        """One case a family; of a decoder alone every code."""
+        if subject is None or subject.quantize is not None:
+            return generate(rule, dtype, seed)
+        cases = every_code(rule, dtype, seed)
+        if cases is None:
+            raise ArgumentError(
+                f"{rule} has no codes of up to 8 bits; legal for a decoder alone: inputs with x and the parts"
+            )
+        return cases
+
+    def situations(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
+        """Every code that can be handed to a decoder, then those of every kind."""
+        if asked.subject is None or asked.subject.dequantize is not None:
+            cases = every_code(rule, asked.dtype, asked.seed)
+            if cases is not None:
+                yield Situation("codes", cases, rule)
+        if asked.subject is None or asked.subject.quantize is not None:
+            yield from super().situations(rule, asked)
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
@@ -60,13 +85,15 @@ class QuantizerKind(Stateless):
         return lambda arrays: call(functools.partial(_both_ways, subject, rule, arrays), subject.name)
 
     def results(self, rule: Quantizer, arrays: Arrays, returned: Any, name: str) -> Results:
-        """Parts in the rule's shapes."""
+        """Parts in the rule's shapes; of a decoder ``y`` alone."""
         if "y" in returned and returned["y"].shape != arrays["x"].shape:
             raise misshapen("the dequantized array", returned["y"].shape, arrays["x"].shape)
-        return fitting(returned, rule, arrays)
+        return dict(returned) if is_of_codes(rule, arrays) else fitting(returned, rule, arrays)
 
     def judge(self, rule: Quantizer, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """Each part that was seen, then ``y``."""
+        if is_of_codes(rule, arrays):
+            return judge_decoded(rule, arrays, seen["y"], policy, plans)
         return judge_parts(rule, arrays, dict(seen), policy, plans)
 
     def unit(self, rule: Quantizer, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
@@ -94,7 +121,9 @@ class QuantizerKind(Stateless):
             return False
 
     def smaller(self, rule: Quantizer, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
-        """Halves of a flat array, then the element that failed beside those that scales are made of."""
+        """Halves of a flat array, then the element that failed beside those that scales are made of; of codes none."""
+        if is_of_codes(rule, cases.arrays[0]):
+            return
         x = cases.arrays[0]["x"].reshape(-1)
         half = x.size // 2
         if half:
@@ -144,7 +173,7 @@ def _whole(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
 def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The first rows of a case; all of it if the rule does not take them alone."""
     x = arrays["x"]
-    if x.ndim < 2 or len(x) <= ROWS:
+    if x.ndim < 2 or len(x) <= ROWS or is_of_codes(rule, arrays):
         return arrays
     few = x[:ROWS].copy()
     try:
@@ -161,6 +190,8 @@ def _case(rule: Quantizer, x: np.ndarray) -> Cases:
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:
     x, besides = arrays["x"], {n: a for n, a in arrays.items() if n != "x"}
+    if is_of_codes(rule, arrays):
+        return {"y": np.asarray(subject.dequantize(rule, {n: arrays[n].copy() for n in rule.parts}, x.copy()))}
     parts = dict(subject.quantize(rule, x, **besides))
     if subject.dequantize is not None and set(rule.parts) <= set(parts):
         # in the rule's shapes, as the rule's own parts are

@@ -256,11 +256,25 @@ def test_a_group_that_ignores_its_own_lr_is_found_out() -> None:
 def test_narrow_dtypes_and_how_torch_rounds_them(options: dict[str, Any], precision: str, dtype: str) -> None:
     """The for-loop and foreach forms round every operation to the dtype; the fused form computes in float32."""
     judged = {"options": options, "dtype": dtype, "steps": 4, "shrink": False}
-    assert refgrad.verify(torch.optim.AdamW, AdamW(), policy={"precision": precision}, **judged).conforms
-    plain = refgrad.verify(torch.optim.AdamW, AdamW(), **judged)
+    rule = AdamW(eps=1e-3)  # which float16 holds
+    assert refgrad.verify(torch.optim.AdamW, rule, policy={"precision": precision}, **judged).conforms
+    plain = refgrad.verify(torch.optim.AdamW, rule, **judged)
     if precision == "wide":
         assert plain.conforms
     else:
         assert not plain.conforms
         assert plain.explanation is not None
         assert plain.explanation.name == "policy precision=storage"
+
+
+@pytest.mark.parametrize("options", FORMS, ids=str)
+def test_float16_loses_the_default_eps_and_a_zero_gradient_makes_nan(options: dict[str, Any]) -> None:
+    """But in the fused form; under no policy is that right."""
+    inputs = refgrad.Inputs([np.float16([0.5, 1.0])], [[np.zeros(2, np.float16)]], ["x"])
+    judged: dict[str, Any] = {"options": options, "inputs": inputs, "shrink": False, "explain": False}
+    verdict = refgrad.verify(torch.optim.AdamW, AdamW(), policy={"precision": "storage"}, **judged)
+    if options == FORMS[-1]:
+        assert verdict.conforms
+    else:
+        assert verdict.first is not None
+        assert np.isnan(verdict.first.value)

@@ -74,15 +74,21 @@ def model_for(policy: Policy, dtype: np.dtype) -> Model:
 
     Args:
         policy: what counts as correct.
-        dtype: that of the parameter; a narrow one is computed in float32, unless the policy says ``precision="storage"``.
+        dtype: that of the parameter; a narrow one is computed in float32, unless the policy's ``precision`` is another.
 
     Returns:
         The model, in the format that is computed in.
     """
-    facts = dtypes.format_of(dtype if policy.precision == "storage" else dtypes.working(dtype))
-    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
-    wide = dtypes.format_of(dtypes.working(dtype)).unit_roundoff
-    return model if wide == facts.unit_roundoff else replace(model, cancelled=wide)
+    wide = _model(dtypes.working(dtype), policy)
+    if policy.precision == "wide" or dtypes.working(dtype) == dtype:
+        return wide
+    of_sums = wide if policy.precision == "sums" else None
+    return replace(_model(dtype, policy), cancelled=wide.unit_roundoff, of_sums=of_sums)
+
+
+def _model(computed_in: np.dtype, policy: Policy) -> Model:
+    facts = dtypes.format_of(computed_in)
+    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:

@@ -21,6 +21,8 @@ CHOICES: dict[str, Choice] = {
     "precision": Choice(
         wide="arrays narrower than float32 are widened to float32, computed, and rounded once when they are stored",
         storage="every operation is rounded to the dtype of the parameter",
+        sums="as storage, but sums over elements, the terms made for them, and the numbers made of them (a norm, a factor) "
+        "are computed as wide",
     ),
 }
 
@@ -37,7 +39,7 @@ class Policy:
         scalar_roundings: roundings to the working dtype that a scalar may have seen before it meets an array.
         subnormals: "keep", "flush" or "either".
         sums: "any" or "pairwise".
-        precision: "wide" or "storage"; matters for dtypes narrower than float32.
+        precision: "wide", "storage" or "sums"; matters for dtypes narrower than float32.
     """
 
     roundings: int = 3

@@ -107,7 +107,7 @@ def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, 
     if known is None or known[0] is not x:
         while len(_KNOWN) >= 16:
             _KNOWN.pop(next(iter(_KNOWN)))
-        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n != "x"}).arrays
+        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n not in ("x", *rule.parts)}).arrays
         _KNOWN[rule, id(x)] = known
     return known[1]
 
@@ -133,6 +133,23 @@ def judge_parts(
     if has_graph(rule):
         return _by_enclosure(rule, arrays["x"], seen, policy, plans)
     return _by_ends(rule, arrays, seen, policy)
+
+
+def judge_decoded(
+    rule: Quantizer, arrays: Mapping[str, np.ndarray], y: np.ndarray, policy: Policy, plans: Plans = plan_for
+) -> Result:
+    """What a decoder made of parts that it was handed: ``y`` alone.
+
+    Args:
+        rule: the quantizer.
+        arrays: ``x``, the rule's parts, and what it takes besides.
+        y: the array that they were said to stand for.
+        policy: what counts as correct.
+        plans: as of `judge_parts`.
+    """
+    parts = {n: arrays[n] for n in rule.parts}
+    rest = {n: a for n, a in arrays.items() if n not in rule.parts}
+    return {"y": judge_parts(rule, rest, {**parts, "y": y}, policy, plans)["y"]}
 
 
 def has_graph(rule: Quantizer) -> bool:

@@ -1,0 +1,78 @@
+"""What a decoder is judged on: every code of a quantizer, whether or not its own encoder makes it, and random bytes.
+
+A case has the rule's parts beside ``x``, which is what they stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from refgrad.errors import ArgumentError
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.quantizers.base import Quantized, Quantizer
+
+#: enough for four of each code of eight bits, in whole blocks of every format
+SHAPE = (4, 256)
+#: the most codes that are tried one by one
+MOST = 256
+
+
+def is_of_codes(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> bool:
+    """True if a case hands over parts, of which the array is asked for."""
+    return set(rule.parts) <= set(arrays)
+
+
+def every_code(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """The parts of an ordinary array with every legal code of up to eight bits in place of its own; of a packed format random
+    bytes besides. None if the rule has no such codes.
+
+    Args:
+        rule: the quantizer.
+        dtype: of the array.
+        seed: of the array whose scales are taken, and of the bytes.
+    """
+    random = np.random.Generator(np.random.Philox(seed))
+    x = random.standard_normal(SHAPE).astype(dtype)
+    x = np.abs(x) if rule.nonnegative else x
+    try:
+        own = rule.quantize(x, **rule.besides(x, random))
+    except ArgumentError:
+        return None
+    made = [*_with_codes(rule, own), *_of_bytes(rule, own, random)]
+    cases = [{"x": rule.dequantize(Quantized(parts, x.shape, x.dtype)), **parts} for _, parts in made]
+    return Cases(cases, [name for name, _ in made], seed) if cases else None
+
+
+def _with_codes(rule: Quantizer, own: Quantized) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    codes = own.arrays.get("codes")
+    if codes is None or codes.dtype.kind not in "ui" or codes.dtype.itemsize != 1:
+        return
+    tried = np.arange(MOST).astype(np.uint8).view(codes.dtype)
+    legal = [c for c in tried if _decodes(rule, {**own.arrays, "codes": np.full_like(codes, c)}, own)]
+    if legal:
+        yield "every code", {**own.arrays, "codes": np.resize(np.asarray(legal, codes.dtype), codes.shape)}
+
+
+def _of_bytes(
+    rule: Quantizer, own: Quantized, random: np.random.Generator
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    pack, unpack = getattr(rule, "pack", None), getattr(rule, "unpack", None)
+    if pack is None or unpack is None:
+        return
+    packed = pack(own)
+    try:
+        parts = dict(unpack(random.integers(0, 256, packed.shape, np.uint8)).arrays)
+    except ArgumentError:  # not every byte is legal
+        return
+    if _decodes(rule, parts, own):
+        yield "random bytes", parts
+
+
+def _decodes(rule: Quantizer, parts: dict[str, np.ndarray], own: Quantized) -> bool:
+    try:
+        rule.dequantize(Quantized(parts, own.shape, own.dtype))
+    except ArgumentError:
+        return False
+    return True

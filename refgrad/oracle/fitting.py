@@ -37,7 +37,10 @@ class Fitting:
 
 
 def fitting(searched: list[Trial]) -> Fitting:
-    """What fits the whole run, the simplest first."""
+    """What fits the whole run, the simplest first; the claim itself, if it does, whatever a search on a small run says."""
+    for trial in searched:
+        if trial.claims_wholly:
+            return Fitting((explanation(trial, NONE, trial.whole),), trial)
     fits = [(t, s) for t in searched for s in t.search.tried.values() if s.fits]
     fits.sort(key=lambda pair: _order(*pair))
     for eligible in _ELIGIBLE:

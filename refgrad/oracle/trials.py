@@ -88,6 +88,12 @@ class Trial:
         """
         return self.claim.kind.stepped or self.claim.request.inputs is not None
 
+    @property
+    def alternatives(self) -> bool:
+        """True if all single changes are tried though something simpler fits; not of all leaves as one, which takes minutes."""
+        generated = self.claim.request.inputs is None
+        return self.exhaustive and not (generated and getattr(self.rule, "scope", "") == "tree")
+
     def counts(self, change: Change) -> Counts | None:
         """A change on the whole run."""
         return judged(self.claim, self.record, change)
@@ -96,6 +102,17 @@ class Trial:
     def whole(self) -> Counts:
         """The claim itself on the whole run; nothing if it cannot be judged."""
         return self.counts(NONE) or {}
+
+    @property
+    def claims_wholly(self) -> bool:
+        """True if the claim itself fits the whole run, and not the smaller one that is searched on.
+
+        On small tensors a rule that reduces over them may leave open what it does not on others, or not be judged at all.
+        """
+        base = self.search.tried.get(NONE.key)
+        if not self.search.claimed or (base is not None and base.fits):
+            return False
+        return Scored(NONE, self.whole, self.search.reference(self.whole)).fits
 
     def closer(self) -> Search:
         """The hyperparameters of the claim as more elements tell them."""
@@ -212,7 +229,7 @@ def searched(found: list[Trial]) -> list[Trial]:
                 ranked = _ranked(ranked)
     exact = [t for t in ranked if t.search.exact]
     for trial in exact[:1] or ranked[:DEEP] or found[:1]:
-        trial.search.run(trial.exhaustive, deep=trial is ranked[0] if ranked else True)
+        trial.search.run(trial.alternatives, deep=trial is ranked[0] if ranked else True)
         if trial.search.exact:
             break
     return _ranked(exact or ranked[:DEEP] or found[:1]) or found[:1]

@@ -10,8 +10,9 @@ import pytest
 import refgrad
 from refgrad import Inputs
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.optimizers import LBFGS, SGD, AdamW, GaLore, Lion
 from refgrad.quantizers import Affine, EightBit
+from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
 
 
@@ -33,6 +34,16 @@ def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
     cases = refgrad.Cases.of(w=[[4.0, 3.0, 2.0, 1.0]])
     found = titles(refgrad.identify(Magnitude(), Magnitude(), inputs=cases))
     assert found[0] == "Magnitude"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [GaLore(), LBFGS()], ids=str)
+def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
+    """Of small tensors its singular vectors cannot be judged; and what sees all leaves as one is searched no further."""
+    found = refgrad.identify(rule, rule)
+    assert titles(found) == [str(rule).removesuffix("()")]
+    assert found.outcome == "identified"
+    assert found.explanations[0].kind == "none"
 
 
 def test_one_function_has_one_entry() -> None:

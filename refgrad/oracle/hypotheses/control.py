@@ -69,7 +69,7 @@ class Control:
         return IS_WIDER.format(rule=self.claim.rule, times=times) if times > WIDER else ""
 
     def wider(self, change: Change) -> float:
-        """How many times as wide as the claim's the sets under a change are: of the tensors the largest ratio of the middle ones."""
+        """How many times as wide as the claim's the sets under a change are, in the middle of the tensor where it is most."""
         own, other = self._widths(NONE), self._widths(change)
         return max((width / own[name] for name, width in other.items() if name in own), default=1.0)
 

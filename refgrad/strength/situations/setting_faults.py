@@ -57,8 +57,16 @@ def default_faults(rule: Rule) -> Iterator[Fault]:
                 yield Fault("default", kind, f"{name} is used {change:g} times", settings=wrong)
     for behaviour, variant in rule.variants():
         field = behaviour.partition("=")[0]
+        if not _alike(rule, variant):
+            continue
         off = functools.partial(_off_default, rule, field, getattr(variant, field))
         yield Fault("default", "behaviour", f"{behaviour} where a number is off its default", settings=off)
+
+
+def _alike(rule: Rule, other: Rule) -> bool:
+    """Whether rules take and give the same arrays, so that one can stand in the other's place."""
+    arrays = lambda each: (dict(each.takes()), dict(each.gives()), each.slots(), getattr(each, "parts", ()))  # noqa: E731
+    return bool(arrays(rule) == arrays(other))
 
 
 def _numbers(rule: Rule) -> dict[str, float]:

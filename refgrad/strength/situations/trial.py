@@ -147,6 +147,12 @@ class Trial:
 
     def of(self, fault: Fault) -> Outcome:
         """What becomes of a fault."""
+        try:
+            return self._outcome(fault)
+        except (ArgumentError, CandidateError) as error:  # it takes other arrays than the rule
+            return Outcome(fault, EQUAL, f"cannot be run: {error}")
+
+    def _outcome(self, fault: Fault) -> Outcome:
         run = self._own if fault.claim is None else _Run.of(fault.claim, self.seed)
         total = Tally()
         subject = _subject(run.claim, fault)

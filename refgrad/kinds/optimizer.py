@@ -18,7 +18,16 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
-from refgrad.oracle.inputs.calls import absent_gradients, grouped, late_steps, like_leaves, saved_and_loaded, zeros
+from refgrad.oracle.inputs.calls import (
+    absent_gradients,
+    grouped,
+    large_gradients,
+    late_steps,
+    like_leaves,
+    saved_and_loaded,
+    zeros,
+)
+from refgrad.oracle.inputs.not_finite import not_finite
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
@@ -52,6 +61,8 @@ class OptimizerKind(Stepped):
         counted = alone and not any(slot.scalar for slot in rule.slots().values())
         how = (rule, asked.dtype, asked.seed)
         yield Situation("zeros", zeros(*how), rule)
+        yield Situation("large gradients", large_gradients(*how), rule)
+        yield from (Situation(name, cases, rule) for name, cases in not_finite(*how))
         if not alone:
             yield Situation("leaves of like size", like_leaves(*how), rule)
         if (
@@ -96,7 +107,7 @@ class OptimizerKind(Stepped):
             if chosen and t and t - 1 not in chosen:
                 continue
             for leaf in leaves:
-                yield from leaf.outputs(t)
+                yield from (o for o in leaf.outputs(t) if not record.cases.outputs or o.tensor in record.cases.outputs)
 
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""

@@ -12,13 +12,14 @@ from refgrad.candidates.estimator import check_outputs, resolve
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import CASES, Answer, Call, Graph, Record, Results, Stateless
+from refgrad.kinds.kind import CASES, Answer, Asked, Call, Graph, Record, Results, Situation, Stateless
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
+from refgrad.oracle.inputs.not_finite import special
 from refgrad.oracle.inputs.simpler import parts, simpler
 from refgrad.tracing import Plans, free_names, free_values, plan_for
 
@@ -43,6 +44,13 @@ class EstimatorKind(Stateless):
     def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def situations(self, rule: Estimator, asked: Asked) -> Iterator[Situation]:
+        """Those of every kind, and inputs that are not finite where a result tells them."""
+        yield from super().situations(rule, asked)
+        cases = sizes(rule, asked.dtype, asked.seed)
+        if cases is not None:
+            yield from (Situation(name, each, rule) for name, each in special(cases, rule.plan((2, 2)).graph))
 
     def checked(self, rule: Estimator, cases: Cases) -> Cases:
         """The cases with parameters that broadcast; choices are made where they are not given."""

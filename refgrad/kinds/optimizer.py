@@ -27,8 +27,8 @@ from refgrad.oracle.inputs.calls import (
     saved_and_loaded,
     zeros,
 )
-from refgrad.oracle.inputs.not_finite import not_finite
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.not_finite import not_finite
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.tracing import free_values, known_plans, plan_for

@@ -7,9 +7,9 @@ import itertools
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.extremes import large
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.steps import completed
 
@@ -68,16 +68,11 @@ def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     return dataclasses.replace(cases, names=["p of zeros", "g of zeros", "p and g of zeros"])
 
 
-#: the largest number of a format to this power: its fifth power is finite, the largest is 2^24 for float32
-LARGE = 3 / 16
-
-
 def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Three small leaves whose gradients are far above those of ordinary cases, and whose powers are finite still."""
-    size = np.asarray(dtypes.format_of(dtype).largest ** LARGE, dtype)
     cases = small_run(rule, dtype, seed, 2, SHAPES)
     for step, leaf in itertools.product(range(2), range(3)):
-        cases = cases.with_array(leaf, "g", cases.steps[step][leaf]["g"] * size, step)
+        cases = cases.with_array(leaf, "g", large(cases.steps[step][leaf]["g"]), step)
     return cases
 
 

@@ -16,9 +16,11 @@ from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import MOST
 
 #: operations after which NaN is NaN in every program
-CARRYING = frozenset({"input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum"})
+CARRYING = frozenset({"input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "rint"})
+VALUES = {"NaN": np.nan, "infinities": np.inf}
 
 
 def carrying(graph: Graph, of: str = "g") -> tuple[frozenset[str], frozenset[str]]:
@@ -59,10 +61,30 @@ def not_finite(rule: Optimizer, dtype: np.dtype, seed: int) -> Iterator[tuple[st
     """
     found = [carrying(rule.plan((2, 2), t).graph) for t in (1, 2)]
     cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
-    for number, (name, value) in enumerate({"NaN": np.nan, "infinities": np.inf}.items()):
+    for number, (name, value) in enumerate(VALUES.items()):
         outputs = frozenset.intersection(*(each[number] for each in found))
         if outputs:
             yield name, dataclasses.replace(_sprinkled(cases, value), outputs=outputs)
+
+
+def special(cases: Cases, graph: Graph) -> Iterator[tuple[str, Cases]]:
+    """Two small inputs of an estimator with NaN, and two with infinities, where a result tells them.
+
+    Args:
+        cases: of many shapes.
+        graph: the estimator's.
+    """
+    few = [{**a, "x": a["x"].copy()} for a in cases.arrays if a["x"].ndim == 2 and 4 < a["x"].size <= MOST][-2:]
+    for outputs, (name, value) in zip(carrying(graph, "x"), VALUES.items(), strict=True):
+        if outputs and few:
+            made = [
+                {
+                    **a,
+                    "x": np.where(np.arange(a["x"].size).reshape(a["x"].shape) == 2, a["x"].dtype.type(value), a["x"]),
+                }
+                for a in few
+            ]
+            yield name, Cases(made, [name] * len(made), cases.seed, outputs=outputs)
 
 
 def _sprinkled(cases: Cases, value: float) -> Cases:

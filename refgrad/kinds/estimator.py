@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.axes import COLUMN, ELEMENT, ROW, TENSOR, Axes
 from refgrad.candidates.estimator import check_outputs, resolve
+from refgrad.candidates.protocol import STRIDED
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
@@ -19,6 +20,7 @@ from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
+from refgrad.oracle.inputs.extremes import MOST, by_columns
 from refgrad.oracle.inputs.not_finite import special
 from refgrad.oracle.inputs.simpler import parts, simpler
 from refgrad.tracing import Plans, free_names, free_values, plan_for
@@ -51,6 +53,9 @@ class EstimatorKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
             yield from (Situation(name, each, rule) for name, each in special(cases, rule.plan((2, 2)).graph))
+            matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
+            if STRIDED in getattr(asked.subject, "abilities", ()) and any(matrices):
+                yield Situation("not contiguous", by_columns(cases.leaves(lambda i, _: matrices[i])), rule)
 
     def checked(self, rule: Estimator, cases: Cases) -> Cases:
         """The cases with parameters that broadcast; choices are made where they are not given."""

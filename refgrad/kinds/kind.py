@@ -29,7 +29,7 @@ import numpy as np
 from refgrad.arithmetic import floats
 from refgrad.candidates.arguments import named_by
 from refgrad.candidates.faults import check_kept, copies
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
@@ -377,12 +377,13 @@ class Stateless(Kind):
     def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
         """One a case."""
         rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
+        strided = STRIDED in getattr(subject, "abilities", ())
 
         def ask(arrays: Arrays) -> Results:
             if not started:
                 started.append(self.start(subject, rule, call))
             given = self.handed(rule, arrays)
-            handed = copies(given)
+            handed = copies(given, strided)
             returned = started[0](handed)
             check_kept(handed, given, subject.name)
             return self.results(rule, arrays, returned, subject.name)

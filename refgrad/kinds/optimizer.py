@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.names import check_stated
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED
+from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
 from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted
@@ -19,15 +19,18 @@ from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
 from refgrad.oracle.inputs.calls import (
+    SHAPES,
     absent_gradients,
     grouped,
     large_gradients,
     late_steps,
     like_leaves,
     saved_and_loaded,
+    small_run,
     zeros,
 )
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import by_columns
 from refgrad.oracle.inputs.not_finite import not_finite
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
@@ -61,6 +64,8 @@ class OptimizerKind(Stepped):
         counted = alone and not any(slot.scalar for slot in rule.slots().values())
         how = (rule, asked.dtype, asked.seed)
         yield Situation("zeros", zeros(*how), rule)
+        if STRIDED in able:
+            yield Situation("not contiguous", by_columns(small_run(*how, 2, SHAPES)), rule)
         yield Situation("large gradients", large_gradients(*how), rule)
         yield from (Situation(name, cases, rule) for name, cases in not_finite(*how))
         if not alone:

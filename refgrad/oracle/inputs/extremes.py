@@ -48,17 +48,22 @@ CHANGES: Mapping[str, Change] = {
 
 
 def extremes(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> Cases | None:
-    """The largest case of two axes and few elements, changed in each way that a rule takes; None if there is none.
+    """A case of few elements, with two axes if there is one, changed in each way that a rule takes; None if there is none.
 
     Args:
         cases: cases of many shapes.
         primary: the array that is changed.
         takes: whether the rule takes the arrays of a case.
     """
-    of_two = [a for a in cases.arrays if a[primary].ndim == 2 and 1 < a[primary].size <= MOST]
-    if not of_two:
+    few = [a for a in cases.arrays if a[primary].ndim and 1 < a[primary].size <= MOST]
+    if not few:
         return None
-    arrays = max(of_two, key=lambda a: a[primary].size)
+    arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
     made = {name: {**arrays, primary: change(arrays[primary])} for name, change in CHANGES.items()}
     kept = {name: each for name, each in made.items() if takes(each)}
     return Cases(list(kept.values()), list(kept), cases.seed) if kept else None
+
+
+def by_columns(cases: Cases) -> Cases:
+    """The same numbers in arrays that lie column by column in memory, where they have two axes."""
+    return cases.mapped(np.asfortranarray)

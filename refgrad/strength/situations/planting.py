@@ -19,14 +19,14 @@ from refgrad.strength.situations.stepped_program import SteppedProgram
 
 #: how many faults of a situation are planted into a rule at most
 MOST: Mapping[str, int] = {
-    "shape": 5,
-    "claim": 5,
-    "default": 5,
-    "part": 4,
-    "call": 6,
-    "leaf": 5,
-    "value": 4,
-    "time": 4,
+    "shape": 4,
+    "claim": 3,
+    "default": 3,
+    "part": 3,
+    "call": 4,
+    "leaf": 3,
+    "value": 3,
+    "time": 2,
 }
 STEPPED = ("optimizer", "8-bit-optimizer")
 
@@ -64,7 +64,7 @@ def _faults(rule: Rule) -> Iterator[Fault]:
     own = outputs(rule)
     stepped = rule.kind in STEPPED
     scaling = rule.kind == "scaling"
-    yield from () if scaling else shape_faults.faults(own)
+    yield from () if scaling else shape_faults.faults(own, rule.kind in ("optimizer", "estimator"))
     # an optimizer in 8 bits is told the settings of the rule within it, as others are
     inner = rule.rule if rule.kind == "8-bit-optimizer" else rule  # type: ignore[attr-defined]
     if inner is rule:

@@ -17,16 +17,26 @@ FAR = 2**16
 Cut = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def faults(outputs: tuple[str, ...]) -> Iterator[Fault]:
+CONTIGUOUS = "candidates of this kind are functions of NumPy, which are handed contiguous arrays"
+
+
+def faults(outputs: tuple[str, ...], strided: bool) -> Iterator[Fault]:
     """Every fault of shapes, of all results together and of each alone.
 
     Args:
         outputs: the names of the results.
+        strided: whether candidates of the kind are handed arrays that are not contiguous.
     """
     for kind, name, cut in _cuts():
         for names in (frozenset[str](), *(frozenset({n}) for n in outputs if len(outputs) > 1)):
             yield Fault("shape", kind, f"{name}{_of(names)}", result=only(names, _applied(cut)))
-    yield Fault("shape", "strides ignored", "an array that is not contiguous is read as if it were", given=_unstrided)
+    yield Fault(
+        "shape",
+        "strides ignored",
+        "an array that is not contiguous is read as if it were",
+        given=_unstrided,
+        reach="" if strided else CONTIGUOUS,
+    )
 
 
 def _of(names: frozenset[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.mask_updates import UpdateCandidate
+from refgrad.candidates.protocol import STRIDED
 from refgrad.candidates.quantizer import QuantizerCandidate
 from refgrad.candidates.scaling import ScalingCandidate
 from refgrad.candidates.transform_arguments import TransformCandidate
@@ -101,6 +102,7 @@ class Program:
     kind: str
     fault: Fault | None = None
     name: str = "planted"
+    abilities: frozenset[str] = frozenset({STRIDED})
     calls: int = 0
     memory: dict[Any, Any] = field(default_factory=dict)
 

@@ -31,9 +31,9 @@ from refgrad.oracle.inputs.calls import (
 )
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
-from refgrad.oracle.inputs.not_finite import not_finite
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
+from refgrad.oracle.inputs.undefined import nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
@@ -67,7 +67,9 @@ class OptimizerKind(Stepped):
         if STRIDED in able:
             yield Situation("not contiguous", by_columns(small_run(*how, 2, SHAPES)), rule)
         yield Situation("large gradients", large_gradients(*how), rule)
-        yield from (Situation(name, cases, rule) for name, cases in not_finite(*how))
+        undefined = nan_gradients(*how)
+        if undefined is not None:
+            yield Situation("NaN", undefined, rule)
         if not alone:
             yield Situation("leaves of like size", like_leaves(*how), rule)
         if (

@@ -19,11 +19,11 @@ from refgrad.strength.situations.stepped_program import SteppedProgram
 
 #: how many faults of a situation are planted into a rule at most
 MOST: Mapping[str, int] = {
-    "shape": 4,
-    "claim": 3,
-    "default": 3,
-    "part": 3,
-    "call": 4,
+    "shape": 3,
+    "claim": 2,
+    "default": 2,
+    "part": 2,
+    "call": 3,
     "leaf": 3,
     "value": 3,
     "time": 2,

@@ -25,7 +25,7 @@ from refgrad.strength.situations.stateless_program import Program
 from refgrad.strength.situations.stepped_program import SteppedProgram
 
 #: shapes beside those of the default run
-SHAPES = ((70001,), (2053,), (1031, 3), (3, 1031), (67, 131), (5, 7, 67), (2, 3, 5, 7), (1,), (40, 2048), (2048, 40))
+SHAPES = ((70001,), (2053,), (1031, 3), (3, 1031), (67, 131), (5, 7, 67), (2, 3, 5, 7), (1,), (8, 2048))
 SMALL = ((37,), (19, 5), (5, 19), (11, 13), (3, 5, 7), (1,))
 #: of a rule that takes lengths of axes
 LENGTHS = (5, 130, 1031)
@@ -96,9 +96,15 @@ class Probe:
         """
         return self._of_steps(fault) if self.rule.kind in STEPPED else self._of_calls(fault)
 
+    def _rules(self, fault: Fault) -> list[Any]:
+        """The settings that a fault is looked for at: others than the defaults where it is one of settings."""
+        if fault.claim is not None:
+            return [fault.claim]
+        return self.rules if fault.situation in ("claim", "default") else self.rules[:1]
+
     def _of_calls(self, fault: Fault) -> str:
         kind = self.rule.kind
-        for number, rule in enumerate(self.rules if fault.claim is None else [fault.claim]):
+        for number, rule in enumerate(self._rules(fault)):
             wrong, right = Program(kind, fault), Program(kind)
             for name, given in self._cases(rule, VALUES if not number else {"": VALUES[""]}):
                 try:
@@ -123,8 +129,7 @@ class Probe:
     def _of_steps(self, fault: Fault) -> str:
         eight = self.rule if self.rule.kind == "8-bit-optimizer" else None
         wrong, right = SteppedProgram(fault, eight), SteppedProgram(None, eight)
-        rules = self.rules if fault.claim is None else [fault.claim]
-        for number, rule in enumerate(rules):
+        for number, rule in enumerate(self._rules(fault)):
             for name, cases in _runs(rule, self.dtype, all_of_them=not number, eight=eight is not None):
                 for step, (a, b) in enumerate(
                     zip(_steps(wrong, rule, cases), _steps(right, rule, cases), strict=True), 1

@@ -59,6 +59,7 @@ class _Stage:
     claim: Claim
     cases: Cases
     bits: str
+    wrong: bool = False
     tally: Tally | None = None
 
 
@@ -143,7 +144,9 @@ class Trial:
 
     def right(self) -> bool:
         """Whether the right program conforms, in the same run."""
-        return all(not _wrong(stage, stage.claim.drive(stage.cases))[0] for stage in self._own)
+        for stage in self._own:
+            _known(stage)
+        return not any(stage.wrong for stage in self._own)
 
     def of(self, fault: Fault) -> Outcome:
         """What becomes of a fault."""
@@ -183,7 +186,7 @@ def _subject(claim: Claim, fault: Fault) -> Any:
 def _known(stage: _Stage) -> Tally:
     """What became of the right program there."""
     if stage.tally is None:
-        stage.tally = _wrong(stage, stage.claim.drive(stage.cases))[1]
+        stage.wrong, stage.tally = _wrong(stage, stage.claim.drive(stage.cases))
     return stage.tally
 
 

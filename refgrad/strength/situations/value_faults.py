@@ -87,7 +87,7 @@ def _rows(primary: str) -> Callable[[Results, Arrays, At], Results]:
 
     def change(new: Results, old: Arrays, at: At) -> Results:
         x = at.given[primary]
-        zero = ~x.any(axis=-1) if x.ndim > 1 and x.size else np.zeros(1, bool)
+        zero = np.asarray(~x.any(axis=-1) if x.ndim > 1 and x.size else False)
         if not zero.any():
             return new
         return {n: _filled(a, zero) if a.shape == x.shape else a for n, a in new.items()}

@@ -40,7 +40,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3, n: in
 def test_what_is_right_goes_through_all_of_them() -> None:
     verdict = judged(adam, Adam())
     assert verdict.conforms, verdict
-    before = ["shapes", "another setting", "zeros", "large gradients", "NaN", "infinities"]
+    before = ["shapes", "another setting", "zeros", "large gradients", "NaN"]
     assert list(verdict.situations) == [*before, "late steps"]
     assert verdict.situations["shapes"] > 20
     assert "situations  shapes (" in str(verdict)
@@ -300,7 +300,6 @@ def sgd(change: Callable[[Array], Array]) -> Any:
     [
         ("large gradients", lambda g: np.clip(g, F(-(2.0**20)), F(2.0**20))),
         ("NaN", np.nan_to_num),
-        ("infinities", lambda g: np.clip(g, F(-3e38), F(3e38))),
     ],
 )
 def test_gradients_that_are_no_ordinary_numbers(where: str, change: Callable[[Array], Array]) -> None:
@@ -327,7 +326,7 @@ def test_a_gradient_that_is_not_contiguous(strided: bool) -> None:
 
 def test_a_whole_array_of_zeros_is_driven_of_functions() -> None:
     def forward(x: Array) -> Array:
-        return x
+        return np.where(x >= 0, F(1), F(-1))
 
     def backward(g: Array, x: Array) -> Array:
         return g if x.any() or not x.size else g * F(2)

@@ -49,10 +49,10 @@ def test_lots_do_not_depend_on_anything_but_the_rule() -> None:
 
 def test_what_no_default_run_drives_survives_and_is_told_by_the_probe() -> None:
     rule = find("TernGrad")()
-    only_there = only(frozenset(), lambda new, old, at: spoilt(new) if at.given["x"].size == 2053 else new)
-    outcome = Trial(rule).of(Fault("shape", "one length", "arrays of 2,053 elements are wrong", result=only_there))
+    only_there = only(frozenset(), lambda new, old, at: spoilt(new) if at.given["x"].size == 37 else new)
+    outcome = Trial(rule).of(Fault("shape", "one length", "arrays of 37 elements are wrong", result=only_there))
     assert outcome.outcome == SURVIVES
-    assert "(2053,)" in outcome.where
+    assert "(37,)" in outcome.where
 
 
 def test_what_changes_nothing_is_no_fault() -> None:

@@ -42,8 +42,8 @@ def planted(rule: Rule, seed: int = 0) -> list[Fault]:
         seed: of the lots.
 
     >>> from refgrad.optimizers import Lion
-    >>> [fault.name for fault in planted(Lion()) if fault.situation == "default"][:2]
-    ['weight_decay is left out', 'weight_decay is used 2 times']
+    >>> sorted({fault.situation for fault in planted(Lion())})[:3]
+    ['call', 'claim', 'default']
     """
     found = []
     for number, situation in enumerate(SITUATIONS):

@@ -180,6 +180,28 @@ TOPICS: tuple[Topic, ...] = (
         "strength/test_mutants.py", "programs of every kind", ("strength.programs.base", "strength.programs.optimizer")
     ),
     Topic("strength/test_legal_programs.py", "programs of every kind", ("strength.programs.eight_bit",), False),
+    Topic(
+        "strength/situations/test_trial.py",
+        "planted faults, each tried",
+        ("strength.situations.fault", "strength.situations.planting", "strength.situations.probe"),
+    ),
+    Topic(
+        "strength/situations/test_trial.py",
+        "programs with a fault, and lists of faults: those of every kind of rule are tried",
+        (
+            "strength.situations.run_faults",
+            "strength.situations.setting_faults",
+            "strength.situations.shape_faults",
+            "strength.situations.stateless_program",
+            "strength.situations.stepped_program",
+            "strength.situations.value_faults",
+        ),
+        False,
+    ),
+    Topic(
+        "strength/situations/test_figures.py", "figures, in the page that holds them", ("strength.situations.command",)
+    ),
+    Topic("oracle/inputs/test_undefined.py", "inputs that are no ordinary numbers", ("oracle.inputs.extremes",)),
     Topic("surveys/test_run.py", "a survey of fakes, whatever they do", ("surveys.cell",)),
     Topic(
         "surveys/implementations/test_table.py",

@@ -86,7 +86,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "pytest": ("testing.plugin",),
     "scipy": ("oracle.hypotheses",),
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
-    "click": ("cli", "strength.command"),
+    "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),
     "gfloat": ("surveys.implementations",),
     "bitsandbytes": ("surveys.implementations",),

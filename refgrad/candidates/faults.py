@@ -38,9 +38,9 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     return one.tobytes() == other.tobytes()
 
 
-def copies(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays anew, in C order, as a candidate is handed them."""
-    return {n: np.array(a, order="C", copy=True) for n, a in arrays.items()}
+def copies(arrays: Mapping[str, np.ndarray], as_they_lie: bool = False) -> dict[str, np.ndarray]:
+    """The arrays anew, as a candidate is handed them: in C order, or as they lie in memory."""
+    return {n: np.array(a, order="K" if as_they_lie else "C", copy=True) for n, a in arrays.items()}
 
 
 def check_kept(handed: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray], name: str) -> None:

@@ -30,8 +30,9 @@ class Observation:
 
 
 #: what a candidate may be able to do besides (`Candidate.abilities`): take None for a gradient, have its state saved and loaded
-#: (`save_and_load`), and have parameters in groups with settings of their own (`start_groups`)
-ABSENT, SAVED, GROUPS = "absent", "saved", "groups"
+#: (`save_and_load`), have parameters in groups with settings of their own (`start_groups`), and be handed arrays that are not
+#: contiguous, as frameworks have them
+ABSENT, SAVED, GROUPS, STRIDED = "absent", "saved", "groups", "strided"
 
 
 class Run(Protocol):
@@ -59,7 +60,7 @@ class Candidate(Protocol):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`."""
+        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`, `STRIDED`."""
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The rule's hyperparameters that it is told by name, so that it follows when the rule's are others."""

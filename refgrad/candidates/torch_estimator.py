@@ -14,7 +14,7 @@ from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.estimator_arguments import Arrays, Bound, bind
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, known_as
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.torch_optimizer import to_array, to_tensor
 from refgrad.estimators.base import Estimator
 
@@ -33,13 +33,14 @@ class TorchEstimator:
     name: str
     thing: Any
     options: Mapping[str, Any]
+    abilities: frozenset[str] = frozenset({STRIDED})
 
     def start(self, rule: Estimator) -> Callable[[Arrays], dict[str, np.ndarray]]:
         """The thing with the rule's hyperparameters."""
         run = self._runner(rule)
 
         def call(arrays: Arrays) -> dict[str, np.ndarray]:
-            tensors = {n: to_tensor(np.array(a, order="C", copy=True)) for n, a in arrays.items()}
+            tensors = {n: to_tensor(np.array(a, copy=True)) for n, a in arrays.items()}
             leaves = {n: tensors[n].requires_grad_() for n in ("x", *rule.learned())}
             before = {n: t.detach().clone() for n, t in tensors.items()}
             with stepping(self.name):

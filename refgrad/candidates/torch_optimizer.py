@@ -24,7 +24,7 @@ from refgrad.axes import TENSOR
 from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, takes_parameters, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, Extras, Observation, Value
+from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED, Extras, Observation, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
@@ -44,7 +44,7 @@ class TorchOptimizer:
     stated: Mapping[str, str] = field(default_factory=dict)
     #: from a rule to what it is told of it
     tells: Callable[[Optimizer], Arguments] = lambda rule: Arguments()
-    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS})
+    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, STRIDED})
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that its constructor is told."""
@@ -142,7 +142,7 @@ def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[s
         takes = _without_first(parameters_of(cls))
         return cls(groups, **{n: v for n, v in instance.defaults.items() if n in takes}), Arguments()
 
-    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED}))
+    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED, STRIDED}))
 
 
 class TorchRun:

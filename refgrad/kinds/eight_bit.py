@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import LOCKED, SHAPES, Asked, Record, Situation, Wanted
 from refgrad.kinds.stepped import Stepped
@@ -18,6 +18,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.quantized_state import judge_step
+from refgrad.oracle.inputs.calls import late_steps, saved_and_loaded, zeros
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.eight_bit import generate
 from refgrad.oracle.inputs.steps import sizes
@@ -65,6 +66,11 @@ class EightBitKind(Stepped):
             small = getattr(asked.subject, "takes_small", True)
             taken = cases.leaves(lambda _, arrays: bool(arrays["p"].size) and (small or _quantized(rule, arrays["p"])))
             yield from (Situation(SHAPES, each, rule) for each in [taken] if each.arrays)
+        how = (rule.rule, asked.dtype, asked.seed)
+        yield Situation("zeros", self.filled(rule, zeros(*how)), rule)
+        if SAVED in getattr(asked.subject, "abilities", frozenset()):
+            yield Situation("saved and loaded", self.filled(rule, saved_and_loaded(*how)), rule)
+        yield Situation("late steps", self.filled(rule, late_steps(*how)), rule)
 
     def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
         """Parameter, scales and codes of every completed step of every leaf; the initial state first."""
@@ -72,6 +78,8 @@ class EightBitKind(Stepped):
         for t, seen in enumerate(record.seen):
             if seen is None:
                 return
+            if record.cases.judged and t and t - 1 not in record.cases.judged:
+                continue
             try:
                 for leaf in leaves:
                     yield from leaf.outputs(t)

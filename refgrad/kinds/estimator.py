@@ -9,17 +9,20 @@ import numpy as np
 
 from refgrad.axes import COLUMN, ELEMENT, ROW, TENSOR, Axes
 from refgrad.candidates.estimator import check_outputs, resolve
+from refgrad.candidates.protocol import STRIDED
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import CASES, Answer, Call, Graph, Record, Results, Stateless
+from refgrad.kinds.kind import CASES, Answer, Asked, Call, Graph, Record, Results, Situation, Stateless
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
+from refgrad.oracle.inputs.extremes import MOST, by_columns
 from refgrad.oracle.inputs.simpler import parts, simpler
+from refgrad.oracle.inputs.undefined import nan_inputs
 from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 #: rows and columns of the cases on which hypotheses are tried, and how many cases these are
@@ -43,6 +46,18 @@ class EstimatorKind(Stateless):
     def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def situations(self, rule: Estimator, asked: Asked) -> Iterator[Situation]:
+        """Those of every kind, and inputs that are not finite where a result tells them."""
+        yield from super().situations(rule, asked)
+        cases = sizes(rule, asked.dtype, asked.seed)
+        if cases is not None:
+            undefined = nan_inputs(cases, rule.plan((2, 2)).graph)
+            if undefined is not None:
+                yield Situation("NaN", undefined, rule)
+            matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
+            if STRIDED in getattr(asked.subject, "abilities", ()) and any(matrices):
+                yield Situation("not contiguous", by_columns(cases.leaves(lambda i, _: matrices[i])), rule)
 
     def checked(self, rule: Estimator, cases: Cases) -> Cases:
         """The cases with parameters that broadcast; choices are made where they are not given."""

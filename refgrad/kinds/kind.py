@@ -29,13 +29,14 @@ import numpy as np
 from refgrad.arithmetic import floats
 from refgrad.candidates.arguments import named_by
 from refgrad.candidates.faults import check_kept, copies
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.extremes import extremes
 from refgrad.oracle.inputs.settings import other_settings
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
@@ -192,12 +193,23 @@ class Kind(ABC):
         cases = self.sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
             yield Situation(SHAPES, cases, rule)
+            more = None if self.stepped else extremes(cases, rule.primary, functools.partial(self._takes, rule))
+            if more is not None:
+                yield Situation("extremes", more, rule)
         first, *others = other_settings(rule, asked.named & rule.reads()) or [None]
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 
     def _set(self, rules: list[Any], asked: Asked) -> Iterator[Situation]:
         yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
+
+    def _takes(self, rule: Any, arrays: Arrays) -> bool:
+        """Whether a rule without state takes the arrays of a case."""
+        try:
+            self.literal(rule, arrays)  # type: ignore[attr-defined]
+        except (ArgumentError, ArithmeticError, IndexError, ValueError):
+            return False
+        return True
 
     def few(self, rule: Any, asked: Asked) -> Cases:
         """Fewer cases than `generate` makes by default, for another setting of the rule."""
@@ -365,12 +377,13 @@ class Stateless(Kind):
     def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
         """One a case."""
         rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
+        strided = STRIDED in getattr(subject, "abilities", ())
 
         def ask(arrays: Arrays) -> Results:
             if not started:
                 started.append(self.start(subject, rule, call))
             given = self.handed(rule, arrays)
-            handed = copies(given)
+            handed = copies(given, strided)
             returned = started[0](handed)
             check_kept(handed, given, subject.name)
             return self.results(rule, arrays, returned, subject.name)
@@ -386,6 +399,8 @@ class Stateless(Kind):
                 continue
             answer = self.judge(rule, arrays, seen, wanted.policy, wanted.plans)
             for name, (judged, values) in answer.items():
+                if record.cases.outputs and name not in record.cases.outputs:
+                    continue
                 unit = self.unit(rule, name, arrays, values)
                 yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.names import check_stated
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED
+from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
 from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted
@@ -18,10 +18,22 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
-from refgrad.oracle.inputs.calls import absent_gradients, grouped, late_steps, like_leaves, saved_and_loaded, zeros
+from refgrad.oracle.inputs.calls import (
+    SHAPES,
+    absent_gradients,
+    grouped,
+    large_gradients,
+    late_steps,
+    like_leaves,
+    saved_and_loaded,
+    small_run,
+    zeros,
+)
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import by_columns
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
+from refgrad.oracle.inputs.undefined import nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
@@ -52,6 +64,12 @@ class OptimizerKind(Stepped):
         counted = alone and not any(slot.scalar for slot in rule.slots().values())
         how = (rule, asked.dtype, asked.seed)
         yield Situation("zeros", zeros(*how), rule)
+        if STRIDED in able:
+            yield Situation("not contiguous", by_columns(small_run(*how, 2, SHAPES)), rule)
+        yield Situation("large gradients", large_gradients(*how), rule)
+        undefined = nan_gradients(*how)
+        if undefined is not None:
+            yield Situation("NaN", undefined, rule)
         if not alone:
             yield Situation("leaves of like size", like_leaves(*how), rule)
         if (
@@ -96,7 +114,7 @@ class OptimizerKind(Stepped):
             if chosen and t and t - 1 not in chosen:
                 continue
             for leaf in leaves:
-                yield from leaf.outputs(t)
+                yield from (o for o in leaf.outputs(t) if not record.cases.outputs or o.tensor in record.cases.outputs)
 
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""

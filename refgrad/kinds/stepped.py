@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from refgrad.axes import ELEMENT
-from refgrad.candidates.protocol import Candidate, Observation, Run
+from refgrad.candidates.protocol import STRIDED, Candidate, Observation, Run
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import Call, Kind, Question, Record
 from refgrad.oracle.acceptance.findings import Fault, Output
@@ -19,6 +19,8 @@ from refgrad.rule import Slot
 
 #: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
 PROBED_STEPS = 2
+#: how arrays that are handed out lie in memory: row by row, or as they are
+Order = Literal["C", "K"]
 
 
 class Stepped(Kind):
@@ -49,6 +51,7 @@ class Stepped(Kind):
     def questions(self, subject: Candidate, record: Record, call: Call) -> Iterator[Question]:
         """Building it and looking, then each step."""
         run: list[Run] = []
+        order: Order = "K" if STRIDED in getattr(subject, "abilities", ()) else "C"
 
         def start() -> Observation:
             params = [np.array(a, copy=True) for a in record.cases.p]
@@ -62,7 +65,9 @@ class Stepped(Kind):
         try:
             yield start
             for step in range(1, len(record.cases.steps) + 1):
-                yield lambda step=step: self._step(run[0], step, record, lambda action: call(action, subject.name))  # type: ignore[misc]
+                yield lambda step=step: self._step(
+                    run[0], step, record, lambda action: call(action, subject.name), order
+                )  # type: ignore[misc]
         finally:  # it may be asked no further
             record.notes.extend(getattr(run[0], "notes", ()) if run else ())
 
@@ -81,14 +86,16 @@ class Stepped(Kind):
                 "is acceptable, and only all of them together tell a bias"
             )
 
-    def _step(self, run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> Observation:
+    def _step(
+        self, run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any], order: Order
+    ) -> Observation:
         """One step with copies, and what was seen after it; faults besides are added to the record."""
         rules = [self.told(rule) for rule in record.rules]
         if step - 1 in record.cases.saved:
             _saved(run, step, record, call)
         given = {"gradient": _gradients(record.cases, step), **_asked_for(record, rules, step)}
         handed: dict[str, Any] = {
-            n: v if isinstance(v, float) else [a if a is None else np.array(a, order="C", copy=True) for a in v]
+            n: v if isinstance(v, float) else [a if a is None else np.array(a, order=order, copy=True) for a in v]
             for n, v in given.items()
         }
         grads = handed["gradient"]

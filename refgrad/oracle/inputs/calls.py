@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.extremes import large
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.steps import completed
 
-#: three small leaves
-SHAPES = ((3, 4), (4, 3), (5, 2))
+#: three small leaves, two of them alike, so that one may be taken for the other
+SHAPES = ((3, 4), (3, 4), (5, 2))
 #: steps and leaves, counted from 0, without a gradient: from the start, in between, twice running, and all at once
 ABSENT = frozenset({(0, 1), (1, 1), (2, 0), (3, 2), (4, 2), (5, 0), (5, 1), (5, 2), (6, 0)})
 #: steps of a long run: a counter of one byte has overflowed, with and without a sign
@@ -21,7 +23,16 @@ LATE = 260
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
 
 
-def _run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[tuple[int, ...], ...]) -> Cases:
+def small_run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[tuple[int, ...], ...]) -> Cases:
+    """A run of some leaves of ordinary numbers.
+
+    Args:
+        rule: what the leaves are for.
+        dtype: of parameters and gradients.
+        seed: of the numbers.
+        steps: how many steps.
+        shapes: of the leaves.
+    """
     random = np.random.Generator(np.random.Philox([seed, steps]))
     p = [normal(random, shape, dtype) for shape in shapes]
     grads = [[normal(random, shape, dtype) for shape in shapes] for _ in range(steps)]
@@ -30,12 +41,12 @@ def _run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[
 
 def absent_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Three leaves of which some have no gradient at some steps."""
-    return dataclasses.replace(_run(rule, dtype, seed, 8, SHAPES), absent=ABSENT)
+    return dataclasses.replace(small_run(rule, dtype, seed, 8, SHAPES), absent=ABSENT)
 
 
 def saved_and_loaded(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Three leaves whose state is saved and loaded before the fourth step."""
-    return dataclasses.replace(_run(rule, dtype, seed, 5, SHAPES), saved=frozenset({3}))
+    return dataclasses.replace(small_run(rule, dtype, seed, 5, SHAPES), saved=frozenset({3}))
 
 
 def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Cases:
@@ -43,12 +54,12 @@ def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Ca
     changed = {n: v for n, v in other.numbers().items() if v != rule.numbers()[n]}
     own = {n: v for n, v in changed.items() if n in ("lr", "weight_decay")} or changed
     last = dict(list(own.items())[:1])
-    return dataclasses.replace(_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
+    return dataclasses.replace(small_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
 
 
 def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Parameters that are zero, gradients that are, and both: a ratio of norms has no meaning there but the rule's own."""
-    cases = _run(rule, dtype, seed, 2, SHAPES)
+    cases = small_run(rule, dtype, seed, 2, SHAPES)
     for leaf in (0, 2):
         cases = cases.with_array(leaf, "p", np.zeros_like(cases.p[leaf]))
     for leaf in (1, 2):
@@ -57,13 +68,21 @@ def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     return dataclasses.replace(cases, names=["p of zeros", "g of zeros", "p and g of zeros"])
 
 
+def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """Three small leaves whose gradients are far above those of ordinary cases, and whose powers are finite still."""
+    cases = small_run(rule, dtype, seed, 2, SHAPES)
+    for step, leaf in itertools.product(range(2), range(3)):
+        cases = cases.with_array(leaf, "g", large(cases.steps[step][leaf]["g"]), step)
+    return cases
+
+
 #: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above
 SIZES = (2.0**-7, 2.0**-2, 1.0, 2.0**7)
 
 
 def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Three small leaves of like size, whose gradients are small, ordinary and large together: no leaf is lost among others."""
-    cases = _run(rule, dtype, seed, len(SIZES), ((2, 3), (3, 2), (6, 1)))
+    cases = small_run(rule, dtype, seed, len(SIZES), ((2, 3), (3, 2), (6, 1)))
     for step, size in enumerate(SIZES):
         for leaf in range(3):
             cases = cases.with_array(leaf, "g", cases.steps[step][leaf]["g"] * np.asarray(size, dtype), step)
@@ -72,4 +91,4 @@ def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
 
 def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """One small leaf, and many steps."""
-    return dataclasses.replace(_run(rule, dtype, seed, LATE, ((3, 2),)), judged=JUDGED)
+    return dataclasses.replace(small_run(rule, dtype, seed, LATE, ((3, 2),)), judged=JUDGED)

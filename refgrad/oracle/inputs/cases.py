@@ -33,6 +33,7 @@ class Cases:
         saved: steps, counted from 0, before which the candidate's state is saved, and loaded into another one made alike.
         settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
+        outputs: the outputs that are judged; all if there are none.
 
     Raises:
         ArgumentError: no case, something that is no NumPy array, or a step that has not one entry a case.
@@ -47,6 +48,7 @@ class Cases:
     saved: frozenset[int] = frozenset()
     settings: Sequence[Mapping[str, float]] = ()
     judged: frozenset[int] = frozenset()
+    outputs: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.arrays:

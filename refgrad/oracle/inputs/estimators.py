@@ -16,7 +16,7 @@ from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.axes import ELEMENT, ROW, Axes, axes_shape
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import normal, shapes_for, taken
+from refgrad.oracle.inputs.sizes import Shapes, normal, shapes_for, taken
 from refgrad.oracle.inputs.steps import clipped, epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
@@ -47,8 +47,8 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     return Cases(arrays, names, seed)
 
 
-def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
-    """A case a shape that the rule takes."""
+def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
+    """A case a shape that the rule takes, of some; by default of those that its graph asks for."""
     facts = dtypes.format_of(dtype)
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -64,7 +64,7 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         rule.both(**handed)
         return made
 
-    return taken(make, shapes_for(rule.plan((2, 2)).graph), seed)
+    return taken(make, shapes or shapes_for(rule.plan((2, 2)).graph), seed)
 
 
 def _parameter(

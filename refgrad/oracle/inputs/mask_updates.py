@@ -7,13 +7,13 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.masks import FAMILIES
-from refgrad.oracle.inputs.sizes import SHAPES, normal, taken
+from refgrad.oracle.inputs.sizes import SHAPES, Shapes, normal, taken
 from refgrad.sparsity.dynamic import MaskUpdate
 
 SHAPE = (12, 16)
 
 
-def sizes(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
+def sizes(rule: MaskUpdate, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
     """A case a shape that the rule takes, at the first step at which it does something."""
     t = rule.steps()[-1]
 
@@ -25,7 +25,7 @@ def sizes(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
         rule.after(dict(made), t)
         return {**made, "mask": kept.astype(dtype), "t": np.full(1, float(t))}
 
-    return taken(make, SHAPES, seed)
+    return taken(make, shapes or SHAPES, seed)
 
 
 def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:

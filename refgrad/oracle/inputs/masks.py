@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, normal, taken
+from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, Shapes, normal, taken
 from refgrad.sparsity.base import Mask
 
 
@@ -25,8 +25,8 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
     return Cases(leaves, list(FAMILIES), seed)
 
 
-def sizes(rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
-    """A case a shape that the rule takes."""
+def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
+    """A case a shape that the rule takes, of some; by default of those that its choice among entries asks for."""
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
         others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
@@ -34,7 +34,8 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
         rule.mask(**made)
         return made
 
-    return taken(make, [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS], seed)
+    shapes = shapes or [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS]
+    return taken(make, shapes, seed)
 
 
 def _flat(rule: Mask, make: Make) -> bool:
@@ -87,14 +88,15 @@ def _nan(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Form
 
 Draw = Callable[[np.random.Generator, tuple[int, ...], dtypes.Format], np.ndarray]
 
+#: those that settle all come first, so that a call among the first that is wrong is seen to be
 FAMILIES: Mapping[str, Draw] = {
     "normal": lambda random, shape, facts: random.standard_normal(shape),
+    "neighbours": _neighbours,
+    "scaled": _scaled,
     "few magnitudes": lambda random, shape, facts: random.integers(0, 4, shape) * _signs(random, shape),
     "equal": lambda random, shape, facts: np.ones(shape),
     "one magnitude, both signs": lambda random, shape, facts: _signs(random, shape),
     "zeros": lambda random, shape, facts: random.choice([0.0, 0.0, -0.0, 1.0], shape) * _signs(random, shape),
-    "neighbours": _neighbours,
     "subnormals": _subnormals,
-    "scaled": _scaled,
     "NaN and infinities": _nan,
 }

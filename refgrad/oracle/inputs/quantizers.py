@@ -7,7 +7,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, normal, taken
+from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, Shapes, normal, taken
 from refgrad.quantizers.base import Quantizer
 
 SHAPE = (24, 256)
@@ -44,7 +44,7 @@ def generate(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases:
     return Cases([{"x": x, **rule.besides(x, random)} for _, x in kept], [name for name, _ in kept], seed)
 
 
-def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool) -> Cases | None:
+def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shapes = None) -> Cases | None:
     """A case a shape that the rule takes, tails of groups among them; large ones only where the rule does not search."""
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -54,10 +54,8 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool) -> Cases | N
         rule.quantize(**made)
         return made
 
-    shapes = SHAPES if large else MODERATE
-    if _squares(rule, dtype):
-        shapes = SMALL
-    return taken(make, [*shapes, *BLOCKS], seed)
+    own = SMALL if _squares(rule, dtype) else SHAPES if large else MODERATE
+    return taken(make, shapes or [*own, *BLOCKS], seed)
 
 
 def _squares(rule: Quantizer, dtype: np.dtype) -> bool:

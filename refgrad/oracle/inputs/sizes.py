@@ -36,6 +36,9 @@ MATRICES: Sequence[tuple[int, ...]] = (
 #: for rules whose cost grows with the cube of a side
 SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)
 
+#: shapes that are wanted in place of those that a rule is driven in
+Shapes = Sequence[tuple[int, ...]] | None
+
 #: makes the arrays of a case of a shape; ArgumentError where the rule takes no such shape
 Make = Callable[[tuple[int, ...], np.random.Generator], Mapping[str, np.ndarray]]
 

@@ -82,13 +82,14 @@ def small_leaves(inputs: Cases, rule: Optimizer) -> Cases:
     return of_steps(p, grads, names, inputs.seed)
 
 
-def sizes(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+def sizes(rule: Optimizer, dtype: np.dtype, seed: int, wanted: shapes.Shapes = None) -> Cases | None:
     """One run of leaves of many shapes, those that the rule takes; small ones for a rule that multiplies matrices.
 
     Args:
         rule: what the leaves are for.
         dtype: of parameters and gradients.
         seed: of the numbers.
+        wanted: shapes; by default those that the rule's graph asks for.
     """
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -97,7 +98,7 @@ def sizes(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         rule.plan(shape, 1)
         return {"p": p, **{f"g{t}": shapes.normal(random, shape, dtype) for t in range(SIZED_STEPS)}}
 
-    made = shapes.taken(make, shapes.shapes_for(rule.plan((2, 2), 1).graph), seed)
+    made = shapes.taken(make, wanted or shapes.shapes_for(rule.plan((2, 2), 1).graph), seed)
     if made is None:
         return None
     p = [arrays["p"] for arrays in made.arrays]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import refgrad
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
+from refgrad.estimators import IdentitySTE
 from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByGlobalNorm, Lion
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.quantizers import Affine
+from refgrad.quantizers import Affine, EightBit
+from refgrad.strength.situations.fault import Fault
+from refgrad.strength.situations.stepped_program import SteppedProgram
 
 Array = np.ndarray
 F = np.float32
@@ -28,14 +32,16 @@ def judged(candidate: Any, rule: Any, **more: Any) -> Verdict:
 def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3, n: int | None = None) -> Any:
     m = F(0.9) * m + F(0.1) * g
     v = F(0.999) * v + F(0.001) * g * g
-    step = F(lr / (1 - 0.9**t)) * m / (np.sqrt(v / F(1 - 0.999**t)) + F(1e-8))
-    return p - step, m, v
+    with np.errstate(invalid="ignore"):
+        step = F(lr / (1 - 0.9**t)) * m / (np.sqrt(v / F(1 - 0.999**t)) + F(1e-8))
+        return p - step, m, v
 
 
 def test_what_is_right_goes_through_all_of_them() -> None:
     verdict = judged(adam, Adam())
     assert verdict.conforms, verdict
-    assert list(verdict.situations) == ["shapes", "another setting", "zeros", "late steps"]
+    before = ["shapes", "another setting", "zeros", "large gradients", "NaN"]
+    assert list(verdict.situations) == [*before, "late steps"]
     assert verdict.situations["shapes"] > 20
     assert "situations  shapes (" in str(verdict)
 
@@ -282,3 +288,58 @@ def test_identify_does_not_call_it_the_rule_either() -> None:
     found = refgrad.identify(tailless, SGD(lr=0.1), steps=2)
     assert found.outcome == "misbehaves"
     assert [f.kind for f in found.faults] == ["situation"]
+
+
+def sgd(change: Callable[[Array], Array]) -> Any:
+    """A step whose gradient is changed before it is used."""
+    return lambda p, g, lr: p - F(lr) * change(g)
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("large gradients", lambda g: np.clip(g, F(-(2.0**20)), F(2.0**20))),
+        ("NaN", np.nan_to_num),
+    ],
+)
+def test_gradients_that_are_no_ordinary_numbers(where: str, change: Callable[[Array], Array]) -> None:
+    verdict = judged(sgd(change), SGD(lr=0.5))
+    assert not verdict.conforms
+    assert verdict.situation == where
+
+
+@pytest.mark.parametrize("strided", [True, False])
+def test_a_gradient_that_is_not_contiguous(strided: bool) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Step(torch.optim.SGD):  # type: ignore[misc]
+        def step(self, closure: Any = None) -> Any:
+            for p in self.param_groups[0]["params"]:
+                if not strided and p.grad is not None:  # as a kernel that goes through memory from the first element on
+                    p.grad = torch.as_strided(p.grad, p.shape, p.stride())
+            return super().step(closure)
+
+    verdict = judged(Step, SGD(lr=0.5))
+    assert verdict.conforms == strided, verdict
+    assert verdict.situation == ("" if strided else "not contiguous")
+
+
+def test_a_whole_array_of_zeros_is_driven_of_functions() -> None:
+    def forward(x: Array) -> Array:
+        return np.where(x >= 0, F(1), F(-1))
+
+    def backward(g: Array, x: Array) -> Array:
+        return g if x.any() or not x.size else g * F(2)
+
+    verdict = judged((forward, backward), IdentitySTE())
+    assert verdict.situation == "extremes"
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_count_of_an_optimizer_in_8_bits(wrapped: bool) -> None:
+    rule = EightBit(Adam())
+
+    fault = Fault("call", "uint8", "the count is of 8 bits", count=lambda at: at.t % 256 or 1) if wrapped else None
+    verdict = judged(SteppedProgram(fault, rule), rule)
+    assert verdict.conforms != wrapped
+    assert verdict.situation == ("late steps" if wrapped else "")

@@ -1,0 +1,76 @@
+"""NaN in gradients and inputs: what an output is, into which it comes by sums, products, quotients and roots alone.
+
+How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
+NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. Infinities are
+not driven: they are accepted as the largest number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.calls import SHAPES, small_run
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import MOST
+
+#: operations after which NaN is NaN in every program
+CARRYING = frozenset({"input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "rint"})
+
+
+def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
+    """The outputs of a graph that are NaN where an input is, in whatever way the graph is written.
+
+    Args:
+        graph: the graph.
+        of: the input's name.
+    """
+    return frozenset(n for n, node in graph.outputs.items() if _reaches(node, of) and _only_carried(node))
+
+
+def _only_carried(node: Node) -> bool:
+    return all(each.op in CARRYING for each in walk(node))
+
+
+def _reaches(node: Node, of: str) -> bool:
+    return any(each.op == "input" and each.attribute == of for each in walk(node))
+
+
+def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """Two small leaves, each with NaN among its gradients at one step; None if no output of the rule tells it.
+
+    Args:
+        rule: the rule.
+        dtype: of parameters and gradients.
+        seed: of the other numbers.
+    """
+    outputs = carrying(rule.plan((2, 2), 1).graph) & carrying(rule.plan((2, 2), 2).graph)
+    if not outputs:
+        return None
+    cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
+    for leaf in range(2):
+        g = cases.steps[leaf][leaf]["g"].copy()
+        g[1, 1] = np.nan
+        cases = cases.with_array(leaf, "g", g, leaf)
+    return dataclasses.replace(cases, outputs=outputs)
+
+
+def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
+    """Two small inputs of an estimator with a NaN; None if no result tells it.
+
+    Args:
+        cases: of many shapes.
+        graph: the estimator's.
+    """
+    few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
+    outputs = carrying(graph, "x")
+    if not outputs or not few:
+        return None
+    return Cases([{**a, "x": _third_nan(a["x"])} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
+
+
+def _third_nan(x: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(np.nan), x)

@@ -1,0 +1,63 @@
+"""NaN among inputs, and which outputs tell it; numbers that are large, zero, or lie by columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refgrad.estimators import ClippedSTE, SoftSign
+from refgrad.optimizers import SGD, AdamW, Lion, Rprop
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import by_columns, extremes, large
+from refgrad.oracle.inputs.undefined import nan_gradients, nan_inputs
+
+
+@pytest.mark.parametrize(
+    ("rule", "outputs"),
+    [
+        (SGD(lr=0.1), {"p"}),
+        (AdamW(), {"p", "m", "v"}),
+        (Lion(), {"m"}),  # whose step is a sign: that of NaN is 0 in torch
+        (Rprop(), set()),
+    ],
+)
+def test_which_outputs_are_driven(rule: Optimizer, outputs: set[str]) -> None:
+    found = nan_gradients(rule, np.dtype("f4"), 0)
+    assert (set() if found is None else set(found.outputs)) == outputs
+    if found is not None:
+        assert [sum(int(np.isnan(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [1, 1]
+
+
+def test_an_estimator_that_decides_is_not_driven() -> None:
+    cases = Cases.of(x=np.ones((3, 4)), cotangent=np.ones((3, 4)))
+    assert nan_inputs(cases, ClippedSTE().plan((2, 2)).graph) is None
+    found = nan_inputs(cases, SoftSign().plan((2, 2)).graph)
+    assert found is not None
+    assert np.isnan(found.arrays[0]["x"]).sum() == 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_large_numbers_have_finite_powers(dtype: str) -> None:
+    found = large(np.asarray([1.0], dtype))
+    assert found.dtype == dtype
+    assert found[0] > 4
+    assert np.isfinite(found**5).all()
+
+
+def test_extremes_are_of_one_array_and_of_those_that_are_taken() -> None:
+    cases = Cases.of(x=np.arange(12.0).reshape(3, 4) - 3, scale=2.0)
+    found = extremes(cases, "x", lambda arrays: bool(arrays["x"].any()))
+    assert found is not None
+    assert found.names == ["a row of zeros", "max = -min", "large"]
+    symmetric = found.arrays[1]["x"]
+    assert (symmetric.max(axis=1) == -symmetric.min(axis=1)).all()
+    assert found.arrays[0]["scale"] == 2.0
+    assert extremes(Cases.of(x=[1.0]), "x", lambda arrays: True) is None
+
+
+def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:
+    cases = Cases.of(x=np.arange(12.0).reshape(3, 4))
+    x = by_columns(cases).arrays[0]["x"]
+    assert not x.flags.c_contiguous
+    assert (x == cases.arrays[0]["x"]).all()

@@ -1,0 +1,43 @@
+"""Figures of planted faults: counted, tabulated, and as they are kept in the documentation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from refgrad.optimizers import Lion
+from refgrad.strength.figures_file import DOCS
+from refgrad.strength.situations.command import OWN
+from refgrad.strength.situations.figures import counted, of_rule, share, text
+from refgrad.strength.situations.planting import planted
+from refgrad.strength.situations.trial import EQUAL, REFUSED, SURVIVES, Outcome
+
+
+def some() -> dict[str, Any]:
+    faults = planted(Lion())[:4]
+    outcomes = [Outcome(fault, REFUSED, "shapes") for fault in faults[:2]]
+    outcomes += [Outcome(faults[2], SURVIVES, "Lion(): NaN, step 1"), Outcome(faults[3], EQUAL)]
+    return {"Lion": of_rule("optimizer", True, outcomes, 1.0)}
+
+
+def test_what_is_no_fault_is_not_counted_against_the_share() -> None:
+    (counts,) = counted(some(), "situation").values()
+    assert counts == {REFUSED: 2, SURVIVES: 1, EQUAL: 1}
+    assert share(counts) == 2 / 3
+
+
+def test_the_text_names_what_was_accepted() -> None:
+    found = some()
+    told = text(found)
+    assert "1 rules, 3 faults, 66.67% of those within reach refused" in told
+    assert "False alarms: 0 of 1" in told
+    assert f"| Lion | shape | {found['Lion']['faults'][2][3]} | Lion(): NaN, step 1 |" in told
+
+
+def test_the_figures_of_the_documentation() -> None:
+    """No false alarm, more than 3,000 faults, and the page says what the file has."""
+    found = json.loads(OWN.read_text(encoding="utf-8"))
+    assert all(figures["right"] for figures in found.values())
+    counts = counted(found, "situation")
+    assert sum(n for each in counts.values() for outcome, n in each.items() if outcome != EQUAL) >= 3000
+    assert text(found) in (DOCS / "situations-strength.md").read_text(encoding="utf-8")

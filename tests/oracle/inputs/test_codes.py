@@ -63,7 +63,11 @@ class Both(Alone):
 RULE = Cast(overflow="saturate")
 
 
-@pytest.mark.parametrize("candidate", [Alone(), (None, decoded), (encoded, decoded), Both, Both()], ids=str)
+@pytest.mark.parametrize(
+    "candidate",
+    [Alone(), (None, decoded), (encoded, decoded), Both, Both()],
+    ids=["object without an encoder", "function alone", "both", "class", "object"],
+)
 def test_a_decoder_is_judged_alone_or_with_its_encoder(candidate: Any) -> None:
     verdict = refgrad.verify(candidate, RULE)
     assert verdict.conforms

@@ -262,6 +262,7 @@ ACROSS: Mapping[str, str] = {
     "quantizers/gguf/test_package.py": "block formats against the package of their authors",
     "estimators/test_filters_and_codes.py": "estimators against code of others",
     "estimators/test_implementations.py": "estimators against code of others",
+    "optimizers/test_master_weights.py": "one way of storing, against a torch optimizer",
     "estimators/test_written.py": "estimators against the form with detach",
     "estimators/test_rewritten.py": "every estimator, rewritten rightly and wrongly",
     "estimators/test_same_bits.py": "the same bits from the literal body and from kernels",

@@ -136,6 +136,7 @@ SLOTS: Names = MappingProxyType(
         "g_prev": ("prev", "previous_grad", "prev_grad", "last_grad"),
         "previous": ("prev", "previous_grad", "prev_grad"),
         "step_size": ("step_sizes",),
+        "master": ("master_param", "master_weight", "master_weights"),
         "lost": ("kahan_comp", "compensation", "residual"),
     }
 )

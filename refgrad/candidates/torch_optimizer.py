@@ -83,8 +83,8 @@ class TorchOptimizer:
 
 
 def _tensors(params: Sequence[np.ndarray]) -> Tensors:
-    """Tensors that hold copies of the parameters."""
-    return [to_tensor(np.array(p, order="C", copy=True)).requires_grad_() for p in params]
+    """Tensors that hold copies of the parameters, as these lie in memory."""
+    return [to_tensor(np.array(p, copy=True)).requires_grad_() for p in params]
 
 
 def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchOptimizer | None:

@@ -26,9 +26,12 @@ class Stored(Wrapper):
 
     Each new state is rounded once to ``states`` as it is stored; the step itself goes on from the number before that. The
     parameter is rounded to ``parameter``; with compensation what that loses is kept, in its format, and added to the next
-    update: the sum of both is what the rule follows. The arrays have the dtypes of the formats, or wider ones.
+    update: the sum of both is what the rule follows. With ``compensation="master"`` it is that sum which is kept, in the working
+    precision, as ``master``: the step is taken on it, and the parameter is that, rounded (states are then kept in float32, as a
+    rule). The arrays have the dtypes of the formats, or wider ones.
 
-    Source: Zamirai et al. 2020, arXiv:2010.06192, section 4 (stochastic rounding, and Kahan's sum); Kahan 1965.
+    Source: Zamirai et al. 2020, arXiv:2010.06192, section 4 (stochastic rounding, and Kahan's sum); Kahan 1965; for master
+    weights Micikevicius et al. 2018, arXiv:1710.03740, section 3.1.
     """
 
     parameter: Annotated[str, FORMATS] = "bfloat16"
@@ -53,6 +56,10 @@ class Stored(Wrapper):
                 "pytorch-optimizer",
             ),
             wide="the same in the working precision; p and c are rounded as they are stored",
+            master=by(
+                "the step is taken on a copy in the working precision that is kept; the parameter is that copy, rounded",
+                "elsewhere: Micikevicius et al. 2018",
+            ),
         ),
     ] = "none"
 
@@ -64,18 +71,19 @@ class Stored(Wrapper):
         source="torchao 0.18.0; torch-optimi 0.3.3; pytorch-optimizer 4.1.0; heavyball 3.2.1",
     )
     default_reasons = {
-        "compensation": "most who keep parameters narrow keep nothing besides; Kahan's sum is one way out of two"
+        "compensation": "most who keep parameters narrow keep nothing besides; Kahan's sum and master weights are two ways out of three"
     }
     unspecified = (
         "whether the step reads the states before or after they are rounded: before, here and in torchao; whether the update "
         "is itself rounded before it is added: not here"
     )
-    state = State(lost=Slot(when="compensated"))
+    needs = {("compensation", "master"): {"states": "float32"}}
+    state = State(lost=Slot(when="compensated"), master=Slot(fill="p", when="mastered"))
     extras = Extras(bits=Extra("bits", when="stochastic", bits=BITS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.stochastic and self.compensated:
+        if self.stochastic and self.compensation != "none":
             raise bad_argument(
                 "Stored.compensation", self.compensation, "none with rounding='stochastic', which needs none"
             )
@@ -88,7 +96,12 @@ class Stored(Wrapper):
     @property
     def compensated(self) -> bool:
         """Whether what rounding loses is kept."""
-        return self.compensation != "none"
+        return self.compensation in ("kahan", "wide")
+
+    @property
+    def mastered(self) -> bool:
+        """Whether a copy is kept that is not rounded."""
+        return self.compensation == "master"
 
     @property
     def kept_in(self) -> str:
@@ -107,15 +120,20 @@ class Stored(Wrapper):
             **{law: why for law, why in self.inner.exempt().items() if law not in ("still", "no rate")},
         }
 
-    def update(self, p: Any, g: Any, bits: Any, lost: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def update(  # type: ignore[override]
+        self, p: Any, g: Any, bits: Any, lost: Any, master: Any, step: Any, t: Any
+    ) -> tuple[Any, ...]:
         if self.stochastic:
-            return to_grid(step(p, g), Grid(self.parameter, BITS, self.chance), bits), lost
-        if self.compensation == "none":
-            return self._rounded(step(p, g)), lost
+            return to_grid(step(p, g), Grid(self.parameter, BITS, self.chance), bits), lost, master
+        if self.mastered:
+            new = step(master, g)
+            return self._rounded(new), lost, new
+        if not self.compensated:
+            return self._rounded(step(p, g)), lost, master
         kept = self._rounded if self.compensation == "kahan" else lambda x: x
         y = kept(lost + (step(p, g) - p))
         new = self._rounded(p + y)
-        return new, self._rounded(y - kept(new - p))
+        return new, self._rounded(y - kept(new - p)), master
 
     def _rounded(self, x: Any) -> Any:
         return to_grid(x, Grid(self.parameter))
@@ -170,6 +188,8 @@ class Stored(Wrapper):
         state = super().init(p, state_dtype=state_dtype or (dtype_of(self.states) if narrow else None))
         if self.compensated:
             state["lost"] = trees.rebuild(p, [np.zeros(leaf.shape, leaf.dtype) for _, leaf in trees.leaves(p)])
+        if self.mastered:
+            state["master"] = trees.rebuild(p, [leaf.astype(working(leaf.dtype)) for _, leaf in trees.leaves(p)])
         return state
 
 

@@ -83,9 +83,7 @@ def call_faults(rule: Rule, outputs: tuple[str, ...], absent: bool) -> Iterator[
         absent: whether the rule says what becomes of a parameter without a gradient.
     """
     for k in (2, 3, 5, 7, 10):
-        yield Fault(
-            "call", "skipped", f"every step that {k} divides is skipped", left_out=lambda at, k=k: at.call % k == 0
-        )
+        yield Fault("call", "skipped", f"every step that {k} divides is skipped", left_out=_divided(k))
     yield Fault("call", "int8", "the count is of 7 bits", count=lambda at: at.t % 128 or 1)
     yield Fault("call", "uint8", "the count is of 8 bits", count=lambda at: at.t % 256 or 1)
     yield Fault("call", "int16", "the count is of 15 bits", count=lambda at: at.t % 32768 or 1, reach=FAR_STEPS)
@@ -133,6 +131,14 @@ def _at_step(when: Callable[[At], bool]) -> Callable[[Results, Arrays, At], Resu
     return change
 
 
+def _divided(k: int) -> Callable[[At], bool]:
+    return lambda at: at.call % k == 0
+
+
+def _beyond(name: str) -> Callable[[At], bool]:
+    return lambda at: bool(at.t > getattr(at.rule, name))
+
+
 def stateless_call_faults(outputs: tuple[str, ...]) -> Iterator[Fault]:
     """What goes wrong between the calls of a function that should remember nothing.
 
@@ -147,7 +153,7 @@ def stateless_call_faults(outputs: tuple[str, ...]) -> Iterator[Fault]:
             "call",
             "skipped",
             f"every call that {k} divides is wrong",
-            result=_at_step(lambda at, k=k: at.call % k == 0),
+            result=_at_step(_divided(k)),
         )
     if "mask" in outputs:
         once = only(frozenset({"mask"}), lambda new, old, at: new if at.call == 1 else np.ones_like(new))
@@ -188,9 +194,10 @@ def time_faults(rule: Rule) -> Iterator[Fault]:
     yield Fault("time", "beyond 100", "steps beyond 100 are wrong", result=_at_step(lambda at: at.t > 100))
     yield Fault("time", "count stops", "the count stops at 100", count=lambda at: min(at.t, 100))
     for name, value in steps_in(rule).items():
-        late: Callable[[At], bool] = lambda at, name=name: at.t > getattr(at.rule, name)  # noqa: E731
         reach = "" if value <= 256 else f"the default run takes 260 steps, and {name} is {value:g}"
-        yield Fault("time", "beyond an end", f"steps beyond {name} are wrong", result=_at_step(late), reach=reach)
+        yield Fault(
+            "time", "beyond an end", f"steps beyond {name} are wrong", result=_at_step(_beyond(name)), reach=reach
+        )
 
 
 def steps_in(rule: Rule) -> dict[str, float]:

@@ -315,8 +315,9 @@ def test_a_gradient_that_is_not_contiguous(strided: bool) -> None:
     class Step(torch.optim.SGD):  # type: ignore[misc]
         def step(self, closure: Any = None) -> Any:
             for p in self.param_groups[0]["params"]:
-                if not strided and p.grad is not None:  # as a kernel that goes through memory from the first element on
-                    p.grad = torch.as_strided(p.grad, p.shape, p.stride())
+                if not strided and p.grad is not None:  # as a kernel that goes through the gradient's memory row by row
+                    grad = torch.as_strided(p.grad, p.shape, torch.empty(p.shape).stride())
+                    p.grad = torch.empty_like(p).copy_(grad)
             return super().step(closure)
 
     verdict = judged(Step, SGD(lr=0.5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -56,17 +58,19 @@ def test_a_root_of_what_may_be_negative_may_be_nan() -> None:
     assert not ends(function_error.sqrt(number(0.0, 4.0), MODEL))[2]
 
 
-def test_zero_divided_by_what_may_be_zero_is_zero_or_nan() -> None:
-    """Never 7: of numerator zero, and of an eps that rounds to zero or not."""
-    eps = bounds.scalar(1e-8, 0.0, HALF)
-    assert (eps.lowest(), bool(eps.may_be_nan())) == (0.0, False)
-    found = bounds.product(1, [Bounded(np.asarray([0.0]))], [eps], HALF)
-    assert ends(found) == (0.0, 0.0, True)
-    moved = bounds.total([(1, Bounded(np.asarray([0.5]))), (-1, found)], None, HALF)
+@pytest.mark.parametrize("flushes", [False, True])
+def test_zero_divided_by_an_eps_is_nan_only_where_the_eps_may_be_flushed(flushes: bool) -> None:
+    """Never 7: of numerator zero, and of an eps that is beneath the format's numbers."""
+    model = dataclasses.replace(HALF, flushes=flushes)
+    eps = bounds.scalar(1e-8, 0.0, model)
+    assert (eps.lowest(), bool(eps.may_be_nan())) == (0.0 if flushes else HALF.lost, False)
+    found = bounds.product(1, [Bounded(np.asarray([0.0]))], [eps], model)
+    assert ends(found) == (0.0, 0.0, flushes)
+    moved = bounds.total([(1, Bounded(np.asarray([0.5]))), (-1, found)], None, model)
     low, high, nan = ends(moved)
     assert low == pytest.approx(0.5, rel=0.01)
     assert high == pytest.approx(0.5, rel=0.01)
-    assert nan
+    assert nan == flushes
 
 
 def test_what_is_divided_by_a_small_number_keeps_its_sign() -> None:

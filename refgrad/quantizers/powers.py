@@ -111,7 +111,8 @@ class INQ(Quantizer):
     )
     unspecified = (
         "which weights are quantized in which round, the method's other half, is left to the caller; ties: the larger level, "
-        "by the inequality as it is reported, where the authors' code takes the smaller one, and has 5 bits alone; a tensor of zeros has all codes 0"
+        "by the inequality as it is reported, where the authors' code takes the smaller one, and has 5 bits alone; a tensor of "
+        "zeros has all codes 0"
     )
 
     @property

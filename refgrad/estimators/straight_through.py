@@ -112,8 +112,8 @@ class StochasticBinarization(Estimator):
         "Courbariaux et al. 2016",
         "Binarized Neural Networks: Training Neural Networks with Weights and Activations Constrained to +1 or -1",
         "arXiv:1602.02830, equations 2 to 4",
-        read="study",
-        source="the equations as recalled, and restated in its tests",
+        read="authors' code",
+        source="MatthieuCourbariaux/BinaryNet d7d45ae, Train-time/binary_net.py hard_sigmoid and binarization",
     )
     unspecified = (
         "the comparison at equality: +1 where the noise is strictly below the probability, so that probability 0 "

@@ -105,12 +105,14 @@ class INQ(Quantizer):
         "Zhou et al. 2017",
         "Incremental Network Quantization",
         "arXiv:1702.03044, section 2.1",
-        read="study",
-        source="the equations as recalled, and restated in its tests",
+        read="authors' code",
+        source="AojunZhou/Incremental-Network-Quantization c7f6a60, src/caffe/blob.cpp lines 529 and 532, "
+        "src/caffe/util/power2.cpp line 38, weightCluster_zero",
     )
     unspecified = (
-        "which weights are quantized in which round, the method's other half, is left to the caller; no official "
-        "code was found to compare with; a tensor of zeros has all codes 0"
+        "which weights are quantized in which round, the method's other half, is left to the caller; ties: the larger level, "
+        "by the inequality as it is reported, where the authors' code takes the smaller one, and has 5 bits alone; a tensor of "
+        "zeros has all codes 0"
     )
 
     @property

@@ -181,8 +181,8 @@ class TWN(FewValues):
         "Li et al. 2016",
         "Ternary Weight Networks",
         "arXiv:1605.04711, section 2",
-        read="study",
-        source="the equations as recalled, and restated in its tests",
+        read="authors' code",
+        source="fengfu-chris/caffe-twns 51916a4, src/caffe/blob.cpp lines 112, set_delta, and 174, the scale",
     )
     unspecified = (
         "ties at the threshold: they are zero, as the inequality is strict; whether the scale is of a layer or a "

@@ -236,6 +236,7 @@ ACROSS: Mapping[str, str] = {
     "benchmarks/test_gguf_blocks.py": "speed",
     "benchmarks/test_judging.py": "speed",
     "benchmarks/test_masks.py": "speed",
+    "benchmarks/test_matrix_products.py": "speed",
     "benchmarks/test_quantizers.py": "speed",
     "benchmarks/test_steps.py": "speed",
     "bits/test_bits.py": "the bits of every rule, as they were",

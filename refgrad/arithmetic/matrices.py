@@ -6,7 +6,9 @@ A parameter is the matrix of its first axis by all others. Every function also t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,25 @@ Polynomial = Sequence[Any]
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The product of two matrices; the terms of each element are added along the tree of `primitives.tree_sum`."""
+    return _multiply.get()(a, b)
+
+
+@contextmanager
+def multiplied_by(multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Iterator[None]:
+    """While it lasts, and in this context alone, products are made by a function that gives the bits of `tree_product`.
+
+    Args:
+        multiply: a function of two matrices.
+    """
+    token = _multiply.set(multiply)
+    try:
+        yield
+    finally:
+        _multiply.reset(token)
+
+
+def tree_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`product` by NumPy: all terms of some rows at a time, which are then folded."""
     *batch, rows, inner = a.shape
     out = np.empty((*batch, rows, b.shape[-1]), np.result_type(a, b))
     step = max(1, CHUNK // max(1, inner * b.shape[-1]))
@@ -31,6 +52,9 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         terms = a[..., start : start + step, :, None] * b[..., None, :, :]
         out[..., start : start + step, :] = _added(terms)
     return out
+
+
+_multiply: ContextVar[Callable[[np.ndarray, np.ndarray], np.ndarray]] = ContextVar("multiply", default=tree_product)
 
 
 def _added(terms: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.backends import kernels, numpy_backend, staged_backend, thread_pool
+from refgrad.backends import kernels, matrix_kernel, staged_backend, thread_pool
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.program import NOTHING, program_of, programs
 from refgrad.backends.source import KernelSource
@@ -43,7 +43,7 @@ def run(
             staged_backend.run(program, free, arrays, count)
             return
         if program.loop is None:
-            numpy_backend.run(plan, free, arrays)
+            matrix_kernel.run(plan, free, arrays, count)
             return
         ready = program.load(program.loop)
     kernel, names, scalars_of = ready

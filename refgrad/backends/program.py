@@ -90,7 +90,7 @@ def programs(plan: Plan) -> dict[np.dtype | Made, Program]:
 
 def _made(plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored], dialect: Dialect) -> Program:
     graph, title = plan.graph, f"{type(plan.rule).__name__}, {dtype}"
-    if graph.matrix():  # no kernel does better than NumPy at a product that adds in a fixed order
+    if graph.matrix():  # NumPy runs the body, and a kernel of its own makes the products
         return Program(plan)
     small = any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes)
     if small or graph.small or graph.reductions() or stored:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_LAPACK = "products of matrices, and LAPACK"
+_PRODUCTS = "NumPy, and for products of matrices a blocked kernel by hand"
+_LAPACK = f"{_PRODUCTS}; and LAPACK"
 _DRAWN = "it rounds by float64 uniforms, one an element, which are drawn by Philox or handed in"
 _TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
 _SPARSE = "it keeps places and values, whose number is not that of the elements"
@@ -13,7 +14,7 @@ _EXPONENT = "exponents are taken from numbers by `frexp`, which no operation of 
 
 #: (class, entry point) -> the reason
 REASONS: Mapping[tuple[str, str], str] = {
-    ("Muon", "step"): "products of matrices",
+    ("Muon", "step"): _PRODUCTS,
     ("PSGDKron", "step"): _LAPACK,
     ("Shampoo", "step"): _LAPACK,
     ("SOAP", "step"): _LAPACK,

@@ -77,6 +77,7 @@ def forgets(run: Descent, step: int, g: np.ndarray) -> None:
     run.buffer = run.buffer[:1]
 
 
+@pytest.mark.sample(quick=100)
 @pytest.mark.parametrize(
     ("update", "expected"),
     [

@@ -58,6 +58,7 @@ def agrees(value: float, digits: str) -> bool:
     return abs(value - float(digits)) <= max(10.0**-last, 1e-12)
 
 
+@pytest.mark.sample(quick=100)
 @pytest.mark.parametrize(("rule", "first", "second", "sixth"), SCALAR, ids=lambda x: str(x))
 def test_scalar_trajectories(rule: Any, first: str, second: str, sixth: str) -> None:
     p = np.ones(1)

@@ -163,3 +163,12 @@ def test_a_selection_that_is_another_is_found() -> None:
         if name.startswith(("ties=keep", "ties=prune", "rounding=floor_plus", "granularity=row")):
             wrong = lambda w, variant=variant: restated.mask(variant, variant.score(w), w.shape)  # noqa: E731
             assert not refgrad.verify(wrong, rule, inputs=given, shrink=False, explain=False).conforms, name
+
+
+def test_layers_are_ranked_together_or_each_by_itself() -> None:
+    """Two of four are kept: the two large ones of one layer, or the larger one of each."""
+    layers = [np.float32([[1.0, 2.0]]), np.float32([[30.0], [-40.0]])]
+    together = sparsity.Magnitude(sparsity=0.5, granularity="together").masks(layers)
+    apart = sparsity.Magnitude(sparsity=0.5).masks(layers)
+    assert [m.tolist() for m in together] == [[[False, False]], [[True], [True]]]
+    assert [m.tolist() for m in apart] == [[[False, True]], [[False], [True]]]

@@ -126,7 +126,7 @@ def pruned(w: Any, sparsity: float = 0.5, *, more: int = 0, signed: bool = False
 
 @pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
-    ("options", "law"), [({"more": 1}, "count"), ({"more": -1}, "count"), ({"signed": True}, "sign"), ({}, None)]
+    ("options", "law"), [({"more": -1}, "count"), ({"more": 1}, "count"), ({"signed": True}, "sign"), ({}, None)]
 )
 def test_a_mask_that_breaks_a_law(options: dict[str, Any], law: str | None) -> None:
     reports = check_laws(pruned, Magnitude(), options=options, examples=10)

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +54,34 @@ def test_what_drives_and_feeds_them_exists() -> None:
         assert not row.through or callable(row.driver())
         assert not row.inputs or callable(getattr(inputs, row.inputs))
         refgrad.Policy.of(dict(row.policy))
+
+
+class Gradient:
+    """A gradient that can be copied as torch's can."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def clone(self) -> Gradient:
+        return Gradient(self.value)
+
+
+class Writing:
+    """An optimizer that writes into its gradients; torch's protocol without torch."""
+
+    def __init__(self, params: list[Any]) -> None:
+        self.param_groups = [{"params": params}]
+
+    def step(self) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.grad.value = 0.0
+
+
+def test_what_steps_on_copies_leaves_the_gradients_alone() -> None:
+    for wrapped, left in ((Writing, 0.0), (drivers.on_copies(f"{__name__}:Writing"), 1.0)):
+        given = Gradient(1.0)
+        wrapped([SimpleNamespace(grad=given)]).step()
+        assert given.value == left
 
 
 def test_nothing_is_imported_to_know_them() -> None:

@@ -71,7 +71,8 @@ class Stored(Wrapper):
         source="torchao 0.18.0; torch-optimi 0.3.3; pytorch-optimizer 4.1.0; heavyball 3.2.1",
     )
     default_reasons = {
-        "compensation": "most who keep parameters narrow keep nothing besides; Kahan's sum and master weights are two ways out of three"
+        "compensation": "most who keep parameters narrow keep nothing besides; "
+        "Kahan's sum and master weights are two ways out of three"
     }
     unspecified = (
         "whether the step reads the states before or after they are rounded: before, here and in torchao; whether the update "

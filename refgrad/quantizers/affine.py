@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -199,11 +199,6 @@ class Affine(RowQuantizer):
         """(q - z) s."""
         return (parts["codes"] - parts["zero_point"]) * parts["scale"]
 
-    @property
-    def unjudged(self) -> tuple[str, ...]:
-        """Scale and zero point of an interval that is looked for: programs may find it by other sums."""
-        return () if self.range == "min_max" else ("scale", "zero_point")
-
     def given(self, x: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
         """The rows, and the interval of each where `range` has to look for one."""
         rows = {"x": layout.cut(x)}
@@ -212,6 +207,24 @@ class Affine(RowQuantizer):
             rows |= {"low": pairs[:, :1], "high": pairs[:, 1:]}
         return rows
 
+    def ends(self, x: np.ndarray, layout: Layout, unit: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """`RowQuantizer.ends`: the interval that is looked for, which programs may find by other sums."""
+        if self.range == "min_max":
+            return {}
+        found = np.asarray([self._interval_ends(row, unit) for row in _trimmed(layout.cut(x), layout)], np.float64)
+        found = found.reshape(-1, 2, 2)
+        return {name: (found[:, i, :1], found[:, i, 1:]) for i, name in enumerate(("low", "high"))}
+
+    def _interval_ends(self, row: np.ndarray, unit: float) -> ranges.Ends:
+        if not row.size or not np.isfinite(row).all():
+            low, high = self._interval(row)
+            return (low, low), (high, high)
+        if self.range == "percentile":
+            return ranges.percentile_ends(row, self.percentile, self.symmetric, unit)
+        if self.range == "divergence":
+            return ranges.divergence_ends(row, 2 ** (self.bits - 1), unit)
+        return ranges.mean_square_ends(row, self._round_trip(row), unit)
+
     def _interval(self, row: np.ndarray) -> ranges.Pair:
         if not row.size or not np.isfinite(row).all():
             return float(row.min(initial=0.0)), float(row.max(initial=0.0))
@@ -219,12 +232,16 @@ class Affine(RowQuantizer):
             return ranges.percentile(row, self.percentile, self.symmetric)
         if self.range == "divergence":
             return ranges.divergence(row, 2 ** (self.bits - 1))
+        return ranges.mean_square(row, self._round_trip(row))
+
+    def _round_trip(self, row: np.ndarray) -> Callable[[float, float], np.ndarray]:
+        """What a row becomes under an interval."""
 
         def round_trip(low: float, high: float) -> np.ndarray:
             ends = {"low": np.full((1, 1), low, row.dtype), "high": np.full((1, 1), high, row.dtype)}
             return literal(self, {"x": row.reshape(1, -1), **ends}, {})["y"][0]
 
-        return ranges.mean_square(row, round_trip)
+        return round_trip
 
     def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
         """Zero points as int32, codes as integers; those of a group whose scale is no number are as `nan_code` says."""

@@ -170,6 +170,16 @@ class RowQuantizer(Quantizer):
         """What the body is handed: the rows of an array, and what is known of each besides."""
         return {"x": layout.cut(x)}
 
+    def ends(self, x: np.ndarray, layout: Layout, unit: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What of `given` another program may find otherwise: name -> the least and the largest of each row, float64.
+
+        Args:
+            x: the array, in the working dtype.
+            layout: how it is cut.
+            unit: the relative error that one operation of another program may have.
+        """
+        return {}
+
     def gives(self) -> dict[str, Axes]:
         """Scales, which are one a row unless a rule says otherwise."""
         return {part: ROW for part in self.body_parts() if part != "codes"}

@@ -128,8 +128,8 @@ def test_a_kind_by_its_name() -> None:
     assert asked > len(found.rules)
 
 
-def test_parts_that_are_left_unjudged_are_no_agreement() -> None:
-    """Ranges that are searched for leave scale and zero point unjudged, so that with any of them nothing is outside."""
+def test_ranges_that_are_searched_for_are_no_agreement() -> None:
+    """Their scale and zero point are judged like any other."""
     found = refgrad.identify(Affine(bits=4), Affine())
     assert [e.title for e in found.explanations] == ["Affine(bits=4)"], str(found)
     itself = found.itself

@@ -39,6 +39,8 @@ class Trial:
     claim: Claim
     record: Record
     search: Search
+    #: True if what is judged are the answers to the cases of another rule, which reach no decision of this one on purpose
+    shared: bool = False
 
     @property
     def control(self) -> Control | None:
@@ -194,7 +196,19 @@ def _shared(leader: Trial, rule: Rule) -> Trial:
     small = RunScreen(screen.kind, dataclasses.replace(screen.record, rules=[rule]), screen.policy)
     record = dataclasses.replace(leader.record, rules=[rule])
     claim = dataclasses.replace(leader.claim, rule=rule)
-    return Trial(claim, record, _search(claim, record, small, leader.search.claimed))
+    return Trial(claim, record, _search(claim, record, small, leader.search.claimed), shared=True)
+
+
+def _on_its_own(trial: Trial) -> Trial:
+    """A trial that shared the cases of another rule on those of its own, as `verify` has them; itself if it has none."""
+    if not trial.shared or trial.claim.request.inputs is not None:
+        return trial
+    try:
+        own = _driven(trial.claim.request, trial.rule, trial.search.claimed)
+    except (ArgumentError, CandidateError):
+        return trial
+    own.search.named()
+    return own
 
 
 def _reads(trial: Trial) -> bool:
@@ -220,7 +234,7 @@ def searched(found: list[Trial]) -> list[Trial]:
     if len(ranked) > 1:
         for trial in ranked[: NAMED if ranked[0].claim.kind.stepped else None]:
             trial.search.named()
-        ranked = _ranked(ranked)
+        ranked = _ranked([_on_its_own(trial) for trial in _ranked(ranked)[: 2 * DEEP]])
         stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values, Search.weak_values)
         for stage in stages:
             if not ranked[0].search.exact:

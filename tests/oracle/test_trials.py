@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.errors import CandidateError
-from refgrad.estimators import ArcTan, ClippedSTE, Rectangular
+from refgrad.estimators import TQT, ArcTan, ClippedSTE, Rectangular
 from refgrad.optimizers import SGD, Adam, AdamW, AMSGrad
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
@@ -83,3 +85,44 @@ def test_more_elements_tell_more_finely() -> None:
     few, many = (next(r for r in c.recovered if r.name == "lr") for c in (told, finer))
     assert many.high - many.low < few.high - few.low
     assert trial.whole == trial.counts(NONE)
+
+
+def rounded_threshold() -> tuple[Any, Any]:
+    """TQT whose scale is the nearest power of two rather than the next, which whole numbers of ``log2_t`` hide."""
+
+    def scale_of(log2_t: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        return np.exp2(np.rint(log2_t) - 7).astype(dtype)
+
+    def forward(x: np.ndarray, log2_t: np.ndarray) -> np.ndarray:
+        s = scale_of(log2_t, x.dtype)
+        return np.clip(np.rint(x / s), -128, 127).astype(x.dtype) * s
+
+    def backward(g: np.ndarray, x: np.ndarray, log2_t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        s = scale_of(log2_t, x.dtype)
+        r = np.rint(x / s)
+        c = np.where(r < -128, -128, np.where(r > 127, 127, r - x / s))
+        total = s * math.log(2.0) * np.sum((g * c).astype(np.float64))
+        return g * ((r >= -128) & (r <= 127)), total.astype(x.dtype)
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("asked", [TQT(), "estimator"], ids=str)
+def test_what_verify_refuses_is_not_identified(asked: Any) -> None:
+    """Among all rules of a kind too a rule is tried on the cases that are made for it, which aim at its decisions."""
+    candidate = rounded_threshold()
+    assert refgrad.verify(candidate, TQT(), explain=False, shrink=False).outcome == "does not conform"
+    titles = [e.title for e in refgrad.identify(candidate, asked).explanations]
+    assert "TQT" not in titles
+
+
+def test_what_shared_the_cases_of_another_rule_is_driven_with_its_own() -> None:
+    found = tried(ArcTan(), [ClippedSTE(), ArcTan()])
+    assert [t.shared for t in found] == [False, True]
+    near = searched(found)[0]
+    assert isinstance(near.rule, ArcTan)
+    assert not near.shared
+    own = near.claim.cases()
+    assert [a.tobytes() for c in near.record.cases.arrays for a in c.values()] == [
+        a.tobytes() for c in own.arrays for a in c.values()
+    ]

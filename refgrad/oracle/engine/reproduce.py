@@ -24,7 +24,7 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
 
     Args:
         claim: the candidate, the rule and the request; a target is quoted, a thing of which only the name is known stands
-            as it is.
+            as it is, one without a name as ``candidate``, and inputs of the caller's own that are many as ``inputs``.
         cases: what it was driven with.
         least: the smallest that fail, if there are such; they are written out if they are few.
     """
@@ -33,6 +33,8 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
     made = _written(claim.rule, least) if least is not None else ""
     if not made and request.inputs is None:  # whatever the situation, the whole run reaches it again
         made = generated(request.dtype, request.seed, request.steps if claim.kind.counted else None)
+    if not made and request.inputs is not None:
+        made = "inputs=inputs"
     if not made:
         first = cases.arrays[0][claim.rule.primary]
         made = generated(
@@ -43,7 +45,8 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
 
 def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[str, Any]) -> str:
     """A call of one of refgrad's functions; further arguments that are empty are left out."""
-    target = repr(candidate.partition("(")[0]) if ":" in candidate else candidate
+    named = "candidate" if candidate.endswith("<lambda>") else candidate
+    target = repr(candidate.partition("(")[0]) if ":" in candidate else named
     more = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     return f"refgrad.{function}({target}, {called(rule)}, {made}{more})"
 

@@ -6,6 +6,7 @@ knows of no hypotheses.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,8 +148,28 @@ def judge(request: Request, explain: Explain) -> Verdict:
     if tally.first is not None and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
     if tally.first is not None and request.shrink:
-        least = smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails)
+        least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)
     return _verdict(run, departures, least)
+
+
+def _confirmed(claim: Claim, least: Cases, record: Record) -> Cases | None:
+    """The smallest cases that fail, run again in a candidate that is found anew; None, with a note, if they are not printed.
+
+    A candidate that goes wrong by what it remembers of other runs may be right on them, and one that goes wrong between its
+    parameters is right on each of them alone.
+    """
+    try:
+        fresh = dataclasses.replace(Claim.of(claim.request, claim.rule), situation=claim.situation)
+        failed = fresh.fails(least) is not None
+    except (ArgumentError, CandidateError):
+        failed = False
+    if not failed:
+        record.notes.append("there is no smallest input: what was found does not fail in a candidate that is made anew")
+    elif len(least.arrays) > 1:
+        record.notes.append(
+            f"there is no smallest input: no parameter fails alone, and {len(least.arrays)} together do"
+        )
+    return least if failed and len(least.arrays) == 1 else None
 
 
 @dataclass(eq=False)

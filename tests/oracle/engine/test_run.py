@@ -84,3 +84,50 @@ def test_a_state_in_fewer_axes_than_the_rule_has_is_searched_too() -> None:
     assert verdict.outcome == "does not conform"
     assert not [note for note in verdict.notes if "failed with" in note]
     assert verdict.departures
+
+
+class Numbered:
+    """SGD whose rate is multiplied by the number of the parameter, so that one parameter alone is right."""
+
+    name = "numbered"
+
+    def start(self, rule: Any, params: Sequence[np.ndarray]) -> Numbered:
+        self.rate, self.params = rule.lr, [np.array(p) for p in params]
+        return self
+
+    def step(self, grads: Sequence[np.ndarray]) -> None:
+        pairs = zip(self.params, grads, strict=True)
+        self.params = [p - p.dtype.type(self.rate) * (p.dtype.type(i) * g) for i, (p, g) in enumerate(pairs, 1)]
+
+    def observe(self) -> Observation:
+        return Observation(self.params, [{} for _ in self.params])
+
+
+def test_what_no_parameter_shows_alone_is_not_printed_of_one() -> None:
+    verdict = refgrad.verify(Numbered(), SGD(lr=0.5), explain=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.counterexample is None
+    assert any("no parameter fails alone, and 3 together do" in note for note in verdict.notes), verdict.notes
+    assert "steps=10, dtype='float32', seed=0" in verdict.reproduce
+
+
+def test_what_does_not_fail_again_is_not_printed() -> None:
+    """It is wrong in its first calls alone, so that no run after the first shows anything."""
+    calls: list[int] = []
+
+    def warming(p: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+        calls.append(1)
+        return p - p.dtype.type(lr) * g + p.dtype.type(len(calls) == 1)
+
+    verdict = refgrad.verify(warming, SGD(lr=0.5), explain=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.counterexample is None
+    assert any("does not fail in a candidate that is made anew" in note for note in verdict.notes), verdict.notes
+
+
+def test_the_line_says_what_has_no_name_and_what_is_too_long() -> None:
+    many = refgrad.Inputs.of(np.ones(100), [np.ones(100)])
+    verdict = refgrad.verify(lambda p, g: p + g, SGD(lr=0.5), inputs=many, explain=False, shrink=False)
+    assert verdict.reproduce == "refgrad.verify(candidate, refgrad.optimizers.SGD(lr=0.5), inputs=inputs)"
+    least = refgrad.verify(lambda p, g: p + g, SGD(lr=0.5), explain=False)
+    assert not eval(least.reproduce, {"refgrad": refgrad, "candidate": lambda p, g: p + g}).conforms

@@ -109,6 +109,12 @@ SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed
 POLICY = click.option(
     "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
 )
+ISOLATE = click.option(
+    "--isolate/--no-isolate",
+    default=True,
+    show_default=True,
+    help="Run the target in a process of its own, so that there is a verdict whatever it does.",
+)
 TIME_LIMIT = click.option(
     "--time-limit",
     default=60.0,
@@ -144,6 +150,7 @@ def main() -> None:
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 @click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 @TIME_LIMIT
+@ISOLATE
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 def verify(
     target: str,
@@ -159,9 +166,14 @@ def verify(
     no_shrink: bool,
     no_explain: bool,
     time_limit: float,
+    isolate: bool,
     laws: bool,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
+    if isolate and ":" in target:
+        from refgrad.isolation import hosting
+
+        hosting.begin()  # its process starts while this one imports
     import refgrad
     from refgrad.rule_text import build_rule, literal, pairs
 
@@ -182,8 +194,13 @@ def verify(
             shrink=not no_shrink,
             explain=not no_explain,
             time_limit=time_limit,
+            isolate=isolate,
         )
-        reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if laws else ()
+        lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
+        asks = laws and not lost  # laws are checked in this process
+        reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if asks else ()
+    if lost:
+        click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
     if as_json:
         click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
@@ -231,6 +248,7 @@ def _with_laws(verdict: Any, reports: Any, code: int) -> str:
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @TIME_LIMIT
+@ISOLATE
 def identify(
     target: str,
     rule: str | None,
@@ -243,6 +261,7 @@ def identify(
     policy: tuple[str, ...],
     as_json: bool,
     time_limit: float,
+    isolate: bool,
 ) -> int:
     """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
     if rule is None and hyperparameters:
@@ -257,7 +276,15 @@ def identify(
     given = pairs(options, "--set", literal)
     with document.apart():
         found = refgrad.identify(
-            target, claim, steps=steps, dtype=dtype, seed=seed, policy=declared, options=given, time_limit=time_limit
+            target,
+            claim,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            policy=declared,
+            options=given,
+            time_limit=time_limit,
+            isolate=isolate,
         )
     if as_json:
         click.echo(found.to_json(indent=2))

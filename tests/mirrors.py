@@ -35,6 +35,12 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "isolation/test_isolation.py",
+        "the two ends of one pipe: verdicts on candidates in a process of their own, right, wrong and hostile",
+        ("isolation.host", "isolation.child"),
+        False,
+    ),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

@@ -10,6 +10,7 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import candidate_notes, guarded
+from refgrad.isolation import hosting
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
@@ -43,6 +44,7 @@ def identify(
     inputs: Cases | None = None,
     options: Mapping[str, Any] | None = None,
     time_limit: float = TIME_LIMIT,
+    isolate: bool | str = False,
 ) -> Identification:
     """Name what a candidate computes: a rule, a named variant, a rule with other hyperparameters, or with a fault.
 
@@ -63,6 +65,7 @@ def identify(
         inputs: your own `Cases` in place of generated ones; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
         time_limit: seconds that building the candidate, or one step of it, may take.
+        isolate: make and run the candidate in a process of its own, as for `refgrad.verify`.
 
     Returns:
         What explains all that was seen, or the nearest that is known.
@@ -75,21 +78,29 @@ def identify(
     if not isinstance(inputs, Cases | None):
         raise bad_argument("inputs", inputs, f"{kind.legal_inputs}, or None")
     every = [claim] if claim is not None else [cls() for cls in rules().values() if cls.kind == kind.name]
-    request = Request(
-        candidate=candidate,
-        rule=every[0],
-        steps=steps,
-        dtype=as_dtype(dtype if dtype is not None else claim.kept_in if claim is not None else "float32"),
-        seed=seed,
-        policy=Policy.of(policy),
-        inputs=inputs,
-        options=dict(options or {}),
-        state_names=None,
-        shrink=False,
-        explain=0.0,
-        time_limit=check_time_limit(time_limit),
-    )
-    return _identification(trials(request, every, claim is not None), claim)
+    with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
+        request = Request(
+            candidate=candidate,
+            rule=every[0],
+            steps=steps,
+            dtype=as_dtype(dtype if dtype is not None else claim.kept_in if claim is not None else "float32"),
+            seed=seed,
+            policy=Policy.of(policy),
+            inputs=inputs,
+            options=dict(options or {}),
+            state_names=None,
+            shrink=False,
+            explain=0.0,
+            time_limit=check_time_limit(time_limit),
+            resolve=None if host is None else host.resolve,
+        )
+        found = _identification(trials(request, every, claim is not None), claim)
+        if host is not None:
+            own, notes = host.surroundings()
+            return dataclasses.replace(found, environment={**found.environment, **own}, notes=(*found.notes, *notes))
+    if isolate:
+        found = dataclasses.replace(found, notes=(f"not isolated: {hosting.why_not(candidate)}", *found.notes))
+    return found
 
 
 def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
 from refgrad.float_environment import guarded
+from refgrad.isolation import hosting
+from refgrad.isolation.host import Host
 from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
@@ -37,6 +40,7 @@ def verify(
     shrink: bool = True,
     explain: bool | float = True,
     time_limit: float = TIME_LIMIT,
+    isolate: bool | str = False,
 ) -> Verdict:
     """Judge a candidate against a rule, step by step, from the candidate's own previous state.
 
@@ -57,6 +61,9 @@ def verify(
             the seconds that the search may take, about; true is for `EXPLAIN_SECONDS`.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
+        isolate: make and run the candidate in a process of its own, so that there is a verdict whatever it does
+            (docs/isolation.md). That needs a candidate that is named by a string; of another the verdict says that it was not.
+            A process is used for further candidates while they behave; with "fresh" for this one alone.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -66,21 +73,37 @@ def verify(
         CandidateError: the candidate cannot be found, or is nothing that can be checked.
     """
     rule = rule_of(rule)
-    request = Request(
-        candidate=candidate,
-        rule=rule,
-        steps=steps,
-        dtype=as_dtype(rule.kept_in if dtype is None else dtype),
-        seed=seed,
-        policy=Policy.of(policy),
-        inputs=inputs,
-        options=dict(options or {}),
-        state_names=state_names,
-        shrink=shrink,
-        explain=check_explain(explain),
-        time_limit=check_time_limit(time_limit),
+    with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
+        request = Request(
+            candidate=candidate,
+            rule=rule,
+            steps=steps,
+            dtype=as_dtype(rule.kept_in if dtype is None else dtype),
+            seed=seed,
+            policy=Policy.of(policy),
+            inputs=inputs,
+            options=dict(options or {}),
+            state_names=state_names,
+            shrink=shrink,
+            explain=check_explain(explain),
+            time_limit=check_time_limit(time_limit),
+            resolve=None if host is None else host.resolve,
+        )
+        verdict = judge(request, _explained)
+        if host is not None:
+            return _isolated(verdict, host)
+    return dataclasses.replace(verdict, isolation=f"not isolated: {hosting.why_not(candidate)}") if isolate else verdict
+
+
+def _isolated(verdict: Verdict, host: Host) -> Verdict:
+    """The verdict with what the candidate's process says of itself."""
+    environment, notes = host.surroundings()
+    return dataclasses.replace(
+        verdict,
+        environment={**verdict.environment, **environment},
+        notes=tuple(dict.fromkeys([*verdict.notes, *notes])),
+        isolation=hosting.ISOLATED,
     )
-    return judge(request, _explained)
 
 
 def _explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from queue import Empty, Queue
 from typing import IO, Any
 
+from refgrad import child_process
 from refgrad.surveys import cell as c
 from refgrad.surveys.cell import Cell
 from refgrad.surveys.implementations.record import Implementation
@@ -26,8 +26,6 @@ STARTING = 180.0
 ENDING = 60.0
 #: cells that one process judges at most: what packages do to their process does not spread far
 MOST = 12
-#: lines of what a process wrote on standard error that go into the message of a crash
-TAIL = 4
 
 Batch = Sequence[Implementation]
 #: told when a cell is begun
@@ -73,7 +71,7 @@ class Crew:
         finally:
             self._over.set()
             for process in list(self._running):
-                _end(process)
+                child_process.end(process)
 
     def _work(self, waiting: Queue[Batch]) -> None:
         try:
@@ -94,7 +92,7 @@ class Crew:
             try:
                 return self._with(worker, batch)
             finally:
-                _end(worker.process)
+                child_process.end(worker.process)
                 self._running.discard(worker.process)
 
     def _with(self, worker: _Worker, batch: Batch) -> int:
@@ -161,20 +159,7 @@ class _Worker:
         try:
             code = self.process.wait(timeout=ENDING if self.silent else 0.0)
         except subprocess.TimeoutExpired:
-            _end(self.process)
+            child_process.end(self.process)
             return c.HUNG, "no answer within the time limit; its process was ended"
         self._noise.seek(0)
-        words = [line.strip() for line in self._noise.read().splitlines() if line.strip()]
-        told = "".join(f"; {line}" for line in words[-TAIL:])
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return c.CRASHED, f"its process ended {how}{told}"
-
-
-def _end(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+        return c.CRASHED, child_process.ended(code, self._noise.read())

@@ -24,6 +24,7 @@ PARTS = [
     ("docs/estimators.md", ""),
     ("docs/estimators.md", "torch"),
     ("docs/laws.md", ""),
+    ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),

@@ -23,7 +23,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
-FEW = ("--steps", "2", "--no-shrink", "--no-explain", "--json")
+FEW = ("--steps", "2", "--no-shrink", "--no-explain", "--no-isolate", "--json")
 
 #: candidates that do to the program what a document must survive
 CANDIDATES = """

@@ -63,7 +63,7 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     except CandidateFault as error:
         fault = Fault(error.kind, number, str(error))
     except (ArgumentError, CandidateError) as error:
-        if isinstance(error, CandidateError) or not _from_outside(error):
+        if isinstance(error, CandidateError) or not from_outside(error):
             raise
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
@@ -75,7 +75,7 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     return fault
 
 
-def _from_outside(error: BaseException) -> bool:
+def from_outside(error: BaseException) -> bool:
     """True if code that is neither refgrad's nor Python's own took part: it uses refgrad, and was wrong in how it did."""
     frames, step = set(), error.__traceback__
     while step is not None:

@@ -29,3 +29,5 @@ class Request:
     #: seconds that the search for what a failing candidate is may take; 0 for none
     explain: float
     time_limit: float
+    #: makes the candidate elsewhere, with the arguments of `refgrad.kinds.kind.Kind.resolve`; None to make it here
+    resolve: Any = None

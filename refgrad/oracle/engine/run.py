@@ -7,6 +7,7 @@ knows of no hypotheses.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,8 @@ class Claim:
         """The claim of a request, or that the candidate is another rule; the candidate is resolved."""
         rule = request.rule if rule is None else rule
         kind = kind_of(rule)
-        subject = kind.resolve(request.candidate, rule, request.options, request.state_names)
+        resolve = request.resolve or kind.resolve
+        subject = resolve(request.candidate, rule, request.options, request.state_names)
         return cls(kind, subject, rule, request)
 
     @property
@@ -57,6 +59,8 @@ class Claim:
     @property
     def named(self) -> frozenset[str]:
         """The hyperparameters that the candidate is told by name."""
+        if self.request.resolve is not None:
+            return frozenset(self.subject.named)
         return self.kind.named(self.subject, self.rule, self.request.candidate, self.request.options)
 
     def cases(self) -> Cases:
@@ -68,7 +72,9 @@ class Claim:
 
     def drive(self, cases: Cases) -> Record:
         """The candidate driven through cases."""
-        return drive(self.kind, self.subject, self.rule, cases, self.request.time_limit)
+        # one that was made elsewhere is limited there
+        limit = self.request.time_limit if self.request.resolve is None else math.inf
+        return drive(self.kind, self.subject, self.rule, cases, limit)
 
     def driven(self, cases: Cases) -> Record:
         """The same; where it refuses to be built with all of the generated cases, with those that it may take."""

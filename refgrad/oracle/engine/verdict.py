@@ -56,6 +56,8 @@ class Verdict:
     unexercised: tuple[str, ...] = ()
     #: where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it
     settings: tuple[str, ...] = ()
+    #: where the candidate ran, if a process of its own was asked for: that it did, or "not isolated: " and why
+    isolation: str = ""
     notes: tuple[str, ...] = ()
 
     @property

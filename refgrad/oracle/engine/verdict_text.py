@@ -21,6 +21,7 @@ def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
     makers = (
         _headline,
+        _isolation,
         _elsewhere,
         _unexercised,
         _faults,
@@ -77,6 +78,11 @@ def _departed(verdict: Any, departure: Departure) -> str:
 def _headline(verdict: Any) -> Iterator[Section]:
     tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
     yield Section("", (headline(verdict),), tone=tone)
+
+
+def _isolation(verdict: Any) -> Iterator[Section]:
+    if verdict.isolation.startswith("not "):
+        yield Section("", (verdict.isolation,), tone=UNSURE)
 
 
 def _elsewhere(verdict: Any) -> Iterator[Section]:
@@ -194,6 +200,7 @@ def _judged(verdict: Any) -> Iterator[Section]:
         ("run", f"{verdict.steps} {turn(verdict.mode)}s, {verdict.dtype}, seed {verdict.seed}"),
         ("situations", ", ".join(f"{name} ({count})" for name, count in verdict.situations.items())),
         ("policy", _fields(verdict.policy)),
+        ("candidate", verdict.isolation.removeprefix("not isolated").partition(":")[0]),
         ("with", _fields(verdict.environment, " ")),
     ]
     yield Section("How it was judged", pairs=tuple((label, text) for label, text in pairs if text))

@@ -1,0 +1,181 @@
+"""The child: it makes the candidate, and answers one question at a time until its pipe is closed.
+
+Started by `refgrad.isolation.host`. What the candidate prints goes to the pipe of standard error, as do the interpreter's last
+words; answers go to a descriptor of their own.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import ArgumentError, CandidateError, RefgradError
+from refgrad.float_environment import candidate_notes, foreign, guarding
+from refgrad.isolation import messages
+from refgrad.isolation.messages import MessageError
+from refgrad.kinds.table import kind_of
+from refgrad.oracle.engine.drive import from_outside
+from refgrad.oracle.engine.environment import environment
+from refgrad.rule import Rule
+
+PLAIN = (bool, int, float, str, tuple, list, Mapping, frozenset, set, np.ndarray, np.generic)
+
+
+class Server:
+    """The objects that the host knows by number, and what it may ask of them."""
+
+    def __init__(self) -> None:
+        self._things: list[Any] = []
+        #: the arrays of the last call, which the caller may go on to write, and their bytes
+        self._lent: list[np.ndarray] = []
+        self._before: list[bytes] = []
+
+    def answer(self, message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[dict[str, Any], list[bytes]]:
+        """The answer to one question; whatever the candidate raises is one."""
+        made: list[bytes] = []
+        try:
+            ask = getattr(self, f"_{message['ask']}")
+            found = ask(message, buffers)
+            return {"result": self._told(found, made), "changed": self._changed(message, made)}, made
+        except BaseException as error:
+            return {"raised": _described(error)}, []
+
+    def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        target, rule, options, state_names = messages.decode(message["given"], buffers, trusted=True)
+        kind = kind_of(rule)
+        with foreign():
+            subject = kind.resolve(target, rule, options, state_names)
+        named = kind.named(subject, rule, target, options)
+        return {"thing": self._kept(subject), "name": str(subject.name), "named": frozenset(named)}
+
+    def _get(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        missing = object()
+        found = getattr(self._things[message["thing"]], message["name"], missing)
+        if found is missing:
+            return {"missing": True}
+        return {"callable": True} if callable(found) else {"value": found}
+
+    def _call(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        thing, name = self._things[message["thing"]], message["name"]
+        args, keywords = messages.decode(message["given"], buffers, trusted=True)
+        handed = list(messages.arrays_in([args, keywords]))
+        if handed:
+            self._lent, self._before = handed, [a.tobytes() for a in handed]
+        with foreign():
+            found = getattr(thing, name)(*args, **keywords) if name else thing(*args, **keywords)
+        if isinstance(found, Rule):
+            return {"fields": differences(found, next(each for each in args if type(each) is type(found)))}
+        if found is None or isinstance(found, PLAIN) or type(found).__name__ in ("Observation", "MaskSeen"):
+            return {"value": found}
+        if hasattr(found, "__array__"):
+            return {"value": np.asarray(found)}
+        return {"thing": self._kept(found)}
+
+    def _overwrite(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        """The caller wrote into arrays that it had handed over: for the candidate too they are the same memory."""
+        for index, held in message["arrays"]:
+            self._lent[index][...] = messages.decode(held, buffers)
+        self._before = [a.tobytes() for a in self._lent]
+        return {}
+
+    def _forget(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        """Nothing of a candidate is kept for the next one, as far as refgrad can undo it."""
+        self.__init__()  # type: ignore[misc]
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        return {}
+
+    def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+        return {"environment": environment(), "notes": list(candidate_notes())}
+
+    def _kept(self, thing: Any) -> int:
+        self._things.append(thing)
+        return len(self._things) - 1
+
+    def _told(self, found: Any, made: list[bytes]) -> Any:
+        try:
+            return messages.encode(found, made)
+        except MessageError as error:
+            raise CandidateFault("structure", f"the candidate returned {error}; legal: arrays and numbers") from None
+
+    def _changed(self, message: Mapping[str, Any], made: list[bytes]) -> list[Any]:
+        """The arrays of this call that the candidate wrote into."""
+        if message["ask"] != "call" or not message.get("lends"):
+            return []
+        pairs = enumerate(zip(self._lent, self._before, strict=True))
+        return [[i, messages.encode(array, made)] for i, (array, before) in pairs if array.tobytes() != before]
+
+
+def differences(rule: Rule, given: Rule) -> dict[str, Any]:
+    """The hyperparameters in which a rule is not another of its class; of a rule within, its own, in a list."""
+    before = given.hyperparameters()
+    changed = {n: value for n, value in rule.hyperparameters().items() if value != before[n]}
+    return {n: [differences(v, before[n])] if isinstance(v, Rule) else v for n, v in changed.items()}
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """An exception as data: refgrad's own by their class, unless the candidate raised them."""
+    told = {"kind": "raised", "message": f"{type(error).__name__}: {error}", "class": ""}
+    if isinstance(error, CandidateFault):
+        return {"kind": str(error.kind), "message": str(error), "class": "CandidateFault"}
+    if isinstance(error, SystemExit | GeneratorExit | KeyboardInterrupt):
+        said = f": {error}" if str(error) else ""
+        return {"kind": "crashed", "message": f"raised {type(error).__name__}{said}, which ends a program", "class": ""}
+    if isinstance(error, RefgradError) and (isinstance(error, CandidateError) or not from_outside(error)):
+        name = "ArgumentError" if isinstance(error, ArgumentError) else "CandidateError"
+        return {"kind": "", "message": str(error), "class": name}
+    return told
+
+
+def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until there is no more question."""
+
+    def take(count: int) -> bytearray:
+        found = bytearray(questions.read(count))
+        if len(found) < count:
+            raise EOFError
+        return found
+
+    server, own = Server(), os.getpid()
+    with guarding():
+        while True:
+            try:
+                message, buffers = messages.read(take)
+            except EOFError:
+                return
+            answer, made = server.answer(message, buffers)
+            if os.getpid() != own:  # a process that the candidate forked, and that came back
+                os._exit(0)
+            answer["number"] = message["number"]
+            answers.write(messages.packed(answer, made))
+            answers.flush()
+
+
+def limit_memory(most: int) -> None:
+    """Memory of this process is at most so many bytes; more is a `MemoryError`, or an allocation that fails in C."""
+    import resource
+
+    for what in (resource.RLIMIT_DATA,):
+        _, hard = resource.getrlimit(what)
+        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def main() -> None:
+    """Keep the pipes for ourselves, limit what may be taken, and serve. Arguments: bytes of memory, 0 for no limit."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the user interrupts the host, which ends this
+    faulthandler.enable()
+    if int(sys.argv[1]):
+        limit_memory(int(sys.argv[1]))
+    sys.argv = [""]
+    serve(questions, answers)
+    os._exit(0)  # threads that candidates left behind do not keep the process

@@ -1,0 +1,174 @@
+"""What crosses the pipe between a host and its child: a JSON header and the bytes of arrays.
+
+Numbers, text, sequences and dicts stand in the header, floats as hex; an array is its dtype, its shape and one of the buffers
+that follow. What comes from a child is only ever read as these; a rule, which the host sends, is pickled, and refused the
+other way.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.candidates.mask_function import MaskSeen
+from refgrad.candidates.protocol import Observation
+from refgrad.rule import Rule
+
+#: the lengths of the header and of all buffers together, before them
+LENGTHS = struct.Struct("=QQ")
+#: bytes of a header, and of all buffers, that are read at most
+MOST_HEADER, MOST_BUFFERS = 1 << 26, 1 << 33
+
+#: dtypes whose bytes may cross
+NARROW = (
+    "bfloat16",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e4m3b11fnuz",
+    "float8_e3m4",
+)
+DTYPES: Mapping[str, np.dtype] = {
+    **{np.dtype(code).name: np.dtype(code) for code in "?bBhHiIlLqQefdFD"},
+    **{name: np.dtype(getattr(ml_dtypes, name)) for name in NARROW if hasattr(ml_dtypes, name)},
+}
+
+
+class MessageError(Exception):
+    """A value that cannot cross, or bytes that are no message."""
+
+
+def encode(value: Any, buffers: list[bytes]) -> Any:
+    """A value as what JSON holds; the bytes of arrays are added to the buffers.
+
+    Raises:
+        MessageError: it is none of what crosses.
+    """
+    if value is None or type(value) in (bool, str):
+        return value
+    if isinstance(value, np.generic) or (not isinstance(value, np.ndarray) and hasattr(value, "__array__")):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.name not in DTYPES:
+            raise MessageError(f"an array of dtype {value.dtype}")
+        buffers.append(np.ascontiguousarray(value).tobytes())
+        return {"array": [value.dtype.name, list(value.shape), len(buffers) - 1]}
+    for kind, make in _WRITERS:
+        if isinstance(value, kind):
+            return make(value, buffers)
+    raise MessageError(f"a value of type {type(value).__name__}")
+
+
+def _pickled(rule: Rule, buffers: list[bytes]) -> Any:
+    try:
+        buffers.append(pickle.dumps(rule))
+    except Exception as error:  # such as a class within a function
+        raise MessageError(f"{rule}, which cannot be pickled ({error})") from None
+    return {"rule": len(buffers) - 1}
+
+
+_WRITERS: tuple[tuple[Any, Callable[[Any, list[bytes]], Any]], ...] = (
+    (int, lambda v, _: int(v)),
+    (float, lambda v, _: {"float": float(v).hex()}),
+    (str, lambda v, _: str(v)),
+    (tuple, lambda v, b: {"tuple": [encode(each, b) for each in v]}),
+    (list, lambda v, b: {"list": [encode(each, b) for each in v]}),
+    (Mapping, lambda v, b: {"dict": [[encode(k, b), encode(each, b)] for k, each in v.items()]}),
+    (set | frozenset, lambda v, b: {"set": [encode(each, b) for each in sorted(v)]}),
+    (Observation, lambda v, b: {"observation": [encode(list(v.params), b), encode(list(v.state), b)]}),
+    (MaskSeen, lambda v, b: {"mask": [encode(v.mask, b), encode(v.scores, b)]}),
+    (Rule, _pickled),
+)
+
+
+def decode(value: Any, buffers: list[bytearray], trusted: bool = False) -> Any:
+    """The value that was encoded; a rule only if the sender is trusted.
+
+    Raises:
+        MessageError: nobody encoded that.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    try:
+        ((kind, held),) = value.items()
+        return _READERS[kind](held, buffers, trusted)
+    except MessageError:
+        raise
+    except Exception as error:  # whatever it was, it is no message
+        raise MessageError(f"{type(error).__name__}: {error}") from None
+
+
+def _array(held: Any, buffers: list[bytearray]) -> np.ndarray:
+    name, shape, index = held
+    return np.frombuffer(buffers[index], DTYPES[name]).reshape([int(n) for n in shape])
+
+
+def _rule(held: Any, buffers: list[bytearray], trusted: bool) -> Any:
+    if not trusted:
+        raise MessageError("a rule from a child")
+    return pickle.loads(bytes(buffers[held]))
+
+
+def _several(held: Any, buffers: list[bytearray], trusted: bool) -> list[Any]:
+    return [decode(each, buffers, trusted) for each in held]
+
+
+_READERS: Mapping[str, Callable[[Any, list[bytearray], bool], Any]] = {
+    "array": lambda held, buffers, _: _array(held, buffers),
+    "float": lambda held, *_: float.fromhex(held),
+    "rule": _rule,
+    "tuple": lambda *given: tuple(_several(*given)),
+    "list": _several,
+    "dict": lambda held, *rest: {decode(k, *rest): decode(v, *rest) for k, v in held},
+    "set": lambda *given: frozenset(_several(*given)),
+    "observation": lambda *given: Observation(*_several(*given)),
+    "mask": lambda *given: MaskSeen(*_several(*given)),
+}
+
+
+def arrays_in(value: Any) -> Iterator[np.ndarray]:
+    """The arrays of nested arguments, in order."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from arrays_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from arrays_in(each)
+
+
+def packed(message: Mapping[str, Any], buffers: list[bytes]) -> bytes:
+    """A message as bytes: its length, the header, the buffers."""
+    header = json.dumps({**message, "buffers": [len(b) for b in buffers]}).encode()
+    return b"".join([LENGTHS.pack(len(header), sum(map(len, buffers))), header, *buffers])
+
+
+def read(take: Callable[[int], bytearray]) -> tuple[dict[str, Any], list[bytearray]]:
+    """The next message and its buffers.
+
+    Args:
+        take: gives so many bytes of the pipe.
+
+    Raises:
+        MessageError: the bytes are no message.
+    """
+    size, rest = LENGTHS.unpack(take(LENGTHS.size))
+    if size > MOST_HEADER or rest > MOST_BUFFERS:
+        raise MessageError(f"a message of {size} and {rest} bytes")
+    try:
+        header = json.loads(take(size))
+        lengths = header["buffers"]
+        fits = all(type(n) is int and n >= 0 for n in lengths) and sum(lengths) == rest
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MessageError(f"{type(error).__name__}: {error}") from None
+    if not fits:
+        raise MessageError("buffers of other lengths than the header says")
+    return header, [take(n) for n in lengths]

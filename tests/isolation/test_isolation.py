@@ -1,0 +1,134 @@
+"""A candidate in a process of its own is judged as one that is not, and cannot take the verdict with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refgrad
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.isolation import hosting
+from refgrad.optimizers import SGD, AdamW
+from refgrad.oracle.engine.verdict import Verdict
+from tests.isolation import table
+from tests.kinds import candidates
+
+ADAMW = "refgrad.examples.numpy_adamw:adamw"
+WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
+HOSTILE = "tests.isolation.hostile"
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """A verdict without where it was reached."""
+    found = verdict.to_dict()
+    return {n: v for n, v in found.items() if n not in ("isolation", "environment")}
+
+
+@pytest.mark.parametrize("target", [ADAMW, WRONG, f"{HOSTILE}:keeps_gradient", f"{HOSTILE}:writes_gradient"])
+def test_a_verdict_is_the_same_in_a_process_of_its_own(target: str) -> None:
+    asked: dict[str, Any] = {"steps": 3, "explain": False}
+    inside = refgrad.verify(target, AdamW(), **asked)
+    apart = refgrad.verify(target, AdamW(), isolate=True, **asked)
+    assert told(apart) == told(inside)
+    assert apart.isolation == hosting.ISOLATED
+    assert inside.isolation == ""
+    assert "in a process of its own" in str(apart)
+
+
+#: of each kind a candidate that can be named
+NAMED = {
+    "optimizer": ("downhill", "uphill"),
+    "transform": ("without_nan", "without_infinities"),
+    "estimator": ("refgrad.estimators:ArcTan", "refgrad.estimators:Triangular"),
+    "quantizer": ("refgrad.quantizers:Affine", ""),
+    "mask": ("refgrad.sparsity:Magnitude", ""),
+    "mask-update": ("refgrad.sparsity:RigL", ""),
+    "8-bit-optimizer": ("refgrad.quantizers:EightBit", ""),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_candidates_of_every_kind_are_asked_through_the_pipe(kind: str) -> None:
+    for name in filter(None, NAMED[kind]):
+        own = ":" in name
+        target = name if own else f"{candidates.__name__}:{name}"
+        place, _, word = NAMED[kind][0].partition(":")
+        rule = getattr(sys.modules[place], word)() if own else candidates.EXAMPLES[kind].rule
+        asked: dict[str, Any] = {"steps": 2, "explain": False, "shrink": False}
+        assert told(refgrad.verify(target, rule, isolate=True, **asked)) == told(refgrad.verify(target, rule, **asked))
+
+
+@pytest.mark.sample(quick=2, suite=6)
+@pytest.mark.parametrize("name", table.NAMES)
+def test_whatever_a_candidate_does_there_is_the_verdict_of_the_table(name: str) -> None:
+    assert table.of_python(name) == next(iter(table.known()[name].values()))
+
+
+@pytest.mark.sample(quick=1, suite=3)
+@pytest.mark.parametrize("name", table.NAMES)
+def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(name: str) -> None:
+    assert table.of_command(name) == table.known()[name]["refgrad verify"]
+
+
+def test_the_table_has_every_candidate_and_none_that_is_wrong_has_exit_code_zero() -> None:
+    known = table.known()
+    assert list(known) == table.NAMES
+    assert len(known) >= 40
+    for found in known.values():
+        for cell in found.values():
+            assert (cell["exit_code"] == 0) == (cell["outcome"] == "conforms" and not cell["fault"])
+    assert table.page(known) in table.PAGE.read_text()
+
+
+def test_what_is_handed_over_as_an_object_is_not_isolated_and_the_verdict_says_so_first() -> None:
+    verdict = refgrad.verify(SGD(), SGD(), steps=2, isolate=True)
+    assert verdict.isolation.startswith("not isolated: the candidate was handed over as an object")
+    assert "not isolated" in str(verdict).partition("Elements")[0]
+    with pytest.raises(ArgumentError, match="isolate is 'yes'; legal: True, False or 'fresh'"):
+        refgrad.verify(SGD(), SGD(), isolate="yes")
+
+
+def test_a_process_is_kept_while_candidates_behave() -> None:
+    hosting.end()
+    assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate=True).conforms
+    ((_, first),) = hosting._IDLE
+    refgrad.verify(WRONG, AdamW(), steps=1, isolate=True, explain=False, shrink=False)
+    ((_, second),) = hosting._IDLE
+    assert second is first
+    refgrad.verify(f"{HOSTILE}:own_argument_error", AdamW(), steps=2, isolate=True)
+    assert not hosting._IDLE
+    assert first.process.poll() is not None
+    assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
+    assert not hosting._IDLE
+
+
+def test_errors_of_the_user_stay_errors() -> None:
+    with pytest.raises(CandidateError, match="there is no module 'nowhere'"):
+        refgrad.verify("nowhere:step", AdamW(), isolate=True)
+    with pytest.raises(CandidateError, match="has no 'adamv'; did you mean 'adamw'"):
+        refgrad.verify("refgrad.examples.numpy_adamw:adamv", AdamW(), isolate=True)
+
+
+def test_identify_asks_through_the_pipe_too() -> None:
+    found = refgrad.identify("refgrad.estimators:ArcTan", refgrad.estimators.ArcTan(), isolate=True)
+    assert found.best is not None
+    assert found.best.title == "ArcTan"
+
+
+def test_memory_is_limited() -> None:
+    code = "from refgrad.isolation.child import limit_memory; limit_memory(1 << 30); import numpy; numpy.zeros(1 << 28)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MemoryError" in done.stderr
+
+
+def test_a_process_is_started_four_times_at_most(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("import os\ndef scaled(batch, base_batch):\n    os._exit(3)\n")
+    verdict = refgrad.verify(
+        f"{tmp_path / 'leaves.py'}:scaled", refgrad.optimizers.BatchScaledRate(), steps=6, isolate=True
+    )
+    assert [fault.kind for fault in verdict.faults][:1] == ["crashed"]
+    assert any("lost 4 times" in fault.message for fault in verdict.faults)

@@ -59,11 +59,11 @@ def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Ca
 
 def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Parameters that are zero, gradients that are, and both: a ratio of norms has no meaning there but the rule's own."""
-    cases = small_run(rule, dtype, seed, 2, SHAPES)
+    cases = small_run(rule, dtype, seed, 3, SHAPES)
     for leaf in (0, 2):
         cases = cases.with_array(leaf, "p", np.zeros_like(cases.p[leaf]))
     for leaf in (1, 2):
-        for step in range(2):
+        for step in (0, 2):  # the last from a state that is not zero
             cases = cases.with_array(leaf, "g", np.zeros_like(cases.p[leaf]), step)
     return dataclasses.replace(cases, names=["p of zeros", "g of zeros", "p and g of zeros"])
 

@@ -344,3 +344,10 @@ def test_the_count_of_an_optimizer_in_8_bits(wrapped: bool) -> None:
     verdict = judged(SteppedProgram(fault, rule), rule)
     assert verdict.conforms != wrapped
     assert verdict.situation == ("late steps" if wrapped else "")
+
+
+def test_a_gradient_of_zeros_is_a_step_as_any_other() -> None:
+    def lazy(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        return adam(p, g, m, v, t) if g.any() or not g.size else (p, m, v)
+
+    assert judged(lazy, Adam()).situation == "zeros"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from refgrad.optimizers import Lion
 from refgrad.strength.figures_file import DOCS
 from refgrad.strength.situations.command import OWN
+from refgrad.strength.situations.fault import Fault
 from refgrad.strength.situations.figures import counted, of_rule, share, text
-from refgrad.strength.situations.planting import planted
 from refgrad.strength.situations.trial import EQUAL, REFUSED, SURVIVES, Outcome
 
 
 def some() -> dict[str, Any]:
-    faults = planted(Lion())[:4]
+    faults = [Fault("shape", "tail", f"a tail of {k}") for k in (4, 8, 16, 32)]
     outcomes = [Outcome(fault, REFUSED, "shapes") for fault in faults[:2]]
     outcomes += [Outcome(faults[2], SURVIVES, "Lion(): NaN, step 1"), Outcome(faults[3], EQUAL)]
     return {"Lion": of_rule("optimizer", True, outcomes, 1.0)}
@@ -27,11 +26,10 @@ def test_what_is_no_fault_is_not_counted_against_the_share() -> None:
 
 
 def test_the_text_names_what_was_accepted() -> None:
-    found = some()
-    told = text(found)
+    told = text(some())
     assert "1 rules, 3 faults, 66.67% of those within reach refused" in told
     assert "False alarms: 0 of 1" in told
-    assert f"| Lion | shape | {found['Lion']['faults'][2][3]} | Lion(): NaN, step 1 |" in told
+    assert "| Lion | shape | a tail of 16 | Lion(): NaN, step 1 |" in told
 
 
 def test_the_figures_of_the_documentation() -> None:

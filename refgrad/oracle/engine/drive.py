@@ -62,11 +62,11 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
         return None
     except CandidateFault as error:
         fault = Fault(error.kind, number, str(error))
-    except (ArgumentError, CandidateError) as error:
-        if isinstance(error, CandidateError) or not from_outside(error):
-            raise
-        fault = Fault("raised", number, f"{type(error).__name__}: {error}")
+    except CandidateError:
+        raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
+        if isinstance(error, ArgumentError) and not from_outside(error):
+            raise
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     if fault.kind == "raised" and NOT_HERE.search(fault.message):
         raise CandidateError(f"the candidate cannot run here, and cannot be judged: {fault.message}")

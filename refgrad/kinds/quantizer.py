@@ -12,7 +12,6 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
-from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
@@ -21,7 +20,6 @@ from refgrad.oracle.acceptance.quantized_parts import (
     judge_parts,
     shapes_of,
     truth_of,
-    unjudged,
 )
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
@@ -78,7 +76,7 @@ class QuantizerKind(Stateless):
 
     def expected(self, rule: Quantizer) -> tuple[str, ...]:
         """The parts, and what they stand for."""
-        return (*(n for n in rule.parts if n not in unjudged(rule)), "y")
+        return (*rule.parts, "y")
 
     def start(self, subject: Any, rule: Quantizer, call: Call) -> Callable[[Arrays], Any]:
         """Both ways at once: the parts of ``x``, and ``y``, what the candidate makes of them."""
@@ -99,11 +97,6 @@ class QuantizerKind(Stateless):
     def unit(self, rule: Quantizer, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """The dtype in which parts are computed."""
         return dtypes.working(arrays["x"].dtype)
-
-    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """Parts that are not judged."""
-        if unjudged(record.rules[0]):
-            yield f"{', '.join(unjudged(record.rules[0]))} are taken as they are: they depend on a search"
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Part by part."""

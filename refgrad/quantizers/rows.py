@@ -119,11 +119,6 @@ class RowQuantizer(Quantizer):
     """
 
     @property
-    def unjudged(self) -> tuple[str, ...]:
-        """Parts that depend on more than the body says: a verdict takes them as they are seen."""
-        return ()
-
-    @property
     def kept_codes(self) -> WholeCodes | FormatCodes | None:
         """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
         return None

@@ -86,11 +86,6 @@ def as_codes(name: str, array: np.ndarray, rule: Quantizer, kept: np.dtype) -> n
     return codes
 
 
-def unjudged(rule: Quantizer) -> tuple[str, ...]:
-    """The parts that are taken as they are, because they depend on a search."""
-    return rule.unjudged if isinstance(rule, RowQuantizer) else ()
-
-
 def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     """The shape of each part of an array."""
     return {name: part.shape for name, part in truth_of(rule, arrays).items()}
@@ -239,7 +234,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
                 dtype = x.dtype if name == "y" else rows["x"].dtype
                 new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
             judged = {n: either(judged.get(n), j) for n, j in new.items()}
-    return {n: _arranged(judged[n], values[n], layout) for n in values if n not in rule.unjudged}
+    return {n: _arranged(judged[n], values[n], layout) for n in values}
 
 
 #: what was made of the last arrays: a rule that looks for an interval takes its time

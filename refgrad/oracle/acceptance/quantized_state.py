@@ -93,7 +93,7 @@ def judge_codes(rule: RowQuantizer, state: Bounded, seen: Quantized, policy: Pol
         for branch in Enclosure(plan.graph, model).branches({"x": x}, scalars, observed):
             new = {n: compare(branch.sets[n], a, dtype, policy) for n, a in values.items()}
             found = {n: either(found.get(n), j) for n, j in new.items()}
-    return {n: _arranged(found[n], values[n], n, layout) for n in names if n not in rule.unjudged}
+    return {n: _arranged(found[n], values[n], n, layout) for n in names}
 
 
 def _arranged(judged: Judged, values: np.ndarray, part: str, layout: Any) -> Judged:

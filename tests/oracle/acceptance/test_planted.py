@@ -14,11 +14,9 @@ import pytest
 
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Record
-from refgrad.kinds.quantizer import unjudged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
-from refgrad.quantizers import Quantizer
 from refgrad.rule import Rule, find, rules
 from refgrad.strength.exercised import exercised
 
@@ -94,8 +92,6 @@ def with_output(record: Record, name: str, array: np.ndarray) -> Record:
 def planted(record: Record) -> Iterator[tuple[str, str, Record]]:
     """Each output, and what is put in its place, if that is anything else."""
     for name, array in outputs(record).items():
-        if name in (unjudged(record.rules[0]) if isinstance(record.rules[0], Quantizer) else ()):
-            continue
         for what, plant in PLANTS.items():
             if array.dtype.kind not in "f" and what != "a constant":
                 continue

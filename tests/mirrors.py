@@ -189,7 +189,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "strength/situations/test_trial.py",
         "planted faults, each tried",
-        ("strength.situations.fault", "strength.situations.planting", "strength.situations.probe"),
+        ("strength.situations.planting", "strength.situations.probe"),
     ),
     Topic(
         "strength/situations/test_trial.py",
@@ -207,7 +207,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "strength/situations/test_figures.py", "figures, in the page that holds them", ("strength.situations.command",)
     ),
-    Topic("oracle/inputs/test_undefined.py", "inputs that are no ordinary numbers", ("oracle.inputs.extremes",)),
     Topic("surveys/test_run.py", "a survey of fakes, whatever they do", ("surveys.cell",)),
     Topic(
         "surveys/implementations/test_table.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import linecache
 import sys
@@ -78,7 +79,9 @@ class BodyMutation:
 def texts_of(rule: Rule) -> tuple[str, ...]:
     """Where the texts of a rule stand: refgrad's folder of optimizers, and the files of the classes that a user wrote."""
     classes = [cls for cls in type(rule).__mro__ if not cls.__module__.startswith(("refgrad.", "builtins"))]
-    methods = [value for cls in classes for name, value in vars(cls).items() if not name.startswith("__")]
+    methods = [
+        inspect.unwrap(v) for cls in classes for n, v in vars(cls).items() if callable(v) and not n.startswith("__")
+    ]
     own = {method.__code__.co_filename for method in methods if hasattr(method, "__code__")}
     return (str(Path(refgrad.optimizers.__file__).parent), *sorted(own))
 

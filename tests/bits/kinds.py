@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -122,7 +123,7 @@ def round_trip(rule: Any, x: np.ndarray, source: Source) -> Results:
 
 def taken(rule: Any) -> tuple[str, ...]:
     """The names of what `quantize` takes."""
-    return type(rule).quantize.__code__.co_varnames[: type(rule).quantize.__code__.co_argcount]
+    return tuple(inspect.signature(type(rule).quantize).parameters)
 
 
 def _hessian(rule: Any, x: np.ndarray, source: Source) -> np.ndarray:

@@ -58,7 +58,7 @@ class Adagrad(Optimizer):
 class Adadelta(Optimizer):
     """A step scaled by the ratio of the root mean squares of past steps and past gradients.
 
-    Source: Zeiler 2012, arXiv:1212.5701, Algorithm 1; ``lr`` multiplies the step, 1 in the paper. NaN propagates.
+    Source: Zeiler 2012, arXiv:1212.5701, Algorithm 1; ``lr`` multiplies the step; 1 is none. NaN propagates.
     """
 
     lr: NonNegative = 1.0

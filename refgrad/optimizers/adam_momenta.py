@@ -72,8 +72,9 @@ class QHAdam(Optimizer):
 class Adan(Optimizer):
     """Nesterov momentum by differences of gradients, scaled by the second moment of the looked-ahead gradient.
 
-    ``m``, ``m_diff`` and ``square`` (the paper's m, v and n) average the gradient, its change, and the square of the looked-ahead
-    gradient. The decays are one less the paper's, as in the authors' code. ``eps_root`` is optax's second eps, under the root.
+    ``m``, ``m_diff`` and ``square`` (m, v and n in Algorithm 1) average the gradient, its change, and the square of the
+    looked-ahead gradient. The decays are the authors' code's; written as weights of what is new they are one less.
+    ``eps_root`` is optax's second eps, under the root.
 
     Source: Xie et al. 2022, arXiv:2208.06677, Algorithm 1. NaN propagates.
     """

@@ -32,7 +32,7 @@ TestSize = Annotated[float, Range(0.0, 1.0)]
 class AdaGradNorm(Optimizer):
     """Gradient descent divided by the root of the sum of all squared gradient norms: one number a tensor.
 
-    ``initial`` is the sum before the first step, the square of the paper's b_0. Source: Ward, Wu & Bottou 2019,
+    ``initial`` is the sum before the first step, the square of what is usually called b_0. Source: Ward, Wu & Bottou 2019,
     arXiv:1806.01811, Algorithm 1. One NaN reaches the whole tensor.
     """
 

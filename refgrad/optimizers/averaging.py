@@ -203,7 +203,7 @@ class ScheduleFreeAdamW(Optimizer):
 class COCOB(Optimizer):
     """Each element bets a share of what it has won on the direction of its gradients; there is no step size.
 
-    ``lr`` multiplies the gradient, 1 in the paper. Source: Orabona & Tommasi 2017, arXiv:1705.07795, Algorithm 2, where ``eps``,
+    ``lr`` multiplies the gradient; 1 is none. Source: Orabona & Tommasi 2017, arXiv:1705.07795, Algorithm 2, where ``eps``,
     the first largest gradient, is 0. NaN propagates.
     """
 

@@ -35,7 +35,7 @@ def factored_means(v_row: Any, v_column: Any, square: Any, p: Any, beta: Any) ->
 class Adafactor(Optimizer):
     """A gradient scaled by a second moment that is the product of its row and column means, at a relative step size.
 
-    The paper keeps sums where means are kept here, which gives the same product. Source: Shazeer & Stern 2018,
+    Sums, kept in place of the means that are kept here, would give the same product. Source: Shazeer & Stern 2018,
     arXiv:1804.04235, Algorithm 4 with the settings of Algorithm 6. One NaN reaches the whole tensor.
     """
 

@@ -30,7 +30,7 @@ from refgrad.rule import (
 class PolyakSGD(Optimizer):
     """Gradient descent whose step size is the gap to the least loss over the squared norm of the gradient, at most ``max_lr``.
 
-    ``lr`` multiplies the step, 1 in the paper. ``loss`` is that of the batch. Source: Loizou et al. 2020, arXiv:2002.10542,
+    ``lr`` multiplies the step; 1 is none. ``loss`` is that of the batch. Source: Loizou et al. 2020, arXiv:2002.10542,
     section 2, SPS_max. One NaN reaches all parameters.
     """
 

@@ -27,7 +27,7 @@ from refgrad.rule import (
 
 
 class SGDW(SGD):
-    """`SGD` with weight decay that stays out of the momentum: the paper's own name for it.
+    """`SGD` with weight decay that stays out of the momentum: as Loshchilov & Hutter call it.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 1, where the decay is not scaled by ``lr``. NaN propagates.
     """

@@ -31,7 +31,7 @@ from refgrad.rule import (
 class DoG(Optimizer):
     """Gradient descent at the largest distance from the start over the root of the sum of squared gradients.
 
-    ``lr`` multiplies the step, 1 in the paper. Source: Ivgi et al. 2023, arXiv:2302.12022, equations 1 and 3. One NaN reaches
+    ``lr`` multiplies the step; 1 is none. Source: Ivgi et al. 2023, arXiv:2302.12022, equations 1 and 3. One NaN reaches
     all parameters.
     """
 
@@ -72,7 +72,7 @@ class DoG(Optimizer):
 class DoWG(Optimizer):
     """DoG with gradients weighted by the distance: its square over the root of the weighted sum.
 
-    ``lr`` multiplies the step, 1 in the paper; ``eps`` is the square of the first distance, and is added to the root. Source:
+    ``lr`` multiplies the step; 1 is none; ``eps`` is the square of the first distance, and is added to the root. Source:
     Khaled et al. 2023, arXiv:2305.16284, Algorithm 1. One NaN reaches all parameters.
     """
 

@@ -196,7 +196,7 @@ class Blockwise(Codebook):
     """Block-wise quantization to 8 bits: codes of a dynamic, linear or author's map, one absmax a block.
 
     Source: Dettmers et al. 2022, arXiv:2110.02861, 2.1 to 2.3: q_i = argmin_j abs(Q_j - x_i / absmax); optimizer states
-    use blocks of 2048 in the paper, of 256 in bitsandbytes today.
+    use blocks of 2048 as first published, of 256 in bitsandbytes today.
     """
 
     block_size: BlockSize = 2048

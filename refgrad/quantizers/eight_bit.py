@@ -33,7 +33,7 @@ class EightBit(Rule):
     """An update rule whose state slots are quantized between steps, by blocks, to 8 bits.
 
     A step dequantizes the slots, takes the rule's own step in the working dtype, and quantizes the new slots. The new
-    parameter comes of the slots before they are quantized again, as in the paper. A parameter of fewer elements than
+    parameter comes of the slots before they are quantized again. A parameter of fewer elements than
     ``min_8bit_size`` keeps its slots as they are, in the working dtype, and so do slots that are not one number an element.
     ``signed`` and ``unsigned`` quantize the slots that may be negative and those that may not; any quantizer of rows will do,
     of fewer bits as well. Source: Dettmers et al. 2022, arXiv:2110.02861, 2.

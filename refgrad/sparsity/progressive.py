@@ -26,7 +26,8 @@ class MDGF(NOfM):
     Forward: w_tilde = w (mask + (1 - mask) beta). Backward, as the authors' code has it: the gradient of w is that of w_tilde.
     beta is max(1 - rate t, 0) (linear) or exp(-rate t) (exponential); t counts from the end of the dense phase. After epoch
     ``epochs - finetune_epochs`` beta is 0: fine-tuning has a mask of zeros and ones.
-    Source: Bambhaniya et al. 2024, arXiv:2402.04744, section 4.1, read in its code; the paper's own backward was not at hand.
+    Source: Bambhaniya et al. 2024, arXiv:2402.04744, section 4.1, read in its code; what is published of the
+    backward was not at hand.
     """
 
     rate: NonNegative = 1e-4

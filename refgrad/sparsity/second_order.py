@@ -76,7 +76,7 @@ class WoodFisher(Unstructured):
     """OBS with the empirical Fisher matrix, inverted one gradient at a time by Woodbury's identity.
 
     Score: w^2 / (2 [F^-1]_ii); ``d`` is the diagonal of `inverse_fisher`. All pruned weights are deleted together, each as if
-    alone (the paper's approximation): `update`. Source: Singh & Alistarh 2020, arXiv:2004.14340, equations 3 and 5.
+    alone (equation 5's approximation): `update`. Source: Singh & Alistarh 2020, arXiv:2004.14340, equations 3 and 5.
     """
 
     inputs = {"d": "positive"}

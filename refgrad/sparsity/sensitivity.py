@@ -94,7 +94,7 @@ class FORCE(Saliency):
 class GraSP(Together):
     """Weights without which the gradient flow would suffer.
 
-    The paper removes the largest of S = -w (H g), so that the score is w (H g), and the largest are kept; ``hg`` is the
+    The largest of S = -w (H g) are removed, so that the score is w (H g), and the largest are kept; ``hg`` is the
     product of the Hessian and the gradient. Source: Wang et al. 2020, arXiv:2002.07376, equation 8.
     """
 

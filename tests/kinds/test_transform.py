@@ -274,8 +274,10 @@ def test_torch_batch_norm_is_a_ghost_of_one_part() -> None:
         )
         return y.numpy(), mean.numpy(), variance.numpy()
 
-    verdict = refgrad.verify(batch_norm, o.GhostBatchNorm(), steps=6)
+    verdict = refgrad.verify(batch_norm, o.GhostBatchNorm(size=4096), steps=6)
     assert verdict.conforms, str(verdict)
+    parted = refgrad.verify(batch_norm, o.GhostBatchNorm(), steps=6, explain=False, shrink=False)
+    assert (parted.conforms, parted.situation) == (False, "shapes")  # a batch of more than 128 is in parts
     assert not refgrad.verify(batch_norm, o.GhostBatchNorm(running="biased"), steps=6, explain=False).conforms
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from refgrad.rule import rules
 from refgrad.strength.situations.trial import EQUAL, OUT_OF_REACH, REFUSED, SURVIVES, UNJUDGED, Outcome
 
 #: rule -> what was found of it
@@ -92,7 +93,8 @@ def text(found: Found) -> str:
     wrong = [name for name in sorted(found) if not found[name]["right"]]
     planted = sum(total.values()) - total[EQUAL]
     lines = [
-        f"{len(found)} rules, {planted:,} faults, {share(total):.2%} of those within reach refused; "
+        f"{len(found)} of {len(rules())} rules measured so far, {planted:,} faults, "
+        f"{share(total):.2%} of those within reach refused; "
         f"{total[EQUAL]:,} more changed nothing, and are none. "
         f"False alarms: {len(wrong)} of {len(found)} right programs{''.join(f', {n}' for n in wrong)}.",
         "",

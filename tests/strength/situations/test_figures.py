@@ -31,7 +31,7 @@ def test_what_is_no_fault_is_not_counted_against_the_share() -> None:
 
 def test_the_text_names_what_was_accepted() -> None:
     told = text(some())
-    assert "1 rules, 3 faults, 66.67% of those within reach refused" in told
+    assert f"1 of {len(rules())} rules measured so far, 3 faults, 66.67% of those within reach refused" in told
     assert "False alarms: 0 of 1" in told
     assert "| Lion | shape | a tail of 16 | Lion(): NaN, step 1 |" in told
 

@@ -219,8 +219,15 @@ def _meets_nan(above: Sequence[Bounded], below: Sequence[Bounded], reach: Array 
     return np.asarray(meets & ~surely_zero(above, below, model))
 
 
+#: the largest number of a format in which reciprocals of ordinary divisors may overflow is at most this
+NARROW = 2.0**64
+
+
 def surely_zero(above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Array:
-    """Where an exact zero is divided by what is not zero: a divisor whose reciprocal overflows is no excuse for NaN.
+    """Where an exact zero is divided by what is not zero, in a format so narrow that the reciprocal of an ordinary eps overflows.
+
+    That is no excuse for NaN. In wider formats only reciprocals of numbers far below every eps overflow, such as a sum of
+    subnormal numbers, and a program may take these.
 
     Args:
         above: the factors; their product may not overflow.
@@ -228,6 +235,8 @@ def surely_zero(above: Sequence[Bounded], below: Sequence[Bounded], model: Model
         model: the format.
     """
     zero, large = np.zeros((), bool), np.ones(())
+    if model.largest > NARROW:
+        return zero
     for factor in above:
         zero = zero | ((factor.value == 0.0) & (factor.bound() == 0.0))
         large = large * np.maximum(sizes(factor)[1], 1.0)

@@ -127,6 +127,7 @@ def test_every_rule_is_itself_in_every_situation(name: str) -> None:
         assert found.record is not None, list(found.restriction())
         assert not found.refused, list(found.restriction())
         assert not found.wrong, (found.situation.name, found.tally.counts, found.record.faults)
+        assert not found.tally.undecided_nan, found.situation.name
 
 
 @pytest.mark.sample(quick=20, suite=130)

@@ -68,8 +68,14 @@ def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     return dataclasses.replace(cases, names=["p of zeros", "g of zeros", "p and g of zeros"])
 
 
-def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
-    """Three small leaves whose gradients are far above those of ordinary cases, and whose powers are finite still."""
+def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """Three small leaves whose gradients are far above those of ordinary cases, and whose powers are finite still.
+
+    None of a rule that takes roots of matrices: a Gram matrix so far above its eps is singular but for its rounding errors,
+    and what the root of these is, nothing tells.
+    """
+    if any(node.op == "inverse_root" for node in rule.plan((2, 2), 1).graph.nodes):
+        return None
     cases = small_run(rule, dtype, seed, 2, SHAPES)
     for step, leaf in itertools.product(range(2), range(3)):
         cases = cases.with_array(leaf, "g", large(cases.steps[step][leaf]["g"]), step)

@@ -14,6 +14,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.axes import ELEMENT, ROW, Axes, axes_shape
+from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import Shapes, normal, shapes_for, taken
@@ -48,7 +49,10 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
 
 
 def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
-    """A case a shape that the rule takes, of some; by default of those that its graph asks for."""
+    """A case a shape that the rule takes, of some; by default of those that its graph asks for.
+
+    None of a shape of which it makes NaN of ordinary numbers: a row of one number has no deviation to be divided by.
+    """
     facts = dtypes.format_of(dtype)
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -61,7 +65,9 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) ->
             made[name] = clipped(random.standard_normal((6, *shape[1:])), facts)
         made = rule.prepared(made)
         handed: dict[str, Any] = dict(made)
-        rule.both(**handed)
+        results = rule.both(**handed)
+        if any(np.isnan(np.asarray(each, np.float64)).any() for each in results.values()):
+            raise ArgumentError(f"{rule} has no number for x of shape {shape}; legal: one of which it has")
         return made
 
     return taken(make, shapes or shapes_for(rule.plan((2, 2)).graph), seed)

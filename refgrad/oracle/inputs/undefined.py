@@ -32,7 +32,12 @@ def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
 
 
 def _only_carried(node: Node) -> bool:
-    return all(each.op in CARRYING for each in walk(node))
+    return all(each.op in CARRYING and not _is_zero(each) for each in walk(node))
+
+
+def _is_zero(node: Node) -> bool:
+    """Whether it is the number 0: what is multiplied by it, one program leaves out and another makes NaN of."""
+    return node.op == "scalar" and node.attribute.op == "const" and node.attribute.args == (0.0,)
 
 
 def _reaches(node: Node, of: str) -> bool:

@@ -139,7 +139,8 @@ class Flag:
         Args:
             value: True or False.
         """
-        return self.sentence if value else f"not: {self.sentence}"
+        # who does it does what true means
+        return self.sentence if value else f"not: {self.alternative.sentence}"
 
     def __str__(self) -> str:
         return "true | false"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.citation import by
 from refgrad.errors import ArgumentError
 from refgrad.legal import Choice, Flag, Range, Whole
 
@@ -41,3 +42,9 @@ def test_the_nearest_behaviour_is_named() -> None:
 def test_what_is_neither_true_nor_false_is_refused(value: Any) -> None:
     with pytest.raises(ArgumentError, match=r"nesterov is .*; legal: True or False"):
         Flag("looks ahead").check("nesterov", value)
+
+
+def test_who_does_it_is_said_of_true_alone() -> None:
+    flag = Flag(by("both moments are corrected", "published"))
+    assert flag.said(True) == "both moments are corrected (the paper as reported)"
+    assert flag.said(False) == "not: both moments are corrected"

@@ -86,9 +86,11 @@ def _within_rounding(trial: Trial, claim: LawClaim) -> bool:
     results = dict(claim.got) if kind.results_hang_together else {**claim.got, **claim.want}
     if not results:
         return False
-    record = Record(Cases([dict(claim.arrays)], [""]), [trial.rule], [results])
+    arrays = {n: np.asarray(a) for n, a in claim.arrays.items()}  # a scaling is handed numbers
+    record = Record(Cases([arrays], [""]), [trial.rule], [results])
     try:
         tally = trial.claim.judge(record)
     except ArgumentError:
         return False
-    return not tally.outside and not tally.faults
+    judged = any(count.total for count in tally.counts.values())  # of what was not looked at, nothing is known
+    return judged and not tally.outside and not tally.faults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,18 +47,25 @@ def _silent(trial: Trial, law: Law) -> str:
         return "the rule is not of that kind"
     told = isinstance(trial.request.candidate, type | Rule)  # only these can be given the hyperparameters of a law
     if not told and law.subject(rule) != rule:
-        return f"the candidate cannot be told {', '.join(f'{n}={v:g}' for n, v in _changed(law, rule).items())}"
+        return f"the candidate cannot be told {', '.join(f'{n}={v}' for n, v in _changed(law, rule).items())}"
     return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
 
 
-def _changed(law: Law, rule: Any) -> dict[str, float]:
+def _changed(law: Law, rule: Any) -> dict[str, Any]:
     """The hyperparameters of a law that a rule, or one inside it, has with other values."""
-    known = rule.numbers()
-    return {
-        n: v
-        for n, v in law.hyperparameters.items()
-        if any(value != v and (word == n or word.endswith(f"_{n}")) for word, value in known.items())
-    }
+    every = [rule, *_within(rule)]
+    return {n: v for n, v in law.hyperparameters.items() if any(_differs(each, n, v) for each in every)}
+
+
+def _within(rule: Any) -> Iterator[Any]:
+    for inner in rule.inner_rules().values():
+        yield inner
+        yield from _within(inner)
+
+
+def _differs(rule: Any, name: str, value: Any) -> bool:
+    known = rule.hyperparameters()
+    return name in known and known[name] != value
 
 
 def _smallest(trial: Trial, law: Law, rounded: list[bool]) -> tuple[Cases, str] | None:

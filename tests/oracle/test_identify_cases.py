@@ -178,3 +178,13 @@ def test_another_rule_is_named_if_the_claim_with_other_numbers_is_not_it() -> No
 def test_a_kind_that_is_none() -> None:
     with pytest.raises(ArgumentError, match="'estimator'"):
         refgrad.identify(ArcTan(), "estimators")
+
+
+def test_a_quantizer_that_ruins_its_input_misbehaves_among_rules_that_take_other_things_besides() -> None:
+    def zeros(x: Any) -> Any:
+        x[...] = 0
+        return np.zeros(x.shape, np.int8)
+
+    found = refgrad.identify(zeros, "quantizer")
+    assert found.outcome == MISBEHAVES
+    assert found.faults[0].kind == "mutated"

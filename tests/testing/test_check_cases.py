@@ -11,6 +11,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators import ArcTan, ClippedSTE, StochasticBinarization
 from refgrad.estimators.base import Estimator
 from refgrad.kinds.laws.estimator import LAWS as CASE_LAWS
+from refgrad.optimizers import BatchScaledRate
 from refgrad.quantizers import NF4, Affine, Quantizer
 from refgrad.rule import Rule, rules
 from refgrad.sparsity import Magnitude, NOfM
@@ -144,3 +145,10 @@ def test_arguments() -> None:
     with pytest.raises(ArgumentError, match="did you mean 'odd'"):
         check_laws(ArcTan(), ArcTan(), laws=["od"])
     assert "linear in the cotangent" in known_laws(ArcTan())
+
+
+def test_a_law_of_numbers_is_broken_and_no_error() -> None:
+    """A scaling is handed numbers, which are no arrays."""
+    reports = {r.law: r for r in check_laws(lambda size, lr, batch: lr * batch / size, BatchScaledRate(), examples=2)}
+    assert reports["grows"].broken
+    assert "falls" in reports["grows"].message

@@ -103,3 +103,18 @@ def test_arguments() -> None:
     with pytest.raises(ArgumentError, match="a rule such as"):
         check_laws(AdamW, "AdamW")
     assert len({law.name for law in LAWS}) == len(LAWS)
+
+
+def test_a_function_that_cannot_be_told_a_behaviour_is_asked_all_other_laws() -> None:
+    """``decay`` is a word, and none of ``weight_decay``."""
+
+    def lion(p: Any, g: Any, m: Any, lr: float, beta1: float, beta2: float) -> Any:
+        mixed = np.float32(beta1) * m + np.float32(1 - beta1) * g
+        return p - np.float32(lr) * np.sign(mixed), np.float32(beta2) * m + np.float32(1 - beta2) * g
+
+    reports = {r.law: r for r in check_laws(lion, Lion(decay="fixed"), examples=2)}
+    assert reports["no rate"].message == "the candidate cannot be told lr=0.0"
+    assert [r.law for r in reports.values() if r.outcome == "holds"]
+    assert not any(r.broken for r in reports.values())
+    plain = {r.law: r.message for r in check_laws(lion, Lion(), examples=2)}
+    assert not any("decay" in message for message in plain.values())

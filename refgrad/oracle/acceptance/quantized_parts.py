@@ -8,6 +8,7 @@ its parts must be those of the rule to the bit.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -102,7 +103,11 @@ def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, 
     if known is None or known[0] is not x:
         while len(_KNOWN) >= 16:
             _KNOWN.pop(next(iter(_KNOWN)))
-        known = x, rule.quantize(x, **{n: a for n, a in arrays.items() if n not in ("x", *rule.parts)}).arrays
+        taken = inspect.signature(rule.quantize).parameters  # a case may have what another rule takes besides
+        known = (
+            x,
+            rule.quantize(x, **{n: a for n, a in arrays.items() if n in taken and n not in ("x", *rule.parts)}).arrays,
+        )
         _KNOWN[rule, id(x)] = known
     return known[1]
 

@@ -32,7 +32,7 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         "Adafactor": {
             "torch.optim.Adafactor": {"eps_placement": "clamp", "eps1": 2.0**-23},
-            "optax.adafactor": {"decay": "fixed"},
+            "optax.adafactor": {"relative_step": False, "decay": "fixed"},
         },
         "Adagrad": {
             "optax.adagrad": {"eps_placement": "inside_or_still"},
@@ -114,7 +114,7 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         "Muon": {
             "torch.optim.Muon": {"eps_placement": "clamp", "internals": "bfloat16"},
-            "optax.contrib.muon": {"correction": True},
+            "optax.contrib.muon": {"scale": "wide", "correction": True},
             "keras.optimizers.Muon": {"buffer": "sum", "scale": "rms"},
         },
         "NAdam": {
@@ -145,7 +145,7 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             },
         },
         "RMSprop": {
-            "torch.optim.RMSprop": {"variance": "bare"},
+            "torch.optim.RMSprop(centered=True)": {"variance": "bare", "centered": True},
             "optax.rmsprop": {"eps_placement": "inside", "lr_placement": "velocity"},
             "keras.optimizers.RMSprop": {"eps_placement": "inside", "lr_placement": "buffer", "decay": "before"},
         },

@@ -44,9 +44,9 @@ class ASGD(Optimizer):
 
     scaling = "linear"
     citation = Citation(
-        "Polyak & Juditsky 1992; Bottou 2012",
+        "Polyak & Juditsky 1992",
         "Acceleration of stochastic approximation by averaging",
-        "SIAM J. Control Optim. 30(4)",
+        "SIAM J. Control Optim. 30(4); the step size is that of Bottou 2012, section 5.1",
         read="package",
         source="torch 2.13.0 ASGD",
     )

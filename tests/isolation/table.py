@@ -17,7 +17,7 @@ from refgrad.oracle.engine.verdict import Verdict
 from tests.isolation import hostile
 
 FILE = Path(__file__).with_name("table.json")
-PAGE = Path(refgrad.__file__).parents[1] / "docs" / "isolation.md"
+PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 LIMIT = 2.0
 NAMES = [name for name, value in vars(hostile).items() if getattr(value, "__module__", "") == hostile.__name__]
 NAMES = [name for name in NAMES if not name.startswith("_") and name != "Lying"]

@@ -125,7 +125,7 @@ found, _ = rule.step(p, g, rule.init(p), backend="numba", threads=2)
 print(*found.view(np.uint32)[[0, -1]] != 0)
 """
     assert (rule.step(p, g, rule.init(p))[0] != 0).all()
-    root = Path(refgrad.__file__).parent.parent
+    root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
 

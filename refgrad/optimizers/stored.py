@@ -88,6 +88,8 @@ class Stored(Wrapper):
             raise bad_argument(
                 "Stored.compensation", self.compensation, "none with rounding='stochastic', which needs none"
             )
+        if self.mastered and self.states != "float32":
+            raise bad_argument("Stored.compensation", "master", "none, kahan or wide, unless states='float32'")
 
     @property
     def stochastic(self) -> bool:

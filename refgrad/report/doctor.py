@@ -9,8 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
+from refgrad import float_environment
 from refgrad.backends import kernel_cache
 from refgrad.layout import BAD, PLAIN, Section
 from refgrad.version import VERSION
@@ -40,7 +39,7 @@ def sections() -> list[Section]:
             "Used where it is there",
             pairs=tuple((n, f"{_version(n) or 'not installed'} ({what})") for n, what in USED.items()),
         ),
-        Section("Arithmetic", pairs=_arithmetic(), tone=PLAIN if _sound() else BAD),
+        Section("Arithmetic", pairs=_arithmetic(), tone=PLAIN if float_environment.is_standard() else BAD),
         Section("Kernels", pairs=_kernels()),
     ]
 
@@ -64,27 +63,10 @@ def _python() -> tuple[tuple[str, str], ...]:
     )
 
 
-def keeps_subnormals() -> bool:
-    """Whether this thread computes with subnormal numbers, rather than with zeros in their place."""
-    small = np.full(8, np.finfo(np.float32).smallest_normal)
-    return bool((small * np.float32(0.5) != 0).all() and (small * np.float32(0.5) * np.float32(2) == small).all())
-
-
-def rounds_to_nearest() -> bool:
-    """Whether this thread rounds to the nearest number, and of two to the even one."""
-    one, half = np.ones(8), np.full(8, 2.0**-53)
-    return bool((one + half == 1.0).all() and (-one - half == -1.0).all() and (one + 3 * half == 1.0 + 2.0**-51).all())
-
-
-def _sound() -> bool:
-    return keeps_subnormals() and rounds_to_nearest()
-
-
 def _arithmetic() -> tuple[tuple[str, str], ...]:
-    flushed = "FLUSHED to zero: something that was loaded here has set the processor so"
+    found = float_environment.deviations()
     return (
-        ("subnormals", "kept" if keeps_subnormals() else flushed),
-        ("rounding", "to nearest, ties to even" if rounds_to_nearest() else "NOT to nearest"),
+        ("environment", f"{', '.join(found)}: set by something that was loaded here" if found else "standard"),
         ("device", "none that is used: kernels run on the CPU"),
     )
 

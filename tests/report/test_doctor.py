@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +10,7 @@ import pytest
 
 from refgrad.layout import BAD, render_sections
 from refgrad.report import doctor
+from tests.float_environments import EVERY, deviating
 
 
 def test_what_is_needed_is_there_with_its_version() -> None:
@@ -24,28 +24,12 @@ def test_what_is_missing_needs_attention(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [part.title for part in doctor.sections() if part.tone == BAD] == ["Needed"]
 
 
-def test_flushed_subnormals_are_seen() -> None:
-    torch = pytest.importorskip("torch", reason="torch can set the processor to flush")
-    if not torch.set_flush_denormal(True):
-        pytest.skip("this processor cannot flush")
-    try:
-        assert not doctor.keeps_subnormals()
-        assert any(part.tone == BAD for part in doctor.sections())
-    finally:
-        torch.set_flush_denormal(False)
-    assert doctor.keeps_subnormals()
-
-
-@pytest.mark.parametrize("mode", [0x400, 0x800, 0xC00], ids=["down", "up", "to zero"])
-def test_another_rounding_is_seen(mode: int) -> None:
-    libm = ctypes.CDLL(None)
-    if sys.platform != "linux" or not hasattr(libm, "fesetround") or libm.fesetround(mode):
-        pytest.skip("no rounding mode can be set here")
-    try:
-        assert not doctor.rounds_to_nearest()
-    finally:
-        libm.fesetround(0)
-    assert doctor.rounds_to_nearest()
+@pytest.mark.parametrize("deviation", EVERY)
+def test_another_environment_needs_attention(deviation: str) -> None:
+    with deviating(deviation):
+        found = doctor.sections()
+    (amiss,) = [part for part in found if part.tone == BAD]
+    assert dict(amiss.pairs)["environment"].startswith(deviation)
 
 
 def test_nothing_of_a_framework_is_imported() -> None:

@@ -12,7 +12,6 @@ import pytest
 import refgrad
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.kinds.kind import Asked
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.situations import exercise
@@ -103,20 +102,7 @@ def test_a_restriction_is_said_and_is_no_fault(kind: str) -> None:
 
 def request(rule: Rule) -> Request:
     """A rule that claims to be itself."""
-    return Request(
-        candidate=rule,
-        rule=rule,
-        steps=1,
-        dtype=as_dtype(rule.kept_in),
-        seed=0,
-        policy=Policy(),
-        inputs=None,
-        options={},
-        state_names=None,
-        shrink=False,
-        explain=0.0,
-        time_limit=np.inf,
-    )
+    return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
 @pytest.mark.sample(quick=20, suite=130)

@@ -13,7 +13,6 @@ import refgrad
 from refgrad.errors import CandidateError
 from refgrad.estimators import TQT, ArcTan, ClippedSTE, Rectangular
 from refgrad.optimizers import SGD, Adam, AdamW, AMSGrad
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.trials import Trial, searched, trials
@@ -22,20 +21,7 @@ from refgrad.rule import Rule
 
 
 def tried(candidate: Any, rules: Sequence[Rule], claimed: bool = False) -> list[Trial]:
-    request = Request(
-        candidate=candidate,
-        rule=rules[0],
-        steps=2,
-        dtype=np.dtype(np.float32),
-        seed=0,
-        policy=Policy(),
-        inputs=None,
-        options={},
-        state_names=None,
-        shrink=False,
-        explain=0.0,
-        time_limit=60.0,
-    )
+    request = Request(candidate=candidate, rule=rules[0], steps=2, dtype=np.dtype(np.float32), time_limit=60.0)
     return trials(request, rules, claimed)
 
 

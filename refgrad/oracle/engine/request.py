@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,23 @@ from refgrad.rule import Rule
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
-    """The arguments of `refgrad.verify`; ``inputs`` is what the rule's kind takes, or None to have them generated."""
+    """The arguments of `refgrad.verify`; ``inputs`` is what the rule's kind takes, or None to have them generated.
+
+    Where nothing is said, it is judged as `refgrad.verify` does by default, without what is done about a failing candidate.
+    """
 
     candidate: Any
     rule: Rule
-    steps: int
+    steps: int = 10
     dtype: np.dtype
-    seed: int
-    policy: Policy
-    inputs: Any
-    options: Mapping[str, Any]
-    state_names: Any
-    shrink: bool
+    seed: int = 0
+    policy: Policy = field(default_factory=Policy)
+    inputs: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    state_names: Any = None
+    shrink: bool = False
     #: seconds that the search for what a failing candidate is may take; 0 for none
-    explain: float
-    time_limit: float
+    explain: float = 0.0
+    time_limit: float = math.inf
     #: makes the candidate elsewhere, with the arguments of `refgrad.kinds.kind.Kind.resolve`; None to make it here
     resolve: Any = None

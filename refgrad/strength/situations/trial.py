@@ -7,7 +7,6 @@ gives the very bits of the right program, it is judged as that was, so that noth
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,6 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Asked, Record, Situation
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.outcomes import why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
@@ -31,8 +29,6 @@ from refgrad.strength.situations.probe import Probe
 
 REFUSED, SURVIVES, UNJUDGED, EQUAL, OUT_OF_REACH = "refused", "survives", "unjudged", "equal", "out of reach"
 ORDINARY = "ordinary cases"
-#: what `refgrad.verify` takes by default
-STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -111,20 +107,7 @@ def _there(claim: Claim, rule: Rule, subject: Any) -> Claim:
 
 def request(rule: Rule, candidate: Any, seed: int) -> Request:
     """What `refgrad.verify` asks by default, without a search for explanations."""
-    return Request(
-        candidate=candidate,
-        rule=rule,
-        steps=STEPS,
-        dtype=as_dtype(rule.kept_in),
-        seed=seed,
-        policy=Policy(),
-        inputs=None,
-        options={},
-        state_names=None,
-        shrink=False,
-        explain=0.0,
-        time_limit=math.inf,
-    )
+    return Request(candidate=candidate, rule=rule, dtype=as_dtype(rule.kept_in), seed=seed)
 
 
 class Trial:

@@ -20,20 +20,7 @@ from refgrad.oracle.engine.run import Claim
 from refgrad.rule import Rule, find, rules
 from refgrad.strength.exercised import exercised
 
-REQUEST = Request(
-    candidate=None,
-    rule=find("SGD")(),
-    steps=2,
-    dtype=np.dtype(np.float32),
-    seed=0,
-    policy=Policy(),
-    inputs=None,
-    options={},
-    state_names=None,
-    shrink=False,
-    explain=0.0,
-    time_limit=60.0,
-)
+REQUEST = Request(candidate=None, rule=find("SGD")(), steps=2, dtype=np.dtype(np.float32), time_limit=60.0)
 
 
 def exercised_of(cls: type[Rule]) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 import refgrad
 from refgrad.candidates.protocol import Observation
 from refgrad.optimizers import SGD, Adafactor
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import judge
 
@@ -25,11 +24,7 @@ REQUEST = Request(
     rule=SGD(lr=0.5),
     steps=2,
     dtype=np.dtype(np.float32),
-    seed=0,
-    policy=Policy(),
     inputs=refgrad.Inputs.of([1.0, 2.0], [[1.0, -1.0]]),
-    options={},
-    state_names=None,
     shrink=True,
     explain=1.0,
     time_limit=10.0,

@@ -19,7 +19,6 @@ from refgrad.optimizers import (
     NormalizedBatchPerceptron,
 )
 from refgrad.oracle.acceptance.findings import Count
-from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses import departures
@@ -76,12 +75,8 @@ def test_verify_names_what_identify_names(candidate: Any, rule: Rule, name: str)
 
 
 def claim_of(candidate: Any, rule: Rule, inputs: Any = None, seconds: float = 60.0) -> Claim:
-    asked = {"steps": 4, "dtype": np.dtype(np.float32), "seed": 0, "policy": Policy(), "inputs": inputs, "options": {}}
-    return Claim.of(
-        Request(
-            candidate=candidate, rule=rule, **asked, state_names=None, shrink=False, explain=seconds, time_limit=60.0
-        )
-    )
+    asked = {"steps": 4, "dtype": np.dtype(np.float32), "inputs": inputs, "explain": seconds, "time_limit": 60.0}
+    return Claim.of(Request(candidate=candidate, rule=rule, **asked))
 
 
 def test_what_only_the_screen_does_not_see_is_not_told() -> None:

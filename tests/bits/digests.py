@@ -66,7 +66,7 @@ def names() -> list[str]:
 
 @cache
 def variants(name: str) -> list[tuple[str, Rule]]:
-    """Every rule that differs from the default one in one named behaviour and can be built."""
+    """Every rule that differs from the default one in one named behaviour, and in what that asks of others, and can be built."""
     rule, found = rules()[name](), []
     for field, legal in rule.legal().items():
         values = [True, False] if isinstance(legal, Flag) else list(getattr(legal, "sentences", ()))
@@ -74,7 +74,8 @@ def variants(name: str) -> list[tuple[str, Rule]]:
         for value in values:
             if value != getattr(rule, field):
                 try:
-                    found.append((f"{field}={value}", rule.replace(**{field: value})))
+                    asked = rule.needs.get((field, value), {})
+                    found.append((f"{field}={value}", rule.replace(**asked, **{field: value})))
                 except ArgumentError:
                     continue
     return found

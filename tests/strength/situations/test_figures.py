@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from refgrad.rule import rules
-from refgrad.strength.figures_file import DOCS
-from refgrad.strength.situations.command import OWN
 from refgrad.strength.situations.fault import Fault
 from refgrad.strength.situations.figures import counted, of_rule, share, text
 from refgrad.strength.situations.trial import EQUAL, REFUSED, SURVIVES, Outcome
 
+DOCS = Path(__file__).parents[3] / "docs"
 #: the least share refused of situations of which less is; see the page for what is accepted
 LEAST = {"value": 0.7, "default": 0.9}
 
@@ -38,7 +38,7 @@ def test_the_text_names_what_was_accepted() -> None:
 
 def test_the_figures_of_the_documentation() -> None:
     """No false alarm, more than 3,000 faults once all rules are there, and the page says what the file has."""
-    found = json.loads(OWN.read_text(encoding="utf-8"))
+    found = json.loads((DOCS / "situations-strength.json").read_text(encoding="utf-8"))
     assert all(figures["right"] for figures in found.values())
     counts = counted(found, "situation")
     planted = sum(n for each in counts.values() for outcome, n in each.items() if outcome != EQUAL)

@@ -10,6 +10,7 @@ import pytest
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.worked import page
+from tests.worked.digits import rounded
 from tests.worked.example import Example
 from tests.worked.table import EXAMPLES, WITHOUT
 
@@ -42,3 +43,23 @@ def test_the_page_is_that_of_the_formulas() -> None:
     assert PAGE.read_text(encoding="utf-8") == page.text(), (
         "run python -m tests.worked > docs/worked-examples-others.md"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        ("0.50634765625", "0.5063476562"),  # a tie to the even digit, which versions of mpmath print differently
+        ("0.50634765635", "0.5063476564"),
+        ("0.506347656250000000000000001", "0.5063476563"),
+        ("-0.50634765625000000000000000000000000000000000000001", "-0.5063476562"),  # the last digits are not trusted
+        ("9999999999.5", "1.0e+10"),
+        ("-2.5e-7", "-2.5e-7"),
+        ("0.0001", "0.0001"),
+        ("0", "0.0"),
+        ("-inf", "-inf"),
+        ("nan", "nan"),
+    ],
+)
+def test_digits_are_those_of_no_version_of_mpmath(number: str, printed: str) -> None:
+    with mpmath.workdps(50):
+        assert rounded(mpmath.mpf(number), 10) == printed

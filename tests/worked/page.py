@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import mpmath
-
+from tests.worked.digits import rounded
 from tests.worked.example import Example, flat
 from tests.worked.table import EXAMPLES, WITHOUT
 
@@ -51,5 +50,5 @@ def sources(example: Example) -> Iterator[str]:
 
 def numbers(values: list[Any]) -> str:
     """Numbers in a row, of many the first 32."""
-    shown = " ".join(str(mpmath.nstr(v, 10, strip_zeros=True)).removesuffix(".0") for v in values[:32])
+    shown = " ".join(rounded(v, 10).removesuffix(".0") for v in values[:32])
     return shown + (f" ... ({len(values)} in all)" if len(values) > 32 else "")

@@ -6,10 +6,9 @@ import inspect
 import textwrap
 from typing import Any
 
-import mpmath
-
 from tests.optimizers.worked.by_hand import GRADIENTS, Example, P, follow
 from tests.optimizers.worked.examples import EXAMPLES
+from tests.worked.digits import rounded
 
 HEAD = """# Worked examples
 
@@ -43,7 +42,7 @@ def section(example: Example) -> str:
     if example.gradients != GRADIENTS:
         rates += f"\n\nThe gradients are {', '.join(str(tuple(map(float, g))) for g in example.gradients)}."
     lines = [f"## {example.rule}{rates}", "", "| step | p |  |  |", "|---|---|---|---|"]
-    lines += [f"| {t} | {' | '.join(map(digits, p))} |" for t, p in enumerate(follow(example), 1)]
+    lines += [f"| {t} | {' | '.join(rounded(x, 12) for x in p)} |" for t, p in enumerate(follow(example), 1)]
     source = "\n\n".join(textwrap.dedent(inspect.getsource(function)).rstrip() for function in needed(example.paper))
     return "\n".join([*lines, "", "```", source, "```", ""])
 
@@ -59,8 +58,3 @@ def needed(function: Any, known: tuple[Any, ...] = ()) -> tuple[Any, ...]:
             known = needed(called, known)
     return known
 
-
-def digits(x: Any) -> str:
-    """Twelve digits of a number, rounded from the sixty that it has, whatever precision is set elsewhere."""
-    with mpmath.workdps(60):
-        return str(mpmath.nstr(mpmath.mpf(x), 12))

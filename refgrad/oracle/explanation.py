@@ -14,6 +14,8 @@ from refgrad.tracing import Plan
 IDENTIFIED, AMBIGUOUS, UNKNOWN, UNJUDGED = "identified", "ambiguous", "unknown", "could not be judged"
 #: what was seen of it was judged, but it does what no candidate may, such as changing its inputs
 MISBEHAVES = "misbehaves"
+#: the fault of a candidate that is something on ordinary cases alone
+SITUATION = "situation"
 EXIT_CODES: Mapping[str, int] = {IDENTIFIED: 0, AMBIGUOUS: 0, UNKNOWN: 1, MISBEHAVES: 1, UNJUDGED: 2}
 
 

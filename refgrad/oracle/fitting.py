@@ -28,30 +28,52 @@ Fit = tuple[Trial, Change]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fitting:
-    """What fits, and the trial of the first."""
+class Found:
+    """A hypothesis that fits a whole run: a change of the rule of a trial."""
 
-    explanations: tuple[Explanation, ...] = ()
-    trial: Trial | None = None
-    change: Change = NONE
+    explanation: Explanation
+    trial: Trial
+    change: Change
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitting:
+    """What fits, the simplest first."""
+
+    found: tuple[Found, ...] = ()
+
+    @property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """The same to be told: of several, each with the doubt that the others fit as well."""
+        return _alone(tuple(each.explanation for each in self.found))
+
+    @property
+    def trial(self) -> Trial | None:
+        """That of the first."""
+        return self.found[0].trial if self.found else None
+
+    @property
+    def change(self) -> Change:
+        """That of the first."""
+        return self.found[0].change if self.found else NONE
 
 
 def fitting(searched: list[Trial]) -> Fitting:
     """What fits the whole run, the simplest first; the claim itself, if it does, whatever a search on a small run says."""
     for trial in searched:
         if trial.claims_wholly:
-            return Fitting((explanation(trial, NONE, trial.whole),), trial)
+            return Fitting((Found(explanation(trial, NONE, trial.whole), trial, NONE),))
     fits = [(t, s) for t in searched for s in t.search.tried.values() if s.fits]
     fits.sort(key=lambda pair: _order(*pair))
     for eligible in _ELIGIBLE:
         groups = _distinct(_simplest([(t, s.change) for t, s in fits if eligible(s)])[:COMPARED])
         found = _believed([f for f in (_judged(group) for group in groups[:JUDGED]) if f is not None])
         if found:
-            return Fitting(_alone(tuple(_as_good(found))), found[0].trial, found[0].change)
+            return Fitting(tuple(_as_good(found)))
     return Fitting()
 
 
-def _believed(found: list[_Found]) -> list[_Found]:
+def _believed(found: list[Found]) -> list[Found]:
     """The facts, if there are any: what is looser than they are is not told beside them."""
     return [f for f in found if f.explanation.sure == FACT] or found
 
@@ -94,14 +116,12 @@ def _order(trial: Trial, scored: Scored) -> tuple[object, ...]:
     return (scored.rank, trial.plainness, 0.0 if trial.search.claimed else -scored.decided)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Found:
-    explanation: Explanation
-    trial: Trial
-    change: Change
+def fitting_alone(trial: Trial, change: Change) -> Found | None:
+    """One hypothesis, if it fits the whole run."""
+    return _judged([(trial, change)])
 
 
-def _judged(group: list[Fit]) -> _Found | None:
+def _judged(group: list[Fit]) -> Found | None:
     """The first of hypotheses that are one, if it fits the whole run, with the others as aliases."""
     (trial, change), others = group[0], group[1:]
     counts = trial.counts(change)
@@ -113,7 +133,7 @@ def _judged(group: list[Fit]) -> _Found | None:
     best = dataclasses.replace(explanation(trial, change, counts), doubt=_doubt(trial, change))
     names = [_alias(best, t, c) for t, c in others if c.kind != "value" and c.policy == change.policy]
     aliases = tuple(n for n in dict.fromkeys(names) if n != best.title)
-    return _Found(dataclasses.replace(best, aliases=aliases), trial, change)
+    return Found(dataclasses.replace(best, aliases=aliases), trial, change)
 
 
 def _doubt(trial: Trial, change: Change) -> str:
@@ -129,7 +149,7 @@ def _outside(trial: Trial, change: Change, counts: Counts) -> int:
     return Scored(change, counts, trial.search.reference(trial.whole)).outside
 
 
-def _as_good(found: list[_Found]) -> Iterator[Explanation]:
+def _as_good(found: list[Found]) -> Iterator[Found]:
     """The first, and those that decide as much as all that are simpler, and could be told apart from it by other inputs.
 
     Where a rule explains all, one around it, or one that takes a loss besides, of which nothing shows, is no other
@@ -145,10 +165,10 @@ def _as_good(found: list[_Found]) -> Iterator[Explanation]:
             if usual is not first.trial and _explains(each, usual):
                 continue
         most = share
-        yield each.explanation
+        yield each
 
 
-def _reference(found: _Found) -> Trial | None:
+def _reference(found: Found) -> Trial | None:
     """The run, on generated inputs, of what was found as refgrad has it itself; None of a rewritten rule, which it has not."""
     rule = found.change.changed(found.trial.told)
     if found.change.mutations or found.change.how:
@@ -162,7 +182,7 @@ def _reference(found: _Found) -> Trial | None:
         return None
 
 
-def _explains(found: _Found, usual: Trial) -> bool:
+def _explains(found: Found, usual: Trial) -> bool:
     """True if a hypothesis explains a run on generated inputs as well, so that its sets take in what it is not."""
     told = found.trial.told
     rules = [found.change.changed(told)] * len(usual.record.rules)

@@ -8,7 +8,7 @@ from typing import Any
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
 from refgrad.oracle.engine.outcomes import FACT
 from refgrad.oracle.engine.verdict_text import turn
-from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN, Explanation
+from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, SITUATION, UNKNOWN, Explanation
 from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 
 #: how many other names of the same are shown
@@ -27,6 +27,8 @@ def headline(found: Any) -> str:
     if best is None:
         known = found.outcome in (UNKNOWN, MISBEHAVES)
         return f"{begin} {'is nothing that I know' if known else 'could not be judged'}"
+    if any(fault.kind == SITUATION for fault in found.faults):
+        return f"{begin} is {best.title} on ordinary cases alone{_more(found)}"
     if found.outcome == MISBEHAVES:
         return f"{begin} does what no candidate may; what it gives besides is that of {best.title}{_more(found)}"
     if best.model:

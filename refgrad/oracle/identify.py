@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import candidate_notes, guarded
@@ -15,13 +14,14 @@ from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.confirming import ANSWERED, Confirmed, confirmed
 from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.request import Request
-from refgrad.oracle.engine.situations import exercise
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
-from refgrad.oracle.explanation import outcome_of
+from refgrad.oracle.explanation import SITUATION, outcome_of
 from refgrad.oracle.fitting import Fitting, explanation, fitting, near_misses
 from refgrad.oracle.hypotheses.changes import NONE
+from refgrad.oracle.hypotheses.examined import told_otherwise
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.trials import Trial, related, searched, trials
@@ -29,6 +29,10 @@ from refgrad.rule import Rule, rules, short_name
 
 #: the kind that is meant where nothing says which
 DEFAULT = "optimizer"
+#: the dtype of the arrays where no rule is named and nothing is said
+USUAL = "float32"
+#: the faults that are faults whatever a candidate is; one that raises may be no rule of those that it was asked as
+WHATEVER = frozenset({"mutated", "hung", "crashed", "aliased"})
 LEGAL = f"a rule such as refgrad.optimizers.AdamW(lr=1e-3), or one of {', '.join(map(repr, MODULES))}; or None"
 
 
@@ -79,19 +83,16 @@ def identify(
         raise bad_argument("inputs", inputs, f"{kind.legal_inputs}, or None")
     every = [claim] if claim is not None else [cls() for cls in rules().values() if cls.kind == kind.name]
     with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
-        request = Request(
-            candidate=candidate,
-            rule=every[0],
+        request = Request.of(
+            candidate,
+            every[0],
             steps=steps,
-            dtype=as_dtype(dtype if dtype is not None else claim.kept_in if claim is not None else "float32"),
+            dtype=USUAL if dtype is None and claim is None else dtype,
             seed=seed,
-            policy=Policy.of(policy),
+            policy=policy,
             inputs=inputs,
-            options=dict(options or {}),
-            state_names=None,
-            shrink=False,
-            explain=0.0,
-            time_limit=check_time_limit(time_limit),
+            options=options,
+            time_limit=time_limit,
             resolve=None if host is None else host.resolve,
         )
         found = _identification(trials(request, every, claim is not None), claim)
@@ -124,21 +125,33 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
             trial.look_closer()
         fits = fitting(near)
     shown = fits.trial or near[0]
-    tally = shown.claim.judge(shown.record, measured=True)
-    faults, misdeeds = _faults(shown, fits, tally.faults)
-    if fits.explanations and not misdeeds:
-        elsewhere = tuple(_wrong_elsewhere(shown, fits))
-        faults, misdeeds = (*faults, *elsewhere), elsewhere
+    enough = shown.share >= ANSWERED
+    if not enough:
+        fits = Fitting()
+    tally, more = shown.claim.judge(shown.record, measured=True), list[str]()
+    faults, misdeeds = _faults(shown, fits, tally.faults, claim is not None)
+    if fits.found and not misdeeds:
+        told = confirmed(fits, near)
+        fits, shown = told.fits, told.fits.trial or shown
+        misdeeds = tuple(_wrong_elsewhere(told))
+        faults, more = (*faults, *misdeeds), list(_told_by(told))
     counts = fits.explanations[0].counts if fits.explanations else tally.counts
-    judged = any(t.search.tried for t in found)
+    judged = (enough or bool(misdeeds)) and any(t.search.tried for t in found)
     kind, record = shown.claim.kind, shown.record
-    notes = [*record.notes, *tally.notes, *kind.notes(shown.claim.subject, record, counts), *_hidden(shown, fits)]
+    more += [] if enough else [f"it answered {_answered(shown)}, which is too little to say what it is"]
+    notes = [
+        *record.notes,
+        *tally.notes,
+        *kind.notes(shown.claim.subject, record, counts),
+        *_hidden(shown, fits),
+        *more,
+    ]
     return Identification(
         outcome=outcome_of(fits.explanations, judged, misdeeds),
         candidate=shown.claim.subject.name,
         claim=None if claim is None else str(claim),
         explanations=fits.explanations,
-        nearest=() if fits.explanations else tuple(near_misses(near)),
+        nearest=() if fits.explanations or not enough else tuple(near_misses(near)),
         itself=explanation(shown, NONE, tally.counts) if judged else None,
         rules=tuple(short_name(type(t.rule)) for t in found),
         hypotheses=sum(len(t.search.tried) for t in found),
@@ -152,35 +165,47 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
     )
 
 
-def _faults(shown: Trial, fits: Fitting, judging: list[Fault]) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
+def _faults(
+    shown: Trial, fits: Fitting, judging: list[Fault], claimed: bool
+) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
     """What is wrong besides values: all that is told, and what a candidate must not do, whatever it is.
 
     What shows only when a run is judged as the claim is told if the claim explains it, or nothing does; it counts against
-    the candidate in the first case alone.
+    the candidate in the first case alone. An answer that is none of a rule which the candidate never claimed to be, and
+    which does not explain it, is no fault.
     """
     driving = tuple(shown.record.faults)
     if fits.explanations and fits.change is not NONE:
         return driving, driving
     whole = shown.claim.kind.faults(shown.record, shown.claim.wanted) if fits.explanations else ()
     faults = (*driving, *judging, *whole)
-    return faults, faults if fits.explanations else driving
+    if fits.explanations:
+        return faults, faults
+    return faults, driving if claimed else tuple(f for f in driving if f.kind in WHATEVER)
 
 
-def _wrong_elsewhere(shown: Trial, fits: Fitting) -> Iterator[Fault]:
-    """What is wrong in a situation of a candidate that was found out on ordinary cases: `verify` would not call it that rule."""
-    change, claim = fits.change, shown.claim
-    if change.mutations or change.how or claim.request.inputs is not None or claim.kind.told(claim.rule) != claim.rule:
-        return
-    rule = change.changed(shown.told)
-    policy = change.wanted(claim.request.policy).policy
-    there = dataclasses.replace(claim, rule=rule, request=dataclasses.replace(claim.request, rule=rule, policy=policy))
-    for found in exercise(there):
-        if found.wrong:
-            yield Fault(
-                "situation",
-                0,
-                f"it is {rule} on ordinary cases, and not where it is driven through {found.situation.name}",
-            )
+def _answered(shown: Trial) -> str:
+    record, kind = shown.record, shown.claim.kind
+    asked = len(record.cases.steps) or len(record.cases.arrays)
+    return f"{record.steps if kind.stepped else record.answered} of {asked} {'steps' if kind.stepped else 'cases'}"
+
+
+def _wrong_elsewhere(told: Confirmed) -> Iterator[Fault]:
+    """What is wrong of a candidate that was found out on ordinary cases: `verify` would not call it that rule."""
+    if told.elsewhere and not told.simpler:
+        best = told.fits.explanations[0]
+        text = f"it is {best.title} on ordinary cases, and not where it is driven through {told.elsewhere}"
+        yield Fault(SITUATION, 0, text)
+
+
+def _told_by(told: Confirmed) -> Iterator[str]:
+    """What tells an explanation from a simpler one that fits ordinary cases too."""
+    if told.simpler:
+        yield f"{told.simpler} fits ordinary cases too, and is wrong where it is driven through {told.elsewhere}"
+    for found in told.fits.found[:1]:
+        claim, rule = found.trial.claim, found.trial.told
+        if told_otherwise(claim, rule, found.change.changed(rule)):
+            yield f"it was told to be {rule}: what it is holds of it as it was told, and may be another where it is told that"
 
 
 def _hidden(shown: Trial, fits: Fitting) -> Iterator[str]:

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from refgrad.arithmetic.dtypes import as_dtype
-from refgrad.errors import bad_argument
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
 from refgrad.isolation.host import Host
@@ -20,9 +18,6 @@ from refgrad.oracle.engine.run import Claim, judge
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.oracle.engine.verdict import Verdict
-
-#: seconds that the search for what a failing candidate is may take where nothing else is said
-EXPLAIN_SECONDS = 60.0
 
 
 @guarded
@@ -58,7 +53,7 @@ def verify(
             names do not tell.
         shrink: look for the smallest failing input.
         explain: look for what a candidate that fails is instead; the costliest part of a failing verdict. A number is
-            the seconds that the search may take, about; true is for `EXPLAIN_SECONDS`.
+            the seconds that the search may take, about; true is for a minute.
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
         isolate: make and run the candidate in a process of its own, so that there is a verdict whatever it does
@@ -74,19 +69,19 @@ def verify(
     """
     rule = rule_of(rule)
     with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
-        request = Request(
-            candidate=candidate,
-            rule=rule,
+        request = Request.of(
+            candidate,
+            rule,
             steps=steps,
-            dtype=as_dtype(rule.kept_in if dtype is None else dtype),
+            dtype=dtype,
             seed=seed,
-            policy=Policy.of(policy),
+            policy=policy,
             inputs=inputs,
-            options=dict(options or {}),
+            options=options,
             state_names=state_names,
             shrink=shrink,
-            explain=check_explain(explain),
-            time_limit=check_time_limit(time_limit),
+            explain=explain,
+            time_limit=time_limit,
             resolve=None if host is None else host.resolve,
         )
         verdict = judge(request, _explained)
@@ -111,12 +106,3 @@ def _explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, .
     from refgrad.oracle.hypotheses.departures import explain
 
     return explain(claim, record, tally)
-
-
-def check_explain(value: Any) -> float:
-    """Seconds for the search, 0 for none; `ArgumentError` unless a bool or a number that is not negative."""
-    if isinstance(value, bool):
-        return EXPLAIN_SECONDS if value else 0.0
-    if not isinstance(value, (int, float)) or not value >= 0:
-        raise bad_argument("explain", value, "true, false, or seconds that are not negative")
-    return float(value)

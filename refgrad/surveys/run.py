@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.oracle.engine.request import check_explain
 from refgrad.oracle.engine.time_limit import check_time_limit
-from refgrad.oracle.verify import check_explain
 from refgrad.rule import Rule, rules, short_name
 from refgrad.surveys import survey_text
 from refgrad.surveys.cell import OUTCOMES, Cell

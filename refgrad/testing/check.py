@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest
 from refgrad.float_environment import guarded
 from refgrad.kinds.table import kind_of, rule_of
@@ -52,7 +51,7 @@ def check_laws(
     for name in laws or ():
         if name not in every:
             raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
-    trial = Trial.of(candidate, rule, dict(options or {}), Policy.of(policy), examples, as_dtype(dtype), seed)
+    trial = Trial.of(candidate, rule, options, policy, examples, dtype, seed)
     report = check_runs.report if kind_of(rule).stepped else check_cases.report
     return tuple(report(trial, law) for name, law in every.items() if laws is None or name in laws)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,27 +32,14 @@ class Trial:
         cls,
         candidate: Any,
         rule: Rule,
-        options: Mapping[str, Any],
-        policy: Policy,
+        options: Mapping[str, Any] | None,
+        policy: Policy | Mapping[str, Any] | None,
         examples: int,
-        dtype: np.dtype,
+        dtype: Any,
         seed: int,
     ) -> Trial:
         """A trial that runs the candidate on the caller's thread, without a limit of time."""
-        request = Request(
-            candidate=candidate,
-            rule=rule,
-            steps=1,
-            dtype=dtype,
-            seed=seed,
-            policy=policy,
-            inputs=None,
-            options=options,
-            state_names=None,
-            shrink=False,
-            explain=0.0,
-            time_limit=math.inf,
-        )
+        request = Request.of(candidate, rule, steps=1, dtype=dtype, seed=seed, policy=policy, options=options)
         return cls(request, examples)
 
     @property

@@ -1,16 +1,22 @@
-"""What `verify` was asked, checked: every kind of rule has a judge that answers one of these with a verdict."""
+"""What `verify` and `identify` were asked, checked: the arguments of both, and of the command line, are read here alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import as_dtype
+from refgrad.errors import bad_argument
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.rule import Rule
+
+#: seconds that the search for what a failing candidate is may take where nothing else is said
+EXPLAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,4 +40,51 @@ class Request:
     explain: float = 0.0
     time_limit: float = math.inf
     #: makes the candidate elsewhere, with the arguments of `refgrad.kinds.kind.Kind.resolve`; None to make it here
-    resolve: Any = None
+    resolve: Callable[..., Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        candidate: Any,
+        rule: Rule,
+        *,
+        dtype: Any = None,
+        policy: Policy | Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        explain: bool | float = False,
+        time_limit: float = math.inf,
+        **more: Any,
+    ) -> Request:
+        """A request from arguments as a caller writes them.
+
+        Args:
+            candidate, rule: who claims to be what.
+            dtype: of the arrays; by default the one that the rule keeps them in.
+            policy: a `Policy`, a dict of its fields, or None for the usual one.
+            options: of the candidate's constructor.
+            explain: true for `EXPLAIN_SECONDS`, false for no search, or seconds.
+            time_limit: seconds that one question may take.
+            more: the other fields, as they are.
+
+        Raises:
+            ArgumentError: one of them is not legal.
+        """
+        return cls(
+            candidate=candidate,
+            rule=rule,
+            dtype=as_dtype(rule.kept_in if dtype is None else dtype),
+            policy=Policy.of(policy),
+            options=dict(options or {}),
+            explain=check_explain(explain),
+            time_limit=check_time_limit(time_limit),
+            **more,
+        )
+
+
+def check_explain(value: Any) -> float:
+    """Seconds for the search, 0 for none; `ArgumentError` unless a bool or a number that is not negative."""
+    if isinstance(value, bool):
+        return EXPLAIN_SECONDS if value else 0.0
+    if not isinstance(value, (int, float)) or not value >= 0:
+        raise bad_argument("explain", value, "true, false, or seconds that are not negative")
+    return float(value)

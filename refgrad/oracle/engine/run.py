@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, TraceError
@@ -18,6 +18,7 @@ from refgrad.float_environment import candidate_notes
 from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Fault, Output
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine import reproduce
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
@@ -31,6 +32,19 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, stated
 
 
+class Altered(Protocol):
+    """A change of a rule, such as a hypothesis is."""
+
+    def changed(self, rule: Any) -> Any:
+        """The rule that is meant, where a candidate was told to be a rule."""
+
+    def settable(self, named: frozenset[str]) -> frozenset[str]:
+        """Of hyperparameters by name those whose other settings say something of it."""
+
+    def wanted(self, policy: Policy) -> Wanted:
+        """How outputs are judged under it, where the claim is judged under a policy."""
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """A candidate that claims to be a rule, and how that is judged."""
@@ -41,6 +55,8 @@ class Claim:
     request: Request
     #: that in which it is made, as `refgrad.kinds.kind.Situation.name`; empty for ordinary cases
     situation: str = ""
+    #: a change of the rule that it is told, under which what it gives is judged; None to judge it as that rule
+    change: Altered | None = None
 
     @classmethod
     def of(cls, request: Request, rule: Rule | None = None) -> Claim:
@@ -54,7 +70,16 @@ class Claim:
     @property
     def wanted(self) -> Wanted:
         """How the claim itself is judged."""
-        return Wanted(self.request.policy)
+        policy = self.request.policy
+        return Wanted(policy) if self.change is None else self.change.wanted(policy)
+
+    def meant(self, record: Record) -> list[Any]:
+        """The rules that a record is judged as: what the candidate was told, changed if something is."""
+        return list(record.rules if self.change is None else map(self.change.changed, record.rules))
+
+    def faults(self, record: Record) -> Iterator[Fault]:
+        """Faults that only the run as a whole shows."""
+        return self.kind.faults(dataclasses.replace(record, rules=self.meant(record)), self.wanted)
 
     @property
     def named(self) -> frozenset[str]:
@@ -101,7 +126,7 @@ class Claim:
         """
         tally, wanted = Tally(), wanted or self.wanted
         try:
-            for output in self.kind.outputs(record, list(rules or record.rules), wanted):
+            for output in self.kind.outputs(record, list(rules or self.meant(record)), wanted):
                 tally.add(output, measured)
                 fault = self.kind.fault_of(record, output) if measured else None
                 tally.faults += [] if fault is None else [fault]
@@ -139,15 +164,7 @@ def judge(request: Request, explain: Explain) -> Verdict:
         request: what was asked.
         explain: looks for what a candidate that fails is instead; called once, if that is asked for.
     """
-    claim = Claim.of(request)
-    record = claim.driven(claim.cases())
-    tally = claim.judge(record, measured=True)
-    record.faults += claim.kind.faults(record, claim.wanted)
-    run = Judgement(claim, record, tally, _judged_rule(claim, record))
-    if request.inputs is None and not run.wrong and tally.decided:
-        for found in exercise(claim):
-            run.add(found)
-        run.restrictions += hidden(claim.rule, claim.named)
+    run = examine(Claim.of(request))
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally
@@ -156,6 +173,19 @@ def judge(request: Request, explain: Explain) -> Verdict:
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)
     return _verdict(run, departures, least)
+
+
+def examine(claim: Claim) -> Judgement:
+    """A claim on its cases and, where these are generated and nothing is wrong on them, in each situation of its kind."""
+    record = claim.driven(claim.cases())
+    tally = claim.judge(record, measured=True)
+    record.faults += claim.faults(record)
+    run = Judgement(claim, record, tally, _judged_rule(claim, record))
+    if claim.request.inputs is None and not run.wrong and tally.decided:
+        for found in exercise(claim):
+            run.add(found)
+        run.restrictions += hidden(claim.rule, claim.named)
+    return run
 
 
 def _confirmed(claim: Claim, least: Cases, record: Record) -> Cases | None:
@@ -236,6 +266,12 @@ class Judgement:
         for name in sorted(n for n in rule.claimed & rule.reads() if n in rule.legal() and n not in known):
             yield f"{name}={getattr(rule, name)!r} is claimed and cannot be read of the candidate, which is judged at it"
 
+    @property
+    def unjudged(self) -> str:
+        """Why too little is known for "conforms" though nothing is wrong; empty if it is not."""
+        total = self.total()
+        return why_unjudged(total.counts, total.undecided_nan)
+
     def total(self) -> Tally:
         """All runs together."""
         total = Tally()
@@ -264,7 +300,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
     cases, faults = record.cases, (*record.faults, *total.faults)
     notes = (*run.notes, *record.notes, *total.notes, *claim.kind.notes(claim.subject, record, total.counts))
     wrong = bool(total.outside or faults)
-    unjudged = "" if wrong else why_unjudged(total.counts, total.undecided_nan)
+    unjudged = "" if wrong else run.unjudged
     if unjudged:
         notes = (unjudged, *notes)
     return Verdict(

@@ -55,7 +55,8 @@ class Exercised:
 def exercise(claim: Any) -> Iterator[Exercised]:
     """The claim in each situation of its kind; the last is the first that is wrong."""
     request, kind = claim.request, claim.kind
-    asked = Asked(claim.subject, claim.named, request.dtype, request.seed)
+    named = claim.named if claim.change is None else claim.change.settable(claim.named)
+    asked = Asked(claim.subject, named, request.dtype, request.seed)
     for situation in kind.situations(claim.rule, asked):
         found = _judged(claim, situation)
         for instead in situation.instead() if found.record is None else ():
@@ -72,8 +73,13 @@ def _judged(claim: Any, situation: Situation) -> Exercised:
     found = _driven(there, situation)
     if found.record is None:
         return found
-    found.record.faults += claim.kind.faults(found.record, there.wanted)
-    return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+    try:
+        found.record.faults += there.faults(found.record)
+        return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+    except ArgumentError as error:
+        if there.change is None:
+            raise
+        return Exercised(situation, there, None, raised=str(error))  # the change is not defined there
 
 
 def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:

@@ -129,6 +129,10 @@ class Change:
         base = rule if self.of is None else cast(R, self.of)  # of the kind of the claim
         return base.replace(**self.rule) if self.rule else base
 
+    def settable(self, named: frozenset[str]) -> frozenset[str]:
+        """Of hyperparameters by name those that it leaves as they are told."""
+        return frozenset() if self.of is not None else named - self.rule.keys()
+
     def wanted(self, policy: Policy) -> Wanted:
         """How outputs are judged under it, where the claim is judged under a policy."""
         return Wanted(self.policy_of(policy), self.plans if self.mutations else plan_for, self.keywords)

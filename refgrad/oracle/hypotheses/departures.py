@@ -11,9 +11,10 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import places
+from refgrad.oracle.hypotheses import situated
 from refgrad.oracle.hypotheses.changes import Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
+from refgrad.oracle.hypotheses.examined import contradiction, examined
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, screen_of
@@ -35,11 +36,12 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     if (
         claim.situation and claim.rule == claim.request.rule
     ):  # the rule explains ordinary cases, so that no other rule can
-        return places.explain(claim, record, tally)
+        return situated.explain(claim, record, tally)
     control = functools.cache(lambda: control_of(claim, record))
     usual = [s for s in _whole(claim, record, tally, _usual(claim, record)) if not s.outside]
     if usual:
-        return (_departure(usual[0], _doubt(control(), usual[0].change)),)
+        doubt = _doubt(control(), usual[0].change) or _elsewhere(claim, record, usual[0].change)
+        return (_departure(usual[0], doubt),)
     related = next(_related(claim, record, tally), None)
     if related is not None:
         return (related,)
@@ -49,7 +51,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     if search.stopped and all(s.outside for s in found):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    explaining = _believed(search, control(), [s for s in found if not s.outside])
+    explaining = _believed(search, control(), [s for s in found if not s.outside], (claim, record))
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in found if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
     return (*explaining, *map(_departure, near))
@@ -65,19 +67,31 @@ def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
                     yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
 
 
-def _believed(search: Search, control: Control | None, found: list[Scored]) -> Iterator[Departure]:
-    """What explains a run: facts alone, if there are any, one function once; each of several names the others."""
+def _believed(
+    search: Search, control: Control | None, found: list[Scored], run: tuple[Claim, Record]
+) -> Iterator[Departure]:
+    """What explains a run: facts alone, if there are any, one function once; each of several names the others.
+
+    What is another on cases of its own, or in a situation, is no fact (see `refgrad.oracle.hypotheses.examined`).
+    """
     doubts = [_doubt(control, s.change) for s in found]
     facts = [s for s, doubt in zip(found, doubts, strict=True) if not doubt]
     distinct: list[Scored] = []
     for scored in facts:
         if not any(search.screen.same(known.change, scored.change) for known in distinct):
             distinct.append(scored)
-    for scored in distinct:
-        others = [s.change.name for s in distinct if s is not scored]
-        yield _departure(scored, f"it is explained as well by {', '.join(others)}" if others else "")
+    elsewhere = [_elsewhere(*run, s.change) for s in distinct]
+    right = [(s, "") for s, reason in zip(distinct, elsewhere, strict=True) if not reason]
+    told = right or list(zip(distinct, elsewhere, strict=True))
+    for scored, reason in told:
+        others = [s.change.name for s, _ in told if s is not scored]
+        yield _departure(scored, reason or (f"it is explained as well by {', '.join(others)}" if others else ""))
     if not facts:
         yield from (_departure(s, doubt) for s, doubt in zip(found, doubts, strict=True))
+
+
+def _elsewhere(claim: Claim, record: Record, change: Change) -> str:
+    return "" if record.faults else contradiction(examined(claim, record, change))
 
 
 def _loose(control: Control | None, change: Change) -> bool:

@@ -69,6 +69,14 @@ class Search:
         self._end = self._until = math.inf
         return self
 
+    def singles(self) -> Search:
+        """All single changes of the claim, likely ones first, as long as there is time."""
+        self._end = time.monotonic() + self.seconds
+        for stage in (self.named, self.policies, self.numbers, self.mutants):
+            self._guarded(stage)
+        self._end = math.inf
+        return self
+
     def _stages(self, alternatives: bool, deep: bool) -> list[tuple[Callable[[], bool], Callable[[], None]]]:
         """What is tried after the claim itself, each with what says that it is needed."""
         always, inexact, unexplained = lambda: True, lambda: not self.exact, lambda: not self.explained

@@ -196,9 +196,11 @@ def verify(
             time_limit=time_limit,
             isolate=isolate,
         )
+        # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
-        asks = laws and not lost  # laws are checked in this process
-        reports = _laws(target, claim, dtype or claim.kept_in, seed, declared, given) if asks else ()
+        checked = laws and not lost
+        told = {"seed": seed, "policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
+        reports = _laws(target, claim, dtype=dtype or claim.kept_in, **told) if checked else ()
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
@@ -215,7 +217,7 @@ def verify(
     return code
 
 
-def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: Any) -> Any:
+def _laws(target: str, claim: Any, **keywords: Any) -> Any:
     try:
         import hypothesis  # noqa: F401
     except ImportError:
@@ -223,7 +225,7 @@ def _laws(target: str, claim: Any, dtype: str, seed: int, policy: Any, options: 
     from refgrad.candidates.resolve import load
     from refgrad.testing import check_laws
 
-    return check_laws(load(target), claim, dtype=dtype, seed=seed, policy=policy, options=options)
+    return check_laws(target if keywords["isolate"] else load(target), claim, **keywords)
 
 
 def _with_laws(verdict: Any, reports: Any, code: int) -> str:

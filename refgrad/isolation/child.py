@@ -16,15 +16,22 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 from refgrad.float_environment import candidate_notes, foreign, guarding
 from refgrad.isolation import messages
 from refgrad.isolation.messages import MessageError
+from refgrad.isolation.recipe import NotMadeError, Recipe, made
+from refgrad.isolation.shared import Region
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.engine.drive import from_outside
 from refgrad.oracle.engine.environment import environment
 from refgrad.rule import Rule
 
+#: what ends a program, and what a limit of memory raises: no reason to make a candidate elsewhere
+ENDING = (SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError)
+#: methods of which an answer says at once whether a thing has them
+METHODS = ("start", "step", "observe", "rule_for")
 PLAIN = (bool, int, float, str, tuple, list, Mapping, frozenset, set, np.ndarray, np.generic)
 
 
@@ -38,22 +45,32 @@ class Server:
         self._before: list[bytes] = []
 
     def answer(self, message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[dict[str, Any], list[bytes]]:
-        """The answer to one question; whatever the candidate raises is one."""
+        """The answer to one question, and to the one that is asked after it; whatever the candidate raises is one."""
         made: list[bytes] = []
+        told = self._answered(message, buffers, made)
+        if "then" in message and "result" in told:
+            again = {"ask": "call", "thing": message["thing"], "name": message["then"], "given": _NOTHING}
+            told["then"] = self._answered(again, [], made)
+        # of the arrays that were handed over, after all that was done
+        told["changed"] = [] if "raised" in told else self._changed(message, made)
+        return told, made
+
+    def _answered(self, message: Mapping[str, Any], buffers: list[bytearray], made: list[bytes]) -> dict[str, Any]:
         try:
             ask = getattr(self, f"_{message['ask']}")
-            found = ask(message, buffers)
-            return {"result": self._told(found, made), "changed": self._changed(message, made)}, made
+            return {"result": self._told(ask(message, buffers), made)}
         except BaseException as error:
-            return {"raised": _described(error)}, []
+            return {"raised": _described(error)}
 
     def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
-        target, rule, options, state_names = messages.decode(message["given"], buffers, trusted=True)
+        with foreign():
+            target, rule, options, state_names = _given(message, buffers)
         kind = kind_of(rule)
         with foreign():
             subject = kind.resolve(target, rule, options, state_names)
         named = kind.named(subject, rule, target, options)
-        return {"thing": self._kept(subject), "name": str(subject.name), "named": frozenset(named)}
+        told = isinstance(target, type | Rule)
+        return {**self._kept(subject), "name": str(subject.name), "named": frozenset(named), "told": told}
 
     def _get(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         missing = object()
@@ -76,7 +93,7 @@ class Server:
             return {"value": found}
         if hasattr(found, "__array__"):
             return {"value": np.asarray(found)}
-        return {"thing": self._kept(found)}
+        return self._kept(found)
 
     def _overwrite(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         """The caller wrote into arrays that it had handed over: for the candidate too they are the same memory."""
@@ -94,9 +111,10 @@ class Server:
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
 
-    def _kept(self, thing: Any) -> int:
+    def _kept(self, thing: Any) -> dict[str, Any]:
+        """A thing's number, and the methods that it has."""
         self._things.append(thing)
-        return len(self._things) - 1
+        return {"thing": len(self._things) - 1, "methods": [n for n in METHODS if callable(getattr(thing, n, None))]}
 
     def _told(self, found: Any, made: list[bytes]) -> Any:
         try:
@@ -110,6 +128,32 @@ class Server:
             return []
         pairs = enumerate(zip(self._lent, self._before, strict=True))
         return [[i, messages.encode(array, made)] for i, (array, before) in pairs if array.tobytes() != before]
+
+
+#: no arguments, as they are encoded
+_NOTHING: Mapping[str, Any] = {"list": [{"list": []}, {"dict": []}]}
+
+
+def _given(message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[Any, Any, Any, Any]:
+    """What a candidate is made of, itself as it is found here; with other hyperparameters if it is a rule and these are given.
+
+    Raises:
+        NotMadeError: it, or the rule that it claims to be, cannot be made here.
+    """
+    try:
+        target, rule, options, state_names, replaced = messages.decode(message["given"], buffers, trusted=True)
+        handed = isinstance(target, Recipe)
+        target = made(target)
+    except ENDING:
+        raise
+    except BaseException as error:  # also what a test raises to be skipped
+        raise NotMadeError(f"making it there raised {type(error).__name__}: {error}") from error
+    if handed and target is None:
+        raise NotMadeError("making it there gave None")
+    if replaced is not None:
+        target = load(target) if isinstance(target, str) else target
+        target = target.replace(**replaced) if isinstance(target, Rule) else target
+    return target, rule, options, state_names
 
 
 def differences(rule: Rule, given: Rule) -> dict[str, Any]:
@@ -128,12 +172,13 @@ def _described(error: BaseException) -> dict[str, str]:
         said = f": {error}" if str(error) else ""
         return {"kind": "crashed", "message": f"raised {type(error).__name__}{said}, which ends a program", "class": ""}
     if isinstance(error, RefgradError) and (isinstance(error, CandidateError) or not from_outside(error)):
-        name = "ArgumentError" if isinstance(error, ArgumentError) else "CandidateError"
+        name = next(c.__name__ for c in (ArgumentError, NotMadeError, RefgradError) if isinstance(error, c))
+        name = "CandidateError" if name == "RefgradError" else name
         return {"kind": "", "message": str(error), "class": name}
     return told
 
 
-def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -> None:
     """Answer until there is no more question."""
 
     def take(count: int) -> bytearray:
@@ -146,14 +191,14 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     with guarding():
         while True:
             try:
-                message, buffers = messages.read(take)
+                message, buffers = messages.read(take, given)
             except EOFError:
                 return
             answer, made = server.answer(message, buffers)
             if os.getpid() != own:  # a process that the candidate forked, and that came back
                 os._exit(0)
             answer["number"] = message["number"]
-            answers.write(messages.packed(answer, made))
+            answers.write(messages.packed(answer, made, told))
             answers.flush()
 
 
@@ -168,7 +213,10 @@ def limit_memory(most: int) -> None:
 
 
 def main() -> None:
-    """Keep the pipes for ourselves, limit what may be taken, and serve. Arguments: bytes of memory, 0 for no limit."""
+    """Keep the pipes for ourselves, limit what may be taken, and serve.
+
+    Arguments: bytes of memory, 0 for no limit; the descriptors of shared memory, of questions and of answers.
+    """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -176,6 +224,7 @@ def main() -> None:
     faulthandler.enable()
     if int(sys.argv[1]):
         limit_memory(int(sys.argv[1]))
+    given, told = (Region(int(word)) for word in sys.argv[2:4])
     sys.argv = [""]
-    serve(questions, answers)
+    serve(questions, answers, given, told)
     os._exit(0)  # threads that candidates left behind do not keep the process

@@ -1,4 +1,4 @@
-"""The host: it starts a child, asks it, limits it, and says how it ended.
+"""The host: it asks a child, starts another where one is lost, and makes findings of what goes wrong.
 
 A `Host` stands for one candidate's process over a verdict. Its `resolve` gives what a kind's own would, the candidate behind
 the pipe, with the same attributes; engine and kinds do not see the difference. A child that ended is replaced when it is
@@ -8,136 +8,28 @@ needed again.
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from refgrad import child_process
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import ArgumentError, CandidateError
+from refgrad.errors import ArgumentError, CandidateError, RefgradError
 from refgrad.isolation import messages
 from refgrad.isolation.messages import MessageError
+from refgrad.isolation.process import Child, Noise
+from refgrad.isolation.recipe import NotMadeError
 
 #: seconds that a child may take to import refgrad
 STARTING = 120.0
 #: bytes of memory that a child may take where nothing else is said
 MEMORY = 8 << 30
-#: bytes of what a child prints that are kept from the beginning, and from the end
-KEPT = 2000
-#: bytes that are read or written at a time
-CHUNK = 1 << 20
 #: attributes that are strings, several
 WORDS = ("notes", "settings", "read", "extras_taken", "abilities")
 #: processes that one verdict starts at most
 MOST = 4
-
-
-class Noise:
-    """What a child prints, read as it comes so that it never waits; its beginning and its end are kept."""
-
-    def __init__(self, pipe: Any) -> None:
-        self._pipe, self.first, self.last, self.count = pipe, b"", b"", 0
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._pipe.fileno(), CHUNK):
-                self.count += len(chunk)
-                self.first += chunk[: KEPT - len(self.first)]
-                self.last = (self.last + chunk)[-KEPT:]
-
-    def end(self) -> str:
-        """The last words of a child that has ended."""
-        self._thread.join(1.0)  # a process that it started may hold the pipe
-        return self.last.decode("utf-8", "replace")
-
-
-class Child:
-    """One process, asked one question at a time."""
-
-    def __init__(self, memory: int) -> None:
-        code = "from refgrad.isolation.child import main; main()"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(memory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-            start_new_session=True,
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._asked = 0
-        self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
-        os.set_blocking(self._in, False)
-        os.set_blocking(self._out, False)
-        self.noise = Noise(self.process.stderr)
-
-    def ask(self, message: Mapping[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[bytearray]]:
-        """The answer to a question.
-
-        Raises:
-            TimeoutError: there is none in so many seconds.
-            EOFError: the process has ended.
-            MessageError: what it said is no answer.
-        """
-        deadline, self._asked = time.monotonic() + seconds, self._asked + 1
-        self._write(messages.packed({**message, "number": self._asked}, buffers), deadline)
-        answer, found = messages.read(lambda count: self._take(count, deadline))
-        if answer.get("number") != self._asked:
-            raise MessageError("it is one to another question")
-        return answer, found
-
-    def _write(self, data: bytes, deadline: float) -> None:
-        rest = memoryview(data)
-        while rest:
-            _wait([], [self._in], deadline)
-            try:
-                rest = rest[os.write(self._in, rest[:CHUNK]) :]
-            except BlockingIOError:
-                continue
-            except OSError:
-                raise EOFError from None
-
-    def _take(self, count: int, deadline: float) -> bytearray:
-        found = bytearray()
-        while len(found) < count:
-            _wait([self._out], [], deadline)
-            try:
-                chunk = os.read(self._out, min(CHUNK, count - len(found)))
-            except BlockingIOError:
-                continue
-            if not chunk:
-                raise EOFError
-            found += chunk
-        return found
-
-    def end(self) -> None:
-        """End it, and what it started."""
-        child_process.end(self.process, group=True)
-
-    def how_it_ended(self) -> str:
-        """In words, once its pipe is closed."""
-        try:
-            code = self.process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            self.end()
-            return "its process closed the pipe of its answers"
-        return child_process.ended(code, self.noise.end())
-
-
-def _wait(reading: list[int], writing: list[int], deadline: float) -> None:
-    left = deadline - time.monotonic()
-    if left <= 0 or not any(select.select(reading, writing, [], min(left, 1e6))):
-        raise TimeoutError
+#: what is asked together with a step
+AFTER = {"step": "observe"}
 
 
 class Host:
@@ -151,14 +43,14 @@ class Host:
 
     def __init__(self, time_limit: float, memory: int = MEMORY, child: Child | None = None) -> None:
         self._limit, self._memory, self._child = min(time_limit, 1e9), memory, child
-        self._behaved = True
+        self._behaved, self._last = True, ""
         self._printed: list[Noise] = [] if child is None else [child.noise]
 
     def start(self) -> None:
         """Start a child, if there is none; it imports while the host goes on."""
         if self._child is None:
             if self.generation == MOST:
-                raise CandidateFault("crashed", f"its process was lost {MOST} times, and is not started again")
+                raise CandidateFault("crashed", f"its process was lost {MOST} times, at last so: {self._last}")
             self._child = Child(self._memory)
             self._printed.append(self._child.noise)
 
@@ -183,20 +75,42 @@ class Host:
         return child
 
     def resolve(
-        self, target: str, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+        self,
+        target: Any,
+        rule: Any,
+        options: Mapping[str, Any],
+        state_names: Mapping[str, str] | None,
+        replaced: Mapping[str, Any] | None = None,
     ) -> Remote:
-        """The candidate that a target names, made in the child; as `refgrad.kinds.kind.Kind.resolve`."""
-        given = (target, rule, dict(options), None if state_names is None else dict(state_names))
-        return Remote(self, given)
+        """The candidate that a target names, made in the child; as `refgrad.kinds.kind.Kind.resolve`.
+
+        Args:
+            target: a string, a recipe, or a rule.
+            rule: what it claims to be.
+            options: for its constructor.
+            state_names: what its state calls the rule's slots.
+            replaced: hyperparameters of its own, if it is a rule itself; None where that is not asked.
+
+        Raises:
+            CandidateError: there is none.
+            NotMadeError: it cannot be made in another process.
+        """
+        given = (target, rule, dict(options), None if state_names is None else dict(state_names), replaced)
+        try:
+            return Remote(self, given)
+        except CandidateFault as fault:  # later it would be a finding; here there is nothing to judge
+            raise CandidateError(f"the candidate cannot be made: {fault}") from None
 
     def make(self, given: tuple[Any, ...]) -> Any:
-        """The number, name and named hyperparameters of a candidate, made in the child of now."""
+        """What the child says of a candidate that was made in the child of now."""
         buffers: list[bytes] = []
         try:
             encoded = messages.encode(given, buffers)
         except MessageError as error:
-            raise CandidateError(f"the candidate cannot be made in a process of its own: {error}") from None
-        return self.ask({"ask": "make", "given": encoded}, buffers, f"making {given[0]}", STARTING)
+            raise NotMadeError(str(error)) from None
+        target = getattr(given[0], "attribute", given[0])
+        found, _ = self.ask({"ask": "make", "given": encoded}, buffers, f"making {target}", STARTING)
+        return found
 
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> Any:
         """The result of a question; whatever goes wrong is a `CandidateFault`, or what refgrad raised in the child."""
@@ -205,27 +119,31 @@ class Host:
         assert child is not None
         try:
             answer, found = child.ask(message, buffers, self._limit + more)
-            told = answer.get("raised")
-            result = None if told is not None else messages.decode(answer["result"], found)
-            changed = [] if told is not None else [(int(i), messages.decode(a, found)) for i, a in answer["changed"]]
-            if told is None and not isinstance(result, dict):
-                raise MessageError(f"{result!r:.40}")
+            return self._read(answer, found, what)
         except TimeoutError:
-            self._lost()
-            raise CandidateFault("hung", f"{what} did not return within {self._limit + more:g} s") from None
+            raise self._lost("hung", f"{what} did not return within {self._limit + more:g} s") from None
         except EOFError:
-            how = child.how_it_ended()
-            self._lost()
-            raise CandidateFault("crashed", f"{what}: {how}") from None
+            raise self._lost("crashed", f"{what}: {child.how_it_ended()}") from None
         except (MessageError, KeyError, TypeError, ValueError, AttributeError) as error:
-            self._lost()
-            raise CandidateFault("crashed", f"{what}: its process answered what is no answer ({error})") from None
+            raise self._lost("crashed", f"{what}: its process answered what is no answer ({error})") from None
+        except RefgradError:
+            raise
         except BaseException:  # an answer that nobody waited for would be taken for the next one
             self.close()
             raise
-        if told is not None:
+
+    def _read(self, answer: Mapping[str, Any], found: list[bytearray], what: str) -> tuple[Any, Any]:
+        """The result in an answer, with the arrays that were changed; the answer to what was asked besides is in the result."""
+        if answer.get("raised") is not None:
             self._behaved = False  # who knows what it left half done
-            raise _raised(told, what)
+            raise _raised(answer["raised"], what)
+        result = messages.decode(answer["result"], found)
+        changed = [(int(i), messages.decode(a, found)) for i, a in answer["changed"]]
+        if not isinstance(result, dict):
+            raise MessageError(f"{result!r:.40}")
+        if "then" in answer:
+            result["then"] = _then(answer["then"], found, what)
+            self._behaved &= not isinstance(result["then"], Exception)
         return result, changed
 
     @property
@@ -256,9 +174,18 @@ class Host:
             notes.append(f"the candidate printed {count} bytes; they begin: {first[:200]}")
         return environment, notes
 
-    def _lost(self) -> None:
-        self._behaved = False
+    def _lost(self, kind: str, message: str) -> CandidateFault:
+        """Give the child up; the fault that says why."""
+        self._behaved, self._last = False, message
         self.close()
+        return CandidateFault(kind, message)
+
+
+def _then(answer: Mapping[str, Any], found: list[bytearray], what: str) -> Any:
+    """The value in an answer, or the exception."""
+    if answer.get("raised") is not None:
+        return _raised(answer["raised"], what)
+    return messages.decode(answer["result"], found)["value"]
 
 
 def _raised(told: Any, what: str) -> Exception:
@@ -266,20 +193,29 @@ def _raised(told: Any, what: str) -> Exception:
     if not isinstance(told, dict):
         return CandidateFault("crashed", f"{what}: its process answered what is no answer")
     kind, message, name = (str(told.get(n, "")) for n in ("kind", "message", "class"))
-    if name in ("ArgumentError", "CandidateError"):
-        return (ArgumentError if name == "ArgumentError" else CandidateError)(message)
+    known = {c.__name__: c for c in (ArgumentError, CandidateError, NotMadeError)}
+    if name in known:
+        return known[name](message)
     return CandidateFault(kind, f"{what} {message}" if kind == "crashed" else message)
 
 
 class Remote:
     """Something in the child, by its number: its attributes are asked for, and its methods called there."""
 
-    def __init__(self, host: Host, given: tuple[Any, ...] | None = None, thing: int = -1, name: str = "") -> None:
-        self._host, self._given, self._thing, self.name = host, given, thing, name
+    def __init__(
+        self, host: Host, given: tuple[Any, ...] | None = None, found: Mapping[str, Any] | None = None, name: str = ""
+    ) -> None:
+        self._host, self._given, self._thing, self.name = host, given, -1, name
         self._generation = host.generation if given is None else -1
         self._lent: list[tuple[np.ndarray, bytes]] = []
         self._methods: set[str] = set()
+        #: what was asked together with the last call: the value, or the exception
+        self._ahead: list[Any] = []
         self.named: frozenset[str] = frozenset()
+        #: True if it is a class or a rule itself, and follows the hyperparameters that it is told
+        self.told = False
+        if found is not None:
+            self._know(found)
         if given is not None:
             self._number()
 
@@ -290,14 +226,23 @@ class Remote:
         self._host.start()
         if self._generation != self._host.generation:
             assert self._given is not None
-            found, _ = self._host.make(self._given)
+            found = self._host.make(self._given)
             self._generation = self._host.generation
+            self._know(found)
             try:
-                self._thing, self.name = int(found["thing"]), str(found["name"])
+                self.name, self.told = str(found["name"]), bool(found["told"])
                 self.named = frozenset(map(str, found["named"]))
-            except (KeyError, TypeError, ValueError):
-                raise CandidateFault("crashed", "the candidate's process answered what is no answer") from None
+            except (KeyError, TypeError):
+                raise _no_answer("the candidate") from None
         return self._thing
+
+    def _know(self, found: Mapping[str, Any]) -> None:
+        """Take its number, and the names of methods that it has."""
+        try:
+            self._thing = int(found["thing"])
+            self._methods |= set(map(str, found["methods"]))
+        except (KeyError, TypeError, ValueError):
+            raise _no_answer("the candidate") from None
 
     @property
     def _lost(self) -> bool:
@@ -322,33 +267,51 @@ class Remote:
 
     def _called(self, name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         thing = self._number()
-        self._overwrite()
+        ahead, self._ahead = ([] if self._overwrite() else self._ahead), []
+        if ahead and name in AFTER.values() and not args and not keywords:
+            return _given_ahead(ahead[0])
         buffers: list[bytes] = []
-        given = messages.encode([list(args), dict(keywords)], buffers)
+        message: dict[str, Any] = {"ask": "call", "thing": thing, "name": name}
+        message["given"] = messages.encode([list(args), dict(keywords)], buffers)
         arrays = list(messages.arrays_in([args, keywords]))
-        message = {"ask": "call", "thing": thing, "name": name, "given": given, "lends": bool(arrays)}
+        message["lends"] = bool(arrays)
+        if AFTER.get(name) in self._methods:
+            message["then"] = AFTER[name]
         what = f"building {self.name}" if name.startswith("start") else self.name
         found, changed = self._host.ask(message, buffers, what)
         try:
             for index, array in changed:
                 arrays[index][...] = array
         except (IndexError, ValueError, TypeError):
-            raise CandidateFault("crashed", f"{what}: its process answered what is no answer") from None
+            raise _no_answer(what) from None
         if arrays:
             self._lent = [(array, array.tobytes()) for array in arrays]
+        if "then" in found:
+            self._ahead = [found["then"]]
         if "fields" in found:
             rule = next(each for each in args if hasattr(each, "hyperparameters"))
             return _with(rule, found["fields"])
-        return Remote(self._host, None, int(found["thing"]), self.name) if "thing" in found else found.get("value")
+        return Remote(self._host, None, found, self.name) if "thing" in found else found.get("value")
 
-    def _overwrite(self) -> None:
-        """What the caller wrote since into the arrays of the last step is written in the child too."""
+    def _overwrite(self) -> bool:
+        """What the caller wrote since into the arrays of the last step is written in the child too; True if there was any."""
         changed = [(i, array) for i, (array, before) in enumerate(self._lent) if array.tobytes() != before]
         if changed:
             buffers: list[bytes] = []
             arrays = [[i, messages.encode(array, buffers)] for i, array in changed]
             self._lent = [(array, array.tobytes()) for array, _ in self._lent]
             self._host.ask({"ask": "overwrite", "arrays": arrays}, buffers, self.name)
+        return bool(changed)
+
+
+def _given_ahead(value: Any) -> Any:
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
+def _no_answer(what: str) -> CandidateFault:
+    return CandidateFault("crashed", f"{what}: its process answered what is no answer")
 
 
 def _checked(name: str, value: Any, candidate: str) -> Any:

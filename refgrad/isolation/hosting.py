@@ -5,28 +5,49 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from refgrad.errors import bad_argument
-from refgrad.isolation.host import MEMORY, Child, Host
+from refgrad.errors import CandidateError, bad_argument
+from refgrad.isolation.host import MEMORY, Host
+from refgrad.isolation.process import Child, surroundings
+from refgrad.isolation.recipe import NotMadeError, Recipe, named
+from refgrad.rule import Rule
+
+Result = TypeVar("Result")
 
 #: children that behaved and wait, with what they were started under
 _IDLE: list[tuple[Any, Child]] = []
 
-ISOLATED = "in a process of its own"
+ISOLATED, NOT = "in a process of its own", "not isolated"
 #: the value of ``isolate`` that takes no process in which another candidate was made, and leaves none
 FRESH = "fresh"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a candidate ran.
+
+    Attributes:
+        isolation: that it was in a process of its own, or "not isolated" and why; empty where that was not asked for.
+        environment: what the process says of itself.
+        notes: of the process, and of what was printed there.
+    """
+
+    isolation: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 def _now() -> Any:
-    return os.getcwd(), tuple(sys.path), dict(os.environ)
+    return os.getcwd(), tuple(sys.path), surroundings()
 
 
 def begin() -> None:
     """Start a process for the next candidate, so that it imports while the caller does something else."""
-    _IDLE.append((_now(), Child(MEMORY)))
+    if not _IDLE:
+        _IDLE.append((_now(), Child(MEMORY)))
 
 
 def _taken() -> Child | None:
@@ -39,41 +60,77 @@ def _taken() -> Child | None:
     return None
 
 
-def why_not(candidate: Any) -> str:
-    """Why a candidate cannot be made in another process; empty if it can."""
+def target_of(candidate: Any) -> Any:
+    """What a candidate can be made of in another process: a target, a recipe or a rule.
+
+    Raises:
+        NotMadeError: it cannot be made there; the text says why.
+    """
     if os.name != "posix":
-        return "this system has no processes of the kind that is needed"
-    if not isinstance(candidate, str):
-        return (
-            "the candidate was handed over as an object; one that is named, as 'module:name', can be made again there"
+        raise NotMadeError("this system has no processes of the kind that is needed")
+    if isinstance(candidate, Recipe) and candidate.why:
+        raise NotMadeError(candidate.why)
+    if isinstance(candidate, str | Recipe | Rule):
+        return candidate
+    recipe = named(candidate)
+    if recipe is None:
+        raise NotMadeError(
+            "the candidate was handed over as an object that has no name in a module; one that is named, as 'module:name', "
+            "can be made again there"
         )
-    return ""
+    return recipe
 
 
-@contextmanager
-def hosted(candidate: Any, isolate: bool | str, time_limit: float) -> Iterator[Host | None]:
-    """A host for a candidate, whose process is kept for the next one if it behaved; None where it is made here.
+def judged(
+    candidate: Any, isolate: bool | str, time_limit: float, judge: Callable[[Any, Any], Result]
+) -> tuple[Result, Place]:
+    """What becomes of a candidate that is made in a process of its own, or here where it cannot be made there.
+
+    Args:
+        candidate: as `refgrad.verify` takes it, or a recipe.
+        isolate: as `refgrad.verify` takes it. With `FRESH` a child has no say in where the candidate is made.
+        time_limit: seconds that one question may take.
+        judge: is handed the candidate, and what makes it elsewhere, as `refgrad.oracle.engine.request.Request.resolve`.
 
     Raises:
         ArgumentError: ``isolate`` is neither true, false nor `FRESH`.
     """
     if not isinstance(isolate, bool) and isolate != FRESH:
         raise bad_argument("isolate", isolate, f"True, False or {FRESH!r}")
-    if not isolate or why_not(candidate):
-        yield None
-        return
-    host = Host(time_limit, child=None if isolate == FRESH else _taken())
+    if not isolate:
+        return judge(_here(candidate), None), Place()
     try:
-        yield host
+        return _hosted(target_of(candidate), isolate == FRESH, time_limit, judge)
+    except NotMadeError as error:
+        if isinstance(candidate, str):
+            raise CandidateError(f"the candidate cannot be made in a process of its own: {error}") from None
+        why = str(error)
+    return judge(_here(candidate), None), Place(f"{NOT}: {why}")
+
+
+def _here(candidate: Any) -> Any:
+    return candidate.here() if isinstance(candidate, Recipe) else candidate
+
+
+def _hosted(target: Any, fresh: bool, time_limit: float, judge: Callable[[Any, Any], Result]) -> tuple[Result, Place]:
+    host = Host(time_limit, child=None if fresh else _taken())
+    try:
+        found = judge(target, host.resolve)
+        environment, notes = host.surroundings()
+    except NotMadeError as error:
+        host.close()
+        if fresh:
+            raise CandidateError(f"the candidate cannot be made in a process of its own: {error}") from None
+        raise
     except BaseException:
         host.close()
         raise
-    if isolate == FRESH:
-        host.close()
-        return
     child = host.released()
-    if child is not None:
+    if child is not None and fresh:
+        child.end()
+    elif child is not None:
         _IDLE.append((_now(), child))
+    return found, Place(ISOLATED, environment, tuple(notes))
 
 
 @atexit.register

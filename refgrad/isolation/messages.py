@@ -1,8 +1,8 @@
 """What crosses the pipe between a host and its child: a JSON header and the bytes of arrays.
 
 Numbers, text, sequences and dicts stand in the header, floats as hex; an array is its dtype, its shape and one of the buffers
-that follow. What comes from a child is only ever read as these; a rule, which the host sends, is pickled, and refused the
-other way.
+that follow, or stand in shared memory where they are large. What comes from a child is only ever read as these; a rule, which
+the host sends, is pickled, and refused the other way, as is a recipe.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 
 from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.protocol import Observation
+from refgrad.isolation.recipe import Recipe, made
+from refgrad.isolation.shared import Region
 from refgrad.rule import Rule
 
 #: the lengths of the header and of all buffers together, before them
@@ -85,6 +87,7 @@ _WRITERS: tuple[tuple[Any, Callable[[Any, list[bytes]], Any]], ...] = (
     (Observation, lambda v, b: {"observation": [encode(list(v.params), b), encode(list(v.state), b)]}),
     (MaskSeen, lambda v, b: {"mask": [encode(v.mask, b), encode(v.scores, b)]}),
     (Rule, _pickled),
+    (Recipe, lambda v, b: {"recipe": [encode(each, b) for each in (v.place, v.file, v.attribute, v.arguments)]}),
 )
 
 
@@ -116,6 +119,14 @@ def _rule(held: Any, buffers: list[bytearray], trusted: bool) -> Any:
     return pickle.loads(bytes(buffers[held]))
 
 
+def _recipe(held: Any, buffers: list[bytearray], trusted: bool) -> Any:
+    if not trusted:
+        raise MessageError("a recipe from a child")
+    place, file, attribute, arguments = _several(held, buffers, trusted)
+    recipe = Recipe(place, file, attribute, arguments, lambda: made(recipe))
+    return recipe
+
+
 def _several(held: Any, buffers: list[bytearray], trusted: bool) -> list[Any]:
     return [decode(each, buffers, trusted) for each in held]
 
@@ -124,6 +135,7 @@ _READERS: Mapping[str, Callable[[Any, list[bytearray], bool], Any]] = {
     "array": lambda held, buffers, _: _array(held, buffers),
     "float": lambda held, *_: float.fromhex(held),
     "rule": _rule,
+    "recipe": _recipe,
     "tuple": lambda *given: tuple(_several(*given)),
     "list": _several,
     "dict": lambda held, *rest: {decode(k, *rest): decode(v, *rest) for k, v in held},
@@ -145,30 +157,44 @@ def arrays_in(value: Any) -> Iterator[np.ndarray]:
             yield from arrays_in(each)
 
 
-def packed(message: Mapping[str, Any], buffers: list[bytes]) -> bytes:
-    """A message as bytes: its length, the header, the buffers."""
-    header = json.dumps({**message, "buffers": [len(b) for b in buffers]}).encode()
+def packed(message: Mapping[str, Any], buffers: list[bytes], region: Region) -> bytes:
+    """A message as bytes: its lengths, the header, and the buffers, unless these were put into shared memory."""
+    lengths = [len(b) for b in buffers]
+    shared = region.takes(sum(lengths))
+    if shared:
+        region.put(buffers)
+        buffers = []
+    header = json.dumps({**message, "buffers": lengths, "shared": shared}).encode()
     return b"".join([LENGTHS.pack(len(header), sum(map(len, buffers))), header, *buffers])
 
 
-def read(take: Callable[[int], bytearray]) -> tuple[dict[str, Any], list[bytearray]]:
+def read(
+    take: Callable[[int], bytearray], region: Region, most: int = MOST_BUFFERS
+) -> tuple[dict[str, Any], list[bytearray]]:
     """The next message and its buffers.
 
     Args:
         take: gives so many bytes of the pipe.
+        region: the memory that the sender shares.
+        most: bytes that all buffers may have together.
 
     Raises:
         MessageError: the bytes are no message.
     """
     size, rest = LENGTHS.unpack(take(LENGTHS.size))
-    if size > MOST_HEADER or rest > MOST_BUFFERS:
+    if size > MOST_HEADER or rest > most:
         raise MessageError(f"a message of {size} and {rest} bytes")
     try:
         header = json.loads(take(size))
-        lengths = header["buffers"]
-        fits = all(type(n) is int and n >= 0 for n in lengths) and sum(lengths) == rest
+        lengths, shared = header["buffers"], header["shared"]
+        fits = all(type(n) is int and n >= 0 for n in lengths) and (shared is True or sum(lengths) == rest)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MessageError(f"{type(error).__name__}: {error}") from None
-    if not fits:
+    if not fits or sum(lengths) > most:
         raise MessageError("buffers of other lengths than the header says")
-    return header, [take(n) for n in lengths]
+    if shared is not True:
+        return header, [take(n) for n in lengths]
+    try:
+        return header, region.get(lengths)
+    except (ValueError, OSError) as error:
+        raise MessageError(str(error)) from None

@@ -82,9 +82,10 @@ def identify(
     if not isinstance(inputs, Cases | None):
         raise bad_argument("inputs", inputs, f"{kind.legal_inputs}, or None")
     every = [claim] if claim is not None else [cls() for cls in rules().values() if cls.kind == kind.name]
-    with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
+
+    def judged(thing: Any, resolve: Any) -> Identification:
         request = Request.of(
-            candidate,
+            thing,
             every[0],
             steps=steps,
             dtype=USUAL if dtype is None and claim is None else dtype,
@@ -93,15 +94,14 @@ def identify(
             inputs=inputs,
             options=options,
             time_limit=time_limit,
-            resolve=None if host is None else host.resolve,
+            resolve=resolve,
         )
-        found = _identification(trials(request, every, claim is not None), claim)
-        if host is not None:
-            own, notes = host.surroundings()
-            return dataclasses.replace(found, environment={**found.environment, **own}, notes=(*found.notes, *notes))
-    if isolate:
-        found = dataclasses.replace(found, notes=(f"not isolated: {hosting.why_not(candidate)}", *found.notes))
-    return found
+        return _identification(trials(request, every, claim is not None), claim)
+
+    found, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)
+    lost = (place.isolation,) if place.isolation.startswith(hosting.NOT) else ()
+    environment = {**found.environment, **place.environment}
+    return dataclasses.replace(found, environment=environment, notes=(*lost, *found.notes, *place.notes))
 
 
 def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
-from refgrad.isolation.host import Host
 from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
@@ -57,8 +56,9 @@ def verify(
         time_limit: seconds that building the candidate, or one step of it, may take before it has the fault "hung".
             Infinity is no limit, and runs the candidate on the thread of the caller.
         isolate: make and run the candidate in a process of its own, so that there is a verdict whatever it does
-            (docs/isolation.md). That needs a candidate that is named by a string; of another the verdict says that it was not.
-            A process is used for further candidates while they behave; with "fresh" for this one alone.
+            (docs/isolation.md). That needs a candidate that is named by a string, has a name in a module, or is a rule; of
+            another the verdict says that it was not. A process is used for further candidates while they behave; with
+            "fresh" for this one alone.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -68,9 +68,10 @@ def verify(
         CandidateError: the candidate cannot be found, or is nothing that can be checked.
     """
     rule = rule_of(rule)
-    with hosting.hosted(candidate, isolate, check_time_limit(time_limit)) as host:
+
+    def judged(thing: Any, resolve: Any) -> Verdict:
         request = Request.of(
-            candidate,
+            thing,
             rule,
             steps=steps,
             dtype=dtype,
@@ -82,22 +83,16 @@ def verify(
             shrink=shrink,
             explain=explain,
             time_limit=time_limit,
-            resolve=None if host is None else host.resolve,
+            resolve=resolve,
         )
-        verdict = judge(request, _explained)
-        if host is not None:
-            return _isolated(verdict, host)
-    return dataclasses.replace(verdict, isolation=f"not isolated: {hosting.why_not(candidate)}") if isolate else verdict
+        return judge(request, _explained)
 
-
-def _isolated(verdict: Verdict, host: Host) -> Verdict:
-    """The verdict with what the candidate's process says of itself."""
-    environment, notes = host.surroundings()
+    verdict, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)
     return dataclasses.replace(
         verdict,
-        environment={**verdict.environment, **environment},
-        notes=tuple(dict.fromkeys([*verdict.notes, *notes])),
-        isolation=hosting.ISOLATED,
+        environment={**verdict.environment, **place.environment},
+        notes=tuple(dict.fromkeys([*verdict.notes, *place.notes])),
+        isolation=place.isolation,
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refgrad.errors import ArgumentError, nearest
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.errors import ArgumentError, CandidateError, nearest
 from refgrad.float_environment import guarded
+from refgrad.isolation import hosting
 from refgrad.kinds.table import kind_of, rule_of
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.time_limit import TIME_LIMIT, check_time_limit
 from refgrad.rule import Rule
 from refgrad.testing import check_cases, check_runs
-from refgrad.testing.reports import LawReport
+from refgrad.testing.reports import BROKEN, LawReport
 from refgrad.testing.trial import Trial
 
 
@@ -26,6 +29,8 @@ def check_laws(
     seed: int = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    time_limit: float = TIME_LIMIT,
+    isolate: bool | str = False,
 ) -> tuple[LawReport, ...]:
     """Run a candidate on inputs and on inputs derived from them, law by law; a broken law's inputs are shrunk.
 
@@ -38,6 +43,9 @@ def check_laws(
         seed: of the inputs.
         policy: what counts as rounding where two runs differ in bits.
         options: extra keyword arguments for the candidate's constructor.
+        time_limit: seconds that one step may take of a candidate in a process of its own; here there is no limit.
+        isolate: make and run the candidate in a process of its own, as for `refgrad.verify`, or where it cannot be made there,
+            here.
 
     Returns:
         A report a law.
@@ -51,9 +59,26 @@ def check_laws(
     for name in laws or ():
         if name not in every:
             raise ArgumentError(f"laws has {name!r}{nearest(name, every)}; legal: {', '.join(every)}")
-    trial = Trial.of(candidate, rule, options, policy, examples, dtype, seed)
     report = check_runs.report if kind_of(rule).stepped else check_cases.report
-    return tuple(report(trial, law) for name, law in every.items() if laws is None or name in laws)
+
+    def judged(thing: Any, resolve: Any) -> tuple[LawReport, ...]:
+        trial = Trial.of(thing, rule, options, policy, examples, dtype, seed, resolve)
+        asked = [law for name, law in every.items() if laws is None or name in laws]
+        if resolve is None:
+            return tuple(report(trial, law) for law in asked)
+        _ = trial.claim  # what cannot be made at all breaks no law
+        return tuple(_apart(report, trial, law) for law in asked)
+
+    return hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)[0]
+
+
+def _apart(report: Any, trial: Trial, law: Any) -> LawReport:
+    """What came of one law for a candidate in a process of its own, which may be lost at any time."""
+    try:
+        found: LawReport = report(trial, law)
+        return found
+    except (CandidateError, CandidateFault) as error:
+        return LawReport(law.name, law.sentence, BROKEN, str(error))
 
 
 def known_laws(rule: Rule) -> Mapping[str, Any]:

@@ -17,7 +17,6 @@ from refgrad.oracle.engine.reproduce import hexes
 from refgrad.oracle.engine.run import Claim, tally_of
 from refgrad.oracle.engine.shrink import least
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.rule import Rule
 from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, SHRINKING, LawReport
 from refgrad.testing.trial import Trial
@@ -45,8 +44,7 @@ def _silent(trial: Trial, law: Law) -> str:
     rule: Any = trial.rule
     if not law.applies(rule):
         return "the rule is not of that kind"
-    told = isinstance(trial.request.candidate, type | Rule)  # only these can be given the hyperparameters of a law
-    if not told and law.subject(rule) != rule:
+    if law.subject(rule) != rule and not trial.follows:
         return f"the candidate cannot be told {', '.join(f'{n}={v}' for n, v in _changed(law, rule).items())}"
     return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.engine.verdict import Verdict
 
 #: what `check_laws` takes of what `refgrad.verify` takes
-SHARED = ("dtype", "seed", "policy", "options")
+SHARED = ("dtype", "seed", "policy", "options", "time_limit", "isolate")
 
 
 def assert_conforms(candidate: Any, rule: Any, *, laws: bool = False, **keywords: Any) -> Verdict:

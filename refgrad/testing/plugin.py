@@ -7,17 +7,26 @@
     def test_mine(refgrad_verify):
         refgrad_verify(MyAdamW, AdamW(lr=1e-3))
 
+Candidates are made and run in a process of their own (docs/isolation.md): it imports the test's module, and calls the test, or
+takes what has a name there. What cannot be made there runs in this one, and the verdict says "not isolated" first.
+
 A verdict that does not conform is the test's report: no traceback of refgrad's inside.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-MARKER = "refgrad(rule, *, laws=False, **verify): the test returns a candidate, which is judged against the rule"
+if TYPE_CHECKING:
+    from refgrad.isolation.recipe import Recipe
+
+MARKER = "refgrad(rule, *, laws=False, isolate=True, **verify): the test returns a candidate, which is judged against the rule"
+FIXTURE = "refgrad_verify"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,12 +34,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
 
 
-@pytest.fixture
-def refgrad_verify() -> Callable[..., Any]:
-    """`refgrad.testing.assert_conforms`."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the process of the first candidate, if there is one that is meant for it: it imports while other tests run."""
+    markers = [item.get_closest_marker("refgrad") for item in session.items]
+    wanted = any(marker is not None and marker.kwargs.get("isolate", True) for marker in markers)
+    controls_others = bool(getattr(session.config.option, "dist", "no") != "no") and not hasattr(
+        session.config, "workerinput"
+    )
+    if wanted and not session.config.option.collectonly and not controls_others:
+        from refgrad.isolation import hosting
+
+        hosting.begin()
+
+
+@pytest.fixture(name=FIXTURE)
+def _verify(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`refgrad.testing.assert_conforms`; a candidate that has a name in a module is made in a process of its own."""
     from refgrad.testing.conformance import assert_conforms
 
-    return assert_conforms
+    if any(True for _ in _effects(request.node)):
+        return assert_conforms
+    return partial(assert_conforms, isolate=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,14 +67,48 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         raise pytest.UsageError(
             f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
         )
-    names = pyfuncitem._fixtureinfo.argnames
-    candidate = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-    if candidate is None:
-        raise pytest.UsageError(f"{pyfuncitem.name} returned None; legal: a candidate, such as an optimizer's class")
     from refgrad.testing.conformance import assert_conforms
 
-    assert_conforms(candidate, marker.args[0], **marker.kwargs)
+    given = {"isolate": True, **marker.kwargs}
+    candidate = _recipe(pyfuncitem) if given["isolate"] else _returned(pyfuncitem)
+    assert_conforms(candidate, marker.args[0], **given)
     return True
+
+
+def _returned(item: pytest.Function) -> Any:
+    """What the test returns in this process."""
+    candidate = item.obj(**_arguments(item))
+    if candidate is None:
+        raise pytest.UsageError(f"{item.name} returned None; legal: a candidate, such as an optimizer's class")
+    return candidate
+
+
+def _arguments(item: pytest.Function) -> dict[str, Any]:
+    return {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+
+
+def _effects(item: pytest.Function) -> Generator[str]:
+    """The fixtures of a test that do something besides giving it a value: another process would be without that."""
+    given = {*item._fixtureinfo.argnames, FIXTURE, "request"}
+    yield from (name for name in item.fixturenames if name not in given)
+
+
+def _recipe(item: pytest.Function) -> Recipe:
+    """What the test returns, to be made in another process if that is possible."""
+    from refgrad.isolation.recipe import NotMadeError, Recipe, handed
+
+    arguments, why = {}, ""
+    try:
+        arguments = {name: handed(value) for name, value in _arguments(item).items()}
+    except NotMadeError as error:
+        why = f"the test is handed {error}"
+    for name in _effects(item):
+        why = f"the test uses the fixture {name!r}, which does something in this process"
+    holder = item.module if item.cls is None else item.cls
+    if inspect.getattr_static(holder, item.originalname, None) is not item.function:
+        why = "the test is not what has its name in its module"
+    attribute = item.originalname if item.cls is None else f"{item.cls.__qualname__}.{item.originalname}"
+    return Recipe(item.module.__name__, str(item.path), attribute, arguments, partial(_returned, item), why)
 
 
 @pytest.hookimpl(wrapper=True)

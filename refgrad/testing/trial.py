@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,13 @@ class Trial:
         examples: int,
         dtype: Any,
         seed: int,
+        resolve: Any = None,
     ) -> Trial:
-        """A trial that runs the candidate on the caller's thread, without a limit of time."""
-        request = Request.of(candidate, rule, steps=1, dtype=dtype, seed=seed, policy=policy, options=options)
+        """A trial that runs the candidate on the caller's thread, without a limit of time, or where ``resolve`` makes it."""
+        made = None if resolve is None else partial(resolve, replaced={})
+        request = Request.of(
+            candidate, rule, steps=1, dtype=dtype, seed=seed, policy=policy, options=options, resolve=made
+        )
         return cls(request, examples)
 
     @property
@@ -62,9 +66,19 @@ class Trial:
         """The candidate, resolved."""
         return Claim.of(self.request)
 
+    @property
+    def follows(self) -> bool:
+        """True if the candidate is a class or a rule itself, which alone can be given the hyperparameters of a law."""
+        if self.request.resolve is not None:
+            return bool(self.claim.subject.told)
+        return isinstance(self.request.candidate, type | Rule)
+
     def told(self, hyperparameters: Mapping[str, Any]) -> Claim:
         """The candidate told other hyperparameters: by the rule that it is handed, and, if it is a rule, its own too."""
-        candidate = self.request.candidate
+        candidate, resolve = self.request.candidate, self.request.resolve
+        rule = self.rule.replace(**hyperparameters)
+        if resolve is not None:
+            return Claim.of(replace(self.request, resolve=partial(resolve, replaced=hyperparameters), rule=rule))
         if isinstance(candidate, Rule):
             candidate = candidate.replace(**hyperparameters)
-        return Claim.of(replace(self.request, candidate=candidate, rule=self.rule.replace(**hyperparameters)))
+        return Claim.of(replace(self.request, candidate=candidate, rule=rule))

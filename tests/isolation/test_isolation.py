@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.estimators import ArcTan
 from refgrad.isolation import hosting
+from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.engine.verdict import Verdict
+from refgrad.testing import check_laws
 from tests.isolation import table
 from tests.kinds import candidates
 
@@ -86,10 +90,47 @@ def test_the_table_has_every_candidate_and_none_that_is_wrong_has_exit_code_zero
     assert table.page(known) in table.PAGE.read_text()
 
 
-def test_what_is_handed_over_as_an_object_is_not_isolated_and_the_verdict_says_so_first() -> None:
-    verdict = refgrad.verify(SGD(), SGD(), steps=2, isolate=True)
-    assert verdict.isolation.startswith("not isolated: the candidate was handed over as an object")
+def test_an_object_without_a_name_is_not_isolated_and_the_verdict_says_so_first() -> None:
+    verdict = refgrad.verify(lambda p, g, lr: p - p.dtype.type(lr) * g, SGD(), steps=2, isolate=True)
+    assert verdict.isolation.startswith("not isolated: the candidate was handed over as an object that has no name")
     assert "not isolated" in str(verdict).partition("Elements")[0]
+
+
+def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
+    for thing in (candidates.downhill, SGD, SGD()):
+        assert refgrad.verify(thing, SGD(), steps=1, isolate=True).isolation == hosting.ISOLATED
+    found = refgrad.identify(ArcTan(), ArcTan(), isolate=True)
+    assert found.outcome == "identified"
+
+
+def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path) -> None:
+    """A recipe that fails there is made here, unless the process was to be fresh; a target never is."""
+    place = tmp_path / "only_once.py"
+    place.write_text("import os\nif os.getpid() != int(os.environ['ONLY']): raise ValueError\ndef f(p, g): return p\n")
+    recipe = Recipe("only_once", str(place), "f", None, lambda: candidates.downhill)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONLY", str(os.getpid()))
+        verdict = refgrad.verify(recipe, SGD(), steps=1, isolate=True)
+        assert verdict.isolation == "not isolated: making it there raised ValueError: "
+        for thing, isolate in ((recipe, "fresh"), (f"{place}:f", True)):
+            with pytest.raises(CandidateError, match="ValueError"):
+                refgrad.verify(thing, SGD(), steps=1, isolate=isolate)
+
+
+@pytest.mark.parametrize("rule", [SGD(momentum=0.9), ArcTan()], ids=str)
+def test_laws_are_asked_through_the_pipe_too(rule: Any) -> None:
+    pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
+    thing = type(rule)
+    target = f"{thing.__module__}:{thing.__qualname__}"
+    asked: dict[str, Any] = {"examples": 2}
+    assert check_laws(target, rule, isolate=True, **asked) == check_laws(thing, rule, **asked)
+
+
+def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
+    pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
+    (report,) = check_laws(f"{HOSTILE}:leaves_at_once", AdamW(), laws=["odd"], examples=2, isolate="fresh")
+    assert report.broken
+    assert "exit code 0" in report.message
     with pytest.raises(ArgumentError, match="isolate is 'yes'; legal: True, False or 'fresh'"):
         refgrad.verify(SGD(), SGD(), isolate="yes")
 

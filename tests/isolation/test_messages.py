@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ import pytest
 from refgrad.candidates.protocol import Observation
 from refgrad.isolation import messages
 from refgrad.isolation.messages import MessageError
+from refgrad.isolation.recipe import made, named
+from refgrad.isolation.shared import LEAST, Region
 from refgrad.optimizers import SGD, Lookahead
 
 
@@ -51,7 +56,8 @@ WRONG_VALUES: list[Any] = [
     1.5,
 ]
 LENGTHS = messages.LENGTHS.pack
-WRONG_BYTES = [b"x" * 16, LENGTHS(2, 0) + b"{}", LENGTHS(15, 1) + b'{"buffers":[2]}']
+SHORT, GONE = b'{"buffers":[2],"shared":false}', b'{"buffers":[2],"shared":true}'
+WRONG_BYTES = [b"x" * 16, LENGTHS(2, 0) + b"{}", LENGTHS(len(SHORT), 1) + SHORT, LENGTHS(len(GONE), 0) + GONE]
 
 
 @pytest.mark.parametrize("wrong", WRONG_VALUES)
@@ -60,14 +66,41 @@ def test_what_nobody_encoded_is_refused(wrong: Any) -> None:
         messages.decode(wrong, [bytearray(8)])
 
 
+def pipe(data: bytes) -> Callable[[int], bytearray]:
+    """What takes so many bytes of some."""
+    stream = io.BytesIO(data)
+    return lambda count: bytearray(stream.read(count))
+
+
 @pytest.mark.parametrize("wrong", WRONG_BYTES)
 def test_bytes_that_are_no_message_are_refused(wrong: bytes) -> None:
-    rest = bytearray(wrong)
-
-    def take(count: int) -> bytearray:
-        found = rest[:count]
-        del rest[:count]
-        return found
-
     with pytest.raises(MessageError):
-        messages.read(take)
+        messages.read(pipe(wrong), Region(-1))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no memory without a name")
+def test_large_arrays_go_through_shared_memory_and_are_copied() -> None:
+    region, large, small = Region.new(), [b"ab" * LEAST, b"", b"c"], [b"abc"]
+    data = messages.packed({"n": 1}, large, region)
+    assert len(data) < LEAST
+    header, found = messages.read(pipe(data), region)
+    os.pwrite(region.descriptor, b"x" * LEAST, 0)  # what is written later is no part of what was read
+    assert header["shared"]
+    assert list(map(bytes, found)) == large
+    assert not messages.read(pipe(messages.packed({}, small, region)), region)[0]["shared"]
+    with pytest.raises(MessageError, match="other lengths"):
+        messages.read(pipe(data), region, 100)
+    os.ftruncate(region.descriptor, 3)
+    with pytest.raises(MessageError, match="less shared memory"):
+        messages.read(pipe(data), region)
+    region.close()
+
+
+def test_recipes_cross_to_the_child_alone() -> None:
+    recipe = named(json.JSONDecoder)
+    assert recipe is not None
+    buffers: list[bytes] = []
+    encoded = messages.encode(recipe, buffers)
+    assert made(messages.decode(encoded, [], trusted=True)) is json.JSONDecoder
+    with pytest.raises(MessageError, match="a recipe from a child"):
+        messages.decode(encoded, [])

@@ -48,6 +48,93 @@ def test_verdicts_are_the_reports(pytester: pytest.Pytester) -> None:
     assert "test_forgot returned None; legal: a candidate" in text
 
 
+ISOLATED = """
+import os
+import numpy as np
+import pytest
+from refgrad.optimizers import SGD
+
+judged = pytest.mark.refgrad(SGD(lr=0.1), steps=1, explain=False, shrink=False)
+BEHIND = []
+
+def descent(p, g, lr):
+    return p - p.dtype.type(lr) * g
+
+def leaves(p, g):
+    os._exit(0)
+
+@pytest.fixture
+def rate():
+    return np.float32(0.1)
+
+@pytest.fixture
+def opened(tmp_path):
+    return (tmp_path / "file").open("w")
+
+@judged
+def test_made_there():
+    return lambda p, g, lr: descent(p, g, lr)
+
+@judged
+@pytest.mark.parametrize("function", [descent])
+def test_handed(function, rate):
+    return lambda p, g: p - rate * g
+
+class TestMethods:
+    @judged
+    def test_leaves(self):
+        return leaves
+
+@judged
+def test_leaves_in_its_body():
+    os._exit(0)
+
+@judged
+def test_stateful(opened):
+    return lambda p, g: p
+
+@judged
+def test_only_in_pytest():
+    if "PYTEST_CURRENT_TEST" not in os.environ:
+        raise ValueError("not there")
+    return lambda p, g: p
+
+@pytest.mark.refgrad(SGD(lr=0.1), isolate=False)
+def test_told_to():
+    BEHIND.append(1)
+    return lambda p, g: descent(p, g, 0.1)
+
+def test_stayed_there():
+    assert BEHIND in ([], [1])
+
+def test_fixture(refgrad_verify):
+    assert refgrad_verify(descent, SGD(lr=0.1), steps=1).isolation == "in a process of its own"
+
+def test_fixture_beside_another(refgrad_verify, opened):
+    assert refgrad_verify(descent, SGD(lr=0.1), steps=1).isolation == ""
+
+@judged
+def test_skipped():
+    pytest.skip("elsewhere")
+"""
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester, processes: int) -> None:
+    if processes:
+        pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    pytester.makepyfile(ISOLATED)
+    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
+    words = [] if installed else ["-p", "refgrad.testing.plugin"]
+    result = pytester.runpytest_subprocess(*words, *(["-n", str(processes)] if processes else []))
+    result.assert_outcomes(passed=6, failed=4, skipped=1)
+    text = result.stdout.str()
+    assert "its process ended with exit code 0" in text
+    assert "the candidate cannot be made: making test_leaves_in_its_body" in text
+    assert "not isolated: the test uses the fixture 'tmp_path', which does something in this process" in text
+    assert "not isolated: making it there raised ValueError: not there" in text
+
+
 LOADED = """
 import sys
 import pytest

@@ -1,0 +1,141 @@
+"""One child: started, asked one question at a time, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from refgrad import child_process
+from refgrad.isolation import messages
+from refgrad.isolation.messages import MessageError
+from refgrad.isolation.shared import Region
+
+#: bytes of what a child prints that are kept from the beginning, and from the end
+KEPT = 2000
+#: bytes that are read or written at a time
+CHUNK = 1 << 20
+#: bytes of arrays that an answer may have: so many, and so many times those that the child was given
+MOST_ANSWER, TIMES = 1 << 28, 64
+#: variables of the environment that change from test to test, and are none of the candidate's
+PASSING = ("PYTEST_CURRENT_TEST",)
+
+
+class Noise:
+    """What a child prints, read as it comes so that it never waits; its beginning and its end are kept."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self.first, self.last, self.count = pipe, b"", b"", 0
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._pipe.fileno(), CHUNK):
+                self.count += len(chunk)
+                self.first += chunk[: KEPT - len(self.first)]
+                self.last = (self.last + chunk)[-KEPT:]
+
+    def end(self) -> str:
+        """The last words of a child that has ended."""
+        self._thread.join(1.0)  # a process that it started may hold the pipe
+        return self.last.decode("utf-8", "replace")
+
+
+class Child:
+    """One process, asked one question at a time."""
+
+    def __init__(self, memory: int) -> None:
+        code = "from refgrad.isolation.child import main; main()"
+        self._given, self._told = Region.new(), Region.new()
+        regions = [region.descriptor for region in (self._given, self._told)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(memory), *map(str, regions)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**surroundings(), "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            pass_fds=[number for number in regions if number >= 0],
+            start_new_session=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._asked, self._sent, self._have = 0, 0, bytearray()
+        self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
+        os.set_blocking(self._in, False)
+        os.set_blocking(self._out, False)
+        self.noise = Noise(self.process.stderr)
+
+    def ask(self, message: Mapping[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[bytearray]]:
+        """The answer to a question.
+
+        Raises:
+            TimeoutError: there is none in so many seconds.
+            EOFError: the process has ended.
+            MessageError: what it said is no answer.
+        """
+        deadline, self._asked = time.monotonic() + seconds, self._asked + 1
+        self._sent += sum(map(len, buffers))
+        self._write(messages.packed({**message, "number": self._asked}, buffers, self._given), deadline)
+        most = MOST_ANSWER + TIMES * self._sent
+        answer, found = messages.read(lambda count: self._take(count, deadline), self._told, most)
+        if answer.get("number") != self._asked:
+            raise MessageError("it is one to another question")
+        return answer, found
+
+    def _write(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._in, rest[:CHUNK]) :]
+            except BlockingIOError:
+                _wait([], [self._in], deadline)
+            except OSError:
+                raise EOFError from None
+
+    def _take(self, count: int, deadline: float) -> bytearray:
+        """So many bytes of what it says; what came besides is kept, so that a short answer is read at once."""
+        while len(self._have) < count:
+            try:
+                chunk = os.read(self._out, CHUNK)
+            except BlockingIOError:
+                _wait([self._out], [], deadline)
+                continue
+            if not chunk:
+                raise EOFError
+            self._have += chunk
+        found = self._have[:count]
+        del self._have[:count]
+        return found
+
+    def end(self) -> None:
+        """End it, and what it started."""
+        child_process.end(self.process, group=True)
+        self._given.close()
+        self._told.close()
+
+    def how_it_ended(self) -> str:
+        """In words, once its pipe is closed."""
+        try:
+            code = self.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self.end()
+            return "its process closed the pipe of its answers"
+        return child_process.ended(code, self.noise.end())
+
+
+def _wait(reading: list[int], writing: list[int], deadline: float) -> None:
+    left = deadline - time.monotonic()
+    if left <= 0 or not any(select.select(reading, writing, [], min(left, 1e6))):
+        raise TimeoutError
+
+
+def surroundings() -> dict[str, str]:
+    """The variables of the environment that a child is started under."""
+    return {name: value for name, value in os.environ.items() if name not in PASSING}

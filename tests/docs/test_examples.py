@@ -90,6 +90,8 @@ def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]
     if (page, chosen) == ("docs/candidates.md", "torch"):
         assert "policy precision=storage" in said
         assert refgrad.verify(names["mine"], refgrad.optimizers.AdamW()).conforms
+    if page == "README.md":
+        names["test_my_adamw"]()
     if page in PRINTED:
         assert said.splitlines() == re.findall(r"^# (.*)", "\n".join(part(page, chosen)), re.MULTILINE)
     if page == "docs/estimators.md" and chosen:

@@ -1,6 +1,7 @@
-"""The picture of a failing verdict in README: ``python -m refgrad.report.picture > docs/failing-verdict.svg`` draws it from a run.
+"""The picture of a failing verdict in README, drawn from a run.
 
-It is what a terminal shows, without the section that names versions, so that the same picture comes from every machine.
+``python -m refgrad.report.picture > docs/failing-verdict.svg`` draws it anew. It is what a terminal
+shows, without the section that names versions, so that the same picture comes from every machine.
 """
 
 from __future__ import annotations

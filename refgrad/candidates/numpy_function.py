@@ -85,7 +85,7 @@ def bind(
     free = {n: q for n, q in free.items() if n not in extras}
     by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
-    told = rule.told().hyperparameters()
+    told = {**rule.told().numbers(), **rule.told().hyperparameters()}  # those of a rule inside are inner_lr and so on
     packs = {pack: tuple(told[f] for f in fields if f in told) for pack, fields in PACKED.items() if pack in free}
     constants: dict[str, Any] = {**options, **{pack: values for pack, values in packs.items() if values}}
     for word, value in told.items():

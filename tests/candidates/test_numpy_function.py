@@ -10,7 +10,7 @@ from refgrad import CandidateError
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import resolve
 from refgrad.examples.numpy_adamw import adamw
-from refgrad.optimizers import Adam, AdamW, Lion, RMSprop
+from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, RMSprop
 
 ONE = [np.ones(3, np.float32)]
 GRAD = [np.full(3, 0.5, np.float32)]
@@ -153,3 +153,12 @@ def test_a_function_may_take_torchs_names_and_its_pair_of_betas() -> None:
     assert refgrad.verify(step, Adam(beta1=0.8, beta2=0.99), steps=3).conforms
     assert (0.8, 0.99) in seen
     assert len(set(seen)) > 1  # both are set otherwise too: they count as taken by name
+
+
+def test_a_function_may_take_the_numbers_of_a_rule_inside() -> None:
+    def step(p: Any, g: Any, bound: float, inner_lr: float) -> Any:
+        return p - np.float32(inner_lr) * np.clip(g, -np.float32(bound), np.float32(bound))
+
+    claim = ClipByValue(inner=SGD(lr=0.25), bound=0.5)
+    assert refgrad.verify(step, claim, steps=3).conforms
+    assert not refgrad.verify(step, claim, steps=3, options={"inner_lr": 0.5}, shrink=False, explain=False).conforms

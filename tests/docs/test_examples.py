@@ -26,11 +26,14 @@ PARTS = [
     ("docs/laws.md", ""),
     ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),
+    ("docs/own-rule.md", ""),
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/transforms.md", ""),
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),
+    ("docs/which-rule.md", ""),
+    ("docs/which-rule.md", "torch"),
 ]
 LONG = [("docs/candidates.md", "torch"), ("docs/candidates.md", "optax"), ("docs/laws.md", "")]
 RUN = [pytest.param(*part, marks=pytest.mark.slow) if part in LONG else part for part in PARTS]
@@ -63,7 +66,7 @@ def run(page: str, chosen: str) -> dict[str, Any]:
     if chosen:
         names[chosen] = importlib.import_module(chosen)
     for example in part(page, chosen):
-        exec(compile(example, page, "exec"), names)  # the page is ours
+        exec(compile(example, page, "exec", dont_inherit=True), names)  # the page is ours
     return names
 
 

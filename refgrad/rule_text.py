@@ -26,13 +26,18 @@ FORM = "the name of a rule, or a rule such as AdamW(lr=0.01)"
 QUALIFIED = re.compile(r"""'[^']*'|"[^"]*"|(?P<name>[^\W\d][\w.]*:[^\W\d][\w.]*)""")
 
 
-def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
+#: from a rule and texts by name to the same by the rule's own names
+Renaming = Callable[[Rule, Mapping[str, str]], Mapping[str, str]]
+
+
+def build_rule(name: str, hyperparameters: Iterable[str], renaming: Renaming = lambda rule, texts: texts) -> Rule:
     """A rule, by name or written out, with hyperparameters as texts.
 
     Args:
         name: what `rule_of` reads.
         hyperparameters: texts ``name=value``. A value is a number, true, false, a behaviour's name, or a rule
             (``inner=SGD(lr=0.1)``); the hyperparameters of a rule inside are known as ``inner_lr`` too.
+        renaming: reads names that others give the rule's hyperparameters, such as ``betas=(0.9, 0.99)``.
 
     Raises:
         ArgumentError: no such rule or hyperparameter, or a value that is not legal.
@@ -41,7 +46,7 @@ def build_rule(name: str, hyperparameters: Iterable[str]) -> Rule:
     0.9
     """
     rule = rule_of(name, "the rule")
-    texts = pairs(hyperparameters, "HYPER=VALUE", str)
+    texts = renaming(rule, pairs(hyperparameters, "HYPER=VALUE", str))
     legal = rule.legal()
     inner = {word: text for word, text in texts.items() if isinstance(legal.get(word), Nested)}
     rule = rule.replace(**{word: rule_of(text, _place(rule, word)) for word, text in inner.items()})

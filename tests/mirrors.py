@@ -135,6 +135,12 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "optimizers/test_stored.py", "random bits judged in a step", ("oracle.acceptance.stochastic_rounding",), False
     ),
+    Topic(
+        "test_cli.py",
+        "the command line as people use it, command by command",
+        ("cli.judging", "cli.showing", "cli.surveying", "examples.demo"),
+        False,
+    ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
     Topic("oracle/engine/test_shrink.py", "cases that are made smaller", ("oracle.inputs.cases",)),

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import refgrad
 from refgrad.cli import main
+from refgrad.examples import demo as demonstration
 from refgrad.rule import rules
 from refgrad.testing.reports import LawReport
 
@@ -148,7 +149,10 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify a:b --as AdamW scalars=float31", 64, "did you mean 'float3"),
         ("verify a:b --as AdamW --set fused", 64, "--set is 'fused'; legal: name=value"),
         (f"verify {ADAMW} --as AdamW --time-limit 0", 64, "time_limit is 0.0; legal: a positive number of seconds"),
-        ("verify a:b", 64, "Missing option '--as'"),
+        ("verify a:b", 64, "Missing option '--as'. legal: --as RULE; `refgrad list`"),
+        ("verify mine.py:fused_adamw", 64, "perhaps --as AdamW"),
+        ("verify a:b --as AdamW betas=0.9", 64, "betas is '0.9'; legal: a tuple of beta1 and beta2"),
+        ("verify a:b --as AdamW learning_rate=1 lr=2", 64, "lr=2 says 'lr' again"),
         ("verify a:b --as AdamW --stps 3", 64, "No such option"),
         ("verify a:b --as AdamW --steps 0", 64, "Invalid value for '--steps'"),
         ("verfy", 64, "no command 'verfy'; did you mean 'verify'?"),
@@ -220,11 +224,31 @@ def test_help_and_version_load_no_rule_and_no_numpy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["identify"]], ids=" ".join)
-def test_help_shows_examples(run: Run, command: list[str]) -> None:
-    shown = run(*command, "--help").output
-    assert "Examples:\n" in shown
-    assert "refgrad verify torch.optim:AdamW --as AdamW" in shown
+@pytest.mark.parametrize("command", ["verify", "identify", "survey", "list", "show"])
+def test_help_has_examples_of_its_own_command(run: Run, command: str) -> None:
+    shown = run(command, "--help").output
+    examples = [line.split() for line in shown.partition("Examples:\n")[2].splitlines() if "refgrad " in line[:12]]
+    assert {words[1] for words in examples} == {command}
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_help_shows_examples(run: Run) -> None:
+    assert "refgrad verify torch.optim:AdamW --as AdamW" in run("--help").output
+
+
+def test_hyperparameters_may_be_written_as_frameworks_do(run: Run) -> None:
+    written = run("show", "AdamW", "betas=(0.5, 0.75)", "learning_rate=0.25", "epsilon=1").output
+    assert written.startswith("AdamW(lr=0.25, beta1=0.5, beta2=0.75, eps=1.0)\n")
+
+
+def test_nothing_is_left_where_a_survey_is_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REFGRAD_CACHE_DIR", str(tmp_path / "cache"))
+    logs: list[str] = []
+    monkeypatch.setattr("refgrad.surveys.run.survey", lambda *names, log, **others: logs.append(log))
+    assert run("survey").exit_code == 0
+    assert logs == [str(tmp_path / "cache" / "survey.jsonl")]
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
 
 
 @pytest.mark.slow
@@ -243,7 +267,7 @@ def test_a_broken_law_counts_where_the_verdict_conforms(
     outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = LawReport("odd", "minus the gradient gives minus the step", outcome)
-    monkeypatch.setattr("refgrad.cli._laws", lambda *given: [report])
+    monkeypatch.setattr("refgrad.cli.judging._laws", lambda *given: [report])
     result = run("verify", ADAMW, "--as", "AdamW", "--steps", "2", "--laws")
     assert result.exit_code == code
     assert result.output.startswith("CONFORMS")
@@ -288,11 +312,27 @@ def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pyt
     assert result.exit_code == 0, result.output
     assert f"judging {WRONG} ..." in result.stderr
     rows = result.stdout.splitlines()
-    assert rows[0].split() == ["candidate", "outcome", "inside", "outside", "undecided"]
+    assert rows[0].split() == ["candidate", "outcome", "outside"]
     assert rows[1].startswith(f"{ADAMW} ")
     assert "conforms" in rows[1]
     assert "does not conform" in rows[2]
     assert result.stdout.count(f"{WRONG}: ") == 1
+    assert max(map(len, rows)) <= 80
+
+
+def test_demo_says_what_the_survey_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optax", reason="asks whether the two agree on optax's AdamW")
+    from refgrad.surveys.attempts import judge
+    from refgrad.surveys.implementations import known
+
+    (row,) = [r for r in known() if r.target == "optax:adamw" and r.claim == refgrad.optimizers.AdamW()]
+    monkeypatch.setattr(demonstration, "cases", lambda: [demonstration.Case("optax:adamw")])
+    (found,) = demonstration.judged()
+    cell = judge(row, 0.0, 60.0)
+    assert (found.verdict.outcome, found.granted) == (cell.outcome, cell.conditions)
+    assert demonstration.remarks([found]) == [
+        "optax:adamw conforms given scalars=float32, subnormals=either, which the survey grants it too"
+    ]
 
 
 @pytest.mark.slow

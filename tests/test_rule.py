@@ -136,7 +136,11 @@ def shadows() -> dict[str, type[o.Optimizer]]:
 
 
 def pages() -> list[str]:
-    return [rules_page.page(), *listing(), *(catalogue.page(rules()[n](), 10) for n in NAMES if n in rules())]
+    return [
+        *rules_page.pages().values(),
+        *listing(),
+        *(catalogue.page(rules()[n](), 10) for n in NAMES if n in rules()),
+    ]
 
 
 def test_a_class_called_as_an_own_rule_shadows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

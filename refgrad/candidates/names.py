@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
+from refgrad.rule import Rule
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -159,6 +161,50 @@ PARAMETER, GRADIENT, STEP = ("p", "param", "params", "parameter"), ("g", "grad",
 def known_as(word: str, table: Names, present: Container[str]) -> str | None:
     """The first of a hyperparameter's or slot's names that is present; its own name before all others."""
     return next((name for name in (word, *table.get(word, ())) if name in present), None)
+
+
+def by_own_names(rule: Rule, texts: Mapping[str, str]) -> dict[str, str]:
+    """Texts of hyperparameters under a rule's own names, where they are written as frameworks call them.
+
+    Args:
+        rule: the rule; a name of its own is never taken for another's.
+        texts: name -> text; a packed one, such as ``betas``, is a tuple.
+
+    Returns:
+        Name -> text. A name that stands for nothing is kept, for `refgrad.rule.Rule.replace` to refuse.
+
+    Raises:
+        ArgumentError: two names say the same hyperparameter, or a packed one has no or too many values.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> by_own_names(AdamW(), {"learning_rate": "0.01", "betas": "(0.9, 0.99)"})
+    {'lr': '0.01', 'beta1': '0.9', 'beta2': '0.99'}
+    """
+    own, found = rule.legal(), dict[str, str]()
+    for word, text in texts.items():
+        if word in own:
+            told = {word: text}
+        elif word in PACKED:
+            told = _unpacked(word, text, [name for name in PACKED[word] if name in own])
+        else:
+            told = {next((name for name in own if word in HYPERPARAMETERS.get(name, ())), word): text}
+        for name, value in told.items():
+            if name in found:
+                raise ArgumentError(f"{word}={text} says {name!r} again, which is {found[name]}; legal: once")
+            found[name] = value
+    return found
+
+
+def _unpacked(word: str, text: str, names: Sequence[str]) -> dict[str, str]:
+    try:
+        values = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        values = None
+    if not names:
+        return {word: text}
+    if not isinstance(values, tuple | list) or len(values) != len(names):
+        raise ArgumentError(f"{word} is {text!r}; legal: a tuple of {' and '.join(names)}")
+    return {name: repr(value) for name, value in zip(names, values, strict=True)}
 
 
 def slot_names(

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.candidates.arguments import check_options, parameters_of, takes_anything
+from refgrad.candidates.arguments import check_options, packed_in, parameters_of, takes_anything
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
-from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PARAMETER, STEP, known_as, slot_names
+from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
@@ -40,7 +40,8 @@ class NumpyFunction:
         """The hyperparameters that are arguments of the function."""
         binding = bind(self.function, rule, self.options, self.name, self.stated)
         words = rule.told().hyperparameters()
-        named = {word: known_as(word, HYPERPARAMETERS, binding.constants) for word in words}
+        given = binding.constants
+        named = {word: known_as(word, HYPERPARAMETERS, given) or packed_in(word, given) for word in words}
         return frozenset(
             word for word, argument in named.items() if argument is not None and argument not in self.options
         )
@@ -84,8 +85,10 @@ def bind(
     free = {n: q for n, q in free.items() if n not in extras}
     by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
-    constants: dict[str, Any] = dict(options)
-    for word, value in rule.told().hyperparameters().items():
+    told = {**rule.told().numbers(), **rule.told().hyperparameters()}  # those of a rule inside are inner_lr and so on
+    packs = {pack: tuple(told[f] for f in fields if f in told) for pack, fields in PACKED.items() if pack in free}
+    constants: dict[str, Any] = {**options, **{pack: values for pack, values in packs.items() if values}}
+    for word, value in told.items():
         argument = known_as(word, HYPERPARAMETERS, free)
         if argument is not None and argument not in slots and argument not in constants:
             constants[argument] = value

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ELSEWHERE", "sentences"]
+__all__ = ["ELSEWHERE", "alike", "sentences"]
 
 #: rule -> what others call it -> the hyperparameters that it has there
 ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -188,6 +188,22 @@ def sentences(rule: str) -> list[str]:
     "torch.optim.Adam(amsgrad=True) is AMSGrad(order='torch')"
     """
     return [f"{name} is {written(rule, changes)}" for name, changes in ELSEWHERE.get(rule, {}).items()]
+
+
+def alike(rule: str, name: str) -> list[str]:
+    """What others call a rule with the named behaviours of a departure; its scalars and policy do not count.
+
+    Args:
+        rule: its plain name.
+        name: the departure's, such as ``"eps_placement=inside, scalars=float32"``.
+
+    >>> alike("AdamW", "eps_placement=uncorrected, scalars=float32")
+    ["keras.optimizers.AdamW is AdamW(eps_placement='uncorrected')"]
+    """
+    parts = {part for part in name.split(", ") if not part.startswith(("scalars=", "policy "))}
+    others = ELSEWHERE.get(rule, {}).items()
+    same = [(n, c) for n, c in others if {f"{field}={value}" for field, value in c.items()} == parts]
+    return [f"{n} is {written(rule, changes)}" for n, changes in same]
 
 
 def written(rule: str, changes: Mapping[str, Any]) -> str:

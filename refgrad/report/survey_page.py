@@ -20,7 +20,7 @@ that it knows and that is installed, each against the rule that its documentatio
 
     refgrad survey --html survey.html --json survey.json
     refgrad survey --packages torch,optax --rules AdamW,Lion
-    refgrad survey --resume                       # goes on with refgrad-survey.jsonl, where every cell was written as it came
+    refgrad survey --resume                       # goes on with what was judged before it was interrupted
     refgrad survey --from survey.json --html survey.html
 
 Four hundred implementations took 15 minutes, two at a time on two busy cores.

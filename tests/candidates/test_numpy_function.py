@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad import CandidateError
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import resolve
 from refgrad.examples.numpy_adamw import adamw
-from refgrad.optimizers import AdamW, Lion, RMSprop
+from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, RMSprop
 
 ONE = [np.ones(3, np.float32)]
 GRAD = [np.full(3, 0.5, np.float32)]
@@ -137,3 +138,27 @@ def test_the_parameters_that_are_handed_over_stay_as_they_are() -> None:
     run.step(GRAD)
     assert ONE[0].tobytes() == before.tobytes()
     assert run.observe().params[0].tobytes() != before.tobytes()
+
+
+def test_a_function_may_take_torchs_names_and_its_pair_of_betas() -> None:
+    def step(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, step: int, lr: float, betas: Any, eps: float) -> Any:
+        seen.append(betas)
+        p, g = np.float64(param), np.float64(grad)
+        m = betas[0] * exp_avg + (1 - betas[0]) * g
+        v = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
+        p = p - lr * (m / (1 - betas[0] ** step)) / (np.sqrt(v / (1 - betas[1] ** step)) + eps)
+        return tuple(a.astype(param.dtype) for a in (p, m, v))
+
+    seen: list[tuple[float, float]] = []
+    assert refgrad.verify(step, Adam(beta1=0.8, beta2=0.99), steps=3).conforms
+    assert (0.8, 0.99) in seen
+    assert len(set(seen)) > 1  # both are set otherwise too: they count as taken by name
+
+
+def test_a_function_may_take_the_numbers_of_a_rule_inside() -> None:
+    def step(p: Any, g: Any, bound: float, inner_lr: float) -> Any:
+        return p - np.float32(inner_lr) * np.clip(g, -np.float32(bound), np.float32(bound))
+
+    claim = ClipByValue(inner=SGD(lr=0.25), bound=0.5)
+    assert refgrad.verify(step, claim, steps=3).conforms
+    assert not refgrad.verify(step, claim, steps=3, options={"inner_lr": 0.5}, shrink=False, explain=False).conforms

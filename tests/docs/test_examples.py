@@ -26,11 +26,14 @@ PARTS = [
     ("docs/laws.md", ""),
     ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),
+    ("docs/own-rule.md", ""),
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/transforms.md", ""),
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),
+    ("docs/which-rule.md", ""),
+    ("docs/which-rule.md", "torch"),
 ]
 LONG = [("docs/candidates.md", f) for f in ("torch", "optax")] + [
     ("docs/laws.md", ""),
@@ -66,7 +69,7 @@ def run(page: str, chosen: str) -> dict[str, Any]:
     if chosen:
         names[chosen] = importlib.import_module(chosen)
     for example in part(page, chosen):
-        exec(compile(example, page, "exec"), names)  # the page is ours
+        exec(compile(example, page, "exec", dont_inherit=True), names)  # the page is ours
     return names
 
 
@@ -93,6 +96,8 @@ def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]
     if (page, chosen) == ("docs/candidates.md", "torch"):
         assert "policy precision=storage" in said
         assert refgrad.verify(names["mine"], refgrad.optimizers.AdamW()).conforms
+    if page == "README.md":
+        names["test_my_adamw"]()
     if page in PRINTED:
         assert said.splitlines() == re.findall(r"^# (.*)", "\n".join(part(page, chosen)), re.MULTILINE)
     if page == "docs/estimators.md" and chosen:

@@ -14,7 +14,8 @@ from refgrad.oracle.engine.verdict_text import explanation, sections, short_hex
 
 WRONG = """\
 DOES NOT CONFORM: mine:adamw is not AdamW(lr=0.01)
-keras.optimizers.AdamW is AdamW(eps_placement='uncorrected')
+It agrees with AdamW(lr=0.01) in which eps is added under the square root (eps_position=inside): \
+0 of 12288 elements outside; AdamW(lr=0.01) itself: 9811
 
 Elements
   tensor  inside  outside  undecided  error/allowed
@@ -30,10 +31,6 @@ First finding
   legal   [0.125, 0.375] ([0x1p-3, 0x1.8p-2])
   off by  812.5 ulps of the truth
   inputs  p = 1 (0x1p+0), g = -0, v = 0.75 (0x1.8p-1), t = 2
-
-Explanation
-  agrees with AdamW(lr=0.01) in which eps is added under the square root (eps_position=inside): \
-0 of 12288 elements outside; AdamW(lr=0.01) itself: 9811
 
 Smallest input that fails
   input  float32, shape (1,)
@@ -57,6 +54,14 @@ Notes
 def test_all_that_is_known_of_a_wrong_candidate(wrong: Verdict) -> None:
     assert str(wrong) == WRONG
     assert str(wrong) == WRONG
+
+
+def test_frameworks_are_named_that_are_what_it_is_or_may_be(wrong: Verdict) -> None:
+    keras = "keras.optimizers.AdamW is AdamW(eps_placement='uncorrected')"
+    assert keras not in str(wrong)
+    theirs = replace(wrong.departures[1], name="eps_placement=uncorrected, policy subnormals=flush")
+    for departures in ((theirs,), (replace(wrong.departures[1], doubt="it is not sure"),), ()):
+        assert keras in str(replace(wrong, departures=departures)).split("Elements")[0]
 
 
 def test_nothing_is_said_where_there_is_nothing_to_say(right: Verdict, unjudged: Verdict) -> None:

@@ -21,13 +21,13 @@ def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
     makers = (
         _headline,
+        _explanation,
         _isolation,
         _elsewhere,
         _unexercised,
         _faults,
         _counts,
         _first,
-        _explanation,
         _counterexample,
         _reproduce,
         _judged,
@@ -86,11 +86,17 @@ def _isolation(verdict: Any) -> Iterator[Section]:
 
 
 def _elsewhere(verdict: Any) -> Iterator[Section]:
-    """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs."""
-    others = [
-        line for line in elsewhere.sentences(verdict.rule.partition("(")[0]) if not line.endswith(f" is {verdict.rule}")
-    ]
-    if verdict.outcome == DIFFERS and others:
+    """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs.
+
+    Where it is known for sure what the candidate is, only those that are the same are told.
+    """
+    if verdict.outcome != DIFFERS:
+        return
+    name, known = verdict.rule.partition("(")[0], verdict.explanation
+    others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]
+    if known is not None and not known.doubt:
+        others = [line for line in others if line in elsewhere.alike(name, known.name)]
+    if others:
         yield Section("", tuple(others))
 
 
@@ -156,11 +162,12 @@ def _input(name: str, value: float, dtype: str) -> str:
 
 
 def _explanation(verdict: Any) -> Iterator[Section]:
+    """The second line of a verdict that does not conform: what the candidate is instead, or where it is wrong."""
     if verdict.departures:
-        yield Section("Explanation", (explanation(verdict),))
+        yield Section("", (f"It {explanation(verdict)}" if verdict.explanation else explanation(verdict),))
     elif verdict.situation and verdict.first is not None:
         text = f"right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
-        yield Section("Explanation", (text,))
+        yield Section("", (text,))
 
 
 def _counterexample(verdict: Any) -> Iterator[Section]:

@@ -1,0 +1,57 @@
+"""How a command line ends: exit codes that leave 1 and 2 to verdicts, errors on standard error, and a document if asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.report import document
+
+UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
+
+
+class Cli(click.Group):
+    """A click group whose exit codes leave 1 and 2 to verdicts."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line and exit."""
+        kwargs["standalone_mode"] = False
+        given = list(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # targets are looked for where the user stands, as `python -m` does
+        try:
+            code = super().main(*args, **kwargs)
+        except BaseException as error:
+            code = _failed(error, document.wanted(given))
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that is named, or an error that names the nearest."""
+        if args and self.get_command(ctx, args[0]) is None:
+            legal = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no command {args[0]!r}{nearest(args[0], self.commands)}; legal: {legal}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _failed(error: BaseException, as_json: bool) -> int:
+    """The exit code of what was raised, which is told on standard error, and as a document if one was asked for."""
+    message = str(error)
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        code = INTERRUPTED
+    elif isinstance(error, click.ClickException):
+        error.show()
+        code, message = USAGE, error.format_message()
+    elif isinstance(error, RefgradError):
+        click.echo(f"Error: {error}", err=True)
+        code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
+    else:
+        traceback.print_exception(error)
+        code = INTERNAL
+    if as_json:
+        click.echo(document.error(code, type(error).__name__, message))
+    return code

@@ -1,0 +1,217 @@
+"""The commands that judge one target: verify and identify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from refgrad.cli.options import DTYPE, HYPERPARAMETERS, ISOLATE, OPTIONS, POLICY, SEED, STEPS, TIME_LIMIT, claimed
+from refgrad.errors import ArgumentError
+from refgrad.report import document
+
+VERIFIED = """\b
+Examples:
+  refgrad verify torch.optim:AdamW --as AdamW
+  refgrad verify torch.optim:AdamW --as AdamW lr=0.01 'betas=(0.9, 0.99)'
+  refgrad verify torch.optim:AdamW --as AdamW --set fused=true --steps 20
+  refgrad verify optax:adamw --as AdamW scalars=float32 \\
+      --policy subnormals=either
+  refgrad verify my_optimizer.py:step --as AdamW --dtype bfloat16 --json
+  refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
+  refgrad verify torch.nn.utils.prune:L1Unstructured --as Magnitude
+  refgrad verify torch.optim:AdamW --as AdamW --laws
+
+\b
+Exit codes: 0 conforms, 1 does not, 2 could not be judged,
+64 the command line is wrong, 70 refgrad itself failed.
+"""
+
+IDENTIFIED = """\b
+Examples:
+  refgrad identify my_optimizer.py:step
+  refgrad identify my_optimizer.py:step --as AdamW
+  refgrad identify my_quantizer.py:quantize --kind quantizer
+  refgrad identify optax:nadamw --steps 20 --json
+
+\b
+Exit codes: 0 identified, 1 unknown, 2 could not be judged,
+64 the command line is wrong, 70 refgrad itself failed.
+"""
+
+
+@click.command(epilog=VERIFIED)
+@click.argument("target")
+@click.option("--as", "rule", metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
+@HYPERPARAMETERS
+@OPTIONS
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="SLOT=NAME",
+    help="What the target's state calls a slot, as m=my_buffer.",
+)
+@STEPS
+@DTYPE
+@SEED
+@POLICY
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
+@click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
+@TIME_LIMIT
+@ISOLATE
+@click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
+def verify(
+    target: str,
+    rule: str | None,
+    hyperparameters: tuple[str, ...],
+    options: tuple[str, ...],
+    states: tuple[str, ...],
+    steps: int,
+    dtype: str | None,
+    seed: int,
+    policy: tuple[str, ...],
+    as_json: bool,
+    no_shrink: bool,
+    no_explain: bool,
+    time_limit: float,
+    isolate: bool,
+    laws: bool,
+) -> int:
+    """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
+    if rule is None:
+        from refgrad.report.proposals import advice
+
+        raise click.MissingParameter(advice(target), param_hint="'--as'", param_type="option")
+    if isolate and ":" in target:
+        from refgrad.isolation import hosting
+
+        hosting.begin()  # its process starts while this one imports
+    import refgrad
+    from refgrad.rule_text import literal, pairs
+
+    claim = claimed(rule, hyperparameters)
+    declared = pairs(policy, "--policy", literal)
+    given = pairs(options, "--set", literal)
+    stated = pairs(states, "--state", str)
+    with document.apart():
+        verdict = refgrad.verify(
+            target,
+            claim,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            policy=declared,
+            options=given,
+            state_names=stated,
+            shrink=not no_shrink,
+            explain=not no_explain,
+            time_limit=time_limit,
+            isolate=isolate,
+        )
+        # one that is lost at every step would be started again for every law
+        lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
+        checked = laws and not lost
+        told = {"seed": seed, "policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
+        reports = _laws(target, claim, dtype=dtype or claim.kept_in, **told) if checked else ()
+    if lost:
+        click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
+    code = 1 if any(report.broken for report in reports) else verdict.exit_code
+    if as_json:
+        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
+    elif sys.stdout.isatty():
+        from refgrad.report import terminal
+
+        terminal.show(verdict)
+    else:
+        click.echo(str(verdict))
+    if reports and not as_json:
+        click.echo("\n".join(["", "Laws", *map(str, reports)]))
+    return code
+
+
+def _laws(target: str, claim: Any, **keywords: Any) -> Any:
+    try:
+        import hypothesis  # noqa: F401
+    except ImportError:
+        raise ArgumentError("--laws needs Hypothesis, which is not installed; install refgrad[laws]") from None
+    from refgrad.candidates.resolve import load
+    from refgrad.testing import check_laws
+
+    return check_laws(target if keywords["isolate"] else load(target), claim, **keywords)
+
+
+def _with_laws(verdict: Any, reports: Any, code: int) -> str:
+    found = {**verdict.to_dict(), "exit_code": code, "laws": [asdict(r) for r in reports]}
+    return json.dumps(found, indent=2, allow_nan=False)
+
+
+@click.command(epilog=IDENTIFIED)
+@click.argument("target")
+@click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    help="All rules of a kind, where no rule is named: optimizer (by default), 8-bit-optimizer, transform, scaling, "
+    "quantizer, estimator, mask or mask-update.",
+)
+@HYPERPARAMETERS
+@OPTIONS
+@STEPS
+@DTYPE
+@SEED
+@POLICY
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@TIME_LIMIT
+@ISOLATE
+def identify(
+    target: str,
+    rule: str | None,
+    kind: str | None,
+    hyperparameters: tuple[str, ...],
+    options: tuple[str, ...],
+    steps: int,
+    dtype: str | None,
+    seed: int,
+    policy: tuple[str, ...],
+    as_json: bool,
+    time_limit: float,
+    isolate: bool,
+) -> int:
+    """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
+    if rule is None and hyperparameters:
+        raise ArgumentError(f"{hyperparameters[0]!r} is given without --as RULE; legal: hyperparameters of a rule")
+    if rule is not None and kind is not None:
+        raise ArgumentError(f"--kind {kind} is given with --as {rule}; legal: one of them, because a rule is of a kind")
+    import refgrad
+    from refgrad.rule_text import literal, pairs
+
+    claim = kind if rule is None else claimed(rule, hyperparameters)
+    declared = pairs(policy, "--policy", literal)
+    given = pairs(options, "--set", literal)
+    with document.apart():
+        found = refgrad.identify(
+            target,
+            claim,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            policy=declared,
+            options=given,
+            time_limit=time_limit,
+            isolate=isolate,
+        )
+    if as_json:
+        click.echo(found.to_json(indent=2))
+    elif sys.stdout.isatty():
+        from refgrad.oracle import identification_text
+        from refgrad.report import terminal
+
+        terminal.show_sections(identification_text.sections(found))
+    else:
+        click.echo(str(found))
+    return found.exit_code

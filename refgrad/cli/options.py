@@ -1,0 +1,41 @@
+"""What several commands take: options, and a rule with hyperparameters as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+OPTIONS = click.option(
+    "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
+)
+STEPS = click.option(
+    "--steps", default=10, show_default=True, type=click.IntRange(min=1), help="How many steps to run."
+)
+DTYPE = click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
+SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+POLICY = click.option(
+    "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
+)
+ISOLATE = click.option(
+    "--isolate/--no-isolate",
+    default=True,
+    show_default=True,
+    help="Run the target in a process of its own, so that there is a verdict whatever it does.",
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one step may take before it has the fault `hung`; inf for no limit.",
+)
+
+
+def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:
+    """The rule that is named, with hyperparameters by its own names or by those of frameworks, such as ``betas=(0.9, 0.99)``."""
+    from refgrad.candidates.names import by_own_names
+    from refgrad.rule_text import build_rule
+
+    return build_rule(rule, hyperparameters, by_own_names)

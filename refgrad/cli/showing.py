@@ -1,0 +1,103 @@
+"""The commands that judge nothing: list, show, schema and doctor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import click
+
+from refgrad.cli.group import UNJUDGED
+from refgrad.cli.options import HYPERPARAMETERS, claimed
+from refgrad.errors import ArgumentError
+from refgrad.report import document
+
+SHOWN = """\b
+Examples:
+  refgrad show AdamW
+  refgrad show Lookahead 'inner=SGD(lr=0.1)'
+  refgrad show AdamW --latex
+  refgrad show AdamW --source c --dtype float64
+  refgrad show AdamW --json
+"""
+
+LISTED = """\b
+Examples:
+  refgrad list --kind mask
+  refgrad list --package optax
+  refgrad list 2024 lion
+  refgrad list arXiv:1711.05101
+"""
+
+
+@click.command(name="list", epilog=LISTED)
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("--kind", help="One kind alone: optimizer, transform, quantizer, estimator, mask ...")
+@click.option("--package", help="What a distribution has implementations of, such as torch or optax.")
+def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None:
+    """All rules with their sources, or those in whose name, authors, title and place each WORD occurs."""
+    from refgrad.report.listing import WIDTH, listing
+
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    click.echo("\n".join(listing(words, kind, package, width)))
+
+
+@click.command(epilog=SHOWN)
+@click.argument("rule")
+@HYPERPARAMETERS
+@click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
+@click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
+@click.option("--source", type=click.Choice(["numba", "c"]), help="The kernel's source alone.")
+@click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
+)
+def show(
+    rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str, as_json: bool
+) -> None:
+    """A rule's source, formula, state, hyperparameters and variants."""
+    from refgrad.arithmetic import formula
+    from refgrad.estimators.base import Estimator
+    from refgrad.optimizers.base import Optimizer
+    from refgrad.report import catalogue
+
+    known = claimed(rule, hyperparameters)
+    if as_json:
+        click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
+        return
+    if not isinstance(known, Optimizer | Estimator):
+        if source or latex:
+            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
+        click.echo(catalogue.page(known, step))
+        return
+    if source is not None:
+        from refgrad.arithmetic.dtypes import as_dtype, working
+
+        precision = working(as_dtype(dtype, "--dtype"))
+        from refgrad.backends import c_dialect, dialect, numba_backend
+
+        language = c_dialect.DIALECT if source == "c" else dialect.NUMBA
+        click.echo(numba_backend.kernel_source(known.plan(catalogue.SHAPE, step), precision, language))
+    elif latex:
+        click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
+    else:
+        click.echo(catalogue.page(known, step))
+
+
+@click.command()
+def doctor() -> int:
+    """What is installed, and how this machine computes: versions, frameworks, arithmetic, cache. Exit code 2 if amiss."""
+    from refgrad.layout import BAD
+    from refgrad.report import doctor as examined
+    from refgrad.report import terminal
+
+    parts = examined.sections()
+    terminal.show_sections(parts)
+    return UNJUDGED if any(part.tone == BAD for part in parts) else 0
+
+
+@click.command()
+def schema() -> None:
+    """The JSON Schema of what `verify --json` and `identify --json` print."""
+    click.echo(document.schema(), nl=False)

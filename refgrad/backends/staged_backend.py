@@ -10,8 +10,8 @@ import numpy as np
 from refgrad.arithmetic import folding
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
-from refgrad.axes import EACH_COLUMN, EACH_ROW, ELEMENT, names
-from refgrad.backends import kernels, numpy_backend, thread_pool
+from refgrad.axes import EACH_COLUMN, EACH_ROW, ELEMENT, Axes, names
+from refgrad.backends import fold_source, kernels, numpy_backend, thread_pool
 from refgrad.backends.program import Program
 from refgrad.backends.staged_source import PassSource
 from refgrad.tracing import Plan
@@ -76,15 +76,12 @@ def _sweep(
         chunks = thread_pool.split(n, count)
         thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
         return
-    if sweep.over == EACH_COLUMN:
-        _columns(piece, (n, row_length), given, taken, values, count)
-        return
-    rows, length = (n // row_length, row_length) if sweep.over == EACH_ROW else (1, n)
-    blocks = rows * -(-length // folding.BLOCK)
-    partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
+    units, shape = _units(sweep.over, n, row_length)
+    partial = [np.empty(math.prod(shape), p.dtype) for _ in sweep.reductions]
     into = [a.ctypes.data for a in partial]
-    chunks = thread_pool.split(blocks, count, 1)
-    buffers = [np.empty(len(partial) * folding.BLOCK, p.dtype) for _ in chunks]
+    chunks = thread_pool.split(units, count, 1)
+    terms = fold_source.terms(sweep.over == EACH_COLUMN)
+    buffers = [np.empty(len(partial) * terms, p.dtype) for _ in chunks]
     packed = [
         kernel.pack(i, i + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
         for (i, size), buffer in zip(chunks, buffers, strict=True)
@@ -93,21 +90,15 @@ def _sweep(
     for node, sums in zip(sweep.reductions, partial, strict=True):
         how = OPERATIONS[node.op].fold
         assert how is not None
-        values[node.index] = folding.fold(sums.reshape(rows, -1), how)
+        rows = sums.reshape(shape)
+        values[node.index] = folding.fold(rows.T if sweep.over == EACH_COLUMN else rows, how)
 
 
-def _columns(
-    piece: PassSource, lengths: tuple[int, int], given: list[np.ndarray], taken: list[float], values: Values, count: int
-) -> None:
-    """A pass whose reductions run over columns: a kernel computes the elements, NumPy folds them."""
-    n, row_length = lengths
-    kernel, reductions = kernels.get(piece.source), piece.sweep.reductions
-    operands = [np.empty((n // row_length, row_length), piece.source.dtype) for _ in reductions]
-    at = [a.ctypes.data for a in (*given, *operands)]
-
-    chunks = thread_pool.split(n, count)
-    thread_pool.run(
-        kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands)
-    )
-    for node, operand in zip(reductions, operands, strict=True):
-        values[node.index] = OPERATIONS[node.op].on([operand], EACH_COLUMN).reshape(-1)
+def _units(over: Axes, n: int, row_length: int) -> tuple[int, tuple[int, int]]:
+    """How many blocks a pass folds, and the shape of what it leaves: a row for each number, but a column for each column's."""
+    if over == EACH_COLUMN:
+        strips, row_blocks = -(-row_length // fold_source.STRIP), -(-(n // row_length) // folding.BLOCK)
+        return strips * row_blocks, (row_blocks, row_length)
+    rows, length = (n // row_length, row_length) if over == EACH_ROW else (1, n)
+    each = -(-length // folding.BLOCK)
+    return rows * each, (rows, each)

@@ -13,12 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ROW, names
+from refgrad.backends import fold_source
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import KernelSource, elements, functions, joined, outputs, prologue, variable, written
+from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
 from refgrad.backends.writer import Writer
 
 
@@ -68,7 +68,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]
     small = [f"s{n.index}" for n in sweep.small]
     folded = [f"r{n.index}" for n in sweep.reductions]
-    if folded and sweep.over != EACH_COLUMN:
+    if folded:
         folded.insert(0, "buffer")
     kinds = {variable(a): kept[a].kind for a in arrays if a in kept}
     w.loads = {name: kept[name].load for name in inputs if name in kept}
@@ -87,13 +87,15 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
 
 
 def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
-    if sweep.over == EACH_COLUMN:  # columns are folded elsewhere, from their elements
-        into = [(f"r{n.index}[i]", f"x{n.args[0].index}") for n in sweep.reductions]
-        _elements(w, sweep, lambda: _stores(w, into), "first", "last")
+    def swept(ending: Callable[[], None], start: str, stop: str) -> None:
+        _elements(w, sweep, ending, start, stop)
+
+    if sweep.over == EACH_COLUMN:
+        fold_source.columns(w, sweep.reductions, swept)
     elif sweep.reductions:
-        _blocks(w, sweep)
+        fold_source.blocks(w, sweep.reductions, sweep.over == EACH_ROW, swept)
     else:
-        _elements(w, sweep, lambda: _store(w, stored, kept), "first", "last")
+        swept(lambda: _store(w, stored, kept), "first", "last")
 
 
 def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
@@ -110,12 +112,7 @@ def _store(w: Writer, stored: dict[str, Node], kept: Mapping[str, Stored]) -> No
         if name in kept:
             kept[name].store(w, target, x)
         else:
-            _stores(w, [(target, x)])
-
-
-def _stores(w: Writer, pairs: Sequence[tuple[str, str]]) -> None:
-    for target, value in pairs:
-        w.do(f"{target} = {value}")
+            w.do(f"{target} = {x}")
 
 
 def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, stop: str) -> None:
@@ -139,40 +136,3 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
         _read(w, rows, "row")
         loop("start", "stop")
         w.set("start", "stop", "int64")
-
-
-def _blocks(w: Writer, sweep: Pass) -> None:
-    """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
-    place = w.dialect.index
-    into = [
-        (f"buffer[{place(f'{k * BLOCK} + at - begin')}]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)
-    ]
-    by_rows = sweep.over == EACH_ROW
-    if by_rows:
-        w.set("row_blocks", w.dialect.quotient(f"(row_length + {BLOCK - 1})", str(BLOCK)), "int64")
-    with w.loop("block", "first", "last"):
-        begin, end = f"block * {BLOCK}", "n"
-        if by_rows:
-            w.set("row_of", w.dialect.quotient("block", "row_blocks"), "int64")
-            begin = f"row_of * row_length + (block - row_of * row_blocks) * {BLOCK}"
-            end = "(row_of + 1) * row_length"
-        w.set("begin", begin, "int64")
-        w.set("end", w.dialect.least(f"begin + {BLOCK}", end), "int64")
-        _elements(w, sweep, lambda: _stores(w, into), "begin", "end")
-        for k, node in enumerate(sweep.reductions):
-            _fold(w, node.op, k * BLOCK)
-            w.do(f"r{node.index}[block] = buffer[{k * BLOCK}]")
-
-
-def _fold(w: Writer, op: str, at: int) -> None:
-    """The upper half onto the lower half until one is left, as `refgrad.arithmetic.folding` folds."""
-    w.set("size", "end - begin", "int64")
-    with w.block(w.dialect.repeat("size > 1")):
-        w.set("half", "1", "int64")
-        with w.block(w.dialect.repeat("2 * half < size")):
-            w.do("half *= 2")
-        with w.loop("i", str(at), f"{at} + size - half"):
-            lower, upper = (f"buffer[{w.dialect.index(place)}]" for place in ("i", "i + half"))
-            w.declare(["low", "high"], [lower, upper])
-            w.do(f"{lower} = {joined(w, op, 'low', 'high')}")
-        w.set("size", "half", "int64")

@@ -69,7 +69,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "backends/test_same_bits.py",
         KERNELS,
-        ("backends.staged_backend", "backends.staged_source", "backends.fold_source"),
+        ("backends.staged_backend", "backends.staged_source", "backends.fold_source", "backends.between_source"),
         False,
     ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),

@@ -90,17 +90,18 @@ def halves(w: Writer, op: str, array: str, at: str, count: str, width: str = "")
     """
     times = f" * {width}" if width else ""
     w.set("size", count, "int64")
+    w.set("half", "1", "int64")
+    with w.block(w.dialect.repeat("2 * half < size")):
+        w.do("half *= 2")
     with w.block(w.dialect.repeat("size > 1")):
-        w.set("half", "1", "int64")
-        with w.block(w.dialect.repeat("2 * half < size")):
-            w.do("half *= 2")
         w.set("stop_at", f"{at} + (size - half){times}", "int64")
         w.set("apart", f"half{times}", "int64")
-        with w.loop("i", at, "stop_at"):
-            lower, upper = (f"{array}[{w.dialect.index(place)}]" for place in ("i", "i + apart"))
+        with w.loop("place", at, "stop_at"):
+            lower, upper = (f"{array}[{w.dialect.index(place)}]" for place in ("place", "place + apart"))
             w.declare(["low", "high"], [lower, upper])
             w.do(f"{lower} = {joined(w, op, 'low', 'high')}")
         w.set("size", "half", "int64")
+        w.set("half", "half >> 1", "int64")
 
 
 def joined(w: Writer, op: str, a: str, b: str) -> str:

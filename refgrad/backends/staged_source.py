@@ -7,7 +7,7 @@ summation tree, from ``first`` up to ``last``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ROW, names
 from refgrad.backends import fold_source
+from refgrad.backends.between_source import Between, between
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.passes import Pass, passes
 from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
@@ -24,12 +25,21 @@ from refgrad.backends.writer import Writer
 
 @dataclass(frozen=True, eq=False)
 class PassSource:
-    """A pass with the source of its kernel; ``arrays`` are those of the rule, ``scalars`` index the graph's scalars."""
+    """A pass with the source of its kernel, and of the one that runs ahead of it, if there is one.
+
+    ``arrays`` are those of the rule, ``scalars`` index the graph's scalars.
+    """
 
     sweep: Pass
     source: KernelSource
     arrays: tuple[str, ...]
     scalars: tuple[int, ...]
+    ahead: Between | None = None
+
+    @property
+    def sources(self) -> tuple[KernelSource, ...]:
+        """The kernels, in the order in which they run."""
+        return (self.source,) if self.ahead is None else (self.ahead.source, self.source)
 
 
 class Stored(Protocol):
@@ -55,8 +65,22 @@ def pass_sources(
 ) -> tuple[PassSource, ...]:
     """The kernels of a graph, in the order in which they run; ``kept`` are arrays that are stored otherwise."""
     swept = passes(graph)
-    titles = [f"{title}: pass {i} of {len(swept)}" for i in range(1, len(swept) + 1)]
-    return tuple(_pass_source(graph, s, Writer(dtype, dialect), t, kept) for s, t in zip(swept, titles, strict=True))
+    pieces: list[PassSource] = []
+    folded: tuple[Node, ...] = ()
+    for i, sweep in enumerate(swept):
+        ends = f"{i + 1} of {len(swept)}"
+        piece = _pass_source(graph, sweep, Writer(dtype, dialect), f"{title}: pass {ends}", kept)
+        later = _read_later(graph, swept[i:])
+        ahead = between(graph, sweep.before, folded, later, Writer(dtype, dialect), f"{title}: before pass {ends}")
+        pieces.append(replace(piece, ahead=ahead))
+        folded = sweep.reductions
+    return tuple(pieces)
+
+
+def _read_later(graph: Graph, swept: Sequence[Pass]) -> frozenset[int]:
+    """The nodes of few numbers that passes read, or what is computed ahead of those but the first, or that are outputs."""
+    read = {n.index for sweep in swept for n in sweep.small} | {graph.outputs[name].index for name in graph.small}
+    return frozenset(read | {a.index for sweep in swept[1:] for n in sweep.before for a in n.args})
 
 
 def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping[str, Stored]) -> PassSource:

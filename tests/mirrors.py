@@ -71,7 +71,12 @@ TOPICS: tuple[Topic, ...] = (
     Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
     Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
     Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.source")),
-    Topic("backends/test_same_bits.py", KERNELS, ("backends.staged_backend", "backends.staged_source"), False),
+    Topic(
+        "backends/test_same_bits.py",
+        KERNELS,
+        ("backends.staged_backend", "backends.staged_source", "backends.fold_source", "backends.between_source"),
+        False,
+    ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),

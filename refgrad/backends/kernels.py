@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ctypes
+from typing import TYPE_CHECKING, Any
 
 from refgrad.backends.source import KernelSource
 
@@ -32,6 +33,14 @@ def at_hand(source: KernelSource) -> bool:
     if not found:
         _MISSED.add(source.text)
     return found
+
+
+def address(array: Any, view: Any = ctypes.c_char.from_buffer, of: Any = ctypes.addressof) -> int:
+    """Where an array's data begin; the fast way needs a writeable buffer."""
+    try:
+        return of(view(array))
+    except (TypeError, ValueError):
+        return array.ctypes.data
 
 
 def _load(source: KernelSource) -> Kernel:

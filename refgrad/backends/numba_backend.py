@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +49,7 @@ def run(
     size, width = p.size, p.itemsize
     if not size:
         return
-    addresses = [_address(arrays[name]) for name in names]
+    addresses = [kernels.address(arrays[name]) for name in names]
     scalars = scalars_of(*free)
     count = thread_pool.worth(size) if count is None else count
     if count == 1:
@@ -78,11 +77,3 @@ def kernel_sources(plan: Plan, dtype: np.dtype, dialect: Dialect = NUMBA) -> tup
 def kernel_source(plan: Plan, dtype: Any, dialect: Dialect = NUMBA) -> str:
     """The source of a plan's kernels, for people to read."""
     return "\n".join(source.text for source in kernel_sources(plan, np.dtype(dtype), dialect))
-
-
-def _address(array: Any, view: Any = ctypes.c_char.from_buffer, of: Any = ctypes.addressof) -> int:
-    """Where an array's data begin; the fast way needs a writeable buffer."""
-    try:
-        return of(view(array))
-    except (TypeError, ValueError):
-        return array.ctypes.data

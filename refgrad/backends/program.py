@@ -48,7 +48,7 @@ class Program:
     @property
     def sources(self) -> tuple[KernelSource, ...]:
         """The kernels' sources, in the order in which they run."""
-        return (self.loop,) if self.loop is not None else tuple(piece.source for piece in self.passes)
+        return (self.loop,) if self.loop is not None else tuple(s for piece in self.passes for s in piece.sources)
 
     def load(self, loop: KernelSource) -> Ready:
         """The kernel of the loop, loaded or compiled now."""

@@ -187,12 +187,3 @@ def _inlined(w: Writer, op: str, operands: Sequence[str]) -> str:
 def is_function(node: Node) -> bool:
     """True of an elementary function."""
     return node.op in OPERATIONS and OPERATIONS[node.op].function is not None
-
-
-def joined(w: Writer, op: str, a: str, b: str) -> str:
-    """The expression that joins two terms of a reduction."""
-    fold = OPERATIONS[op].fold
-    assert fold is not None, f"{op} folds nothing"
-    write = OPERATIONS[fold.op].write
-    assert write is not None, f"no kernel has {fold.op}"
-    return write(w, a, b)

@@ -1,22 +1,22 @@
-"""Running a graph with reductions: a compiled kernel a pass, and NumPy on the few numbers between the passes."""
+"""Running a graph with reductions: a compiled kernel a pass, and one between two passes for the few numbers there."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from refgrad.arithmetic import folding
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
-from refgrad.axes import EACH_COLUMN, EACH_ROW, ELEMENT, names
-from refgrad.backends import kernels, numpy_backend, thread_pool
+from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ELEMENT, ROW, TENSOR, Axes
+from refgrad.backends import fold_source, kernels, numpy_backend, thread_pool
+from refgrad.backends.between_source import Between, folds_few, own_axes
 from refgrad.backends.program import Program
 from refgrad.backends.staged_source import PassSource
 from refgrad.tracing import Plan
-
-Values = dict[int, np.ndarray]
 
 
 def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
@@ -26,16 +26,17 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     if not p.size:
         numpy_backend.run(plan, free, arrays)
         return
-    scalars = plan.scalars(*free)
-    values = {n.index: np.full(1, x, p.dtype) for n, x in zip(_scalars(plan), scalars, strict=True)}
+    shape = (p.shape[0], math.prod(p.shape[1:])) if p.ndim else (1, 1)
     count = thread_pool.worth(p.size) if count is None else count
+    run = _Run(p, shape, arrays, plan.scalars(*free), count, {name: kernels.address(a) for name, a in arrays.items()})
+    for node, x in zip(_scalars(plan), run.scalars, strict=True):
+        run.values[node.index] = np.full(1, x, p.dtype)
     for piece in program.passes:
-        with np.errstate(all="ignore"):
-            _small(piece.sweep.before, arrays, values)
-            if piece.sweep.reductions or piece.arrays:
-                _sweep(piece, p, arrays, values, scalars, count)
+        run.small(piece)
+        if piece.sweep.reductions or piece.arrays:
+            run.sweep(piece)
     # copied first: what is given as one slot may be the result of another one
-    small = {name: values[plan.graph.outputs[name].index].copy() for name in plan.graph.small}
+    small = {name: run.values[plan.graph.outputs[name].index].copy() for name in plan.graph.small}
     for name, value in small.items():
         arrays[name].reshape(-1)[...] = value
 
@@ -44,70 +45,124 @@ def _scalars(plan: Plan) -> list[Node]:
     return [n for n in plan.graph.nodes if n.op == "scalar"]
 
 
-def _small(nodes: tuple[Node, ...], arrays: Mapping[str, np.ndarray], values: Values) -> None:
-    """Compute what is one number a row, a column or a tensor: the first two as vectors, the tensor's as vectors of one."""
-    for node in nodes:
-        operands = [values[a.index] for a in node.args]
-        if node.op == "input":
-            values[node.index] = arrays[node.attribute].reshape(-1)
-        elif node.op in REDUCTIONS:
-            whole = set(names(node.args[0].axes)) & set(node.attribute)  # one number an element of the one axis it has
-            values[node.index] = OPERATIONS[node.op].on(operands, ELEMENT) if whole else operands[0]
+@dataclass(eq=False)
+class _Run:
+    """One run of a program.
+
+    Args:
+        p: the primary array.
+        shape: the numbers of its rows, and of what a row has.
+        arrays: all arrays that the rule is handed, by name.
+        scalars: the graph's scalars, in order.
+        count: how many threads.
+        at: where these arrays begin.
+        values: what is one number a row, a column or a tensor, as vectors, by the indices of nodes.
+        places: where those vectors begin that kernels have read or written.
+        left: what the blocks of the last pass left of its reductions.
+        held: what else must live as long as kernels may read it.
+    """
+
+    p: np.ndarray
+    shape: tuple[int, int]
+    arrays: Mapping[str, np.ndarray]
+    scalars: tuple[float, ...]
+    count: int
+    at: dict[str, int]
+    values: dict[int, np.ndarray] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
+    left: list[tuple[Node, np.ndarray, int]] = field(default_factory=list)
+    held: list[np.ndarray] = field(default_factory=list)
+
+    def length(self, axes: Axes) -> int:
+        """How many numbers there are of what has such axes."""
+        return 1 if axes == TENSOR else self.shape[0] if axes == ROW else self.shape[1]
+
+    def small(self, piece: PassSource) -> None:
+        """What is computed ahead of a pass: by its kernel, or by NumPy where it has none."""
+        for node in piece.sweep.before:
+            if node.op == "input":
+                self.values[node.index] = self.arrays[node.attribute].reshape(-1)
+                self.places[node.index] = self.at[node.attribute]
+        if piece.ahead is not None:
+            self._by_kernel(piece.ahead)
+            return
+        with np.errstate(all="ignore"):
+            for node, blocks, _ in self.left:
+                how = OPERATIONS[node.op].fold
+                assert how is not None
+                rows = blocks.reshape((-1, self.shape[1]) if node.axes == COLUMN else (self.length(node.axes), -1))
+                self.values[node.index] = folding.fold(rows.T if node.axes == COLUMN else rows, how)
+            for node in piece.sweep.before:
+                if node.op != "input":
+                    self._by_numpy(node)
+
+    def _by_numpy(self, node: Node) -> None:
+        operands = [self.values[a.index] for a in node.args]
+        if node.op not in REDUCTIONS:
+            self.values[node.index] = OPERATIONS[node.op].on(operands, node.attribute)
+        elif folds_few(node):  # one number an element of the one axis that it has
+            self.values[node.index] = OPERATIONS[node.op].on(operands, ELEMENT)
         else:
-            values[node.index] = OPERATIONS[node.op].on(operands, node.attribute)
+            self.values[node.index] = operands[0]
+
+    def _by_kernel(self, ahead: Between) -> None:
+        for node, blocks, place in self.left:
+            length = self.length(node.axes)
+            self.values[node.index] = blocks if len(blocks) == length else blocks[:length]
+            self.places[node.index] = place
+        for node in ahead.arrays.vectors:
+            room = self._room(node, self.length(node.args[0].axes))
+            self.values[node.index] = room[: self.length(node.axes)]
+            self.held.append(room)
+        for node in ahead.arrays.kept:
+            self.values[node.index] = self._room(node, self.length(own_axes(node)))
+        at = map(self._place, ahead.arrays.nodes)
+        kernels.get(ahead.source)(self.p.size, self.shape[1], *at, *[self.scalars[i] for i in ahead.scalars])
+
+    def _room(self, node: Node, length: int) -> np.ndarray:
+        """An array for what a kernel writes of a node."""
+        room = np.empty(length, self.p.dtype)
+        self.places[node.index] = kernels.address(room)
+        return room
+
+    def _place(self, node: Node) -> int:
+        """Where a vector begins that a kernel reads or writes; truth values travel as zero and one."""
+        place = self.places.get(node.index)
+        if place is None:
+            array = np.ascontiguousarray(self.values[node.index], dtype=self.p.dtype)
+            self.held.append(array)
+            place = self.places[node.index] = kernels.address(array)
+        return place
+
+    def sweep(self, piece: PassSource) -> None:
+        """One pass over the elements, in as many threads as are given."""
+        sweep, kernel = piece.sweep, kernels.get(piece.source)
+        at = [*map(self.at.__getitem__, piece.arrays), *map(self._place, sweep.small)]
+        taken = [self.scalars[i] for i in piece.scalars]
+        n, row_length = self.p.size, self.shape[1]
+        if not sweep.reductions:
+            chunks = thread_pool.split(n, self.count)
+            thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], self)
+            return
+        units, size = _blocks(sweep.over, *self.shape)
+        left = [np.empty(size, self.p.dtype) for _ in sweep.reductions]
+        into = list(map(kernels.address, left))
+        chunks = thread_pool.split(units, self.count, 1)
+        terms = fold_source.terms(sweep.over == EACH_COLUMN)
+        buffers = [np.empty(len(left) * terms, self.p.dtype) for _ in chunks]
+        packed = [
+            kernel.pack(i, i + size, n, row_length, *at, kernels.address(buffer), *into, *taken)
+            for (i, size), buffer in zip(chunks, buffers, strict=True)
+        ]
+        thread_pool.run(kernel, packed, (self, left, buffers))
+        self.left = list(zip(sweep.reductions, left, into, strict=True))
 
 
-def _sweep(
-    piece: PassSource,
-    p: np.ndarray,
-    arrays: Mapping[str, np.ndarray],
-    values: Values,
-    scalars: tuple[float, ...],
-    count: int,
-) -> None:
-    """One pass over the elements of ``p``, in as many threads as are given."""
-    sweep, kernel = piece.sweep, kernels.get(piece.source)
-    n, row_length = p.size, math.prod(p.shape[1:]) if p.ndim else 1
-    small = [np.ascontiguousarray(values[node.index], dtype=p.dtype) for node in sweep.small]
-    given = [*(arrays[name] for name in piece.arrays), *small]
-    taken = [scalars[i] for i in piece.scalars]
-    at = [a.ctypes.data for a in given]
-    if not sweep.reductions:
-        chunks = thread_pool.split(n, count)
-        thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], given)
-        return
-    if sweep.over == EACH_COLUMN:
-        _columns(piece, (n, row_length), given, taken, values, count)
-        return
-    rows, length = (n // row_length, row_length) if sweep.over == EACH_ROW else (1, n)
-    blocks = rows * -(-length // folding.BLOCK)
-    partial = [np.empty(blocks, p.dtype) for _ in sweep.reductions]
-    into = [a.ctypes.data for a in partial]
-    chunks = thread_pool.split(blocks, count, 1)
-    buffers = [np.empty(len(partial) * folding.BLOCK, p.dtype) for _ in chunks]
-    packed = [
-        kernel.pack(i, i + size, n, row_length, *at, buffer.ctypes.data, *into, *taken)
-        for (i, size), buffer in zip(chunks, buffers, strict=True)
-    ]
-    thread_pool.run(kernel, packed, (given, partial, buffers))
-    for node, sums in zip(sweep.reductions, partial, strict=True):
-        how = OPERATIONS[node.op].fold
-        assert how is not None
-        values[node.index] = folding.fold(sums.reshape(rows, -1), how)
-
-
-def _columns(
-    piece: PassSource, lengths: tuple[int, int], given: list[np.ndarray], taken: list[float], values: Values, count: int
-) -> None:
-    """A pass whose reductions run over columns: a kernel computes the elements, NumPy folds them."""
-    n, row_length = lengths
-    kernel, reductions = kernels.get(piece.source), piece.sweep.reductions
-    operands = [np.empty((n // row_length, row_length), piece.source.dtype) for _ in reductions]
-    at = [a.ctypes.data for a in (*given, *operands)]
-
-    chunks = thread_pool.split(n, count)
-    thread_pool.run(
-        kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], (given, operands)
-    )
-    for node, operand in zip(reductions, operands, strict=True):
-        values[node.index] = OPERATIONS[node.op].on([operand], EACH_COLUMN).reshape(-1)
+def _blocks(over: Axes, rows: int, row_length: int) -> tuple[int, int]:
+    """How many blocks a pass folds, and how many numbers they leave of each reduction."""
+    if over == EACH_COLUMN:
+        strips, row_blocks = -(-row_length // fold_source.STRIP), -(-rows // folding.BLOCK)
+        return strips * row_blocks, row_blocks * row_length
+    each, length = (rows, row_length) if over == EACH_ROW else (1, rows * row_length)
+    blocks = each * -(-length // folding.BLOCK)
+    return blocks, blocks

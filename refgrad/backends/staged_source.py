@@ -7,29 +7,39 @@ summation tree, from ``first`` up to ``last``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
-from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ROW, names
+from refgrad.backends import fold_source
+from refgrad.backends.between_source import Between, between
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.passes import Pass, passes
-from refgrad.backends.source import KernelSource, elements, functions, joined, outputs, prologue, variable, written
+from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
 from refgrad.backends.writer import Writer
 
 
 @dataclass(frozen=True, eq=False)
 class PassSource:
-    """A pass with the source of its kernel; ``arrays`` are those of the rule, ``scalars`` index the graph's scalars."""
+    """A pass with the source of its kernel, and of the one that runs ahead of it, if there is one.
+
+    ``arrays`` are those of the rule, ``scalars`` index the graph's scalars.
+    """
 
     sweep: Pass
     source: KernelSource
     arrays: tuple[str, ...]
     scalars: tuple[int, ...]
+    ahead: Between | None = None
+
+    @property
+    def sources(self) -> tuple[KernelSource, ...]:
+        """The kernels, in the order in which they run."""
+        return (self.source,) if self.ahead is None else (self.ahead.source, self.source)
 
 
 class Stored(Protocol):
@@ -55,8 +65,22 @@ def pass_sources(
 ) -> tuple[PassSource, ...]:
     """The kernels of a graph, in the order in which they run; ``kept`` are arrays that are stored otherwise."""
     swept = passes(graph)
-    titles = [f"{title}: pass {i} of {len(swept)}" for i in range(1, len(swept) + 1)]
-    return tuple(_pass_source(graph, s, Writer(dtype, dialect), t, kept) for s, t in zip(swept, titles, strict=True))
+    pieces: list[PassSource] = []
+    folded: tuple[Node, ...] = ()
+    for i, sweep in enumerate(swept):
+        ends = f"{i + 1} of {len(swept)}"
+        piece = _pass_source(graph, sweep, Writer(dtype, dialect), f"{title}: pass {ends}", kept)
+        later = _read_later(graph, swept[i:])
+        ahead = between(graph, sweep.before, folded, later, Writer(dtype, dialect), f"{title}: before pass {ends}")
+        pieces.append(replace(piece, ahead=ahead))
+        folded = sweep.reductions
+    return tuple(pieces)
+
+
+def _read_later(graph: Graph, swept: Sequence[Pass]) -> frozenset[int]:
+    """The nodes of few numbers that passes read, or what is computed ahead of those but the first, or that are outputs."""
+    read = {n.index for sweep in swept for n in sweep.small} | {graph.outputs[name].index for name in graph.small}
+    return frozenset(read | {a.index for sweep in swept[1:] for n in sweep.before for a in n.args})
 
 
 def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping[str, Stored]) -> PassSource:
@@ -68,7 +92,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]
     small = [f"s{n.index}" for n in sweep.small]
     folded = [f"r{n.index}" for n in sweep.reductions]
-    if folded and sweep.over != EACH_COLUMN:
+    if folded:
         folded.insert(0, "buffer")
     kinds = {variable(a): kept[a].kind for a in arrays if a in kept}
     w.loads = {name: kept[name].load for name in inputs if name in kept}
@@ -87,13 +111,15 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
 
 
 def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
-    if sweep.over == EACH_COLUMN:  # columns are folded elsewhere, from their elements
-        into = [(f"r{n.index}[i]", f"x{n.args[0].index}") for n in sweep.reductions]
-        _elements(w, sweep, lambda: _stores(w, into), "first", "last")
+    def swept(ending: Callable[[], None], start: str, stop: str) -> None:
+        _elements(w, sweep, ending, start, stop)
+
+    if sweep.over == EACH_COLUMN:
+        fold_source.columns(w, sweep.reductions, swept)
     elif sweep.reductions:
-        _blocks(w, sweep)
+        fold_source.blocks(w, sweep.reductions, sweep.over == EACH_ROW, swept)
     else:
-        _elements(w, sweep, lambda: _store(w, stored, kept), "first", "last")
+        swept(lambda: _store(w, stored, kept), "first", "last")
 
 
 def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
@@ -110,12 +136,7 @@ def _store(w: Writer, stored: dict[str, Node], kept: Mapping[str, Stored]) -> No
         if name in kept:
             kept[name].store(w, target, x)
         else:
-            _stores(w, [(target, x)])
-
-
-def _stores(w: Writer, pairs: Sequence[tuple[str, str]]) -> None:
-    for target, value in pairs:
-        w.do(f"{target} = {value}")
+            w.do(f"{target} = {x}")
 
 
 def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, stop: str) -> None:
@@ -139,40 +160,3 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
         _read(w, rows, "row")
         loop("start", "stop")
         w.set("start", "stop", "int64")
-
-
-def _blocks(w: Writer, sweep: Pass) -> None:
-    """Blocks from ``first`` to ``last``: each operand into the buffer, folded there, one number a block stored."""
-    place = w.dialect.index
-    into = [
-        (f"buffer[{place(f'{k * BLOCK} + at - begin')}]", f"x{n.args[0].index}") for k, n in enumerate(sweep.reductions)
-    ]
-    by_rows = sweep.over == EACH_ROW
-    if by_rows:
-        w.set("row_blocks", w.dialect.quotient(f"(row_length + {BLOCK - 1})", str(BLOCK)), "int64")
-    with w.loop("block", "first", "last"):
-        begin, end = f"block * {BLOCK}", "n"
-        if by_rows:
-            w.set("row_of", w.dialect.quotient("block", "row_blocks"), "int64")
-            begin = f"row_of * row_length + (block - row_of * row_blocks) * {BLOCK}"
-            end = "(row_of + 1) * row_length"
-        w.set("begin", begin, "int64")
-        w.set("end", w.dialect.least(f"begin + {BLOCK}", end), "int64")
-        _elements(w, sweep, lambda: _stores(w, into), "begin", "end")
-        for k, node in enumerate(sweep.reductions):
-            _fold(w, node.op, k * BLOCK)
-            w.do(f"r{node.index}[block] = buffer[{k * BLOCK}]")
-
-
-def _fold(w: Writer, op: str, at: int) -> None:
-    """The upper half onto the lower half until one is left, as `refgrad.arithmetic.folding` folds."""
-    w.set("size", "end - begin", "int64")
-    with w.block(w.dialect.repeat("size > 1")):
-        w.set("half", "1", "int64")
-        with w.block(w.dialect.repeat("2 * half < size")):
-            w.do("half *= 2")
-        with w.loop("i", str(at), f"{at} + size - half"):
-            lower, upper = (f"buffer[{w.dialect.index(place)}]" for place in ("i", "i + half"))
-            w.declare(["low", "high"], [lower, upper])
-            w.do(f"{lower} = {joined(w, op, 'low', 'high')}")
-        w.set("size", "half", "int64")

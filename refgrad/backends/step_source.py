@@ -29,7 +29,12 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 def supports(graph: Graph) -> bool:
     """Whether every step function of elements in a graph has lines here; those of few numbers are run by NumPy."""
-    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step" and n.axes == ELEMENT)
+    return all(has_lines(n.attribute) for n in graph.nodes if n.op == "step" and n.axes == ELEMENT)
+
+
+def has_lines(record: Any) -> bool:
+    """Whether kernels can compute a step function."""
+    return _writer(record) is not None
 
 
 @dataclass(frozen=True)

@@ -90,3 +90,11 @@ def test_many_threads_on_many_elements(name: str, shape: tuple[int, ...]) -> Non
     rule = find(name)()
     literal = run(rule, p, [g], "numpy", None)
     assert run(rule, p, [g], "numba", 2) == run(rule, p, [g], "numba", 5) == run(rule, p, [g], "auto", None) == literal
+
+
+@pytest.mark.parametrize("name", ["CAME", "SM3"])
+def test_columns_are_folded_in_strips_and_blocks(name: str) -> None:
+    random = np.random.default_rng(3)
+    p, g = (random.standard_normal((2100, 130)).astype(np.float32) for _ in range(2))
+    rule = find(name)()
+    assert run(rule, p, [g], "numba", 3) == run(rule, p, [g], "numpy", None)

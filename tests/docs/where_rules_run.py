@@ -77,9 +77,11 @@ def _of_plan(name: str, plan: Plan, besides: tuple[str, ...] = ()) -> Entry:
 
 def _between(graph: Graph, passes: Any) -> Iterator[str]:
     """What NumPy does between the passes."""
-    if any(p.sweep.over == EACH_COLUMN for p in passes):
+    if any(
+        p.sweep.over == EACH_COLUMN and "buffer" not in p.source.arrays for p in passes
+    ):  # a kernel that folds has one
         yield COLUMNS
-    if any(node.op != "input" and node.args for p in passes for node in p.sweep.before):
+    if any(p.ahead is None and node.op != "input" and node.args for p in passes for node in p.sweep.before):
         yield BETWEEN
 
 
@@ -171,10 +173,10 @@ are made from the rule's graph, and every backend has them; "a kernel by hand" w
 All give the bits of the rule's body as it stands. Written by `python -m tests.docs.where_rules_run` from what decides it in the
 code; `tests/docs/test_where_rules_run.py` holds the page to that, and asks for a reason where a rule does not run from its graph.
 
-Between passes NumPy computes what is one number a row, a column or a tensor: a norm's root, a ratio. These are few, and to call
-a kernel for them would take longer than they take. A fold of columns is NumPy's too, of what a pass computed, along the same
-tree. A rule over the whole tree of parameters joins them into one array first, and cuts that up again: a fold adds along one
-tree, whose shape depends on the number of all terms.
+What is one number a row, a column or a tensor is computed between two passes, by a kernel of its own that also folds what the
+blocks of the pass before have left: a norm's root, a ratio. NumPy does it where one of these numbers is a step function that
+has no lines in kernels ("numbers between passes"). A rule over the whole tree of parameters joins them into one array first, and
+cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
 
 """
 

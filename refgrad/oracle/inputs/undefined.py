@@ -1,8 +1,9 @@
-"""NaN in gradients and inputs: what an output is, into which it comes by sums, products, quotients and roots alone.
+"""NaN in gradients and inputs: what an output is, into which it comes by sums, products, quotients and roots alone; infinities.
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
-NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. Infinities are
-not driven: they are accepted as the largest number.
+NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
+infinity, no two programs settle differently: it is driven into all outputs but those of operations on matrices, at the last
+step, since one step further it may meet another and be NaN.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.operations import MATRIX
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Cases
@@ -61,6 +63,29 @@ def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         g[1, 1] = np.nan
         cases = cases.with_array(leaf, "g", g, leaf)
     return dataclasses.replace(cases, outputs=outputs)
+
+
+def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """Two small leaves, each with an infinity among its gradients at the second step, of the sign of the gradient before.
+
+    Args:
+        rule: the rule.
+        dtype: of parameters and gradients.
+        seed: of the other numbers.
+    """
+    outputs = _without_matrices(rule.plan((2, 2), 1).graph) & _without_matrices(rule.plan((2, 2), 2).graph)
+    if not outputs:
+        return None
+    cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
+    for leaf in range(2):
+        g = cases.steps[1][leaf]["g"].copy()
+        g[1, 1] = np.copysign(np.inf, cases.steps[0][leaf]["g"][1, 1])
+        cases = cases.with_array(leaf, "g", g, 1)
+    return dataclasses.replace(cases, outputs=outputs)
+
+
+def _without_matrices(graph: Graph) -> frozenset[str]:
+    return frozenset(n for n, node in graph.outputs.items() if not any(each.op in MATRIX for each in walk(node)))
 
 
 def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.estimators import ClippedSTE, SoftSign
-from refgrad.optimizers import SGD, AdamW, Lion, Rprop
+from refgrad.optimizers import SGD, SOAP, AdamW, Lion, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
-from refgrad.oracle.inputs.undefined import nan_gradients, nan_inputs
+from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, nan_inputs
+from refgrad.strength.situations import value_faults
+from refgrad.strength.situations.planting import program
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,24 @@ def test_which_outputs_are_driven(rule: Optimizer, outputs: set[str]) -> None:
     assert (set() if found is None else set(found.outputs)) == outputs
     if found is not None:
         assert [sum(int(np.isnan(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "outputs"),
+    [(Lion(), {"m", "p"}), (Rprop(), {"p", "g_prev", "step_size"}), (SOAP(), {"m"}), (Shampoo(), set())],
+)
+def test_infinities_are_driven_past_decisions_but_not_through_matrices(rule: Optimizer, outputs: set[str]) -> None:
+    found = infinite_gradients(rule, np.dtype("f4"), 0)
+    assert (set() if found is None else set(found.outputs)) == outputs
+    if found is not None:
+        assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
+
+
+@pytest.mark.parametrize("rule", [SGD(lr=0.1), AdamW(), Lion(), Rprop()])
+def test_an_infinity_that_becomes_the_largest_number_is_refused(rule: Optimizer) -> None:
+    fault = next(each for each in value_faults.faults("g", ("p",), stepped=True) if each.kind == "infinity")
+    verdict = refgrad.verify(program(rule, fault), rule, steps=1, explain=False)
+    assert (verdict.outcome, verdict.situation) == ("does not conform", "infinities")
 
 
 def test_an_estimator_that_decides_is_not_driven() -> None:

@@ -27,6 +27,21 @@ def infinite(x: Bounded) -> Array:
     return (low == high) & np.isinf(low)
 
 
+def settled(x: Bounded) -> Bounded:
+    """A number of which nothing is kept but its centre and its bound: infinity itself where it is infinite for certain.
+
+    Args:
+        x: the number.
+    """
+    known = x._replace(low=None, high=None, nan=None)
+    if not x.has_ends():
+        return known
+    certain = infinite(x) & ~x.may_be_nan()
+    if not certain.any():
+        return known
+    return known._replace(value=np.where(certain, x.lowest(), x.value), error=np.where(certain, 0.0, x.bound()))
+
+
 def of_sum(terms: Sequence[Ends], low: Array, high: Array, largest: float) -> tuple[Array, Array, Array]:
     """The ends of a sum: infinite where a term is, and no other may be so with the other sign; and where it may be NaN.
 

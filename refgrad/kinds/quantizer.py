@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -24,11 +25,14 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
+from refgrad.oracle.inputs.undefined import not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, plan_for
 
 #: rows of the cases on which hypotheses are tried
 ROWS = 4
+#: parts that say nothing beside a scale that is not finite
+OF_A_SCALE = frozenset({"codes", "zero", "zero_point", "group_of", "channel_scale", "indices"})
 
 
 class QuantizerKind(Stateless):
@@ -55,13 +59,22 @@ class QuantizerKind(Stateless):
         return cases
 
     def situations(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
-        """Every code that can be handed to a decoder, then those of every kind."""
+        """Every code that can be handed to a decoder, then those of every kind, and what is no number.
+
+        Of a group with NaN or an infinity the scale is judged: what its codes and its zero point are says nothing beside it.
+        """
         if asked.subject is None or asked.subject.dequantize is not None:
             cases = every_code(rule, asked.dtype, asked.seed)
             if cases is not None:
                 yield Situation("codes", cases, rule)
         if asked.subject is None or asked.subject.quantize is not None:
             yield from super().situations(rule, asked)
+            cases = None if rule.finite_alone else self.sizes(rule, asked.dtype, asked.seed)
+            made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
+            for name, each in made.items():
+                yield Situation(
+                    name, dataclasses.replace(each, outputs=frozenset(rule.parts) - OF_A_SCALE or OF_A_SCALE), rule
+                )
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""

@@ -1,4 +1,4 @@
-"""NaN in gradients and inputs: what an output is, into which it comes by sums, products, quotients and roots alone; infinities.
+"""NaN in gradients and inputs: what an output is, into which it comes by sums, products and functions alone; infinities.
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
 NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
@@ -9,6 +9,7 @@ step, since one step further it may meet another and be NaN.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -16,11 +17,18 @@ from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import MATRIX
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST
 
+#: what is no number, by the name of the situation in which it is driven
+VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
 #: operations after which NaN is NaN in every program
-CARRYING = frozenset({"input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "rint"})
+CARRYING = frozenset(
+    {
+        *("input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "max"),
+        *("rint", "floor", "ceil", "exp", "tanh", "log", "sin", "cos"),
+    }
+)
 
 
 def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
@@ -99,8 +107,24 @@ def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
     outputs = carrying(graph, "x")
     if not outputs or not few:
         return None
-    return Cases([{**a, "x": _third_nan(a["x"])} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
+    return Cases([{**a, "x": _third(a["x"], np.nan)} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
 
 
-def _third_nan(x: np.ndarray) -> np.ndarray:
-    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(np.nan), x)
+def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> dict[str, Cases]:
+    """One small array with a NaN, and one with an infinity, by the name of the situation; none that a rule does not take.
+
+    Args:
+        cases: of many shapes.
+        primary: the array that is changed.
+        takes: whether the rule takes the arrays of a case.
+    """
+    few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= MOST and a[primary].dtype.kind == "f"]
+    if not few:
+        return {}
+    arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
+    made = {name: {**arrays, primary: _third(arrays[primary], value)} for name, value in VALUES.items()}
+    return {name: Cases([each], [name], cases.seed) for name, each in made.items() if takes(each)}
+
+
+def _third(x: np.ndarray, value: float) -> np.ndarray:
+    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(value), x)

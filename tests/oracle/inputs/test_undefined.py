@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import refgrad
-from refgrad.estimators import ClippedSTE, SoftSign
-from refgrad.optimizers import SGD, SOAP, AdamW, Lion, Rprop, Shampoo
+from refgrad.estimators import EDE, ClippedSTE, SoftSign
+from refgrad.kinds.kind import Asked
+from refgrad.kinds.table import kind_of
+from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, GhostBatchNorm, Lion, Perceptron, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, nan_inputs
+from refgrad.quantizers import MX, Q8_0, Blockwise, Cast
 from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
 
@@ -43,11 +48,40 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices(rule: Opt
         assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
 
 
-@pytest.mark.parametrize("rule", [SGD(lr=0.1), AdamW(), Lion(), Rprop()])
-def test_an_infinity_that_becomes_the_largest_number_is_refused(rule: Optimizer) -> None:
-    fault = next(each for each in value_faults.faults("g", ("p",), stepped=True) if each.kind == "infinity")
-    verdict = refgrad.verify(program(rule, fault), rule, steps=1, explain=False)
-    assert (verdict.outcome, verdict.situation) == ("does not conform", "infinities")
+@pytest.mark.parametrize(
+    ("rule", "kind", "situation"),
+    [
+        *((rule, "infinity", "infinities") for rule in (SGD(lr=0.1), AdamW(), Lion(), Rprop())),
+        (Blockwise(), "NaN", "NaN"),
+        (MX(), "infinity", "infinities"),
+        (Cast(), "NaN", "NaN"),
+        (EDE(), "NaN", "NaN"),
+        (GhostBatchNorm(), "NaN", "NaN"),
+        (AdAdaGrad(), "infinity", "infinities"),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_and_becomes_one_is_refused(rule: Any, kind: str, situation: str) -> None:
+    """NaN that is turned into 0, which in an array is one that its largest magnitude ignores, and infinity into the largest."""
+    primary = "g" if rule.kind == "optimizer" else rule.primary
+    fault = next(each for each in value_faults.faults(primary, ("p",), rule.kind == "optimizer") if each.kind == kind)
+    steps = {} if rule.kind == "quantizer" else {"steps": 1}
+    verdict = refgrad.verify(program(rule, fault), rule, **steps, explain=False)
+    assert (verdict.outcome, verdict.situation) == ("does not conform", situation)
+
+
+def test_what_a_source_leaves_undefined_is_not_driven() -> None:
+    asked = Asked(None, frozenset(), np.dtype("f4"), 0)
+    assert not {"NaN", "infinities"} & {each.name for each in kind_of(Q8_0()).situations(Q8_0(), asked)}
+
+
+def test_a_transform_that_compares_nan_is_not_driven_with_it() -> None:
+    names = {
+        type(rule): {each.name for each in kind_of(rule).situations(rule, Asked(None, frozenset(), np.dtype("f4"), 0))}
+        for rule in (Perceptron(), GhostBatchNorm())
+    }
+    assert "NaN" not in names[Perceptron]
+    assert "NaN" in names[GhostBatchNorm]
 
 
 def test_an_estimator_that_decides_is_not_driven() -> None:

@@ -62,8 +62,6 @@ class Quantizer(Rule):
 
     #: the code that stands for NaN, besides those of `legal_codes`
     poison_code: ClassVar[int | None] = None
-    #: True where its source leaves undefined what becomes of NaN and infinities, so that no program is held to the rule's choice
-    finite_alone: ClassVar[bool] = False
 
     @property
     def legal_codes(self) -> tuple[int, int] | None:

@@ -31,7 +31,6 @@ class BlockFormat(Quantizer):
     leaves this to undefined conversions). A scale beyond 65504 is stored as infinity, as ggml does.
     """
 
-    finite_alone = True
     block: ClassVar[int]
     layout: ClassVar[Layout]
     #: the number that each code stands for

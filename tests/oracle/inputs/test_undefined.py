@@ -16,7 +16,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, nan_inputs
-from refgrad.quantizers import MX, Q8_0, Blockwise, Cast
+from refgrad.quantizers import MX, NF4, Q8_0, Blockwise, Cast
 from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
 
@@ -53,8 +53,7 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices(rule: Opt
     [
         *((rule, "infinity", "infinities") for rule in (SGD(lr=0.1), AdamW(), Lion(), Rprop())),
         (Blockwise(), "NaN", "NaN"),
-        (MX(), "infinity", "infinities"),
-        (Cast(), "NaN", "NaN"),
+        (NF4(), "infinity", "infinities"),
         (EDE(), "NaN", "NaN"),
         (GhostBatchNorm(), "NaN", "NaN"),
         (AdAdaGrad(), "infinity", "infinities"),
@@ -70,9 +69,10 @@ def test_what_is_no_number_and_becomes_one_is_refused(rule: Any, kind: str, situ
     assert (verdict.outcome, verdict.situation) == ("does not conform", situation)
 
 
-def test_what_a_source_leaves_undefined_is_not_driven() -> None:
+@pytest.mark.parametrize("rule", [Q8_0(), MX(), Cast()], ids=str)
+def test_of_scales_and_codes_that_programs_settle_in_several_ways_nothing_is_driven(rule: Any) -> None:
     asked = Asked(None, frozenset(), np.dtype("f4"), 0)
-    assert not {"NaN", "infinities"} & {each.name for each in kind_of(Q8_0()).situations(Q8_0(), asked)}
+    assert not {"NaN", "infinities"} & {each.name for each in kind_of(rule).situations(rule, asked)}
 
 
 def test_a_transform_that_compares_nan_is_not_driven_with_it() -> None:

@@ -2,8 +2,8 @@
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
 NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
-infinity, no two programs settle differently: it is driven into all outputs but those of operations on matrices, at the last
-step, since one step further it may meet another and be NaN.
+infinity, no two programs settle differently: it is driven at the last step, since one step further it may meet another and be
+NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.arithmetic.operations import MATRIX
+from refgrad.arithmetic.operations import MATRIX, OUTCOMES
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -29,6 +29,10 @@ CARRYING = frozenset(
         *("rint", "floor", "ceil", "exp", "tanh", "log", "sin", "cos"),
     }
 )
+
+#: operations that choose by their operands, and those in which infinities meet
+DECIDING = frozenset({*OUTCOMES, "where", "maximum", "minimum"})
+MEETING = frozenset({"add", "sub", "mul", "div", "mod", "hypot"})
 
 
 def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
@@ -81,7 +85,7 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
         dtype: of parameters and gradients.
         seed: of the other numbers.
     """
-    outputs = _without_matrices(rule.plan((2, 2), 1).graph) & _without_matrices(rule.plan((2, 2), 2).graph)
+    outputs = _ordered(rule.plan((2, 2), 1).graph) & _ordered(rule.plan((2, 2), 2).graph)
     if not outputs:
         return None
     cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
@@ -92,8 +96,25 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
     return dataclasses.replace(cases, outputs=outputs)
 
 
-def _without_matrices(graph: Graph) -> frozenset[str]:
-    return frozenset(n for n, node in graph.outputs.items() if not any(each.op in MATRIX for each in walk(node)))
+def _ordered(graph: Graph) -> frozenset[str]:
+    """The outputs that are the same in every program where one element of the gradient is infinite."""
+    return frozenset(n for n, node in graph.outputs.items() if all(_is_ordered(each) for each in walk(node)))
+
+
+def _is_ordered(node: Node) -> bool:
+    """Whether a node is no operation on matrices, and no decision on what may be NaN."""
+    return node.op not in MATRIX and not (node.op in DECIDING and any(map(_may_cancel, node.args)))
+
+
+def _may_cancel(node: Node) -> bool:
+    """Whether infinities may meet below a node: two in a sum or quotient, or one a decision's zero in a product."""
+    return any(each.op in MEETING and _meet(each) for each in walk(node))
+
+
+def _meet(node: Node) -> bool:
+    if not all(_reaches(each, "g") for each in node.args):
+        return any(map(_is_zero, node.args))
+    return node.op != "mul" or any(each.op in DECIDING for arg in node.args for each in walk(arg))
 
 
 def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:

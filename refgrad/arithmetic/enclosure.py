@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import infinities
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.choices import Choices
 from refgrad.arithmetic.graph import Graph, Node, walk
@@ -363,13 +364,15 @@ class Enclosure:
                 if first and second and _complementary(first[0], second[0]):
                     extent = first[1] + second[1]
                     # the difference b - a may overflow where the sum does not
-                    extent = np.where(extent > self.model.largest, np.inf, extent)
+                    over = extent > self.model.largest
+                    if np.any(over):
+                        extent = np.where(over, np.where(_infinite_on_top(first, second), 0.0, np.inf), extent)
                     extra = np.minimum(first[0], second[0]) * 2.0 * extent
                     found = extra if found is None else found + extra
         return found
 
-    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[Any, np.ndarray] | None:
-        """A term as (scalar coefficient, magnitude of the rest); None if it has no scalar coefficient."""
+    def _coefficient(self, term: Node, values: Mapping[int, Any]) -> tuple[Any, np.ndarray, list[Bounded]] | None:
+        """A term as (scalar coefficient, magnitude of the rest, the rest); None if it has no scalar coefficient."""
         grouped = self.groups.get(term.index)
         if not isinstance(grouped, Product) or term.index in self._outputs:
             return None
@@ -381,16 +384,25 @@ class Enclosure:
         for node in scalar_values:
             coefficient = coefficient * values[node.index].value
         magnitude: Any = 1.0
-        for node in rest:
-            value = values[node.index]
+        factors = [values[node.index] for node in rest]
+        for value in factors:
             magnitude = magnitude * (np.abs(value.value) + value.bound())
-        return coefficient, magnitude
+        return coefficient, magnitude, factors
 
     def _decide(self, node: Node, args: Sequence[Bounded], run: _Run) -> Any:
         """A decision where it is forced by the values, and the outcome that each element takes where it is not."""
         decision = OPERATIONS[node.op].decided(args, node.attribute)
         value = run.choices.take(node, decision)
         return value if node.is_boolean else Bounded(value, decision.error)
+
+
+def _infinite_on_top(first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
+    """Where of (1 - w) a + w b, two terms as of `Enclosure._coefficient`, b alone is infinite: so is a + w (b - a)."""
+    found = np.zeros((), bool)
+    for (w, _, b), (rest, a, _) in ((first, second), (second, first)):
+        infinite = reduce(np.logical_or, map(infinities.infinite, b))
+        found = found | infinite & np.isfinite(a) & (np.abs(w) < np.abs(rest))
+    return np.asarray(found)
 
 
 def within(marks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from refgrad.arithmetic import infinities
 from refgrad.arithmetic.bounded import OWN, Array, Bounded, Model
 
 #: the smallest float64 number
@@ -59,7 +60,7 @@ def of_sum(
     spread: Array = np.zeros(())
     up = down = nan = np.zeros((), bool)
     for sign, term in terms:
-        least, most = (term.lowest(), term.highest()) if sign > 0 else (-term.highest(), -term.lowest())
+        least, most = _signed(sign, term)
         nan = nan | term.may_be_nan() | (up & (least == -np.inf)) | (down & (most == np.inf))
         up, down = up | (most == np.inf), down | (least == -np.inf)
         low, high = low + least, high + most
@@ -84,14 +85,21 @@ def of_sum(
             np.where(negative & ~endless, np.minimum(high, 0.0), high),
         )
     low, high = _flushed(low, high, flushed)
-    return fitted(known, low, high, nan, model)
+    signed = [_signed(sign, term) for sign, term in terms]
+    low, high, overflowed = infinities.of_sum(signed, low, high, model.largest)
+    return fitted(known, low, high, nan | overflowed, model)
+
+
+def _signed(sign: int, term: Bounded) -> tuple[Array, Array]:
+    """The ends of a term of a sum, or of its negative."""
+    return (term.lowest(), term.highest()) if sign > 0 else (-term.highest(), -term.lowest())
 
 
 def _of_one_sign(terms: Sequence[tuple[int, Bounded]]) -> tuple[Array, Array]:
     """Where no term is negative, and where none is positive."""
     positive = negative = np.ones((), bool)
     for sign, term in terms:
-        least, most = (term.lowest(), term.highest()) if sign > 0 else (-term.highest(), -term.lowest())
+        least, most = _signed(sign, term)
         positive, negative = positive & (least >= 0.0), negative & (most <= 0.0)
     return positive, negative
 
@@ -147,6 +155,7 @@ def of_product(
         vanishes = _overflows(below, model)
         low, high = np.where(vanishes, np.minimum(low, 0.0), low), np.where(vanishes, np.maximum(high, 0.0), high)
     nan = nan | _meets_nan(above, below, reach, model)
+    low, high = infinities.of_product(above, below, low, high)
     return (low, high, nan) if sign > 0 else (-high, -low, nan)
 
 
@@ -319,6 +328,7 @@ def of_terms(
     low, high = _flushed(low, high, flushed)
     over_up, over_down = rise > model.largest, fall > model.largest
     low, high = np.where(over_down, -np.inf, low), np.where(over_up, np.inf, high)
+    low, high = infinities.of_terms(least, most, axes, low, high)
     nan = np.any(x.may_be_nan(), axis=axes, keepdims=True) | (over_up & over_down)
     return fitted(known, low, high, nan, model)
 

@@ -13,7 +13,7 @@ def sqrt(x: Bounded, model: Model) -> Bounded:
     value = np.sqrt(np.where(x.value >= -x.bound(), np.maximum(x.value, 0.0), x.value))
     value = np.where(np.isnan(x.value), np.nan, value)
     if x.error is None:
-        return Bounded(value, model.charge * value)
+        return Bounded(value, np.where(np.isinf(value), 0.0, model.charge * value))
     least, most = x.lowest(), x.highest()
     high, low = np.sqrt(np.maximum(most, 0.0)), np.sqrt(np.maximum(least, 0.0))
     found = Bounded(value, np.maximum(high - value, value - low) + model.charge * high)
@@ -28,10 +28,15 @@ def exp(x: Bounded, model: Model) -> Bounded:
     value = np.exp(x.value)
     growth = np.expm1(x.bound())
     error = value * growth + (model.charge + 8.0 * model.unit_roundoff) * value * (1.0 + growth) + model.underflow
-    found = settle(value, error, model)
+    found = settle(value, np.where(_infinite(x), 0.0, error), model)
     if not (x.has_ends() or (found.value < found.bound()).any()):
         return found
     return ends.fitted(found, np.zeros_like(value), found.highest(), x.may_be_nan(), model)
+
+
+def _infinite(x: Bounded) -> Array:
+    """Where an argument is infinity itself, of which every library knows what the function is."""
+    return np.isinf(x.value) & (x.bound() == 0.0)
 
 
 def _library(
@@ -42,7 +47,7 @@ def _library(
     Where ``fixed`` says so, a known argument has a known value.
     """
     error = carried + (model.charge + units * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
-    return settle(value, np.where(fixed & (x.bound() == 0.0), 0.0, error), model)
+    return settle(value, np.where((fixed | np.isinf(x.value)) & (x.bound() == 0.0), 0.0, error), model)
 
 
 def sin(x: Bounded, model: Model) -> Bounded:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from refgrad.arithmetic import infinities
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.decisions import near
@@ -20,16 +21,28 @@ from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 
+#: operations that choose by what they are handed
+CHOOSING = BOOLEAN | {"maximum", "minimum", "sign"}
+
 
 class OpenChoice(Exception):  # not an error: a fork that has not been taken yet
     """A choice that may go either way was met for the first time."""
 
 
 class Explorer:
-    """One way through a body's choices, in the order in which they are met."""
+    """One way through a body's choices, in the order in which they are met.
+
+    Attributes:
+        forced: how the first choices go.
+        met_nan: whether NaN was compared or sorted, which programs settle in several ways.
+    """
 
     def __init__(self, forced: Sequence[bool] = ()) -> None:
-        self.forced, self._met = tuple(forced), 0
+        self.forced, self._met, self.met_nan = tuple(forced), 0, False
+
+    def look(self, *operands: Bounded) -> None:
+        """Note whether what a choice is made by is NaN somewhere."""
+        self.met_nan = self.met_nan or any(bool(np.isnan(x.value).any()) for x in operands)
 
     def choose(self) -> bool:
         """How the next choice goes; `OpenChoice` if that has not been said."""
@@ -102,7 +115,7 @@ class Ranged(Shaped):
 
     def of(self, known: Bounded) -> Self:
         """Another value of the same run."""
-        return type(self)(known._replace(low=None, high=None, nan=None), self.model, self.explorer)
+        return type(self)(infinities.settled(known), self.model, self.explorer)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,6 +145,7 @@ class Ranged(Shaped):
         raise TraceError("a transform's body makes a Python float of an array; return the array")
 
     def __bool__(self) -> bool:
+        self.explorer.look(self.known)
         return bool(Decision(self.known.value != 0.0, near(self.known, Bounded(np.asarray(0.0))), self.explorer))
 
     def lift(self, value: Any) -> Bounded:
@@ -156,6 +170,8 @@ class Ranged(Shaped):
         if record is not None and record.kind == "reduction":
             axes = places(attributes["over"], self.ndim)
             return REDUCTIONS[op](self.of(known[0]), axes, True)
+        if op in CHOOSING:
+            self.explorer.look(*known)
         if op in BOOLEAN and record is not None and record.decide is not None:
             return Decision(record.on([k.value for k in known]), near(*known), self.explorer)
         if record is None or record.error is None or record.kind != "element" or record.attributed or record.boolean:
@@ -167,6 +183,8 @@ class Ranged(Shaped):
             return self.of(product(self.lift(inputs[0]), self.lift(inputs[1]), self.model))
         if method == "__call__" and ufunc is np.isnan:
             return np.isnan(self.known.value)
+        if ufunc is np.fmin:
+            self.explorer.look(*(self.lift(a) for a in inputs))
         if method == "__call__" and ufunc in _MORE and not kwargs:
             return self.of(_MORE[ufunc](*(self.lift(a) for a in inputs), self.model))
         if ufunc is np.power or ufunc in UFUNCS:
@@ -305,6 +323,7 @@ def _variance(x: Any, axis: Any = None, ddof: int = 0) -> Ranged:
 
 
 def _percentile(x: Any, percent: float, axis: int, method: Any) -> Ranged:
+    x.explorer.look(x.known)
     low, high = x.known.value - x.known.bound(), x.known.value + x.known.bound()
     ends = [np.percentile(end, percent, axis=axis, method=method) for end in (low, high)]
     return x.of(bounds.hull([Bounded(end) for end in ends]) if np.any(ends[0] != ends[1]) else Bounded(ends[0]))
@@ -315,6 +334,7 @@ def _argsort(x: Any, kind: Any) -> np.ndarray:
 
     Every set of the smallest that some numbers within the bounds have comes out of one of these choices.
     """
+    x.explorer.look(x.known)
     value, reach = x.known.value, np.where(np.isfinite(x.known.value), x.known.bound(), 0.0)
     low, high = value - reach, value + reach
     with np.errstate(invalid="ignore"):

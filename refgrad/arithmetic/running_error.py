@@ -17,7 +17,7 @@ from functools import reduce
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, ends
+from refgrad.arithmetic import dtypes, ends, infinities
 from refgrad.arithmetic.bounded import OWN as OWN
 from refgrad.arithmetic.bounded import Array as Array
 from refgrad.arithmetic.bounded import Bounded as Bounded
@@ -234,7 +234,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = exact_product(above, below, value, model)
-    value, error = _uncertain_nan(value, error, (*above, *below))
+    value, error = _uncertain_nan(value, error, above, below)
     value = value if sign > 0 else -value
     fits = _fits(value, error, model)
     found = Bounded(value, error) if fits else _overflowed(value, error, model)
@@ -267,12 +267,17 @@ def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Seque
     )
 
 
-def _uncertain_nan(value: Array, error: Array, factors: Sequence[Bounded]) -> tuple[Array, Array]:
+def _uncertain_nan(
+    value: Array, error: Array, above: Sequence[Bounded], below: Sequence[Bounded]
+) -> tuple[Array, Array]:
     """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
+    met = infinities.meet(above, below)
+    value, error = np.where(met, np.nan, value) if met.any() else value, error
     if not np.isnan(value).any():
         return value, error
+    factors = (*above, *below)
     open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
-    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors))
+    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors)) & ~met
     return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
 
 

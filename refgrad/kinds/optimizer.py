@@ -33,11 +33,13 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.oracle.inputs.steps import completed, generate, sizes
-from refgrad.oracle.inputs.undefined import nan_gradients
+from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
+#: situations of gradients that are no ordinary numbers, and what makes the cases, if a rule has any
+GRADIENTS = {"large gradients": large_gradients, "NaN": nan_gradients, "infinities": infinite_gradients}
 
 
 class OptimizerKind(Stepped):
@@ -66,7 +68,8 @@ class OptimizerKind(Stepped):
         yield Situation("zeros", zeros(*how), rule)
         if STRIDED in able:
             yield Situation("not contiguous", by_columns(small_run(*how, 2, SHAPES)), rule)
-        for name, cases in (("large gradients", large_gradients(*how)), ("NaN", nan_gradients(*how))):
+        for name, make in GRADIENTS.items():
+            cases = make(*how)
             if cases is not None:
                 yield Situation(name, cases, rule)
         if not alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -24,8 +25,9 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
+from refgrad.oracle.inputs.undefined import carrying, not_finite
 from refgrad.quantizers.base import Quantizer
-from refgrad.tracing import Plans, plan_for
+from refgrad.tracing import Plans, free_values, plan_for
 
 #: rows of the cases on which hypotheses are tried
 ROWS = 4
@@ -55,13 +57,22 @@ class QuantizerKind(Stateless):
         return cases
 
     def situations(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
-        """Every code that can be handed to a decoder, then those of every kind."""
+        """Every code that can be handed to a decoder, then those of every kind, and what is no number.
+
+        Of a group with NaN or an infinity a scale is judged that is a sum or a maximum of what is in it. What becomes of codes,
+        and of scales that are powers of two or chosen among candidates, programs settle in several ways.
+        """
         if asked.subject is None or asked.subject.dequantize is not None:
             cases = every_code(rule, asked.dtype, asked.seed)
             if cases is not None:
                 yield Situation("codes", cases, rule)
         if asked.subject is None or asked.subject.quantize is not None:
             yield from super().situations(rule, asked)
+            scales = _carrying(rule)
+            cases = self.sizes(rule, asked.dtype, asked.seed) if scales else None
+            made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
+            for name, each in made.items():
+                yield Situation(name, dataclasses.replace(each, outputs=scales), rule)
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
@@ -179,6 +190,14 @@ def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 def _case(rule: Quantizer, x: np.ndarray) -> Cases:
     return Cases([_whole(rule, {"x": x})], [""])
+
+
+def _carrying(rule: Quantizer) -> frozenset[str]:
+    """The parts that are NaN where an element is, in whatever way they are computed."""
+    if not has_graph(rule):
+        return frozenset()
+    plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
+    return carrying(plan.graph, rule.primary) & frozenset(rule.parts)
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -11,14 +11,15 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless, misshapen
+from refgrad.kinds.kind import CASES, Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, judge_body, named
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.transforms import generate, sizes
+from refgrad.oracle.inputs.undefined import not_finite
 from refgrad.tracing import Plans, plan_for
 
 
@@ -39,6 +40,17 @@ class TransformKind(Stateless):
     def sizes(self, rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         """A case for each of several lengths of the rule's axes."""
         return sizes(rule, dtype, seed)
+
+    def situations(self, rule: Transform, asked: Asked) -> Iterator[Situation]:
+        """Those of every kind, and what is no number where every program gives the same."""
+        yield from super().situations(rule, asked)
+        cases = sizes(rule, asked.dtype, asked.seed)
+        takes = partial(self._defined, rule)
+        for name, each in ({} if cases is None else not_finite(cases, rule.primary, takes)).items():
+            yield Situation(name, each, rule)
+
+    def _defined(self, rule: Transform, arrays: Arrays) -> bool:
+        return self._takes(rule, arrays) and defined(rule, arrays, Policy())
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit."""

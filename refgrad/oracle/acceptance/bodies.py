@@ -54,6 +54,25 @@ def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Boun
     return found
 
 
+def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
+    """True if every program gives what is not finite among a transform's results: nothing is chosen by NaN, and nothing open.
+
+    Args:
+        rule: the transform.
+        arrays: what it is handed.
+        policy: what counts as correct.
+    """
+    dtype = arrays[rule.primary].dtype
+    model, explorer = model_for(policy, dtype), Explorer()
+    given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+    try:
+        with np.errstate(all="ignore"):
+            results = [given[0].lift(r) for r in named(rule.apply(*given)).values()]
+    except OpenChoice:
+        return False
+    return not explorer.met_nan and all(np.all(np.isfinite(r.bound()) | np.isnan(r.value)) for r in results)
+
+
 def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> dict[str, Judged] | None:
     """The results of one case judged; one way through the choices must explain all of them."""
     explored = ways(rule, arrays, policy)

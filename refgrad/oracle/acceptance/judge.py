@@ -320,7 +320,9 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     low, high = np.where(undefined, -np.inf, low), np.where(undefined, np.inf, high)
     # the correctly rounded result of anything in the set is acceptable
     low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
-    endless = ~np.isfinite(error) & ~np.isnan(truth) & ~(np.isfinite(low) & np.isfinite(high))
+    infinite = (low == high) & np.isinf(low) & ~np.isnan(truth)
+    truth = np.where(infinite, low, truth)
+    endless = ~np.isfinite(error) & ~np.isnan(truth) & ~(np.isfinite(low) & np.isfinite(high)) & ~infinite
     nan = np.isnan(values)
     inside = (values >= low) & (values <= high)
     special = ~np.isfinite(truth)

@@ -1,24 +1,38 @@
-"""NaN in gradients and inputs: what an output is, into which it comes by sums, products, quotients and roots alone.
+"""NaN in gradients and inputs: what an output is, into which it comes by sums, products and functions alone; infinities.
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
-NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. Infinities are
-not driven: they are accepted as the largest number.
+NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
+infinity, no two programs settle differently: it is driven at the last step, since one step further it may meet another and be
+NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from refgrad.arithmetic.graph import Graph, Node, walk
+from refgrad.arithmetic.operations import MATRIX, OUTCOMES
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST
 
+#: what is no number, by the name of the situation in which it is driven
+VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
 #: operations after which NaN is NaN in every program
-CARRYING = frozenset({"input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "rint"})
+CARRYING = frozenset(
+    {
+        *("input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "max"),
+        *("rint", "floor", "ceil", "exp", "tanh", "log", "sin", "cos"),
+    }
+)
+
+#: operations that choose by their operands, and those in which infinities meet
+DECIDING = frozenset({*OUTCOMES, "where", "maximum", "minimum"})
+MEETING = frozenset({"add", "sub", "mul", "div", "mod", "hypot"})
 
 
 def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
@@ -63,6 +77,46 @@ def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
     return dataclasses.replace(cases, outputs=outputs)
 
 
+def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """Two small leaves, each with an infinity among its gradients at the second step, of the sign of the gradient before.
+
+    Args:
+        rule: the rule.
+        dtype: of parameters and gradients.
+        seed: of the other numbers.
+    """
+    outputs = _ordered(rule.plan((2, 2), 1).graph) & _ordered(rule.plan((2, 2), 2).graph)
+    if not outputs:
+        return None
+    cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
+    for leaf in range(2):
+        g = cases.steps[1][leaf]["g"].copy()
+        g[1, 1] = np.copysign(np.inf, cases.steps[0][leaf]["g"][1, 1])
+        cases = cases.with_array(leaf, "g", g, 1)
+    return dataclasses.replace(cases, outputs=outputs)
+
+
+def _ordered(graph: Graph) -> frozenset[str]:
+    """The outputs that are the same in every program where one element of the gradient is infinite."""
+    return frozenset(n for n, node in graph.outputs.items() if all(_is_ordered(each) for each in walk(node)))
+
+
+def _is_ordered(node: Node) -> bool:
+    """Whether a node is no operation on matrices, and no decision on what may be NaN."""
+    return node.op not in MATRIX and not (node.op in DECIDING and any(map(_may_cancel, node.args)))
+
+
+def _may_cancel(node: Node) -> bool:
+    """Whether infinities may meet below a node: two in a sum or quotient, or one a decision's zero in a product."""
+    return any(each.op in MEETING and _meet(each) for each in walk(node))
+
+
+def _meet(node: Node) -> bool:
+    if not all(_reaches(each, "g") for each in node.args):
+        return any(map(_is_zero, node.args))
+    return node.op != "mul" or any(each.op in DECIDING for arg in node.args for each in walk(arg))
+
+
 def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
     """Two small inputs of an estimator with a NaN; None if no result tells it.
 
@@ -74,8 +128,24 @@ def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
     outputs = carrying(graph, "x")
     if not outputs or not few:
         return None
-    return Cases([{**a, "x": _third_nan(a["x"])} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
+    return Cases([{**a, "x": _third(a["x"], np.nan)} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
 
 
-def _third_nan(x: np.ndarray) -> np.ndarray:
-    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(np.nan), x)
+def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> dict[str, Cases]:
+    """One small array with a NaN, and one with an infinity, by the name of the situation; none that a rule does not take.
+
+    Args:
+        cases: of many shapes.
+        primary: the array that is changed.
+        takes: whether the rule takes the arrays of a case.
+    """
+    few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= MOST and a[primary].dtype.kind == "f"]
+    if not few:
+        return {}
+    arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
+    made = {name: {**arrays, primary: _third(arrays[primary], value)} for name, value in VALUES.items()}
+    return {name: Cases([each], [name], cases.seed) for name, each in made.items() if takes(each)}
+
+
+def _third(x: np.ndarray, value: float) -> np.ndarray:
+    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(value), x)

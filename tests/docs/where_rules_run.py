@@ -175,8 +175,8 @@ code; `tests/docs/test_where_rules_run.py` holds the page to that, and asks for 
 
 What is one number a row, a column or a tensor is computed between two passes, by a kernel of its own that also folds what the
 blocks of the pass before have left: a norm's root, a ratio. NumPy does it where one of these numbers is a step function that
-kernels cannot compute, which is so of no rule ("numbers between passes"). A rule over the whole tree of parameters joins them into
-one array first, and cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
+kernels cannot compute, which is so of no rule ("numbers between passes"). A rule over the whole tree of parameters joins them
+into one array first, and cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
 
 """
 

@@ -15,7 +15,6 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
 from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, SharedScale, TableCodes, ToFormat, WholeCodes
-from refgrad.axes import ELEMENT
 
 #: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
 MOST_VALUES = 16
@@ -28,13 +27,8 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 
 def supports(graph: Graph) -> bool:
-    """Whether every step function of elements in a graph has lines here; of few numbers NumPy can do them."""
-    return all(has_lines(n.attribute) for n in graph.nodes if n.op == "step" and n.axes == ELEMENT)
-
-
-def has_lines(record: Any) -> bool:
-    """Whether kernels can compute a step function."""
-    return _writer(record) is not None
+    """Whether every step function in a graph has lines here."""
+    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step")
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ import numpy as np
 
 from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
+from refgrad.arithmetic.operations import REDUCTIONS
 from refgrad.axes import COLUMN, ROW, TENSOR, Axes, names
-from refgrad.backends import step_source
 from refgrad.backends.dialect import Array
 from refgrad.backends.fold_source import halves
 from refgrad.backends.passes import sweeps
-from refgrad.backends.source import KernelSource, elements, functions, is_function, prologue, written
+from refgrad.backends.source import KernelSource, elements, functions, prologue, written
 from refgrad.backends.writer import Writer
 
 #: how many numbers there are of what has these axes, to a kernel
@@ -73,17 +72,10 @@ def folds_few(node: Node) -> bool:
     return bool(set(names(node.args[0].axes)) & set(node.attribute))
 
 
-def can_write(node: Node) -> bool:
-    """True if a kernel can compute a node of few numbers: all but step functions that have no lines."""
-    if node.op == "step":
-        return step_source.has_lines(node.attribute)
-    return node.op in REDUCTIONS or is_function(node) or OPERATIONS[node.op].write is not None
-
-
 def between(
     graph: Graph, before: Sequence[Node], folded: tuple[Node, ...], later: Collection[int], w: Writer, title: str
 ) -> Between | None:
-    """The kernel of some nodes of few numbers; None where there is nothing to compute, or where NumPy must.
+    """The kernel of some nodes of few numbers; None where there is nothing to compute.
 
     Args:
         graph: the graph.
@@ -94,7 +86,7 @@ def between(
         title: what its first line says.
     """
     nodes = [n for n in before if n.op != "input"]
-    if not (nodes or folded) or not all(map(can_write, nodes)):
+    if not (nodes or folded):
         return None
     groups = list(_groups(nodes))
     own = {n.index for n in (*nodes, *folded)}

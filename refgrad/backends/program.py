@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refgrad.axes import ELEMENT
-from refgrad.backends import kernels
+from refgrad.backends import kernels, step_source
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.source import KernelSource, kernel_source
@@ -90,7 +90,8 @@ def programs(plan: Plan) -> dict[np.dtype | Made, Program]:
 
 def _made(plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored], dialect: Dialect) -> Program:
     graph, title = plan.graph, f"{type(plan.rule).__name__}, {dtype}"
-    if graph.matrix():  # NumPy runs the body, and a kernel of its own makes the products
+    # NumPy runs the body, and a kernel of its own makes the products
+    if graph.matrix() or not step_source.supports(graph):
         return Program(plan)
     small = any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes)
     if small or graph.small or graph.reductions() or stored:

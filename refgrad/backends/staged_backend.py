@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refgrad.arithmetic import folding
-from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.operations import OPERATIONS, REDUCTIONS
-from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ELEMENT, ROW, TENSOR, Axes
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.axes import EACH_COLUMN, EACH_ROW, ROW, TENSOR, Axes
 from refgrad.backends import fold_source, kernels, numpy_backend, thread_pool
-from refgrad.backends.between_source import Between, folds_few, own_axes
+from refgrad.backends.between_source import Between, own_axes
 from refgrad.backends.program import Program
 from refgrad.backends.staged_source import PassSource
-from refgrad.tracing import Plan
 
 
 def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> None:
@@ -29,20 +27,14 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     shape = (p.shape[0], math.prod(p.shape[1:])) if p.ndim else (1, 1)
     count = thread_pool.worth(p.size) if count is None else count
     run = _Run(p, shape, arrays, plan.scalars(*free), count, {name: kernels.address(a) for name, a in arrays.items()})
-    for node, x in zip(_scalars(plan), run.scalars, strict=True):
-        run.values[node.index] = np.full(1, x, p.dtype)
     for piece in program.passes:
         run.small(piece)
         if piece.sweep.reductions or piece.arrays:
             run.sweep(piece)
     # copied first: what is given as one slot may be the result of another one
-    small = {name: run.values[plan.graph.outputs[name].index].copy() for name in plan.graph.small}
+    small = {name: run.value(plan.graph, plan.graph.outputs[name]) for name in plan.graph.small}
     for name, value in small.items():
         arrays[name].reshape(-1)[...] = value
-
-
-def _scalars(plan: Plan) -> list[Node]:
-    return [n for n in plan.graph.nodes if n.op == "scalar"]
 
 
 @dataclass(eq=False)
@@ -57,7 +49,7 @@ class _Run:
         count: how many threads.
         at: where these arrays begin.
         values: what is one number a row, a column or a tensor, as vectors, by the indices of nodes.
-        places: where those vectors begin that kernels have read or written.
+        places: where those vectors begin; truth values are zero and one in them.
         left: what the blocks of the last pass left of its reductions.
         held: what else must live as long as kernels may read it.
     """
@@ -77,35 +69,23 @@ class _Run:
         """How many numbers there are of what has such axes."""
         return 1 if axes == TENSOR else self.shape[0] if axes == ROW else self.shape[1]
 
+    def value(self, graph: Graph, node: Node) -> np.ndarray:
+        """A copy of what is one number a row, a column or a tensor, or of a scalar."""
+        if node.op != "scalar":
+            return self.values[node.index].copy()
+        order = [n.index for n in graph.nodes if n.op == "scalar"]
+        return np.full(1, self.scalars[order.index(node.index)], self.p.dtype)
+
     def small(self, piece: PassSource) -> None:
-        """What is computed ahead of a pass: by its kernel, or by NumPy where it has none."""
+        """What is computed ahead of a pass."""
         for node in piece.sweep.before:
             if node.op == "input":
                 self.values[node.index] = self.arrays[node.attribute].reshape(-1)
                 self.places[node.index] = self.at[node.attribute]
         if piece.ahead is not None:
-            self._by_kernel(piece.ahead)
-            return
-        with np.errstate(all="ignore"):
-            for node, blocks, _ in self.left:
-                how = OPERATIONS[node.op].fold
-                assert how is not None
-                rows = blocks.reshape((-1, self.shape[1]) if node.axes == COLUMN else (self.length(node.axes), -1))
-                self.values[node.index] = folding.fold(rows.T if node.axes == COLUMN else rows, how)
-            for node in piece.sweep.before:
-                if node.op != "input":
-                    self._by_numpy(node)
+            self._between(piece.ahead)
 
-    def _by_numpy(self, node: Node) -> None:
-        operands = [self.values[a.index] for a in node.args]
-        if node.op not in REDUCTIONS:
-            self.values[node.index] = OPERATIONS[node.op].on(operands, node.attribute)
-        elif folds_few(node):  # one number an element of the one axis that it has
-            self.values[node.index] = OPERATIONS[node.op].on(operands, ELEMENT)
-        else:
-            self.values[node.index] = operands[0]
-
-    def _by_kernel(self, ahead: Between) -> None:
+    def _between(self, ahead: Between) -> None:
         for node, blocks, place in self.left:
             length = self.length(node.axes)
             self.values[node.index] = blocks if len(blocks) == length else blocks[:length]
@@ -116,7 +96,7 @@ class _Run:
             self.held.append(room)
         for node in ahead.arrays.kept:
             self.values[node.index] = self._room(node, self.length(own_axes(node)))
-        at = map(self._place, ahead.arrays.nodes)
+        at = [self.places[node.index] for node in ahead.arrays.nodes]
         kernels.get(ahead.source)(self.p.size, self.shape[1], *at, *[self.scalars[i] for i in ahead.scalars])
 
     def _room(self, node: Node, length: int) -> np.ndarray:
@@ -125,19 +105,10 @@ class _Run:
         self.places[node.index] = kernels.address(room)
         return room
 
-    def _place(self, node: Node) -> int:
-        """Where a vector begins that a kernel reads or writes; truth values travel as zero and one."""
-        place = self.places.get(node.index)
-        if place is None:
-            array = np.ascontiguousarray(self.values[node.index], dtype=self.p.dtype)
-            self.held.append(array)
-            place = self.places[node.index] = kernels.address(array)
-        return place
-
     def sweep(self, piece: PassSource) -> None:
         """One pass over the elements, in as many threads as are given."""
         sweep, kernel = piece.sweep, kernels.get(piece.source)
-        at = [*map(self.at.__getitem__, piece.arrays), *map(self._place, sweep.small)]
+        at = [*map(self.at.__getitem__, piece.arrays), *(self.places[node.index] for node in sweep.small)]
         taken = [self.scalars[i] for i in piece.scalars]
         n, row_length = self.p.size, self.shape[1]
         if not sweep.reductions:

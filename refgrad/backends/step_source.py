@@ -1,4 +1,4 @@
-"""Step functions in kernels: rounding to an integer, to a small format, to the nearest of few values.
+"""Step functions in kernels: rounding to an integer, to a small format, to the nearest of few values, to a shared power of two.
 
 What they compute has the bits that the records of `refgrad.arithmetic.steps` give; NaN stays NaN.
 """
@@ -14,8 +14,7 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
-from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, TableCodes, ToFormat, WholeCodes
-from refgrad.axes import ELEMENT
+from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, SharedScale, TableCodes, ToFormat, WholeCodes
 
 #: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
 MOST_VALUES = 16
@@ -28,13 +27,8 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 
 def supports(graph: Graph) -> bool:
-    """Whether every step function of elements in a graph has lines here; those of few numbers are run by NumPy."""
-    return all(has_lines(n.attribute) for n in graph.nodes if n.op == "step" and n.axes == ELEMENT)
-
-
-def has_lines(record: Any) -> bool:
-    """Whether kernels can compute a step function."""
-    return _writer(record) is not None
+    """Whether every step function in a graph has lines here."""
+    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step")
 
 
 @dataclass(frozen=True)
@@ -96,6 +90,8 @@ def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
         return _format if usual else None
     if isinstance(record, Nearest):
         return _nearest if len(record.values) <= MOST_VALUES else _searched
+    if isinstance(record, SharedScale):
+        return _shared_scale
     return None
 
 
@@ -157,3 +153,30 @@ def _searched(w: Writer, x: str, record: Nearest) -> str:
         w.set(rank, f"{rank} + ({ahead})")
     values = w.table(record.values)
     return w.select(f"{x} != {x}", w.number(record.values[record.zero]), f"{values}[{rank}]")
+
+
+def _shared_scale(w: Writer, x: str, record: SharedScale) -> str:
+    """A power of two by the exponent of a number, which is made normal first, and by its significand from 1/2 up to 1."""
+    integer, mask, bits = _LAYOUT[w.kind]
+    bias, tiny, largest = mask >> bits + 1, 2.0 ** (1 - (mask >> bits + 1)), float(np.finfo(w.kind).max)
+    named = {name: f"{w.result}_{name}" for name in ("normal", "bits", "exponent", "significand")}
+    normal, pattern, exponent, significand = named.values()
+    whole = lambda value: w.cast(integer, str(value))  # noqa: E731
+    w.set(normal, w.select(f"{x} < {w.number(tiny)}", f"{x} * {w.number(2.0**64)}", x))
+    w.set(pattern, w.bits(w.kind, normal, integer), integer)
+    w.set(exponent, f"{w.cast('int64', f'{pattern} >> {bits}')} - {bias + record.largest_exponent}", "int64")
+    w.set(exponent, w.select(f"{x} < {w.number(tiny)}", f"{exponent} - 64", exponent), "int64")
+    halved = f"({pattern} & {whole((1 << bits) - 1)}) | {whole((bias - 1) << bits)}"
+    w.set(significand, w.bits(integer, halved, w.kind))
+    rounds_up = {
+        "ceil": f"{significand} > {w.number(0.5)}",
+        "even": f"{significand} >= {w.number(1 - 2.0 ** -(record.mantissa_bits + 2))}",
+        "rceil": f"{significand} > {w.number(float(np.frexp(record.largest)[0]))}",
+    }.get(record.rule)
+    if rounds_up is not None:
+        w.set(exponent, w.select(rounds_up, f"{exponent} + 1", exponent), "int64")
+    w.set(exponent, w.select(f"{exponent} < -127", "-127", exponent), "int64")
+    w.set(exponent, w.select(f"{exponent} > 127", "127", exponent), "int64")
+    w.set(exponent, w.select(f"{x} > zero", exponent, "-127"), "int64")
+    scale = w.cast(w.kind, w.bits("int64", f"({exponent} + 1023) << 52", "float64"))
+    return w.select(f"{w.call('abs', x)} <= {w.number(largest)}", scale, w.cast(w.kind, w.plain(np.nan)))

@@ -7,6 +7,8 @@ import pytest
 
 from refgrad.backends.program import program_of
 from refgrad.optimizers import LAMB, AdamW, Muon, Optimizer
+from refgrad.quantizers import NF4
+from refgrad.tracing import free_values, plan_for
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -25,3 +27,16 @@ def test_each_dtype_has_its_program(rule: Optimizer, loop: bool) -> None:
 def test_numpy_does_what_has_products_of_matrices() -> None:
     program = program_of(Muon().plan((4, 4), 3), F32)
     assert (program.loop, program.passes, program.sources) == (None, (), ())
+
+
+def test_numpy_does_what_has_a_step_function_that_no_kernel_has() -> None:
+    rule = NF4(search="grid")
+    plan = plan_for(rule, 2, free_values((4, 64), {}), rule.body_parts())
+    assert program_of(plan, F32).sources == ()
+
+
+def test_numbers_between_passes_have_kernels() -> None:
+    first, last = program_of(LAMB().plan((4, 4), 3), F32).passes
+    assert first.ahead is None
+    assert last.ahead is not None
+    assert last.sources == (last.ahead.source, last.source)

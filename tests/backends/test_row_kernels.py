@@ -33,6 +33,8 @@ RULES: list[RowQuantizer] = [
     *(MX(format=f) for f in ("float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn")),
     MX(format="float4_e2m1fn", scale_rule="rceil"),
     MX(format="int8"),
+    MX(format="int8", scale_rule="ceil"),
+    MX(format="float8_e4m3fn", scale_rule="even"),
     NVFP4(),
     NVFP4(levels="one", normalize="divide"),
     Affine(),

@@ -174,9 +174,8 @@ All give the bits of the rule's body as it stands. Written by `python -m tests.d
 code; `tests/docs/test_where_rules_run.py` holds the page to that, and asks for a reason where a rule does not run from its graph.
 
 What is one number a row, a column or a tensor is computed between two passes, by a kernel of its own that also folds what the
-blocks of the pass before have left: a norm's root, a ratio. NumPy does it where one of these numbers is a step function that
-has no lines in kernels ("numbers between passes"). A rule over the whole tree of parameters joins them into one array first, and
-cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
+blocks of the pass before have left: a norm's root, a ratio. A rule over the whole tree of parameters joins them into one array
+first, and cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
 
 """
 

@@ -130,8 +130,22 @@ def main() -> None:
     """Is this implementation right? Judge it against the rule that it says it is."""
 
 
+def _target(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A target as it is written; one without a name is a command line that is wrong."""
+    from refgrad.candidates.targets import target_parts
+
+    try:
+        target_parts(value)
+    except RefgradError as error:
+        raise click.UsageError(str(error), ctx) from None
+    return value
+
+
+TARGET = click.argument("target", callback=_target)
+
+
 @main.command(epilog=EPILOG)
-@click.argument("target")
+@TARGET
 @click.option("--as", "rule", required=True, metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
 @HYPERPARAMETERS
 @OPTIONS
@@ -232,7 +246,7 @@ def _with_laws(verdict: Any, reports: Any, code: int) -> str:
 
 
 @main.command(epilog=EPILOG)
-@click.argument("target")
+@TARGET
 @click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
 @click.option(
     "--kind",

@@ -81,12 +81,18 @@ def _broken(trial: Trial, law: CaseLaw, call: Call, arrays: Arrays, rounded: lis
 
 
 def _within_rounding(trial: Trial, claim: LawClaim) -> bool:
-    """True if a claim that is broken to the bit holds for what a conforming candidate may do."""
-    kind = trial.claim.kind
-    results = dict(claim.got) if kind.results_hang_together else {**claim.got, **claim.want}
-    if not results:
-        return False
-    arrays = {n: np.asarray(a) for n, a in claim.arrays.items()}  # a scaling is handed numbers
+    """True if a claim that is broken to the bit holds for what a conforming candidate may do: what is, and what should be.
+
+    What should be alone says nothing: it is the rule's own of a candidate that is far from it.
+    """
+    hang_together = trial.claim.kind.results_hang_together
+    both = [dict(claim.got), *([{**claim.got, **claim.want}] if claim.want and not hang_together else [])]
+    return all(results and _conforms(trial, claim.arrays, results) for results in both)
+
+
+def _conforms(trial: Trial, given: Arrays, results: dict[str, np.ndarray]) -> bool:
+    """True if results could be a conforming candidate's."""
+    arrays = {n: np.asarray(a) for n, a in given.items()}  # a scaling is handed numbers
     record = Record(Cases([arrays], [""]), [trial.rule], [results])
     try:
         tally = trial.claim.judge(record)

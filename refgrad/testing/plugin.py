@@ -39,18 +39,45 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     marker = pyfuncitem.get_closest_marker("refgrad")
     if marker is None:
         return None
-    if len(marker.args) != 1:
-        raise pytest.UsageError(
-            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
-        )
+    _check(marker)
     names = pyfuncitem._fixtureinfo.argnames
     candidate = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
     if candidate is None:
         raise pytest.UsageError(f"{pyfuncitem.name} returned None; legal: a candidate, such as an optimizer's class")
+    from refgrad.errors import ArgumentError
     from refgrad.testing.conformance import assert_conforms
 
-    assert_conforms(candidate, marker.args[0], **marker.kwargs)
+    try:
+        assert_conforms(candidate, marker.args[0], **marker.kwargs)
+    except ArgumentError as error:
+        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
     return True
+
+
+def _check(marker: pytest.Mark) -> None:
+    """`pytest.UsageError` unless the marker has a rule and keywords that are known."""
+    import inspect
+
+    import refgrad
+    from refgrad.errors import nearest
+    from refgrad.kinds.table import rule_of
+
+    if len(marker.args) != 1:
+        raise pytest.UsageError(
+            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
+        )
+    legal = ["laws", *(n for n, p in inspect.signature(refgrad.verify).parameters.items() if p.kind is p.KEYWORD_ONLY)]
+    for word in marker.kwargs:
+        if word not in legal:
+            raise pytest.UsageError(
+                f"@pytest.mark.refgrad has {word!r}{nearest(word, legal)}; legal: {', '.join(legal)}"
+            )
+    if not isinstance(marker.kwargs.get("laws", False), bool):
+        raise pytest.UsageError(f"@pytest.mark.refgrad has laws={marker.kwargs['laws']!r}; legal: True or False")
+    try:
+        rule_of(marker.args[0])
+    except refgrad.ArgumentError as error:
+        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,6 +19,9 @@ from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
 from refgrad.testing.trial import Trial
 
+#: why nothing is known of a law that was tried
+UNREACHED = "the candidate shows nothing that it compares, on any of the inputs"
+
 
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
@@ -30,6 +33,8 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
         return LawReport(law.name, law.sentence, EXEMPT, reason)
     rounded: list[bool] = []
     broken = _smallest(trial, law, rounded)
+    if broken is None and not rounded:
+        return LawReport(law.name, law.sentence, EXEMPT, UNREACHED)
     if broken is None:
         return LawReport(law.name, law.sentence, ROUNDING if any(rounded) else HOLDS)
     arrays, message = broken
@@ -74,10 +79,17 @@ def _broken(trial: Trial, law: CaseLaw, call: Call, arrays: Arrays, rounded: lis
                 message = claim.broken()
                 if message and not _within_rounding(trial, claim):
                     return message
-                rounded.append(bool(message))
+                if _compares(claim):
+                    rounded.append(bool(message))
     except CandidateFault as fault:
         return f"{fault.kind}: {fault}"
     return ""
+
+
+def _compares(claim: LawClaim) -> bool:
+    """True if there is a number that a claim says something of."""
+    said = [a for n, a in claim.got.items() if n in claim.want or not claim.want]
+    return any(np.size(a) for a in said)
 
 
 def _within_rounding(trial: Trial, claim: LawClaim) -> bool:

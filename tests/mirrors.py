@@ -164,6 +164,7 @@ TOPICS: tuple[Topic, ...] = (
             "oracle.mutants.decay",
             "oracle.mutants.decision",
             "oracle.mutants.eps",
+            "oracle.mutants.further",
             "oracle.mutants.patterns",
             "oracle.mutants.step",
             "oracle.mutants.weight",

@@ -53,7 +53,7 @@ class EightBitCandidate(Protocol):
 
 def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitCandidate:
     """The candidate that a thing is; `CandidateError` if it is nothing that can be checked so."""
-    name = thing if isinstance(thing, str) else optimizers.describe(thing)
+    target, name = thing, thing if isinstance(thing, str) else optimizers.describe(thing)
     thing = optimizers.load(thing) if isinstance(thing, str) else thing
     if isinstance(thing, type) and issubclass(thing, EightBit):
         thing, options = rule.replace(**options), {}
@@ -64,7 +64,7 @@ def resolve(thing: Any, options: Mapping[str, Any], rule: EightBit) -> EightBitC
     if hasattr(thing, "start") and hasattr(thing, "takes_small") and not isinstance(thing, type):
         return thing
     options = {**_known_options(thing, rule), **options}
-    candidate = optimizers.resolve(thing, options)
+    candidate = optimizers.resolve(target, options)  # by its string, which reports repeat
     if isinstance(candidate, NumpyFunction):
         return _Function(candidate, rule)
     found: EightBitCandidate | None = candidate_of("8-bit-optimizer", candidate, rule)
@@ -187,6 +187,9 @@ class _Unfolded:
 
     def told(self) -> _Unfolded:
         return self
+
+    def numbers(self) -> dict[str, Any]:
+        return dict(self._rule.rule.numbers())
 
     def hyperparameters(self) -> dict[str, Any]:
         return self._rule.rule.hyperparameters()

@@ -19,6 +19,7 @@ from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.reference import Reference
+from refgrad.candidates.targets import target_parts
 from refgrad.errors import CandidateError, nearest
 from refgrad.float_environment import foreign
 from refgrad.optimizers.base import Optimizer
@@ -86,11 +87,7 @@ def describe_rule(rule: Rule) -> str:
 
 def load(target: str) -> Any:
     """What a string ``package.module:name`` or ``path/to/file.py:name`` refers to."""
-    place, colon, attribute = target.rpartition(":")
-    if not colon or not place or not attribute:
-        dotted, _, last = target.rpartition(".")
-        hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
-        raise CandidateError(f"target is {target!r}{hint}; legal: 'package.module:name' or 'path/to/file.py:name'")
+    place, attribute = target_parts(target)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     found: Any = module
     for part in attribute.split("."):

@@ -9,7 +9,18 @@ from typing import Any
 
 import click
 
-from refgrad.cli.options import DTYPE, HYPERPARAMETERS, ISOLATE, OPTIONS, POLICY, SEED, STEPS, TIME_LIMIT, claimed
+from refgrad.cli.options import (
+    DTYPE,
+    HYPERPARAMETERS,
+    ISOLATE,
+    OPTIONS,
+    POLICY,
+    SEED,
+    STEPS,
+    TARGET,
+    TIME_LIMIT,
+    claimed,
+)
 from refgrad.errors import ArgumentError
 from refgrad.report import document
 
@@ -44,7 +55,7 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 
 
 @click.command(epilog=VERIFIED)
-@click.argument("target")
+@TARGET
 @click.option("--as", "rule", metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
 @HYPERPARAMETERS
 @OPTIONS
@@ -151,7 +162,7 @@ def _with_laws(verdict: Any, reports: Any, code: int) -> str:
 
 
 @click.command(epilog=IDENTIFIED)
-@click.argument("target")
+@TARGET
 @click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
 @click.option(
     "--kind",

@@ -6,6 +6,21 @@ from typing import Any
 
 import click
 
+from refgrad.errors import RefgradError
+
+
+def _target(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A target as it is written; one without a name is a command line that is wrong."""
+    from refgrad.candidates.targets import target_parts
+
+    try:
+        target_parts(value)
+    except RefgradError as error:
+        raise click.UsageError(str(error), ctx) from None
+    return value
+
+
+TARGET = click.argument("target", callback=_target)
 HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
 OPTIONS = click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."

@@ -12,6 +12,7 @@ from refgrad.candidates.scaling import resolve
 from refgrad.errors import bad_argument
 from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless
 from refgrad.optimizers.batch_scaling import Scaling
+from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -41,6 +42,10 @@ class ScalingKind(Stateless):
             if batch is None or batch.size != 1 or not float(batch.reshape(-1)[0]) >= 1:
                 raise bad_argument("inputs", {n: a.tolist() for n, a in arrays.items()}, "batch, one number from 1")
         return cases
+
+    def expected(self, rule: Scaling) -> tuple[str, ...]:
+        """Everything that the rule scales."""
+        return tuple(rule.scaled(1))
 
     def start(self, subject: Any, rule: Scaling, call: Call) -> Callable[[Arrays], Any]:
         """The candidate with numbers in place of arrays."""
@@ -79,7 +84,11 @@ class ScalingKind(Stateless):
         batch, epochs = _numbers(cases.arrays[0])
         for size in (1, 2, 3, batch // 2):
             if 1 <= size < batch:
-                yield Cases([{"batch": np.array(float(size)), "epochs": np.array(float(epochs))}], [""])
+                yield Cases([{"batch": np.array([float(size)]), "epochs": np.array([float(epochs)])}], [""])
+
+    def shrunk_from(self, cases: Cases, first: Output) -> list[Cases]:
+        """The case with an axis, as a person writes its numbers."""
+        return [cases.only(first.leaf).mapped(np.atleast_1d)]
 
     def literal(self, rule: Scaling, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
         """The numbers."""

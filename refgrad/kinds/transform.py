@@ -18,6 +18,7 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import generate, sizes
 from refgrad.oracle.inputs.undefined import not_finite
 from refgrad.tracing import Plans, plan_for
@@ -112,8 +113,11 @@ class TransformKind(Stateless):
             return False
 
     def smaller(self, rule: Transform, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
-        """None: the arrays are as small as the rule says."""
-        return iter(())
+        """Shorter axes, each of all arrays that have it; then plain numbers in the same order."""
+        arrays = cases.arrays[0]
+        for smaller_arrays in (*_shorter(rule, arrays), *_plainer(arrays)):
+            if self._takes(rule, smaller_arrays):
+                yield Cases([smaller_arrays], [""])
 
     def literal(self, rule: Transform, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
         """The body in float64."""
@@ -125,6 +129,27 @@ class TransformKind(Stateless):
         from refgrad.kinds.laws.transform import LAWS
 
         return LAWS
+
+
+def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
+    """Arrays that are cut along an axis, where it is shorter than it was in all of them."""
+    axes = {name: text.replace("+", "").split() for name, text in rule.shapes.items()}
+    lengths = {axis: n for name, named_ in axes.items() for axis, n in zip(named_, arrays[name].shape, strict=False)}
+    for axis, length in lengths.items():
+        for part in halves(length):
+            yield {
+                name: np.ascontiguousarray(a[tuple(part if own == axis else slice(None) for own in axes[name])])
+                if a.ndim == len(axes[name])
+                else a
+                for name, a in arrays.items()
+            }
+
+
+def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
+    for name, array in arrays.items():
+        plain = ranked(array)
+        if plain.tobytes() != np.ascontiguousarray(array).tobytes():
+            yield {**arrays, name: plain}
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.explanation import Explanation, new_lines
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import same
+from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.scored import Scored, decided
 from refgrad.oracle.trials import Trial
@@ -139,6 +140,8 @@ def _judged(group: list[Fit]) -> Found | None:
 def _doubt(trial: Trial, change: Change) -> str:
     """Why a change that fits the whole run is no fact; empty of one beside the claim itself, if that fits too."""
     base = trial.search.tried.get(NONE.key)
+    if vague(change.recovered):
+        return vague(change.recovered)
     if not change.parts or base is None or base.fits or trial.control is None:
         return ""
     return trial.control.doubt(change)

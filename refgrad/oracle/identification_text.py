@@ -28,12 +28,16 @@ def headline(found: Any) -> str:
         known = found.outcome in (UNKNOWN, MISBEHAVES)
         return f"{begin} {'is nothing that I know' if known else 'could not be judged'}"
     if any(fault.kind == SITUATION for fault in found.faults):
-        return f"{begin} is {best.title} on ordinary cases alone{_more(found)}"
+        return f"{begin} {_is(best)} {best.title} on ordinary cases alone{_more(found)}"
     if found.outcome == MISBEHAVES:
         return f"{begin} does what no candidate may; what it gives besides is that of {best.title}{_more(found)}"
     if best.model:
         return f"{begin} may be {best.title}, a model of error that fits much else"
-    return f"{begin} {'is' if best.sure == FACT else 'may be'} {best.title}{_more(found)}"
+    return f"{begin} {_is(best)} {best.title}{_more(found)}"
+
+
+def _is(best: Explanation) -> str:
+    return "is" if best.sure == FACT else "may be"
 
 
 def _more(found: Any) -> str:

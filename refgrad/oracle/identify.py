@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refgrad.candidates.protocol import Observation
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
 from refgrad.float_environment import candidate_notes, guarded
 from refgrad.isolation import hosting
 from refgrad.kinds.kind import Kind
@@ -79,6 +79,7 @@ def identify(
         CandidateError: the candidate cannot be found, or cannot be run as any rule that was asked for.
     """
     kind, claim = _claim(candidate, rule)
+    guessed = rule is None and not isinstance(candidate, Rule)
     if not isinstance(inputs, Cases | None):
         raise bad_argument("inputs", inputs, f"{kind.legal_inputs}, or None")
     every = [claim] if claim is not None else [cls() for cls in rules().values() if cls.kind == kind.name]
@@ -96,12 +97,26 @@ def identify(
             time_limit=time_limit,
             resolve=resolve,
         )
-        return _identification(trials(request, every, claim is not None), claim)
+        try:
+            found = _identification(trials(request, every, claim is not None), claim)
+        except CandidateError as error:
+            if guessed and "legal: " in str(error):  # it was found, and is no optimizer
+                raise CandidateError(f"{error}; {_other_kinds(kind)}") from None
+            raise
+        if guessed and found.exit_code:
+            found = dataclasses.replace(found, notes=(*found.notes, _other_kinds(kind)))
+        return found
 
     found, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)
     lost = (place.isolation,) if place.isolation.startswith(hosting.NOT) else ()
     environment = {**found.environment, **place.environment}
     return dataclasses.replace(found, environment=environment, notes=(*lost, *found.notes, *place.notes))
+
+
+def _other_kinds(kind: Kind) -> str:
+    """What to do about a candidate of another kind than was tried."""
+    others = ", ".join(name for name in MODULES if name != kind.name)
+    return f"it was tried as an {kind.name}, because nothing says of what kind it is; --kind says so: {others}"
 
 
 def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:

@@ -19,6 +19,9 @@ from refgrad.testing.hypothesis_runner import smallest
 from refgrad.testing.reports import BROKEN, EXEMPT, HOLDS, ROUNDING, LawReport
 from refgrad.testing.trial import Trial
 
+#: why nothing is known of a law that was tried
+UNREACHED = "the candidate shows nothing that it compares, on any of the inputs"
+
 
 def report(trial: Trial, law: CaseLaw) -> LawReport:
     """What came of one law."""
@@ -30,6 +33,8 @@ def report(trial: Trial, law: CaseLaw) -> LawReport:
         return LawReport(law.name, law.sentence, EXEMPT, reason)
     rounded: list[bool] = []
     broken = _smallest(trial, law, rounded)
+    if broken is None and not rounded:
+        return LawReport(law.name, law.sentence, EXEMPT, UNREACHED)
     if broken is None:
         return LawReport(law.name, law.sentence, ROUNDING if any(rounded) else HOLDS)
     arrays, message = broken
@@ -74,19 +79,32 @@ def _broken(trial: Trial, law: CaseLaw, call: Call, arrays: Arrays, rounded: lis
                 message = claim.broken()
                 if message and not _within_rounding(trial, claim):
                     return message
-                rounded.append(bool(message))
+                if _compares(claim):
+                    rounded.append(bool(message))
     except CandidateFault as fault:
         return f"{fault.kind}: {fault}"
     return ""
 
 
+def _compares(claim: LawClaim) -> bool:
+    """True if there is a number that a claim says something of."""
+    said = [a for n, a in claim.got.items() if n in claim.want or not claim.want]
+    return any(np.size(a) for a in said)
+
+
 def _within_rounding(trial: Trial, claim: LawClaim) -> bool:
-    """True if a claim that is broken to the bit holds for what a conforming candidate may do."""
-    kind = trial.claim.kind
-    results = dict(claim.got) if kind.results_hang_together else {**claim.got, **claim.want}
-    if not results:
-        return False
-    arrays = {n: np.asarray(a) for n, a in claim.arrays.items()}  # a scaling is handed numbers
+    """True if a claim that is broken to the bit holds for what a conforming candidate may do: what is, and what should be.
+
+    What should be alone says nothing: it is the rule's own of a candidate that is far from it.
+    """
+    hang_together = trial.claim.kind.results_hang_together
+    both = [dict(claim.got), *([{**claim.got, **claim.want}] if claim.want and not hang_together else [])]
+    return all(results and _conforms(trial, claim.arrays, results) for results in both)
+
+
+def _conforms(trial: Trial, given: Arrays, results: dict[str, np.ndarray]) -> bool:
+    """True if results could be a conforming candidate's."""
+    arrays = {n: np.asarray(a) for n, a in given.items()}  # a scaling is handed numbers
     record = Record(Cases([arrays], [""]), [trial.rule], [results])
     try:
         tally = trial.claim.judge(record)

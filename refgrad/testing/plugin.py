@@ -63,15 +63,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     marker = pyfuncitem.get_closest_marker("refgrad")
     if marker is None:
         return None
-    if len(marker.args) != 1:
-        raise pytest.UsageError(
-            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
-        )
+    _check(marker)
+    from refgrad.errors import ArgumentError
     from refgrad.testing.conformance import assert_conforms
 
     given = {"isolate": True, **marker.kwargs}
     candidate = _recipe(pyfuncitem) if given["isolate"] else _returned(pyfuncitem)
-    assert_conforms(candidate, marker.args[0], **given)
+    try:
+        assert_conforms(candidate, marker.args[0], **given)
+    except ArgumentError as error:
+        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
     return True
 
 
@@ -109,6 +110,30 @@ def _recipe(item: pytest.Function) -> Recipe:
         why = "the test is not what has its name in its module"
     attribute = item.originalname if item.cls is None else f"{item.cls.__qualname__}.{item.originalname}"
     return Recipe(item.module.__name__, str(item.path), attribute, arguments, partial(_returned, item), why)
+
+
+def _check(marker: pytest.Mark) -> None:
+    """`pytest.UsageError` unless the marker has a rule and keywords that are known."""
+    import refgrad
+    from refgrad.errors import nearest
+    from refgrad.kinds.table import rule_of
+
+    if len(marker.args) != 1:
+        raise pytest.UsageError(
+            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
+        )
+    legal = ["laws", *(n for n, p in inspect.signature(refgrad.verify).parameters.items() if p.kind is p.KEYWORD_ONLY)]
+    for word in marker.kwargs:
+        if word not in legal:
+            raise pytest.UsageError(
+                f"@pytest.mark.refgrad has {word!r}{nearest(word, legal)}; legal: {', '.join(legal)}"
+            )
+    if not isinstance(marker.kwargs.get("laws", False), bool):
+        raise pytest.UsageError(f"@pytest.mark.refgrad has laws={marker.kwargs['laws']!r}; legal: True or False")
+    try:
+        rule_of(marker.args[0])
+    except refgrad.ArgumentError as error:
+        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
-from refgrad import quantizers
+from refgrad import optimizers, quantizers, sparsity
+from refgrad.candidates.protocol import Observation
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
 from refgrad.kinds.table import MODULES, kind_of, kinds
@@ -23,7 +24,7 @@ from refgrad.surveys.attempts import judge
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, VARIANT
 from refgrad.surveys.implementations import Implementation
 from refgrad.testing import check_laws, known_laws
-from tests.kinds.candidates import EXAMPLES
+from tests.kinds.candidates import EXAMPLES, evolved, largest, spike
 
 pytest_plugins = ["pytester"]
 
@@ -173,7 +174,7 @@ def test_the_plugin_takes_every_kind(pytester: pytest.Pytester, monkeypatch: pyt
 
 PLUGIN = """
 import pytest
-from tests.kinds.candidates import EXAMPLES
+from tests.kinds.candidates import EXAMPLES, evolved, largest, spike
 
 MARKED = []
 for kind, example in EXAMPLES.items():
@@ -195,3 +196,74 @@ def test_strength_takes_every_kind(kind: str) -> None:
     measured = measure(rule, values=100)
     assert measured.programs.values >= 100
     assert measured.programs.outside == 0
+
+
+class Hidden:
+    """SGD with momentum that shows no buffer."""
+
+    name, abilities = "hidden", frozenset[str]()
+
+    def start(self, rule: Any, params: Any) -> Any:
+        self.params = [np.array(p) for p in params]
+        self.buffers = [np.zeros_like(p) for p in params]
+        self.rule = rule
+        return self
+
+    def step(self, grads: Any) -> None:
+        lr, momentum = (np.float32(x) for x in (self.rule.lr, self.rule.momentum))
+        for p, b, g in zip(self.params, self.buffers, grads, strict=True):
+            b[...] = momentum * b + g
+            p -= lr * b
+
+    def observe(self) -> Any:
+        return Observation(self.params, [{} for _ in self.params])
+
+
+#: of every kind a rule, a candidate that leaves out one output that the rule has, and that output; or why none can
+LEFT_OUT: dict[str, tuple[Any, Any, str]] = {
+    "optimizer": (optimizers.SGD(lr=0.1, momentum=0.9), Hidden(), "buffer"),
+    "quantizer": (quantizers.Affine(), lambda x: {"codes": quantizers.Affine().quantize(x).arrays["codes"]}, "scale"),
+    "mask": (sparsity.Magnitude(), largest, "scores"),
+    "mask-update": (sparsity.SET(tails="together"), lambda w, mask, u, zeta: evolved(w, mask, u, zeta)[0], "w"),
+    "scaling": (optimizers.RegimeAdaptation(), lambda batch: optimizers.RegimeAdaptation().rate(batch), "epochs"),
+}
+REQUIRED = {"transform", "8-bit-optimizer", "estimator"}
+
+
+def test_every_kind_has_an_output_that_may_be_left_out_or_none() -> None:
+    assert {*LEFT_OUT} | REQUIRED == set(MODULES)
+    assert not {*LEFT_OUT} & REQUIRED
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> None:
+    rule, candidate, missing = LEFT_OUT[kind]
+    verdict = refgrad.verify(candidate, rule, **FEW)
+    assert verdict.conforms, verdict
+    first = verdict.unexercised[0]
+    assert missing in first.partition(":")[0].split(", ")
+    assert "the candidate does not show" in first
+    heads = [section.partition("\n")[0] for section in str(verdict).split("\n\n")]
+    assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
+
+
+def test_a_candidate_of_another_kind_is_told_how_to_say_so() -> None:
+    with pytest.raises(refgrad.CandidateError, match=r"--kind says so: .*quantizer"):
+        refgrad.identify(spike, **FEW)
+
+
+def test_a_target_of_8_bits_keeps_its_string() -> None:
+    target = "tests.kinds.candidates:right_8_bit_optimizer"
+    example = EXAMPLES["8-bit-optimizer"]
+    subject = kind_of(example.rule).resolve(target, example.rule, {}, None)
+    assert subject.name == target
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_wrong_keeps_no_law_within_rounding(kind: str) -> None:
+    """What a law compares is judged on both sides, so that what is far off is not within rounding."""
+    example = EXAMPLES[kind]
+    verdict = refgrad.verify(example.wrong, example.rule, **FEW, explain=False, shrink=False)
+    assert not verdict.conforms
+    for report in check_laws(example.wrong, example.rule, examples=3):
+        assert report.outcome != "holds within rounding", report

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.kinds.scaling import KIND
@@ -14,6 +15,7 @@ from refgrad.optimizers import BatchScaledRate, RegimeAdaptation
 from refgrad.oracle.acceptance.judge import INSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.testing import check_laws
 
 ARRAYS = {"batch": np.array(384.0), "epochs": np.array(90.0)}
 
@@ -56,7 +58,7 @@ def test_one_number_is_the_rate_and_others_go_by_name() -> None:
 
 def test_smaller_cases_are_smaller_batches() -> None:
     cases = Cases([ARRAYS], [""])
-    sizes = [float(c.arrays[0]["batch"]) for c in KIND.smaller(BatchScaledRate(), cases, (0,))]
+    sizes = [float(c.arrays[0]["batch"][0]) for c in KIND.smaller(BatchScaledRate(), cases, (0,))]
     assert sizes == [1.0, 2.0, 3.0, 192.0]
     one = Cases([{"batch": np.array(1.0)}], [""])
     assert list(KIND.smaller(BatchScaledRate(), one, (0,))) == []
@@ -66,3 +68,21 @@ def test_smaller_cases_are_smaller_batches() -> None:
 def test_batches_are_numbers_from_one(batch: Any) -> None:
     with pytest.raises(ArgumentError, match="batch, one number from 1"):
         KIND.checked(BatchScaledRate(), Cases([{"batch": np.asarray(batch)}], [""]))
+
+
+def test_a_number_that_is_not_shown_is_named_first() -> None:
+    rule = RegimeAdaptation()
+    verdict = refgrad.verify(lambda batch: rule.rate(batch), rule)
+    assert verdict.conforms, verdict
+    assert verdict.unexercised[0] == "epochs: the candidate does not show it"
+
+
+def test_the_smallest_input_is_written_in_its_own_dtype() -> None:
+    verdict = refgrad.verify(lambda batch: 7.0, BatchScaledRate(), explain=False)
+    assert "inputs=refgrad.Cases.of('float64', batch=[1.0], epochs=[" in verdict.reproduce
+
+
+def test_no_law_holds_within_rounding_of_a_constant() -> None:
+    reports = {r.law: r.outcome for r in check_laws(lambda batch: 7.0, BatchScaledRate(), examples=5)}
+    assert reports["own batch"] == "broken"
+    assert "holds within rounding" not in reports.values()

@@ -163,6 +163,30 @@ def test_a_variant_explains() -> None:
     assert verdict.explanation.name == "measure=largest"
 
 
+def test_what_changes_nothing_is_no_clip_of_some_large_bound() -> None:
+    """Any bound that is large enough fits, so that none of them is a fact."""
+    found = refgrad.identify(lambda v: v.copy(), o.PixelwiseClip())
+    assert found.outcome != "identified", found
+    assert found.best is not None
+    assert "may be anything from" in found.best.doubt
+
+
+@pytest.mark.parametrize(
+    ("rule", "candidate", "elements"),
+    [
+        (o.PixelwiseClip(), lambda v: v * v.dtype.type(0.5), 1),
+        (o.WinsorizedMean(), lambda gradients: gradients.sum(axis=0), 6),
+        (o.Coherence(), lambda gradients: 0.25, 4),
+    ],
+    ids=["clip", "mean", "coherence"],
+)
+def test_the_smallest_input_is_small(rule: Transform, candidate: Any, elements: int) -> None:
+    verdict = refgrad.verify(candidate, rule, steps=3, explain=False)
+    assert verdict.counterexample is not None
+    assert max(len(values) for values in verdict.counterexample.arrays.values()) <= elements
+    assert "inputs=refgrad.Cases.of(" in verdict.reproduce
+
+
 def test_a_body_without_a_bound_is_not_judged() -> None:
     class Cubed(Transform):
         shapes = {"g": "n"}

@@ -10,11 +10,11 @@ import pytest
 
 from refgrad.arithmetic import floats, scalar_math
 from refgrad.arithmetic.graph import Graph, axes_of
-from refgrad.optimizers import SGD, AdamW, AMSGrad, Lion, RAdam, Rprop
+from refgrad.optimizers import LAMB, SGD, AdaBelief, Adafactor, AdamW, AMSGrad, Lion, RAdam, Rprop, Sophia
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import distinct, same
-from refgrad.oracle.mutants import REWRITES, Mutation, mutations
+from refgrad.oracle.mutants import FURTHER, REWRITES, Mutation, mutations
 from refgrad.oracle.mutants.operand import signature
 from refgrad.rule import find, rules
 from refgrad.tracing import Plan
@@ -161,6 +161,20 @@ def test_rewrites_know_no_rule_by_name() -> None:
 @pytest.mark.parametrize("rewrite", [r for r in REWRITES if r.name != "stored"], ids=lambda r: r.name)
 def test_every_rewrite_finds_something_in_some_rule(rewrite: Any) -> None:
     assert any(m.rewrite is rewrite for rule in RULES for m in mutants(rule))
+
+
+@pytest.mark.parametrize("rewrite", FURTHER, ids=lambda r: r.name)
+def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
+    found = []
+    for rule in (AdaBelief(), LAMB(), Sophia(), Adafactor()):
+        plan = rule.plan((4, 4), 1)
+        for mutation in mutations([plan], (rewrite,)):
+            graph = mutation.apply(plan).graph
+            assert set(graph.outputs) == set(plan.graph.outputs)
+            assert signature(graph) != signature(plan.graph)
+            found.append(mutation.name)
+    assert found
+    assert len(set(found)) > len(found) // 2
 
 
 def changes(rule: Optimizer) -> dict[str, Change]:

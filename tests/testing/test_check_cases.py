@@ -16,7 +16,7 @@ from refgrad.quantizers import NF4, Affine, Quantizer
 from refgrad.rule import Rule, rules
 from refgrad.sparsity import Magnitude, NOfM
 from refgrad.sparsity.base import Mask
-from refgrad.testing import BrokenLawError, check_laws, known_laws, raise_if_broken
+from refgrad.testing import BrokenLawError, check_cases, check_laws, known_laws, raise_if_broken
 from tests.depth import at_depth
 from tests.oracle import quantizer_programs as programs
 
@@ -152,3 +152,16 @@ def test_a_law_of_numbers_is_broken_and_no_error() -> None:
     reports = {r.law: r for r in check_laws(lambda size, lr, batch: lr * batch / size, BatchScaledRate(), examples=2)}
     assert reports["grows"].broken
     assert "falls" in reports["grows"].message
+
+
+def test_a_law_of_what_is_not_shown_does_not_hold() -> None:
+    """Codes alone say nothing of the numbers that they stand for."""
+
+    def codes(x: Any) -> dict[str, Any]:
+        return {"codes": Affine().quantize(x).arrays["codes"]}
+
+    reports = check_laws(codes, Affine(), examples=3)
+    unreached = {r.law for r in reports if r.message == check_cases.UNREACHED}
+    assert unreached
+    assert all(r.outcome == "does not apply" for r in reports if r.law in unreached)
+    assert not unreached & {r.law for r in check_laws(Affine(), Affine(), examples=3) if r.message}

@@ -36,10 +36,15 @@ def test_forgot():
 """
 
 
+def _plugin() -> list[str]:
+    """What loads the plugin where it is not installed."""
+    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
+    return [] if installed else ["-p", "refgrad.testing.plugin"]
+
+
 def test_verdicts_are_the_reports(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
-    result = pytester.runpytest_subprocess(*([] if installed else ["-p", "refgrad.testing.plugin"]))
+    result = pytester.runpytest_subprocess(*_plugin())
     result.assert_outcomes(passed=2, failed=2)
     text = result.stdout.str()
     assert "DOES NOT CONFORM" in text
@@ -133,6 +138,44 @@ def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester
     assert "the candidate cannot be made: making test_leaves_in_its_body" in text
     assert "not isolated: the test uses the fixture 'tmp_path', which does something in this process" in text
     assert "not isolated: making it there raised ValueError: not there" in text
+
+
+MISUSED = """
+import pytest
+from refgrad.examples import numpy_adamw
+from refgrad.optimizers import AdamW
+
+@pytest.mark.parametrize("number", [0])
+@pytest.mark.refgrad({arguments})
+def test_misused(number):
+    return numpy_adamw.adamw
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("AdamW(), lawz=True", "'lawz'; did you mean 'laws'"),
+        ("AdamW(), laws='yes'", "laws='yes'; legal: True or False"),
+        ("AdamW(), AdamW()", "has 2 arguments; legal: one rule, then keywords"),
+        ("", "has 0 arguments"),
+        ("'AdamW'", "rule is 'AdamW'"),
+        ("AdamW(), steps='many'", "steps"),
+        ("AdamW(), dtype='float33'", "float33"),
+        ("AdamW(), policy={'subnormals': 'gone'}", "gone"),
+        ("AdamW(), explain=-1", "explain"),
+        ("AdamW(), time_limit='long'", "time_limit"),
+        ("AdamW(), isolate='maybe'", "isolate"),
+        ("AdamW(), inputs=3", "inputs"),
+    ],
+)
+def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester, arguments: str, message: str) -> None:
+    pytester.makepyfile(MISUSED.format(arguments=arguments))
+    result = pytester.runpytest_inprocess(*_plugin())
+    result.assert_outcomes(failed=1)
+    text = result.stdout.str()
+    assert message in text
+    assert "TypeError" not in text
 
 
 LOADED = """

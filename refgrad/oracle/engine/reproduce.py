@@ -31,12 +31,12 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
     request = claim.request
     given = {"options": dict(request.options), "policy": request.policy.changed(), "state_names": request.state_names}
     made = _written(claim.rule, least) if least is not None else ""
+    first = cases.arrays[0][claim.rule.primary]
     if not made and request.inputs is None:  # whatever the situation, the whole run reaches it again
-        made = generated(request.dtype, request.seed, request.steps if claim.kind.counted else None)
+        made = generated(first.dtype, request.seed, request.steps if claim.kind.counted else None)
     if not made and request.inputs is not None:
         made = "inputs=inputs"
     if not made:
-        first = cases.arrays[0][claim.rule.primary]
         made = generated(
             first.dtype, cases.seed, (len(cases.steps) or len(cases.arrays)) if claim.kind.counted else None
         )

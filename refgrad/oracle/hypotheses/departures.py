@@ -15,6 +15,7 @@ from refgrad.oracle.hypotheses import situated
 from refgrad.oracle.hypotheses.changes import Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
+from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, screen_of
@@ -99,7 +100,7 @@ def _loose(control: Control | None, change: Change) -> bool:
 
 
 def _doubt(control: Control | None, change: Change) -> str:
-    return "" if control is None else control.doubt(change)
+    return vague(change.recovered) or ("" if control is None else control.doubt(change))
 
 
 def _whole(claim: Claim, record: Record, tally: Tally, changes: Iterable[Change]) -> list[Scored]:

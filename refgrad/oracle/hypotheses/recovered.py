@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: what a number is told by where all results tell it together
 ALL = "all"
 #: a value that may be wrong by this factor either way and still fits is not determined
 UNDETERMINED = 1e3
+#: and one whose interval is wider than this factor is no fact: a bound that nothing reaches may be any that is large enough
+VAGUE = 1.5
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class Recovered:
     low: float
     high: float
     determined: bool
+
+
+def vague(recovered: Iterable[Recovered]) -> str:
+    """Why numbers that were recovered are no fact: one that is not the claimed one may be any of many; empty if none may."""
+    for r in recovered:
+        if r.value != r.claimed and _wide(r):
+            return f"{r.name} may be anything from {r.low:.3g} to {r.high:.3g}"
+    return ""
+
+
+def _wide(r: Recovered) -> bool:
+    near, far = sorted(map(abs, (r.low, r.high)))
+    if r.value == 0.0:  # it is switched off, as far as can be seen
+        return far > abs(r.claimed) / 2
+    return r.low * r.high <= 0 or far >= VAGUE * near
 
 
 def shortest_decimal(low: float, high: float, middle: float) -> float:

@@ -24,7 +24,7 @@ from refgrad.oracle.hypotheses.control import Control
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.valued import valued
-from refgrad.oracle.mutants import CASE_REWRITES, REWRITES, Mutation, mutations
+from refgrad.oracle.mutants import CASE_REWRITES, FURTHER, REWRITES, Mutation, mutations
 from refgrad.tracing import Plan
 
 #: how many changes go into combinations, how many named variants into pairs, under how many mutants numbers are recovered
@@ -90,6 +90,7 @@ class Search:
             (unexplained, self.own_values),
             (unexplained, self.rules),
             (singles, self.mutants),
+            (unexplained, self.further),
             (unexplained, self.weak_values),
             (unexplained, self.values),
             (unexplained, self.combined),
@@ -217,6 +218,10 @@ class Search:
     def mutants(self) -> None:
         """Every mutant of the claim."""
         self.score(self._mutants)
+
+    def further(self) -> None:
+        """Mutants that few programs are."""
+        self.score(_mutant(m) for m in mutations(self.screen.plans(NONE), FURTHER))
 
     def values(self) -> None:
         """Other whole numbers, and the claim's named variants, with the hyperparameters that the data tell."""

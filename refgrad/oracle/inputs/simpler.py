@@ -21,6 +21,17 @@ def parts(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[tuple[slic
                 yield (slice(None),) * axis + (cut,)
 
 
+def halves(length: int) -> Iterator[slice]:
+    """Where the halves of an axis stand, and then all of it but one.
+
+    >>> list(halves(3))
+    [slice(0, 1, None), slice(1, 3, None), slice(0, 2, None), slice(1, 3, None)]
+    """
+    if length > 1:
+        half = length // 2
+        yield from (slice(0, half), slice(half, length), slice(0, length - 1), slice(1, length))
+
+
 def simpler(array: np.ndarray) -> Iterator[np.ndarray]:
     """An array of one number as 0, 1 or -1, or with its mantissa cut to 1, 2, 4 or 8 bits; only what is simpler than it is."""
     value = float(array.reshape(-1)[0])

@@ -12,7 +12,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.axes import within
 from refgrad.derived import derived
 from refgrad.errors import TraceError
-from refgrad.oracle.mutants import correction, decay, decision, eps, operand, rough, step, weight
+from refgrad.oracle.mutants import correction, decay, decision, eps, further, operand, rough, step, weight
 from refgrad.oracle.mutants.operand import signature
 from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.tracing import Plan
@@ -64,6 +64,14 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("narrow", "an array kept in a narrower format", rough.narrowed, precision=True),
     Rewrite("rough root", "a root of twelve bits", rough.roots, model=True, precision=True),
     Rewrite("rough arithmetic", "bfloat16 arithmetic inside", rough.inside, model=True, precision=True),
+)
+
+#: for both, tried where none of these explains a run: there are many, and few programs are wrong so
+FURTHER: tuple[Rewrite, ...] = (
+    Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),
+    Rewrite("magnitude", "the magnitude of an input besides the gradient", further.magnitudes),
+    Rewrite("corrected in a slot", "an average corrected for its bias in another slot", further.corrected_in_a_slot),
+    Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks

@@ -11,12 +11,14 @@ import refgrad
 from refgrad.estimators import ArcTan, Rectangular
 from refgrad.optimizers import (
     SGD,
+    AdaBelief,
     Adam,
     AdamW,
     BatchPerceptron,
     BatchScaledRate,
     Muon,
     NormalizedBatchPerceptron,
+    Sophia,
 )
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.engine.request import Request
@@ -28,6 +30,7 @@ from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screen import StepScreen
 from refgrad.oracle.hypotheses.screens import judged, screen_of
+from refgrad.oracle.hypotheses.search import Search
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import SET, Magnitude
@@ -147,3 +150,52 @@ def test_a_candidate_that_refuses_small_cases_is_searched_on_all() -> None:
     screen = screen_of(claim, record)
     assert isinstance(screen, RunScreen)
     assert screen.record is record or None not in screen.record.seen
+
+
+def sophia(absolute: bool) -> Any:
+    """Sophia by its algorithm, with the estimate's magnitude or the estimate itself."""
+    f = np.float32
+
+    def step(p: np.ndarray, g: np.ndarray, h: np.ndarray, m: np.ndarray, diagonal: np.ndarray, t: int) -> Any:
+        m = f(0.96) * m + f(1 - 0.96) * g
+        if (t - 1) % 10 == 0:
+            diagonal = f(0.99) * diagonal + f(1 - 0.99) * (np.abs(h) if absolute else h)
+        with np.errstate(all="ignore"):
+            direction = np.clip(m / np.maximum(f(0.01) * diagonal, f(1e-12)), -1, 1)
+        return p * f(1 - 1e-3 * 0.2) - f(1e-3) * direction, m, diagonal
+
+    return step
+
+
+def belief(corrected: bool) -> Any:
+    """AdaBelief by its algorithm, with the deviation from the corrected mean or from the mean."""
+    f = np.float32
+
+    def step(p: np.ndarray, g: np.ndarray, m: np.ndarray, s: np.ndarray, t: int) -> Any:
+        m = f(0.9) * m + f(1 - 0.9) * g
+        d = g - (m / f(1 - 0.9**t) if corrected else m)
+        s = f(0.999) * s + f(1 - 0.999) * d * d + f(1e-16)
+        return p - f(1e-3) * (m / f(1 - 0.9**t)) / (np.sqrt(s / f(1 - 0.999**t)) + f(1e-16)), m, s
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("make", "rule", "name"),
+    [
+        (sophia, Sophia(), "|h| stands for h"),
+        (belief, AdaBelief(), "bias correction of m' by 1 - beta1^t in s'"),
+    ],
+    ids=["Sophia", "AdaBelief"],
+)
+def test_what_is_tried_late_is_named_and_is_not_the_rule(make: Any, rule: Rule, name: str) -> None:
+    for wrong in (True, False):
+        claim = claim_of(make(wrong), rule)
+        search = Search(screen_of(claim, claim.drive(claim.cases())))
+        search.plain()
+        assert search.ranked[0].fits != wrong
+        if wrong:
+            search.further()
+            assert search.ranked[0].fits
+            assert search.ranked[0].change.name == name
+            assert sum(s.fits for s in search.ranked) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refgrad.oracle.hypotheses.recovered import shortest_decimal
+from refgrad.oracle.hypotheses.recovered import Recovered, shortest_decimal, vague
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,17 @@ from refgrad.oracle.hypotheses.recovered import shortest_decimal
 )
 def test_the_fewest_digits_that_fit(low: float, high: float, middle: float, expected: float) -> None:
     assert shortest_decimal(low, high, middle) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.19, 0.21, ""),
+        (125.8, 256.0, "lr may be anything from 126 to 256"),
+        (-1.0, 1.0, "lr may be anything from -1 to 1"),
+    ],
+)
+def test_a_bound_that_nothing_reaches_is_no_fact(low: float, high: float, said: str) -> None:
+    told = Recovered("lr", "p", 0.1, (low + high) / 2, low, high, True)
+    assert vague([told]) == said
+    assert vague([Recovered("lr", "p", told.value, told.value, low, high, True)]) == ""

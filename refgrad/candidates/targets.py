@@ -1,0 +1,24 @@
+"""The strings that name candidates: ``package.module:name`` and ``path/to/file.py:name``."""
+
+from __future__ import annotations
+
+from refgrad.errors import CandidateError
+
+LEGAL = "'package.module:name' or 'path/to/file.py:name'"
+
+
+def target_parts(target: str) -> tuple[str, str]:
+    """The module or file, and the name in it.
+
+    >>> target_parts("torch.optim:AdamW")
+    ('torch.optim', 'AdamW')
+
+    Raises:
+        CandidateError: one of them is missing.
+    """
+    place, colon, attribute = target.rpartition(":")
+    if colon and place and attribute:
+        return place, attribute
+    dotted, _, last = target.rpartition(".")
+    hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
+    raise CandidateError(f"target is {target!r}{hint}; legal: {LEGAL}")

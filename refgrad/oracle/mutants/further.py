@@ -1,0 +1,100 @@
+"""Rewrites that are tried where no likelier one explains a run: at one of several uses, of inputs besides, of norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from refgrad.arithmetic.formula import scalar_text
+from refgrad.arithmetic.graph import Node
+from refgrad.arithmetic.rewriting import Edit, Make, complement, rebuilt
+from refgrad.arithmetic.scalar_math import Expr, name, names_in
+from refgrad.oracle.mutants.patterns import STEP, Form, Found
+
+#: what may stand for one of its operands
+JOINED = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
+
+
+def at_one_use(form: Form) -> Iterator[Found]:
+    """An operand of what is used several times in its place at one use: a norm of the step without decay, say."""
+    for node in form.graph.nodes:
+        users = form.users[node.index]
+        if node.op not in JOINED or len(users) < 2:
+            continue
+        for user in users:
+            for keep, operand in enumerate(node.args):
+                if operand.op == "scalar" or operand.axes != node.axes:
+                    continue
+                sentence = f"{form.text(operand)} stands for {form.text(node)} in {form.text(user)} alone"
+                yield form.at(user, sentence, sentence, _reading(user, node, keep), (form.keys[node.index], keep))
+
+
+def _reading(user: Node, node: Node, keep: int) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(user, tuple(a.args[keep] if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def magnitudes(form: Form) -> Iterator[Found]:
+    """The magnitude of an input besides the gradient wherever it is read."""
+    known = {"g", "p", *form.graph.outputs}
+    for node in form.graph.nodes:
+        if node.op == "input" and node.attribute not in known and form.users[node.index]:
+            sentence = f"|{node.attribute}| stands for {node.attribute}"
+            edits = {u.index: _with_magnitude(u, node) for u in form.users[node.index]}
+            yield Found(("magnitude", node.attribute), sentence, sentence, lambda e=edits: rebuilt(form.graph, e))
+
+
+def _with_magnitude(user: Node, node: Node) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(user, tuple(d.op("abs", a) if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def corrected_in_a_slot(form: Form) -> Iterator[Found]:
+    """An average corrected for its bias where another slot is made of it."""
+    for slot in form.slots:
+        node = form.graph.outputs[slot]
+        read = {w for n in form.cones[slot] if n.op == "scalar" for w in names_in(n.attribute)}
+        for other in form.slots:
+            users = [u for u in form.cones[other] if node.args and node in u.args and other != slot]
+            for decay in (w for w in form.decays if w in read and users):
+                correction = complement(Expr("pow", (name(decay), STEP)))
+                edits = {u.index: _corrected(u, node, correction) for u in users}
+                text = f"bias correction of {slot}' by {scalar_text(correction)} in {other}'"
+                sentence = f"{slot}' is divided by {scalar_text(correction)} in {other}'"
+                place = ("corrected", other, slot, decay)
+                yield Found(place, text, sentence, lambda e=edits: rebuilt(form.graph, e))
+
+
+def _corrected(user: Node, node: Node, correction: Expr) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        divided = lambda a: d.op("div", a, d.scalar(correction))  # noqa: E731
+        return d.copy(user, tuple(divided(a) if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def largest(form: Form) -> Iterator[Found]:
+    """The largest magnitude in place of a norm, or of a root of a mean square."""
+    for node in form.graph.nodes:
+        if node.op != "sqrt":
+            continue
+        inner = node.args[0]
+        mean = inner.op in ("div", "mul") and inner.args[0].op == "sum" and inner.args[1].op == "scalar"
+        total = inner.args[0] if mean else inner
+        if total.op != "sum" or total.args[0].op != "mul" or total.args[0].args[0] is not total.args[0].args[1]:
+            continue
+        what = form.text(total.args[0].args[0])
+        sentence = f"the largest |{what}| stands for {form.text(node)}"
+        yield form.at(node, sentence, sentence, _largest(mean, total.attribute))
+
+
+def _largest(mean: bool, over: Any) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        total = args[0].args[0] if mean else args[0]
+        return d.op("max", d.op("abs", total.args[0].args[0]), attribute=over)
+
+    return make

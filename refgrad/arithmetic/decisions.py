@@ -108,8 +108,8 @@ def step(x: Bounded, function: Any) -> Decision:
     result = function(x.value)
     if x.error is None:
         return Decision(result, np.asarray(False))
-    low, high = function(x.lowest()), function(x.highest())
-    unknown = ~np.isfinite(x.error)
+    low, high = map(function, x.ends_of_decision())
+    unknown = ~np.isfinite(x.reach_of_decision())
     differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
     many = differ.copy()
     many[differ] = ~function.adjacent(low[differ], high[differ])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -270,10 +271,10 @@ class TorchRun:
         return found | {s: (n, group) for s, n in slot_names(rest, elsewhere, group, self._name).items()}
 
     def _state(self, tensor: torch.Tensor) -> dict[str, Value]:
-        state = dict(self._optimizer.state.get(tensor, {}))
+        _, group = self._groups.get(id(tensor), (-1, {}))
+        state = _of_leaf(self._optimizer.state, tensor, group.get("params", ()))
         lists = {n: v for n, v in state.items() if isinstance(v, list) and all(isinstance(x, torch.Tensor) for x in v)}
         state |= {place: x for n, v in lists.items() for place, x in indexed(n, v).items()}
-        _, group = self._groups.get(id(tensor), (-1, {}))
         found: dict[str, Value] = {}
         for slot, (key, where) in self._places(state, group).items():
             scalar, value = self._scalar_names[slot], where[key]
@@ -289,6 +290,28 @@ class TorchRun:
 def _groups(optimizer: torch.optim.Optimizer) -> dict[int, tuple[int, dict[str, Any]]]:
     """The group of each parameter, and its number, by the parameter's identity."""
     return {id(p): (i, g) for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
+
+
+def _of_leaf(
+    states: Mapping[torch.Tensor, Any], tensor: torch.Tensor, leaves: Sequence[torch.Tensor]
+) -> dict[str, Any]:
+    """The state of a parameter: its own, and its part of what the first has as one vector of all, as of LBFGS."""
+    own = dict(states.get(tensor, {}))
+    if not leaves or tensor.shape == (sum(leaf.numel() for leaf in leaves),):
+        return own
+    start = sum(leaf.numel() for leaf in itertools.takewhile(lambda leaf: leaf is not tensor, leaves))
+    whole = (sum(leaf.numel() for leaf in leaves),)
+
+    def part(value: Any) -> Any:
+        if isinstance(value, list):
+            return [part(each) for each in value]
+        if not isinstance(value, torch.Tensor) or value.shape != whole:
+            return value
+        return value[start : start + tensor.numel()].view(tensor.shape)
+
+    first = dict(states.get(leaves[0], {}))
+    parts = {name: part(value) for name, value in first.items()}
+    return {**{n: v for n, v in parts.items() if v is not first[n]}, **own} if tensor is not leaves[0] else parts
 
 
 def _handed(value: Sequence[np.ndarray] | float) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad.arithmetic.decisions import Decision, near
+from refgrad.arithmetic.decisions import Decision, near, step
 from refgrad.arithmetic.operations import OPERATIONS, OUTCOMES
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.steps import Integer, Nearest
@@ -127,3 +127,13 @@ def test_every_operation_that_decides_says_how_many_outcomes_it_has(op: str) -> 
     assert len(given(decision, OUTCOMES[op])[0]) == OUTCOMES[op]
     # a choice that there is not is the centre's
     assert decision.taken(np.int8(OUTCOMES[op])).tolist() == decision.result.tolist()
+
+
+def test_a_step_of_a_number_that_no_program_rounds_is_decided() -> None:
+    """A code of x / s + z with s a power of two: a tie is that tie, though a sum of other numbers is rounded."""
+    function = Integer("even")
+    near = Bounded(np.asarray([118.5]), np.asarray([1e-4]))
+    assert step(near, function).open[0]
+    exact = step(near._replace(sure=np.asarray([True])), function)
+    assert not exact.open[0]
+    assert exact.result[0] == 118.0

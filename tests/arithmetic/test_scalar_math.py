@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import scalar_error, scalar_math
+from refgrad.arithmetic.operations import scalar_bounds
+from refgrad.arithmetic.operations.scalar_bounds import Precision
 from refgrad.arithmetic.scalar_math import FLOAT32, FLOAT64, Scalar, Scope
 from refgrad.errors import TraceError
 
@@ -156,3 +158,16 @@ def test_error_bounds_hold_what_either_operand_may_be_off_by(op: str, errors: tu
     ends = [[x * (1 - e), x * (1 + e)] for x, e in zip((A, B), errors, strict=True)]
     results = [OPERATIONS[op](a, b) for a in ends[0] for b in ends[1]]
     assert max(abs(r - value) for r in results) <= error
+
+
+def test_what_is_taken_from_one_is_not_rounded_by_it() -> None:
+    """1 - beta2 in float32 is off by what beta2 is, so that a length of 2 / (1 - beta2) tells 2 from 1 and 3."""
+    p = Precision("float32")
+    beta = p.constant(0.999)
+    value, error = scalar_bounds.difference(p, (1.0, 0.0), beta)
+    assert beta[1] < error < 1.01 * beta[1]
+    truth = float(np.float32(1) - np.float32(0.999))
+    assert abs(truth - value) <= error
+    assert scalar_bounds.difference(p, (1.0, 0.0), (0.25, 0.0)) == (0.75, 0.0)
+    far = scalar_bounds.difference(p, (1.0, 0.0), p.constant(0.1))
+    assert far[1] > 3 * p.unit_roundoff

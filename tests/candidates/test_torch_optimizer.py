@@ -13,7 +13,8 @@ from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
 from refgrad.candidates.torch_optimizer import to_array, to_tensor  # noqa: E402
-from refgrad.optimizers import SGD, Adam, AdamW, Lion  # noqa: E402
+from refgrad.optimizers import LBFGS, SGD, Adam, AdamW, Lion  # noqa: E402
+from refgrad.oracle.inputs.calls import small_run  # noqa: E402
 
 FORMS: list[dict[str, Any]] = [{"foreach": False}, {"foreach": True}, {"fused": True}]
 
@@ -278,3 +279,16 @@ def test_float16_loses_the_default_eps_and_a_zero_gradient_makes_nan(options: di
     else:
         assert verdict.first is not None
         assert np.isnan(verdict.first.value)
+
+
+def test_what_is_kept_as_one_vector_of_all_parameters_is_read_leaf_by_leaf() -> None:
+    """LBFGS keeps its state with the first parameter, each array as one vector of all parameters."""
+    rule = LBFGS(lr=0.1, history=3, scale_first="sum", pairs="curved", difference="steps", least_curvature=1e-10)
+    once = {"max_iter": 1, "tolerance_grad": -1.0, "tolerance_change": -float("inf")}
+    cases = small_run(rule, np.dtype("f4"), 0, 4, ((3, 4), (5, 2), (7,)))
+    verdict = refgrad.verify(
+        lambda params: torch.optim.LBFGS(params, lr=0.1, history_size=3, **once), rule, inputs=cases, explain=False
+    )
+    assert verdict.conforms, verdict
+    assert {"previous_g", "s1", "y1", "s3"} <= set(verdict.counts)
+    assert verdict.counts["previous_g"].total == 4 * 29

@@ -68,7 +68,9 @@ def total(p: Precision, a: Pair, b: Pair) -> Pair:
 
 @unless_exact(operator.sub)
 def difference(p: Precision, a: Pair, b: Pair) -> Pair:
-    """A difference."""
+    """A difference; what is taken from one, and is not far from it, leaves a number that is not rounded (Sterbenz)."""
+    if a == (1.0, 0.0) and 0.5 <= b[0] - b[1] and b[0] + b[1] <= 2.0:
+        return p.charged(a[0] - b[0], b[1], abs(a[0] - b[0]))
     return p.charged(a[0] - b[0], a[1] + b[1], abs(a[0]) + abs(b[0]))
 
 

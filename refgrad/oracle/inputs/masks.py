@@ -12,6 +12,9 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, Shapes, normal, taken
 from refgrad.sparsity.base import Mask
 
+#: more than a thousand elements in whole blocks
+MANY_BLOCKS = (40, 32)
+
 
 def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
     """A case a family, of the rule's example shape."""
@@ -34,7 +37,7 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
         rule.mask(**made)
         return made
 
-    shapes = shapes or [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS]
+    shapes = shapes or [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS, MANY_BLOCKS]
     return taken(make, shapes, seed)
 
 

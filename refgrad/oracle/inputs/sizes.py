@@ -31,7 +31,7 @@ BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), *ROWS_OF_BLOC
 MODERATE: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 4097)
 #: for rules of rows and columns: which axes of an array of more axes these are, programs settle in several ways
 MATRICES: Sequence[tuple[int, ...]] = (
-    *((1, 1), (1, 7), (7, 1), (2, 3), (17, 33), (3, 130), (129, 2), (0, 4), (257, 3), (1, 4097), (513, 129)),
+    *((1, 1), (1, 7), (7, 1), (2, 3), (17, 33), (3, 130), (129, 2), (0, 4), (257, 3), (1031, 3), (1, 4097), (513, 129)),
 )
 #: for rules whose cost grows with the cube of a side
 SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)

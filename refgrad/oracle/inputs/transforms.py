@@ -17,8 +17,8 @@ from refgrad.rule import Whole
 
 #: lengths that all axes have together, and that one has where the others are as the rule says
 LENGTHS, ALONE = (1, 2, 3, 7, 17, 33), (1, 19, 65)
-#: that of the longest axis, where all arrays together have no more elements than so many
-LONG, ELEMENTS = 1031, 50_000
+#: that of the longest axis, where all arrays together have no more elements than so many, and of any other, of fewer
+LONG, ELEMENTS, FEW_ELEMENTS = 1031, 50_000, 12_500
 
 
 def generate(
@@ -50,15 +50,17 @@ def generate(
 
 
 def sizes(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
-    """A case for each of several lengths of the rule's axes, all of one length, and each axis alone long or of one."""
+    """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another."""
     axes = sorted({axis for named in rule.shapes.values() for axis in named.replace("+", "").split()})
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
-    wanted += [{max(axes, key=lambda axis: rule.lengths[axis]): LONG}] if axes else []
+    wanted += [{axis: LONG} for axis in axes]
+    longest = max(axes, key=lambda axis: rule.lengths[axis], default="")
     found: dict[str, Mapping[str, np.ndarray]] = {}
     for lengths in wanted:
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
-        if sum(a.size for a in made.values()) > ELEMENTS and LONG in lengths.values():
+        most = ELEMENTS if longest in lengths else FEW_ELEMENTS
+        if sum(a.size for a in made.values()) > most and LONG in lengths.values():
             continue
         try:
             rule.check(*made.values())

@@ -20,7 +20,11 @@ SCHEMA = "refgrad-verdict-1"
 
 
 class WrongImplementationError(VerdictError):
-    """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict."""
+    """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict, and ``verdict`` the verdict itself."""
+
+    def __init__(self, text: str, verdict: Verdict | None = None) -> None:
+        super().__init__(text)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Verdict:
     def raise_if_wrong(self) -> Verdict:
         """The verdict itself if the candidate conforms; else `WrongImplementationError` with the whole report."""
         if not self.conforms:
-            raise WrongImplementationError(str(self))
+            raise WrongImplementationError(str(self), self)
         return self
 
     def to_dict(self) -> dict[str, Any]:

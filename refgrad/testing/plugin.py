@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
 OUTCOME = "refgrad_outcome"
 
 
-class Misuse(pytest.UsageError):
+class Misuse(Exception):
     """The marker or the fixture is used as it cannot be; the text is the test's report."""
 
 

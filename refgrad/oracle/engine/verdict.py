@@ -10,7 +10,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
-from refgrad.layout import render_sections
+from refgrad.layout import render_html, render_sections
 from refgrad.oracle.acceptance.findings import Count, Fault, Finding
 from refgrad.oracle.acceptance.ulp_errors import Errors
 from refgrad.oracle.engine import verdict_text
@@ -104,6 +104,10 @@ class Verdict:
 
     def __str__(self) -> str:
         return render_sections(verdict_text.sections(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return render_html(verdict_text.sections(self))
 
 
 def plain(value: Any, dtype: str | None = None) -> Any:

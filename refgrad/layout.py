@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 
 #: how a section is meant, which a terminal shows as a colour
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
@@ -31,6 +32,36 @@ class Section:
 def render_sections(parts: Iterable[Section]) -> str:
     """Sections, one below the other."""
     return "\n".join(line for section in parts for line in _lines(section))
+
+
+#: tone -> the colour of a title in a notebook, legible on light and on dark ground
+COLOURS: Mapping[str, str] = {GOOD: "#2e8b57", BAD: "#d2372f", UNSURE: "#b8860b", PLAIN: "inherit"}
+
+
+def render_html(parts: Iterable[Section]) -> str:
+    """Sections as HTML, as notebooks show a result: all text escaped, nothing loaded, colours that suit light and dark ground.
+
+    >>> render_html([Section("", ("a < b",), tone=BAD)])
+    '<div><div style="color:#d2372f;font-weight:bold">a &lt; b</div></div>'
+    """
+    return f"<div>{''.join(map(_html, parts))}</div>"
+
+
+def _html(section: Section) -> str:
+    style = f"color:{COLOURS[section.tone]};font-weight:bold"
+    if not section.title:
+        return "".join(f'<div style="{style}">{escape(line)}</div>' for line in section.lines)
+    found = [f'<div style="{style};margin-top:0.6em">{escape(section.title)}</div>']
+    found += [f"<div>{escape(line)}</div>" for line in section.lines]
+    rows: list[tuple[str, ...]] = [
+        (f"<td>{escape(label)}</td>", f"<td style='text-align:left'>{escape(text)}</td>")
+        for label, text in section.pairs
+    ]
+    if section.table is not None:
+        rows += [tuple(f"<th>{escape(cell)}</th>" for cell in section.table.header)]
+        rows += [tuple(f"<td>{escape(cell)}</td>" for cell in row) for row in section.table.rows]
+    lines = "".join("<tr>" + "".join(row) + "</tr>" for row in rows)
+    return "".join([*found, f"<table>{lines}</table>" if rows else ""])
 
 
 def render_table(table: Table) -> list[str]:

@@ -68,8 +68,26 @@ def compile_object(source: KernelSource) -> bytes:
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
-    text = compiled.inspect_llvm().replace(compiled.native_name, SYMBOL) + _entry(source)
+    text = with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL)) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
+
+
+def with_own_roots(text: str) -> str:
+    """LLVM text whose square roots are instructions, where Numba calls the C library's.
+
+    Some versions of LLVM keep the call, and a process that loads the machine code without Numba has no such function: it would
+    jump to nowhere. Both are IEEE's, correctly rounded.
+
+    Args:
+        text: the module; a declaration of the C function goes with its calls.
+    """
+    for function, kind, bits in (("sqrtf", "float", 32), ("sqrt", "double", 64)):
+        own = f"@llvm.sqrt.f{bits}"
+        called = text.replace(f"@{function}(", f"{own}(")
+        if called != text:
+            lines = [line for line in called.splitlines() if not (line.startswith("declare") and f"{own}(" in line)]
+            text = "\n".join([*lines, f"declare {kind} {own}({kind})", ""])
+    return text
 
 
 def _entry(source: KernelSource) -> str:

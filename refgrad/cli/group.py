@@ -51,6 +51,7 @@ def _failed(error: BaseException, as_json: bool) -> int:
         code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
     else:
         traceback.print_exception(error)
+        sys.stderr.flush()
         code = INTERNAL
     if as_json:
         click.echo(document.error(code, type(error).__name__, message))

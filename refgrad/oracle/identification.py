@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from refgrad.layout import render_sections
+from refgrad.layout import render_html, render_sections
 from refgrad.oracle import identification_text
 from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.engine.verdict import plain
@@ -65,3 +65,7 @@ class Identification:
 
     def __str__(self) -> str:
         return render_sections(identification_text.sections(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return render_html(identification_text.sections(self))

@@ -14,6 +14,10 @@ from refgrad.estimators.base import Estimator, Parameter
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name
+from refgrad.surveys.implementations import known
+
+#: distributions whose names of a rule are told
+FRAMEWORKS = ("torch", "optax", "keras")
 
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
@@ -35,12 +39,36 @@ def page(rule: Rule, step: int) -> str:
         ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
-    others = elsewhere.sentences(type(rule).__name__)
+    others = [*elsewhere.sentences(type(rule).__name__), *itself_elsewhere(type(rule))]
     if others:
         parts.insert(1, ("Elsewhere", others))
     if rule.default_reasons:
         parts.append(("Defaults that are not the publication's", _columns(list(rule.default_reasons.items()))))
     return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
+
+
+def itself_elsewhere(cls: type[Rule]) -> list[str]:
+    """What torch, optax and Keras call a rule that is its default there, one line each, with what the survey grants it.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> itself_elsewhere(AdamW)
+    ['torch.optim.AdamW is AdamW()', "optax.adamw is AdamW(scalars='float32'), with subnormals=either"]
+    """
+    told = {name.partition("(")[0] for name in elsewhere.ELSEWHERE.get(cls.__name__, {})}
+    lines: dict[str, str] = {}
+    for row in known():
+        name = row.target.replace(":", ".")
+        if (
+            type(row.claim) is cls
+            and row.package in FRAMEWORKS
+            and not row.variant
+            and row.explained
+            and name not in told
+        ):
+            changes = {"scalars": row.scalars} if row.scalars != row.claim.scalars else {}
+            granted = "".join(f", with {field}={value}" for field, value in row.policy.items())
+            lines.setdefault(name, f"{name} is {elsewhere.written(cls.__name__, changes)}{granted}")
+    return list(lines.values())
 
 
 def record(rule: Rule) -> dict[str, Any]:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from refgrad.errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
     from refgrad.oracle.engine.verdict import Verdict
 
 #: what `check_laws` takes of what `refgrad.verify` takes
 SHARED = ("dtype", "seed", "policy", "options", "time_limit", "isolate")
+
+
+def check_keywords(given: Iterable[str]) -> None:
+    """Refuse a keyword that `assert_conforms` does not take.
+
+    Args:
+        given: the names.
+
+    Raises:
+        ArgumentError: one is neither ``laws`` nor a keyword of `refgrad.verify`; the text names the nearest.
+    """
+    import refgrad
+
+    legal = ["laws", *(n for n, p in inspect.signature(refgrad.verify).parameters.items() if p.kind is p.KEYWORD_ONLY)]
+    for name in given:
+        if name not in legal:
+            raise ArgumentError(f"no argument is called {name!r}{nearest(name, legal)}; legal: {', '.join(legal)}")
 
 
 def assert_conforms(candidate: Any, rule: Any, *, laws: bool = False, **keywords: Any) -> Verdict:
@@ -25,6 +46,7 @@ def assert_conforms(candidate: Any, rule: Any, *, laws: bool = False, **keywords
 
     Raises:
         WrongImplementationError: it does not conform, or could not be judged; an `AssertionError`, whose text is the report.
+        ArgumentError: a keyword is none, or an argument is not legal.
         CandidateError: the candidate cannot be asked; the text says what it may be.
         BrokenLawError: a law does not hold of it; an `AssertionError` too.
 
@@ -39,6 +61,7 @@ def assert_conforms(candidate: Any, rule: Any, *, laws: bool = False, **keywords
     __tracebackhide__ = True
     import refgrad
 
+    check_keywords(keywords)
     verdict = refgrad.verify(candidate, rule, **keywords).raise_if_wrong()
     if laws:
         from refgrad.testing.check import check_laws

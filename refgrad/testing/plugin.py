@@ -10,13 +10,14 @@
 Candidates are made and run in a process of their own (docs/isolation.md): it imports the test's module, and calls the test, or
 takes what has a name there. What cannot be made there runs in this one, and the verdict says "not isolated" first.
 
-A verdict that does not conform is the test's report: no traceback of refgrad's inside.
+A verdict that does not conform is the test's report, in colour: no traceback of refgrad's inside. What was judged stands in the
+properties of a JUnit file (``--junit-xml``), and under GitHub Actions a failing verdict is an annotation on the test's line.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
 
 MARKER = "refgrad(rule, *, laws=False, isolate=True, **verify): the test returns a candidate, which is judged against the rule"
 FIXTURE = "refgrad_verify"
+
+#: options of pytest -> the keyword of `refgrad.verify`, where a test does not give its own
+OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
+
+
+class Misuse(Exception):
+    """The marker or the fixture is used as it cannot be; the text is the test's report."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The seed and the number of steps of verdicts that have none of their own."""
+    group = parser.getgroup("refgrad")
+    group.addoption("--refgrad-seed", type=int, metavar="N", help="seed of verdicts that do not give one")
+    group.addoption("--refgrad-steps", type=int, metavar="N", help="steps of verdicts that do not give a number")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,12 +64,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(name=FIXTURE)
 def _verify(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """`refgrad.testing.assert_conforms`; a candidate that has a name in a module is made in a process of its own."""
-    from refgrad.testing.conformance import assert_conforms
+    """`refgrad.testing.assert_conforms`, with what the command line of pytest says.
 
-    if any(True for _ in _effects(request.node)):
-        return assert_conforms
-    return partial(assert_conforms, isolate=True)
+    A candidate that has a name in a module is made in a process of its own.
+    """
+    apart = {} if any(True for _ in _effects(request.node)) else {"isolate": True}
+
+    def verify(candidate: Any, rule: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        return _judge(request.node, candidate, rule, {**apart, **keywords}, FIXTURE)
+
+    return verify
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,23 +84,52 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if marker is None:
         return None
     _check(marker)
-    from refgrad.errors import ArgumentError
-    from refgrad.testing.conformance import assert_conforms
-
     given = {"isolate": True, **marker.kwargs}
     candidate = _recipe(pyfuncitem) if given["isolate"] else _returned(pyfuncitem)
-    try:
-        assert_conforms(candidate, marker.args[0], **given)
-    except ArgumentError as error:
-        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
+    _judge(pyfuncitem, candidate, marker.args[0], given, "@pytest.mark.refgrad")
     return True
+
+
+def _check(marker: pytest.Mark) -> None:
+    """`Misuse` unless the marker has one rule, and keywords that are known."""
+    from refgrad.errors import ArgumentError
+    from refgrad.testing.conformance import check_keywords
+
+    if len(marker.args) != 1:
+        raise Misuse(f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords")
+    try:
+        check_keywords(marker.kwargs)
+    except ArgumentError as error:
+        raise Misuse(f"@pytest.mark.refgrad: {error}") from None
+    if not isinstance(marker.kwargs.get("laws", False), bool):
+        raise Misuse(f"@pytest.mark.refgrad has laws={marker.kwargs['laws']!r}; legal: True or False")
+
+
+def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, Any], asker: str) -> Any:
+    """Assert that a candidate conforms; the test's properties say what came of it."""
+    __tracebackhide__ = True
+    from refgrad.errors import ArgumentError
+    from refgrad.oracle.engine.verdict import WrongImplementationError
+    from refgrad.testing.conformance import assert_conforms
+    from refgrad.testing.shown import properties
+
+    given = {keyword: value for name, keyword in OPTIONS.items() if (value := item.config.getoption(name)) is not None}
+    try:
+        verdict = assert_conforms(candidate, rule, **{**given, **keywords})
+    except WrongImplementationError as error:
+        item.user_properties += properties(error.verdict)
+        raise
+    except ArgumentError as error:
+        raise Misuse(f"{asker}: {error}") from None
+    item.user_properties += properties(verdict)
+    return verdict
 
 
 def _returned(item: pytest.Function) -> Any:
     """What the test returns in this process."""
     candidate = item.obj(**_arguments(item))
     if candidate is None:
-        raise pytest.UsageError(f"{item.name} returned None; legal: a candidate, such as an optimizer's class")
+        raise Misuse(f"{item.name} returned None; legal: a candidate, such as an optimizer's class")
     return candidate
 
 
@@ -112,36 +161,23 @@ def _recipe(item: pytest.Function) -> Recipe:
     return Recipe(item.module.__name__, str(item.path), attribute, arguments, partial(_returned, item), why)
 
 
-def _check(marker: pytest.Mark) -> None:
-    """`pytest.UsageError` unless the marker has a rule and keywords that are known."""
-    import refgrad
-    from refgrad.errors import nearest
-    from refgrad.kinds.table import rule_of
-
-    if len(marker.args) != 1:
-        raise pytest.UsageError(
-            f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords"
-        )
-    legal = ["laws", *(n for n, p in inspect.signature(refgrad.verify).parameters.items() if p.kind is p.KEYWORD_ONLY)]
-    for word in marker.kwargs:
-        if word not in legal:
-            raise pytest.UsageError(
-                f"@pytest.mark.refgrad has {word!r}{nearest(word, legal)}; legal: {', '.join(legal)}"
-            )
-    if not isinstance(marker.kwargs.get("laws", False), bool):
-        raise pytest.UsageError(f"@pytest.mark.refgrad has laws={marker.kwargs['laws']!r}; legal: True or False")
-    try:
-        rule_of(marker.args[0])
-    except refgrad.ArgumentError as error:
-        raise pytest.UsageError(f"@pytest.mark.refgrad: {error}") from None
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """A verdict or a broken law is shown as it is."""
     from refgrad.errors import VerdictError
+    from refgrad.testing.shown import Report
 
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, VerdictError) and report.failed:
+        verdict = getattr(call.excinfo.value, "verdict", None)
+        report.longrepr = Report(verdict) if verdict is not None else str(call.excinfo.value)
+    elif call.excinfo is not None and isinstance(call.excinfo.value, Misuse):
         report.longrepr = str(call.excinfo.value)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Under GitHub Actions, an annotation for each verdict that does not conform."""
+    from refgrad.testing.shown import annotate
+
+    annotate(terminalreporter)

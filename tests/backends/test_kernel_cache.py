@@ -101,6 +101,30 @@ def test_a_file_that_others_may_write_is_not_trusted(folder: Path, source: Kerne
         assert kernel_cache.read(source) is None
 
 
+LLVM = """\
+define void @kernel(float %x) {
+  %1 = call float @sqrtf(float %x)
+  %2 = call <8 x float> @llvm.sqrt.v8f32(<8 x float> %wide)
+}
+declare float @sqrtf(float) #1
+declare <8 x float> @llvm.sqrt.v8f32(<8 x float>)
+"""
+
+
+def test_roots_are_instructions_and_no_functions_of_the_c_library() -> None:
+    """A process that loads machine code without Numba may have no such function."""
+    text = compiler.with_own_roots(LLVM)
+    assert "@sqrtf" not in text
+    assert text.count("declare float @llvm.sqrt.f32(float)") == 1
+    assert "declare <8 x float> @llvm.sqrt.v8f32(<8 x float>)" in text
+    assert compiler.with_own_roots(text) == text
+
+
+def test_machine_code_calls_no_function_of_the_c_library(source: KernelSource) -> None:
+    assert b"sqrt" in source.text.encode()
+    assert b"sqrt" not in compiler.compile_object(source)
+
+
 def test_kernels_that_differ_in_anything_have_other_keys(source: KernelSource) -> None:
     others = [
         replace(source, text=f"{source.text} "),

@@ -6,7 +6,10 @@ import pytest
 
 from refgrad.optimizers import AdamW, Lookahead, RAdam
 from refgrad.optimizers.base import Optimizer
-from refgrad.report.catalogue import update
+from refgrad.optimizers.elsewhere import sentences
+from refgrad.report.catalogue import itself_elsewhere, update
+from refgrad.rule import Rule, rules
+from refgrad.surveys.implementations import known
 
 LONG = "2 / (1 - beta2) - 1 - (2 t) beta2^t / (1 - beta2^t) > 4"
 
@@ -26,3 +29,12 @@ def test_formulas_end_with_the_conditions_on_the_step(rule: Optimizer, step: int
     told = update(rule, step)
     assert [line for line in told if line.startswith("as long as")] == guards == told[len(told) - len(guards) :]
     assert any(line.startswith("p' = ") for line in told)
+
+
+@pytest.mark.parametrize("cls", rules().values(), ids=lambda c: c.__name__)
+def test_a_framework_is_said_once_what_its_rule_is(cls: type[Rule]) -> None:
+    own = [line.partition(" is ")[0] for line in itself_elsewhere(cls)]
+    others = [line.partition(" is ")[0].partition("(")[0] for line in sentences(cls.__name__)]
+    assert len({*own, *others}) == len(own) + len(set(others))
+    rows = {row.target.replace(":", ".") for row in known() if type(row.claim) is cls and not row.variant}
+    assert set(own) <= rows

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +55,16 @@ Notes
 def test_all_that_is_known_of_a_wrong_candidate(wrong: Verdict) -> None:
     assert str(wrong) == WRONG
     assert str(wrong) == WRONG
+
+
+def test_a_notebook_shows_the_same_words(wrong: Verdict, right: Verdict, unjudged: Verdict) -> None:
+    for verdict in (wrong, right, unjudged):
+        page = verdict._repr_html_()
+        root = ET.fromstring(page)
+        assert " ".join(" ".join(root.itertext()).split()) == " ".join(str(verdict).split())
+    assert ET.fromstring(wrong._repr_html_())[0].get("style") == "color:#d2372f;font-weight:bold"
+    marked = replace(right, candidate="<b>mine</b>")
+    assert "&lt;b&gt;mine" in marked._repr_html_()
 
 
 def test_frameworks_are_named_that_are_what_it_is_or_may_be(wrong: Verdict) -> None:

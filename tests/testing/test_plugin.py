@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -176,6 +178,48 @@ def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester, arguments:
     text = result.stdout.str()
     assert message in text
     assert "TypeError" not in text
+
+
+MORE = """
+import pytest
+from refgrad.examples import numpy_adamw
+from refgrad.optimizers import AdamW
+
+@pytest.mark.refgrad(AdamW())
+def test_wrong():
+    return numpy_adamw.adamw_eps_inside
+
+def test_own(refgrad_verify):
+    refgrad_verify(numpy_adamw.adamw, AdamW(), steps=2)
+
+@pytest.mark.refgrad(AdamW(), lawz=True)
+def test_misspelled():
+    return numpy_adamw.adamw
+"""
+
+
+def test_options_properties_annotations_and_colour(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makepyfile(MORE)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
+    plugin = [] if installed else ["-p", "refgrad.testing.plugin"]
+    options = ["--refgrad-seed=7", "--refgrad-steps=3", "--junit-xml=found.xml", "--color=yes"]
+    result = pytester.runpytest_subprocess(*plugin, *options)
+    text = result.stdout.str()
+    assert "no argument is called 'lawz'; did you mean 'laws'?" in text
+    assert "def pytest_pyfunc_call" not in text
+    assert re.search(r"\x1b\[31m\x1b\[1mDOES NOT CONFORM|\x1b\[1m\x1b\[31mDOES NOT CONFORM", text)
+    assert "3 steps, float32, seed 7" in text
+    (annotation,) = [line for line in text.splitlines() if line.startswith("::error ")]
+    assert "line=5,title=" in annotation
+    assert "eps_placement=inside" in annotation
+    cases = {case.get("name"): case for case in ET.parse(pytester.path / "found.xml").iter("testcase")}
+    wrong, own = (
+        {p.get("name"): p.get("value") for p in cases[n].iter("property")} for n in ("test_wrong", "test_own")
+    )
+    assert (wrong["refgrad_outcome"], wrong["refgrad_seed"], wrong["refgrad_steps"]) == ("does not conform", "7", "3")
+    assert "eps_placement=inside" in str(wrong["refgrad_explanation"])
+    assert (own["refgrad_outcome"], own["refgrad_seed"], own["refgrad_steps"]) == ("conforms", "7", "2")
 
 
 LOADED = """

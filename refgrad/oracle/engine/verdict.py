@@ -10,7 +10,7 @@ from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
-from refgrad.layout import render_sections
+from refgrad.layout import render_html, render_sections
 from refgrad.oracle.acceptance.findings import Count, Fault, Finding
 from refgrad.oracle.acceptance.ulp_errors import Errors
 from refgrad.oracle.engine import verdict_text
@@ -20,7 +20,11 @@ SCHEMA = "refgrad-verdict-1"
 
 
 class WrongImplementationError(VerdictError):
-    """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict."""
+    """Raised by `Verdict.raise_if_wrong`; its text is the rendered verdict, and ``verdict`` the verdict itself."""
+
+    def __init__(self, text: str, verdict: Verdict | None = None) -> None:
+        super().__init__(text)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Verdict:
     def raise_if_wrong(self) -> Verdict:
         """The verdict itself if the candidate conforms; else `WrongImplementationError` with the whole report."""
         if not self.conforms:
-            raise WrongImplementationError(str(self))
+            raise WrongImplementationError(str(self), self)
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +104,10 @@ class Verdict:
 
     def __str__(self) -> str:
         return render_sections(verdict_text.sections(self))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return render_html(verdict_text.sections(self))
 
 
 def plain(value: Any, dtype: str | None = None) -> Any:

@@ -194,6 +194,9 @@ class _Unfolded:
     def hyperparameters(self) -> dict[str, Any]:
         return self._rule.rule.hyperparameters()
 
+    def numbers(self) -> dict[str, float]:
+        return self._rule.rule.numbers()
+
     def legal(self) -> dict[str, Any]:
         return self._rule.rule.legal()
 

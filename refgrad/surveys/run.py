@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,10 @@ class Survey:
 
     def __str__(self) -> str:
         return survey_text.render(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the text, in columns."""
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def survey(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ def test_text(found: Survey) -> None:
     assert matrix == {"AdamW": [".", "~", "."], "SGD": ["?", ".", "!"]}
     assert "undamped unknown as SGD(lr=0.1, momentum=0.9, dampening=0.5): first_step=undamped" in text
     assert "not installed: no-such-package, no_such_backend" in text
+
+
+def test_a_notebook_shows_the_text(found: Survey) -> None:
+    assert ET.fromstring(found._repr_html_()).text == str(found)
 
 
 def test_command_shows_a_survey_and_writes_it(found: Survey, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 
@@ -12,8 +13,9 @@ from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import places
-from refgrad.oracle.hypotheses.changes import Change, named, policies
+from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
+from refgrad.oracle.hypotheses.known_forms import found, wrong_leaves
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, screen_of
@@ -44,14 +46,19 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     if related is not None:
         return (related,)
     seconds = claim.request.explain
-    search = Search(screen_of(claim, record), seconds=seconds, control=control).run(alternatives=False)
-    found = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
-    if search.stopped and all(s.outside for s in found):
+    search = Search(screen_of(claim, record), seconds=seconds, control=control)
+    search.named()
+    known = [] if search.exact else list(_known(claim, record, tally, search))
+    if known:
+        return tuple(known)
+    search.run(alternatives=False)
+    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    explaining = _believed(search, control(), [s for s in found if not s.outside])
+    explaining = _believed(search, control(), [s for s in told if not s.outside])
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
-    near = [s for s in found if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
+    near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
     return (*explaining, *map(_departure, near))
 
 
@@ -63,6 +70,19 @@ def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
                 if not whole.outside and not _doubt(found.search.control(), whole.change):
                     title, own = found.title(whole.change), short_name(type(claim.rule))
                     yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
+
+
+def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Iterator[Departure]:
+    """What a rule of the name is known to be elsewhere: where that explains the run, or all of it but some parameters."""
+    wrong = wrong_leaves(claim, record, NONE)
+    for form, scored in found(search):
+        for whole in _whole(claim, record, tally, [scored.change]):
+            left = wrong_leaves(claim, record, scored.change) if whole.outside else set()
+            if left < wrong and 2 * whole.outside < tally.outside:
+                names = ", ".join(map(record.cases.name, sorted(left)))
+                whose = f"{form.whose}, except for {names}" if left else form.whose
+                yield dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)
+                return
 
 
 def _believed(search: Search, control: Control | None, found: list[Scored]) -> Iterator[Departure]:

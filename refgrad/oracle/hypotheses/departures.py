@@ -15,7 +15,7 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
-from refgrad.oracle.hypotheses.known_forms import found, wrong_leaves
+from refgrad.oracle.hypotheses.known_forms import fitted_forms, wrong_leaves
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, screen_of
@@ -47,10 +47,9 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         return (related,)
     seconds = claim.request.explain
     search = Search(screen_of(claim, record), seconds=seconds, control=control)
-    search.named()
-    known = [] if search.exact else list(_known(claim, record, tally, search))
-    if known:
-        return tuple(known)
+    known = _known(claim, record, tally, search)
+    if known is not None:
+        return (known,)
     search.run(alternatives=False)
     told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
     if search.stopped and all(s.outside for s in told):
@@ -59,7 +58,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     explaining = _believed(search, control(), [s for s in told if not s.outside])
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
-    return (*explaining, *map(_departure, near))
+    return (*(_with_owner(search, told, each) for each in explaining), *map(_departure, near))
 
 
 def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
@@ -72,17 +71,35 @@ def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
                     yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
 
 
-def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Iterator[Departure]:
-    """What a rule of the name is known to be elsewhere: where that explains the run, or all of it but some parameters."""
+def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Departure | None:
+    """What a rule of the name is known to be elsewhere, if that explains the run, or all of it but some parameters.
+
+    None where one behaviour does: that is told as all others are.
+    """
+    search.named()
+    if any(
+        not s.outside for s in _told(claim, record, tally, [s for s in search.ranked if s.change.parts == 1 and s.fits])
+    ):
+        return None
     wrong = wrong_leaves(claim, record, NONE)
-    for form, scored in found(search):
+    for form, scored in fitted_forms(search):
         for whole in _whole(claim, record, tally, [scored.change]):
             left = wrong_leaves(claim, record, scored.change) if whole.outside else set()
             if left < wrong and 2 * whole.outside < tally.outside:
                 names = ", ".join(map(record.cases.name, sorted(left)))
                 whose = f"{form.whose}, except for {names}" if left else form.whose
-                yield dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)
-                return
+                return dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)
+    return None
+
+
+def _with_owner(search: Search, told: list[Scored], departure: Departure) -> Departure:
+    """A departure with whose rule of the name it is known to be, if it is somebody's."""
+    changes = [s.change for s in told if s.change.name == departure.name and not s.change.precision]
+    forms = [(form, s.change) for form, s in fitted_forms(search) if s.fits] if changes else []
+    for form, known in forms:
+        if any(known.key == c.key or search.screen.same(known, c) for c in changes):
+            return dataclasses.replace(departure, known=form.whose)
+    return departure
 
 
 def _believed(search: Search, control: Control | None, found: list[Scored]) -> Iterator[Departure]:

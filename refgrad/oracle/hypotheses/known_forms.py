@@ -51,7 +51,7 @@ def roundings(search: Search) -> list[Change]:
     return [NONE, *scalars, *flushed, *(a + b for a in scalars for b in flushed)]
 
 
-def found(search: Search) -> list[tuple[KnownForm, Scored]]:
+def fitted_forms(search: Search) -> list[tuple[KnownForm, Scored]]:
     """Each known form under the roundings under which it does best, without parts of which nothing shows; the best first."""
     best = []
     for form in known_forms(search.screen.rule):

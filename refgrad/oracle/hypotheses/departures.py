@@ -76,10 +76,10 @@ def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Depart
 
     None where one behaviour does: that is told as all others are.
     """
+    search.start()
     search.named()
-    if any(
-        not s.outside for s in _told(claim, record, tally, [s for s in search.ranked if s.change.parts == 1 and s.fits])
-    ):
+    single = [s for s in search.ranked if s.change.parts == 1 and s.fits]
+    if search.late() or any(not s.outside for s in _told(claim, record, tally, single)):
         return None
     wrong = wrong_leaves(claim, record, NONE)
     for form, scored in fitted_forms(search):

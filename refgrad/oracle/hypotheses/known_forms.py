@@ -52,14 +52,18 @@ def roundings(search: Search) -> list[Change]:
 
 
 def fitted_forms(search: Search) -> list[tuple[KnownForm, Scored]]:
-    """Each known form under the roundings under which it does best, without parts of which nothing shows; the best first."""
-    best = []
+    """Each known form under the roundings under which it does best, without parts of which nothing shows; the best first.
+
+    The whole of it follows, since a run that is searched on may not show what all of it does.
+    """
+    best: list[tuple[KnownForm, Scored]] = []
     for form in known_forms(search.screen.rule):
         tried = [(rounding, _scored(search, (*form.parts, rounding))) for rounding in roundings(search)]
         judged = [(rounding, scored) for rounding, scored in tried if scored is not None]
         if judged:
             rounding, scored = min(judged, key=lambda pair: pair[1].rank)
-            best.append((form, _fewest(search, form, rounding, scored)))
+            fewest = _fewest(search, form, rounding, scored)
+            best += [(form, each) for each in ([fewest] if fewest is scored else [fewest, scored])]
     return sorted(best, key=lambda pair: pair[1].rank)
 
 

@@ -59,8 +59,7 @@ class Search:
             alternatives: True to try all single changes though something explains the run already.
             deep: True to go on to mutants with other numbers, and mutants of mutants.
         """
-        self._end = time.monotonic() + self.seconds
-        self.plain()
+        self.start()
         for needed, stage in self._stages(alternatives, deep):
             now = time.monotonic()
             self._until = now + (self._end - now) / 2
@@ -68,6 +67,12 @@ class Search:
                 self._guarded(stage)
         self._end = self._until = math.inf
         return self
+
+    def start(self) -> None:
+        """The clock started, unless it runs already, and the claim itself judged, whatever the time."""
+        if self._end == math.inf:
+            self._end = time.monotonic() + self.seconds
+        self.plain()
 
     def _stages(self, alternatives: bool, deep: bool) -> list[tuple[Callable[[], bool], Callable[[], None]]]:
         """What is tried after the claim itself, each with what says that it is needed."""

@@ -57,4 +57,3 @@ def needed(function: Any, known: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         if inspect.isfunction(called) and called.__module__.startswith("tests."):
             known = needed(called, known)
     return known
-

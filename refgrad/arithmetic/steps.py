@@ -27,11 +27,11 @@ TIES = Choice(
     even="the midpoint is exact; a tie goes to the even code",
     bitsandbytes=by(
         "the midpoint is rounded to float32; a tie with that goes to the even code",
-        "bitsandbytes: 8 bits on CUDA, csrc/kernels.cu line 160, dQuantize",
+        "bitsandbytes: of 8 bits on CUDA, csrc/kernels.cu line 160, dQuantize",
     ),
     bitsandbytes_4bit=by(
         "the midpoint is rounded to float32; a tie with that goes to the lower code",
-        "bitsandbytes: NF4, on CUDA by csrc/kernels.cu line 110, dQuantizeNF4, and on a CPU",
+        "bitsandbytes: of NF4, on CUDA by csrc/kernels.cu line 110, dQuantizeNF4, and on a CPU",
     ),
 )
 

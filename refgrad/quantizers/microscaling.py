@@ -46,8 +46,8 @@ class MX(RowQuantizer):
     int8_range: Annotated[
         str,
         Choice(
-            symmetric=by("from -127/64 to 127/64", "published: the specification recommends it"),
-            full="from -128/64 to 127/64",
+            symmetric=by("of int8 alone: from -127/64 to 127/64", "published: the specification recommends it"),
+            full="of int8 alone: from -128/64 to 127/64",
         ),
     ] = "symmetric"
 
@@ -57,7 +57,7 @@ class MX(RowQuantizer):
         "Microscaling Data Formats for Deep Learning",
         "arXiv:2310.10537; OCP MX 1.0, 6.3",
         read="authors' code",
-        source="microsoft/microxcaling 7bc4195; torchao 0.18.0; gfloat 0.5.2; ggml d99724f",
+        source="microsoft/microxcaling 7bc4195; and packages by others: torchao 0.18.0; gfloat 0.5.2; ggml d99724f",
         unreachable="the OCP specification's text",
     )
     unspecified = (

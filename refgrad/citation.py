@@ -193,7 +193,12 @@ class Source:
     def to_dict(self) -> dict[str, str]:
         """The source as JSON has it, its kind in the words of the text; of a package also the version that was read."""
         version = VERSIONS.get(self.package, "")
-        return {"kind": _KINDS.get(self.kind, self.kind), "package": self.package, "version": version, "detail": self.detail}
+        return {
+            "kind": _KINDS.get(self.kind, self.kind),
+            "package": self.package,
+            "version": version,
+            "detail": self.detail,
+        }
 
 
 @dataclass(frozen=True)

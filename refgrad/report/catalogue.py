@@ -106,7 +106,9 @@ def update(rule: Optimizer | Estimator, step: int) -> list[str]:
 def _legal_texts(rule: Rule) -> list[tuple[str, str]]:
     """What is legal of each hyperparameter; and of a number that it is not read under the rule's named behaviours."""
     unread = rule.numbers().keys() - rule.reads()
-    return [(n, f"{legal}; not read at these settings" if n in unread else str(legal)) for n, legal in rule.legal().items()]
+    return [
+        (n, f"{legal}; not read at these settings" if n in unread else str(legal)) for n, legal in rule.legal().items()
+    ]
 
 
 def behaviours(rule: Rule) -> list[tuple[str, str]]:

@@ -152,3 +152,9 @@ def test_a_shared_attribution_says_of_which_rules_it_holds() -> None:
                         users.setdefault((f"{field}={value}", str(alternative)), set()).add(name)
     # of two or three the rules are relatives, and their package has them all
     assert {key: names for key, names in users.items() if len(names) > 3} == {}
+
+
+def test_what_was_read_does_not_contradict_what_was_not() -> None:
+    """A source that was read is no page or paper where the publication's own text was not."""
+    said = {n: c.citation for n, c in rules().items() if c.citation.read != "paper"}
+    assert [n for n, citation in said.items() if re.search(r"\bits (page|paper)\b", citation.source)] == []

@@ -33,10 +33,12 @@ _DECAYS = {
         "lr times weight_decay is subtracted from every entry, whatever its value", "torch-optimizer: SGDW, a fault"
     ),
     "independent": by(
-        "the parameter decays by weight_decay times lr / peak_lr, the schedule alone", "elsewhere: Wortsman et al. 2024"
+        "the parameter decays by weight_decay times lr / peak_lr, the schedule alone; peak_lr does not follow lr",
+        "elsewhere: Wortsman et al. 2024",
     ),
     "corrected": by(
-        "the parameter decays by weight_decay times lr**2 / peak_lr", "timm: of AdamW and Lion, corrected_weight_decay"
+        "the parameter decays by weight_decay times lr**2 / peak_lr; peak_lr does not follow lr",
+        "timm: of AdamW and Lion, corrected_weight_decay",
     ),
 }
 

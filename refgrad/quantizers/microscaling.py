@@ -13,6 +13,7 @@ from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
 from refgrad.axes import TENSOR, Axes
+from refgrad.errors import bad_argument
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole, by
@@ -46,12 +47,13 @@ class MX(RowQuantizer):
     int8_range: Annotated[
         str,
         Choice(
-            symmetric=by("of int8 alone: from -127/64 to 127/64", "published: the specification recommends it"),
-            full="of int8 alone: from -128/64 to 127/64",
+            symmetric=by("from -127/64 to 127/64", "published: the specification recommends it"),
+            full="from -128/64 to 127/64, of int8 alone",
         ),
     ] = "symmetric"
 
     parts = ("scale", "codes")
+    needs = {("int8_range", "full"): {"format": "int8"}}
     citation = Citation(
         "Rouhani et al. 2023",
         "Microscaling Data Formats for Deep Learning",
@@ -64,6 +66,11 @@ class MX(RowQuantizer):
         "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
         "specification's own text was not at hand: four implementations that agree were read"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.int8_range != "symmetric" and self.format != "int8":
+            raise bad_argument("MX.int8_range", self.int8_range, "'symmetric' with a format that is not int8")
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""

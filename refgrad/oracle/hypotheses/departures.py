@@ -24,6 +24,8 @@ from refgrad.rule import short_name
 
 #: departures that are judged on the whole run where none explains it, and that are told where several do
 MOST, ALIKE = 3, 5
+#: the share of the time that the forms which others are known to have may take
+KNOWN_SHARE = 0.2
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -82,10 +84,13 @@ def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Depart
     if search.late() or any(not s.outside for s in _told(claim, record, tally, single)):
         return None
     wrong = wrong_leaves(claim, record, NONE)
-    for form, scored in fitted_forms(search):
+    with search.hurried(KNOWN_SHARE):
+        forms = fitted_forms(search)
+    for form, scored in forms:
         for whole in _whole(claim, record, tally, [scored.change]):
             left = wrong_leaves(claim, record, scored.change) if whole.outside else set()
-            if left < wrong and 2 * whole.outside < tally.outside:
+            # in part a form is told by its behaviours alone: roundings may right most of a run by themselves
+            if not left or (left < wrong and 2 * whole.outside < tally.outside and not scored.change.precision):
                 names = ", ".join(map(record.cases.name, sorted(left)))
                 whose = f"{form.whose}, except for {names}" if left else form.whose
                 return dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)

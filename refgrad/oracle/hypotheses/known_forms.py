@@ -57,7 +57,8 @@ def fitted_forms(search: Search) -> list[tuple[KnownForm, Scored]]:
     The whole of it follows, since a run that is searched on may not show what all of it does.
     """
     best: list[tuple[KnownForm, Scored]] = []
-    for form in known_forms(search.screen.rule):
+    alone = [r for r in roundings(search) if r.parts and (plain := _scored(search, [r])) is not None and plain.fits]
+    for form in known_forms(search.screen.rule) if not alone else ():
         tried = [(rounding, _scored(search, (*form.parts, rounding))) for rounding in roundings(search)]
         judged = [(rounding, scored) for rounding, scored in tried if scored is not None]
         if judged:

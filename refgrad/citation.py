@@ -191,9 +191,14 @@ class Source:
         return _KINDS.get(self.kind, self.package) + (f": {self.detail}" if self.detail else "")
 
     def to_dict(self) -> dict[str, str]:
-        """The source as JSON has it; of a package also the version that was read."""
+        """The source as JSON has it, its kind in the words of the text; of a package also the version that was read."""
         version = VERSIONS.get(self.package, "")
-        return {"kind": self.kind, "package": self.package, "version": version, "detail": self.detail}
+        return {
+            "kind": _KINDS.get(self.kind, self.kind),
+            "package": self.package,
+            "version": version,
+            "detail": self.detail,
+        }
 
 
 @dataclass(frozen=True)

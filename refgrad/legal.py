@@ -175,7 +175,8 @@ ScalarPrecision = Annotated[
     Choice(
         float64="real numbers: scalars are computed in float64 and rounded once where they meet an array",
         float32=by(
-            "every operation on scalars is rounded to float32", "optax: decays and powers of them are float32 arrays"
+            "every operation on scalars is rounded to float32",
+            "optax: of its optimizers, in which decays and powers of them are float32 arrays",
         ),
     ),
 ]

@@ -132,3 +132,29 @@ def test_show_and_json_have_the_provenance(cls: type[Rule]) -> None:
     assert {f"{n}={v}" for n, values in record["behaviours"].items() for v in values} == {
         name for name, _ in labels(cls)
     }
+
+
+#: what speaks of an operation, and holds of a package whatever rule the operation stands in
+OF_OPERATIONS = {
+    *("sign_at_zero", "sign_of_nan", "step_at_zero", "step_of_nan", "ties", "nan_rank", "edge"),
+    *("rounding", "counted", "n_is", "along", "measure"),
+}
+
+
+def test_a_shared_attribution_says_of_which_rules_it_holds() -> None:
+    """What a package does in one rule is not said of another that has a behaviour of the same name."""
+    users: dict[tuple[str, str], set[str]] = {}
+    for name, cls in rules().items():
+        for field, legal in cls().legal().items():
+            for value, alternative in legal.alternatives.items() if isinstance(legal, Choice) else ():
+                for source in alternative.sources:
+                    if source.kind == "package" and field not in OF_OPERATIONS and not source.detail.startswith("of "):
+                        users.setdefault((f"{field}={value}", str(alternative)), set()).add(name)
+    # of two or three the rules are relatives, and their package has them all
+    assert {key: names for key, names in users.items() if len(names) > 3} == {}
+
+
+def test_what_was_read_does_not_contradict_what_was_not() -> None:
+    """A source that was read is no page or paper where the publication's own text was not."""
+    said = {n: c.citation for n, c in rules().items() if c.citation.read != "paper"}
+    assert [n for n, citation in said.items() if re.search(r"\bits (page|paper)\b", citation.source)] == []

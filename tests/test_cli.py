@@ -277,13 +277,22 @@ def test_a_broken_law_counts_where_the_verdict_conforms(
     assert str(report) in result.output
 
 
+def test_show_says_what_is_chosen_and_what_the_source_leaves_open(run: Run) -> None:
+    shown = run("show", "AdamW").output
+    assert "eps_placement=outside" in shown.partition("Named behaviours")[2].partition("Variants")[0]
+    assert "; not read at these settings" in shown
+    assert "not read at these settings" not in run("show", "AdamW", "decay=independent").output
+    assert " ".join(rules()["Wanda"].unspecified.split())[:60] in " ".join(run("show", "Wanda").output.split())
+
+
 def test_show_says_what_was_read(run: Run) -> None:
     assert "read: authors' code (google/automl" in run("show", "Lion").output
     told = json.loads(run("show", "ScheduleFreeAdamW", "correction=rate", "--json").output)
     assert told["rule"] == "ScheduleFreeAdamW(correction='rate')"
     assert told["citation"]["read"] == "authors' code"
     assert told["citation"]["not_read"] == "the publication's own text"
-    assert told["behaviours"]["correction"]["rate"]["sources"][0]["kind"] == "published"
+    assert told["behaviours"]["correction"]["rate"]["sources"][0]["kind"] == "the paper as reported"
+    assert "the paper as reported" in run("show", "ScheduleFreeAdamW", "correction=rate").output
     assert set(told["default_reasons"]) == {"correction"}
 
 

@@ -11,7 +11,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.worked import page
 from tests.worked.digits import rounded
-from tests.worked.example import Example
+from tests.worked.example import Example, flat
 from tests.worked.table import EXAMPLES, WITHOUT
 
 PAGE = Path(__file__).parents[1] / "docs" / "worked-examples-others.md"
@@ -63,3 +63,18 @@ def test_the_page_is_that_of_the_formulas() -> None:
 def test_digits_are_those_of_no_version_of_mpmath(number: str, printed: str) -> None:
     with mpmath.workdps(50):
         assert rounded(mpmath.mpf(number), 10) == printed
+
+
+#: rules that hand a gradient on as it is, whatever the numbers
+STRAIGHT_THROUGH = {"IdentitySTE", "MDGFGradient", "ProxConnect", "VectorQuantization"}
+
+
+def test_an_example_shows_what_its_rule_does_to_numbers() -> None:
+    """No value is what was given throughout, and no gradient the cotangent, unless the rule's gradient is that."""
+    same = set()
+    for example in EXAMPLES:
+        found = example.by_hand()
+        for result, given in (("y", "x"), ("x_grad", "cotangent")):
+            if result in found and given in example.given and found[result] == flat(example.given[given]):
+                same.add((example.name, result))
+    assert same == {(name, "x_grad") for name in STRAIGHT_THROUGH}

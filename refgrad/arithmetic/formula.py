@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import ON_NUMBERS, OPERATIONS, REDUCTIONS
 from refgrad.arithmetic.operations.op import ATOM, PREFIX, PRODUCT, SUM, Symbol
-from refgrad.arithmetic.scalar_math import Expr
+from refgrad.arithmetic.scalar_math import Expr, names_in
 from refgrad.axes import ELEMENT, left_by
 from refgrad.rule import Rule
 
@@ -133,10 +133,12 @@ class _Formula:
         return None
 
     def _letters(self) -> Iterator[str]:
-        """Names for subexpressions, none of which the rule uses itself."""
+        """Names for subexpressions, none of which the rule uses itself: for an array, a result or a hyperparameter."""
         taken = {*self.graph.inputs(), *self.graph.outputs, *self.graph.scalar_outputs, "e", "l", "o", "t"}
-        yield from (letter for letter in ascii_lowercase if letter not in taken)
-        yield from (f"x{i}" for i in range(1, len(self.graph.nodes) + 1))
+        numbers = [*self.graph.scalars(), *self.graph.scalar_outputs.values(), *(e for e, _ in self.graph.guards)]
+        taken = taken.union(*map(names_in, numbers))
+        free = (*ascii_lowercase, *(f"x{i}" for i in range(1, len(self.graph.nodes) + len(taken) + 1)))
+        yield from (name for name in free if name not in taken)
 
     def _named(self, outputs: set[int]) -> list[Node]:
         """The nodes that get a line, in order of computation."""
@@ -182,7 +184,10 @@ class _Formula:
             text = n.call(node.op, [self.render(node.args[0]).text], op.symbol)
             return Piece(text + over, ATOM if not over else PREFIX)
         args = [self.render(a) for a in node.args]
-        return _operation(node.attribute.format if node.op == "round" else node.op, args, op.symbol, n)
+        name = node.attribute.format if node.op == "round" else node.op
+        if op.kind == "matrix":
+            name, args = _with_attribute(name, args, node.attribute, n)
+        return _operation(name, args, op.symbol, n)
 
     def _product(self, node: Node) -> Piece:
         parts = [_times(piece, count, self.notation) for piece, count in self._factors(node).items()]
@@ -206,6 +211,19 @@ def _times(piece: Piece, count: int, n: Notation) -> str:
     if count > 1:
         return n.power(n.wrapped(piece, ATOM), str(count))
     return n.wrapped(piece, PREFIX)
+
+
+def _with_attribute(name: str, args: list[Piece], attribute: object, n: Notation) -> tuple[str, list[Piece]]:
+    """An operation on matrices with what it is told besides: a side, an order, which of its factors are transposed."""
+    match attribute:
+        case str():
+            return f"{attribute}_{name}", args
+        case int():
+            return name, [*args, Piece(str(attribute), ATOM)]
+        case (bool(), bool()):
+            factors = zip(args, attribute, strict=True)
+            return name, [Piece(n.power(n.wrapped(a, ATOM), "T"), ATOM) if flipped else a for a, flipped in factors]
+    return name, args
 
 
 def _operation(name: str, args: list[Piece], symbol: Symbol, n: Notation) -> Piece:

@@ -27,9 +27,16 @@ TIES = Choice(
     even="the midpoint is exact; a tie goes to the even code",
     bitsandbytes=by(
         "the midpoint is rounded to float32; a tie with that goes to the even code",
-        "bitsandbytes: on CUDA, csrc/kernels.cu line 160, dQuantize",
+        "bitsandbytes: of 8 bits on CUDA, csrc/kernels.cu line 160, dQuantize",
+    ),
+    bitsandbytes_4bit=by(
+        "the midpoint is rounded to float32; a tie with that goes to the lower code",
+        "bitsandbytes: of NF4, on CUDA by csrc/kernels.cu line 110, dQuantizeNF4, and on a CPU",
     ),
 )
+
+#: those whose midpoints are rounded to float32
+ROUNDED_MIDPOINTS = ("bitsandbytes", "bitsandbytes_4bit")
 
 
 class Step(Protocol):
@@ -188,7 +195,7 @@ class Nearest:
         dtype = np.dtype(dtype)
         lower, upper = np.asarray(self.values[:-1]), np.asarray(self.values[1:])
         middle = (lower + upper) / 2  # exact in float64, whose significands hold those of float32 at their distance
-        if self.ties == "bitsandbytes":
+        if self.ties in ROUNDED_MIDPOINTS:
             middle = ((lower + upper) * 0.5).astype(np.float32).astype(np.float64)
         goes_up = self._tie_goes_up(np.arange(len(lower)))
         low = middle.astype(dtype)
@@ -198,13 +205,13 @@ class Nearest:
 
     def _tie_goes_up(self, lower: Any) -> Any:
         """Whether a tie of a code with the next goes to that."""
-        if self.ties in ("lower", "upper"):
+        if self.ties in ("lower", "upper", "bitsandbytes_4bit"):
             return lower >= 0 if self.ties == "upper" else lower < 0
         return lower % 2 == 1
 
     def exactly(self, x: Fraction) -> Fraction:
         """Of one number, in exact arithmetic: by its distances from the two values around it."""
-        if self.ties == "bitsandbytes":
+        if self.ties in ROUNDED_MIDPOINTS:
             raise bad_argument("ties", self.ties, "a rule with exact midpoints")
         values = [Fraction(v) for v in self.values]
         upper = bisect_right(values, x)

@@ -16,7 +16,10 @@ Ties = Annotated[
     str,
     Choice(
         low="of equal scores those with lower indices are kept (a stable descending sort)",
-        high="of equal scores those with higher indices are kept (the end of a stable ascending sort)",
+        high=by(
+            "of equal scores those with higher indices are kept (the end of a stable ascending sort)",
+            "wanda: of Wanda, unstructured",
+        ),
         keep_all="every entry equal to the smallest score that is kept is kept too (a comparison by >=)",
         prune_all="every entry equal to the largest score that is pruned is pruned too (a comparison by >)",
     ),

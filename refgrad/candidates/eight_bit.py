@@ -188,9 +188,6 @@ class _Unfolded:
     def told(self) -> _Unfolded:
         return self
 
-    def numbers(self) -> dict[str, Any]:
-        return dict(self._rule.rule.numbers())
-
     def hyperparameters(self) -> dict[str, Any]:
         return self._rule.rule.hyperparameters()
 

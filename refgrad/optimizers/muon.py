@@ -168,7 +168,7 @@ class Muon(Optimizer):
         "Muon: An optimizer for hidden layers in neural networks",
         "kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982",
         read="authors' code",
-        source="KellerJordan/Muon 00ba60d, and its page",
+        source="KellerJordan/Muon 00ba60d",
     )
     default_reasons = {
         "buffer": "the authors' code as it is now, torch and optax have the average; the steps are the same but for eps"

@@ -9,27 +9,37 @@ import numpy as np
 from refgrad.rule import Choice, by
 
 _DECAYS = {
-    "coupled": by("weight_decay times the parameter is added to the gradient", "torch: weight_decay, L2"),
+    "coupled": by(
+        "weight_decay times the parameter is added to the gradient",
+        "torch: of Adam, SGD, Adagrad and their like, weight_decay",
+    ),
     "before": by(
-        "the parameter before the step decays, by lr times weight_decay", "torch: decoupled forms", "optax", "Keras"
+        "the parameter before the step decays, by lr times weight_decay",
+        "torch: of AdamW, and of what has decoupled_weight_decay",
+        "optax: of AdamW, Lion and what is chained like them",
+        "Keras: of all of its optimizers",
     ),
     "after": by(
         "the parameter after the step decays, by lr times weight_decay",
-        "bitsandbytes: on CUDA, csrc/kernels.cu line 708, kOptimizer32bit2State",
+        "bitsandbytes: of Adam and AdEMAMix on CUDA, csrc/kernels.cu line 708, kOptimizer32bit2State",
     ),
     "fixed": by(
         "the parameter before the step decays by weight_decay alone, not scaled by lr",
-        "adabelief-pytorch: fixed_decay",
-        "timm: fixed_decay",
-        "pytorch-optimizer: fixed_decay",
+        "adabelief-pytorch: of AdaBelief, fixed_decay",
+        "timm: of AdaBelief, fixed_decay",
+        "pytorch-optimizer: of what has fixed_decay",
     ),
     "constant": by(
         "lr times weight_decay is subtracted from every entry, whatever its value", "torch-optimizer: SGDW, a fault"
     ),
     "independent": by(
-        "the parameter decays by weight_decay times lr / peak_lr, the schedule alone", "elsewhere: Wortsman et al. 2024"
+        "the parameter decays by weight_decay times lr / peak_lr, the schedule alone; peak_lr does not follow lr",
+        "elsewhere: Wortsman et al. 2024",
     ),
-    "corrected": by("the parameter decays by weight_decay times lr**2 / peak_lr", "timm: corrected_weight_decay"),
+    "corrected": by(
+        "the parameter decays by weight_decay times lr**2 / peak_lr; peak_lr does not follow lr",
+        "timm: of AdamW and Lion, corrected_weight_decay",
+    ),
 }
 
 
@@ -49,10 +59,17 @@ AnyDecayKind = Annotated[str, _decays("before", "after", "fixed", "independent",
 EpsPlacement = Annotated[
     str,
     Choice(
-        outside=by("eps is added to the root of the corrected second moment", "published", "torch", "optax"),
-        uncorrected=by("eps is added to the root of the uncorrected second moment", "Keras: eps hat"),
-        inside="eps is added to the corrected second moment under the root (E3)",
-        clamped=by("the root of the corrected second moment is at least eps", "heavyball"),
+        outside=by(
+            "eps is added to the root of the corrected second moment",
+            "published",
+            "torch: of Adam and AdamW",
+            "optax: of Adam and AdamW",
+        ),
+        uncorrected=by(
+            "eps is added to the root of the uncorrected second moment", "Keras: of Adam, AdamW and AMSGrad, eps hat"
+        ),
+        inside="eps is added to the corrected second moment under the root",
+        clamped=by("the root of the corrected second moment is at least eps", "heavyball: of its Adam-like optimizers"),
     ),
 ]
 

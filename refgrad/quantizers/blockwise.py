@@ -21,8 +21,8 @@ from refgrad.tracing import literal
 Normalize = Annotated[
     str,
     Choice(
-        divide=by("x / absmax", "published", "torchao"),
-        reciprocal=by("x times 1 / absmax, itself rounded", "bitsandbytes"),
+        divide=by("x / absmax", "published", "torchao: of its optimizer states"),
+        reciprocal=by("x times 1 / absmax, itself rounded", "bitsandbytes: of 8 bits, NF4 and FP4"),
     ),
 ]
 Ties = Annotated[str, TIES]
@@ -48,7 +48,7 @@ class Codebook(RowQuantizer):
         Choice(
             nearest="the nearest value of the table",
             grid=by(
-                "the nearest value to the nearest of 65536 equal steps from -1 to 1", "bitsandbytes: 8 bits on a CPU"
+                "the nearest value to the nearest of 65536 equal steps from -1 to 1", "bitsandbytes: of 8 bits on a CPU"
             ),
         ),
     ] = "nearest"

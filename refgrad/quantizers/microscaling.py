@@ -13,6 +13,7 @@ from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedScale, ToFormat, WholeCodes, step
 from refgrad.axes import TENSOR, Axes
+from refgrad.errors import bad_argument
 from refgrad.quantizers.cast import codes_of
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole, by
@@ -47,23 +48,29 @@ class MX(RowQuantizer):
         str,
         Choice(
             symmetric=by("from -127/64 to 127/64", "published: the specification recommends it"),
-            full="from -128/64 to 127/64",
+            full="from -128/64 to 127/64, of int8 alone",
         ),
     ] = "symmetric"
 
     parts = ("scale", "codes")
+    needs = {("int8_range", "full"): {"format": "int8"}}
     citation = Citation(
         "Rouhani et al. 2023",
         "Microscaling Data Formats for Deep Learning",
         "arXiv:2310.10537; OCP MX 1.0, 6.3",
         read="authors' code",
-        source="microsoft/microxcaling 7bc4195; torchao 0.18.0; gfloat 0.5.2; ggml d99724f",
+        source="microsoft/microxcaling 7bc4195; and packages by others: torchao 0.18.0; gfloat 0.5.2; ggml d99724f",
         unreachable="the OCP specification's text",
     )
     unspecified = (
         "the rounding of the shared scale is the specification's floor; others are common (scale_rule). The "
         "specification's own text was not at hand: four implementations that agree were read"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.int8_range != "symmetric" and self.format != "int8":
+            raise bad_argument("MX.int8_range", self.int8_range, "'symmetric' with a format that is not int8")
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""

@@ -19,8 +19,14 @@ Grid = Annotated[
     Choice(
         asymmetric="from min(w, 0) to max(w, 0): scale = range / (2**bits - 1), zero = round(-min / scale)",
         symmetric="from -a to a, a = max|w|: scale = 2 a / (2**bits - 1), zero = 2**(bits - 1), so that +a is clipped",
-        symmetric_gptq=by("as symmetric, but a row without negative weights has scale = a / (2**bits - 1)", "gptq"),
-        awq=by("from min w to max w, zero not among them: zero = clip(-round(min / scale))", "llm-awq"),
+        symmetric_gptq=by(
+            "as symmetric, but a row without negative weights has scale = a / (2**bits - 1)",
+            "gptq: of GPTQ and of rounding to nearest",
+        ),
+        awq=by(
+            "from min w to max w, zero not among them: zero = clip(-round(min / scale))",
+            "llm-awq: of AWQ and of rounding to nearest",
+        ),
     ),
 ]
 

@@ -36,9 +36,12 @@ def page(rule: Rule, step: int) -> str:
         parts.append(("Value and gradients", update(rule, step)))
         parts.append(("Parameters", _columns(_parameters(rule)) or ["none"]))
     parts += [
-        ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), str(legal)) for n, legal in rule.legal().items()])),
+        ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)])),
+        ("Named behaviours", _columns(behaviours(rule)) or ["none"]),
         ("Variants", _columns(variants(rule)) or ["none"]),
     ]
+    if rule.unspecified:
+        parts.append(("Not said by the source, or said otherwise", [rule.citation.told(rule.unspecified)]))
     others = [*elsewhere.sentences(type(rule).__name__), *itself_elsewhere(type(rule))]
     if others:
         parts.insert(1, ("Elsewhere", others))
@@ -126,6 +129,26 @@ def update(rule: Optimizer | Estimator, step: int) -> list[str]:
         if free & names_in(expr):
             guards.append(f"as long as {text}" if taken else f"as long as not {text}")
     return [*formula.text_lines(plan), *guards]
+
+
+def _legal_texts(rule: Rule) -> list[tuple[str, str]]:
+    """What is legal of each hyperparameter; and of a number that it is not read under the rule's named behaviours."""
+    unread = rule.numbers().keys() - rule.reads()
+    return [
+        (n, f"{legal}; not read at these settings" if n in unread else str(legal)) for n, legal in rule.legal().items()
+    ]
+
+
+def behaviours(rule: Rule) -> list[tuple[str, str]]:
+    """The named behaviours that a rule has, as (``field=value``, sentence)."""
+    found = []
+    for name, legal in rule.legal().items():
+        value = getattr(rule, name)
+        if isinstance(legal, Choice):
+            found.append((f"{name}={value}", legal.sentences[value]))
+        elif isinstance(legal, Flag):
+            found.append((f"{name}={_shown(value)}", legal.said(value)))
+    return found
 
 
 def variants(rule: Rule) -> list[tuple[str, str]]:

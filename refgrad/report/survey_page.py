@@ -67,7 +67,8 @@ def _counts(survey: Survey) -> Iterator[str]:
     needed = Counter(condition for cell in survey.cells for condition in cell.conditions)
     yield "\n| granted | implementations |\n|---|---|"
     yield from (f"| `{name}` | {needed[name]} |" for name in CONDITIONS)
-    yield "\nVersions: " + ", ".join(f"{n} {v}" for n, v in sorted(survey.packages.items())) + ".\n"
+    versions = ", ".join(f"{n} {v}" for n, v in sorted(survey.packages.items()))
+    yield f"\nVersions that were run: {versions}. Those that were read stand with each rule ([rules.md](rules.md)).\n"
     if survey.missing:
         yield f"Not installed: {', '.join(survey.missing)}.\n"
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from refgrad.arithmetic import formula
-from refgrad.optimizers import AdamW, Lion
+from refgrad.arithmetic.operations import REDUCTIONS
+from refgrad.estimators.base import Estimator
+from refgrad.optimizers import AdamW, Lion, PSGDKron, Shampoo
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Decay, NonNegative, State, find, rules, scalar_slot, zeros_like_param
 
@@ -72,3 +75,30 @@ def test_every_rule_has_a_formula_for_each_output(name: str) -> None:
     block = formula.latex(plan)
     assert block.count("{") == block.count("}")
     assert block.count(r"\left") == block.count(r"\right")
+
+
+PRINTED = sorted(name for name, cls in rules().items() if issubclass(cls, Optimizer | Estimator))
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_line_is_called_by_no_name_of_the_rule(name: str) -> None:
+    """Neither by a hyperparameter's, though it meets numbers alone, nor by one that another line has."""
+    rule = rules()[name]()
+    plan = rule.plan((4, 4), 10)
+    left = [line.partition(" = ")[0] for line in formula.text_lines(plan)]
+    assert len(set(left)) == len(left)
+    assert not {*rule.hyperparameters(), *plan.free, "t"} & set(left)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_what_an_operation_is_told_is_printed(name: str) -> None:
+    """Two operations of one name on the same operands that are different operations are written differently."""
+    plan = rules()[name]().plan((4, 4), 10)
+    told = [n for n in plan.graph.nodes if n.attribute is not None and n.args and n.op not in REDUCTIONS]
+    texts = {(formula.expression(plan.graph, dataclasses.replace(n, index=-1)), n.op, n.attribute) for n in told}
+    assert len({text for text, _, _ in texts}) == len(texts)
+
+
+def test_sides_orders_and_transposes_are_printed() -> None:
+    assert lines(Shampoo())[:2] == ["left' = left + left_gram(g)", "left_root' = inverse_root(left', 4)"]
+    assert any("^T" in line for line in lines(PSGDKron()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,3 +100,57 @@ def test_the_first_lines_of_a_failing_verdict_say_it() -> None:
     assert "is RAdam(" not in str(
         refgrad.verify(step, refgrad.optimizers.SGD(lr=1e-3), shrink=False, explain=False, steps=2)
     )
+
+
+def row_of(rule: str, name: str, changes: Mapping[str, Any]) -> Any:
+    """The implementation that a line is about; None if it is not installed, or the table has none."""
+    target = name.partition("(")[0]
+    rows = (r for r in known() if type(r.claim).__name__ == rule and r.target.replace(":", ".") == target)
+    return next(
+        (r for r in rows if named(r.claim.replace(**r.variant), r.variant) == changes and not r.missing()), None
+    )
+
+
+#: lines that no short run of a matrix is explained by, each with the reason
+UNTOLD = {
+    "torch.optim.Muon": "in bfloat16 nearly all is undecided",
+    "optax.contrib.galore": "its state has other axes, which is a fault and no difference of numbers",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=8)
+@pytest.mark.parametrize(("rule", "name", "changes"), ENTRIES, ids=str)
+def test_a_verdict_on_it_names_it(rule: str, name: str, changes: dict[str, Any]) -> None:
+    """Though it is several parts, or a number, away from its claim: in the first lines, and as what explains it."""
+    row = row_of(rule, name, changes)
+    if row is None:
+        pytest.skip(f"{name} is not installed, or was not run by the table")
+    claim = row.claim.replace(**{n: getattr(rules()[rule](), n) for n in changes})
+    matrix = np.random.Generator(np.random.Philox(1)).standard_normal((12, 4, 6)).astype(np.float32)
+    inputs = completed(refgrad.Inputs.of(np.ones((4, 6), np.float32), list(matrix)), claim)
+    verdict = refgrad.verify(row.candidate(), claim, options=row.options, inputs=inputs, shrink=False, explain=30)
+    if verdict.conforms:  # on these numbers nothing of it shows
+        return
+    first = str(verdict).split("\n\n")[0]
+    assert any(f"{name} is {rule}(" in line for line in first.splitlines())
+    assert name in UNTOLD or re.search("^(agrees with|may be) what is known of ", first, re.MULTILINE), str(verdict)
+
+
+@pytest.mark.parametrize(("default", "outcome"), [("float32", "does not conform"), ("float64", "conforms")])
+def test_torchs_nadam_in_float64_has_a_product_in_torchs_default_dtype(default: str, outcome: str) -> None:
+    torch = pytest.importorskip("torch", reason="judges torch.optim.NAdam")
+    matrix = np.random.Generator(np.random.Philox(1)).standard_normal((4, 4, 6))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, default))
+    try:
+        verdict = refgrad.verify(
+            torch.optim.NAdam,
+            refgrad.optimizers.NAdam(),
+            inputs=refgrad.Inputs.of(matrix[0], list(matrix), "float64"),
+            shrink=False,
+            explain=False,
+        )
+    finally:
+        torch.set_default_dtype(before)
+    assert verdict.outcome == outcome

@@ -75,3 +75,15 @@ def test_the_page_is_that_of_the_equations() -> None:
     assert PAGE.read_text(encoding="utf-8") == page.text(), (
         "run python -m tests.optimizers.worked > docs/worked-examples.md"
     )
+
+
+#: rules whose examples have the numbers of another rule's, with the reason
+SAME: dict[frozenset[str], str] = {}
+
+
+def test_an_example_of_a_rule_is_none_of_another() -> None:
+    """What a rule is about shows in its numbers: no two rules have the same, unless a reason stands here."""
+    names: dict[str, set[str]] = {}
+    for example in EXAMPLES:
+        names.setdefault(str(follow(example)[-1]), set()).add(example.name)
+    assert {frozenset(n) for n in names.values() if len(n) > 1} == set(SAME)

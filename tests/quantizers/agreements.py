@@ -52,7 +52,7 @@ def bitsandbytes_nf4() -> Count:
     x = np.random.default_rng(2).standard_normal(1 << 20).astype(F)
     packed = functional.quantize_4bit(torch.from_numpy(x), blocksize=64, quant_type="nf4")[0].numpy().ravel()
     codes = np.stack([packed >> 4, packed & 15], 1).ravel()
-    return differ(codes, NF4(normalize="reciprocal", ties="bitsandbytes").quantize(x).codes)
+    return differ(codes, NF4(normalize="reciprocal", ties="bitsandbytes_4bit").quantize(x).codes)
 
 
 def bitsandbytes_af4() -> Count:
@@ -244,7 +244,7 @@ AGREEMENTS: list[tuple[str, str, Callable[[], Count]]] = [
     ("torch", "casts to six formats, at the same points, in range", torch_casts),
     ("torch", "fake_quantize and its backward mask, ties among them: `Affine(normalize=\"reciprocal\")`", torch_fake_quantize),
     ("bitsandbytes", "CPU 8-bit codes: `Blockwise(search=\"grid\", normalize=\"reciprocal\")`, both maps", bitsandbytes_on_grid),
-    ("bitsandbytes", "NF4 codes are `NF4(normalize=\"reciprocal\", ties=\"bitsandbytes\")`, N(0, 1)", bitsandbytes_nf4),
+    ("bitsandbytes", "NF4 codes are `NF4(normalize=\"reciprocal\", ties=\"bitsandbytes_4bit\")`, N(0, 1)", bitsandbytes_nf4),
     ("bitsandbytes", "the table of AF4, which no quantizer of it takes", bitsandbytes_af4),
     ("bitsandbytes", "parameters of seven 8-bit optimizers, given their own codes", lambda: bitsandbytes_optimizers("p")),
     ("bitsandbytes", "absmax of their new state", lambda: bitsandbytes_optimizers("absmax")),

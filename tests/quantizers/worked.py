@@ -23,6 +23,8 @@ from tests.worked.example import Example
 #: the numbers: few bits, and the same times 1.1, whose products are none
 V = np.asarray([[1.0, -0.5, 2.0, 0.25], [-1.5, 0.75, 0.125, -3.0]])
 W = V * 1.1
+#: three vectors
+THREE = np.asarray([*V, [1.25, -0.25, 0.5, -2.0]])
 #: uniform numbers, where a rule draws
 U = np.asarray([[0.125, 0.5, 0.75, 0.375], [0.25, 0.875, 0.625, 0.0625]])
 
@@ -280,8 +282,25 @@ def optimal_codebook(r: Any, x: Rows) -> Mapping[str, Any]:
 
 
 def product_quantizer(r: Any, x: Rows) -> Mapping[str, Any]:
-    """As many clusters as vectors, so that each part of a vector is its own centre."""
-    return {"y": x}
+    """Of each part the two groups of its vectors with the least squares, by trying all; each becomes its group's mean."""
+    width = len(x[0]) // r.subspaces
+    y: Rows = [[] for _ in x]
+    for first in range(0, len(x[0]), width):
+        parts = [row[first : first + width] for row in x]
+        tried = []
+        for sides in itertools.product((0, 1), repeat=len(x)):
+            means = [[mpmath.fsum(c) / len(c) for c in zip(*own, strict=True)] for own in _groups(parts, sides)]
+            new = [means[side] if means[side] else part for part, side in zip(parts, sides, strict=True)]
+            tried.append(
+                (sum((a - b) ** 2 for p, n in zip(parts, new, strict=True) for a, b in zip(p, n, strict=True)), new)
+            )
+        for row, part in zip(y, min(tried, key=lambda pair: pair[0])[1], strict=True):
+            row.extend(part)
+    return {"y": y}
+
+
+def _groups(parts: Rows, sides: tuple[int, ...]) -> list[Rows]:
+    return [[p for p, s in zip(parts, sides, strict=True) if s == side] for side in (0, 1)]
 
 
 # --- gradients
@@ -415,7 +434,7 @@ TABLE: list[tuple[Any, Mapping[str, np.ndarray], Formula]] = [
     (q.HQQ(group=8), {"x": W}, half_quadratic),
     (q.KMeans(clusters=3), {"x": V}, k_means),
     (q.OptimalCodebook(clusters=3), {"x": V}, optimal_codebook),
-    (q.ProductQuantizer(subspaces=2, clusters=2), {"x": V}, product_quantizer),
+    (q.ProductQuantizer(subspaces=2, clusters=2), {"x": THREE}, product_quantizer),
     (q.QSGD(), {"x": W, "uniform": U}, qsgd),
     (q.NUQSGD(), {"x": W, "uniform": U}, nuqsgd),
     (q.TernGrad(), {"x": W, "uniform": U}, terngrad),

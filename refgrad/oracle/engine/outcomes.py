@@ -48,8 +48,9 @@ def sureness(outside: int, doubt: str) -> str:
 class Departure:
     """A named variant of the rule, or of the policy, under which the same observations were judged again.
 
-    ``doubt`` says why one that explains all may yet not be what the candidate is; empty for a fact. ``sure`` is `FACT`,
-    `MAY_BE` or, where elements are outside, `NEAR`, and follows.
+    ``doubt`` says why one that explains all may yet not be what the candidate is; empty for a fact. ``known`` says whose rule
+    of the claim's name is known to be that, such as ``optax.nadam``; empty of others. ``sure`` is `FACT`, `MAY_BE` or, where
+    elements are outside, `NEAR`, and follows.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Departure:
     outside: int
     total: int
     doubt: str = ""
+    known: str = ""
     sure: str = field(init=False)
 
     def __post_init__(self) -> None:

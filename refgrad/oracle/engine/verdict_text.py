@@ -53,6 +53,8 @@ def explanation(verdict: Any) -> str:
     nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
     if nearest is not None:
         found = f"{nearest.outside} of {nearest.total} elements outside"
+        if nearest.known:
+            return f"agrees with what is known of {nearest.known}: {_departed(verdict, nearest)}: {found}"
         return f"no known departure explains it; the nearest is {_departed(verdict, nearest)}: {found}"
     return verdict.faults[0].message if verdict.faults else ""
 
@@ -96,8 +98,16 @@ def _elsewhere(verdict: Any) -> Iterator[Section]:
     others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]
     if known is not None and not known.doubt:
         others = [line for line in others if line in elsewhere.alike(name, known.name)]
-    if others:
-        yield Section("", tuple(others))
+    told = (*filter(None, map(_known, verdict.departures)), *others)
+    if told:
+        yield Section("", told)
+
+
+def _known(departure: Departure) -> str:
+    """The first line about a candidate that is what somebody's rule of the name is known to be."""
+    if not departure.known:
+        return ""
+    return f"{'may be' if departure.doubt else 'agrees with'} what is known of {departure.known}"
 
 
 def _unexercised(verdict: Any) -> Iterator[Section]:

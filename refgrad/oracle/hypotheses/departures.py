@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 
@@ -12,9 +13,10 @@ from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import situated
-from refgrad.oracle.hypotheses.changes import Change, named, policies
+from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
+from refgrad.oracle.hypotheses.known_forms import fitted_forms, wrong_leaves
 from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
@@ -24,6 +26,8 @@ from refgrad.rule import short_name
 
 #: departures that are judged on the whole run where none explains it, and that are told where several do
 MOST, ALIKE = 3, 5
+#: the share of the time that the forms which others are known to have may take
+KNOWN_SHARE = 0.2
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -47,15 +51,19 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     if related is not None:
         return (related,)
     seconds = claim.request.explain
-    search = Search(screen_of(claim, record), seconds=seconds, control=control).run(alternatives=False)
-    found = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
-    if search.stopped and all(s.outside for s in found):
+    search = Search(screen_of(claim, record), seconds=seconds, control=control)
+    known = _known(claim, record, tally, search)
+    if known is not None:
+        return (known,)
+    search.run(alternatives=False)
+    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    explaining = _believed(search, control(), [s for s in found if not s.outside], (claim, record))
+    explaining = _believed(search, control(), [s for s in told if not s.outside], (claim, record))
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
-    near = [s for s in found if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
-    return (*explaining, *map(_departure, near))
+    near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
+    return (*(_with_owner(search, told, each) for each in explaining), *map(_departure, near))
 
 
 def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
@@ -66,6 +74,40 @@ def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
                 if not whole.outside and not _doubt(found.search.control(), whole.change):
                     title, own = found.title(whole.change), short_name(type(claim.rule))
                     yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
+
+
+def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Departure | None:
+    """What a rule of the name is known to be elsewhere, if that explains the run, or all of it but some parameters.
+
+    None where one behaviour does: that is told as all others are.
+    """
+    search.start()
+    search.named()
+    single = [s for s in search.ranked if s.change.parts == 1 and s.fits]
+    if search.late() or any(not s.outside for s in _told(claim, record, tally, single)):
+        return None
+    wrong = wrong_leaves(claim, record, NONE)
+    with search.hurried(KNOWN_SHARE):
+        forms = fitted_forms(search)
+    for form, scored in forms:
+        for whole in _whole(claim, record, tally, [scored.change]):
+            left = wrong_leaves(claim, record, scored.change) if whole.outside else set()
+            # in part a form is told by its behaviours alone: roundings may right most of a run by themselves
+            if not left or (left < wrong and 2 * whole.outside < tally.outside and not scored.change.precision):
+                names = ", ".join(map(record.cases.name, sorted(left)))
+                whose = f"{form.whose}, except for {names}" if left else form.whose
+                return dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)
+    return None
+
+
+def _with_owner(search: Search, told: list[Scored], departure: Departure) -> Departure:
+    """A departure with whose rule of the name it is known to be, if it is somebody's."""
+    changes = [s.change for s in told if s.change.name == departure.name and not s.change.precision]
+    forms = [(form, s.change) for form, s in fitted_forms(search) if s.fits] if changes else []
+    for form, known in forms:
+        if any(known.key == c.key or search.screen.same(known, c) for c in changes):
+            return dataclasses.replace(departure, known=form.whose)
+    return departure
 
 
 def _believed(

@@ -6,11 +6,12 @@ likely comes first, no stage takes more than half of the time that is left, and 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,8 +60,7 @@ class Search:
             alternatives: True to try all single changes though something explains the run already.
             deep: True to go on to mutants with other numbers, and mutants of mutants.
         """
-        self._end = time.monotonic() + self.seconds
-        self.plain()
+        self.start()
         for needed, stage in self._stages(alternatives, deep):
             now = time.monotonic()
             self._until = now + (self._end - now) / 2
@@ -76,6 +76,23 @@ class Search:
             self._guarded(stage)
         self._end = math.inf
         return self
+
+    def start(self) -> None:
+        """The clock started, unless it runs already, and the claim itself judged, whatever the time."""
+        if self._end == math.inf:
+            self._end = time.monotonic() + self.seconds
+        self.plain()
+
+    @contextlib.contextmanager
+    def hurried(self, share: float) -> Iterator[None]:
+        """What is tried within takes no more than a share of the time that is left."""
+        now = time.monotonic()
+        self._until = now + share * (self._end - now)
+        try:
+            yield
+        finally:
+            self._until = math.inf
+            self.stopped = False
 
     def _stages(self, alternatives: bool, deep: bool) -> list[tuple[Callable[[], bool], Callable[[], None]]]:
         """What is tried after the claim itself, each with what says that it is needed."""

@@ -56,6 +56,8 @@ class Example:
         rates: the learning rate of each step, where it is not the rule's.
         dtype: the dtype that refgrad's parameter has.
         gradients: the gradient of each step, where these are not `GRADIENTS`.
+        start: the parameter before the first step, where it is not `P`.
+        rows: how many rows it has as a matrix.
     """
 
     rule: Optimizer
@@ -64,6 +66,8 @@ class Example:
     rates: tuple[float, ...] = ()
     dtype: Any = field(default=np.float64)
     gradients: tuple[tuple[float, ...], ...] = GRADIENTS
+    start: tuple[float, ...] = P
+    rows: int = 1
 
     @property
     def name(self) -> str:
@@ -73,7 +77,8 @@ class Example:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of refgrad's parameter."""
-        return (1, 3) if self.of in ("row", "lists", "matrix") else (3,)
+        size = len(self.start)
+        return (self.rows, size // self.rows) if self.of in ("row", "lists", "matrix") else (size,)
 
     def at(self, t: int) -> Optimizer:
         """The rule at a step."""
@@ -117,18 +122,18 @@ def started(example: Example, h: Any, p: np.ndarray) -> dict[str, Any]:
 
 
 def follow(example: Example) -> list[list[Any]]:
-    """The three numbers after each step, by the equation alone."""
+    """The numbers after each step, by the equation alone."""
     with mpmath.workdps(DIGITS):
         if example.of == "number":
-            columns = [_follow(example, np.asarray([i])) for i in range(len(P))]
+            columns = [_follow(example, np.asarray([i])) for i in range(len(example.start))]
             return [[column[t][0] for column in columns] for t in range(len(example.gradients))]
-        return _follow(example, np.arange(len(P)))
+        return _follow(example, np.arange(len(example.start)))
 
 
 def _follow(example: Example, which: np.ndarray) -> list[list[Any]]:
     """The numbers at some places, after each step."""
     shape = (1,) if example.of == "number" else example.shape
-    p = exactly(P)[which].reshape(shape)
+    p = exactly(example.start)[which].reshape(shape)
     state, found = started(example, Hyperparameters(example.rule), p), []
     for t, gradient in enumerate(example.gradients, 1):
         g = np.asarray(gradient)[which].reshape(shape)
@@ -145,8 +150,8 @@ def _follow(example: Example, which: np.ndarray) -> list[list[Any]]:
 
 
 def by_refgrad(example: Example) -> list[list[float]]:
-    """The three numbers after each step, by the rule on NumPy arrays."""
-    p = np.asarray(P, example.dtype).reshape(example.shape)
+    """The numbers after each step, by the rule on NumPy arrays."""
+    p = np.asarray(example.start, example.dtype).reshape(example.shape)
     state, found = example.rule.init(p), []
     for t, gradient in enumerate(example.gradients, 1):
         g = np.asarray(gradient, example.dtype).reshape(example.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.optimizers import (
 from tests.optimizers.test_galore import galore
 from tests.optimizers.test_muon import step as muon
 from tests.optimizers.test_shampoo import shampoo
-from tests.optimizers.worked.by_hand import Example
+from tests.optimizers.worked.by_hand import GRADIENTS, Example
 
 
 def soap(p: Any, g: Any, s: Any, t: int, h: Any) -> Any:
@@ -86,6 +86,32 @@ def galore_of_a_row(p: Any, g: Any, s: Any, t: int, h: Any) -> Any:
 MOMENTUM = test_paper_momentum
 #: gradients that point one way, so that an estimate of the distance to go grows
 AHEAD = ((0.5, -0.25, 1.0), (0.25, -0.5, 1.0), (1.0, -0.25, 0.5), (0.5, -0.5, 0.5))
+#: the first is within a norm of one, the others are not
+SHORT_AND_LONG = ((0.5, -0.25, 0.5), (-0.25, 1.0, 0.5), (1.0, 0.5, -0.25))
+#: two of them turn, of small gradients against what was collected
+TURNING = ((0.5, -0.25, 1.0), (-0.03125, 1.0, 0.5), (1.0, 0.5, -0.0625))
+#: a large gradient first, so that the second moment falls after it
+FALLING = ((2.0, -1.0, 4.0), (0.125, 0.25, -0.5), (-0.25, 0.125, 0.25))
+#: two rows, and the gradients of three steps
+MATRIX: Mapping[str, Any] = {
+    "start": (1.0, -0.5, 2.0, 0.25, -1.5, 0.75),
+    "gradients": (
+        (0.5, -0.25, 1.0, -0.75, 1.0, 0.25),
+        (-0.25, 1.0, 0.5, 0.5, 0.25, -1.0),
+        (1.0, 0.5, -0.25, 0.125, -0.5, 0.75),
+    ),
+    "rows": 2,
+}
+#: where the usual three steps of three numbers do not show what a rule is about, what it is given in their place
+OWN_NUMBERS: Mapping[str, Mapping[str, Any]] = {
+    "AMSGrad": {"gradients": FALLING},
+    "Adafactor": MATRIX,
+    "CautiousAdamW": {"gradients": TURNING},
+    "CautiousLion": {"gradients": TURNING},
+    "ClipByGlobalNorm": {"gradients": SHORT_AND_LONG},
+    "ClipByNorm": {"gradients": SHORT_AND_LONG},
+    "RAdam": {"gradients": (*GRADIENTS, *GRADIENTS)},
+}
 #: where a paper and what people run differ, or what refgrad once had wrong: these come first
 SOURCES = [
     Example(o.Adan(), MOMENTUM.adan, "number"),
@@ -114,8 +140,8 @@ SOURCES = [
         "vector",
     ),
     Example(o.GaLore(rank=1), galore_of_a_row, "matrix"),
-    Example(o.Muon(weight_decay=0.0), muon, "matrix"),
-    Example(o.Shampoo(eps=0.5), shampoo, "matrix"),
+    Example(o.Muon(weight_decay=0.0), muon, "matrix", **MATRIX),
+    Example(o.Shampoo(eps=0.5), shampoo, "matrix", **MATRIX),
     Example(o.SOAP(), soap, "number"),
     Example(o.Stored(inner=o.SGD(lr=0.1, momentum=0.9)), stored, "number"),
 ]
@@ -138,7 +164,8 @@ def gathered() -> list[Example]:
     found = {}
     for of, table in TABLES:
         for rule, paper in table:
-            found.setdefault(type(rule).__name__, Example(rule, paper, of))
+            name = type(rule).__name__
+            found.setdefault(name, Example(rule, paper, of, **OWN_NUMBERS.get(name, {})))
     own = {example.name for example in SOURCES}
     return sorted([*SOURCES, *(e for n, e in found.items() if n not in own)], key=lambda e: e.name)
 

@@ -12,8 +12,8 @@ from tests.worked.digits import rounded
 
 HEAD = """# Worked examples
 
-Each optimizer on three numbers for three steps, so that a reader checks it by hand. The parameter is {p} before the first
-step, and the gradients are
+Each optimizer on three numbers for three steps, so that a reader checks it by hand; on other numbers, which it then says,
+where these do not show what it is about. The parameter is {p} before the first step, and the gradients are
 
 | step | g |  |  |
 |---|---|---|---|
@@ -41,7 +41,10 @@ def section(example: Example) -> str:
     rates = f"\n\nThe learning rates are {', '.join(map(str, example.rates))}." if example.rates else ""
     if example.gradients != GRADIENTS:
         rates += f"\n\nThe gradients are {', '.join(str(tuple(map(float, g))) for g in example.gradients)}."
-    lines = [f"## {example.rule}{rates}", "", "| step | p |  |  |", "|---|---|---|---|"]
+    if example.rows > 1:
+        rates += f"\n\nThe parameter is a matrix of {example.rows} rows, {example.start} at first."
+    columns = len(example.start)
+    lines = [f"## {example.rule}{rates}", "", f"| step | p |{'  |' * (columns - 1)}", "|---" * (columns + 1) + "|"]
     lines += [f"| {t} | {' | '.join(rounded(x, 12) for x in p)} |" for t, p in enumerate(follow(example), 1)]
     source = "\n\n".join(textwrap.dedent(inspect.getsource(function)).rstrip() for function in needed(example.paper))
     return "\n".join([*lines, "", "```", source, "```", ""])

@@ -106,6 +106,11 @@ STEPS = click.option(
 )
 DTYPE = click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
 SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+SECRET = click.option(
+    "--secret-seed",
+    is_flag=True,
+    help="Draw the seed when the target has been loaded, so that it cannot know the inputs.",
+)
 POLICY = click.option(
     "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
 )
@@ -145,6 +150,7 @@ def main() -> None:
 @STEPS
 @DTYPE
 @SEED
+@SECRET
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
@@ -161,6 +167,7 @@ def verify(
     steps: int,
     dtype: str | None,
     seed: int,
+    secret_seed: bool,
     policy: tuple[str, ...],
     as_json: bool,
     no_shrink: bool,
@@ -187,7 +194,7 @@ def verify(
             claim,
             steps=steps,
             dtype=dtype,
-            seed=seed,
+            seed=None if secret_seed else seed,
             policy=declared,
             options=given,
             state_names=stated,
@@ -199,7 +206,13 @@ def verify(
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
         checked = laws and not lost
-        told = {"seed": seed, "policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
+        told = {
+            "seed": verdict.seed or 0,
+            "policy": declared,
+            "options": given,
+            "time_limit": time_limit,
+            "isolate": isolate,
+        }
         reports = _laws(target, claim, dtype=dtype or claim.kept_in, **told) if checked else ()
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)

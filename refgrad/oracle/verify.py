@@ -31,7 +31,7 @@ def verify(
     *,
     steps: int = 10,
     dtype: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
@@ -49,7 +49,8 @@ def verify(
         rule: the rule that it claims to be, such as ``refgrad.optimizers.AdamW(lr=1e-3)``, or its class.
         steps: how many steps are taken.
         dtype: the dtype of the parameters; by default the one that the rule keeps them in, for most float32.
-        seed: of the generated inputs.
+        seed: of the generated inputs. None draws one when the candidate has been loaded, so that it cannot know them; the
+            verdict has it.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
         inputs: your own `Cases` in place of generated ones; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
@@ -80,7 +81,8 @@ def verify(
             rule=rule,
             steps=steps,
             dtype=as_dtype(rule.kept_in if dtype is None else dtype),
-            seed=seed,
+            seed=seed or 0,
+            draws_seed=seed is None,
             policy=Policy.of(policy),
             inputs=inputs,
             options=dict(options or {}),

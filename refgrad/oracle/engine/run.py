@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,6 +141,9 @@ def judge(request: Request, explain: Explain) -> Verdict:
         explain: looks for what a candidate that fails is instead; called once, if that is asked for.
     """
     claim = Claim.of(request)
+    if request.draws_seed:
+        told = dataclasses.replace(request, seed=secrets.randbits(31), draws_seed=False)
+        claim = dataclasses.replace(claim, request=told)
     record = claim.driven(claim.cases())
     tally = claim.judge(record, measured=True)
     record.faults += claim.kind.faults(record, claim.wanted)

@@ -147,7 +147,7 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report):
-    if report.when == "call":
+    if report.when == "call" or report.failed:
         with open({file!r}, "a") as file:
             target = report.nodeid.partition("[")[2][:-1]
             file.write(json.dumps([target, report.outcome, str(report.longrepr or "")]) + chr(10))
@@ -160,7 +160,7 @@ def of_session(names: list[str], *words: str) -> dict[str, Row]:
         told = Path(folder) / "reports.jsonl"
         targets = [CANDIDATES[name] for name in names]
         Path(folder, "test_session.py").write_text(SESSION.format(asked=dict(ASKED), targets=targets))
-        Path(folder, "reports.py").write_text(REPORTS.format(file=str(told)))
+        Path(folder, "conftest.py").write_text(REPORTS.format(file=str(told)))
         installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
         plugin = [] if installed else ["-p", "refgrad.testing.plugin"]
         command = [

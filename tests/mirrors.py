@@ -46,6 +46,7 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.shared", "isolation.recipe"),
     ),
+    Topic("testing/test_tasks.py", ASKED, ("candidates.submissions",), False),
     Topic("testing/test_check_runs.py", "laws tried on candidates, which is what it holds", ("testing.trial",), False),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(

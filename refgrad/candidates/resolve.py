@@ -91,7 +91,7 @@ def load(target: str) -> Any:
         dotted, _, last = target.rpartition(".")
         hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
         raise CandidateError(f"target is {target!r}{hint}; legal: 'package.module:name' or 'path/to/file.py:name'")
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    module = load_module(place)
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -99,6 +99,11 @@ def load(target: str) -> Any:
             raise CandidateError(f"{where} has no {part!r}{nearest(part, _public(found))}")
         found = getattr(found, part)
     return found
+
+
+def load_module(place: str) -> ModuleType:
+    """What a string ``package.module`` or ``path/to/file.py`` refers to; `CandidateError` if that cannot be loaded."""
+    return _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
 
 
 def _load_file(path: Path) -> ModuleType:

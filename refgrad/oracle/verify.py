@@ -52,7 +52,8 @@ def verify(
         seed: of the generated inputs. None draws one when the candidate has been loaded, so that it cannot know them; the
             verdict has it.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
-        inputs: your own `Cases` in place of generated ones; `Inputs` writes those of an optimizer shortly.
+        inputs: your own `Cases` in place of generated ones, or a function that makes them of the seed when the candidate has
+            been loaded; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.

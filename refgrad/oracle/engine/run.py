@@ -142,8 +142,10 @@ def judge(request: Request, explain: Explain) -> Verdict:
     """
     claim = Claim.of(request)
     if request.draws_seed:
-        told = dataclasses.replace(request, seed=secrets.randbits(31), draws_seed=False)
-        claim = dataclasses.replace(claim, request=told)
+        request = dataclasses.replace(request, seed=secrets.randbits(31), draws_seed=False)
+    if callable(request.inputs):
+        request = dataclasses.replace(request, inputs=request.inputs(request.seed))
+    claim = dataclasses.replace(claim, request=request)
     record = claim.driven(claim.cases())
     tally = claim.judge(record, measured=True)
     record.faults += claim.kind.faults(record, claim.wanted)

@@ -133,7 +133,7 @@ illegal_instruction = doing(lambda: signal.raise_signal(signal.SIGILL))
 abort = doing(os.abort)
 kill_9 = doing(lambda: os.kill(os.getpid(), signal.SIGKILL))
 term = doing(lambda: os.kill(os.getpid(), signal.SIGTERM))
-hang_up = doing(lambda: os.kill(os.getpid(), signal.SIGHUP))
+user_signal = doing(lambda: os.kill(os.getpid(), signal.SIGUSR2))
 alarm = doing(_alarm)
 handler = doing(_handler)
 kill_group = doing(lambda: os.killpg(0, signal.SIGKILL))
@@ -287,7 +287,7 @@ def _fork_and_leave() -> None:
 
 
 def _forks() -> None:
-    for _ in range(20):
+    for _ in range(3):
         _fork_and_leave()
 
 
@@ -296,7 +296,7 @@ def _fork_and_answer() -> None:
 
 
 def _thread_that_stays() -> None:
-    threading.Thread(target=time.sleep, args=(60,)).start()
+    threading.Thread(target=time.sleep, args=(5,)).start()
 
 
 def _reads_shared(given: Given) -> Any:

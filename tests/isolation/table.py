@@ -1,7 +1,7 @@
 """What becomes of every candidate of `tests.isolation.hostile`: verdict and exit code by entry point, as `table.json` keeps it.
 
 python -m tests.isolation.table            # judge all by every entry point, write table.json and the table of docs/isolation.md
-python -m tests.isolation.table ENTRY ...  # judge by these
+python -m tests.isolation.table ENTRY ... -- NAME ...  # judge these, all if none is named, by these entry points
 """
 
 from __future__ import annotations
@@ -232,10 +232,11 @@ def page(table: Mapping[str, Mapping[str, Row]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(entries: Iterable[str]) -> None:
+def main(entries: Iterable[str], names: list[str]) -> None:
     for entry in entries:
-        found = ENTRIES[entry](NAMES)
-        table = {**(known() if FILE.exists() else {}), entry: found}
+        table = known() if FILE.exists() else {}
+        found = {**table.get(entry, {}), **ENTRIES[entry](names)}
+        table[entry] = {name: found[name] for name in NAMES if name in found}
         FILE.write_text(json.dumps({name: table[name] for name in ENTRIES if name in table}, indent=1) + "\n")
         print(entry, len(found), flush=True)
     if all(entry in known() for entry in ENTRIES):
@@ -244,4 +245,5 @@ def main(entries: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ENTRIES)
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    main(sys.argv[1:at] or ENTRIES, sys.argv[at + 1 :] or NAMES)

@@ -534,3 +534,37 @@ CANDIDATES: Mapping[str, str] = {
         for name in ("exits_when_imported", "crashes_when_imported", "raises_when_imported", "prints_when_imported")
     },
 }
+
+#: those that write when they have returned: whether that is seen in time depends on the clock
+TIMED = frozenset(["late", "late_inputs"])
+#: those whose numbers are right whatever else they do, so that they conform: all others are wrong or do not answer
+RIGHT = frozenset(
+    [
+        "prints",
+        "prints_escapes",
+        "flood",
+        "flood_errors",
+        "warns",
+        "no_stdout",
+        "shut_stdout",
+        "scribbles_shared",
+        "cuts_shared",
+        "fork_and_leave",
+        "forks",
+        "starts_a_program",
+        "thread_that_stays",
+        "patch_equality",
+        "patch_refgrad",
+        "few_frames",
+        "elsewhere",
+        "no_variables",
+        "no_collection",
+        "rounding",
+        "backwards",
+        "read_only",
+        "late_words",
+        "takes_its_time",
+        "the_rule_itself",
+        "prints_when_imported",
+    ]
+)

@@ -197,16 +197,16 @@ def each(of: Callable[[str], Row]) -> Callable[[list[str]], dict[str, Row]]:
     return every
 
 
+#: entry points: with a process that is used once, and the one that promises nothing
+FRESH, UNGUARDED = 'verify(isolate="fresh")', "verify(isolate=False)"
 ENTRIES: Mapping[str, Callable[[list[str]], dict[str, Row]]] = {
     "refgrad verify": each(of_command),
     "refgrad verify --json": each(of_pipe),
-    'verify(isolate="fresh")': each(of_python),
+    FRESH: each(of_python),
     "pytest": lambda names: of_session(names),
     "pytest -n 2": lambda names: of_session(names, "-n", "2"),
-    "verify(isolate=False)": each(of_process),
+    UNGUARDED: each(of_process),
 }
-#: the entry point that promises nothing
-UNGUARDED = "verify(isolate=False)"
 
 
 def known() -> dict[str, dict[str, Row]]:

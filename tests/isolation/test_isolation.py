@@ -18,12 +18,15 @@ from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.testing import check_laws
+from tests.depth import at_depth
 from tests.isolation import table
+from tests.isolation.hostile import RIGHT, TIMED
 from tests.kinds import candidates
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
 HOSTILE = "tests.isolation.hostile"
+STEADY = [name for name in table.NAMES if name not in TIMED]
 
 
 def told(verdict: Verdict) -> dict[str, Any]:
@@ -67,25 +70,47 @@ def test_candidates_of_every_kind_are_asked_through_the_pipe(kind: str) -> None:
         assert told(refgrad.verify(target, rule, isolate=True, **asked)) == told(refgrad.verify(target, rule, **asked))
 
 
-@pytest.mark.sample(quick=1, suite=3)
-@pytest.mark.parametrize("name", table.NAMES)
+@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.parametrize("name", STEADY)
 def test_whatever_a_candidate_does_there_is_the_verdict_of_the_table(name: str) -> None:
-    assert table.of_python(name) == next(iter(table.known()[name].values()))
+    assert table.of_python(name) == table.known()[table.FRESH][name]
 
 
-@pytest.mark.sample(quick=1, suite=3)
-@pytest.mark.parametrize("name", table.NAMES)
-def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(name: str) -> None:
-    assert table.of_command(name) == table.known()[name]["refgrad verify"]
+@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.parametrize("name", STEADY)
+@pytest.mark.parametrize("entry", ["refgrad verify", "refgrad verify --json"])
+def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(entry: str, name: str) -> None:
+    assert table.ENTRIES[entry]([name])[name] == table.known()[entry][name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ["pytest", "pytest -n 2"])
+def test_whatever_candidates_do_a_session_of_pytest_goes_on(entry: str) -> None:
+    if "-n" in entry:
+        pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    names = at_depth(quick=[], suite=["leaves_at_once", "the_rule_itself"], thorough=STEADY)
+    assert table.ENTRIES[entry](names) == {name: table.known()[entry][name] for name in names}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", STEADY)
+def test_what_becomes_of_a_candidate_without_isolation_is_in_the_table(name: str) -> None:
+    assert table.of_process(name) == table.known()[table.UNGUARDED][name]
 
 
 def test_the_table_has_every_candidate_and_none_that_is_wrong_has_exit_code_zero() -> None:
     known = table.known()
-    assert list(known) == table.NAMES
-    assert len(known) >= 40
-    for found in known.values():
-        for cell in found.values():
-            assert (cell["exit_code"] == 0) == (cell["outcome"] == "conforms" and not cell["fault"])
+    assert list(known) == list(table.ENTRIES)
+    assert len(table.NAMES) >= 100
+    for entry, found in known.items():
+        assert list(found) == table.NAMES, entry
+        if entry == table.UNGUARDED:
+            continue
+        for name, cell in found.items():
+            conforms = cell == table.row("conforms", (), 0)
+            assert name in TIMED or conforms == (name in RIGHT), (entry, name, cell)
+            assert conforms or cell["exit_code"] in (1, 2), (entry, name, cell)
+            assert cell["outcome"] != table.NONE, (entry, name, cell)
     assert table.page(known) in table.PAGE.read_text()
 
 

@@ -21,7 +21,7 @@ MARKERS = {
     "sample(quick, suite)": "of the test's cases, how many are run at a depth, if not those that are usual",
 }
 #: of each test's cases, so many are run at depth quick where ``sample`` does not say
-QUICK_CASES = 6
+QUICK_CASES = 4
 #: the environment variable tells the processes of xdist, which import the test modules too
 VARIABLE = "REFGRAD_TEST_DEPTH"
 #: Hypothesis's profiles -> how many times the examples that a property names

@@ -33,7 +33,10 @@ PARTS = [
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),
 ]
-LONG = [("docs/candidates.md", "torch"), ("docs/candidates.md", "optax"), ("docs/laws.md", "")]
+LONG = [("docs/candidates.md", f) for f in ("torch", "optax")] + [
+    ("docs/laws.md", ""),
+    ("docs/verify-your-kernel.md", ""),
+]
 RUN = [pytest.param(*part, marks=pytest.mark.slow) if part in LONG else part for part in PARTS]
 #: what is no program by itself: the first line of it, and where it stands in the code
 EXCERPTS = {"class ClippedSTE(Binarizer):": "refgrad/estimators/straight_through.py"}

@@ -35,6 +35,7 @@ def told(verdict: Verdict) -> dict[str, Any]:
     return {n: v for n, v in found.items() if n not in ("isolation", "environment")}
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("target", [WRONG, f"{HOSTILE}:keeps_gradient", f"{HOSTILE}:writes_gradient"])
 def test_a_verdict_is_the_same_in_a_process_of_its_own(target: str) -> None:
     asked: dict[str, Any] = {"steps": 3, "explain": False}
@@ -58,7 +59,7 @@ NAMED = {
 }
 
 
-@pytest.mark.sample(quick=2, suite=4)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("kind", NAMED)
 def test_candidates_of_every_kind_are_asked_through_the_pipe(kind: str) -> None:
     for name in filter(None, NAMED[kind]):
@@ -159,6 +160,7 @@ def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
         refgrad.verify(SGD(), SGD(), isolate="yes")
 
 
+@pytest.mark.slow
 def test_a_process_is_kept_while_candidates_behave() -> None:
     hosting.end()
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate=True).conforms
@@ -180,6 +182,7 @@ def test_errors_of_the_user_stay_errors() -> None:
         refgrad.verify("refgrad.examples.numpy_adamw:adamv", AdamW(), isolate=True)
 
 
+@pytest.mark.slow
 def test_identify_asks_through_the_pipe_too() -> None:
     found = refgrad.identify("refgrad.estimators:ArcTan", refgrad.estimators.ArcTan(), isolate=True)
     assert found.best is not None

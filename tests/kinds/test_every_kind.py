@@ -66,7 +66,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
-@pytest.mark.sample(quick=8)
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -148,7 +148,7 @@ def test_a_kind_that_does_not_exist_is_named() -> None:
         refgrad.identify(EXAMPLES["mask"].right, "masks")
 
 
-@pytest.mark.sample(quick=8)
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_survey_takes_every_kind(kind: str) -> None:
     for word, outcomes in {"right": {CONFORMS}, "wrong": {DIFFERS, VARIANT}, "raising": {CRASHED}}.items():

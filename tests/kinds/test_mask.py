@@ -164,6 +164,7 @@ def test_scores_are_judged_first() -> None:
     assert verdict.first.tensor == "scores"
 
 
+@pytest.mark.slow
 def test_scores_within_rounding_go_either_way() -> None:
     # two weights whose Wanda scores are equal to within their rounding, and one that is clearly smaller
     w = np.asarray([[1.0, 1.0, 0.5, 0.25]], np.float32)

@@ -24,7 +24,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=10)
+@pytest.mark.sample(quick=6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
@@ -47,6 +47,7 @@ def test_a_rule_is_itself_on_what_is_no_number(name: str, special: float) -> Non
     assert verdict.first is None, str(verdict)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("rule", [NF4(), Blockwise(), Affine(), NVFP4()], ids=str)
 def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
     """The rule with a reciprocal is no other quantizer than that without."""

@@ -273,6 +273,7 @@ def drawing(change: Callable[[np.ndarray, int], np.ndarray]) -> Callable[..., An
     return step
 
 
+@pytest.mark.slow
 def test_without_its_bits_both_neighbours_are_acceptable() -> None:
     fair = drawing(lambda bits, t: bits)
     verdict = refgrad.verify(fair, CHANCE)
@@ -336,6 +337,7 @@ def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None
     assert name in verdict.explanation.name
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("inner", [o.Adafactor(), o.SM3()], ids=str)
 def test_kernels_of_state_of_other_shapes_keep_the_bits(inner: Optimizer) -> None:
     """States that are one number a row or a column are rounded between the passes."""

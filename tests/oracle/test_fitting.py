@@ -46,6 +46,7 @@ def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
     assert found.explanations[0].kind == "none"
 
 
+@pytest.mark.slow
 def test_one_function_has_one_entry() -> None:
     found = refgrad.identify(AdamW(), AdamW())
     assert titles(found) == ["AdamW"]

@@ -51,6 +51,7 @@ def test_a_mutant_is_named(name: str) -> None:
     assert found.itself.outside > 0
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:

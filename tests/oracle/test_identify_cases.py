@@ -180,6 +180,7 @@ def test_a_kind_that_is_none() -> None:
         refgrad.identify(ArcTan(), "estimators")
 
 
+@pytest.mark.slow
 def test_a_quantizer_that_ruins_its_input_misbehaves_among_rules_that_take_other_things_besides() -> None:
     def zeros(x: Any) -> Any:
         x[...] = 0

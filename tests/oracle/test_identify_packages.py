@@ -50,6 +50,7 @@ def test_optax() -> None:
     assert title.startswith("AdamW(scalars='float32')"), title
 
 
+@pytest.mark.slow
 def test_keras_like_eps_hat() -> None:
     """The form of Keras: the corrections are in the step size, and eps is beside the uncorrected root."""
 

@@ -22,7 +22,7 @@ def right(p, g, m, v, t):
     return new, state["m"], state["v"]
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_a_rule_conforms_to_itself_on_every_dtype(dtype: str) -> None:
     verdict = refgrad.verify(AdamW(lr=1e-2), AdamW(lr=1e-2), dtype=dtype)
@@ -111,6 +111,7 @@ def aliasing(p, g, m, v, t):
     return new[0], g if t == 1 else m, new[2]
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize(
     ("candidate", "kind"),
     [(raises, "raised"), (mutates, "mutated"), (wider, "dtype"), (flattened, "shape"), (aliasing, "aliased")],
@@ -143,6 +144,7 @@ def test_bad_arguments(arguments: dict, message: str) -> None:
         refgrad.verify(right, RULE, **arguments)
 
 
+@pytest.mark.slow
 def test_a_departure_is_named() -> None:
     def flushing(p, g, m, v, t):
         flush = lambda a: np.where(np.abs(a) < np.finfo(np.float32).tiny, np.float32(0), a)  # noqa: E731

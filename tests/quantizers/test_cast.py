@@ -40,6 +40,7 @@ def test_three_ways_agree_on_every_code_of_16_bits(form: Minifloat) -> None:
         assert disagreements(form, mode, overflow, x[turn :: len(CASES)]) == (0, 0)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 @pytest.mark.parametrize("mode", ["nearest_even", "up", "stochastic"])
 def test_array_and_kernel_agree_at_all_magnitudes(form: Minifloat, mode: str) -> None:

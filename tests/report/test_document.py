@@ -128,6 +128,7 @@ def test_a_candidate_does_not_reach_the_document(
     assert ("step 1" in err) == (name == "prints")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", ["prints", "closes_descriptor", "drops_stdout"])
 def test_a_process_prints_the_document_alone(file: Path, name: str) -> None:
     words = [sys.executable, "-m", "refgrad", "verify", f"{file}:{name}", "--as", "AdamW", *FEW]
@@ -198,6 +199,7 @@ def test_verdicts_of_every_kind_are_documents(kind: str) -> None:
         VALIDATOR.validate(json.loads(verdict.to_json()))
 
 
+@pytest.mark.slow
 def test_laws_and_explanations_are_of_the_document() -> None:
     pytest.importorskip("hypothesis")
     target = "refgrad.estimators:ArcTan"

@@ -205,15 +205,10 @@ def verify(
         )
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
-        checked = laws and not lost
-        told = {
-            "seed": verdict.seed or 0,
-            "policy": declared,
-            "options": given,
-            "time_limit": time_limit,
-            "isolate": isolate,
-        }
-        reports = _laws(target, claim, dtype=dtype or claim.kept_in, **told) if checked else ()
+        reports: Any = ()
+        if laws and not lost:
+            told = {"policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
+            reports = _laws(target, claim, dtype=dtype or claim.kept_in, seed=verdict.seed or 0, **told)
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code

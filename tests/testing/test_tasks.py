@@ -91,6 +91,7 @@ def test_a_pair_of_models(tmp_path: Path, form: str) -> None:
     assert verdict.candidate.endswith("submission.py.ModelNew")
 
 
+@pytest.mark.slow  # torch is imported
 def test_a_model_of_torch_is_handed_tensors(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     task = tmp_path / "torch_task.py"

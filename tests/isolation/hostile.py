@@ -280,6 +280,10 @@ def _deep() -> None:
     down()
 
 
+#: something as soon as a candidate has forked in this process, or in the one that this was forked from
+_FORKED: list[bool] = []
+
+
 def _fork_and_leave() -> None:
     if os.fork() == 0:
         time.sleep(60)
@@ -287,12 +291,17 @@ def _fork_and_leave() -> None:
 
 
 def _forks() -> None:
+    if _FORKED:
+        return
+    _FORKED.append(True)
     for _ in range(3):
         _fork_and_leave()
 
 
 def _fork_and_answer() -> None:
-    os.fork()  # both go on as the candidate
+    if not _FORKED:  # once: both go on as the candidate
+        _FORKED.append(True)
+        os.fork()
 
 
 def _thread_that_stays() -> None:

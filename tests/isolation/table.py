@@ -205,7 +205,6 @@ def each(of: Callable[[str], Row]) -> Callable[[list[str]], dict[str, Row]]:
 #: entry points: with a process that is used once, and the one that promises nothing
 FRESH, UNGUARDED = 'verify(isolate="fresh")', "verify(isolate=False)"
 ENTRIES: Mapping[str, Callable[[list[str]], dict[str, Row]]] = {
-    "refgrad verify": each(of_command),
     "refgrad verify --json": each(of_pipe),
     FRESH: each(of_python),
     "pytest": lambda names: of_session(names),

@@ -79,9 +79,9 @@ def test_whatever_a_candidate_does_there_is_the_verdict_of_the_table(name: str) 
 
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("name", STEADY)
-@pytest.mark.parametrize("entry", ["refgrad verify", "refgrad verify --json"])
-def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(entry: str, name: str) -> None:
-    assert table.ENTRIES[entry]([name])[name] == table.known()[entry][name]
+@pytest.mark.parametrize("of", [table.of_command, table.of_pipe])
+def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(of: Any, name: str) -> None:
+    assert of(name) == table.known()["refgrad verify --json"][name]
 
 
 @pytest.mark.slow

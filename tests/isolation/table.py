@@ -29,7 +29,7 @@ FILE = Path(__file__).with_name("table.json")
 PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 ROOT = PAGE.parents[1]
 #: seconds that a candidate may take for a step, and a program that judges one in its own process for all
-LIMIT, PATIENCE = 2.0, 300.0
+LIMIT, PATIENCE = 2.0, 30.0
 NAMES = list(CANDIDATES)
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
 UNJUDGED, NONE = "could not be judged", "no verdict"

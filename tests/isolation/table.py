@@ -28,8 +28,8 @@ from tests.isolation.hostile import CANDIDATES
 FILE = Path(__file__).with_name("table.json")
 PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 ROOT = PAGE.parents[1]
-#: seconds that a candidate may take for a step, and a program that judges one in its own process for all
-LIMIT, PATIENCE = 2.0, 30.0
+#: seconds that a candidate may take for a step, a program that judges one in its own process for all, and one that does so outside
+LIMIT, PATIENCE, PATIENCE_OUTSIDE = 2.0, 30.0, 300.0
 NAMES = list(CANDIDATES)
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
 UNJUDGED, NONE = "could not be judged", "no verdict"
@@ -65,20 +65,14 @@ sys.exit(verdict.exit_code)
 """
 
 
-def ran(words: list[str], **more: Any) -> tuple[int, str]:
+def ran(words: list[str], patience: float) -> tuple[int, str]:
     """The exit code of a program, and what it printed; all processes of its group are ended after it."""
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=ROOT,
-            **more,
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
         )
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
+            process.wait(patience)
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -89,7 +83,7 @@ def ran(words: list[str], **more: Any) -> tuple[int, str]:
 def of_process(name: str) -> Row:
     """`refgrad.verify` in a program of its own, without isolation."""
     code = IN_PROCESS.format(asked=dict(ASKED), unjudged=UNJUDGED)
-    ended, text = ran([sys.executable, "-c", code, CANDIDATES[name]])
+    ended, text = ran([sys.executable, "-c", code, CANDIDATES[name]], PATIENCE)
     line = next((line for line in reversed(text.splitlines()) if line.startswith("@ ")), f"@ {NONE}")
     outcome, _, fault = line[2:].partition(" , ")
     return row(outcome, [fault] if fault else [], ended)
@@ -113,7 +107,7 @@ def _words(name: str) -> list[str]:
 
 def of_command(name: str) -> Row:
     """What the command line prints, and its exit code."""
-    code, text = ran(_words(name))
+    code, text = ran(_words(name), PATIENCE_OUTSIDE)
     return row(*_told(text, UNJUDGED if code == 2 else NONE), code)
 
 
@@ -126,7 +120,7 @@ def _told(text: str, otherwise: str) -> tuple[str, list[str]]:
 
 def of_pipe(name: str) -> Row:
     """The document that another program reads from the pipe."""
-    code, text = ran([*_words(name), "--json"])
+    code, text = ran([*_words(name), "--json"], PATIENCE_OUTSIDE)
     try:
         found = json.loads(text)
     except ValueError:

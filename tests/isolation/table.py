@@ -28,7 +28,7 @@ from tests.isolation.hostile import CANDIDATES
 FILE = Path(__file__).with_name("table.json")
 PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 ROOT = PAGE.parents[1]
-#: seconds that a candidate may take for a step, a program that judges one in its own process for all, and one that does so outside
+#: seconds that a step may take, a program that judges a candidate in its own process, and one that does so in another
 LIMIT, PATIENCE, PATIENCE_OUTSIDE = 2.0, 30.0, 300.0
 NAMES = list(CANDIDATES)
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"

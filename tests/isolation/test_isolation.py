@@ -175,6 +175,13 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     assert not hosting._IDLE
 
 
+def test_a_secret_seed_is_drawn_anew_and_told() -> None:
+    found = [refgrad.verify(SGD(), SGD(), steps=1, seed=None) for _ in range(2)]
+    assert len({verdict.seed for verdict in found} - {0, None}) == 2
+    again = refgrad.verify(SGD(), SGD(), steps=1, seed=found[0].seed)
+    assert again.errors == found[0].errors
+
+
 def test_errors_of_the_user_stay_errors() -> None:
     with pytest.raises(CandidateError, match="there is no module 'nowhere'"):
         refgrad.verify("nowhere:step", AdamW(), isolate=True)

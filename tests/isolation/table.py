@@ -226,7 +226,9 @@ def page(table: Mapping[str, Mapping[str, Row]]) -> str:
     for name in NAMES:
         cells = Counter(_cell(found[name]) for found in guarded)
         told = " / ".join(text if len(cells) == 1 else f"{text} ({count})" for text, count in cells.most_common())
-        lines.append(f"| {name} | {told} | {_cell(table[UNGUARDED][name])} |")
+        lines.append(
+            f"| {name} | {told} | {_cell(table[UNGUARDED][name]) if name in table[UNGUARDED] else 'not tried'} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -239,7 +241,7 @@ def main(entries: Iterable[str], names: list[str]) -> None:
             table[entry] = {name: found[name] for name in NAMES if name in found}
             FILE.write_text(json.dumps({name: table[name] for name in ENTRIES if name in table}, indent=1) + "\n")
             print(entry, *batch[-1:], *found[batch[-1]].values(), flush=True)
-    if all(list(known().get(entry, ())) == NAMES for entry in ENTRIES):
+    if all(list(known().get(entry, ())) == NAMES for entry in ENTRIES if entry != UNGUARDED):
         text = PAGE.read_text()
         PAGE.write_text(re.sub(f"(?s){BEGIN}.*{END}", lambda _: BEGIN + "\n" + page(known()) + "\n" + END, text))
 

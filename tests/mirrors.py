@@ -44,8 +44,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "isolation/test_messages.py",
         "what crosses the pipe, and what crosses beside it",
-        ("isolation.shared", "isolation.recipe"),
+        ("isolation.recipe",),
     ),
+    Topic("testing/test_check_runs.py", "laws tried on candidates, which is what it holds", ("testing.trial",), False),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

@@ -270,7 +270,7 @@ def test_a_broken_law_counts_where_the_verdict_conforms(
     outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = LawReport("odd", "minus the gradient gives minus the step", outcome)
-    monkeypatch.setattr("refgrad.cli.judging._laws", lambda *given: [report])
+    monkeypatch.setattr("refgrad.cli.judging._laws", lambda *given, **more: [report])
     result = run("verify", ADAMW, "--as", "AdamW", "--steps", "2", "--laws")
     assert result.exit_code == code
     assert result.output.startswith("CONFORMS")

@@ -88,7 +88,7 @@ def describe_rule(rule: Rule) -> str:
 def load(target: str) -> Any:
     """What a string ``package.module:name`` or ``path/to/file.py:name`` refers to."""
     place, attribute = target_parts(target)
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    module = load_module(place)
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -96,6 +96,11 @@ def load(target: str) -> Any:
             raise CandidateError(f"{where} has no {part!r}{nearest(part, _public(found))}")
         found = getattr(found, part)
     return found
+
+
+def load_module(place: str) -> ModuleType:
+    """What a string ``package.module`` or ``path/to/file.py`` refers to; `CandidateError` if that cannot be loaded."""
+    return _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -15,6 +15,7 @@ from refgrad.cli.options import (
     ISOLATE,
     OPTIONS,
     POLICY,
+    SECRET,
     SEED,
     STEPS,
     TARGET,
@@ -69,6 +70,7 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 @STEPS
 @DTYPE
 @SEED
+@SECRET
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
@@ -85,6 +87,7 @@ def verify(
     steps: int,
     dtype: str | None,
     seed: int,
+    secret_seed: bool,
     policy: tuple[str, ...],
     as_json: bool,
     no_shrink: bool,
@@ -115,7 +118,7 @@ def verify(
             claim,
             steps=steps,
             dtype=dtype,
-            seed=seed,
+            seed=None if secret_seed else seed,
             policy=declared,
             options=given,
             state_names=stated,
@@ -126,9 +129,10 @@ def verify(
         )
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
-        checked = laws and not lost
-        told = {"seed": seed, "policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
-        reports = _laws(target, claim, dtype=dtype or claim.kept_in, **told) if checked else ()
+        reports: Any = ()
+        if laws and not lost:
+            told = {"policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
+            reports = _laws(target, claim, dtype=dtype or claim.kept_in, seed=verdict.seed or 0, **told)
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code

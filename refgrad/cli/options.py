@@ -30,6 +30,11 @@ STEPS = click.option(
 )
 DTYPE = click.option("--dtype", help="float16, bfloat16, float32 or float64; float32 unless the rule keeps another.")
 SEED = click.option("--seed", default=0, show_default=True, type=int, help="Seed of the inputs.")
+SECRET = click.option(
+    "--secret-seed",
+    is_flag=True,
+    help="Draw the seed when the target has been loaded, so that it cannot know the inputs.",
+)
 POLICY = click.option(
     "--policy", multiple=True, metavar="FIELD=VALUE", help="What counts as correct, such as subnormals=either."
 )

@@ -26,7 +26,7 @@ def verify(
     *,
     steps: int = 10,
     dtype: Any = None,
-    seed: int = 0,
+    seed: int | None = 0,
     policy: Policy | Mapping[str, Any] | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
@@ -44,9 +44,11 @@ def verify(
         rule: the rule that it claims to be, such as ``refgrad.optimizers.AdamW(lr=1e-3)``, or its class.
         steps: how many steps are taken.
         dtype: the dtype of the parameters; by default the one that the rule keeps them in, for most float32.
-        seed: of the generated inputs.
+        seed: of the generated inputs. None draws one when the candidate has been loaded, so that it cannot know them; the
+            verdict has it.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
-        inputs: your own `Cases` in place of generated ones; `Inputs` writes those of an optimizer shortly.
+        inputs: your own `Cases` in place of generated ones, or a function that makes them of the seed when the candidate has
+            been loaded; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
         state_names: slot of the rule -> what the candidate's state calls it, such as ``{"m": "my_buffer"}``, where the
             names do not tell.
@@ -75,7 +77,8 @@ def verify(
             rule,
             steps=steps,
             dtype=dtype,
-            seed=seed,
+            seed=seed or 0,
+            draws_seed=seed is None,
             policy=policy,
             inputs=inputs,
             options=options,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from refgrad.testing.check import check_laws, known_laws
     from refgrad.testing.conformance import assert_conforms
     from refgrad.testing.reports import BrokenLawError, LawReport, raise_if_broken
+    from refgrad.testing.tasks import verify_kernel, verify_model
 
 __all__ = [
     "LAWS",
@@ -23,6 +24,8 @@ __all__ = [
     "check_laws",
     "known_laws",
     "raise_if_broken",
+    "verify_kernel",
+    "verify_model",
 ]
 
 _LATER = {
@@ -34,6 +37,8 @@ _LATER = {
     "BrokenLawError": "refgrad.testing.reports",
     "LawReport": "refgrad.testing.reports",
     "raise_if_broken": "refgrad.testing.reports",
+    "verify_kernel": "refgrad.testing.tasks",
+    "verify_model": "refgrad.testing.tasks",
 }
 
 

@@ -44,7 +44,7 @@ def _silent(trial: Trial, law: Law) -> str:
     rule: Any = trial.rule
     if not law.applies(rule):
         return "the rule is not of that kind"
-    if law.subject(rule) != rule and not trial.follows:
+    if not trial.follows and law.subject(rule) != rule:
         return f"the candidate cannot be told {', '.join(f'{n}={v}' for n, v in _changed(law, rule).items())}"
     return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
 

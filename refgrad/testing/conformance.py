@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.engine.verdict import Verdict
 
 #: what `check_laws` takes of what `refgrad.verify` takes
-SHARED = ("dtype", "seed", "policy", "options", "time_limit", "isolate")
+SHARED = ("dtype", "policy", "options", "time_limit", "isolate")
 
 
 def check_keywords(given: Iterable[str]) -> None:
@@ -67,5 +67,6 @@ def assert_conforms(candidate: Any, rule: Any, *, laws: bool = False, **keywords
         from refgrad.testing.check import check_laws
         from refgrad.testing.reports import raise_if_broken
 
-        raise_if_broken(check_laws(candidate, rule, **{n: v for n, v in keywords.items() if n in SHARED}))
+        shared = {n: v for n, v in keywords.items() if n in SHARED}
+        raise_if_broken(check_laws(candidate, rule, **shared, seed=verdict.seed or 0))
     return verdict

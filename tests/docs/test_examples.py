@@ -29,6 +29,7 @@ PARTS = [
     ("docs/own-rule.md", ""),
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
+    ("docs/submissions.md", ""),
     ("docs/transforms.md", ""),
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),
@@ -43,7 +44,7 @@ RUN = [pytest.param(*part, marks=pytest.mark.slow) if part in LONG else part for
 #: what is no program by itself: the first line of it, and where it stands in the code
 EXCERPTS = {"class ClippedSTE(Binarizer):": "refgrad/estimators/straight_through.py"}
 #: pages whose examples say below each line what it prints
-PRINTED = ("docs/verify-your-kernel.md",)
+PRINTED = ("docs/verify-your-kernel.md", "docs/submissions.md")
 FRAMEWORKS = ("torch", "optax")
 
 

@@ -18,12 +18,15 @@ from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.testing import check_laws
+from tests.depth import at_depth
 from tests.isolation import table
+from tests.isolation.hostile import RIGHT, TIMED
 from tests.kinds import candidates
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
 HOSTILE = "tests.isolation.hostile"
+STEADY = [name for name in table.NAMES if name not in TIMED]
 
 
 def told(verdict: Verdict) -> dict[str, Any]:
@@ -68,25 +71,47 @@ def test_candidates_of_every_kind_are_asked_through_the_pipe(kind: str) -> None:
         assert told(refgrad.verify(target, rule, isolate=True, **asked)) == told(refgrad.verify(target, rule, **asked))
 
 
-@pytest.mark.sample(quick=1, suite=3)
-@pytest.mark.parametrize("name", table.NAMES)
+@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.parametrize("name", STEADY)
 def test_whatever_a_candidate_does_there_is_the_verdict_of_the_table(name: str) -> None:
-    assert table.of_python(name) == next(iter(table.known()[name].values()))
+    assert table.of_python(name) == table.known()[table.FRESH][name]
 
 
-@pytest.mark.sample(quick=1, suite=3)
-@pytest.mark.parametrize("name", table.NAMES)
-def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(name: str) -> None:
-    assert table.of_command(name) == table.known()[name]["refgrad verify"]
+@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.parametrize("name", STEADY)
+@pytest.mark.parametrize("of", [table.of_command, table.of_pipe])
+def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(of: Any, name: str) -> None:
+    assert of(name) == table.known()["refgrad verify --json"][name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ["pytest", "pytest -n 2"])
+def test_whatever_candidates_do_a_session_of_pytest_goes_on(entry: str) -> None:
+    if "-n" in entry:
+        pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    names = at_depth(quick=[], suite=["leaves_at_once", "the_rule_itself"], thorough=STEADY)
+    assert table.ENTRIES[entry](names) == {name: table.known()[entry][name] for name in names}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [name for name in STEADY if name in table.known()[table.UNGUARDED]])
+def test_what_becomes_of_a_candidate_without_isolation_is_in_the_table(name: str) -> None:
+    assert table.of_process(name) == table.known()[table.UNGUARDED][name]
 
 
 def test_the_table_has_every_candidate_and_none_that_is_wrong_has_exit_code_zero() -> None:
     known = table.known()
-    assert list(known) == table.NAMES
-    assert len(known) >= 40
-    for found in known.values():
-        for cell in found.values():
-            assert (cell["exit_code"] == 0) == (cell["outcome"] == "conforms" and not cell["fault"])
+    assert list(known) == list(table.ENTRIES)
+    assert len(table.NAMES) >= 100
+    for entry, found in known.items():
+        if entry == table.UNGUARDED:
+            continue
+        assert list(found) == table.NAMES, entry
+        for name, cell in found.items():
+            conforms = cell == table.row("conforms", (), 0)
+            assert name in TIMED or conforms == (name in RIGHT), (entry, name, cell)
+            assert conforms or cell["exit_code"] in (1, 2), (entry, name, cell)
+            assert cell["outcome"] != table.NONE, (entry, name, cell)
     assert table.page(known) in table.PAGE.read_text()
 
 
@@ -148,6 +173,13 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     assert first.process.poll() is not None
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
     assert not hosting._IDLE
+
+
+def test_a_secret_seed_is_drawn_anew_and_told() -> None:
+    found = [refgrad.verify(SGD(), SGD(), steps=1, seed=None) for _ in range(2)]
+    assert len({verdict.seed for verdict in found} - {0, None}) == 2
+    again = refgrad.verify(SGD(), SGD(), steps=1, seed=found[0].seed)
+    assert again.errors == found[0].errors
 
 
 def test_errors_of_the_user_stay_errors() -> None:

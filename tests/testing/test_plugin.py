@@ -126,7 +126,7 @@ def test_skipped():
 """
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester, processes: int) -> None:
     if processes:
         pytest.importorskip("xdist", reason="pytest-xdist is not installed")

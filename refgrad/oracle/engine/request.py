@@ -31,6 +31,8 @@ class Request:
     steps: int = 10
     dtype: np.dtype
     seed: int = 0
+    #: True to draw the seed after the candidate has been loaded
+    draws_seed: bool = False
     policy: Policy = field(default_factory=Policy)
     inputs: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -153,6 +154,16 @@ def tally_of(kind: Kind, record: Record, rules: Sequence[Any], wanted: Wanted) -
     return Tally().adding(kind.outputs(record, list(rules), wanted))
 
 
+def drawn(claim: Claim) -> Claim:
+    """The claim with its seed drawn, and its inputs made, now that the candidate has been loaded and cannot know them."""
+    request = claim.request
+    if request.draws_seed:
+        request = dataclasses.replace(request, seed=secrets.randbits(31), draws_seed=False)
+    if callable(request.inputs):
+        request = dataclasses.replace(request, inputs=request.inputs(request.seed))
+    return dataclasses.replace(claim, request=request)
+
+
 #: from a claim that failed, its record and its tally to what it is instead; notes are added to the record
 Explain = Callable[[Claim, Record, Tally], Iterable[Departure]]
 
@@ -164,7 +175,8 @@ def judge(request: Request, explain: Explain) -> Verdict:
         request: what was asked.
         explain: looks for what a candidate that fails is instead; called once, if that is asked for.
     """
-    run = examine(Claim.of(request))
+    claim = drawn(Claim.of(request))
+    request, run = claim.request, examine(claim)
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally

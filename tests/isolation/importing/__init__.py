@@ -1,0 +1,1 @@
+"""Candidates whose modules do something when they are imported."""

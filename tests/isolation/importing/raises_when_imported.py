@@ -1,0 +1,3 @@
+"""Cannot be imported."""
+
+raise SystemExit(0)

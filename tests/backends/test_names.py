@@ -53,6 +53,7 @@ def names_in(rule: Estimator) -> list[str]:
     return sorted(found)
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_arrays_may_be_called_as_anything_in_a_kernel(body: str) -> None:

@@ -87,7 +87,7 @@ CANDIDATES = [
 ]
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=6)
 @pytest.mark.parametrize(("candidate", "rule"), CANDIDATES, ids=[str(rule) for _, rule in CANDIDATES])
 def test_autograd(candidate: Any, rule: Any) -> None:
     # the value of a detached difference is rounded twice

@@ -43,7 +43,9 @@ def test_torch_adafactor(foreach: bool) -> None:
     ("target", "rule", "variant"),
     [
         ("optax:lars", o.LARS(weight_decay=0.1, **F32), "ratio=joint"),
-        ("optax:fromage", o.Fromage(min_norm=1e30, **F32), "zero_norms=floored"),
+        pytest.param(
+            "optax:fromage", o.Fromage(min_norm=1e30, **F32), "zero_norms=floored", marks=pytest.mark.thorough
+        ),
     ],
     ids=str,
 )

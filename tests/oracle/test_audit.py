@@ -129,7 +129,7 @@ def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], ov
 TOPS = (1.0, 0.4)
 
 
-@pytest.mark.sample(quick=20)
+@pytest.mark.sample(quick=20, suite=260)
 @pytest.mark.parametrize(("rule", "dtype"), JUDGED, ids=lambda x: str(x) if isinstance(x, Optimizer) else x.__name__)
 def test_the_truth_is_inside(rule: Optimizer, dtype: type) -> None:
     """In sixty digits, from the same state: free, and given the observed new state."""

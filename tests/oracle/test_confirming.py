@@ -87,8 +87,8 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.slow
-@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize(("name", "field", "value"), VARIANTS, ids=lambda value: str(value))
 def test_a_variant_is_named_by_both_or_by_neither(name: str, field: str, value: Any) -> None:
     """Whatever tells it, `identify` calls it what `verify` accepts, and where `verify` refuses the default, so does it."""

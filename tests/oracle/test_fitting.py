@@ -37,7 +37,7 @@ def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", [GaLore(), LBFGS()], ids=str)
+@pytest.mark.parametrize("rule", [GaLore(), pytest.param(LBFGS(), marks=pytest.mark.thorough)], ids=str)
 def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
     """Of small tensors its singular vectors cannot be judged; and what sees all leaves as one is searched no further."""
     found = refgrad.identify(rule, rule)

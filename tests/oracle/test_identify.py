@@ -39,6 +39,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
+@pytest.mark.sample(suite=10)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -51,8 +52,8 @@ def test_a_mutant_is_named(name: str) -> None:
     assert found.itself.outside > 0
 
 
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:
     found = named(LEGAL[name], steps=6)
@@ -67,6 +68,7 @@ def ids(case: tuple[Any, ...]) -> str:
 
 
 # every second of them: a search takes seconds
+@pytest.mark.sample(suite=4)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
@@ -109,6 +111,7 @@ def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     assert len(found.rules) > 1
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["textbook", "folded_eps"])
 def test_a_program_is_found_among_all_rules(name: str) -> None:

@@ -86,6 +86,10 @@ def test_a_model_of_error_that_takes_in_everything_is_no_fact() -> None:
     assert str(verdict).splitlines()[1].startswith("It may be AdamW() in which the step is computed in bfloat16")
     assert "lies within its sets too" in str(verdict)
     assert json.loads(verdict.to_json())["departures"][0]["sure"] == MAY_BE
+
+
+@pytest.mark.thorough
+def test_a_model_of_error_that_takes_in_everything_identifies_nothing() -> None:
     found = refgrad.identify(cosine, AdamW(), steps=6)
     assert found.outcome == AMBIGUOUS
     assert "may be AdamW with bfloat16 arithmetic inside" in str(found).splitlines()[0]

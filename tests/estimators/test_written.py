@@ -40,6 +40,7 @@ def one_hot(x: Any, e: Any) -> Any:
     return hard + soft - soft.detach()
 
 
+@pytest.mark.thorough
 def test_one_hot_plus_soft_less_soft_is_named() -> None:
     assert refgrad.verify(one_hot, e.StraightThroughGumbel(written="detached")).conforms
     verdict = refgrad.verify(one_hot, e.StraightThroughGumbel(), shrink=False)

@@ -280,7 +280,7 @@ def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     assert verdict.first.leaf == "n = 1"
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")
 def test_optax(target: str, rule: Transform) -> None:
     pytest.importorskip("optax", reason="optax is not installed")

@@ -171,8 +171,8 @@ def test_a_function_is_judged() -> None:
     assert set(verdict.counts) == {"p", "m"}
 
 
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("wrong", ["second", "h", "noise", "bits", "loss"])
 def test_a_function_that_misreads_one_input_differs_and_the_line_reproduces_it(wrong: str) -> None:
     def misread(

@@ -43,6 +43,7 @@ def test_what_writes_into_the_gradient(package: str, name: str, rule: Any) -> No
     assert [fault.kind for fault in spoilt.faults] == ["mutated"]
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "rule", "variant"),

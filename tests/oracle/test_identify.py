@@ -98,6 +98,7 @@ def test_hypotheses_that_leave_the_real_numbers_do_not_end_the_search() -> None:
     assert titles(found)[0] == "ADOPT"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     def nonsense(p, g, m, t):
@@ -235,6 +236,7 @@ def test_a_failing_verdict_names_a_mutant() -> None:
     assert verdict.explanation.name == "eps under the root and beside it"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_random_bits_that_a_candidate_draws_by_itself_are_not_held_against_it() -> None:
     found = refgrad.identify(drawing(lambda bits, t: bits), CHANCE, steps=4)

@@ -24,6 +24,7 @@ FORMS = list(MINIFLOATS.values())
 SMALL = [form for form in FORMS if form.bits <= 8]
 
 
+@pytest.mark.sample(suite=80)
 @pytest.mark.slow
 @pytest.mark.parametrize("form", SMALL, ids=lambda f: f.name)
 @pytest.mark.parametrize(("mode", "overflow"), CASES)

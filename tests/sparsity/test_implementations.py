@@ -58,6 +58,7 @@ def test_torch_prune_global_is_one_ranking() -> None:
     assert ours[0].mean() < ours[1].mean()
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.parametrize("kept", [1, 2, 3])
 def test_torch_ao_groups(kept: int) -> None:
     pruning = pytest.importorskip("torch.ao.pruning", reason="torch is judged")

@@ -19,6 +19,7 @@ def test_only_rules_that_keep_more_are_tried() -> None:
     assert not list(relatives(claim, claim.driven(claim.cases())))
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", [Adam(), AdamW()], ids=str)
 def test_amsgrad_is_named_for_what_claims_to_be_adam(rule: Adam) -> None:

@@ -80,7 +80,7 @@ RULES = [
 ]
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=3)
 @needs_compiler
 @pytest.mark.parametrize(("rule", "dtype"), RULES, ids=lambda x: str(getattr(x, "__name__", x)))
 def test_a_rule_in_c_has_the_bits_of_its_kernels(rule: Optimizer, dtype: Any, c_backend: str) -> None:

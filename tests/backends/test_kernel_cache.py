@@ -58,6 +58,7 @@ def test_two_processes_that_write_at_once(folder: Path) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".kernel"]
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "empty", "other key"])
 def test_a_damaged_file_is_ignored_and_replaced(folder: Path, source: KernelSource, damage: str) -> None:

@@ -251,7 +251,7 @@ def test_a_group_that_ignores_its_own_lr_is_found_out() -> None:
     assert (verdict.first.step, verdict.first.tensor, verdict.first.leaf) == (1, "p", "scaled")
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(("options", "precision"), [*zip(FORMS, ["storage", "storage", "wide"], strict=True)], ids=str)
 def test_narrow_dtypes_and_how_torch_rounds_them(options: dict[str, Any], precision: str, dtype: str) -> None:

@@ -44,6 +44,7 @@ PROXIES = [
 ]
 
 
+@pytest.mark.sample(suite=3)
 @pytest.mark.parametrize(("rule", "proxy"), PROXIES, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_autograd_of_the_proxy(rule: Any, proxy: Any) -> None:
     rule = (rule() if isinstance(rule, type) else rule).replace(sign_at_zero="zero")

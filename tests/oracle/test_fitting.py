@@ -20,6 +20,7 @@ def titles(found: Any) -> list[str]:
     return [e.title for e in found.explanations]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_what_a_simpler_rules_sets_take_in_is_no_other_explanation() -> None:
     """Another order of ties is acceptable of a mask, and codes beside a tie are of a quantizer."""

@@ -39,7 +39,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=10)
+@pytest.mark.sample(suite=8)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -68,7 +68,7 @@ def ids(case: tuple[Any, ...]) -> str:
 
 
 # every second of them: a search takes seconds
-@pytest.mark.sample(suite=4)
+@pytest.mark.sample(suite=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
@@ -151,6 +151,7 @@ def test_the_hyperparameters_that_were_used() -> None:
         assert r.determined
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_wrong_rate_of_a_wrong_variant() -> None:
     found = refgrad.identify(AdamW(lr=3e-4, eps_placement="inside"), AdamW())
@@ -191,6 +192,7 @@ def test_hidden_state_is_judged_from_the_start() -> None:
     assert "AdamW(eps_placement='inside')" in titles(found), str(found)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_same_twice_and_as_json() -> None:
     first, second = (named(MUTANTS["eps twice"], steps=3).to_dict() for _ in range(2))

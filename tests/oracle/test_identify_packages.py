@@ -24,6 +24,7 @@ def test_torch() -> None:
     assert best(torch.optim.SGD, damped) == "SGD(momentum=0.9, dampening=0.5, first_step='undamped')"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_torch_among_all_rules() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -51,7 +51,7 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
     return p * f(1 - lr * weight_decay) - f(lr) * g
 
 
-@pytest.mark.sample(quick=2, suite=5)
+@pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize(
     ("candidate", "rule", "name"),
     [

@@ -94,6 +94,7 @@ def test_a_model_of_error_that_takes_in_everything_identifies_nothing() -> None:
     found = refgrad.identify(cosine, AdamW(), steps=6)
     assert found.outcome == AMBIGUOUS
     assert "may be AdamW with bfloat16 arithmetic inside" in str(found).splitlines()[0]
+    assert "it is not so where it is driven through late steps" in found.explanations[0].doubt
     assert found.to_dict()["explanations"][0]["sure"] == MAY_BE
 
 

@@ -36,6 +36,7 @@ class Bounded(NamedTuple):
         low, high: ends that no program's number is beyond, sharper than the bound; where it is NaN, they say nothing.
         nan: where some program's number may be NaN though the centre is not; only where the bound is infinite. With None it
             may be wherever the bound is infinite.
+        overflowed: where it is infinite though nothing that it is made of is: a product that is distributed over it need not be.
     """
 
     value: Array
@@ -47,6 +48,7 @@ class Bounded(NamedTuple):
     low: Array | None = None
     high: Array | None = None
     nan: Array | None = None
+    overflowed: Array | None = None
 
     def known(self) -> Array:
         """Where the number is the centre itself."""

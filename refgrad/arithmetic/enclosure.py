@@ -400,7 +400,7 @@ def _infinite_on_top(first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
     """Where of (1 - w) a + w b, two terms as of `Enclosure._coefficient`, b alone is infinite: so is a + w (b - a)."""
     found = np.zeros((), bool)
     for (w, _, b), (rest, a, _) in ((first, second), (second, first)):
-        infinite = reduce(np.logical_or, map(infinities.infinite, b))
+        infinite = reduce(np.logical_or, map(infinities.certain, b))
         found = found | infinite & np.isfinite(a) & (np.abs(w) < np.abs(rest))
     return np.asarray(found)
 

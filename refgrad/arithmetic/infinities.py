@@ -2,7 +2,8 @@
 
 What is infinite before a step is not made finite by it, in whatever order its terms are added and its factors multiplied. A
 partial sum or product of the others may overflow or underflow on its way, which makes NaN of it and no other number: where
-that may be is seen to by itself (`refgrad.arithmetic.ends`).
+that may be is seen to by itself (`refgrad.arithmetic.ends`). A sum that overflows is another thing: a product may be
+distributed over it, and what is added then may all be finite.
 """
 
 from __future__ import annotations
@@ -25,6 +26,29 @@ def infinite(x: Bounded) -> Array:
     """
     low, high = x.lowest(), x.highest()
     return (low == high) & np.isinf(low)
+
+
+def certain(x: Bounded) -> Array:
+    """Where a number is infinite, or NaN, however what multiplies it is distributed over what it is made of.
+
+    Args:
+        x: the number.
+    """
+    return infinite(x) if x.overflowed is None else infinite(x) & ~x.overflowed
+
+
+def overflowed(found: Bounded, parts: Sequence[Bounded]) -> Array | None:
+    """Where a sum is infinite and none of its terms is; None if that is nowhere.
+
+    Args:
+        found: the sum.
+        parts: its terms.
+    """
+    made = infinite(found)
+    if not made.any():
+        return None
+    made = reduce(np.logical_and, (~certain(part) for part in parts), made)
+    return made if made.any() else None
 
 
 def settled(x: Bounded) -> Bounded:
@@ -85,7 +109,7 @@ def of_product(above: Sequence[Bounded], below: Sequence[Bounded], low: Array, h
     """
     some, sign = np.zeros((), bool), np.ones(())
     for factor in above:
-        some = some | infinite(factor)
+        some = some | certain(factor)
     if not some.any():
         return low, high
     for x in (*above, *below):
@@ -103,7 +127,7 @@ def meet(above: Sequence[Bounded], below: Sequence[Bounded]) -> Array:
         above: the factors.
         below: the divisors.
     """
-    ends = [reduce(np.logical_or, map(infinite, each), np.zeros((), bool)) for each in (above, below)]
+    ends = [reduce(np.logical_or, map(certain, each), np.zeros((), bool)) for each in (above, below)]
     return np.asarray(ends[0] & ends[1])
 
 

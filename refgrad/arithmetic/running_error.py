@@ -157,6 +157,8 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     settled = settled._replace(sure=exactly, norm=_norm_of_sum(terms))
     if any(term.has_ends() for _, term in terms) or (not fits and np.isinf(settled.bound()).any()):
         settled = ends.of_sum(terms, settled, flushed, interpolation, model)
+    if not fits:
+        settled = settled._replace(overflowed=infinities.overflowed(settled, [term for _, term in terms]))
     reaches = [term.reach for _, term in terms if term.reach is not None]
     leasts = [term.least for _, term in terms if term.least is not None]
     if not leasts:
@@ -200,7 +202,7 @@ def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bo
     error = total.bound()
     for term in cancelled:
         error = error + 2 * model.roundings * (model.cancelled or 0.0) * (np.abs(term.value) + term.bound() + error)
-    return Bounded(total.value, error, total.reach, total.least, norm=total.norm)
+    return Bounded(total.value, error, total.reach, total.least, norm=total.norm, overflowed=total.overflowed)
 
 
 def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
@@ -277,7 +279,13 @@ def _uncertain_nan(
         return value, error
     factors = (*above, *below)
     open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
-    open_ = open_ & reduce(np.logical_or, (b.bound() > 0.0 for b in factors)) & ~met
+    open_ = (
+        open_
+        & reduce(
+            np.logical_or, ((b.bound() > 0.0) | (infinities.infinite(b) & ~infinities.certain(b)) for b in factors)
+        )
+        & ~met
+    )
     return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
 
 
@@ -365,7 +373,7 @@ def negative(x: Bounded, model: Model) -> Bounded:
         x: the value.
         model: what is charged.
     """
-    found = Bounded(-x.value, x.error, sure=x.sure)
+    found = Bounded(-x.value, x.error, sure=x.sure, overflowed=x.overflowed)
     return found._replace(low=-x.highest(), high=-x.lowest(), nan=x.may_be_nan()) if x.has_ends() else found
 
 

@@ -44,6 +44,8 @@ def confirmed(fits: Fitting, searched: list[Trial]) -> Confirmed:
         run = _examined(found)
         if run is not None and not run.wrong:
             return Confirmed(Fitting((_doubted(found, run),)), wrong, fits.found[0].explanation.title)
+    if all(found.explanation.doubt for found in fits.found):  # nobody was found to be what it is not elsewhere
+        return Confirmed(Fitting(tuple(itertools.starmap(_doubted, pairs))))
     return Confirmed(fits, wrong)
 
 
@@ -52,8 +54,9 @@ def _examined(found: Found) -> Judgement | None:
 
 
 def _doubted(found: Found, run: Judgement | None) -> Found:
-    """With the doubt that too little of it is known for "conforms"."""
-    doubt = found.explanation.doubt or contradiction(run)
+    """With the doubt that it is not so elsewhere, or that too little of it is known for "conforms"."""
+    known, other = found.explanation.doubt, contradiction(run)
+    doubt = f"{known}; {other}" if known and run is not None and run.wrong else known or other
     return dataclasses.replace(found, explanation=dataclasses.replace(found.explanation, doubt=doubt))
 
 

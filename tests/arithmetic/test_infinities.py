@@ -79,3 +79,17 @@ def test_the_sum_of_many_is_infinite_where_one_is() -> None:
 def test_what_is_only_large_is_not_infinite() -> None:
     assert not infinities.infinite(known(3e38))[0]
     assert ends(total([(1, known(3e38)), (1, known(3e37))], None, MODEL))[0] < INF
+
+
+@pytest.mark.parametrize("terms", [(3e38, 3e38), (1.3e38, 1.3e38, 1.3e38)])
+def test_a_product_may_be_distributed_over_a_sum_that_overflows(terms: tuple[float, ...]) -> None:
+    """The sum is infinite in every program that adds it up, but 0.03 a + 0.03 b is finite."""
+    whole = total([(1, known(x)) for x in terms], None, MODEL)
+    assert ends(whole) == (INF, INF, False)
+    scaled = product(1, [known(0.03125), whole], [], MODEL)
+    assert scaled.lowest()[0] <= 0.03125 * sum(terms)
+    assert scaled.highest()[0] == INF
+    assert not np.isnan(product(1, [whole], [known(INF)], MODEL).value[0])  # a / inf + b / inf is zero
+    assert ends(product(1, [total([(1, whole), (1, known(INF))], None, MODEL), ROUGH], [], MODEL))[0] == INF
+    twice = total([(1, whole), (1, known(1.0))], None, MODEL)  # and over a sum of which it is a term
+    assert product(1, [known(0.03125), twice], [], MODEL).lowest()[0] <= 0.03125 * sum(terms)

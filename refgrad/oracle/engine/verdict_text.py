@@ -90,14 +90,15 @@ def _isolation(verdict: Any) -> Iterator[Section]:
 def _elsewhere(verdict: Any) -> Iterator[Section]:
     """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs.
 
-    Where it is known for sure what the candidate is, only those that are the same are told.
+    Where it is known for sure what the candidate is, only those that are the same are told, or that it agrees with.
     """
     if verdict.outcome != DIFFERS:
         return
     name, known = verdict.rule.partition("(")[0], verdict.explanation
     others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]
     if known is not None and not known.doubt:
-        others = [line for line in others if line in elsewhere.alike(name, known.name)]
+        same = elsewhere.alike(name, known.name)
+        others = [line for line in others if line in same or (known.known and line.startswith(f"{known.known} is "))]
     told = (*filter(None, map(_known, verdict.departures)), *others)
     if told:
         yield Section("", told)

@@ -70,11 +70,12 @@ def test_what_could_have_failed_is_a_fact(case: tuple[Rule, Rule, str]) -> None:
     assert [e.sure for e in found.explanations] == [FACT], str(found)
 
 
-def test_another_order_of_ties_is_not_told_by_wider_sets() -> None:
-    """Codes beside a tie are legal where the zero point is added first, so that this fits the rule itself too."""
+def test_one_rounding_more_is_not_told_by_wider_sets() -> None:
+    """What is multiplied by a reciprocal is rounded once more, which fits the rule itself too; where ties go does not."""
     _, control = controlled(Affine(ties="away"), Affine())
     changes = {c.name: c for c in named(Affine())}
-    assert "lies within its sets too" in control.doubt(changes["zero_point_added=before"])
+    assert "lies within its sets too" in control.doubt(changes["normalize=reciprocal"])
+    assert not control.doubt(changes["zero_point_added=before"])
     assert not control.doubt(changes["ties=away"])
 
 
@@ -93,6 +94,7 @@ def test_a_model_of_error_that_takes_in_everything_identifies_nothing() -> None:
     found = refgrad.identify(cosine, AdamW(), steps=6)
     assert found.outcome == AMBIGUOUS
     assert "may be AdamW with bfloat16 arithmetic inside" in str(found).splitlines()[0]
+    assert "it is not so where it is driven through late steps" in found.explanations[0].doubt
     assert found.to_dict()["explanations"][0]["sure"] == MAY_BE
 
 

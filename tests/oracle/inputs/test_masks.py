@@ -45,7 +45,8 @@ def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: obje
     made = masks.sizes(rule, F32, 0)
     assert made is not None
     found = {arrays["w"].shape for arrays in made.arrays}
-    assert found <= {*shapes, *ROWS_OF_BLOCKS}  # type: ignore[call-overload]
+    assert found <= {*shapes, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS}  # type: ignore[call-overload]
+    assert masks.MANY_BLOCKS in found
     assert ((3, 4, 5) in found) == (shapes is SHAPES)
 
 

@@ -46,7 +46,6 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.recipe",),
     ),
-    Topic("testing/test_check_runs.py", "laws tried on candidates, which is what it holds", ("testing.trial",), False),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

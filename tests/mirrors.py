@@ -46,7 +46,6 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.recipe",),
     ),
-    Topic("testing/test_check_runs.py", "laws tried on candidates, which is what it holds", ("testing.trial",), False),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",
@@ -136,6 +135,12 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_paper_tensors.py", FAMILY, ("optimizers.layerwise",)),
     Topic("optimizers/test_paper_parameter_free.py", FAMILY, ("optimizers.parameter_free",)),
     Topic("optimizers/test_paper_momentum.py", "pieces that bodies of rules are made of", ("optimizers.parts",), False),
+    Topic(
+        "optimizers/test_elsewhere.py",
+        "what others call a rule: as it was found, and as what explains a verdict",
+        ("oracle.hypotheses.known_forms",),
+        False,
+    ),
     Topic("oracle/engine/test_tally.py", "records that are counted", ("oracle.acceptance.findings",)),
     Topic("kinds/test_eight_bit.py", "codes and scales judged in a step", ("oracle.acceptance.quantized_state",)),
     Topic(

@@ -124,10 +124,10 @@ class Host:
             raise self._lost("hung", f"{what} did not return within {self._limit + more:g} s") from None
         except EOFError:
             raise self._lost("crashed", f"{what}: {child.how_it_ended()}") from None
+        except RefgradError:  # before what they are besides: an `ArgumentError` is a `ValueError`
+            raise
         except (MessageError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._lost("crashed", f"{what}: its process answered what is no answer ({error})") from None
-        except RefgradError:
-            raise
         except BaseException:  # an answer that nobody waited for would be taken for the next one
             self.close()
             raise

@@ -100,7 +100,7 @@ def identify(
         try:
             found = _identification(trials(request, every, claim is not None), claim)
         except CandidateError as error:
-            if guessed and "legal: " in str(error):  # it was found, and is no optimizer
+            if guessed and _was_found(error):
                 raise CandidateError(f"{error}; {_other_kinds(kind)}") from None
             raise
         if guessed and found.exit_code:
@@ -111,6 +111,14 @@ def identify(
     lost = (place.isolation,) if place.isolation.startswith(hosting.NOT) else ()
     environment = {**found.environment, **place.environment}
     return dataclasses.replace(found, environment=environment, notes=(*lost, *found.notes, *place.notes))
+
+
+def _was_found(error: CandidateError) -> bool:
+    """True if there is a candidate, which is none of the kind that was tried.
+
+    Where a framework is loaded, a function may be taken for one that returns an optimizer of its, and is called.
+    """
+    return "legal: " in str(error) or str(error).startswith("building ")
 
 
 def _other_kinds(kind: Kind) -> str:

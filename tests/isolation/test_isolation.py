@@ -187,6 +187,10 @@ def test_errors_of_the_user_stay_errors() -> None:
         refgrad.verify("nowhere:step", AdamW(), isolate=True)
     with pytest.raises(CandidateError, match="has no 'adamv'; did you mean 'adamw'"):
         refgrad.verify("refgrad.examples.numpy_adamw:adamv", AdamW(), isolate=True)
+    with pytest.raises(
+        ArgumentError, match=r"AdamW\(\) has no state 'q'; legal: m, v"
+    ):  # a ValueError too, and no lost child
+        refgrad.verify("refgrad.examples.numpy_adamw:adamw", AdamW(), isolate=True, state_names={"q": "m"})
 
 
 @pytest.mark.slow

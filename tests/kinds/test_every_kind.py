@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 import refgrad
 from refgrad import optimizers, quantizers, sparsity
+from refgrad.candidates.frameworks import ADAPTERS
 from refgrad.candidates.protocol import Observation
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
@@ -247,9 +249,19 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
-def test_a_candidate_of_another_kind_is_told_how_to_say_so() -> None:
+@pytest.mark.parametrize("framework", ["none", "torch", "optax"])
+def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
+    """Whatever is loaded: by a framework's adapter a function may be taken for one that returns an optimizer."""
+    loaded = {} if framework == "none" else {framework: pytest.importorskip(framework)}
+    for name in ADAPTERS["optimizer"]:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name, module in loaded.items():
+        monkeypatch.setitem(sys.modules, name, module)
     with pytest.raises(refgrad.CandidateError, match=r"--kind says so: .*quantizer"):
         refgrad.identify(spike, **FEW)
+    with pytest.raises(refgrad.CandidateError, match="there is no module") as caught:
+        refgrad.identify("no_such_module:x", **FEW)
+    assert "--kind" not in str(caught.value)
 
 
 def test_a_target_of_8_bits_keeps_its_string() -> None:

@@ -144,7 +144,7 @@ def test_a_process_prints_the_document_alone(file: Path, name: str) -> None:
     ("words", "code", "error"),
     [
         (("verify", "nowhere:step", "--as", "AdamW"), 2, "CandidateError"),
-        (("verify", "nowhere", "--as", "AdamW"), 2, "CandidateError"),
+        (("verify", "nowhere", "--as", "AdamW"), 64, "UsageError"),
         (("verify", "{file}:missing", "--as", "AdamW"), 2, "CandidateError"),
         (("verify", "{file}:not_a_candidate", "--as", "AdamW"), 2, "CandidateError"),
         (("verify", ADAMW, "--as", "AdamV"), 64, "ArgumentError"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,18 @@ import pytest
 
 import refgrad
 
+# a pytest in this process unloads what it loaded, and NumPy cannot be loaded twice
+from refgrad.examples import numpy_adamw  # noqa: F401
+
 pytest_plugins = ["pytester"]
+ROOT = Path(refgrad.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _this_refgrad(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pytest of its own starts elsewhere, where a relative path leads to no refgrad, or to another installed one."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
 
 TESTS = """
 import numpy as np
@@ -131,9 +143,7 @@ def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester
     if processes:
         pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     pytester.makepyfile(ISOLATED)
-    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
-    words = [] if installed else ["-p", "refgrad.testing.plugin"]
-    result = pytester.runpytest_subprocess(*words, *(["-n", str(processes)] if processes else []))
+    result = pytester.runpytest_subprocess(*_plugin(), *(["-n", str(processes)] if processes else []))
     result.assert_outcomes(passed=6, failed=4, skipped=1)
     text = result.stdout.str()
     assert "its process ended with exit code 0" in text
@@ -201,10 +211,8 @@ def test_misspelled():
 def test_options_properties_annotations_and_colour(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makepyfile(MORE)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
-    plugin = [] if installed else ["-p", "refgrad.testing.plugin"]
     options = ["--refgrad-seed=7", "--refgrad-steps=3", "--junit-xml=found.xml", "--color=yes"]
-    result = pytester.runpytest_subprocess(*plugin, *options)
+    result = pytester.runpytest_subprocess(*_plugin(), *options)
     text = result.stdout.str()
     assert "no argument is called 'lawz'; did you mean 'laws'?" in text
     assert "def pytest_pyfunc_call" not in text
@@ -236,8 +244,7 @@ print(*sorted(name for name in ("numpy", "hypothesis") if name in sys.modules))
 
 def test_the_plugin_costs_who_does_not_use_it_nothing() -> None:
     """Every pytest loads it: not with NumPy, Hypothesis, Numba or a framework; the names are there when asked for."""
-    root = Path(refgrad.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", LOADED], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["refgrad", "hypothesis numpy"]
 
 

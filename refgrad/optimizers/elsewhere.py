@@ -178,6 +178,10 @@ ELSEWHERE: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
+#: between the names of several whose rule one candidate may be
+AND = " and "
+
+
 def sentences(rule: str) -> list[str]:
     """What others call a rule, one line each.
 

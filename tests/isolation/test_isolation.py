@@ -27,6 +27,8 @@ ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
 HOSTILE = "tests.isolation.hostile"
 STEADY = [name for name in table.NAMES if name not in TIMED]
+#: what becomes of these in refgrad's own process, where nothing limits them, is a matter of the machine
+LIMITLESS = ("prints_without_end", "flood", "no_stdout", "memory")
 
 
 def told(verdict: Verdict) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def test_whatever_candidates_do_a_session_of_pytest_goes_on(entry: str) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", [name for name in STEADY if name in table.known()[table.UNGUARDED]])
+@pytest.mark.parametrize("name", [name for name in STEADY if name not in LIMITLESS])
 def test_what_becomes_of_a_candidate_without_isolation_is_in_the_table(name: str) -> None:
     assert table.of_process(name) == table.known()[table.UNGUARDED][name]
 

@@ -97,8 +97,8 @@ def _elsewhere(verdict: Any) -> Iterator[Section]:
     name, known = verdict.rule.partition("(")[0], verdict.explanation
     others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]
     if known is not None and not known.doubt:
-        same = elsewhere.alike(name, known.name)
-        others = [line for line in others if line in same or (known.known and line.startswith(f"{known.known} is "))]
+        same, owners = elsewhere.alike(name, known.name), known.known.split(elsewhere.AND)
+        others = [line for line in others if line in same or line.partition(" is ")[0] in owners]
     told = (*filter(None, map(_known, verdict.departures)), *others)
     if told:
         yield Section("", told)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.kind import Record
+from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
@@ -101,13 +102,15 @@ def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Depart
 
 
 def _with_owner(search: Search, told: list[Scored], departure: Departure) -> Departure:
-    """A departure with whose rule of the name it is known to be, if it is somebody's."""
+    """A departure with whose rule of the name it is known to be, if it is somebody's: of all whose rules are one on this run."""
     changes = [s.change for s in told if s.change.name == departure.name and not s.change.precision]
     forms = [(form, s.change) for form, s in fitted_forms(search) if s.fits] if changes else []
-    for form, known in forms:
-        if any(known.key == c.key or search.screen.same(known, c) for c in changes):
-            return dataclasses.replace(departure, known=form.whose)
-    return departure
+    owners = [
+        form.whose
+        for form, known in forms
+        if any(known.key == change.key or search.screen.same(known, change) for change in changes)
+    ]
+    return dataclasses.replace(departure, known=elsewhere.AND.join(dict.fromkeys(owners)))
 
 
 def _believed(

@@ -95,13 +95,14 @@ def test_a_variant_is_named_by_both_or_by_neither(name: str, field: str, value: 
     rule = rules()[name]()
     try:
         variant = rule.replace(**{field: value})
+        verdict = refgrad.verify(variant, rule, steps=3, shrink=False, explain=False)
     except refgrad.ArgumentError:
-        pytest.skip("that needs another field besides")
-    verdict = refgrad.verify(variant, rule, steps=3, shrink=False, explain=False)
+        pytest.skip("that needs another field besides, or inputs of other shapes")
     found = refgrad.identify(variant, rule, steps=3)
     titles = [e.title for e in found.explanations]
     default = str(rule).removesuffix("()")
     if verdict.conforms:
         assert found.outcome in ("identified", "ambiguous"), str(found)
-    else:
-        assert default not in titles[:1], str(found)
+    else:  # it may be the default on ordinary cases, if that is said and no more
+        alone = found.outcome == MISBEHAVES and str(found).splitlines()[0].endswith("on ordinary cases alone")
+        assert alone or default not in titles[:1], str(found)

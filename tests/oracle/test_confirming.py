@@ -95,9 +95,15 @@ def test_a_variant_is_named_by_both_or_by_neither(name: str, field: str, value: 
     rule = rules()[name]()
     try:
         variant = rule.replace(**{field: value})
-        verdict = refgrad.verify(variant, rule, steps=3, shrink=False, explain=False)
     except refgrad.ArgumentError:
-        pytest.skip("that needs another field besides, or inputs of other shapes")
+        pytest.skip("that needs another field besides")
+    if (
+        field == "granularity" and rule.kind == "estimator"
+    ):  # its scales have another shape, so that no input is one for both
+        with pytest.raises(refgrad.ArgumentError, match="shape"):
+            refgrad.verify(variant, rule, steps=3, shrink=False, explain=False)
+        return
+    verdict = refgrad.verify(variant, rule, steps=3, shrink=False, explain=False)
     found = refgrad.identify(variant, rule, steps=3)
     titles = [e.title for e in found.explanations]
     default = str(rule).removesuffix("()")

@@ -67,14 +67,7 @@ def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         seed: of the other numbers.
     """
     outputs = carrying(rule.plan((2, 2), 1).graph) & carrying(rule.plan((2, 2), 2).graph)
-    if not outputs:
-        return None
-    cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
-    for leaf in range(2):
-        g = cases.steps[leaf][leaf]["g"].copy()
-        g[1, 1] = np.nan
-        cases = cases.with_array(leaf, "g", g, leaf)
-    return dataclasses.replace(cases, outputs=outputs)
+    return _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
 
 
 def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
@@ -86,13 +79,21 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
         seed: of the other numbers.
     """
     outputs = _ordered(rule.plan((2, 2), 1).graph) & _ordered(rule.plan((2, 2), 2).graph)
+    return _with_one(
+        small_run(rule, dtype, seed, 2, SHAPES[:2]), (1, 1), lambda first: np.copysign(np.inf, first), outputs
+    )
+
+
+def _with_one(
+    cases: Cases, steps: tuple[int, ...], value: Callable[[float], float], outputs: frozenset[str]
+) -> Cases | None:
+    """A run with one gradient of each leaf changed, at that leaf's step, by what it is at first; None for no outputs."""
     if not outputs:
         return None
-    cases = small_run(rule, dtype, seed, 2, SHAPES[:2])
-    for leaf in range(2):
-        g = cases.steps[1][leaf]["g"].copy()
-        g[1, 1] = np.copysign(np.inf, cases.steps[0][leaf]["g"][1, 1])
-        cases = cases.with_array(leaf, "g", g, 1)
+    for leaf, step in enumerate(steps):
+        g = cases.steps[step][leaf]["g"].copy()
+        g[1, 1] = value(cases.steps[0][leaf]["g"][1, 1])
+        cases = cases.with_array(leaf, "g", g, step)
     return dataclasses.replace(cases, outputs=outputs)
 
 

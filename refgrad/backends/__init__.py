@@ -71,7 +71,7 @@ def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray],
     """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
     numba_backend = _compiled()
     p = arrays[plan.rule.primary]
-    if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p.dtype):
+    if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p):
         numba_backend.run(plan, free, arrays, threads)
     else:
         _numpy(plan, free, arrays, threads)

@@ -61,12 +61,17 @@ def run(
     thread_pool.run(kernel, chunks, arrays)
 
 
-def at_hand(plan: Plan, dtype: np.dtype) -> bool:
-    """Whether a plan's kernels are in memory or on disk, so that nobody waits for the compiler."""
-    known = programs(plan).get(dtype)
+def at_hand(plan: Plan, p: np.ndarray) -> bool:
+    """Whether the kernels of a plan are in memory or on disk, so that nobody waits for the compiler.
+
+    Args:
+        plan: the plan.
+        p: its primary array.
+    """
+    known = programs(plan).get(p.dtype)
     if known is not None and known.ready is not None:
         return True
-    return all(kernels.at_hand(source) for source in kernel_sources(plan, dtype))
+    return all(kernels.at_hand(source) for source in program_of(plan, p.dtype).sources_for(p.shape))
 
 
 def kernel_sources(plan: Plan, dtype: np.dtype, dialect: Dialect = NUMBA) -> tuple[KernelSource, ...]:

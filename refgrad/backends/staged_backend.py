@@ -14,6 +14,7 @@ from refgrad.axes import EACH_COLUMN, EACH_ROW, ROW, TENSOR, Axes
 from refgrad.backends import fold_source, kernels, numpy_backend, thread_pool
 from refgrad.backends.between_source import Between, own_axes
 from refgrad.backends.program import Program
+from refgrad.backends.row_source import RowSource
 from refgrad.backends.staged_source import PassSource
 
 
@@ -26,6 +27,10 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
         return
     shape = (p.shape[0], math.prod(p.shape[1:])) if p.ndim else (1, 1)
     count = thread_pool.worth(p.size) if count is None else count
+    rows = program.of_rows(shape)
+    if rows is not None:
+        _by_rows(rows, shape, arrays, plan.scalars(*free), count)
+        return
     run = _Run(p, shape, arrays, plan.scalars(*free), count, {name: kernels.address(a) for name, a in arrays.items()})
     for piece in program.passes:
         run.small(piece)
@@ -35,6 +40,20 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     small = {name: run.value(plan.graph, plan.graph.outputs[name]) for name in plan.graph.small}
     for name, value in small.items():
         arrays[name].reshape(-1)[...] = value
+
+
+def _by_rows(
+    rows: RowSource, shape: tuple[int, int], arrays: Mapping[str, np.ndarray], scalars: tuple[float, ...], count: int
+) -> None:
+    """One kernel for all passes, over shares of the rows."""
+    kernel, at = kernels.get(rows.source), [kernels.address(arrays[name]) for name in rows.arrays]
+    chunks = thread_pool.split(shape[0], count, 1)
+    buffers = [np.empty(rows.buffer(shape[1]), rows.source.dtype) for _ in chunks]
+    packed = [
+        kernel.pack(i, i + size, shape[0] * shape[1], shape[1], *at, kernels.address(buffer), *scalars)
+        for (i, size), buffer in zip(chunks, buffers, strict=True)
+    ]
+    thread_pool.run(kernel, packed, (arrays, buffers))
 
 
 @dataclass(eq=False)

@@ -68,7 +68,7 @@ TOPICS: tuple[Topic, ...] = (
         "quantizers/test_cast.py", "every value of a narrow format", ("arithmetic.minifloats", "arithmetic.rounding")
     ),
     Topic("quantizers/test_microscaling.py", "rounding in exact numbers", ("arithmetic.rounding_exact",)),
-    Topic("quantizers/test_blockwise.py", KERNELS, ("backends.codebook_kernels", "quantizers.tables")),
+    Topic("quantizers/test_blockwise.py", KERNELS, ("quantizers.tables",)),
     Topic("quantizers/test_cast.py", KERNELS, ("backends.rounding_kernels",)),
     Topic("backends/test_kernel_cache.py", KERNELS, ("backends.compiler", "backends.source")),
     Topic(
@@ -81,6 +81,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
+    Topic("backends/test_row_kernels.py", KERNELS, ("backends.row_source",), False),
     Topic("kinds/test_eight_bit.py", ASKED, ("candidates.eight_bit", "candidates.torch_eight_bit"), False),
     Topic("kinds/test_estimator.py", ASKED, ("candidates.estimator", "candidates.torch_estimator"), False),
     Topic("kinds/test_estimator.py", ASKED, ("candidates.estimator_arguments",), False),

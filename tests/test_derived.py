@@ -210,7 +210,7 @@ def test_nothing_is_kept_among_the_fields() -> None:
         assert set(vars(rule)) == {f.name for f in dataclasses.fields(rule)}, str(rule)
     plan = o.LAMB().plan((4, 8), 2)
     plan.scalars, plan.holds, plan.scalar_outputs  # noqa: B018
-    numba_backend.at_hand(plan, np.dtype(np.float32))
+    numba_backend.at_hand(plan, np.dtype(np.float32), (4, 8))
     assert set(vars(plan)) == {"rule", "graph", "free"}
 
 

@@ -229,6 +229,17 @@ class Nearest:
 
 
 @dataclass(frozen=True)
+class NearestCode:
+    """The number by which the nearest value is kept: what kernels that store codes compute in place of the value."""
+
+    nearest: Nearest
+    numbers: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.numbers, x.dtype)[self.nearest.rank(x)]
+
+
+@dataclass(frozen=True)
 class OnGrid:
     """The nearest of ascending float32 values to the nearest of 65536 equal steps from -1 to 1: as bitsandbytes' CPU code.
 

@@ -7,7 +7,8 @@ runners give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,8 @@ from refgrad.errors import ArgumentError, nearest
 from refgrad.tracing import Plan
 
 Runner = Callable[[Plan, tuple[float, ...], Mapping[str, np.ndarray], "int | None"], None]
+#: the same of the arrays of each leaf of a tree
+LeavesRunner = Callable[[Plan, tuple[float, ...], Sequence[Mapping[str, np.ndarray]], "int | None"], None]
 
 #: below this many elements a kernel that is not compiled yet is not worth the wait for the compiler
 WORTH_COMPILING = 1 << 16
@@ -69,12 +72,32 @@ def _compiled() -> Any:
 
 def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
     """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
-    numba_backend = _compiled()
     p = arrays[plan.rule.primary]
-    if p.size >= WORTH_COMPILING or numba_backend.at_hand(plan, p.dtype):
-        numba_backend.run(plan, free, arrays, threads)
+    if _worth_a_kernel(plan, p.dtype, p.shape):
+        _compiled().run(plan, free, arrays, threads)
     else:
         _numpy(plan, free, arrays, threads)
 
 
+def _worth_a_kernel(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    return math.prod(shape) >= WORTH_COMPILING or _compiled().at_hand(plan, dtype, shape)
+
+
 _RUNNERS: dict[str, Any] = {"auto": _auto, "numpy": _numpy, "numba": _numba}
+
+
+def over_leaves(name: str, plan: Plan, dtype: np.dtype, size: int) -> LeavesRunner | None:
+    """What runs a plan over the leaves of a tree where they are; None where they are joined into one vector first.
+
+    Args:
+        name: the backend.
+        plan: a plan for vectors.
+        dtype: the working dtype.
+        size: how many elements all leaves have.
+
+    Returns:
+        A function of the plan, the values of its free names, the arrays of each leaf by name, and a number of threads.
+    """
+    if name == "numpy" or not size or not _compiled().takes_leaves(plan, dtype):
+        return None
+    return _compiled().run_leaves if name == "numba" or _worth_a_kernel(plan, dtype, (size,)) else None

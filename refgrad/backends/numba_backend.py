@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from refgrad.backends import kernels, matrix_kernel, staged_backend, thread_pool
+from refgrad.backends import kernels, matrix_kernel, staged_backend, thread_pool, tree_backend
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.program import NOTHING, program_of, programs
 from refgrad.backends.source import KernelSource
@@ -61,12 +61,37 @@ def run(
     thread_pool.run(kernel, chunks, arrays)
 
 
-def at_hand(plan: Plan, dtype: np.dtype) -> bool:
-    """Whether a plan's kernels are in memory or on disk, so that nobody waits for the compiler."""
+def run_leaves(
+    plan: Plan, free: tuple[float, ...], leaves: Sequence[Mapping[str, np.ndarray]], count: int | None
+) -> None:
+    """Overwrite the plan's outputs in each leaf of a tree, all of them together being the plan's vector.
+
+    Args:
+        plan: a plan for vectors, which `takes_leaves` is true of.
+        free: the values of its free names, in order.
+        leaves: what each leaf reads and writes, C-contiguous and of one working dtype, by name.
+        count: how many threads; None for as many as are worth it.
+    """
+    tree_backend.run(program_of(plan, leaves[0][plan.rule.primary].dtype), free, leaves, count)
+
+
+def takes_leaves(plan: Plan, dtype: np.dtype) -> bool:
+    """True if a plan for vectors runs over the leaves of a tree where they are."""
+    return tree_backend.supports(program_of(plan, dtype))
+
+
+def at_hand(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether the kernels of a plan are in memory or on disk, so that nobody waits for the compiler.
+
+    Args:
+        plan: the plan.
+        dtype: the working dtype.
+        shape: that of its primary array.
+    """
     known = programs(plan).get(dtype)
     if known is not None and known.ready is not None:
         return True
-    return all(kernels.at_hand(source) for source in kernel_sources(plan, dtype))
+    return all(kernels.at_hand(source) for source in program_of(plan, dtype).sources_for(shape))
 
 
 def kernel_sources(plan: Plan, dtype: np.dtype, dialect: Dialect = NUMBA) -> tuple[KernelSource, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,10 +14,14 @@ from refgrad.axes import ELEMENT
 from refgrad.backends import kernels, step_source
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
+from refgrad.backends.row_source import RowSource, row_source
 from refgrad.backends.source import KernelSource, kernel_source
 from refgrad.backends.staged_source import PassSource, Stored, pass_sources
 from refgrad.derived import derived
 from refgrad.tracing import Plan, Scalars
+
+#: rows of up to so many elements are folded and stored by one kernel: they stay in the cache in between, and threads share rows
+LONGEST_ROW = 4096
 
 NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
@@ -37,18 +42,37 @@ class Program:
         plan: the plan.
         loop: the kernel of a graph that one loop over the elements computes.
         passes: those of a graph with reductions, or with values that are one number a row, a column or a tensor.
+        rows: the kernel that runs in place of the passes where rows are short, if nothing but rows is folded.
         ready: the kernel of the loop, once it was loaded or compiled.
     """
 
     plan: Plan
     loop: KernelSource | None = None
     passes: tuple[PassSource, ...] = ()
+    rows: RowSource | None = None
     ready: Ready | None = None
 
     @property
     def sources(self) -> tuple[KernelSource, ...]:
-        """The kernels' sources, in the order in which they run."""
+        """The kernels' sources, in the order in which they run; of passes, where rows are long."""
         return (self.loop,) if self.loop is not None else tuple(s for piece in self.passes for s in piece.sources)
+
+    def of_rows(self, shape: tuple[int, ...]) -> RowSource | None:
+        """The kernel that runs in place of the passes on arrays of a shape, if there is one.
+
+        Args:
+            shape: that of the primary array.
+        """
+        return self.rows if math.prod(shape[1:]) <= LONGEST_ROW else None
+
+    def sources_for(self, shape: tuple[int, ...]) -> tuple[KernelSource, ...]:
+        """The sources of the kernels that run on arrays of a shape.
+
+        Args:
+            shape: that of the primary array.
+        """
+        rows = self.of_rows(shape)
+        return self.sources if rows is None else (rows.source,)
 
     def load(self, loop: KernelSource) -> Ready:
         """The kernel of the loop, loaded or compiled now."""
@@ -95,5 +119,6 @@ def _made(plan: Plan, dtype: np.dtype, stored: Mapping[str, Stored], dialect: Di
         return Program(plan)
     small = any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes)
     if small or graph.small or graph.reductions() or stored:
-        return Program(plan, passes=pass_sources(graph, dtype, title, stored, dialect))
+        rows = row_source(graph, dtype, title, stored, dialect)
+        return Program(plan, passes=pass_sources(graph, dtype, title, stored, dialect), rows=rows)
     return Program(plan, kernel_source(graph, dtype, title, dialect))

@@ -28,7 +28,19 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
     if not step_source.supports(plan.graph):
         return None
     stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
-    return evaluated(plan, given, count, stored)
+    return evaluated(_numbered(plan) if stored else plan, given, count, stored)
+
+
+@derived
+def _numbered(plan: Plan) -> Plan:
+    """The plan whose codes are the numbers by which the values of a table are kept; as it is where there is no table."""
+    record = plan.rule.code_of_nearest  # type: ignore[attr-defined]  # a quantizer of rows
+    if record is None:
+        return plan
+    old = plan.graph.outputs["codes"]
+    new = replace(old, attribute=record)
+    nodes = tuple(new if node is old else node for node in plan.graph.nodes)
+    return Plan(plan.rule, replace(plan.graph, nodes=nodes, outputs={**plan.graph.outputs, "codes": new}), plan.free)
 
 
 def restored(

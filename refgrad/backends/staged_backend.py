@@ -14,6 +14,7 @@ from refgrad.axes import EACH_COLUMN, EACH_ROW, ROW, TENSOR, Axes
 from refgrad.backends import fold_source, kernels, numpy_backend, thread_pool
 from refgrad.backends.between_source import Between, own_axes
 from refgrad.backends.program import Program
+from refgrad.backends.row_source import RowSource
 from refgrad.backends.staged_source import PassSource
 
 
@@ -26,44 +27,78 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
         return
     shape = (p.shape[0], math.prod(p.shape[1:])) if p.ndim else (1, 1)
     count = thread_pool.worth(p.size) if count is None else count
-    run = _Run(p, shape, arrays, plan.scalars(*free), count, {name: kernels.address(a) for name, a in arrays.items()})
-    for piece in program.passes:
-        run.small(piece)
-        if piece.sweep.reductions or piece.arrays:
-            run.sweep(piece)
-    # copied first: what is given as one slot may be the result of another one
-    small = {name: run.value(plan.graph, plan.graph.outputs[name]) for name in plan.graph.small}
-    for name, value in small.items():
+    rows = program.of_rows(shape)
+    if rows is not None:
+        _by_rows(rows, shape, arrays, plan.scalars(*free), count)
+        return
+    run = Run(p.dtype, shape, arrays, plan.scalars(*free), count)
+    for name, value in run.through(program).items():
         arrays[name].reshape(-1)[...] = value
 
 
+def _by_rows(
+    rows: RowSource, shape: tuple[int, int], arrays: Mapping[str, np.ndarray], scalars: tuple[float, ...], count: int
+) -> None:
+    """One kernel for all passes, over shares of the rows."""
+    kernel, at = kernels.get(rows.source), [kernels.address(arrays[name]) for name in rows.arrays]
+    chunks = thread_pool.split(shape[0], count, 1)
+    buffers = [np.empty(rows.buffer(shape[1]), rows.source.dtype) for _ in chunks]
+    packed = [
+        kernel.pack(i, i + size, shape[0] * shape[1], shape[1], *at, kernels.address(buffer), *scalars)
+        for (i, size), buffer in zip(chunks, buffers, strict=True)
+    ]
+    thread_pool.run(kernel, packed, (arrays, buffers))
+
+
 @dataclass(eq=False)
-class _Run:
+class Run:
     """One run of a program.
 
     Args:
-        p: the primary array.
-        shape: the numbers of its rows, and of what a row has.
+        dtype: the working dtype.
+        shape: the numbers of the primary array's rows, and of what a row has.
         arrays: all arrays that the rule is handed, by name.
         scalars: the graph's scalars, in order.
         count: how many threads.
-        at: where these arrays begin.
         values: what is one number a row, a column or a tensor, as vectors, by the indices of nodes.
         places: where those vectors begin; truth values are zero and one in them.
         left: what the blocks of the last pass left of its reductions.
         held: what else must live as long as kernels may read it.
     """
 
-    p: np.ndarray
+    dtype: np.dtype
     shape: tuple[int, int]
     arrays: Mapping[str, np.ndarray]
     scalars: tuple[float, ...]
     count: int
-    at: dict[str, int]
     values: dict[int, np.ndarray] = field(default_factory=dict)
     places: dict[int, int] = field(default_factory=dict)
     left: list[tuple[Node, np.ndarray, int]] = field(default_factory=list)
     held: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        #: where the arrays begin
+        self.at = {name: kernels.address(a) for name, a in self.arrays.items()}
+
+    @property
+    def size(self) -> int:
+        """How many elements there are."""
+        return self.shape[0] * self.shape[1]
+
+    def through(self, program: Program) -> dict[str, np.ndarray]:
+        """All passes; gives the outputs of few numbers by name, which are stored when all are known.
+
+        Args:
+            program: the program. What is given as one slot may be the result of another one: so these are copies.
+        """
+        for piece in program.passes:
+            self.small(piece)
+            if piece.sweep.reductions:
+                self.fold(piece)
+            elif piece.arrays:
+                self.store(piece)
+        graph = program.plan.graph
+        return {name: self.value(graph, graph.outputs[name]) for name in graph.small}
 
     def length(self, axes: Axes) -> int:
         """How many numbers there are of what has such axes."""
@@ -74,7 +109,7 @@ class _Run:
         if node.op != "scalar":
             return self.values[node.index].copy()
         order = [n.index for n in graph.nodes if n.op == "scalar"]
-        return np.full(1, self.scalars[order.index(node.index)], self.p.dtype)
+        return np.full(1, self.scalars[order.index(node.index)], self.dtype)
 
     def small(self, piece: PassSource) -> None:
         """What is computed ahead of a pass."""
@@ -97,36 +132,81 @@ class _Run:
         for node in ahead.arrays.kept:
             self.values[node.index] = self._room(node, self.length(own_axes(node)))
         at = [self.places[node.index] for node in ahead.arrays.nodes]
-        kernels.get(ahead.source)(self.p.size, self.shape[1], *at, *[self.scalars[i] for i in ahead.scalars])
+        kernels.get(ahead.source)(self.size, self.shape[1], *at, *[self.scalars[i] for i in ahead.scalars])
 
     def _room(self, node: Node, length: int) -> np.ndarray:
         """An array for what a kernel writes of a node."""
-        room = np.empty(length, self.p.dtype)
+        room = np.empty(length, self.dtype)
         self.places[node.index] = kernels.address(room)
         return room
 
-    def sweep(self, piece: PassSource) -> None:
-        """One pass over the elements, in as many threads as are given."""
-        sweep, kernel = piece.sweep, kernels.get(piece.source)
-        at = [*map(self.at.__getitem__, piece.arrays), *(self.places[node.index] for node in sweep.small)]
-        taken = [self.scalars[i] for i in piece.scalars]
-        n, row_length = self.p.size, self.shape[1]
-        if not sweep.reductions:
-            chunks = thread_pool.split(n, self.count)
-            thread_pool.run(kernel, [kernel.pack(i, i + size, n, row_length, *at, *taken) for i, size in chunks], self)
-            return
-        units, size = _blocks(sweep.over, *self.shape)
-        left = [np.empty(size, self.p.dtype) for _ in sweep.reductions]
+    def store(self, piece: PassSource) -> None:
+        """The pass that stores the outputs' elements."""
+        self.stored(piece, self.at, self.size, self.count)
+
+    def stored(self, piece: PassSource, at: Mapping[str, int], size: int, count: int) -> None:
+        """Outputs' elements stored, in as many threads as are given.
+
+        Args:
+            piece: the pass.
+            at: where the arrays begin.
+            size: how many elements they have.
+            count: how many threads.
+        """
+        kernel, given, scalars = kernels.get(piece.source), self._given(piece, at), self._taken(piece)
+        row_length = self.shape[1]
+        chunks = [kernel.pack(i, i + n, size, row_length, *given, *scalars) for i, n in thread_pool.split(size, count)]
+        thread_pool.run(kernel, chunks, self)
+
+    def fold(self, piece: PassSource) -> None:
+        """A pass that folds elements."""
+        units, into = self.room(piece)
+        self.folded(piece, self.at, (0, units), into, self.count)
+
+    def room(self, piece: PassSource) -> tuple[int, list[int]]:
+        """Room for what the blocks of a pass leave.
+
+        Args:
+            piece: the pass.
+
+        Returns:
+            How many blocks it folds, and where its room begins for each of its reductions.
+        """
+        units, size = _blocks(piece.sweep.over, *self.shape)
+        left = [np.empty(size, self.dtype) for _ in piece.sweep.reductions]
         into = list(map(kernels.address, left))
-        chunks = thread_pool.split(units, self.count, 1)
-        terms = fold_source.terms(sweep.over == EACH_COLUMN)
-        buffers = [np.empty(len(left) * terms, self.p.dtype) for _ in chunks]
+        self.left = list(zip(piece.sweep.reductions, left, into, strict=True))
+        return units, into
+
+    def folded(
+        self, piece: PassSource, at: Mapping[str, int], blocks: tuple[int, int], into: list[int], count: int
+    ) -> None:
+        """Some blocks folded, in as many threads as are given.
+
+        Args:
+            piece: the pass.
+            at: where the arrays begin.
+            blocks: the first block, and how many there are.
+            into: where what blocks leave begins, for each reduction.
+            count: how many threads.
+        """
+        kernel, given, scalars = kernels.get(piece.source), self._given(piece, at), self._taken(piece)
+        chunks = thread_pool.split(blocks[1], count, 1)
+        terms = fold_source.terms(piece.sweep.over == EACH_COLUMN)
+        buffers = [np.empty(len(into) * terms, self.dtype) for _ in chunks]
+        ends = [(blocks[0] + i, blocks[0] + i + n) for i, n in chunks]
         packed = [
-            kernel.pack(i, i + size, n, row_length, *at, kernels.address(buffer), *into, *taken)
-            for (i, size), buffer in zip(chunks, buffers, strict=True)
+            kernel.pack(*end, self.size, self.shape[1], *given, kernels.address(buffer), *into, *scalars)
+            for end, buffer in zip(ends, buffers, strict=True)
         ]
-        thread_pool.run(kernel, packed, (self, left, buffers))
-        self.left = list(zip(sweep.reductions, left, into, strict=True))
+        thread_pool.run(kernel, packed, (self, self.left, buffers))
+
+    def _given(self, piece: PassSource, at: Mapping[str, int]) -> list[int]:
+        """Where the arrays of a pass begin, and the few numbers that its elements read."""
+        return [*map(at.__getitem__, piece.arrays), *(self.places[node.index] for node in piece.sweep.small)]
+
+    def _taken(self, piece: PassSource) -> list[float]:
+        return [self.scalars[i] for i in piece.scalars]
 
 
 def _blocks(over: Axes, rows: int, row_length: int) -> tuple[int, int]:

@@ -119,7 +119,7 @@ def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, St
     elif sweep.reductions:
         fold_source.blocks(w, sweep.reductions, sweep.over == EACH_ROW, swept)
     else:
-        swept(lambda: _store(w, stored, kept), "first", "last")
+        swept(lambda: store(w, stored, kept), "first", "last")
 
 
 def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
@@ -129,8 +129,14 @@ def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
         w.set(f"x{node.index}", value, "bool" if node.is_boolean else None)
 
 
-def _store(w: Writer, stored: dict[str, Node], kept: Mapping[str, Stored]) -> None:
-    """Each output of element ``i`` stored."""
+def store(w: Writer, stored: Mapping[str, Node], kept: Mapping[str, Stored]) -> None:
+    """Each output of element ``i`` stored.
+
+    Args:
+        w: where it is written.
+        stored: the outputs with an element for each of the primary array's.
+        kept: how arrays are stored that are kept in another type, by name.
+    """
     for name, node in stored.items():
         target, x = f"{variable(name)}[i]", f"x{node.index}"
         if name in kept:

@@ -14,10 +14,17 @@ import numpy as np
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
-from refgrad.arithmetic.steps import FormatCodes, Integer, Nearest, SharedScale, TableCodes, ToFormat, WholeCodes
-
-#: up to so many values of a table are written out as comparisons; of more, the place is searched by halving
-MOST_VALUES = 16
+from refgrad.arithmetic.steps import (
+    FormatCodes,
+    Integer,
+    Nearest,
+    NearestCode,
+    SharedScale,
+    TableCodes,
+    ToFormat,
+    WholeCodes,
+)
+from refgrad.backends import table_search
 
 #: of each working dtype: the integer of its width, the bits of its exponent, and those of its significand after the point
 _LAYOUT: Mapping[str, tuple[str, int, int]] = {
@@ -89,7 +96,9 @@ def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
         usual = record.mode == "nearest_even" and record.overflow == "saturate" and MINIFLOATS[record.format].zero
         return _format if usual else None
     if isinstance(record, Nearest):
-        return _nearest if len(record.values) <= MOST_VALUES else _searched
+        return lambda w, x, record: table_search.nearest(w, x, record, record.values)
+    if isinstance(record, NearestCode):
+        return lambda w, x, record: table_search.nearest(w, x, record.nearest, record.numbers)
     if isinstance(record, SharedScale):
         return _shared_scale
     return None
@@ -130,29 +139,6 @@ def _format(w: Writer, x: str, record: ToFormat) -> str:
     w.set(size, f"({size} + {power}) - {power}")
     w.set(size, w.select(f"{size} > {large}", large, size))
     return w.call("copysign", size, x)
-
-
-def _nearest(w: Writer, x: str, record: Nearest) -> str:
-    """The value of the last threshold that lies below."""
-    thresholds = [float(t) for t in record.thresholds(np.dtype(w.kind))]
-    result = w.set(w.result, w.number(record.values[0]))
-    for threshold, value in zip(thresholds, record.values[1:], strict=True):
-        w.set(result, w.select(f"{x} > {w.number(threshold)}", w.number(value), result))
-    return w.select(f"{x} != {x}", w.number(record.values[record.zero]), result)
-
-
-def _searched(w: Writer, x: str, record: Nearest) -> str:
-    """As `_nearest`, by halving: each step looks whether the threshold in the middle of what is left lies below."""
-    thresholds = [float(t) for t in record.thresholds(np.dtype(w.kind))]
-    steps = len(thresholds).bit_length()
-    ends = w.table([*thresholds, *[np.inf] * ((1 << steps) - 1 - len(thresholds))])
-    rank = w.set(f"{w.result}_rank", w.cast("int64", "0"), "int64")
-    for step in reversed(range(steps)):
-        half = 1 << step
-        ahead = w.select(f"{x} > {ends}[{rank} + {half - 1}]", w.cast("int64", str(half)), w.cast("int64", "0"))
-        w.set(rank, f"{rank} + ({ahead})")
-    values = w.table(record.values)
-    return w.select(f"{x} != {x}", w.number(record.values[record.zero]), f"{values}[{rank}]")
 
 
 def _shared_scale(w: Writer, x: str, record: SharedScale) -> str:

@@ -39,7 +39,7 @@ class Writer:
         self.loads: Mapping[str, Callable[[Writer, str], str]] = {}
         self._count, self._scopes = 0, [set[str]()]
         self.select, self.both, self.either = dialect.select, dialect.both, dialect.either
-        self.negation, self.cast, self.bits = dialect.negation, dialect.cast, dialect.bits
+        self.negation, self.cast, self.bits, self.index = dialect.negation, dialect.cast, dialect.bits, dialect.index
 
     # lines and blocks
 

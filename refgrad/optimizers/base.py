@@ -11,7 +11,7 @@ import numpy as np
 from refgrad import backends, trees
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
 from refgrad.arithmetic.scalar_math import names_in
-from refgrad.axes import ELEMENT, LEFT, RIGHT, TENSOR, Axes
+from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
@@ -316,23 +316,15 @@ class Optimizer(Rule):
         """Overwrite every leaf with its next value."""
         run = backends.runner(backend)
         if len(work) > 1 and self.scope == "tree":
-            leaves, whole = [leaf.arrays for leaf in work], {n: s.axes == TENSOR for n, s in self.slots().items()}
-            all_of_them = Leaf(coupled.join(leaves, whole), work[0].scalar_values, self.read_only())
-            self._run([all_of_them], t, numbers, backend, threads)
-            coupled.cut({n: a for n, a in all_of_them.arrays.items() if n not in all_of_them.read_only}, leaves, whole)
-            for leaf in work:
-                leaf.scalar_values = dict(all_of_them.scalar_values)
+            coupled.step(self, work, {"t": t, **work[0].scalar_values, **numbers}, backend, threads)
             return
         for leaf in work:
             free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.scalar_values, **numbers})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)
             arrays, narrow = working_copies(leaf)
             run(plan, free, arrays, threads)
-            for name in narrow:
-                with np.errstate(over="ignore", under="ignore"):
-                    leaf.arrays[name][...] = arrays[name]
-            if leaf.scalar_values:
-                leaf.scalar_values = dict(zip(leaf.scalar_values, plan.scalar_outputs(*free), strict=True))
+            leaf.write_back(arrays, narrow)
+            leaf.set_scalars(plan.scalar_outputs(*free))
 
     def _collect(self, p: Any, work: list[Leaf], t: int) -> OptimizerState:
         new: OptimizerState = {"t": t}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,21 @@ class Leaf:
         kept = self.read_only
         arrays = {n: a if n in kept else np.array(a, order="C", copy=True) for n, a in self.arrays.items()}
         return Leaf(arrays, dict(self.scalar_values), kept)
+
+    def write_back(self, arrays: Mapping[str, np.ndarray], narrow: Collection[str]) -> None:
+        """What kernels wrote into copies, rounded to the dtypes of the arrays themselves.
+
+        Args:
+            arrays: what `working_copies` gave, with new values.
+            narrow: the names of the copies.
+        """
+        for name in narrow:
+            with np.errstate(over="ignore", under="ignore"):
+                self.arrays[name][...] = arrays[name]
+
+    def set_scalars(self, values: Sequence[float]) -> None:
+        """The scalar slots' new values, in order."""
+        self.scalar_values = dict(zip(self.scalar_values, values, strict=True)) if self.scalar_values else {}
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:

@@ -10,13 +10,11 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.rounding import check_codes
-from refgrad.arithmetic.steps import TIES, Nearest, OnGrid, TableCodes, step
+from refgrad.arithmetic.steps import TIES, Nearest, NearestCode, OnGrid, TableCodes, WholeCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers import tables
-from refgrad.quantizers.base import WORTH_COMPILING
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
-from refgrad.tracing import literal
 
 Normalize = Annotated[
     str,
@@ -101,6 +99,16 @@ class Codebook(RowQuantizer):
         return values
 
     @property
+    def kept_codes(self) -> WholeCodes:
+        """Numbers of values."""
+        return WholeCodes("uint8")
+
+    @property
+    def code_of_nearest(self) -> NearestCode:
+        """The code of each value."""
+        return NearestCode(self.nearest, tuple(self.code_numbers().tolist()))
+
+    @property
     @derived
     def read_codes(self) -> TableCodes:
         """Places in `code_values`."""
@@ -125,17 +133,9 @@ class Codebook(RowQuantizer):
         return {"absmax": absmax, "codes": codes, "y": self.restore({"absmax": absmax, "codes": codes})}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """By a kernel where the array is long enough to be worth one; then absmax nested, if it is."""
-        plain = self.search == "nearest" and not self.least
-        if x.dtype == np.float32 and x.size >= WORTH_COMPILING and plain:
-            from refgrad.backends import codebook_kernels
-
-            absmax, codes = codebook_kernels.encode(x, self.block_size, self._lookup, self.normalize)
-        else:
-            layout = self.layout(x.shape)
-            found = literal(self, {"x": layout.cut(x)}, {})
-            absmax, codes = (self.stored(part, found[part], layout) for part in ("absmax", "codes"))
-        return {**(nest(absmax) if self.nested else {"absmax": absmax}), "codes": codes}
+        """As every quantizer of rows; then absmax nested, if it is."""
+        kept = super().encode(x)
+        return {**nest(kept["absmax"]), "codes": kept["codes"]} if self.nested else kept
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The same way back."""
@@ -143,13 +143,6 @@ class Codebook(RowQuantizer):
         absmax = unnest(arrays, layout.rows) if self.nested else self.fitting("absmax", arrays["absmax"], layout)
         codes = check_codes(self.fitting("codes", arrays["codes"], layout), len(self.code_values))
         return self.restored({"absmax": absmax, "codes": codes}, layout)
-
-    @property
-    @derived
-    def _lookup(self) -> Any:
-        from refgrad.backends.codebook_kernels import Lookup
-
-        return Lookup.of(self.nearest, self.code_numbers())
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """The value of the code times absmax."""

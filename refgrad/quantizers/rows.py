@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
-from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
+from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
@@ -124,6 +124,11 @@ class RowQuantizer(Quantizer):
         return None
 
     @property
+    def code_of_nearest(self) -> NearestCode | None:
+        """The number by which kernels keep the nearest of a table, where codes are such numbers; None where they are not."""
+        return None
+
+    @property
     def read_codes(self) -> WholeCodes | FormatCodes | TableCodes | None:
         """What codes stand for, for kernels that read them; None where none does."""
         return self.kept_codes
@@ -180,13 +185,14 @@ class RowQuantizer(Quantizer):
         return {part: ROW for part in self.body_parts() if part != "codes"}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The body run on the rows."""
+        """The body run on the rows, and what is kept of its parts."""
         layout = self.layout(x.shape)
         results = self.run(self.given(x, layout))
-        if results["codes"].dtype.kind in "iu":
-            codes = layout.joined(results["codes"])
-            return {p: codes if p == "codes" else self.stored(p, results[p], layout) for p in self.parts}
-        return {part: self.stored(part, results[part], layout) for part in self.parts}
+        kept = results["codes"].dtype.kind in "iu"
+        return {
+            part: layout.joined(results[part]) if kept and part == "codes" else self.stored(part, results[part], layout)
+            for part in self.body_parts()
+        }
 
     def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The values of the body's parts on rows: by kernels where the rows are long enough to be worth them."""

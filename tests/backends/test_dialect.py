@@ -19,13 +19,13 @@ from refgrad import backends
 from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.operations import functions
 from refgrad.arithmetic.scalar_math import Scope
-from refgrad.arithmetic.steps import Integer, Nearest, ToFormat, step
+from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, ToFormat, step
 from refgrad.arithmetic.storage import Grid, to_grid
 from refgrad.backends import c_dialect, kernels, numba_backend, selection_source
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.source import KernelSource, kernel_source
-from refgrad.optimizers import CAME, LAMB, SGD, AdamW, Optimizer
+from refgrad.optimizers import CAME, LAMB, SGD, SGDP, AdamW, Optimizer
 from refgrad.tracing import Plan
 
 COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
@@ -77,6 +77,7 @@ RULES = [
     (SGD(momentum=0.9, nesterov=True), np.float32),
     (LAMB(), np.float32),  # reductions over the tensor
     (CAME(), np.float32),  # rows and columns
+    (SGDP(), np.float32),  # rows alone: one kernel
 ]
 
 
@@ -110,6 +111,7 @@ def program_graph() -> Graph:
         "format": step(x, ToFormat("float8_e4m3fn")),
         "table": step(x, Nearest((-1.0, -0.25, 0.0, 0.5, 2.0))),
         "long_table": step(x, Nearest(tuple(float(v) for v in np.linspace(-3, 3, 101, dtype=np.float32)), "even")),
+        "code": step(x, NearestCode(Nearest((-1.0, -0.25, 0.0, 0.5, 2.0)), (9, 8, 0, 1, 2))),
         "near": to_grid(x, Grid("bfloat16")),
         "by_chance": to_grid(x, Grid("bfloat16", 16), abs(np.rint(y))),
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.steps import Integer, OnGrid, ToFormat
-from refgrad.backends import row_kernels, step_source
+from refgrad.backends import program, row_kernels, step_source
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import (
     AF4,
@@ -45,7 +46,8 @@ RULES: list[RowQuantizer] = [
     BitNetActivations(),
     TWN(),
     NF4(),
-    Blockwise(),  # a table of 256 values
+    Blockwise(),  # a table of 256 values, and rows of two blocks
+    FP4(nested=True),  # codes that are no ranks
     Blockwise(ties="even", map="linear"),
 ]
 
@@ -61,9 +63,17 @@ def adversarial(dtype: np.dtype) -> np.ndarray:
     return x
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.fixture(params=["row by row", "pass by pass"])
+def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How rows are gone through: short ones by one kernel, or, as long ones, by one a pass."""
+    if request.param == "pass by pass":
+        monkeypatch.setattr(program, "LONGEST_ROW", 0)
+    return str(request.param)
+
+
+@pytest.mark.sample(quick=2, suite=16)
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
+def test_the_bits_are_those_of_the_body(rule: RowQuantizer, order: str) -> None:
     dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]
     for x in map(adversarial, map(np.dtype, dtypes)):
         given = rule.given(x, rule.layout(x.shape))
@@ -81,6 +91,17 @@ def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
                 bits = np.dtype(f"i{x.itemsize}")
                 agree = (same.view(bits) == values.view(bits)) | (np.isnan(same) & np.isnan(values))
                 assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
+
+
+def test_rows_of_many_blocks() -> None:
+    """A row's sum is folded over its blocks as over all: what blocks leave is folded in turn."""
+    x = np.random.default_rng(6).standard_normal((40, 3000)).astype(np.float32)
+    rule = BWN()
+    given = rule.given(x, rule.layout(x.shape))
+    assert 2 * BLOCK < given["x"].shape[1] <= program.LONGEST_ROW
+    found, wanted = row_kernels.run(rule, given, 2), literal(rule, given, {})
+    assert found is not None
+    assert found["scale"].tobytes() == np.asarray(wanted["scale"]).tobytes()
 
 
 @pytest.mark.sample(quick=2, suite=12)

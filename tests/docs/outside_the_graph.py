@@ -29,12 +29,6 @@ REASONS: Mapping[tuple[str, str], str] = {
     ): "by hand: the bits of magnitudes of a group are compared, and no scores are stored in between",
     ("MaskUpdate", "next mask"): f"as masks: {_PARTITION}; where several keys decide, by sorting",
     ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
-    (
-        "Codebook",
-        "quantize",
-    ): "by hand: the 16 highest bits of a number look up its code, and one comparison settles it, in half the time in which the "
-    "graph's kernel searches 256 values (one thread); 16 values take both about as long, and are left with the others",
-    ("EightBit", "quantize state"): "by hand, as `Blockwise`",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
     ("Cast", "dequantize"): "one look-up of each code in a table, by NumPy",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",

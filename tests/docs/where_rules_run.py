@@ -19,6 +19,7 @@ import refgrad.backends.selection  # noqa: F401 - sizes are changed in it
 from refgrad.arithmetic.graph import Graph
 from refgrad.axes import EACH_COLUMN
 from refgrad.backends import kernels
+from refgrad.backends.numba_backend import takes_leaves
 from refgrad.backends.program import program_of
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
@@ -86,7 +87,8 @@ def _between(graph: Graph, passes: Any) -> Iterator[str]:
 
 
 def _optimizer(rule: Any) -> list[Entry]:
-    joined = (JOINED,) if rule.scope == "tree" else ()
+    whole = rule.scope == "tree" and not takes_leaves(rule.plan((SHAPE[0] * SHAPE[1],), 10), np.dtype(np.float32))
+    joined = (JOINED,) if whole else ()
     return [_of_plan("step", rule.plan(SHAPE, 10), joined)]
 
 
@@ -174,8 +176,10 @@ All give the bits of the rule's body as it stands. Written by `python -m tests.d
 code; `tests/docs/test_where_rules_run.py` holds the page to that, and asks for a reason where a rule does not run from its graph.
 
 What is one number a row, a column or a tensor is computed between two passes, by a kernel of its own that also folds what the
-blocks of the pass before have left: a norm's root, a ratio. A rule over the whole tree of parameters joins them into one array
-first, and cuts that up again: a fold adds along one tree, whose shape depends on the number of all terms.
+blocks of the pass before have left: a norm's root, a ratio. Where nothing but rows is folded, and these are short, all passes are
+one kernel, which goes through row after row. A rule over the whole tree of parameters folds along one tree, whose shape depends
+on the number of all terms: its kernels run over the leaves where they are, and only blocks of that tree in which a leaf ends are
+copied together.
 
 """
 

@@ -60,6 +60,9 @@ class Writer(Protocol):
     def table(self, values: Sequence[float], kind: str | None = None) -> str:
         """The name of a table of constants, which is indexed as arrays are."""
 
+    def index(self, place: str) -> str:
+        """A place in a table, which is not negative."""
+
     def select(self, condition: str, yes: str, no: str) -> str:
         """One of two values."""
 

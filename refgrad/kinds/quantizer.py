@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
@@ -25,7 +26,7 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
-from refgrad.oracle.inputs.undefined import carrying, not_finite
+from refgrad.oracle.inputs.undefined import followed, not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.tracing import Plans, free_values, plan_for
 
@@ -68,11 +69,11 @@ class QuantizerKind(Stateless):
                 yield Situation("codes", cases, rule)
         if asked.subject is None or asked.subject.quantize is not None:
             yield from super().situations(rule, asked)
-            scales = _carrying(rule)
+            scales = _scales(rule)
             cases = self.sizes(rule, asked.dtype, asked.seed) if scales else None
             made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
             for name, each in made.items():
-                yield Situation(name, dataclasses.replace(each, outputs=scales), rule)
+                yield Situation(name, dataclasses.replace(each, outputs=scales, nan_open=True), rule)
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
@@ -192,12 +193,13 @@ def _case(rule: Quantizer, x: np.ndarray) -> Cases:
     return Cases([_whole(rule, {"x": x})], [""])
 
 
-def _carrying(rule: Quantizer) -> frozenset[str]:
-    """The parts that are NaN where an element is, in whatever way they are computed."""
+def _scales(rule: Quantizer) -> frozenset[str]:
+    """The parts into which NaN is followed: numbers of a group, and no codes."""
     if not has_graph(rule):
         return frozenset()
     plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
-    return carrying(plan.graph, rule.primary) & frozenset(rule.parts)
+    own = {n for n in rule.parts if plan.graph.outputs[n].axes != ELEMENT} if rule.parts else set()
+    return followed(plan.graph, rule.primary) & frozenset(own)
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """NaN in gradients and inputs: what an output is, into which it comes by sums, products and functions alone; infinities.
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
-NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
+NaN). So each of them is left open where it meets NaN, and what is no result of any way is refused. How they take an
 infinity, no two programs settle differently: it is driven at the last step, since one step further it may meet another and be
 NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then.
 """
@@ -22,31 +22,28 @@ from refgrad.oracle.inputs.extremes import MOST
 
 #: what is no number, by the name of the situation in which it is driven
 VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
-#: operations after which NaN is NaN in every program
-CARRYING = frozenset(
-    {
-        *("input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "max"),
-        *("rint", "floor", "ceil", "exp", "tanh", "log", "sin", "cos"),
-    }
-)
+#: operations that make codes, or what only some programs keep of NaN
+CODING = frozenset({"step", "round", "cast", "loose", "power_of_two", "mod"})
 
 #: operations that choose by their operands, and those in which infinities meet
 DECIDING = frozenset({*OUTCOMES, "where", "maximum", "minimum"})
 MEETING = frozenset({"add", "sub", "mul", "div", "mod", "hypot"})
 
 
-def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
-    """The outputs of a graph that are NaN where an input is, in whatever way the graph is written.
+def followed(graph: Graph, of: str = "g") -> frozenset[str]:
+    """The outputs of a graph into which NaN of an input is followed: by way of numbers alone, and of decisions on them.
 
     Args:
         graph: the graph.
         of: the input's name.
     """
-    return frozenset(n for n, node in graph.outputs.items() if _reaches(node, of) and _only_carried(node))
+    return frozenset(n for n, node in graph.outputs.items() if _reaches(node, of) and all(map(_is_followed, walk(node))))
 
 
-def _only_carried(node: Node) -> bool:
-    return all(each.op in CARRYING and not _is_zero(each) for each in walk(node))
+def _is_followed(node: Node) -> bool:
+    """Whether a node makes no code, is no operation on matrices, and multiplies by no zero, which a program may leave out."""
+    multiplies = node.op in ("mul", "div") and any(map(_is_zero, node.args))
+    return node.op not in MATRIX | CODING and not multiplies
 
 
 def _is_zero(node: Node) -> bool:
@@ -66,8 +63,9 @@ def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         dtype: of parameters and gradients.
         seed: of the other numbers.
     """
-    outputs = carrying(rule.plan((2, 2), 1).graph) & carrying(rule.plan((2, 2), 2).graph)
-    return _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
+    outputs = followed(rule.plan((2, 2), 1).graph) & followed(rule.plan((2, 2), 2).graph)
+    cases = _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
+    return None if cases is None else dataclasses.replace(cases, nan_open=True)
 
 
 def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
@@ -126,10 +124,11 @@ def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
         graph: the estimator's.
     """
     few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
-    outputs = carrying(graph, "x")
+    outputs = followed(graph, "x")
     if not outputs or not few:
         return None
-    return Cases([{**a, "x": _third(a["x"], np.nan)} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
+    made = [{**a, "x": _third(a["x"], np.nan)} for a in few]
+    return Cases(made, ["NaN"] * len(few), cases.seed, outputs=outputs, nan_open=True)
 
 
 def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> dict[str, Cases]:

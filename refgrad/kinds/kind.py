@@ -127,12 +127,14 @@ class Situation:
         cases: what the candidate is driven with.
         rule: what it claims to be there: the claim, or the claim with other settings.
         instead: what is tried in its place, in turn, where the candidate takes nothing of it.
+        alike: whether its steps are all alike, so that who takes the first and raises at another is wrong, not restricted.
     """
 
     name: str
     cases: Cases
     rule: Any
     instead: Callable[[], Iterator[Situation]] = lambda: iter(())
+    alike: bool = False
 
 
 class Graph(NamedTuple):

@@ -53,7 +53,7 @@ class MaskUpdateKind(Stateless):
         """
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
-        made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule))
+        made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), every=5)
         for name, each in made.items():
             yield Situation(name, replace(each, outputs=frozenset({"w"} if name == "NaN" else ())), rule)
 

@@ -83,7 +83,7 @@ class OptimizerKind(Stepped):
         other = other_setting(rule, asked.named & rule.reads())
         if GROUPS in able and counted and other is not None:
             yield Situation("groups", grouped(*how, other), rule)
-        yield Situation("late steps", late_steps(*how), rule)
+        yield Situation("late steps", late_steps(*how), rule, alike=True)
 
     def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         """Leaves of many shapes in one run."""

@@ -13,8 +13,8 @@ from refgrad.errors import RefgradError
 from refgrad.rule import Rule, find, rules
 from refgrad.strength import figures_file
 from refgrad.strength.situations import figures
-from refgrad.strength.situations.planting import planted
 from refgrad.strength.situations.figures import of_fault
+from refgrad.strength.situations.planting import planted
 from refgrad.strength.situations.trial import REFUSED, SURVIVES, UNJUDGED, Trial
 
 #: of refgrad's own repository; it is not part of the package
@@ -79,8 +79,8 @@ def main(names: tuple[str, ...], file: Path | None, again_all: bool, accepted: b
     sys.exit(1 if failed else 0)
 
 
-def _measure(chosen: dict[str, Rule], known: dict[str, Any], path: Path | None, few: bool = False) -> list[str]:
-    """Each rule measured, or of those that are known a few faults, and kept as soon as it is known; a rule that fails leaves the others to be measured."""
+def _measure(chosen: dict[str, Rule], known: dict[str, Any], path: Path | None, few: bool) -> list[str]:
+    """Each rule measured, or of one that is known a few faults, and kept; one that fails leaves the others to be measured."""
     failed = []
     for number, (name, rule) in enumerate(chosen.items(), 1):
         try:

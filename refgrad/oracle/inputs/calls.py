@@ -22,7 +22,7 @@ LATE = 260
 #: of which these are judged: around powers of two, and a few more
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
 #: a row of the late steps has a gradient once in so many steps, and another one's grow by this from step to step
-RARE, GROWTH = 50, 1.04
+RARE, GROWTH = 50, 1.1
 
 
 def small_run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[tuple[int, ...], ...]) -> Cases:
@@ -104,10 +104,9 @@ def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     two, which ordinary gradients keep near one, is as large as it can be.
     """
     cases = small_run(rule, dtype, seed, LATE, ((3, 2),))
-    steps = []
-    for t, (leaf,) in enumerate(cases.steps):
-        rare = 1.0 if t % RARE == RARE - 1 else 0.0
-        factor = np.asarray([[1.0], [rare], [GROWTH ** (t - LATE)]])
-        steps.append([{**leaf, "g": (np.abs(leaf["g"]) * factor).astype(dtype) if t else leaf["g"]}])
-        steps[-1][0]["g"][:1] = leaf["g"][:1]
+    steps = [[{**leaf, "g": leaf["g"].copy()} for leaf in step] for step in cases.steps]
+    for t, (leaf,) in enumerate(steps):
+        if t % RARE != RARE - 1:
+            leaf["g"][1] = 0
+        leaf["g"][2] = np.asarray([1.0, -1.0]) * GROWTH ** (t - LATE)
     return dataclasses.replace(cases, steps=steps, judged=JUDGED)

@@ -129,6 +129,7 @@ class Model:
             is no number of its own.
         of_sums: the model of sums over elements, of the terms that are made for them alone, and of the numbers made of them
             that are one a row, a column or a tensor, if these are computed in another format.
+        nan_open: whether comparisons, signs, maxima and minima of NaN may give what any program makes of them.
     """
 
     unit_roundoff: float
@@ -142,6 +143,7 @@ class Model:
     exact_scaling: bool = False
     cancelled: float | None = None
     of_sums: Model | None = None
+    nan_open: bool = False
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:

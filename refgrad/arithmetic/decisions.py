@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import infinities
 from refgrad.arithmetic.running_error import Array, Bounded
 
 
@@ -84,7 +85,8 @@ def whole(ufunc: np.ufunc, x: Bounded) -> Decision:
         x: what is rounded.
     """
     least, most = x.ends_of_decision()
-    result, low, high = ufunc(x.value), ufunc(least), ufunc(most)
+    endless = infinities.infinite(x)
+    result, low, high = np.where(endless, least, ufunc(x.value)), ufunc(least), ufunc(most)
     error = np.where(high - low > 1.0, high - low, 0.0)
     unknown = _of_nan(x)
     error = error if unknown is None else np.maximum(error, unknown)
@@ -109,7 +111,8 @@ def step(x: Bounded, function: Any) -> Decision:
     if x.error is None:
         return Decision(result, np.asarray(False))
     low, high = map(function, x.ends_of_decision())
-    unknown = ~np.isfinite(x.reach_of_decision())
+    endless = infinities.infinite(x) & ~np.isnan(x.value)
+    result, unknown = np.where(endless, low, result), ~np.isfinite(x.reach_of_decision()) & ~endless
     differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
     many = differ.copy()
     many[differ] = ~function.adjacent(low[differ], high[differ])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import infinities
+from refgrad.arithmetic import infinities, nan_choices
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.choices import Choices
 from refgrad.arithmetic.graph import Graph, Node, walk
@@ -392,6 +392,11 @@ class Enclosure:
     def _decide(self, node: Node, args: Sequence[Bounded], run: _Run) -> Any:
         """A decision where it is forced by the values, and the outcome that each element takes where it is not."""
         decision = OPERATIONS[node.op].decided(args, node.attribute)
+        if self.model.nan_open:
+            if node.op == "sign":
+                return nan_choices.sign(args[0], Bounded(run.choices.take(node, decision), decision.error))
+            if node.is_boolean:
+                decision = decision._replace(open=decision.open | nan_choices.unknown(*args))
         value = run.choices.take(node, decision)
         return value if node.is_boolean else Bounded(value, decision.error)
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import infinities
+from refgrad.arithmetic import infinities, nan_choices
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.decisions import near
@@ -34,7 +34,7 @@ class Explorer:
 
     Attributes:
         forced: how the first choices go.
-        met_nan: whether NaN was compared or sorted, which programs settle in several ways.
+        met_nan: whether NaN was sorted, or compared where that is not left open: programs settle it in several ways.
     """
 
     def __init__(self, forced: Sequence[bool] = ()) -> None:
@@ -145,8 +145,10 @@ class Ranged(Shaped):
         raise TraceError("a transform's body makes a Python float of an array; return the array")
 
     def __bool__(self) -> bool:
-        self.explorer.look(self.known)
-        return bool(Decision(self.known.value != 0.0, near(self.known, Bounded(np.asarray(0.0))), self.explorer))
+        if not self.model.nan_open:
+            self.explorer.look(self.known)
+        open_ = _open(self.model, self.known, Bounded(np.asarray(0.0)))
+        return bool(Decision(self.known.value != 0.0, open_, self.explorer))
 
     def lift(self, value: Any) -> Bounded:
         """An operand: another value, or numbers, which are rounded to the working dtype as they meet it."""
@@ -170,10 +172,10 @@ class Ranged(Shaped):
         if record is not None and record.kind == "reduction":
             axes = places(attributes["over"], self.ndim)
             return REDUCTIONS[op](self.of(known[0]), axes, True)
-        if op in CHOOSING:
+        if op in CHOOSING and not model.nan_open:
             self.explorer.look(*known)
         if op in BOOLEAN and record is not None and record.decide is not None:
-            return Decision(record.on([k.value for k in known]), near(*known), self.explorer)
+            return Decision(record.on([k.value for k in known]), _open(model, *known), self.explorer)
         if record is None or record.error is None or record.kind != "element" or record.attributed or record.boolean:
             raise TraceError(f"{op} is not an operation that a transform is judged through")
         return self.of(record.error(*known, model))
@@ -197,6 +199,12 @@ class Ranged(Shaped):
         if function not in FUNCTIONS:
             raise TraceError(f"numpy.{function.__name__} is not an operation that a transform is judged through")
         return FUNCTIONS[function](*args, **kwargs)
+
+
+def _open(model: Model, *operands: Bounded) -> np.ndarray:
+    """Where a comparison may go either way."""
+    found = near(*operands)
+    return found | nan_choices.unknown(*operands) if model.nan_open else found
 
 
 class Decision:
@@ -242,6 +250,8 @@ def _where(like: Ranged, condition: Any, a: Any, b: Any) -> Ranged:
     chosen = bounds.select(likely, first, second)
     if not isinstance(condition, Decision) or not condition.open.any():
         return like.of(chosen)
+    if like.model.nan_open and condition.open.size == 1:  # one choice for all: each way by itself, and not their hull
+        return like.of(bounds.select(condition.settled(), first, second))
     ends = np.broadcast_arrays(first.value, first.bound(), second.value, second.bound())
     both = bounds.hull([Bounded(ends[0], ends[1]), Bounded(ends[2], ends[3])])
     unknown = condition.open & ~(np.isfinite(ends[0]) & np.isfinite(ends[2]))  # an infinity or a number, say

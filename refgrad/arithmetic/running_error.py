@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, ends, infinities
+from refgrad.arithmetic import dtypes, ends, infinities, nan_choices
 from refgrad.arithmetic.bounded import OWN as OWN
 from refgrad.arithmetic.bounded import Array as Array
 from refgrad.arithmetic.bounded import Bounded as Bounded
@@ -380,6 +381,9 @@ def negative(x: Bounded, model: Model) -> Bounded:
 def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bounded, Model], Bounded]:
     def extremum(a: Bounded, b: Bounded, model: Model) -> Bounded:
         value = choose(a.value, b.value)
+        if model.nan_open and np.isnan(value).any():
+            numbers = extremum(nan_choices.number(a, b), nan_choices.number(b, a), replace(model, nan_open=False))
+            return nan_choices.either(a, b, numbers)
         if a.error is None and b.error is None:
             return Bounded(value)
         high = choose(a.value + a.bound(), b.value + b.bound())

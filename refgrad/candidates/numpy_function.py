@@ -21,6 +21,7 @@ from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, 
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest
 from refgrad.optimizers.base import Optimizer
+from refgrad.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def bind(
     free = {n: q for n, q in free.items() if n not in extras}
     by_argument = {argument: slot for slot, argument in slot_names(rule.slots(), stated, free, name).items()}
     slots = {n: by_argument[n] for n in parameters if n in by_argument}
-    told = {**rule.told().numbers(), **rule.told().hyperparameters()}  # those of a rule inside are inner_lr and so on
+    told = _by_word(rule.told())
     packs = {pack: tuple(told[f] for f in fields if f in told) for pack, fields in PACKED.items() if pack in free}
     constants: dict[str, Any] = {**options, **{pack: values for pack, values in packs.items() if values}}
     for word, value in told.items():
@@ -96,6 +97,14 @@ def bind(
     positional = tuple(n for n, q in parameters.items() if q.kind is inspect.Parameter.POSITIONAL_ONLY)
     scalar_values = frozenset(s for s, kind in rule.slots().items() if kind.scalar)
     return Binding(p, g, t, slots, constants, positional, scalar_values, extras)
+
+
+def _by_word(rule: Rule) -> dict[str, Any]:
+    """Hyperparameters by name; those of a rule inside are ``inner_lr`` and so on, and ``lr`` where the rule itself has none."""
+    inside: dict[str, Any] = {}
+    for inner in rule.inner_rules().values():
+        inside |= _by_word(inner)
+    return {**inside, **rule.numbers(), **rule.hyperparameters()}
 
 
 def _check_complete(

@@ -10,6 +10,7 @@ returns, and a second gradient is what the closure leaves in ``p.grad`` when the
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,15 @@ import numpy as np
 import torch
 
 from refgrad.axes import TENSOR
-from refgrad.candidates.arguments import Arguments, for_rule, packed_in, parameters_of, takes_parameters, with_options
+from refgrad.candidates.arguments import (
+    Arguments,
+    for_rule,
+    packed_in,
+    parameters_of,
+    takes_anything,
+    takes_parameters,
+    with_options,
+)
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED, Extras, Observation, Value
@@ -101,7 +110,7 @@ def from_class(cls: type, name: str, options: Mapping[str, Any]) -> TorchOptimiz
     """A class, constructed with the rule's hyperparameters by the names that its constructor gives them."""
 
     def tells(rule: Optimizer) -> Arguments:
-        return for_rule(_without_first(parameters_of(cls)), rule, options, name, built_in=False)
+        return for_rule(_keywords(cls), rule, options, name, built_in=False)
 
     def build(rule: Optimizer, given: Any) -> tuple[torch.optim.Optimizer, Arguments]:
         told = tells(rule)
@@ -360,3 +369,18 @@ def _of_group(word: str, legal: Any, group: Mapping[str, Any]) -> Any:
 def _without_first(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
     """All but the first parameter, which takes the tensors."""
     return dict(list(parameters.items())[1:])
+
+
+@functools.cache
+def _keywords(cls: type) -> dict[str, inspect.Parameter]:
+    """What a class's constructor takes besides the tensors: of one that takes ``**kwargs`` its defaults by name, too."""
+    named = _without_first(parameters_of(cls))
+    if not takes_anything(named):
+        return named
+    try:
+        defaults = cls([torch.zeros(1, requires_grad=True)]).defaults
+    except Exception:  # whatever a user's class raises: it says no more of what it takes
+        return named
+    kind = inspect.Parameter.KEYWORD_ONLY
+    more = {n: inspect.Parameter(n, kind, default=v) for n, v in defaults.items() if n.isidentifier()}
+    return {**more, **named}

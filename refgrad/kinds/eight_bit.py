@@ -70,7 +70,7 @@ class EightBitKind(Stepped):
         yield Situation("zeros", self.filled(rule, zeros(*how)), rule)
         if SAVED in getattr(asked.subject, "abilities", frozenset()):
             yield Situation("saved and loaded", self.filled(rule, saved_and_loaded(*how)), rule)
-        yield Situation("late steps", self.filled(rule, late_steps(*how)), rule)
+        yield Situation("late steps", self.filled(rule, late_steps(*how)), rule, alike=True)
 
     def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
         """Parameter, scales and codes of every completed step of every leaf; the initial state first."""

@@ -22,7 +22,7 @@ from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
 from refgrad.oracle.inputs.extremes import MOST, by_columns
 from refgrad.oracle.inputs.simpler import parts, simpler
-from refgrad.oracle.inputs.undefined import nan_inputs
+from refgrad.oracle.inputs.undefined import undefined_inputs
 from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 #: rows and columns of the cases on which hypotheses are tried, and how many cases these are
@@ -52,9 +52,8 @@ class EstimatorKind(Stateless):
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
-            undefined = nan_inputs(cases, rule.plan((2, 2)).graph)
-            if undefined is not None:
-                yield Situation("NaN", undefined, rule)
+            for name, undefined in undefined_inputs(cases, rule.plan((2, 2)).graph).items():
+                yield Situation(name, undefined, rule)
             matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
             if STRIDED in getattr(asked.subject, "abilities", ()) and any(matrices):
                 yield Situation("not contiguous", by_columns(cases.leaves(lambda i, _: matrices[i])), rule)

@@ -33,7 +33,7 @@ from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.judge import Judged, admitted
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
@@ -127,12 +127,14 @@ class Situation:
         cases: what the candidate is driven with.
         rule: what it claims to be there: the claim, or the claim with other settings.
         instead: what is tried in its place, in turn, where the candidate takes nothing of it.
+        alike: whether its steps are all alike, so that who takes the first and raises at another is wrong, not restricted.
     """
 
     name: str
     cases: Cases
     rule: Any
     instead: Callable[[], Iterator[Situation]] = lambda: iter(())
+    alike: bool = False
 
 
 class Graph(NamedTuple):
@@ -343,6 +345,13 @@ class Kind(ABC):
         return ()
 
 
+def judged_of(cases: Cases, outputs: Iterable[Output]) -> Iterator[Output]:
+    """The outputs that cases are about; where NaN leaves what programs give open, none of them is undecided."""
+    for output in outputs:
+        if not cases.outputs or output.tensor in cases.outputs:
+            yield replace(output, judged=admitted(output.judged)) if cases.nan_open else output
+
+
 class Stateless(Kind):
     """A kind whose candidates are functions: each case is a question, and each answer is judged alone."""
 
@@ -393,14 +402,15 @@ class Stateless(Kind):
 
     def outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
         """The results of each case that was answered."""
-        (rule,) = rules
+        yield from judged_of(record.cases, self._outputs(record, rules, wanted))
+
+    def _outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
+        (rule,), policy = rules, wanted.policy.opened() if record.cases.nan_open else wanted.policy
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
             if seen is None or not arrays[rule.primary].size:  # no number was computed
                 continue
-            answer = self.judge(rule, arrays, seen, wanted.policy, wanted.plans)
+            answer = self.judge(rule, arrays, seen, policy, wanted.plans)
             for name, (judged, values) in answer.items():
-                if record.cases.outputs and name not in record.cases.outputs:
-                    continue
                 unit = self.unit(rule, name, arrays, values)
                 yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))
 

@@ -7,6 +7,8 @@ is run with the candidate's mask preferred among equals, and gives that mask, or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,13 @@ import numpy as np
 from refgrad.candidates.faults import copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless, misshapen
+from refgrad.kinds.kind import Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.mask_updates import generate, sizes
+from refgrad.oracle.inputs.undefined import not_finite
 from refgrad.sparsity.dynamic import MaskUpdate
 from refgrad.tracing import Plans, plan_for
 
@@ -42,6 +45,17 @@ class MaskUpdateKind(Stateless):
     def sizes(self, rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def situations(self, rule: MaskUpdate, asked: Asked) -> Iterator[Situation]:
+        """Those of every kind, then what is no number among the weights.
+
+        Which connections stay where a weight is NaN, programs settle in several ways; the weights under a mask they do not.
+        """
+        yield from super().situations(rule, asked)
+        cases = sizes(rule, asked.dtype, asked.seed)
+        made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), every=5)
+        for name, each in made.items():
+            yield Situation(name, replace(each, outputs=frozenset({"w"} if name == "NaN" else ())), rule)
 
     def checked(self, rule: MaskUpdate, cases: Cases) -> Cases:
         """Cases that have all arrays, of one shape."""

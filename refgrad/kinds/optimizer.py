@@ -11,7 +11,7 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted
+from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted, judged_of
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -83,7 +83,7 @@ class OptimizerKind(Stepped):
         other = other_setting(rule, asked.named & rule.reads())
         if GROUPS in able and counted and other is not None:
             yield Situation("groups", grouped(*how, other), rule)
-        yield Situation("late steps", late_steps(*how), rule)
+        yield Situation("late steps", late_steps(*how), rule, alike=True)
 
     def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         """Leaves of many shapes in one run."""
@@ -108,7 +108,8 @@ class OptimizerKind(Stepped):
 
     def outputs(self, record: Record, rules: list[Optimizer], wanted: Wanted) -> Iterator[Output]:
         """Every tensor of every completed step of every leaf, in order of steps; the initial state first."""
-        leaves = [Leaf(record, leaf, rule, wanted.policy, wanted.plans) for leaf, rule in enumerate(rules)]
+        policy = wanted.policy.opened() if record.cases.nan_open else wanted.policy
+        leaves = [Leaf(record, leaf, rule, policy, wanted.plans) for leaf, rule in enumerate(rules)]
         chosen = record.cases.judged if is_locked(record) else frozenset()
         for t, seen in enumerate(record.seen):
             if seen is None:
@@ -116,7 +117,7 @@ class OptimizerKind(Stepped):
             if chosen and t and t - 1 not in chosen:
                 continue
             for leaf in leaves:
-                yield from (o for o in leaf.outputs(t) if not record.cases.outputs or o.tensor in record.cases.outputs)
+                yield from judged_of(record.cases, leaf.outputs(t))
 
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
@@ -25,8 +26,10 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
-from refgrad.oracle.inputs.undefined import carrying, not_finite
+from refgrad.oracle.inputs.undefined import followed, not_finite
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.cast import Cast
+from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.tracing import Plans, free_values, plan_for
 
 #: rows of the cases on which hypotheses are tried
@@ -68,11 +71,15 @@ class QuantizerKind(Stateless):
                 yield Situation("codes", cases, rule)
         if asked.subject is None or asked.subject.quantize is not None:
             yield from super().situations(rule, asked)
-            scales = _carrying(rule)
-            cases = self.sizes(rule, asked.dtype, asked.seed) if scales else None
-            made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
-            for name, each in made.items():
-                yield Situation(name, dataclasses.replace(each, outputs=scales), rule)
+            yield from self._not_finite(rule, asked)
+
+    def _not_finite(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
+        cases = self.sizes(rule, asked.dtype, asked.seed)
+        made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
+        for name, each in made.items():
+            outputs = _followed(rule, name, each.arrays[0])
+            if outputs:
+                yield Situation(name, dataclasses.replace(each, outputs=outputs, nan_open=True), rule)
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
@@ -192,12 +199,22 @@ def _case(rule: Quantizer, x: np.ndarray) -> Cases:
     return Cases([_whole(rule, {"x": x})], [""])
 
 
-def _carrying(rule: Quantizer) -> frozenset[str]:
-    """The parts that are NaN where an element is, in whatever way they are computed."""
-    if not has_graph(rule):
+def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
+    """The parts of an array with NaN or an infinity that are judged: numbers of a group, and the codes of formats.
+
+    Of quantizers without a graph those that are NaN because an element is; formats of llama.cpp, whose programs leave
+    undefined what becomes of it, have none, nor has a choice of the largest, among which programs count NaN or do not.
+    """
+    if isinstance(rule, Cast):
+        return frozenset(rule.parts)
+    if has_graph(rule):
+        plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
+        numbers = {n for n in rule.parts if plan.graph.outputs[n].axes != ELEMENT}
+        return followed(plan.graph, rule.primary) & frozenset(numbers)
+    if name != "NaN" or isinstance(rule, BlockFormat) or "indices" in rule.parts:
         return frozenset()
-    plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
-    return carrying(plan.graph, rule.primary) & frozenset(rule.parts)
+    parts = {n: a for n, a in truth_of(rule, arrays).items() if a.dtype.kind == "f" and a.size < arrays["x"].size}
+    return frozenset(n for n, a in parts.items() if np.isnan(a).any())
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import CASES, Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
@@ -46,12 +47,13 @@ class TransformKind(Stateless):
         """Those of every kind, and what is no number where every program gives the same."""
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
-        takes = partial(self._defined, rule)
-        for name, each in ({} if cases is None else not_finite(cases, rule.primary, takes)).items():
-            yield Situation(name, each, rule)
-
-    def _defined(self, rule: Transform, arrays: Arrays) -> bool:
-        return self._takes(rule, arrays) and defined(rule, arrays, Policy())
+        made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule))
+        for name, each in made.items():
+            arrays = each.arrays[0]
+            if defined(rule, arrays, Policy()):
+                yield Situation(name, each, rule)
+            elif name == "NaN" and opened(rule, arrays, Policy()):
+                yield Situation(name, replace(each, nan_open=True), rule)
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit."""

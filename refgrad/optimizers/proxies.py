@@ -117,6 +117,7 @@ class RateSensitivity(Transform):
 
     citation = _WORTSMAN
     shapes: ClassVar[Mapping[str, str]] = {"losses": "n+", "first": "+"}
+    about_nan = True
     unspecified = "a loss that is NaN, after divergence: the first loss counts"
 
     def check(self, *arrays: np.ndarray) -> None:

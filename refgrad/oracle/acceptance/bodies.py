@@ -28,8 +28,16 @@ def named(result: Any) -> Results:
     return {"result": result}
 
 
-def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Bounded]] | None:
+def ways(
+    rule: Transform, arrays: Arrays, policy: Policy, met: list[Explorer] | None = None
+) -> list[dict[str, Bounded]] | None:
     """The acceptance sets of a transform's results, for each way through its open choices; None where there are too many.
+
+    Args:
+        rule: the transform.
+        arrays: what it is handed.
+        policy: what counts as correct.
+        met: is filled with the explorers of all ways, if it is given.
 
     Raises:
         TraceError: the body uses an operation without a bound.
@@ -41,6 +49,8 @@ def ways(rule: Transform, arrays: Arrays, policy: Policy) -> list[dict[str, Boun
     while pending:
         forced = pending.pop()
         explorer = Explorer(forced)
+        if met is not None:
+            met.append(explorer)
         given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
         try:
             with np.errstate(all="ignore"):
@@ -71,6 +81,18 @@ def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
     except OpenChoice:
         return False
     return not explorer.met_nan and all(np.all(np.isfinite(r.bound()) | np.isnan(r.value)) for r in results)
+
+
+def opened(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
+    """True if a transform can be judged with every choice that is made by NaN left open, since NaN is not sorted.
+
+    Args:
+        rule: the transform.
+        arrays: what it is handed.
+        policy: what counts as correct.
+    """
+    met: list[Explorer] = []
+    return ways(rule, arrays, policy.opened(), met) is not None and not any(each.met_nan for each in met)
 
 
 def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> dict[str, Judged] | None:

@@ -88,7 +88,8 @@ def model_for(policy: Policy, dtype: np.dtype) -> Model:
 
 def _model(computed_in: np.dtype, policy: Policy) -> Model:
     facts = dtypes.format_of(computed_in)
-    return Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    return replace(model, nan_open=True) if policy.nan_open else model
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
@@ -384,6 +385,15 @@ def undecide(judged: Judged, open_: np.ndarray | None) -> Judged:
     marks = within(open_, judged.status.shape)
     status = np.where(marks & (judged.status == INSIDE), UNDECIDED, judged.status)
     return Judged(status, judged.truth, judged.low, judged.high)
+
+
+def admitted(judged: Judged) -> Judged:
+    """An output of which nothing is undecided: what some program gives is inside.
+
+    Args:
+        judged: the output.
+    """
+    return replace(judged, status=np.where(judged.status == UNDECIDED, INSIDE, judged.status))
 
 
 def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:

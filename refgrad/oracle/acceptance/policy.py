@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from refgrad.errors import ArgumentError, nearest
 from refgrad.rule import Choice
@@ -71,6 +71,17 @@ class Policy:
                 raise ArgumentError(f"Policy has no {name!r}{nearest(name, cls.__dataclass_fields__)}; legal: {fields}")
         return cls(**value)
 
+    #: whether what comparisons, signs and maxima make of NaN is left open
+    nan_open: ClassVar[bool] = False
+
+    def opened(self) -> Policy:
+        """The same policy where comparisons, signs, maxima and minima of NaN may give what any program makes of them."""
+        return _Opened(**asdict(self))
+
     def changed(self) -> dict[str, Any]:
         """The fields that differ from the default."""
         return {n: v for n, v in asdict(self).items() if v != getattr(Policy(), n)}
+
+
+class _Opened(Policy):
+    nan_open = True

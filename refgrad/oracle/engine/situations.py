@@ -94,7 +94,7 @@ def _driven(claim: Any, situation: Situation) -> Exercised:
     if not claim.kind.stepped:
         return _asked(claim, situation)
     record, raised = _attempt(claim, situation.cases)
-    if not raised:
+    if not raised or (situation.alike and record is not None and record.steps):
         return Exercised(situation, claim, record)
     return _restricted(claim, situation, raised)
 

@@ -21,6 +21,8 @@ ABSENT = frozenset({(0, 1), (1, 1), (2, 0), (3, 2), (4, 2), (5, 0), (5, 1), (5, 
 LATE = 260
 #: of which these are judged: around powers of two, and a few more
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
+#: a row of the late steps has a gradient once in so many steps, and another one's grow by this from step to step
+RARE, GROWTH = 50, 1.1
 
 
 def small_run(rule: Optimizer, dtype: np.dtype, seed: int, steps: int, shapes: tuple[tuple[int, ...], ...]) -> Cases:
@@ -96,5 +98,15 @@ def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
 
 
 def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
-    """One small leaf, and many steps."""
-    return dataclasses.replace(small_run(rule, dtype, seed, LATE, ((3, 2),)), judged=JUDGED)
+    """One small leaf, and many steps: a row of ordinary gradients, one that is zero at most of them, and one that grows.
+
+    A moment that decays is long over when the next gradient comes, and one that grows is ahead of the other: the ratio of
+    two, which ordinary gradients keep near one, is as large as it can be.
+    """
+    cases = small_run(rule, dtype, seed, LATE, ((3, 2),))
+    steps = [[{**leaf, "g": leaf["g"].copy()} for leaf in step] for step in cases.steps]
+    for t, (leaf,) in enumerate(steps):
+        if t % RARE != RARE - 1:
+            leaf["g"][1] = 0
+        leaf["g"][2] = np.asarray([1.0, -1.0]) * GROWTH ** (t - LATE)
+    return dataclasses.replace(cases, steps=steps, judged=JUDGED)

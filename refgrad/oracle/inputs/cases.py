@@ -34,6 +34,7 @@ class Cases:
         settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
         outputs: the outputs that are judged; all if there are none.
+        nan_open: whether what comparisons, signs and maxima make of NaN is left open: programs settle it in several ways.
 
     Raises:
         ArgumentError: no case, something that is no NumPy array, or a step that has not one entry a case.
@@ -49,6 +50,7 @@ class Cases:
     settings: Sequence[Mapping[str, float]] = ()
     judged: frozenset[int] = frozenset()
     outputs: frozenset[str] = frozenset()
+    nan_open: bool = False
 
     def __post_init__(self) -> None:
         if not self.arrays:

@@ -24,12 +24,13 @@ def neutral(value: float) -> bool:
     return value in (0.0, 1.0) or math.isinf(value)
 
 
-def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
+def other_setting(rule: Given, names: Iterable[str], eps: bool = False) -> Given | None:
     """The rule with other numbers, none of them 0 or 1; None if none of them can be changed.
 
     Args:
         rule: the rule.
         names: of the hyperparameters that are changed, of those that the rule reads.
+        eps: whether a small number beside a root or a norm is changed too, of a rule that reads one alone.
 
     >>> from refgrad.optimizers import SGD
     >>> print(other_setting(SGD(lr=0.1), ["lr", "momentum", "weight_decay"]))
@@ -37,7 +38,7 @@ def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
     """
     changed, found = rule, False
     for name in sorted(set(names)):
-        for value in _others(changed, name):
+        for value in _others(changed, name, eps):
             try:
                 changed, found = changed.replace(**{name: value}), True
                 break
@@ -46,17 +47,24 @@ def other_setting(rule: Given, names: Iterable[str]) -> Given | None:
     return changed if found else None
 
 
-def _others(rule: Rule, name: str) -> Iterator[float]:
-    """Legal numbers that one may become, the best first; none of a small number beside a root or a norm that is there.
+def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
+    """Legal numbers that one may become, the best first; none of a small number beside a root or a norm among several.
 
     It hides nothing, and packages have one eps where another has two.
     """
     legal, value = rule.legal().get(name), getattr(rule, name, None)
-    if not isinstance(legal, Range) or not isinstance(value, float) or (name.startswith("eps") and value):
+    if not isinstance(legal, Range) or not isinstance(value, float):
+        return
+    if name.startswith("eps") and value and not (eps and _is_alone(rule)):
         return
     tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name) else ()
     tried = tried or (((value * FACTOR,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)
+
+
+def _is_alone(rule: Rule) -> bool:
+    """Whether a rule that has an eps has no other one."""
+    return sum(n.startswith("eps") and bool(rule.numbers()[n]) for n in rule.reads()) == 1
 
 
 def _counts(name: str) -> bool:
@@ -71,7 +79,7 @@ def other_settings(rule: Given, names: Iterable[str]) -> list[Given]:
         rule: the rule.
         names: of the hyperparameters that are changed.
     """
-    other = other_setting(rule, names)
+    other = other_setting(rule, names, eps=True)
     if other is None:
         return []
     numbers = rule.numbers()

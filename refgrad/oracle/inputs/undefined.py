@@ -1,7 +1,7 @@
 """NaN in gradients and inputs: what an output is, into which it comes by sums, products and functions alone; infinities.
 
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
-NaN). So NaN is driven where no decision lies between an input and an output, and no other output is judged. How they take an
+NaN). So each of them is left open where it meets NaN, and what is no result of any way is refused. How they take an
 infinity, no two programs settle differently: it is driven at the last step, since one step further it may meet another and be
 NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then.
 """
@@ -22,31 +22,32 @@ from refgrad.oracle.inputs.extremes import MOST
 
 #: what is no number, by the name of the situation in which it is driven
 VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
-#: operations after which NaN is NaN in every program
-CARRYING = frozenset(
-    {
-        *("input", "scalar", "add", "sub", "mul", "div", "neg", "abs", "square", "sqrt", "sum", "max"),
-        *("rint", "floor", "ceil", "exp", "tanh", "log", "sin", "cos"),
-    }
-)
+#: operations that make codes, or what only some programs keep of NaN
+CODING = frozenset({"step", "round", "cast", "loose", "power_of_two", "mod"})
 
 #: operations that choose by their operands, and those in which infinities meet
 DECIDING = frozenset({*OUTCOMES, "where", "maximum", "minimum"})
 MEETING = frozenset({"add", "sub", "mul", "div", "mod", "hypot"})
+#: functions of which infinity has no value
+WAVES = frozenset({"sin", "cos", "mod"})
 
 
-def carrying(graph: Graph, of: str = "g") -> frozenset[str]:
-    """The outputs of a graph that are NaN where an input is, in whatever way the graph is written.
+def followed(graph: Graph, of: str = "g") -> frozenset[str]:
+    """The outputs of a graph into which NaN of an input is followed: by way of numbers alone, and of decisions on them.
 
     Args:
         graph: the graph.
         of: the input's name.
     """
-    return frozenset(n for n, node in graph.outputs.items() if _reaches(node, of) and _only_carried(node))
+    return frozenset(
+        n for n, node in graph.outputs.items() if _reaches(node, of) and all(map(_is_followed, walk(node)))
+    )
 
 
-def _only_carried(node: Node) -> bool:
-    return all(each.op in CARRYING and not _is_zero(each) for each in walk(node))
+def _is_followed(node: Node) -> bool:
+    """Whether a node makes no code, is no operation on matrices, and multiplies by no zero, which a program may leave out."""
+    multiplies = node.op in ("mul", "div") and any(map(_is_zero, node.args))
+    return node.op not in MATRIX | CODING and not multiplies
 
 
 def _is_zero(node: Node) -> bool:
@@ -66,8 +67,9 @@ def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         dtype: of parameters and gradients.
         seed: of the other numbers.
     """
-    outputs = carrying(rule.plan((2, 2), 1).graph) & carrying(rule.plan((2, 2), 2).graph)
-    return _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
+    outputs = followed(rule.plan((2, 2), 1).graph) & followed(rule.plan((2, 2), 2).graph)
+    cases = _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
+    return None if cases is None else dataclasses.replace(cases, nan_open=True)
 
 
 def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
@@ -78,7 +80,7 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
         dtype: of parameters and gradients.
         seed: of the other numbers.
     """
-    outputs = _ordered(rule.plan((2, 2), 1).graph) & _ordered(rule.plan((2, 2), 2).graph)
+    outputs = _ordered(rule.plan((2, 2), 1).graph, "g") & _ordered(rule.plan((2, 2), 2).graph, "g")
     return _with_one(
         small_run(rule, dtype, seed, 2, SHAPES[:2]), (1, 1), lambda first: np.copysign(np.inf, first), outputs
     )
@@ -97,56 +99,62 @@ def _with_one(
     return dataclasses.replace(cases, outputs=outputs)
 
 
-def _ordered(graph: Graph) -> frozenset[str]:
-    """The outputs that are the same in every program where one element of the gradient is infinite."""
-    return frozenset(n for n, node in graph.outputs.items() if all(_is_ordered(each) for each in walk(node)))
+def _ordered(graph: Graph, of: str) -> frozenset[str]:
+    """The outputs that are the same in every program where one element of an input is infinite."""
+    return frozenset(n for n, node in graph.outputs.items() if all(_is_ordered(each, of) for each in walk(node)))
 
 
-def _is_ordered(node: Node) -> bool:
-    """Whether a node is no operation on matrices, and no decision on what may be NaN."""
-    return node.op not in MATRIX and not (node.op in DECIDING and any(map(_may_cancel, node.args)))
+def _is_ordered(node: Node, of: str) -> bool:
+    """Whether a node is no operation on matrices, has a value where it is infinite, and is no decision on what may be NaN."""
+    return node.op not in MATRIX | WAVES and not (
+        node.op in DECIDING and any(_may_cancel(each, of) for each in node.args)
+    )
 
 
-def _may_cancel(node: Node) -> bool:
+def _may_cancel(node: Node, of: str) -> bool:
     """Whether infinities may meet below a node: two in a sum or quotient, or one a decision's zero in a product."""
-    return any(each.op in MEETING and _meet(each) for each in walk(node))
+    return any(each.op in MEETING and _meet(each, of) for each in walk(node))
 
 
-def _meet(node: Node) -> bool:
-    if not all(_reaches(each, "g") for each in node.args):
+def _meet(node: Node, of: str) -> bool:
+    if not all(_reaches(each, of) for each in node.args):
         return any(map(_is_zero, node.args))
     return node.op != "mul" or any(each.op in DECIDING for arg in node.args for each in walk(arg))
 
 
-def nan_inputs(cases: Cases, graph: Graph) -> Cases | None:
-    """Two small inputs of an estimator with a NaN; None if no result tells it.
+def undefined_inputs(cases: Cases, graph: Graph) -> dict[str, Cases]:
+    """Two small inputs of an estimator with a NaN, and with an infinity, by the name of the situation.
 
     Args:
         cases: of many shapes.
         graph: the estimator's.
     """
     few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
-    outputs = carrying(graph, "x")
-    if not outputs or not few:
-        return None
-    return Cases([{**a, "x": _third(a["x"], np.nan)} for a in few], ["NaN"] * len(few), cases.seed, outputs=outputs)
+    found = {}
+    for name, outputs in {"NaN": followed(graph, "x"), "infinities": _ordered(graph, "x")}.items():
+        made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
+        if made:
+            found[name] = Cases(made, [name] * len(few), cases.seed, outputs=outputs, nan_open=name == "NaN")
+    return found
 
 
-def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> dict[str, Cases]:
+def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], every: int = MOST) -> dict[str, Cases]:
     """One small array with a NaN, and one with an infinity, by the name of the situation; none that a rule does not take.
 
     Args:
         cases: of many shapes.
         primary: the array that is changed.
         takes: whether the rule takes the arrays of a case.
+        every: one of so many elements is changed; by default one alone.
     """
     few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= MOST and a[primary].dtype.kind == "f"]
     if not few:
         return {}
     arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
-    made = {name: {**arrays, primary: _third(arrays[primary], value)} for name, value in VALUES.items()}
+    made = {name: {**arrays, primary: _third(arrays[primary], value, every)} for name, value in VALUES.items()}
     return {name: Cases([each], [name], cases.seed) for name, each in made.items() if takes(each)}
 
 
-def _third(x: np.ndarray, value: float) -> np.ndarray:
-    return np.where(np.arange(x.size).reshape(x.shape) == 2, x.dtype.type(value), x)
+def _third(x: np.ndarray, value: float, every: int = MOST) -> np.ndarray:
+    """An array with its third element changed, and one of so many after it."""
+    return np.where(np.arange(x.size).reshape(x.shape) % every == 2, x.dtype.type(value), x)

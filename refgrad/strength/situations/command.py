@@ -13,8 +13,9 @@ from refgrad.errors import RefgradError
 from refgrad.rule import Rule, find, rules
 from refgrad.strength import figures_file
 from refgrad.strength.situations import figures
+from refgrad.strength.situations.figures import of_fault
 from refgrad.strength.situations.planting import planted
-from refgrad.strength.situations.trial import REFUSED, Trial
+from refgrad.strength.situations.trial import REFUSED, SURVIVES, UNJUDGED, Trial
 
 #: of refgrad's own repository; it is not part of the package
 OWN = figures_file.DOCS / "situations-strength.json"
@@ -35,13 +36,29 @@ def measured(rule: Rule, seed: int = 0) -> dict[str, Any]:
     return figures.of_rule(rule.kind, right, outcomes, time.monotonic() - started)
 
 
+def again(rule: Rule, known: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """The figures of one rule, of which the faults that were accepted are tried again; all, if others are planted now.
+
+    Args:
+        rule: the rule with its defaults.
+        known: its figures.
+        seed: that of the figures.
+    """
+    faults, before = planted(rule, seed), known["faults"]
+    if not known["right"] or [[f.situation, f.kind] for f in faults] != [each[:2] for each in before]:
+        return measured(rule, seed)
+    trial = Trial(rule, seed)
+    after = [of_fault(trial.of(f)) if _accepted(e) else e for f, e in zip(faults, before, strict=True)]
+    return {**known, "right": trial.right(), "faults": after}
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, metavar="[RULE]...")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Where the figures are kept.")
-@click.option("--again", is_flag=True, help="Measure what the file has already, too.")
-@click.option("--accepted", is_flag=True, help="Measure again the rules of which a fault was accepted.")
+@click.option("--again", "again_all", is_flag=True, help="Measure what the file has already, too.")
+@click.option("--accepted", is_flag=True, help="Try again the faults that were accepted.")
 @click.option("--tables", is_flag=True, help="Write the tables of refgrad's documentation, measure nothing.")
-def main(names: tuple[str, ...], file: Path | None, again: bool, accepted: bool, tables: bool) -> None:
+def main(names: tuple[str, ...], file: Path | None, again_all: bool, accepted: bool, tables: bool) -> None:
     """Plant faults into the program of each RULE and count those that refgrad's default run refuses.
 
     RULE is the name of a rule that comes with refgrad; by default every one. Rules that the file has are not measured
@@ -53,8 +70,8 @@ def main(names: tuple[str, ...], file: Path | None, again: bool, accepted: bool,
         chosen = {name: find(name)() for name in names or sorted(rules())}
     except RefgradError as error:
         raise click.ClickException(str(error)) from None
-    missing = [n for n in chosen if again or n not in known or (accepted and not _all_refused(known[n]))]
-    failed = _measure({n: chosen[n] for n in missing} if not tables else {}, known, path)
+    missing = [n for n in chosen if again_all or n not in known or (accepted and not _all_refused(known[n]))]
+    failed = _measure({n: chosen[n] for n in missing} if not tables else {}, known, path, accepted and not again_all)
     if path is not None and path.resolve() == OWN.resolve():
         _write(known, path.with_suffix(".md"))
     else:
@@ -62,19 +79,19 @@ def main(names: tuple[str, ...], file: Path | None, again: bool, accepted: bool,
     sys.exit(1 if failed else 0)
 
 
-def _measure(chosen: dict[str, Rule], known: dict[str, Any], path: Path | None) -> list[str]:
-    """Each rule measured, and kept as soon as it is known; a rule that fails leaves the others to be measured."""
+def _measure(chosen: dict[str, Rule], known: dict[str, Any], path: Path | None, few: bool) -> list[str]:
+    """Each rule measured, or of one that is known a few faults, and kept; one that fails leaves the others to be measured."""
     failed = []
     for number, (name, rule) in enumerate(chosen.items(), 1):
         try:
-            found = measured(rule)
+            found = again(rule, known[name]) if few and name in known else measured(rule)
         except Exception as error:
             failed.append(name)
             click.echo(f"{number}/{len(chosen)} {name}: {type(error).__name__}: {error}")
             continue
         known[name] = found
         refused = sum(each[2] == REFUSED for each in found["faults"])
-        accepted = [each[3] for each in found["faults"] if each[2] in ("survives", "unjudged")]
+        accepted = [each[3] for each in found["faults"] if _accepted(each)]
         alarm = "" if found["right"] else ", FALSE ALARM"
         click.echo(
             f"{number}/{len(chosen)} {name}: {found['seconds']} s, {refused} refused{alarm}, accepted {accepted}"
@@ -84,8 +101,12 @@ def _measure(chosen: dict[str, Rule], known: dict[str, Any], path: Path | None) 
     return failed
 
 
+def _accepted(fault: list[str]) -> bool:
+    return fault[2] in (SURVIVES, UNJUDGED)
+
+
 def _all_refused(found: dict[str, Any]) -> bool:
-    return found["right"] and not any(each[2] in ("survives", "unjudged") for each in found["faults"])
+    return found["right"] and not any(_accepted(each) for each in found["faults"])
 
 
 def _write(found: figures.Found, page: Path) -> None:

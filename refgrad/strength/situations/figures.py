@@ -28,8 +28,17 @@ def of_rule(kind: str, right: bool, outcomes: Sequence[Outcome], seconds: float)
         "kind": kind,
         "right": right,
         "seconds": round(seconds, 1),
-        "faults": [[o.fault.situation, o.fault.kind, o.outcome, *_said(o)] for o in outcomes],
+        "faults": [of_fault(o) for o in outcomes],
     }
+
+
+def of_fault(outcome: Outcome) -> list[str]:
+    """What became of one fault, as plain data.
+
+    Args:
+        outcome: it.
+    """
+    return [outcome.fault.situation, outcome.fault.kind, outcome.outcome, *_said(outcome)]
 
 
 def _said(outcome: Outcome) -> list[str]:

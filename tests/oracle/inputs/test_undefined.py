@@ -1,40 +1,61 @@
-"""NaN among inputs, and which outputs tell it; numbers that are large, zero, or lie by columns."""
+"""NaN and infinities among inputs, and which outputs tell them; numbers that are large, zero, or lie by columns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import refgrad
-from refgrad.estimators import EDE, ClippedSTE, SoftSign
+from refgrad.estimators import EDE, ClippedSTE, SoftSign, XNORWeights
 from refgrad.kinds.kind import Asked
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, GhostBatchNorm, Lion, Perceptron, Rprop, Shampoo
+from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
-from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, nan_inputs
-from refgrad.quantizers import MX, NF4, Q8_0, Blockwise, Cast
+from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs
+from refgrad.quantizers import MX, NF4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
+from refgrad.sparsity import RigL
 from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
+
+Array = np.ndarray
 
 
 @pytest.mark.parametrize(
     ("rule", "outputs"),
-    [
-        (SGD(lr=0.1), {"p"}),
-        (AdamW(), {"p", "m", "v"}),
-        (Lion(), {"m"}),  # whose step is a sign: that of NaN is 0 in torch
-        (Rprop(), set()),
-    ],
+    [(SGD(lr=0.1), {"p"}), (Lion(), {"m", "p"}), (Rprop(), {"p", "g_prev", "step_size"}), (Shampoo(), set())],
 )
 def test_which_outputs_are_driven(rule: Optimizer, outputs: set[str]) -> None:
+    """All but those of operations on matrices: what is decided on NaN may go every way."""
     found = nan_gradients(rule, np.dtype("f4"), 0)
     assert (set() if found is None else set(found.outputs)) == outputs
     if found is not None:
         assert [sum(int(np.isnan(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [1, 1]
+
+
+def clipped(norm_is_large: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[..., Array]:
+    """SGD of a gradient that is clipped by its norm, which is asked about in a way of its own."""
+
+    def step(p: Array, g: Array, max_norm: float) -> Array:
+        norm = np.sqrt((g * g).sum())
+        return np.asarray(
+            p - np.float32(0.1) * (g * (np.float32(max_norm) / norm) if norm_is_large(norm, max_norm) else g)
+        )
+
+    return step
+
+
+@pytest.mark.parametrize("large", [lambda n, m: n > m, lambda n, m: not n <= m], ids=["greater", "not less"])
+def test_each_way_to_ask_about_nan_is_right(large: Callable[[Array, Array], Any]) -> None:
+    rule = ClipByNorm(inner=SGD(lr=0.1))
+    assert refgrad.verify(clipped(large), rule, steps=1).conforms
+    lost = lambda p, g, max_norm: clipped(large)(p, np.nan_to_num(g), max_norm)  # noqa: E731
+    verdict = refgrad.verify(lost, rule, steps=1, explain=False)
+    assert (verdict.outcome, verdict.situation) == ("does not conform", "NaN")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +78,13 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         (Blockwise(), "NaN", "NaN"),
         (NF4(), "infinity", "infinities"),
         (EDE(), "NaN", "NaN"),
+        (Rprop(), "NaN", "NaN"),
+        (ClipByNorm(), "NaN", "NaN"),
+        (Affine(symmetric=True), "NaN", "NaN"),
+        (TernGrad(), "NaN", "NaN"),
+        (Cast(), "NaN", "NaN"),
+        (RigL(), "NaN", "NaN"),
+        (XNORWeights(), "infinity", "infinities"),
         (GhostBatchNorm(), "NaN", "NaN"),
         (AdAdaGrad(), "infinity", "infinities"),
     ],
@@ -71,27 +99,24 @@ def test_what_is_no_number_and_becomes_one_is_refused(rule: Any, kind: str, situ
     assert (verdict.outcome, verdict.situation) == ("does not conform", situation)
 
 
-@pytest.mark.parametrize("rule", [Q8_0(), MX(), Cast()], ids=str)
+@pytest.mark.parametrize("rule", [Q8_0(), MX(), TopK()], ids=str)
 def test_of_scales_and_codes_that_programs_settle_in_several_ways_nothing_is_driven(rule: Any) -> None:
     asked = Asked(None, frozenset(), np.dtype("f4"), 0)
     assert not {"NaN", "infinities"} & {each.name for each in kind_of(rule).situations(rule, asked)}
 
 
-def test_a_transform_that_compares_nan_is_not_driven_with_it() -> None:
-    names = {
-        type(rule): {each.name for each in kind_of(rule).situations(rule, Asked(None, frozenset(), np.dtype("f4"), 0))}
-        for rule in (Perceptron(), GhostBatchNorm())
-    }
-    assert "NaN" not in names[Perceptron]
-    assert "NaN" in names[GhostBatchNorm]
+def test_every_code_of_nan_is_one() -> None:
+    """A format of eight bits has two, and the sign of NaN is nothing that a program keeps."""
+    codes = lambda x: np.where(np.isnan(x), np.uint8(0xFF), Cast().quantize(x).arrays["codes"])  # noqa: E731
+    assert refgrad.verify(codes, Cast()).conforms
 
 
-def test_an_estimator_that_decides_is_not_driven() -> None:
+def test_what_nan_is_decided_on_in_an_estimator_goes_every_way() -> None:
     cases = Cases.of(x=np.ones((3, 4)), cotangent=np.ones((3, 4)))
-    assert nan_inputs(cases, ClippedSTE().plan((2, 2)).graph) is None
-    found = nan_inputs(cases, SoftSign().plan((2, 2)).graph)
-    assert found is not None
-    assert np.isnan(found.arrays[0]["x"]).sum() == 1
+    for rule in (ClippedSTE(), SoftSign()):
+        found = undefined_inputs(cases, rule.plan((2, 2)).graph)["NaN"]
+        assert np.isnan(found.arrays[0]["x"]).sum() == 1
+        assert found.nan_open
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

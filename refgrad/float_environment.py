@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+import numpy as np
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -180,13 +182,18 @@ def guarding() -> Iterator[Guest]:
 
 @contextmanager
 def foreign() -> Iterator[None]:
-    """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`."""
+    """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`.
+
+    NumPy says nothing there of overflow and NaN, which come of the infinities and the numbers near them that a candidate is
+    handed: they are no fault of its own. What it asks of NumPy itself, by ``numpy.errstate`` within, is as it asks.
+    """
     guest = _GUEST.get()
-    if guest is None:
-        yield
-    else:
-        with guest.entered():
+    with np.errstate(all="ignore"):
+        if guest is None:
             yield
+        else:
+            with guest.entered():
+                yield
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

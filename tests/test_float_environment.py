@@ -216,6 +216,14 @@ def divided(p: Array, g: Array, lr: float) -> Array:
     return p - np.float32(lr) * g * (p / p)
 
 
+def averaged(p: Array, g: Array, lr: float) -> Array:
+    np.std(g, ddof=1)
+    np.nanmean(g * np.nan)
+    if g.size:
+        np.nanmax(g * np.nan)
+    return p - np.float32(lr) * g
+
+
 def divided_and_strict(p: Array, g: Array, lr: float) -> Array:
     with np.errstate(invalid="raise"):
         return divided(p, g, lr)
@@ -233,3 +241,7 @@ def test_numpy_says_nothing_of_what_a_candidate_computes_unless_it_asks(
     assert fault.kind == "raised"
     assert "FloatingPointError" in fault.message
     assert np.geterr()["invalid"] == "warn"
+    assert refgrad.verify(averaged, SGD(lr=0.1), steps=2, time_limit=limit).conforms
+    assert not [str(w.message) for w in recwarn]
+    with pytest.warns(RuntimeWarning, match="empty"):
+        np.nanmean(np.ones(0))

@@ -19,6 +19,7 @@ from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import in_standard
+from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
     Decay,
@@ -385,6 +386,14 @@ class Rule(Frozen):
     def __str__(self) -> str:
         return _text(self, frozenset())
 
+    def formula_lines(self) -> list[str]:
+        """What the rule computes, as formulas in plain text; none for a kind whose rules are not traced."""
+        return []
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: where the rule comes from, its formulas, and its hyperparameters with what is legal of each."""
+        return render_html(_sections(self))
+
 
 def stated(rule: Rule) -> str:
     """A rule as a text, with what it claims at its default too.
@@ -404,6 +413,24 @@ def _text(rule: Rule, claimed: frozenset[str]) -> str:
     shown = {n: v for n, v in rule.hyperparameters().items() if v != default[n] or n in claimed}
     one = lambda v: _text(v, v.claimed if claimed else claimed) if isinstance(v, Rule) else repr(v)  # noqa: E731
     return f"{short_name(type(rule))}({', '.join(f'{n}={one(v)}' for n, v in shown.items())})"
+
+
+def _sections(rule: Rule) -> typing.Iterator[Section]:
+    """What a notebook shows of a rule."""
+    cited = getattr(type(rule), "citation", None)
+    yield Section("", (str(rule),))
+    if cited is not None:
+        yield Section("Source", (str(cited), cited.provenance()))
+    lines = rule.formula_lines()
+    if lines:
+        yield Section("Formula", tuple(lines))
+    rows = []
+    for name, legal in rule.legal().items():
+        value = getattr(rule, name)
+        meaning = legal.sentences[value] if isinstance(legal, Choice) else ""
+        meaning = legal.said(value) if isinstance(legal, Flag) else meaning
+        rows.append((name, str(value), str(legal), meaning))
+    yield Section("Hyperparameters", table=Table(("name", "value", "legal", "meaning"), tuple(rows)))
 
 
 def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:

@@ -264,6 +264,17 @@ class Optimizer(Rule):
         scalar_values = scalar_values or dict.fromkeys(self.scalar_inputs()[1:], 1.0)
         return plan_for(self, len(shape), free_values(shape, {"t": t, **scalar_values}))
 
+    def formula_lines(self) -> list[str]:
+        """The update as formulas in plain text, on a matrix at the tenth step.
+
+        >>> from refgrad.optimizers import SGD
+        >>> SGD().formula_lines()
+        ["p' = p - lr g"]
+        """
+        from refgrad.arithmetic import formula
+
+        return formula.guarded_lines(self.plan((4, 4), 10))
+
     def reads(self) -> frozenset[str]:
         """The names of the numbers that a later step on a matrix reads."""
         graph = self.plan((4, 4), 10).graph

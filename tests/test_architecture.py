@@ -89,6 +89,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),
+    "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
     "gfloat": ("surveys.implementations",),
     "bitsandbytes": ("surveys.implementations",),
 }
@@ -109,6 +110,7 @@ LATER = (
     "rich",
     "click",
     "pytest",
+    "matplotlib",
 )
 
 

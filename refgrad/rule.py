@@ -19,6 +19,7 @@ from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import in_standard
+from refgrad.foreign_arrays import taking_foreign
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
@@ -154,8 +155,11 @@ class Rule(Frozen):
     state: ClassVar[State] = State()
     #: what a step takes besides the primary array, its gradient and the state
     extras: ClassVar[Extras] = Extras()
-    #: the methods that compute with numbers for a caller, of whose floating-point environment their results do not depend
+    #: the methods that compute with numbers for a caller: they do not depend on the floating-point environment, and take arrays
+    #: of other libraries too
     computing: ClassVar[frozenset[str]] = frozenset()
+    #: of these methods, the arguments that they write into, by the method's name
+    writes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -172,7 +176,7 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, in_standard(vars(cls)[name]))
+            setattr(cls, name, taking_foreign(in_standard(vars(cls)[name]), cls.writes.get(name, ())))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):

@@ -48,6 +48,7 @@ class Optimizer(Rule):
     #: whether all parameters of a step are updated together, as one vector
     couples: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"init", "step", "step_"})
+    writes: ClassVar[Mapping[str, tuple[str, ...]]] = {"step_": ("p", "state")}
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -172,7 +173,7 @@ class Optimizer(Rule):
         """One step; nothing that is handed in is changed.
 
         Args:
-            p: the parameters: arrays of a float dtype, or a pytree of them.
+            p: the parameters: arrays of a float dtype, NumPy's or others' (docs/arrays.md), or a pytree of them.
             g: the gradients, structured and shaped like ``p``; any float dtype no wider than the working precision.
             state: what `init` or the last step returned.
             backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).

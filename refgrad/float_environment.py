@@ -15,10 +15,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
+
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +31,9 @@ SIZE = 64
 #: operands, kept where no compiler of Python folds what is done with them
 _ONE, _LITTLE, _HALF = 1.0, 2.0**-60, 0.5
 _SMALLEST_NORMAL = sys.float_info.min
+
+#: what NumPy's functions say, in words of their own, of arrays without elements or with NaN alone, as candidates are handed
+SAID_OF_NOTHING = ("Mean of empty slice", "Degrees of freedom", "All-NaN")
 
 #: what is not standard, as reports say it
 FLUSHED, UP, DOWN, CUT = "flush-to-zero", "rounding up", "rounding down", "rounding toward zero"
@@ -172,7 +178,12 @@ def guarding() -> Iterator[Guest]:
     token = _GUEST.set(guest)
     make_standard()
     try:
-        yield guest
+        with (
+            warnings.catch_warnings()
+        ):  # once, and not at each call: Python shows again what it has shown whenever this ends
+            for words in SAID_OF_NOTHING:
+                warnings.filterwarnings("ignore", words, RuntimeWarning)
+            yield guest
     finally:
         _GUEST.reset(token)
         restore(found)
@@ -180,13 +191,18 @@ def guarding() -> Iterator[Guest]:
 
 @contextmanager
 def foreign() -> Iterator[None]:
-    """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`."""
+    """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`.
+
+    NumPy says nothing there of overflow and NaN, which come of the infinities and the numbers near them that a candidate is
+    handed: they are no fault of its own. What it asks of NumPy itself, by ``numpy.errstate`` within, is as it asks.
+    """
     guest = _GUEST.get()
-    if guest is None:
-        yield
-    else:
-        with guest.entered():
+    with np.errstate(all="ignore"):
+        if guest is None:
             yield
+        else:
+            with guest.entered():
+                yield
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

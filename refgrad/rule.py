@@ -19,6 +19,8 @@ from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import in_standard
+from refgrad.foreign_arrays import taking_foreign
+from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
     Decay,
@@ -153,8 +155,11 @@ class Rule(Frozen):
     state: ClassVar[State] = State()
     #: what a step takes besides the primary array, its gradient and the state
     extras: ClassVar[Extras] = Extras()
-    #: the methods that compute with numbers for a caller, of whose floating-point environment their results do not depend
+    #: the methods that compute with numbers for a caller: they do not depend on the floating-point environment, and take arrays
+    #: of other libraries too
     computing: ClassVar[frozenset[str]] = frozenset()
+    #: of these methods, the arguments that they write into, by the method's name
+    writes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -171,7 +176,7 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, in_standard(vars(cls)[name]))
+            setattr(cls, name, taking_foreign(in_standard(vars(cls)[name]), cls.writes.get(name, ())))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
@@ -385,6 +390,14 @@ class Rule(Frozen):
     def __str__(self) -> str:
         return _text(self, frozenset())
 
+    def formula_lines(self) -> list[str]:
+        """What the rule computes, as formulas in plain text; none for a kind whose rules are not traced."""
+        return []
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: where the rule comes from, its formulas, and its hyperparameters with what is legal of each."""
+        return render_html(_sections(self))
+
 
 def stated(rule: Rule) -> str:
     """A rule as a text, with what it claims at its default too.
@@ -404,6 +417,24 @@ def _text(rule: Rule, claimed: frozenset[str]) -> str:
     shown = {n: v for n, v in rule.hyperparameters().items() if v != default[n] or n in claimed}
     one = lambda v: _text(v, v.claimed if claimed else claimed) if isinstance(v, Rule) else repr(v)  # noqa: E731
     return f"{short_name(type(rule))}({', '.join(f'{n}={one(v)}' for n, v in shown.items())})"
+
+
+def _sections(rule: Rule) -> typing.Iterator[Section]:
+    """What a notebook shows of a rule."""
+    cited = getattr(type(rule), "citation", None)
+    yield Section("", (str(rule),))
+    if cited is not None:
+        yield Section("Source", (str(cited), cited.provenance()))
+    lines = rule.formula_lines()
+    if lines:
+        yield Section("Formula", tuple(lines))
+    rows = []
+    for name, legal in rule.legal().items():
+        value = getattr(rule, name)
+        meaning = legal.sentences[value] if isinstance(legal, Choice) else ""
+        meaning = legal.said(value) if isinstance(legal, Flag) else meaning
+        rows.append((name, str(value), str(legal), meaning))
+    yield Section("Hyperparameters", table=Table(("name", "value", "legal", "meaning"), tuple(rows)))
 
 
 def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], claimed: frozenset[str]) -> Rule:

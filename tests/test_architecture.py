@@ -23,7 +23,7 @@ PACKAGE = Path(refgrad.__file__).parent
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout"),
-    ("derived",),
+    ("derived", "foreign_arrays"),
     ("axes", "legal"),
     ("state", "trees", "schedules"),
     ("rule",),
@@ -89,6 +89,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),
+    "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
     "gfloat": ("surveys.implementations",),
     "bitsandbytes": ("surveys.implementations",),
 }
@@ -109,6 +110,7 @@ LATER = (
     "rich",
     "click",
     "pytest",
+    "matplotlib",
 )
 
 

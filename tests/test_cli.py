@@ -318,7 +318,9 @@ def test_every_rule_can_be_shown(run: Run, name: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_without_a_framework_judges_the_examples(
+    run: Run, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
     monkeypatch.setattr("refgrad.examples.demo.find_spec", lambda name: None)
     result = run("demo")
     assert result.exit_code == 0, result.output
@@ -330,6 +332,8 @@ def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pyt
     assert "does not conform" in rows[2]
     assert result.stdout.count(f"{WRONG}: ") == 1
     assert max(map(len, rows)) <= 80
+    assert not [str(w.message) for w in recwarn]  # of infinity over infinity, which the example is driven with
+    assert "Warning" not in result.stderr
 
 
 def test_demo_says_what_the_survey_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from refgrad.backends import numba_backend
 from refgrad.estimators import ArcTan
 from refgrad.float_environment import FLUSHED, UP, deviations, is_standard, make_standard, settable, standard
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import Adam, AdamW
+from refgrad.optimizers import SGD, Adam, AdamW
 from refgrad.oracle.engine.drive import drive
 from refgrad.rule import rules
 from refgrad.tracing import plan_for
@@ -210,3 +210,38 @@ def test_threads_apart_are_left_alone() -> None:
         thread.start()
         thread.join()
     assert found == [(FLUSHED,)]
+
+
+def divided(p: Array, g: Array, lr: float) -> Array:
+    return p - np.float32(lr) * g * (p / p)
+
+
+def averaged(p: Array, g: Array, lr: float) -> Array:
+    np.std(g, ddof=1)
+    np.nanmean(g * np.nan)
+    if g.size:
+        np.nanmax(g * np.nan)
+    return p - np.float32(lr) * g
+
+
+def divided_and_strict(p: Array, g: Array, lr: float) -> Array:
+    with np.errstate(invalid="raise"):
+        return divided(p, g, lr)
+
+
+@pytest.mark.parametrize("limit", [math.inf, 60.0], ids=["callers_thread", "own_thread"])
+def test_numpy_says_nothing_of_what_a_candidate_computes_unless_it_asks(
+    limit: float, recwarn: pytest.WarningsRecorder
+) -> None:
+    once = refgrad.Inputs(p=[np.zeros(2, np.float32)], g=[[np.ones(2, np.float32)]])
+    more = {"inputs": once, "explain": False, "shrink": False, "time_limit": limit}
+    assert refgrad.verify(divided, SGD(lr=0.1), **more).first is not None
+    assert not [str(w.message) for w in recwarn]
+    (fault,) = refgrad.verify(divided_and_strict, SGD(lr=0.1), **more).faults
+    assert fault.kind == "raised"
+    assert "FloatingPointError" in fault.message
+    assert np.geterr()["invalid"] == "warn"
+    assert refgrad.verify(averaged, SGD(lr=0.1), steps=2, time_limit=limit).conforms
+    assert not [str(w.message) for w in recwarn]
+    with pytest.warns(RuntimeWarning, match="empty"):
+        np.nanmean(np.ones(0))

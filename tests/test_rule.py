@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from refgrad.rule import (
     ROOMS,
     Citation,
     NonNegative,
+    Rule,
     Slot,
     State,
     find,
@@ -225,3 +227,27 @@ def test_a_room_offers_every_rule_that_it_holds(room: str) -> None:
     assert all(getattr(module, name) is cls for name, cls in held.items())
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
     assert len(set(module.__all__)) == len(module.__all__)
+
+
+@pytest.mark.sample(quick=4, suite=60)
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_a_notebook_shows_a_rule(name: str) -> None:
+    rule = rules()[name]()
+    page = ET.fromstring(rule._repr_html_())
+    text = "".join(page.itertext())
+    assert page[0].text == str(rule)
+    assert str(rule.citation) in text
+    cells = [cell.text for cell in page.iter("td")]
+    assert set(rule.legal()) <= set(cells)
+    assert ("Formula" in text) == (rule.kind in ("optimizer", "estimator"))
+    assert all(line in text for line in rule.formula_lines())
+
+
+def test_a_notebook_shows_what_a_behaviour_means_and_a_rule_without_a_citation() -> None:
+    class Mine(Rule):
+        """A rule of one's own."""
+
+    assert "Source" not in Mine()._repr_html_()
+    assert refgrad.optimizers.AdamW.legal()["eps_placement"].sentences["inside"] in (
+        refgrad.optimizers.AdamW(eps_placement="inside")._repr_html_()
+    )

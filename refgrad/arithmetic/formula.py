@@ -60,6 +60,25 @@ class Traced(Protocol):
         """The rule."""
 
 
+class Guarded(Traced, Protocol):
+    """The same with the names of the numbers that a run hands it, as a plan has them."""
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The names: ``t``, scalar slots, extra inputs, lengths of axes."""
+
+
+def guarded_lines(plan: Guarded) -> list[str]:
+    """The plan's formulas, as `text_lines`, and the conditions on ``t`` and other numbers under which they hold."""
+    free = {name for name in plan.free if not name.endswith("_length")}
+    guards = []
+    for expr, taken in plan.graph.guards:
+        text = scalar_text(expr)
+        if free & names_in(expr):
+            guards.append(f"as long as {text}" if taken else f"as long as not {text}")
+    return [*text_lines(plan), *guards]
+
+
 def text_lines(plan: Traced) -> list[str]:
     """The update in plain text, one assignment a line, in an order in which it can be computed."""
     return [f"{left} = {right}" for left, right in _Formula(plan.graph, TEXT, plan.rule.kind).assignments()]

@@ -144,6 +144,17 @@ class Estimator(Rule):
         """The traced body for arrays of a shape; an estimator has no steps, so that ``t`` changes nothing."""
         return plan_for(self, len(shape), free_values(shape, {}), wanted)
 
+    def formula_lines(self) -> list[str]:
+        """The forward value and the gradients as formulas in plain text, on a matrix.
+
+        >>> from refgrad.estimators import ClippedSTE
+        >>> ClippedSTE().formula_lines()[0]
+        'x_grad = cotangent if abs(x) <= clip else 0'
+        """
+        from refgrad.arithmetic import formula
+
+        return formula.guarded_lines(self.plan((4, 4), 10))
+
     def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Arguments by name as arrays, those of a row or a tensor broadcasting against ``x``; checked."""
         x = as_array(given["x"], "x")

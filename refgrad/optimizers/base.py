@@ -48,6 +48,7 @@ class Optimizer(Rule):
     #: whether all parameters of a step are updated together, as one vector
     couples: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"init", "step", "step_"})
+    writes: ClassVar[Mapping[str, tuple[str, ...]]] = {"step_": ("p", "state")}
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -172,7 +173,7 @@ class Optimizer(Rule):
         """One step; nothing that is handed in is changed.
 
         Args:
-            p: the parameters: arrays of a float dtype, or a pytree of them.
+            p: the parameters: arrays of a float dtype, NumPy's or others' (docs/arrays.md), or a pytree of them.
             g: the gradients, structured and shaped like ``p``; any float dtype no wider than the working precision.
             state: what `init` or the last step returned.
             backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).
@@ -263,6 +264,17 @@ class Optimizer(Rule):
         """
         scalar_values = scalar_values or dict.fromkeys(self.scalar_inputs()[1:], 1.0)
         return plan_for(self, len(shape), free_values(shape, {"t": t, **scalar_values}))
+
+    def formula_lines(self) -> list[str]:
+        """The update as formulas in plain text, on a matrix at the tenth step.
+
+        >>> from refgrad.optimizers import SGD
+        >>> SGD().formula_lines()
+        ["p' = p - lr g"]
+        """
+        from refgrad.arithmetic import formula
+
+        return formula.guarded_lines(self.plan((4, 4), 10))
 
     def reads(self) -> frozenset[str]:
         """The names of the numbers that a later step on a matrix reads."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from refgrad.arithmetic import formula
-from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import ELEMENT, described
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
@@ -121,14 +120,7 @@ def _role(parameter: Parameter) -> str:
 
 def update(rule: Optimizer | Estimator, step: int) -> list[str]:
     """The update as formulas, and the conditions on ``t`` under which they hold."""
-    plan = rule.plan(SHAPE, step)
-    free = {name for name in plan.free if not name.endswith("_length")}
-    guards = []
-    for expr, taken in plan.graph.guards:
-        text = formula.scalar_text(expr)
-        if free & names_in(expr):
-            guards.append(f"as long as {text}" if taken else f"as long as not {text}")
-    return [*formula.text_lines(plan), *guards]
+    return formula.guarded_lines(rule.plan(SHAPE, step))
 
 
 def _legal_texts(rule: Rule) -> list[tuple[str, str]]:

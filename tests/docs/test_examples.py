@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 #: pages, and parts of them by the framework that they name: each part runs by itself, its examples one after the other
 PARTS = [
     ("README.md", ""),
+    ("docs/arrays.md", "torch"),
     ("docs/candidates.md", ""),
     ("docs/candidates.md", "torch"),
     ("docs/candidates.md", "optax"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ SEARCHED_FAULTS = [
     pytest.param(*pair, marks=pytest.mark.slow) if pair[0] == "8-bit-optimizer" else pair for pair in MISBEHAVING
 ]
 FEW = {"steps": 3, "time_limit": 60.0}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_warned_of(recwarn: pytest.WarningsRecorder) -> Iterator[None]:
+    """Whatever is driven, no entry point lets a warning through, refgrad's own or of a candidate's arithmetic."""
+    yield
+    assert not [f"{w.filename}:{w.lineno}: {w.message}" for w in recwarn if issubclass(w.category, RuntimeWarning)]
 
 
 def test_every_kind_of_rule_is_here() -> None:

@@ -33,6 +33,17 @@ Counts = Mapping[str, Count]
 
 
 @dataclass(frozen=True)
+class AtStep:
+    """The elements of one tensor at one step or case: how many are inside and outside, and the largest error over allowed."""
+
+    count: Count = Count()
+    largest: float = 0.0
+
+    def __add__(self, other: AtStep) -> AtStep:
+        return AtStep(self.count + other.count, max(self.largest, other.largest))
+
+
+@dataclass(frozen=True)
 class Finding:
     """One element outside its acceptance set.
 

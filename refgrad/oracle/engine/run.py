@@ -332,6 +332,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         reproduce=reproduce.line(claim, cases, least),
         tightest=total.tightest,
         errors=total.errors,
+        by_step=run.tally.by_step,
         environment=environment(),
         situations=run.situations,
         situation=run.where,

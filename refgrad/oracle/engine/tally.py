@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refgrad.oracle.acceptance.findings import Count, Fault, Output, count
+from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Output, count
 from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.ulp_errors import Errors, measure
 
@@ -19,6 +19,8 @@ class Tally:
     counts: dict[str, Count] = field(default_factory=dict)
     tightest: dict[str, float] = field(default_factory=dict)
     errors: dict[str, Errors] = field(default_factory=dict)
+    #: by tensor and by step or case, of one run: `merge` leaves it alone
+    by_step: dict[str, dict[int, AtStep]] = field(default_factory=dict)
     first: Output | None = None
     #: what only judging shows: answers that are none, and counts that are wrong
     faults: list[Fault] = field(default_factory=list)
@@ -39,14 +41,17 @@ class Tally:
     def add(self, output: Output, measured: bool = False) -> None:
         """One output of one step or case; its distances from the truth too, if they are to be measured."""
         name, judged, values = output.tensor, output.judged, output.values
-        self.counts[name] = self.counts.get(name, Count()) + count(judged)
+        counted = count(judged)
+        self.counts[name] = self.counts.get(name, Count()) + counted
         if self.first is None and bool((judged.status == OUTSIDE).any()):
             self.first = output
         undecided = judged.status == UNDECIDED
         if undecided.any():
             self.undecided_nan += int(np.count_nonzero(undecided & np.isnan(values.astype(np.float64))))
         if measured:
-            self.tightest[name] = max(self.tightest.get(name, 0.0), tightness(judged, values))
+            largest, steps = tightness(judged, values), self.by_step.setdefault(name, {})
+            self.tightest[name] = max(self.tightest.get(name, 0.0), largest)
+            steps[output.step] = steps.get(output.step, AtStep()) + AtStep(counted, largest)
             if output.step > 0 and output.unit != np.bool_:
                 self.errors[name] = self.errors.get(name, Errors()) + measure(judged, values, output.unit)
 

@@ -6,15 +6,21 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
 from refgrad.layout import render_html, render_sections
-from refgrad.oracle.acceptance.findings import Count, Fault, Finding
+from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Finding
 from refgrad.oracle.acceptance.ulp_errors import Errors
 from refgrad.oracle.engine import verdict_text
 from refgrad.oracle.engine.outcomes import CONFORMS, EXIT_CODES, Counterexample, Departure
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SCHEMA = "refgrad-verdict-1"
 
@@ -51,6 +57,8 @@ class Verdict:
     tightest: Mapping[str, float] = field(default_factory=dict)
     #: distances from the truth in ulps, by tensor, of rules whose results are numbers
     errors: Mapping[str, Errors] = field(default_factory=dict)
+    #: by tensor, and by step or case of the run that the verdict is about: what `plot` draws; it is no part of the document
+    by_step: Mapping[str, Mapping[int, AtStep]] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict)
     #: how many cases each situation had that the candidate was driven through besides ordinary ones, by name
     situations: Mapping[str, int] = field(default_factory=dict)
@@ -96,11 +104,29 @@ class Verdict:
         A finding's floats have besides the shortest decimal that reads back in the tensor's dtype.
         """
         found = self.first and {"first": plain(asdict(self.first), self.first.dtype)}
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self)), **(found or {})}
+        fields = {name: value for name, value in asdict(self).items() if name != "by_step"}
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(fields), **(found or {})}
 
     def to_json(self, **options: Any) -> str:
         """The verdict as strict JSON."""
         return json.dumps(self.to_dict(), allow_nan=False, **options)
+
+    def plot(self, ax: Axes | None = None, path: str | os.PathLike[str] | None = None) -> Figure:
+        """A picture: error over allowed, by step and tensor, on a logarithmic scale; where values are outside there is a cross.
+
+        Args:
+            ax: where to draw; by default in a figure of its own.
+            path: a file to write the picture to, whose suffix is its format, such as ``"verdict.png"``.
+
+        Returns:
+            The figure, which `matplotlib.pyplot` does not know of, so that nothing is shown twice.
+
+        Raises:
+            ArgumentError: matplotlib is not installed (``refgrad[plot]``), or nothing was judged step by step.
+        """
+        from refgrad.oracle.engine import verdict_plot
+
+        return verdict_plot.plot(self, ax, path)
 
     def __str__(self) -> str:
         return render_sections(verdict_text.sections(self))

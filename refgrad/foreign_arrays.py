@@ -1,0 +1,201 @@
+"""Arrays of other libraries at a rule's entry points: read where they lie, and given back as they came.
+
+They are read by DLPack, and given back by the array API or by DLPack. No framework is imported for that: an array is asked
+itself, or the package that its type is of, which is loaded where there is an array of it. DLPack has bfloat16 and float8, but
+NumPy's reader of it has not: their bits cross as unsigned integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.errors import ArgumentError
+
+#: DLPack's devices whose memory a processor reads: its own, and what is pinned for a GPU
+READABLE = (1, 3)
+
+
+def is_foreign(value: Any) -> bool:
+    """True if a value is an array of another library than NumPy, which hands out its memory by DLPack.
+
+    Args:
+        value: any value.
+    """
+    return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
+
+
+def taking_foreign(function: Callable[..., Any], writes: Collection[str] = ()) -> Callable[..., Any]:
+    """A method of a rule that takes arrays of other libraries as well, and returns what the first of them is.
+
+    Where the first array is NumPy's nothing else is looked at, and nothing changes.
+
+    Args:
+        function: the method, which takes NumPy's arrays, alone or in trees.
+        writes: the arguments that it writes into.
+    """
+
+    @functools.wraps(function)
+    def run(self: Any, *args: Any, **keywords: Any) -> Any:
+        if args and type(args[0]) is np.ndarray:
+            return function(self, *args, **keywords)
+        kind = _first((*args, *keywords.values()))
+        if kind is None:
+            return function(self, *args, **keywords)
+        names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
+        given = [*zip(names, args, strict=False), *keywords.items()]
+        read = [_mapped(value, read_array, name) for name, value in given]
+        before = [dict(each) if isinstance(each, dict) else each for each in read]
+        result = function(self, *read[: len(args)], **dict(zip(keywords, read[len(args) :], strict=True)))
+        for (name, value), new, old in zip(given, read, before, strict=True):
+            if name in writes:
+                _write_back(value, new, old, kind)
+        return _mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
+
+    return run
+
+
+@functools.cache
+def _positions(function: Callable[..., Any]) -> list[str]:
+    """What a method calls the arguments that it takes by position, itself left out."""
+    known = inspect.signature(function).parameters.values()
+    return [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:]
+
+
+def _first(values: Iterable[Any]) -> Any:
+    """The first array in some trees if it is foreign; None if it is NumPy's, or there is none."""
+    for value in values:
+        for leaf in _leaves(value):
+            if isinstance(leaf, np.ndarray):
+                return None
+            if is_foreign(leaf):
+                return leaf
+    return None
+
+
+def _leaves(node: Any) -> Iterator[Any]:
+    if isinstance(node, Mapping):
+        node = list(node.values())
+    elif _holds(node):
+        node = list(node.arrays.values())
+    if isinstance(node, list | tuple):
+        for each in node:
+            yield from _leaves(each)
+    else:
+        yield node
+
+
+def _holds(node: Any) -> bool:
+    """True for a record of arrays by name, such as what a quantizer makes."""
+    return dataclasses.is_dataclass(node) and isinstance(getattr(node, "arrays", None), Mapping)
+
+
+def _mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:
+    """A tree of the same structure, each leaf another; dicts are new ones."""
+    if isinstance(node, Mapping):
+        return {name: _mapped(value, action, f"{path}[{name!r}]") for name, value in node.items()}
+    if _holds(node):
+        return dataclasses.replace(node, arrays=_mapped(node.arrays, action, path))
+    if isinstance(node, list | tuple):
+        new = [_mapped(value, action, f"{path}[{index}]") for index, value in enumerate(node)]
+        return type(node)(*new) if hasattr(node, "_fields") else type(node)(new)
+    return action(node, path)
+
+
+def _write_back(value: Any, new: Any, old: Any, kind: Any) -> None:
+    """What a step in place has changed besides the memory of arrays: entries of a dict, and what a framework counts."""
+    if isinstance(value, dict):
+        for name, each in new.items():
+            if each is not old.get(name):
+                value[name] = _mapped(
+                    each, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf
+                )
+    for leaf in _leaves(value):
+        if hasattr(leaf, "detach") and is_foreign(leaf):
+            leaf.detach().reshape(-1)[:0].zero_()  # autograd learns that the tensor was written
+
+
+def read_array(value: Any, name: str) -> Any:
+    """A foreign array as NumPy's, of the same memory where that is possible; anything else as it is.
+
+    Args:
+        value: an array of another library, or any other value.
+        name: what errors call it.
+
+    Raises:
+        ArgumentError: its memory is on a device, or cannot be read.
+    """
+    if not is_foreign(value):
+        return value
+    value = value.detach() if hasattr(value, "detach") else value
+    try:
+        device = value.__dlpack_device__()[0]
+        if device in READABLE:
+            return _narrow(value) if _narrow_dtype(value) is not None else np.from_dlpack(value)
+        why = f"is on a device ({device!r})"
+    except Exception as error:  # whatever another library raises, such as where there are no numbers yet
+        why = f"cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+    raise ArgumentError(f"{name} is a {type(value).__name__} that {why}; legal: an array in the processor's memory")
+
+
+def _narrow_dtype(value: Any) -> Any:
+    """The dtype of an array, if it is one that NumPy itself has not, such as bfloat16; else None."""
+    return getattr(ml_dtypes, str(value.dtype).rpartition(".")[2], None)
+
+
+def _narrow(value: Any) -> np.ndarray:
+    """An array of such a dtype, by its own `__array__` or by its bits."""
+    dtype = np.dtype(_narrow_dtype(value))
+    try:
+        return np.asarray(value)
+    except TypeError:
+        bits = getattr(_package(value), f"uint{8 * dtype.itemsize}")
+        return np.from_dlpack(value.view(bits)).view(dtype)
+
+
+def _package(value: Any) -> Any:
+    """The loaded package that an array's type, or one that it derives from, is of, and that makes arrays by DLPack."""
+    packages = (sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(value).__mro__)
+    return next(package for package in packages if hasattr(package, "from_dlpack"))
+
+
+def like(array: np.ndarray, kind: Any) -> Any:
+    """An array of NumPy's as another library's, of the same dtype and numbers.
+
+    Args:
+        array: the array.
+        kind: an array of that library.
+
+    Raises:
+        ArgumentError: the library has no such dtype, or not as it is set.
+    """
+    library = type(kind).__module__.partition(".")[0]
+    try:
+        found = _made(array, kind)
+    except (AttributeError, TypeError, StopIteration) as error:
+        raise ArgumentError(f"a result is {array.dtype}, of which {library} makes no array ({error})") from None
+    got = str(found.dtype).rpartition(".")[2]
+    if got != array.dtype.name:
+        raise ArgumentError(
+            f"a result is {array.dtype}, of which {library} makes {got}; legal: 64 bits switched on there, or NumPy's arrays"
+        )
+    return found
+
+
+def _made(array: np.ndarray, kind: Any) -> Any:
+    if hasattr(kind, "__array_namespace__"):
+        return kind.__array_namespace__().asarray(array, copy=True)
+    package = _package(kind)
+    plain = array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative
+    array = array if plain else array.astype(array.dtype.type)
+    if array.dtype.name in ml_dtypes.__all__:
+        dtype = getattr(package, array.dtype.name)
+        return package.from_dlpack(array.view(f"u{array.dtype.itemsize}")).view(dtype)
+    return package.from_dlpack(array)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+#: characters a line where nothing says how wide the terminal is
+WIDTH = 80
 #: how a section is meant, which a terminal shows as a colour
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", "plain"
 
@@ -62,6 +65,49 @@ def _html(section: Section) -> str:
         rows += [tuple(f"<td>{escape(cell)}</td>" for cell in row) for row in section.table.rows]
     lines = "".join("<tr>" + "".join(row) + "</tr>" for row in rows)
     return "".join([*found, f"<table>{lines}</table>" if rows else ""])
+
+
+def wrapped(text: str, width: int = WIDTH, first: str = "", rest: str = "") -> list[str]:
+    """A text in lines.
+
+    Args:
+        text: one line, of any length.
+        width: characters a line; a longer word keeps its line to itself.
+        first: what stands before the first line.
+        rest: what stands before every other line.
+
+    >>> wrapped("beta1 m + (1 - beta1) g", 16, "m' = ", "       ")
+    ["m' = beta1 m +", '       (1 -', '       beta1) g']
+    """
+    found = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+    return found or [first.rstrip()]
+
+
+def columns(rows: Sequence[tuple[str, ...]], width: int = WIDTH, indent: str = "") -> list[str]:
+    """Rows set under each other, all columns but the last padded, the last in as many lines as it needs.
+
+    Args:
+        rows: rows of the same number of cells.
+        width: characters a line.
+        indent: what stands before every line.
+
+    >>> columns([("lr", "0.1", "a number"), ("beta1", "0.9", "a number from zero to one")], 24)
+    ['lr     0.1  a number', 'beta1  0.9  a number', '            from zero to', '            one']
+    """
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    rest = " " * min(len(indent) + sum(widths) + 2 * len(widths), width // 2)
+    lines: list[str] = []
+    for row in rows:
+        first = indent + "".join(cell.ljust(w) + "  " for cell, w in zip(row, widths, strict=False))
+        if len(first) > width // 2 + 2:  # the last column would be too narrow: it goes below
+            lines += [first.rstrip(), *wrapped(row[-1], width, rest, rest)]
+        else:
+            lines += wrapped(row[-1], width, first, rest)
+    return lines
 
 
 def render_table(table: Table) -> list[str]:

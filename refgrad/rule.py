@@ -12,6 +12,7 @@ import importlib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
 from refgrad.axes import Axes, named
@@ -165,6 +166,13 @@ class Rule(Frozen):
 
     def __new__(cls, *args: Any, **given: Any) -> typing.Self:
         """The object, which knows what it was given; what it is given in this way is claimed."""
+        if args and isinstance(
+            args[0], FunctionType
+        ):  # `@pytest.mark.refgrad(AdamW)` marks the class, and calls it with the test
+            name = cls.__name__
+            raise TypeError(
+                f"{name} takes hyperparameters by name, not {args[0]!r}; legal: {name}(), and so in a mark of pytest"
+            )
         new = super().__new__(cls)
         object.__setattr__(new, "_claimed", frozenset(given))
         return new

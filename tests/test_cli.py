@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import refgrad
 from refgrad.cli import main
+from refgrad.cli.completion import rule_names
 from refgrad.examples import demo as demonstration
 from refgrad.rule import rules
 from refgrad.testing.reports import LawReport
@@ -26,6 +28,12 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run() -> Run:
     return lambda *args: CliRunner().invoke(main, list(args))
+
+
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says how wide the terminal is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def refgrad_command(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -222,6 +230,39 @@ def test_doctor_finds_nothing_amiss(run: Run) -> None:
     assert re.search(r"environment +standard", result.output)
 
 
+def test_the_version_alone_loads_nothing() -> None:
+    code = (
+        "import sys; sys.argv = ['refgrad', '--version']\n"
+        "import refgrad.__main__; refgrad.__main__.main()\n"
+        "print(sorted({'click', 'rich', 'importlib.metadata', 'numpy', 'refgrad.cli'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == f"refgrad, version {refgrad.__version__}\n[]\n"
+
+
+def completed(words: str) -> list[str]:
+    """What a shell offers for the last of some words."""
+    asked = {"_REFGRAD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = (
+        "import sys, refgrad.__main__\n"
+        "try: refgrad.__main__.main()\n"
+        "finally: print(sorted({'numpy', 'rich', 'refgrad.rule'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **asked}
+    )
+    *offered, loaded = found.stdout.splitlines()
+    assert (found.returncode, found.stderr, loaded) == (0, "", "[]")
+    return [line.removeprefix("plain,") for line in offered]
+
+
+def test_a_shell_is_offered_commands_options_and_rules() -> None:
+    assert completed("refgrad sh") == ["show"]
+    assert completed("refgrad verify a:b --pol") == ["--policy"]
+    assert completed("refgrad verify a:b --as cautiousl") == ["CautiousLion"]
+    assert set(rule_names()) == set(rules())
+
+
 def test_help_and_version_load_no_rule_and_no_numpy() -> None:
     code = "import sys, refgrad.cli; print(sorted({'numpy', 'numba', 'scipy', 'refgrad.rule'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -249,6 +290,7 @@ def test_nothing_is_left_where_a_survey_is_run(run: Run, tmp_path: Path, monkeyp
     monkeypatch.setenv("REFGRAD_CACHE_DIR", str(tmp_path / "cache"))
     logs: list[str] = []
     monkeypatch.setattr("refgrad.surveys.run.survey", lambda *names, log, **others: logs.append(log))
+    monkeypatch.setattr("refgrad.surveys.survey_text.render", lambda found, width: "")
     assert run("survey").exit_code == 0
     assert logs == [str(tmp_path / "cache" / "survey.jsonl")]
     assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
@@ -313,9 +355,44 @@ def test_show_latex_and_kernel(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", list(rules()))
-def test_every_rule_can_be_shown(run: Run, name: str) -> None:
+def test_every_rule_can_be_shown_within_80_columns(run: Run, name: str) -> None:
     result = run("show", name)
     assert result.exit_code == 0, result.output
+    assert [line for line in result.output.splitlines() if len(line) > 80 and " " in line.strip()] == []
+
+
+def test_show_says_what_others_call_a_rule_and_how_they_differ(run: Run) -> None:
+    shown = run("show", "AdamW").output
+    text = " ".join(shown.split())
+    assert (
+        "keras.optimizers.AdamW is AdamW(eps_placement='uncorrected'): eps is added to the root of the uncorrected"
+        in text
+    )
+    assert "torch.optim.AdamW is AdamW() " in text
+    names = shown.partition("Other names that are understood")[2].partition("\n\n")[0]
+    assert re.search(r"  m +exp_avg, mu,", names)
+    assert re.search(r"  beta1 +b1, .*betas", names)
+    assert "Other names" not in run("show", "Affine").output
+
+
+def test_columns_says_how_wide_what_is_shown_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (60, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for words in (("show", "AdamW"), ("list", "--kind", "mask")):
+            longest = max(map(len, run(*words).output.splitlines()))
+            assert width - 10 <= longest <= width
+
+
+def test_quiet_prints_nothing_and_searches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for target, code in ((ADAMW, 0), (WRONG, 1)):
+        result = run("verify", target, "--as", "AdamW", "--steps", "2", "--quiet")
+        assert (result.exit_code, result.output) == (code, "")
+    refused = run("verify", ADAMW, "--as", "AdamW", "--quiet", "--json")
+    assert (refused.exit_code, "--json is given with --quiet" in refused.stderr) == (64, True)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(refgrad, "verify", lambda *_, **given: asked.update(given) or 1 / 0, raising=False)
+    run("verify", ADAMW, "--as", "AdamW", "-q")
+    assert (asked["shrink"], asked["explain"]) == (False, False)
 
 
 def test_demo_without_a_framework_judges_the_examples(

@@ -27,7 +27,8 @@ Each command has examples of its own: `refgrad verify --help`.
 Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed.
-With --json, verify and identify print one document whatever happens; see `refgrad schema`.
+With --json, verify and identify print one document whatever happens;
+see `refgrad schema`.
 """
 
 

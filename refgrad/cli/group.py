@@ -12,6 +12,8 @@ import click
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.report import document
 
+#: the environment variable by which a shell asks what it may offer
+COMPLETING = "_REFGRAD_COMPLETE"
 UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
 
 
@@ -20,6 +22,8 @@ class Cli(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit."""
+        if COMPLETING in os.environ:  # click answers the shell, and exits
+            return super().main(*args, **{**kwargs, "complete_var": COMPLETING})
         kwargs["standalone_mode"] = False
         given = list(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
         if os.getcwd() not in sys.path:

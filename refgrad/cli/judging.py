@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
+from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
     DTYPE,
     HYPERPARAMETERS,
     ISOLATE,
     OPTIONS,
     POLICY,
+    QUIET,
     SECRET,
     SEED,
     STEPS,
@@ -57,7 +59,13 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 
 @click.command(epilog=VERIFIED)
 @TARGET
-@click.option("--as", "rule", metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
+@click.option(
+    "--as",
+    "rule",
+    metavar="RULE",
+    shell_complete=complete_rule,
+    help="The rule that it claims to be; see `refgrad list`.",
+)
 @HYPERPARAMETERS
 @OPTIONS
 @click.option(
@@ -73,6 +81,7 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 @SECRET
 @POLICY
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@QUIET
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 @click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 @TIME_LIMIT
@@ -90,6 +99,7 @@ def verify(
     secret_seed: bool,
     policy: tuple[str, ...],
     as_json: bool,
+    quiet: bool,
     no_shrink: bool,
     no_explain: bool,
     time_limit: float,
@@ -101,6 +111,8 @@ def verify(
         from refgrad.report.proposals import advice
 
         raise click.MissingParameter(advice(target), param_hint="'--as'", param_type="option")
+    if quiet and as_json:
+        raise ArgumentError("--json is given with --quiet; legal: one of them")
     if isolate and ":" in target:
         from refgrad.isolation import hosting
 
@@ -122,8 +134,8 @@ def verify(
             policy=declared,
             options=given,
             state_names=stated,
-            shrink=not no_shrink,
-            explain=not no_explain,
+            shrink=not (no_shrink or quiet),
+            explain=not (no_explain or quiet),
             time_limit=time_limit,
             isolate=isolate,
         )
@@ -136,6 +148,8 @@ def verify(
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
+    if quiet:
+        return code
     if as_json:
         click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
     elif sys.stdout.isatty():
@@ -167,7 +181,13 @@ def _with_laws(verdict: Any, reports: Any, code: int) -> str:
 
 @click.command(epilog=IDENTIFIED)
 @TARGET
-@click.option("--as", "rule", metavar="RULE", help="The rule that it is a form of; by default all are tried.")
+@click.option(
+    "--as",
+    "rule",
+    metavar="RULE",
+    shell_complete=complete_rule,
+    help="The rule that it is a form of; by default all are tried.",
+)
 @click.option(
     "--kind",
     metavar="KIND",

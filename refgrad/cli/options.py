@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Any
 
 import click
@@ -20,8 +23,21 @@ def _target(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
+def terminal_width() -> int:
+    """Characters a line: the terminal's, and what COLUMNS says; 80 where the output is a file or a pipe and nothing is said."""
+    from refgrad.layout import WIDTH
+
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+
+
 TARGET = click.argument("target", callback=_target)
 HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
+QUIET = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Print nothing, look for neither explanation nor smallest input: the exit code is the answer.",
+)
 OPTIONS = click.option(
     "--set", "options", multiple=True, metavar="OPTION=VALUE", help="An argument of the target's own constructor."
 )

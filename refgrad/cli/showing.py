@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 
 import click
 
+from refgrad.cli.completion import complete_rule
 from refgrad.cli.group import UNJUDGED
-from refgrad.cli.options import HYPERPARAMETERS, claimed
+from refgrad.cli.options import HYPERPARAMETERS, claimed, terminal_width
 from refgrad.errors import ArgumentError
 from refgrad.report import document
 
@@ -37,14 +36,13 @@ Examples:
 @click.option("--package", help="What a distribution has implementations of, such as torch or optax.")
 def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None:
     """All rules with their sources, or those in whose name, authors, title and place each WORD occurs."""
-    from refgrad.report.listing import WIDTH, listing
+    from refgrad.report.listing import listing
 
-    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
-    click.echo("\n".join(listing(words, kind, package, width)))
+    click.echo("\n".join(listing(words, kind, package, terminal_width())))
 
 
 @click.command(epilog=SHOWN)
-@click.argument("rule")
+@click.argument("rule", shell_complete=complete_rule)
 @HYPERPARAMETERS
 @click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
@@ -69,7 +67,7 @@ def show(
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
             raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
-        click.echo(catalogue.page(known, step))
+        click.echo(catalogue.page(known, step, terminal_width()))
         return
     if source is not None:
         from refgrad.arithmetic.dtypes import as_dtype, working
@@ -82,7 +80,7 @@ def show(
     elif latex:
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:
-        click.echo(catalogue.page(known, step))
+        click.echo(catalogue.page(known, step, terminal_width()))
 
 
 @click.command()

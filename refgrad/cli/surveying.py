@@ -8,10 +8,8 @@ from typing import Any
 import click
 
 from refgrad.cli.group import UNJUDGED
+from refgrad.cli.options import terminal_width
 from refgrad.errors import ArgumentError
-
-#: characters a line of what is said
-WIDTH = 80
 
 SURVEYED = """\b
 Examples:
@@ -66,6 +64,7 @@ def survey(
 ) -> None:
     """Judge every implementation that is installed against the rule that it says it is."""
     from refgrad.report import survey_html, survey_progress
+    from refgrad.surveys import survey_text
     from refgrad.surveys.run import TABLE, Survey, survey
 
     if read is not None:
@@ -86,7 +85,7 @@ def survey(
     for path, write in ((json_file, lambda: found.to_json(indent=1)), (html_file, lambda: survey_html.page(found))):
         if path is not None:
             _write(path, write())
-    click.echo(str(found))
+    click.echo(survey_text.render(found, terminal_width()))
 
 
 def _log() -> str:
@@ -125,7 +124,7 @@ def demo() -> int:
         found.append(next(judging))
     _table(demonstration.table(found))
     for remark in demonstration.remarks(found):
-        click.echo(f"\n{click.wrap_text(remark, WIDTH)}")
+        click.echo(f"\n{click.wrap_text(remark, terminal_width())}")
     return UNJUDGED if any(one.verdict.exit_code == UNJUDGED for one in found) else 0
 
 

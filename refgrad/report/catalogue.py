@@ -3,50 +3,136 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from refgrad.arithmetic import formula
 from refgrad.axes import ELEMENT, described
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
+from refgrad.layout import WIDTH, columns, wrapped
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Choice, Flag, Rule, Slot, qualified_name
+from refgrad.rule import Choice, Flag, Range, Rule, Slot, Whole, qualified_name
 from refgrad.surveys.implementations import known
 
 #: distributions whose names of a rule are told
 FRAMEWORKS = ("torch", "optax", "keras")
 
+#: what stands before a line under a title
+INDENT = "  "
+#: characters from which on a line of a docstring was full
+FULL = 112
+
 #: a shape with rows, so that rules which treat matrices and vectors differently show their general form
 SHAPE = (4, 4)
 
 
-def page(rule: Rule, step: int) -> str:
-    """All that is known of a rule; of an optimizer also its state, and its update as it runs at a step from 1."""
-    source = [str(rule.citation), rule.citation.provenance()]
-    parts = [(str(rule), [*source, "", *inspect.cleandoc(type(rule).__doc__ or "").splitlines()])]
+def page(rule: Rule, step: int, width: int = WIDTH) -> str:
+    """All that is known of a rule; of an optimizer also its state, and its update as it runs.
+
+    Args:
+        rule: an instance.
+        step: the step from 1 whose update is shown, since some rules do something else every k steps.
+        width: characters a line; only what has no spaces is longer.
+
+    Returns:
+        The text, under titles.
+    """
+    parts = _parts(rule, step, width - len(INDENT))
+    return "\n\n".join("\n".join([title, *(f"{INDENT}{line}".rstrip() for line in lines)]) for title, lines in parts)
+
+
+def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
+    """Titles, each with its lines."""
+
+    def listed(rows: Sequence[tuple[str, ...]], nothing: Sequence[str] = ("none",)) -> list[str]:
+        return columns(rows, width) or list(nothing)
+
+    def said(texts: Iterable[str]) -> list[str]:
+        return [line for text in texts for line in wrapped(text, width, rest=INDENT)]
+
+    source = said([str(rule.citation), rule.citation.provenance()])
+    parts = [(str(rule), [*source, "", *_prose(inspect.cleandoc(type(rule).__doc__ or ""), width)])]
+    if theirs := [*elsewhere_with_difference(rule), *itself_elsewhere(type(rule))]:
+        parts.append(("Elsewhere", said(theirs)))
     if isinstance(rule, Optimizer):
-        parts.append((f"Update at step {step}", update(rule, step)))
-        parts.append(("State", _columns([(name, _slot(slot)) for name, slot in rule.slots().items()]) or ["none"]))
+        parts.append((f"Update at step {step}", said(update(rule, step))))
+        parts.append(("State", listed([(name, _slot(slot)) for name, slot in rule.slots().items()])))
         if rule.inputs():
-            parts.append(("Extra inputs", _columns([(n, extra.facts.sentence) for n, extra in rule.inputs().items()])))
+            parts.append(("Extra inputs", listed([(n, extra.facts.sentence) for n, extra in rule.inputs().items()])))
     if isinstance(rule, Estimator):
-        parts.append(("Value and gradients", update(rule, step)))
-        parts.append(("Parameters", _columns(_parameters(rule)) or ["none"]))
+        parts.append(("Value and gradients", said(update(rule, step))))
+        parts.append(("Parameters", listed(_parameters(rule))))
+    parts.append(
+        ("Hyperparameters", listed([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
+    )
+    if others := other_names(rule):
+        parts.append(("Other names that are understood", listed(others)))
     parts += [
-        ("Hyperparameters", _columns([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)])),
-        ("Named behaviours", _columns(behaviours(rule)) or ["none"]),
-        ("Variants", _columns(variants(rule)) or ["none"]),
+        ("Named behaviours", listed(behaviours(rule))),
+        ("Variants", listed(variants(rule))),
     ]
     if rule.unspecified:
-        parts.append(("Not said by the source, or said otherwise", [rule.citation.told(rule.unspecified)]))
-    others = [*elsewhere.sentences(type(rule).__name__), *itself_elsewhere(type(rule))]
-    if others:
-        parts.insert(1, ("Elsewhere", others))
+        parts.append(("Not said by the source, or said otherwise", said([rule.citation.told(rule.unspecified)])))
     if rule.default_reasons:
-        parts.append(("Defaults that are not the publication's", _columns(list(rule.default_reasons.items()))))
-    return "\n\n".join("\n".join([title, *(f"  {line}".rstrip() for line in lines)]) for title, lines in parts)
+        parts.append(("Defaults that are not the publication's", listed(list(rule.default_reasons.items()))))
+    return parts
+
+
+def _prose(text: str, width: int) -> list[str]:
+    """A docstring in lines of another width: a line that had no room for the next one's first word goes on in it."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        begun = bool(lines and lines[-1] and line) and not line.startswith(" ")
+        if begun and len(lines[-1]) - lines[-1].rfind("\n") + len(line.split()[0]) > FULL:
+            lines[-1] += f"\n{line}"
+        else:
+            lines.append(line)
+    return [short for line in lines for short in wrapped(line.replace("\n", " "), width)]
+
+
+def elsewhere_with_difference(rule: Rule) -> list[str]:
+    """What others call a rule that is another of its named behaviours there, one line each, with what they do otherwise.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> print(*elsewhere_with_difference(AdamW()), sep="\\n")
+    keras.optimizers.AdamW is AdamW(eps_placement='uncorrected'): eps is added to the root of the uncorrected second moment
+    """
+    legal, lines = rule.legal(), []
+    for name, changes in elsewhere.ELSEWHERE.get(type(rule).__name__, {}).items():
+        told = [
+            _meaning(behaviour, value)
+            for field, value in changes.items()
+            if isinstance(behaviour := legal[field], Choice | Flag)
+        ]
+        difference = f": {'; '.join(told)}" if told else ""
+        lines.append(f"{name} is {elsewhere.written(type(rule).__name__, changes)}{difference}")
+    return lines
+
+
+def _meaning(legal: Choice | Flag, value: Any) -> str:
+    """What a named behaviour is, without who has it."""
+    if isinstance(legal, Choice):
+        return legal.alternatives[value].sentence
+    return legal.alternative.sentence if value else f"not: {legal.alternative.sentence}"
+
+
+def other_names(rule: Rule) -> list[tuple[str, str]]:
+    """The hyperparameters and the state, each with the names besides its own that are understood.
+
+    >>> from refgrad.optimizers import Lion
+    >>> dict(other_names(Lion()))["beta2"]
+    'b2, beta_2, betas'
+    """
+    slots = tuple(rule.slots()) if isinstance(rule, Optimizer) else ()
+    numbers = [word for word, legal in rule.legal().items() if isinstance(legal, Range | Whole)]
+    packs = {word: [pack for pack, fields in PACKED.items() if word in fields] for word in numbers}
+    rows = [(word, [*HYPERPARAMETERS.get(word, ()), *packs[word]]) for word in numbers]
+    rows += [(slot, list(SLOTS.get(slot, ()))) for slot in slots]
+    own = {*rule.legal(), *slots}
+    return [(word, ", ".join(names)) for word, given in rows if (names := [n for n in given if n not in own])]
 
 
 def itself_elsewhere(cls: type[Rule]) -> list[str]:
@@ -163,11 +249,3 @@ def _slot(slot: Slot) -> str:
 
 def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows set under each other, all columns but the last padded."""
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]

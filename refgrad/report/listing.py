@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 
 from refgrad.errors import ArgumentError, nearest
+from refgrad.layout import WIDTH, wrapped
 from refgrad.rule import Rule, rules
 from refgrad.surveys.implementations import known
-
-#: characters a line where nothing says how wide the terminal is
-WIDTH = 80
 
 
 def listing(
@@ -67,11 +64,4 @@ def _unknown(option: str, value: str, legal: set[str]) -> ArgumentError:
 def _group(found: Mapping[str, type[Rule]], width: int) -> Iterator[str]:
     indent = max(map(len, found)) + 4
     for name, cls in found.items():
-        yield from textwrap.wrap(
-            str(cls.citation),
-            width,
-            initial_indent=f"  {name}".ljust(indent),
-            subsequent_indent=" " * indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from wrapped(str(cls.citation), width, f"  {name}".ljust(indent), " " * indent)

@@ -6,6 +6,7 @@ import string
 from collections.abc import Iterator
 from typing import Any
 
+from refgrad.layout import WIDTH, wrapped
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
 
 #: outcome -> what stands in the matrix
@@ -13,9 +14,22 @@ MARKS = {CONFORMS: "+", VARIANT: "~", DIFFERS: "X", CRASHED: "!", HUNG: "H", UNJ
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 
-def render(survey: Any) -> str:
-    """All of it as plain text."""
-    return "\n".join([*_head(survey), "", *_columns(survey), "", *_matrix(survey), *_remarks(survey)])
+def render(survey: Any, width: int = WIDTH) -> str:
+    """All of it as plain text.
+
+    Args:
+        survey: the survey.
+        width: characters a line; a matrix that is wider stands in several parts, one below the other.
+    """
+    head = [line for text in _head(survey) for line in wrapped(text, width)]
+    named = [line for text in _columns(survey) for line in wrapped(text, width, rest="   ")]
+    remarks = [line for text in _remarks(survey) for line in _remark_lines(text, width)]
+    return "\n".join([*head, "", *named, "", *_matrix(survey, width), *remarks])
+
+
+def _remark_lines(text: str, width: int) -> list[str]:
+    indent = text[: len(text) - len(text.lstrip())]
+    return wrapped(text.lstrip(), width, indent, indent * 2)
 
 
 def summary(survey: Any) -> str:
@@ -44,19 +58,28 @@ def _columns(survey: Any) -> Iterator[str]:
         yield f"not installed: {', '.join(survey.missing)}"
 
 
-def _matrix(survey: Any) -> Iterator[str]:
-    columns = survey.columns[: len(LETTERS)]
-    width = max((len(r.name) for r in survey.rules), default=0)
+def _matrix(survey: Any, width: int) -> Iterator[str]:
+    """The rules against the columns, as many columns at a time as fit."""
+    columns = list(zip(LETTERS, survey.columns, strict=False))
+    named = max((len(r.name) for r in survey.rules), default=0)
+    room = max((width - named - 1) // 2, 1)
+    for begin in range(0, max(len(columns), 1), room):
+        if begin:
+            yield ""
+        yield from _part(survey, columns[begin : begin + room], named)
+
+
+def _part(survey: Any, columns: list[tuple[str, str]], named: int) -> Iterator[str]:
     kind = ""
     for rule in survey.rules:
         if rule.kind != kind:
             kind = rule.kind
-            yield f"{kind + 's':<{width}}  {' '.join(LETTERS[: len(columns)])}"
+            yield f"{kind + 's':<{named}}  {' '.join(letter for letter, _ in columns)}"
         marks = []
-        for column in columns:
+        for _, column in columns:
             cells = survey.at(rule.name, column)
             marks.append(MARKS[worst(cells)] if cells else ".")
-        yield f"{rule.name:<{width}}  {' '.join(marks)}"
+        yield f"{rule.name:<{named}}  {' '.join(marks)}"
 
 
 def _remarks(survey: Any) -> Iterator[str]:

@@ -83,18 +83,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     marker = pyfuncitem.get_closest_marker("refgrad")
     if marker is None:
         return None
-    _check(marker)
+    _check(pyfuncitem, marker)
     given = {"isolate": True, **marker.kwargs}
     candidate = _recipe(pyfuncitem) if given["isolate"] else _returned(pyfuncitem)
     _judge(pyfuncitem, candidate, marker.args[0], given, "@pytest.mark.refgrad")
     return True
 
 
-def _check(marker: pytest.Mark) -> None:
-    """`Misuse` unless the marker has one rule, and keywords that are known."""
+def _check(item: pytest.Function, marker: pytest.Mark) -> None:
+    """`Misuse` unless there is one marker on a plain function, with one rule, and keywords that are known."""
     from refgrad.errors import ArgumentError
     from refgrad.testing.conformance import check_keywords
 
+    if inspect.iscoroutinefunction(item.function):
+        raise Misuse(f"{item.name} is async; legal: a plain function that returns the candidate")
+    if sum(own.name == marker.name for own in item.own_markers) > 1:
+        raise Misuse(f"{item.name} has @pytest.mark.refgrad twice; legal: one rule a test, by a function for each")
     if len(marker.args) != 1:
         raise Misuse(f"@pytest.mark.refgrad has {len(marker.args)} arguments; legal: one rule, then keywords")
     try:
@@ -108,7 +112,7 @@ def _check(marker: pytest.Mark) -> None:
 def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, Any], asker: str) -> Any:
     """Assert that a candidate conforms; the test's properties say what came of it."""
     __tracebackhide__ = True
-    from refgrad.errors import ArgumentError
+    from refgrad.errors import ArgumentError, CandidateError
     from refgrad.oracle.engine.verdict import WrongImplementationError
     from refgrad.testing.conformance import assert_conforms
     from refgrad.testing.shown import properties
@@ -119,7 +123,7 @@ def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, 
     except WrongImplementationError as error:
         item.user_properties += properties(error.verdict)
         raise
-    except ArgumentError as error:
+    except (ArgumentError, CandidateError) as error:
         raise Misuse(f"{asker}: {error}") from None
     item.user_properties += properties(verdict)
     return verdict

@@ -12,17 +12,32 @@ from click.testing import CliRunner
 
 from refgrad.cli import main
 from refgrad.report import survey_page, survey_progress
+from refgrad.surveys import survey_text
 from refgrad.surveys.implementations.findings import Finding
 from refgrad.surveys.run import Survey
 
 
 def test_text(found: Survey) -> None:
-    text = str(found)
+    text = survey_text.render(found, 200)
     assert "10 implementations of 2 rules in 3 packages: 3 conforms, 2 named variant, 1 differs, 3 crashed" in text
     matrix = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("AdamW ", "SGD "))}
     assert matrix == {"AdamW": [".", "~", "."], "SGD": ["?", ".", "!"]}
     assert "undamped unknown as SGD(lr=0.1, momentum=0.9, dampening=0.5): first_step=undamped" in text
     assert "not installed: no-such-package, no_such_backend" in text
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_text_has_a_width(found: Survey, width: int) -> None:
+    """A matrix of more columns than fit stands in parts, which have each rule and each column once."""
+    cells = [dataclasses.replace(found.cells[0], package=f"package{i}", column=f"package{i}") for i in range(45)]
+    text = survey_text.render(dataclasses.replace(found, cells=(*found.cells, *cells)), width)
+    assert [line for line in text.splitlines() if len(line) > width and " " in line.strip()] == []
+    heads = [line.split()[1:] for line in text.splitlines() if line.startswith("optimizers ")]
+    assert len(heads) > 1
+    columns = [letter for head in heads for letter in head]
+    assert columns == list(survey_text.LETTERS[: len(columns)])
+    assert len(columns) == 48
+    assert len([line for line in text.splitlines() if line.startswith("AdamW ")]) == len(heads)
 
 
 def test_a_notebook_shows_the_text(found: Survey) -> None:

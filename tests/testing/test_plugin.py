@@ -190,6 +190,48 @@ def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester, arguments:
     assert "TypeError" not in text
 
 
+MISUSES = """
+import pytest
+from refgrad.examples import numpy_adamw
+from refgrad.optimizers import AdamW
+
+@pytest.mark.refgrad(AdamW(), isolate=False)
+async def test_async():
+    return numpy_adamw.adamw
+
+@pytest.mark.refgrad(AdamW())
+@pytest.mark.refgrad(AdamW(lr=0.1))
+def test_twice():
+    return numpy_adamw.adamw
+
+@pytest.mark.refgrad(AdamW(), isolate=False)
+def test_number():
+    return 3
+
+@pytest.mark.refgrad(AdamW(), isolate=False, options={"fusd": True})
+def test_option():
+    return numpy_adamw.adamw
+
+def test_of_a_class():
+    @pytest.mark.refgrad(AdamW)
+    def test_inner():
+        return numpy_adamw.adamw
+"""
+
+
+def test_a_test_that_cannot_be_judged_says_why_in_a_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(MISUSES)
+    result = pytester.runpytest_inprocess(*_plugin())
+    result.assert_outcomes(failed=5)
+    text = result.stdout.str()
+    assert "test_async is async; legal: a plain function" in text
+    assert "test_twice has @pytest.mark.refgrad twice; legal: one rule a test" in text
+    assert "@pytest.mark.refgrad: int instance is a int; legal: a torch.optim.Optimizer class" in text
+    assert "takes no option 'fusd'" in text
+    assert "TypeError: AdamW takes hyperparameters by name, not <function" in text
+    assert "float_environment.py" not in text  # none of refgrad's own frames
+
+
 MORE = """
 import pytest
 from refgrad.examples import numpy_adamw

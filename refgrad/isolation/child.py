@@ -6,6 +6,7 @@ words; answers go to a descriptor of their own.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import pickle
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from refgrad.candidates.one_step import Asked, take
+from refgrad.candidates.one_step import Asked, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
@@ -104,7 +105,8 @@ class Server:
         changed = [
             [i, array] for i, (array, bits) in enumerate(zip(handed, before, strict=True)) if array.tobytes() != bits
         ]
-        return {**self._given_back(found, args), "changed": changed}
+        told = {**self._given_back(found, args), "changed": changed}
+        return told | (_begun(found, args) if name.startswith("start") else {})
 
     def _given_back(self, found: Any, args: Sequence[Any]) -> dict[str, Any]:
         """What a call returned, as it is told."""
@@ -132,6 +134,22 @@ class Server:
         words = {n: getattr(thing, n) for n in messages.WORDS if hasattr(thing, n)}
         methods = [n for n in messages.METHODS if callable(getattr(thing, n, None))]
         return {"thing": len(self._things) - 1, "methods": methods, "words": words, "noted": hasattr(thing, "notes")}
+
+
+def _begun(run: Any, args: Sequence[Any]) -> dict[str, Any]:
+    """What is asked first of a run that was started: the rule of each leaf, and what is seen before the first step.
+
+    What cannot be told now is asked for later, and goes wrong then.
+    """
+    told: dict[str, Any] = {}
+    with foreign(), contextlib.suppress(Exception):
+        rules, params = args
+        each = rules if isinstance(rules, list) else [rules] * len(params)
+        if callable(getattr(run, "rule_for", None)):
+            told["rules"] = [differences(run.rule_for(leaf, rule), rule) for leaf, rule in enumerate(each)]
+        told["seen"] = kept(run.observe())
+        return told
+    return {}
 
 
 def _no_answer(error: MessageError) -> CandidateFault:

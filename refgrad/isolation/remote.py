@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from refgrad.candidates.one_step import Asked, Taken
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.isolation import messages
 from refgrad.isolation.messages import METHODS, WORDS
 
@@ -47,6 +47,9 @@ class Remote:
         #: what it says of itself, and whether it has notes, which may become more
         self._words: dict[str, Any] = {}
         self._noted = False
+        #: of a run: the rule of each leaf as it differs from the one that was handed, and what was seen before the first step
+        self._rules: list[Mapping[str, Any]] = []
+        self._seen: list[Observation] = []
         self.named: frozenset[str] = frozenset()
         #: True if it is a class or a rule itself, and follows the hyperparameters that it is told
         self.told = False
@@ -79,6 +82,8 @@ class Remote:
             self._methods |= set(map(str, found["methods"]))
             self._words = {n: _checked(n, found["words"][n], self.name) for n in WORDS if n in found["words"]}
             self._noted = found["noted"] is True
+            self._rules = list(found.get("rules", ()))
+            self._seen = [found["seen"]] if isinstance(found.get("seen"), Observation) else []
         except (KeyError, TypeError, ValueError):
             raise no_answer("the candidate") from None
 
@@ -108,9 +113,16 @@ class Remote:
 
     def take_all(self, asked: Sequence[Asked]) -> Iterator[Taken]:
         """A run's steps, which are all asked for at once."""
+        self._seen.clear()
         return self._host.steps(self._number(), asked, self.name)
 
     def _called(self, name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+        if name == "rule_for" and self._rules:
+            leaf, rule = args
+            return _with(rule, self._rules[leaf])
+        seen, self._seen = self._seen, []
+        if name == "observe" and seen:
+            return seen[0]
         buffers: list[bytes] = []
         message: dict[str, Any] = {"ask": "call", "thing": self._number(), "name": name}
         message["given"] = messages.encode([list(args), dict(keywords)], buffers)

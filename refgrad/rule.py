@@ -34,6 +34,7 @@ from refgrad.legal import (
     ScalarPrecision,
     Whole,
 )
+from refgrad.rooms import load
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
 
 __all__ = [
@@ -510,8 +511,7 @@ def find(name: str) -> type[Rule]:
     if ":" in name:
         return _qualified(name)
     for room in ROOMS:
-        importlib.import_module(f"refgrad.{room}")
-        if f"refgrad.{room}:{name}" in REGISTRY:
+        if _own(f"refgrad.{room}", name) and f"refgrad.{room}:{name}" in REGISTRY:
             return REGISTRY[f"refgrad.{room}:{name}"]
     others = [qualified for qualified, cls in REGISTRY.items() if cls.__name__ == name]
     if len(others) == 1:
@@ -521,15 +521,21 @@ def find(name: str) -> type[Rule]:
     raise ArgumentError(f"no rule is called {name!r}{nearest(name, rules())}; `refgrad list` shows all")
 
 
+def _own(room: str, name: str) -> bool:
+    """True if a room has a name, whose module is imported then."""
+    return hasattr(importlib.import_module(room), name)
+
+
 def _qualified(name: str) -> type[Rule]:
     if name not in REGISTRY:
-        module = name.partition(":")[0]
+        module, _, own = name.partition(":")
         try:
-            importlib.import_module(module)
+            _own(module, own)
         except (Exception, SystemExit) as error:
             raised = f"importing {module!r} raised {type(error).__name__}: {error}"
             raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
     if name not in REGISTRY:
+        rules()  # so that the nearest is found among all
         hint = nearest(name, REGISTRY)
         raise ArgumentError(
             f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
@@ -551,6 +557,6 @@ def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
     (True, False)
     """
     for room in ROOMS:
-        importlib.import_module(f"refgrad.{room}")
+        load(f"refgrad.{room}")
     own = {cls.__name__: cls for cls in REGISTRY.values() if is_own(cls)}
     return {name: own[name] for name in sorted(own) if base is None or issubclass(own[name], base)}

@@ -22,7 +22,7 @@ PACKAGE = Path(refgrad.__file__).parent
 
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout"),
+    ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout", "rooms"),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),
     ("state", "trees", "schedules"),

@@ -6,21 +6,25 @@ words; answers go to a descriptor of their own.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
+import pickle
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from refgrad.candidates.one_step import Asked, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 from refgrad.float_environment import candidate_notes, foreign, guarding
 from refgrad.isolation import messages
-from refgrad.isolation.messages import MessageError
+from refgrad.isolation.dtypes import MessageError
+from refgrad.isolation.layouts import laid_out, text_of
 from refgrad.isolation.recipe import NotMadeError, Recipe, made
 from refgrad.isolation.shared import Region
 from refgrad.kinds.table import kind_of
@@ -30,8 +34,6 @@ from refgrad.rule import Rule
 
 #: what ends a program, and what a limit of memory raises: no reason to make a candidate elsewhere
 ENDING = (SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError)
-#: methods of which an answer says at once whether a thing has them
-METHODS = ("start", "step", "observe", "rule_for")
 PLAIN = (bool, int, float, str, tuple, list, Mapping, frozenset, set, np.ndarray, np.generic)
 
 
@@ -40,27 +42,41 @@ class Server:
 
     def __init__(self) -> None:
         self._things: list[Any] = []
-        #: the arrays of the last call, which the caller may go on to write, and their bytes
-        self._lent: list[np.ndarray] = []
-        self._before: list[bytes] = []
 
-    def answer(self, message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[dict[str, Any], list[bytes]]:
-        """The answer to one question, and to the one that is asked after it; whatever the candidate raises is one."""
-        made: list[bytes] = []
-        told = self._answered(message, buffers, made)
-        if "then" in message and "result" in told:
-            again = {"ask": "call", "thing": message["thing"], "name": message["then"], "given": _NOTHING}
-            told["then"] = self._answered(again, [], made)
-        # of the arrays that were handed over, after all that was done
-        told["changed"] = [] if "raised" in told else self._changed(message, made)
-        return told, made
-
-    def _answered(self, message: Mapping[str, Any], buffers: list[bytearray], made: list[bytes]) -> dict[str, Any]:
+    def answers(
+        self, message: Mapping[str, Any], buffers: list[bytearray]
+    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+        """The answer to one question, or that to each step that was asked for; whatever the candidate raises is one."""
+        ask = self._steps if message["ask"] == "steps" else self._one
         try:
-            ask = getattr(self, f"_{message['ask']}")
-            return {"result": self._told(ask(message, buffers), made)}
+            yield from ask(message, buffers)
         except BaseException as error:
-            return {"raised": _described(error)}
+            yield {"raised": _described(error)}, []
+
+    def _one(
+        self, message: Mapping[str, Any], buffers: list[bytearray]
+    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+        made: list[bytes] = []
+        found = getattr(self, f"_{message['ask']}")(message, buffers)
+        try:
+            told = {"result": messages.encode(found, made)}
+        except MessageError as error:
+            raise _no_answer(error) from None
+        yield told, made
+
+    def _steps(
+        self, message: Mapping[str, Any], buffers: list[bytearray]
+    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+        """A run's steps one after another, the last answer being that to the first one that fails."""
+        run, (asked,) = self._things[message["thing"]], buffers
+        for given, order, probed in pickle.loads(asked):
+            with foreign():
+                taken = take(run, Asked(given, order, probed))
+            try:
+                layout, data = laid_out(taken.seen)
+            except MessageError as error:
+                raise _no_answer(error) from None
+            yield {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}, [data]
 
     def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         with foreign():
@@ -83,10 +99,17 @@ class Server:
         thing, name = self._things[message["thing"]], message["name"]
         args, keywords = messages.decode(message["given"], buffers, trusted=True)
         handed = list(messages.arrays_in([args, keywords]))
-        if handed:
-            self._lent, self._before = handed, [a.tobytes() for a in handed]
+        before = [a.tobytes() for a in handed]
         with foreign():
             found = getattr(thing, name)(*args, **keywords) if name else thing(*args, **keywords)
+        changed = [
+            [i, array] for i, (array, bits) in enumerate(zip(handed, before, strict=True)) if array.tobytes() != bits
+        ]
+        told = {**self._given_back(found, args), "changed": changed}
+        return told | (_begun(found, args) if name.startswith("start") else {})
+
+    def _given_back(self, found: Any, args: Sequence[Any]) -> dict[str, Any]:
+        """What a call returned, as it is told."""
         if isinstance(found, Rule):
             return {"fields": differences(found, next(each for each in args if type(each) is type(found)))}
         if found is None or isinstance(found, PLAIN) or type(found).__name__ in ("Observation", "MaskSeen"):
@@ -95,16 +118,10 @@ class Server:
             return {"value": np.asarray(found)}
         return self._kept(found)
 
-    def _overwrite(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
-        """The caller wrote into arrays that it had handed over: for the candidate too they are the same memory."""
-        for index, held in message["arrays"]:
-            self._lent[index][...] = messages.decode(held, buffers)
-        self._before = [a.tobytes() for a in self._lent]
-        return {}
-
     def _forget(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         """Nothing of a candidate is kept for the next one, as far as refgrad can undo it."""
-        self.__init__()  # type: ignore[misc]
+        self._things.clear()
+        messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         return {}
 
@@ -112,26 +129,31 @@ class Server:
         return {"environment": environment(), "notes": list(candidate_notes())}
 
     def _kept(self, thing: Any) -> dict[str, Any]:
-        """A thing's number, and the methods that it has."""
+        """A thing's number, the methods that it has, and what it says of itself."""
         self._things.append(thing)
-        return {"thing": len(self._things) - 1, "methods": [n for n in METHODS if callable(getattr(thing, n, None))]}
-
-    def _told(self, found: Any, made: list[bytes]) -> Any:
-        try:
-            return messages.encode(found, made)
-        except MessageError as error:
-            raise CandidateFault("structure", f"the candidate returned {error}; legal: arrays and numbers") from None
-
-    def _changed(self, message: Mapping[str, Any], made: list[bytes]) -> list[Any]:
-        """The arrays of this call that the candidate wrote into."""
-        if message["ask"] != "call" or not message.get("lends"):
-            return []
-        pairs = enumerate(zip(self._lent, self._before, strict=True))
-        return [[i, messages.encode(array, made)] for i, (array, before) in pairs if array.tobytes() != before]
+        words = {n: getattr(thing, n) for n in messages.WORDS if hasattr(thing, n)}
+        methods = [n for n in messages.METHODS if callable(getattr(thing, n, None))]
+        return {"thing": len(self._things) - 1, "methods": methods, "words": words, "noted": hasattr(thing, "notes")}
 
 
-#: no arguments, as they are encoded
-_NOTHING: Mapping[str, Any] = {"list": [{"list": []}, {"dict": []}]}
+def _begun(run: Any, args: Sequence[Any]) -> dict[str, Any]:
+    """What is asked first of a run that was started: the rule of each leaf, and what is seen before the first step.
+
+    What cannot be told now is asked for later, and goes wrong then.
+    """
+    told: dict[str, Any] = {}
+    with foreign(), contextlib.suppress(Exception):
+        rules, params = args
+        each = rules if isinstance(rules, list) else [rules] * len(params)
+        if callable(getattr(run, "rule_for", None)):
+            told["rules"] = [differences(run.rule_for(leaf, rule), rule) for leaf, rule in enumerate(each)]
+        told["seen"] = kept(run.observe())
+        return told
+    return {}
+
+
+def _no_answer(error: MessageError) -> CandidateFault:
+    return CandidateFault("structure", f"the candidate returned {error}; legal: arrays and numbers")
 
 
 def _given(message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[Any, Any, Any, Any]:
@@ -181,7 +203,7 @@ def _described(error: BaseException) -> dict[str, str]:
 def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -> None:
     """Answer until there is no more question."""
 
-    def take(count: int) -> bytearray:
+    def taken(count: int) -> bytearray:
         found = bytearray(questions.read(count))
         if len(found) < count:
             raise EOFError
@@ -190,16 +212,18 @@ def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -
     server, own = Server(), os.getpid()
     with guarding():
         while True:
+            given.rewind()
             try:
-                message, buffers = messages.read(take, given)
+                message, buffers = messages.read(taken, given)
             except EOFError:
                 return
-            answer, made = server.answer(message, buffers)
-            if os.getpid() != own:  # a process that the candidate forked, and that came back
-                os._exit(0)
-            answer["number"] = message["number"]
-            answers.write(messages.packed(answer, made, told))
-            answers.flush()
+            told.rewind()
+            for answer, made in server.answers(message, buffers):
+                if os.getpid() != own:  # a process that the candidate forked, and that came back
+                    os._exit(0)
+                answer["number"] = message["number"]
+                answers.write(messages.packed(answer, made, told))
+                answers.flush()
 
 
 def limit_memory(most: int) -> None:

@@ -7,44 +7,31 @@ the host sends, is pickled, and refused the other way, as is a recipe.
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.protocol import Observation
+from refgrad.isolation.dtypes import DTYPES, NAMES, MessageError
 from refgrad.isolation.recipe import Recipe, made
 from refgrad.isolation.shared import Region
 from refgrad.rule import Rule
+
+#: methods of which an answer says at once whether a thing has them
+METHODS = ("start", "start_groups", "observe", "rule_for", "save_and_load")
+#: attributes that it says at once: strings, several, that stay as they are
+WORDS = ("settings", "read", "extras_taken", "abilities")
 
 #: the lengths of the header and of all buffers together, before them
 LENGTHS = struct.Struct("=QQ")
 #: bytes of a header, and of all buffers, that are read at most
 MOST_HEADER, MOST_BUFFERS = 1 << 26, 1 << 33
-
-#: dtypes whose bytes may cross
-NARROW = (
-    "bfloat16",
-    "float8_e4m3fn",
-    "float8_e5m2",
-    "float8_e4m3fnuz",
-    "float8_e5m2fnuz",
-    "float8_e4m3b11fnuz",
-    "float8_e3m4",
-)
-DTYPES: Mapping[str, np.dtype] = {
-    **{np.dtype(code).name: np.dtype(code) for code in "?bBhHiIlLqQefdFD"},
-    **{name: np.dtype(getattr(ml_dtypes, name)) for name in NARROW if hasattr(ml_dtypes, name)},
-}
-
-
-class MessageError(Exception):
-    """A value that cannot cross, or bytes that are no message."""
 
 
 def encode(value: Any, buffers: list[bytes]) -> Any:
@@ -58,10 +45,11 @@ def encode(value: Any, buffers: list[bytes]) -> Any:
     if isinstance(value, np.generic) or (not isinstance(value, np.ndarray) and hasattr(value, "__array__")):
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
-        if value.dtype.name not in DTYPES:
-            raise MessageError(f"an array of dtype {value.dtype}")
-        buffers.append(np.ascontiguousarray(value).tobytes())
-        return {"array": [value.dtype.name, list(value.shape), len(buffers) - 1]}
+        array = np.asarray(value)
+        if array.dtype not in NAMES:
+            raise MessageError(f"an array of dtype {array.dtype}")
+        buffers.append(array.tobytes())
+        return {"array": [NAMES[array.dtype], list(array.shape), len(buffers) - 1]}
     for kind, make in _WRITERS:
         if isinstance(value, kind):
             return make(value, buffers)
@@ -116,7 +104,19 @@ def _array(held: Any, buffers: list[bytearray]) -> np.ndarray:
 def _rule(held: Any, buffers: list[bytearray], trusted: bool) -> Any:
     if not trusted:
         raise MessageError("a rule from a child")
-    return pickle.loads(bytes(buffers[held]))
+    return _unpickled(bytes(buffers[held]))
+
+
+@functools.lru_cache(maxsize=64)
+def _unpickled(data: bytes) -> Rule:
+    """A rule; the same for the same bytes, so that what follows from it is worked out once."""
+    rule: Rule = pickle.loads(data)
+    return rule
+
+
+def forget() -> None:
+    """Keep no rule of before."""
+    _unpickled.cache_clear()
 
 
 def _recipe(held: Any, buffers: list[bytearray], trusted: bool) -> Any:

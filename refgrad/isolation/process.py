@@ -72,18 +72,29 @@ class Child:
         os.set_blocking(self._out, False)
         self.noise = Noise(self.process.stderr)
 
-    def ask(self, message: Mapping[str, Any], buffers: list[bytes], seconds: float) -> tuple[Any, list[bytearray]]:
-        """The answer to a question.
+    def send(self, message: Mapping[str, Any], buffers: list[bytes], seconds: float) -> None:
+        """Ask a question.
+
+        Raises:
+            TimeoutError: it is not taken in so many seconds.
+            EOFError: the process has ended.
+        """
+        self._asked += 1
+        self._sent += sum(map(len, buffers))
+        for region in (self._given, self._told):
+            region.rewind()
+        data = messages.packed({**message, "number": self._asked}, buffers, self._given)
+        self._write(data, time.monotonic() + seconds)
+
+    def receive(self, seconds: float) -> tuple[Any, list[bytearray]]:
+        """The next answer to the last question.
 
         Raises:
             TimeoutError: there is none in so many seconds.
             EOFError: the process has ended.
             MessageError: what it said is no answer.
         """
-        deadline, self._asked = time.monotonic() + seconds, self._asked + 1
-        self._sent += sum(map(len, buffers))
-        self._write(messages.packed({**message, "number": self._asked}, buffers, self._given), deadline)
-        most = MOST_ANSWER + TIMES * self._sent
+        deadline, most = time.monotonic() + seconds, MOST_ANSWER + TIMES * self._sent
         answer, found = messages.read(lambda count: self._take(count, deadline), self._told, most)
         if answer.get("number") != self._asked:
             raise MessageError("it is one to another question")

@@ -21,7 +21,7 @@ class Region:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+        self.descriptor, self._at = descriptor, 0
 
     @classmethod
     def new(cls) -> Region:
@@ -33,32 +33,35 @@ class Region:
         """True if arrays of so many bytes together go through it."""
         return self.descriptor >= 0 and size >= LEAST
 
+    def rewind(self) -> None:
+        """Begin anew: what comes next stands at the beginning. Both ends do so at each question."""
+        self._at = 0
+
     def put(self, buffers: Iterable[bytes]) -> None:
-        """Write buffers one after another."""
-        at = 0
+        """Write buffers one after another, and after those of the same question."""
         for buffer in buffers:
             rest = memoryview(buffer)
             while rest:
-                count = os.pwrite(self.descriptor, rest, at)
-                at, rest = at + count, rest[count:]
+                count = os.pwrite(self.descriptor, rest, self._at)
+                self._at, rest = self._at + count, rest[count:]
 
     def get(self, lengths: Sequence[int]) -> list[bytearray]:
-        """Copies of the buffers that were put.
+        """Copies of the next buffers that were put.
 
         Raises:
             ValueError: there are fewer bytes.
         """
-        at, found = 0, []
-        if self.descriptor < 0 or os.fstat(self.descriptor).st_size < sum(lengths):
+        found = []
+        if self.descriptor < 0 or os.fstat(self.descriptor).st_size < self._at + sum(lengths):
             raise ValueError("less shared memory than the header says")
         for length in lengths:
-            buffer, end = bytearray(length), at + length
-            view = memoryview(buffer)
-            while at < end:
-                count = os.preadv(self.descriptor, [view[length - (end - at) :]], at)
+            buffer = bytearray(length)
+            rest = memoryview(buffer)
+            while rest:
+                count = os.preadv(self.descriptor, [rest], self._at)
                 if not count:
                     raise ValueError("less shared memory than the header says")
-                at += count
+                self._at, rest = self._at + count, rest[count:]
             found.append(buffer)
         return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from refgrad.axes import ELEMENT
+from refgrad.candidates.one_step import GRADIENT, Asked, Order, Taken, kept, take
 from refgrad.candidates.protocol import STRIDED, Candidate, Observation, Run
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import Call, Kind, Question, Record
@@ -19,8 +21,6 @@ from refgrad.rule import Slot
 
 #: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
 PROBED_STEPS = 2
-#: how arrays that are handed out lie in memory: row by row, or as they are
-Order = Literal["C", "K"]
 
 
 class Stepped(Kind):
@@ -51,7 +51,9 @@ class Stepped(Kind):
     def questions(self, subject: Candidate, record: Record, call: Call) -> Iterator[Question]:
         """Building it and looking, then each step."""
         run: list[Run] = []
+        steps: Iterator[Taken] = iter(())
         order: Order = "K" if STRIDED in getattr(subject, "abilities", ()) else "C"
+        count = len(record.cases.steps)
 
         def start() -> Observation:
             params = [np.array(a, copy=True) for a in record.cases.p]
@@ -60,16 +62,29 @@ class Stepped(Kind):
             build = (lambda: grouped(rules, params)) if grouped else (lambda: subject.start(rules[0], params))
             run.append(call(build, f"building {subject.name}"))
             self._begun(run[0], subject, record)
-            return _kept(call(run[0].observe, subject.name))
+            return kept(call(run[0].observe, subject.name))
+
+        def go_on(step: int) -> Observation:
+            nonlocal steps
+            if step - 1 in record.cases.saved:
+                _saved(run[0], step, record, lambda action: call(action, subject.name))
+            if step == 1 or step - 1 in record.cases.saved:
+                until = min((t + 1 for t in record.cases.saved if t >= step), default=count + 1)
+                asked = [self._asked(record, t, order) for t in range(step, until)]
+                steps = _taken(run[0], asked, lambda action: call(action, subject.name))
+            return self._step(step, record, lambda: next(steps))
 
         try:
             yield start
-            for step in range(1, len(record.cases.steps) + 1):
-                yield lambda step=step: self._step(
-                    run[0], step, record, lambda action: call(action, subject.name), order
-                )  # type: ignore[misc]
+            for step in range(1, count + 1):
+                yield functools.partial(go_on, step)
         finally:  # it may be asked no further
             record.notes.extend(getattr(run[0], "notes", ()) if run else ())
+
+    def _asked(self, record: Record, step: int, order: Order) -> Asked:
+        """What the candidate is asked for at a step."""
+        extras = _asked_for(record, [self.told(rule) for rule in record.rules], step)
+        return Asked({GRADIENT: _gradients(record.cases, step), **extras}, order, step <= PROBED_STEPS)
 
     def _begun(self, run: Run, subject: Candidate, record: Record) -> None:
         """What a run says of itself: the rule of each leaf, and random bits that it draws by itself."""
@@ -86,41 +101,18 @@ class Stepped(Kind):
                 "is acceptable, and only all of them together tell a bias"
             )
 
-    def _step(
-        self, run: Run, step: int, record: Record, call: Callable[[Callable[[], Any]], Any], order: Order
-    ) -> Observation:
-        """One step with copies, and what was seen after it; faults besides are added to the record."""
-        rules = [self.told(rule) for rule in record.rules]
-        if step - 1 in record.cases.saved:
-            _saved(run, step, record, call)
-        given = {"gradient": _gradients(record.cases, step), **_asked_for(record, rules, step)}
-        handed: dict[str, Any] = {
-            n: v if isinstance(v, float) else [a if a is None else np.array(a, order=order, copy=True) for a in v]
-            for n, v in given.items()
-        }
-        grads = handed["gradient"]
-        extras = {n: v for n, v in handed.items() if n != "gradient"}
-
-        def step_and_look() -> Observation:
-            if extras:
-                run.step(grads, extras)
-            else:
-                run.step(grads)
-            return _kept(run.observe())  # which may be computed lazily, and is waited for too
-
-        seen = call(step_and_look)
-        known = len(record.faults)
-        _check_outputs(record.seen[-1], seen, step, record, rules)
-        arrays = {n: (v, given[n]) for n, v in handed.items() if not isinstance(v, float)}
-        _check_unchanged(arrays, step, record)
-        if step <= PROBED_STEPS and len(record.faults) == known:
-            for now, _ in arrays.values():
-                for array in (each for each in now if each is not None):
-                    array[...] = np.asarray(7.0).astype(array.dtype)
-            if not call(lambda: _same(seen, run.observe())):
-                message = "the state or the parameter changed when the caller overwrote the gradient after the step"
-                record.faults.append(Fault("aliased", step, message))
-        return seen
+    def _step(self, step: int, record: Record, take_it: Callable[[], Taken]) -> Observation:
+        """One step, and what was seen after it; faults besides are added to the record."""
+        taken, known = take_it(), len(record.faults)
+        _check_outputs(record.seen[-1], taken.seen, step, record, [self.told(rule) for rule in record.rules])
+        if taken.changed and all(f.kind != "mutated" for f in record.faults):
+            what, leaf = taken.changed[0]
+            name = record.cases.name(leaf) or "p"
+            record.faults.append(Fault("mutated", step, f"the {what} of {name} was changed by the step"))
+        if not taken.kept and len(record.faults) == known:
+            message = "the state or the parameter changed when the caller overwrote the gradient after the step"
+            record.faults.append(Fault("aliased", step, message))
+        return taken.seen
 
     def shrunk_from(self, cases: Cases, first: Output) -> list[Cases]:
         """The leaf that failed alone, up to the step that failed; else all leaves up to there."""
@@ -150,10 +142,18 @@ def _gradients(cases: Cases, step: int) -> list[Any]:
     return [leaf["g"] if cases.given(step, i) else None for i, leaf in enumerate(cases.steps[step - 1])]
 
 
+def _taken(run: Run, asked: Sequence[Asked], call: Callable[[Callable[[], Any]], Any]) -> Iterator[Taken]:
+    """The steps one by one; a run in another process is told all of them at once, and goes on by itself."""
+    ahead = getattr(run, "take_all", None)
+    if ahead is not None:
+        return iter(ahead(asked))
+    return (call(functools.partial(take, run, each)) for each in asked)
+
+
 def _saved(run: Any, step: int, record: Record, call: Callable[[Callable[[], Any]], Any]) -> None:
     """Save the candidate's state, load it into another one, and see that it is the same."""
     lost = call(run.save_and_load)
-    before, after = record.seen[-1], _kept(call(run.observe))
+    before, after = record.seen[-1], kept(call(run.observe))
     for leaf, (old, new) in enumerate(zip(before.state, after.state, strict=True)):
         for name, value in old.items():
             if name not in new or np.asarray(value).tobytes() != np.asarray(new[name]).tobytes():
@@ -184,23 +184,6 @@ def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any
     return {n: float(given[n]) if extra.scalar else given[n] for n, extra in wanted.items()}
 
 
-def _check_unchanged(arrays: Mapping[str, tuple[Sequence[Any], Sequence[Any]]], step: int, record: Record) -> None:
-    for what, (handed, given) in arrays.items():
-        for leaf, (now, then) in enumerate(zip(handed, given, strict=True)):
-            if now is not None and now.tobytes() != np.ascontiguousarray(then).tobytes():
-                if any(f.kind == "mutated" for f in record.faults):
-                    return
-                name = record.cases.name(leaf)
-                record.faults.append(Fault("mutated", step, f"the {what} of {name or 'p'} was changed by the step"))
-                return
-
-
-def _kept(seen: Observation) -> Observation:
-    params = [np.array(a, order="C", copy=True) for a in seen.params]
-    state = [{n: v if isinstance(v, float) else np.array(v, copy=True) for n, v in s.items()} for s in seen.state]
-    return Observation(params, state or [{} for _ in params])
-
-
 def _check_outputs(before: Observation, after: Observation, step: int, record: Record, rules: Sequence[Any]) -> None:
     for leaf, (old, new) in enumerate(zip(before.params, after.params, strict=True)):
         name = record.cases.name(leaf)
@@ -221,10 +204,3 @@ def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
     legal = slot.shape(p)
     free = slot.axes != ELEMENT or len(shape) == 1
     return shape == legal or (free and math.prod(shape) == math.prod(legal))
-
-
-def _same(first: Observation, second: Observation) -> bool:
-    pairs = list(zip(first.params, second.params, strict=True))
-    for a, b in zip(first.state, second.state or [{}] * len(first.state), strict=True):
-        pairs += [(np.asarray(a[n]), np.asarray(b[n])) for n in a if n in b]
-    return all(np.asarray(x).tobytes() == np.ascontiguousarray(y).tobytes() for x, y in pairs)

@@ -19,74 +19,91 @@ To write one of your own is to subclass `Optimizer`: typed hyperparameters, stat
 (array([0.5, 0.5]), {'t': 1, 'm': array([1., 1.])})
 """
 
-from refgrad.optimizers.adagrad import Adadelta, Adagrad
-from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
-from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
-from refgrad.optimizers.adam_momenta import Adan, AdEMAMix, Grams, LaProp, OptimisticAdam, QHAdam, SimplifiedAdEMAMix
-from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
-from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, AdaMod, NAdamW, Yogi
-from refgrad.optimizers.adaptive_batch import (
-    AdAdaGrad,
-    AdAdaGradNorm,
-    AdaGradNorm,
-    AugmentedInnerProductTest,
-    CoordinateTest,
-    InnerProductTest,
-    NormTest,
-)
-from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
-from refgrad.optimizers.base import Optimizer
-from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
-from refgrad.optimizers.belief import AdaBelief, DiffGrad
-from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
-from refgrad.optimizers.curvature import AdaHessian, GaussNewtonDiagonal, HutchinsonDiagonal, Sophia
-from refgrad.optimizers.dual_averaging import MADGRAD
-from refgrad.optimizers.exadam import EXAdam
-from refgrad.optimizers.factored import CAME, SM3, Adafactor
-from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
-from refgrad.optimizers.galore import GaLore
-from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
-from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
-from refgrad.optimizers.kron import PSGDKron
-from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
-from refgrad.optimizers.logistic import (
-    BatchPerceptron,
-    LogisticDescent,
-    NormalizedBatchPerceptron,
-    NormalizedLogisticDescent,
-    Perceptron,
-)
-from refgrad.optimizers.loss_aware import MoMo, MoMoAdam, PolyakSGD
-from refgrad.optimizers.mechanic import Mechanic
-from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
-from refgrad.optimizers.muon import Muon
-from refgrad.optimizers.noise import AddNoise, LangevinDynamics, PrivateAggregate
-from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
-from refgrad.optimizers.pixelwise import PixelwiseClip
-from refgrad.optimizers.plateau import ReduceOnPlateau
-from refgrad.optimizers.private import Diff2Difference, Diff2Restart
-from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
-from refgrad.optimizers.quasi_newton import LBFGS
-from refgrad.optimizers.rmsprop import RMSprop
-from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
-from refgrad.optimizers.sgd import SGD
-from refgrad.optimizers.shampoo import SOAP, Shampoo
-from refgrad.optimizers.sharpness import ASAM, SAM
-from refgrad.optimizers.sign import Lion
-from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
-from refgrad.optimizers.stored import Stored
-from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
-from refgrad.optimizers.wrappers import (
-    AdaptiveClip,
-    AveragedWeights,
-    Centralize,
-    ClipByGlobalNorm,
-    ClipByNorm,
-    ClipByValue,
-    Lookahead,
-    NonNegative,
-    NormalizedGradient,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refgrad.rooms import on_demand
+
+if TYPE_CHECKING:
+    from refgrad.optimizers.adagrad import Adadelta, Adagrad
+    from refgrad.optimizers.adam import Adam, AdamW, AMSGrad
+    from refgrad.optimizers.adam_clipped import MARS, AdamMini, StableAdamW
+    from refgrad.optimizers.adam_momenta import (
+        Adan,
+        AdEMAMix,
+        Grams,
+        LaProp,
+        OptimisticAdam,
+        QHAdam,
+        SimplifiedAdEMAMix,
+    )
+    from refgrad.optimizers.adam_relatives import Adamax, NAdam, RAdam
+    from refgrad.optimizers.adam_scales import ADOPT, ACProp, AdamaxW, AdaMod, NAdamW, Yogi
+    from refgrad.optimizers.adaptive_batch import (
+        AdAdaGrad,
+        AdAdaGradNorm,
+        AdaGradNorm,
+        AugmentedInnerProductTest,
+        CoordinateTest,
+        InnerProductTest,
+        NormTest,
+    )
+    from refgrad.optimizers.averaging import ASGD, COCOB, ScheduleFreeAdamW, ScheduleFreeSGD
+    from refgrad.optimizers.base import Optimizer
+    from refgrad.optimizers.batch_scaling import BatchScaledRate, RegimeAdaptation, SpikedRate
+    from refgrad.optimizers.belief import AdaBelief, DiffGrad
+    from refgrad.optimizers.cautious import CautiousAdamW, CautiousLion
+    from refgrad.optimizers.curvature import AdaHessian, GaussNewtonDiagonal, HutchinsonDiagonal, Sophia
+    from refgrad.optimizers.dual_averaging import MADGRAD
+    from refgrad.optimizers.exadam import EXAdam
+    from refgrad.optimizers.factored import CAME, SM3, Adafactor
+    from refgrad.optimizers.first_layer import TrActConvolution, TrActLinear
+    from refgrad.optimizers.galore import GaLore
+    from refgrad.optimizers.ghost import GhostBatchNorm, GhostBatchNormGradient
+    from refgrad.optimizers.gradient_before import GradientBefore, ZeroNaNs
+    from refgrad.optimizers.kron import PSGDKron
+    from refgrad.optimizers.layerwise import LAMB, SGDP, AdamP
+    from refgrad.optimizers.logistic import (
+        BatchPerceptron,
+        LogisticDescent,
+        NormalizedBatchPerceptron,
+        NormalizedLogisticDescent,
+        Perceptron,
+    )
+    from refgrad.optimizers.loss_aware import MoMo, MoMoAdam, PolyakSGD
+    from refgrad.optimizers.mechanic import Mechanic
+    from refgrad.optimizers.momentum import PID, PNM, QHM, SGDW, AccSGD, AggMo, OptimisticGradient
+    from refgrad.optimizers.muon import Muon
+    from refgrad.optimizers.noise import AddNoise, LangevinDynamics, PrivateAggregate
+    from refgrad.optimizers.parameter_free import DAdaptAdam, DoG, DoWG, Prodigy
+    from refgrad.optimizers.pixelwise import PixelwiseClip
+    from refgrad.optimizers.plateau import ReduceOnPlateau
+    from refgrad.optimizers.private import Diff2Difference, Diff2Restart
+    from refgrad.optimizers.proxies import ParameterScaledRate, QKLayerNorm, RateSensitivity, ZLoss
+    from refgrad.optimizers.quasi_newton import LBFGS
+    from refgrad.optimizers.rmsprop import RMSprop
+    from refgrad.optimizers.robust import M3, RM3, Coherence, MoNNA, NearestNeighborAverage, WinsorizedMean
+    from refgrad.optimizers.sgd import SGD
+    from refgrad.optimizers.shampoo import SOAP, Shampoo
+    from refgrad.optimizers.sharpness import ASAM, SAM
+    from refgrad.optimizers.sign import Lion
+    from refgrad.optimizers.sign_momentum import Rprop, SignDescent, Signum, Tiger
+    from refgrad.optimizers.stored import Stored
+    from refgrad.optimizers.trust_ratio import LARS, Fromage, NovoGrad
+    from refgrad.optimizers.wrappers import (
+        AdaptiveClip,
+        AveragedWeights,
+        Centralize,
+        ClipByGlobalNorm,
+        ClipByNorm,
+        ClipByValue,
+        Lookahead,
+        NonNegative,
+        NormalizedGradient,
+    )
+
+__getattr__, __dir__ = on_demand(__name__)
 
 __all__ = [
     "ADOPT",

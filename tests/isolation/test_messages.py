@@ -13,7 +13,7 @@ import pytest
 
 from refgrad.candidates.protocol import Observation
 from refgrad.isolation import messages
-from refgrad.isolation.messages import MessageError
+from refgrad.isolation.dtypes import DTYPES, MessageError
 from refgrad.isolation.recipe import made, named
 from refgrad.isolation.shared import LEAST, Region
 from refgrad.optimizers import SGD, Lookahead
@@ -21,7 +21,7 @@ from refgrad.optimizers import SGD, Lookahead
 
 def test_values_cross_as_they_are() -> None:
     arrays = [np.arange(6, dtype=np.float16).reshape(2, 3), np.array(True), np.zeros((0, 3), np.int8)]
-    arrays += [np.asarray([1.5, -0.0, np.nan], name) for name in messages.DTYPES if "float" in name]
+    arrays += [np.asarray([1.5, -0.0, np.nan], name) for name in DTYPES if "float" in name]
     value = {"a": arrays, "b": (1, -2.5, float("inf"), None, True, "text"), 3: frozenset({"x", "y"})}
     buffers: list[bytes] = []
     encoded = json.loads(json.dumps(messages.encode(value, buffers)))
@@ -83,6 +83,7 @@ def test_large_arrays_go_through_shared_memory_and_are_copied() -> None:
     region, large, small = Region.new(), [b"ab" * LEAST, b"", b"c"], [b"abc"]
     data = messages.packed({"n": 1}, large, region)
     assert len(data) < LEAST
+    region.rewind()
     header, found = messages.read(pipe(data), region)
     os.pwrite(region.descriptor, b"x" * LEAST, 0)  # what is written later is no part of what was read
     assert header["shared"]
@@ -90,6 +91,7 @@ def test_large_arrays_go_through_shared_memory_and_are_copied() -> None:
     assert not messages.read(pipe(messages.packed({}, small, region)), region)[0]["shared"]
     with pytest.raises(MessageError, match="other lengths"):
         messages.read(pipe(data), region, 100)
+    region.rewind()
     os.ftruncate(region.descriptor, 3)
     with pytest.raises(MessageError, match="less shared memory"):
         messages.read(pipe(data), region)

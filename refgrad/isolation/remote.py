@@ -1,0 +1,157 @@
+"""What stands for something in a child, in the host: its attributes are asked for, and its methods called there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from refgrad.candidates.one_step import Asked, Taken
+from refgrad.candidates.protocol import CandidateFault, Observation
+from refgrad.isolation import messages
+from refgrad.isolation.messages import METHODS, WORDS
+
+
+class Asking(Protocol):
+    """What a `Remote` asks: `refgrad.isolation.host.Host`."""
+
+    @property
+    def alive(self) -> bool:
+        """True if there is a child."""
+
+    @property
+    def generation(self) -> int:
+        """How many children there have been."""
+
+    def start(self) -> None:
+        """Start a child, if there is none."""
+
+    def make(self, given: tuple[Any, ...], /) -> Any:
+        """What the child says of a candidate that was made in the child of now."""
+
+    def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, /) -> Any:
+        """The result of a question."""
+
+    def steps(self, thing: int, asked: Sequence[Asked], what: str, /) -> Iterator[Taken]:
+        """What comes of steps."""
+
+
+class Remote:
+    """Something in the child, by its number."""
+
+    def __init__(
+        self, host: Asking, given: tuple[Any, ...] | None = None, found: Mapping[str, Any] | None = None, name: str = ""
+    ) -> None:
+        self._host, self._given, self._thing, self.name = host, given, -1, name
+        self._generation = host.generation if given is None else -1
+        self._methods: set[str] = set()
+        #: what it says of itself, and whether it has notes, which may become more
+        self._words: dict[str, Any] = {}
+        self._noted = False
+        #: of a run: the rule of each leaf as it differs from the one that was handed, and what was seen before the first step
+        self._rules: list[Mapping[str, Any]] = []
+        self._seen: list[Observation] = []
+        self.named: frozenset[str] = frozenset()
+        #: True if it is a class or a rule itself, and follows the hyperparameters that it is told
+        self.told = False
+        if found is not None:
+            self._know(found)
+        if given is not None:
+            self._number()
+
+    def _number(self) -> int:
+        """Its number in the child of now, in which a candidate is made again; a run is lost with its child."""
+        if self._given is None and self._lost:
+            raise CandidateFault("crashed", f"{self.name}: its process has ended")
+        self._host.start()
+        if self._generation != self._host.generation:
+            assert self._given is not None
+            found = self._host.make(self._given)
+            self._generation = self._host.generation
+            self._know(found)
+            try:
+                self.name, self.told = str(found["name"]), bool(found["told"])
+                self.named = frozenset(map(str, found["named"]))
+            except (KeyError, TypeError):
+                raise no_answer("the candidate") from None
+        return self._thing
+
+    def _know(self, found: Mapping[str, Any]) -> None:
+        """Take its number, and the names of methods that it has."""
+        try:
+            self._thing = int(found["thing"])
+            self._methods |= set(map(str, found["methods"]))
+            self._words = {n: _checked(n, found["words"][n], self.name) for n in WORDS if n in found["words"]}
+            self._noted = found["noted"] is True
+            self._rules = list(found.get("rules", ()))
+            self._seen = [found["seen"]] if isinstance(found.get("seen"), Observation) else []
+        except (KeyError, TypeError, ValueError):
+            raise no_answer("the candidate") from None
+
+    @property
+    def _lost(self) -> bool:
+        """True if the child that it was in is gone."""
+        return self._generation != self._host.generation or not self._host.alive
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or (self._given is None and self._lost):
+            raise AttributeError(name)
+        if name not in self._methods:
+            if name in self._words:
+                return self._words[name]
+            if name in METHODS or name in WORDS or (name == "notes" and not self._noted):
+                raise AttributeError(name)
+            found = self._host.ask({"ask": "get", "thing": self._number(), "name": name}, [], self.name)
+            if found.get("missing"):
+                raise AttributeError(name)
+            if not found.get("callable"):
+                return _checked(name, found.get("value"), self.name)
+            self._methods.add(name)
+        return lambda *args, **keywords: self._called(name, args, keywords)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return self._called("", args, keywords)
+
+    def take_all(self, asked: Sequence[Asked]) -> Iterator[Taken]:
+        """A run's steps, which are all asked for at once."""
+        self._seen.clear()
+        return self._host.steps(self._number(), asked, self.name)
+
+    def _called(self, name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+        if name == "rule_for" and self._rules:
+            leaf, rule = args
+            return _with(rule, self._rules[leaf])
+        seen, self._seen = self._seen, []
+        if name == "observe" and seen:
+            return seen[0]
+        buffers: list[bytes] = []
+        message: dict[str, Any] = {"ask": "call", "thing": self._number(), "name": name}
+        message["given"] = messages.encode([list(args), dict(keywords)], buffers)
+        what = f"building {self.name}" if name.startswith("start") else self.name
+        found = self._host.ask(message, buffers, what)
+        arrays = list(messages.arrays_in([args, keywords]))
+        try:
+            for index, array in found["changed"]:
+                arrays[index][...] = array
+        except (LookupError, ValueError, TypeError):
+            raise no_answer(what) from None
+        if "fields" in found:
+            rule = next(each for each in args if hasattr(each, "hyperparameters"))
+            return _with(rule, found["fields"])
+        return Remote(self._host, None, found, self.name) if "thing" in found else found.get("value")
+
+
+def no_answer(what: str) -> CandidateFault:
+    """The fault of a child that says what nobody asked it."""
+    return CandidateFault("crashed", f"{what}: its process answered what is no answer")
+
+
+def _checked(name: str, value: Any, candidate: str) -> Any:
+    """An attribute's value; a `CandidateFault` if it is not of the type that the protocol says."""
+    words = isinstance(value, list | tuple | frozenset) and all(isinstance(each, str) for each in value)
+    if name in (*WORDS, "notes") and not words and (value is not None or name != "extras_taken"):
+        raise CandidateFault("structure", f"{name} of {candidate} is {value!r:.60}; legal: strings")
+    return value
+
+
+def _with(rule: Any, fields: Mapping[str, Any]) -> Any:
+    return rule.replace(**{n: _with(getattr(rule, n), v[0]) if isinstance(v, list) else v for n, v in fields.items()})

@@ -14,11 +14,11 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.kinds.kind import CASES, Answer, Asked, Call, Graph, Record, Results, Situation, Stateless
+from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case
-from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
 from refgrad.oracle.inputs.extremes import MOST, by_columns

@@ -32,10 +32,10 @@ from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
 from refgrad.oracle.inputs.settings import other_settings

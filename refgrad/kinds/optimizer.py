@@ -17,10 +17,10 @@ from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
+from refgrad.oracle.acceptance.explicit_sets import Way, of_step
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.explicit_sets import Way, of_step
 from refgrad.oracle.inputs.calls import (
     SHAPES,
     absent_gradients,

@@ -15,10 +15,10 @@ from refgrad.errors import ArgumentError, RefgradError, bad_argument
 from refgrad.kinds.kind import CASES, Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, ways
+from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import generate, sizes

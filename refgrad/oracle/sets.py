@@ -15,10 +15,10 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.kinds.table import kind_of, rule_of
+from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
 

@@ -46,18 +46,6 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.recipe",),
     ),
-    Topic(
-        "oracle/test_sets.py",
-        "the sets that are written out are those that judging goes by",
-        ("oracle.acceptance.explicit_sets",),
-        False,
-    ),
-    Topic(
-        "oracle/test_sets.py",
-        "the sets that are written out are those that judging goes by",
-        ("oracle.acceptance.explicit_sets",),
-        False,
-    ),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

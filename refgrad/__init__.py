@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs.cases import Cases, Inputs
+    from refgrad.oracle.sets import OutputSet, sets
     from refgrad.oracle.verify import verify
     from refgrad.surveys.run import Survey, survey
 
@@ -26,6 +27,7 @@ __all__ = [
     "Cases",
     "Identification",
     "Inputs",
+    "OutputSet",
     "Policy",
     "RefgradError",
     "Survey",
@@ -34,6 +36,7 @@ __all__ = [
     "identify",
     "optimizers",
     "quantizers",
+    "sets",
     "sparsity",
     "survey",
     "verify",
@@ -44,6 +47,8 @@ _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
+    "sets": "refgrad.oracle.sets",
+    "OutputSet": "refgrad.oracle.sets",
     "survey": "refgrad.surveys.run",
     "Survey": "refgrad.surveys.run",
     "verify": "refgrad.oracle.verify",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -117,3 +119,55 @@ def evaluate(
             n: scalar_math.evaluate(expr, exact_names, TABLE, memo) for n, expr in graph.scalar_outputs.items()
         }
     return {**outputs, **scalar_values}
+
+
+def run(function: Any, arrays: Sequence[np.ndarray], digits: int) -> Any:
+    """What a function of arrays gives on exact numbers: arrays of mpmath numbers.
+
+    Args:
+        function: made of operations that the exact arithmetic knows.
+        arrays: floats, taken exactly.
+        digits: decimal digits of the arithmetic.
+    """
+    with mpmath.workdps(digits):
+        found = function(*map(Exact.of, arrays))
+        one = lambda value: value.values if isinstance(value, Exact) else np.asarray(_operand(value))  # noqa: E731
+        return tuple(map(one, found)) if isinstance(found, tuple | list) else one(found)
+
+
+def to_odd(values: Any) -> np.ndarray:
+    """Exact numbers as float64, rounded to odd: one that is not a float64 goes to the neighbour whose last bit is 1.
+
+    Rounded once more to any format of at most 51 bits, as hardware does, such a number gives what the exact one gives, so that
+    one truth serves all narrower formats (Boldo and Melquiond 2008).
+
+    Args:
+        values: an array of mpmath numbers, of any shape.
+
+    Returns:
+        The array in float64; what lies beyond the largest number is that number, and has an odd last bit.
+
+    >>> third = mpmath.fdiv(1, 3, dps=40)
+    >>> [x.hex() for x in to_odd([mpmath.mpf(1), third])]
+    ['0x1.0000000000000p+0', '0x1.5555555555555p-2']
+    """
+    array = np.asarray(values, dtype=object)
+    return np.asarray([_odd(x) for x in array.ravel()], np.float64).reshape(array.shape)
+
+
+def _odd(value: Any) -> float:
+    number = value if isinstance(value, mpmath.mpf) else mpmath.mpf(value)
+    if not mpmath.isfinite(number) or number == 0:
+        return float(number)
+    sign, significand, exponent, bits = number._mpf_
+    # the last place of a float64 of this size: 53 bits, or fewer where it is subnormal
+    last = max(exponent + bits - 53, -1074)
+    if exponent >= last:
+        whole = int(significand) << (exponent - last)
+    else:
+        lost = last - exponent
+        whole = int(significand) >> lost
+        whole |= int((whole << lost) != significand)
+    if last > 971:
+        return math.copysign(sys.float_info.max, -1.0 if sign else 1.0)
+    return math.copysign(math.ldexp(whole, last), -1.0 if sign else 1.0)

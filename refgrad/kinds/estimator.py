@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.kinds.kind import CASES, Answer, Asked, Call, Graph, Record, Results, Situation, Stateless
+from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
@@ -95,6 +96,16 @@ class EstimatorKind(Stateless):
         free = dict(zip(free_names(rule, x.ndim), values, strict=True))
         judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, frozenset({"x_grad"}))
         return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+
+    def ways(self, rule: Estimator, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
+        """Those of the results with an element for each of the input's; none where a choice among elements is shown."""
+        if rule.chosen:
+            return []
+        arrays, seen = rule.prepared(record.cases.arrays[-1]), record.seen[-1]
+        values = free_values(arrays["x"].shape, {})
+        plan = plan_for(rule, arrays["x"].ndim, values)
+        wanted = {n: (a.shape, a.dtype) for n, a in seen.items()}
+        return of_case(plan, dict(zip(plan.free, values, strict=True)), arrays, wanted, policy)
 
     def unit(self, rule: Estimator, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """That of the result; a choice has none."""

@@ -20,18 +20,19 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic import floats
+from refgrad.arithmetic import exact, floats
 from refgrad.candidates.arguments import named_by
 from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged, admitted
 from refgrad.oracle.acceptance.policy import Policy
@@ -151,6 +152,12 @@ class Graph(NamedTuple):
         """The results of that plan in float64."""
         plan, wide = self.plan(rule, plans), {n: np.asarray(a, np.float64) for n, a in self.arrays.items()}
         return floats.evaluate(plan.graph, wide, list(plan.scalars(*free_values(self.shape, {}))))
+
+    def exactly(self, rule: Any, digits: int) -> dict[str, Any]:
+        """The results of that plan in exact arithmetic: arrays of mpmath numbers."""
+        plan = self.plan(rule)
+        names = {**rule.numbers(), **dict(zip(plan.free, free_values(self.shape, {}), strict=True))}
+        return exact.evaluate(plan.graph, {n: self.arrays[n] for n in plan.graph.inputs()}, names, digits)
 
 
 class Kind(ABC):
@@ -287,6 +294,33 @@ class Kind(ABC):
         """What is not judged, and why."""
         return iter(())
 
+    def ways(self, rule: Any, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
+        """The sets on every way through the decisions of the last step or case that was seen, where a graph tells them.
+
+        Args:
+            rule: what is judged as.
+            record: what was seen.
+            policy: what counts as correct.
+            given: the outputs on which later ones are conditioned.
+
+        Returns:
+            The ways, that of the centres first; none where only what was seen can be judged.
+        """
+        return []
+
+    def exactly(self, rule: Any, record: Record, digits: int) -> dict[str, Any]:
+        """The results of the last step or case in exact arithmetic, given the outputs that were seen.
+
+        Args:
+            rule: what is judged as.
+            record: what was seen.
+            digits: decimal digits of the arithmetic.
+
+        Returns:
+            Arrays of mpmath numbers, for the results that have an exact path.
+        """
+        return {}
+
     @abstractmethod
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """How reports call the way in which these tensors were judged."""
@@ -413,6 +447,16 @@ class Stateless(Kind):
             for name, (judged, values) in answer.items():
                 unit = self.unit(rule, name, arrays, values)
                 yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))
+
+    def exactly(self, rule: Any, record: Record, digits: int) -> dict[str, Any]:
+        """Those of the rule's graph, where it has one for its results as they are seen."""
+        arrays, seen = record.cases.arrays[-1], record.seen[-1]
+        graph = self.graph(rule, arrays)
+        if graph is None:
+            return {}
+        found = graph.exactly(rule, digits)
+        shapes = {n: np.shape(a) for n, a in seen.items()}
+        return {n: np.broadcast_to(a, shapes[n]) for n, a in found.items() if n in shapes}
 
     def unit(self, rule: Any, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """The dtype whose units in the last place distances are counted in; bool where there are none."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import exact
 from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
@@ -16,8 +17,10 @@ from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
+from refgrad.oracle.acceptance.explicit_sets import Way, of_step
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.calls import (
     SHAPES,
     absent_gradients,
@@ -118,6 +121,19 @@ class OptimizerKind(Stepped):
                 continue
             for leaf in leaves:
                 yield from judged_of(record.cases, leaf.outputs(t))
+
+    def ways(self, rule: Optimizer, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
+        """Those of the step, given slots of the state."""
+        step = Leaf(record, 0, rule, policy, plan_for).step(record.steps)
+        return of_step(step, policy, {n: a for n, a in step.after.items() if n in given})
+
+    def exactly(self, rule: Optimizer, record: Record, digits: int) -> dict[str, Any]:
+        """The step from the state as it was seen; what depends on the new state goes on from that too."""
+        step = Leaf(record, 0, rule, Policy(), plan_for).step(record.steps)
+        before = {n: b.value for n, b in step.before.items()}
+        names = {**rule.numbers(), **step.free}
+        found = exact.evaluate(step.plan.graph, before, names, digits, observed=step.after)
+        return {n: np.broadcast_to(a, step.after[n].shape) for n, a in found.items() if n in step.after}
 
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""

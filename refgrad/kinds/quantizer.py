@@ -112,6 +112,14 @@ class QuantizerKind(Stateless):
             return judge_decoded(rule, arrays, seen["y"], policy, plans)
         return judge_parts(rule, arrays, dict(seen), policy, plans)
 
+    def exactly(self, rule: Quantizer, record: Record, digits: int) -> dict[str, Any]:
+        """The numbers that are one a row: scales, which come first."""
+        graph = self.graph(rule, record.cases.arrays[-1])
+        if graph is None or not record.cases.arrays[-1]["x"].size:
+            return {}
+        found = graph.exactly(rule, digits)
+        return {n: np.reshape(found[n], -1) for n in rule.gives() if n in found}
+
     def unit(self, rule: Quantizer, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """The dtype in which parts are computed."""
         return dtypes.working(arrays["x"].dtype)

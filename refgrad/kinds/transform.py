@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import exact
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, RefgradError, bad_argument
 from refgrad.kinds.kind import CASES, Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, ways
+from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
@@ -87,6 +89,21 @@ class TransformKind(Stateless):
         """Every result; all undecided where choices that rounding decides go too many ways."""
         judged = judge_body(rule, arrays, seen, policy)
         return {n: (_unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
+
+    def ways(self, rule: Transform, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
+        """Those through the body's open choices, if they are few."""
+        found = ways(rule, record.cases.arrays[-1], policy)
+        return of_sets(found or [], {n: (a.shape, a.dtype) for n, a in record.seen[-1].items()}, policy)
+
+    def exactly(self, rule: Transform, record: Record, digits: int) -> dict[str, Any]:
+        """The body itself on exact numbers, where it has operations alone that these know."""
+        arrays, seen = record.cases.arrays[-1], record.seen[-1]
+        try:
+            with np.errstate(all="ignore"):
+                found = named(exact.run(rule.apply, list(arrays.values()), digits))
+            return {n: np.broadcast_to(found[n], np.shape(a)) for n, a in seen.items()}
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RefgradError):
+            return {}
 
     def unit(self, rule: Transform, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """That of the arrays."""

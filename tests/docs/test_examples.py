@@ -24,6 +24,7 @@ PARTS = [
     ("docs/candidates.md", "optax"),
     ("docs/estimators.md", ""),
     ("docs/estimators.md", "torch"),
+    ("docs/golden.md", ""),
     ("docs/laws.md", ""),
     ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),

@@ -1,0 +1,253 @@
+"""`sets`: the numbers that a right implementation may give for arrays of one's own, and the truth that they lie about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import exact
+from refgrad.candidates.eight_bit import flat
+from refgrad.candidates.protocol import Observation
+from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.kinds.kind import Kind, Record, Wanted
+from refgrad.kinds.table import kind_of, rule_of
+from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid
+from refgrad.oracle.acceptance.findings import Output
+from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.rule import Rule
+
+#: decimal digits in which the truth is computed
+DIGITS = 60
+#: codes to either side that are tried where a decision is open
+NEIGHBOURS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class OutputSet:
+    """What is acceptable of one output; all arrays have its shape.
+
+    Attributes:
+        low, high: the ends of the acceptance set, float64, on the grid of the output's dtype: what lies between is right. Both
+            are NaN where the result must be NaN, and infinite where it must be that infinity (or NaN).
+        open: True where a decision (a rounding, a sign, a comparison) may go another way; `admissible` has the sets then.
+        admissible: for each way through the decisions the ends of the set, as ``(low, high)``; more than one only where
+            something is open. One way must explain all outputs of an element.
+        truth: the exact result rounded to odd in float64, which rounds on to any narrower format as the exact result does.
+        exact: the exact result, mpmath numbers; None where the rule has no exact path, and `truth` is the centre of the set.
+        given: the outputs that this one is conditioned on.
+        wide: the ends where nothing is given, so that whatever is right before it is; None where they are not known.
+        reference: what was conditioned on, or else what refgrad's own program gives.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    open: np.ndarray
+    admissible: tuple[Ends, ...]
+    truth: np.ndarray
+    exact: np.ndarray | None
+    given: tuple[str, ...]
+    wide: Ends | None
+    reference: np.ndarray
+
+    def contains(self, values: Any) -> np.ndarray:
+        """Which numbers are acceptable by themselves.
+
+        Args:
+            values: numbers shaped like the output.
+
+        Returns:
+            Booleans of that shape.
+        """
+        values = np.asarray(values, np.float64)
+        found = np.zeros(values.shape, bool)
+        for low, high in self.admissible:
+            special = ~np.isfinite(low) & ((low == high) | np.isnan(low))
+            found |= np.where(special, (values == low) | np.isnan(values), (values >= low) & (values <= high))
+        return found
+
+
+def sets(
+    rule: Rule | type[Rule],
+    arrays: Mapping[str, Any],
+    *,
+    policy: Policy | Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, OutputSet]:
+    """The acceptance set of every output of a rule on arrays of one's own, as `refgrad.verify` judges by.
+
+    An output is conditioned on those that come before it: the parameter on the new state. By default these are refgrad's own;
+    ``given`` has those of an implementation, whose parameter is then judged given its own state.
+
+    Args:
+        rule: a rule, or its class.
+        arrays: what the rule takes, by its names, as NumPy arrays of one float dtype. Of an optimizer ``p`` and ``g``; slots of
+            the state before the step, by default those before the first step; extra inputs; and ``t``, the step counted from 1
+            (by default 1). Of an optimizer with 8-bit state ``p`` and ``g`` of its first step.
+        policy: what counts as correct: a `Policy`, a dict of its fields, or None for the usual one.
+        given: outputs of an implementation, by name, to condition on.
+
+    Returns:
+        Output name -> `OutputSet`, in conditioning order.
+
+    Raises:
+        ArgumentError: an array is missing or unknown, or the rule does not take them.
+
+    >>> import numpy as np
+    >>> from refgrad.optimizers import AdamW
+    >>> found = sets(AdamW(lr=0.1), {"p": np.float32([1.0]), "g": np.float32([0.5])})
+    >>> list(found), [float(found["p"].low[0]).hex(), float(found["p"].high[0]).hex()], found["p"].given
+    (['v', 'm', 'p'], ['0x1.cc49ae0000000p-1', '0x1.cc49c60000000p-1'], ('v', 'm'))
+    >>> found["p"].contains(np.float32([0.899])), found["p"].contains(np.float32([0.9]))
+    (array([ True]), array([False]))
+    """
+    rule, policy = rule_of(rule), Policy.of(policy)
+    kind = kind_of(rule)
+    record = _stepped(kind, rule, arrays, given) if kind.stepped else _single(kind, rule, arrays, given)
+    last = record.steps if kind.stepped else 1
+    outputs = [each for each in kind.outputs(record, [rule], Wanted(policy)) if each.step == last]
+    seen = {each.tensor: each for each in outputs}
+    ways, free = (kind.ways(rule, record, policy, given) for given in (seen, ()))
+    truths = kind.exactly(rule, record, DIGITS)
+    found: dict[str, OutputSet] = {}
+    for output in outputs:
+        found[output.tensor] = _set(kind, rule, record, output, ways, truths.get(output.tensor), tuple(found), policy)
+        wide = _hull([way.sets[output.tensor] for way in free if output.tensor in way.sets])
+        found[output.tensor] = _conditioned(found[output.tensor], wide)
+    return found
+
+
+def _hull(sets: Sequence[Ends]) -> Ends | None:
+    """The least interval that holds every set; None of none."""
+    if not sets:
+        return None
+    return np.minimum.reduce([low for low, _ in sets]), np.maximum.reduce([high for _, high in sets])
+
+
+def _conditioned(found: OutputSet, wide: Ends | None) -> OutputSet:
+    """The set with the ends where nothing is given; on nothing that comes before it where these are its own."""
+    if wide is None:
+        return found
+    own = _hull(found.admissible)
+    same = own is not None and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(own, wide, strict=True))
+    return dataclasses.replace(found, wide=wide, given=() if same else found.given)
+
+
+def _set(
+    kind: Kind,
+    rule: Rule,
+    record: Record,
+    output: Output,
+    ways: list[Way],
+    truth: Any,
+    before: tuple[str, ...],
+    policy: Policy,
+) -> OutputSet:
+    """One output's set: the ends that it was judged by, and those on other ways."""
+    name, judged, grid = output.tensor, output.judged, _grid(output)
+    ends = on_grid(judged.low, grid), on_grid(judged.high, grid)
+    others = [way.sets[name] for way in ways[1:] if name in way.sets]
+    open_ = judged.status == UNDECIDED
+    if ways and name in ways[0].sets:
+        ends = ways[0].sets[name]
+    elif open_.any():
+        others = list(_neighbouring(kind, rule, record, output, policy))
+    for low, high in others:
+        open_ = open_ | (low != ends[0]) & ~np.isnan(low) | (high != ends[1]) & ~np.isnan(high)
+    fits = truth is not None and np.shape(truth) == np.shape(judged.truth)
+    return OutputSet(
+        low=ends[0],
+        high=ends[1],
+        open=open_,
+        admissible=(ends, *others),
+        truth=exact.to_odd(truth) if fits else judged.truth.astype(np.float64),
+        exact=np.asarray(truth, object) if fits else None,
+        given=before if _in_order(kind, rule) else (),
+        wide=None,
+        reference=np.asarray(output.values),
+    )
+
+
+def _grid(output: Output) -> np.dtype:
+    """The dtype on whose grid an output lies; float64 of numbers that are kept wider than others of the rule."""
+    values = np.asarray(output.values, np.float64)
+    on = np.array_equal(on_grid(values, output.unit), values, equal_nan=True)
+    return output.unit if on else np.dtype(np.float64)
+
+
+def _in_order(kind: Kind, rule: Rule) -> bool:
+    """True if results are judged given those before them: not of an estimator that chooses nothing, nor of a transform."""
+    given = kind.stepped or kind.results_hang_together or kind.name in ("mask", "mask-update")
+    return given or bool(getattr(rule, "chosen", ()))
+
+
+def _neighbouring(kind: Any, rule: Rule, record: Record, output: Output, policy: Policy) -> Iterator[Ends]:
+    """Other codes and other choices of a mask that are admissible where a decision is open: tried one by one."""
+    case, seen = record.cases.arrays[-1], record.seen[-1]
+    stored = seen.get(output.tensor)
+    if stored is None or np.asarray(stored).dtype.kind not in "bui":
+        return
+    for off in range(-NEIGHBOURS, NEIGHBOURS + 1):
+        other = ~stored if stored.dtype == bool else (stored.astype(np.int64) + off).astype(stored.dtype)
+        if off == 0 or (stored.dtype == bool and off > -NEIGHBOURS):
+            continue
+        try:
+            judged, values = kind.judge(rule, case, {**seen, output.tensor: other}, policy)[output.tensor]
+        except (ArgumentError, LookupError):
+            continue  # no such code
+        right = (judged.status != OUTSIDE) & (output.judged.status == UNDECIDED)
+        if right.any():
+            yield np.where(right, values, output.judged.low), np.where(right, values, output.judged.high)
+
+
+def _single(kind: Any, rule: Rule, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
+    """The record of one case of a rule without state, as the rule itself answers."""
+    cases = kind.checked(rule, Cases([{n: np.asarray(a) for n, a in arrays.items()}], [""]))
+    case = cases.arrays[0]
+    subject = kind.resolve(rule, rule, {}, None)
+    returned = kind.start(subject, rule, lambda action, what: action())(dict(kind.handed(rule, case)))
+    results = dict(kind.results(rule, case, returned, "the rule"))
+    for name, value in (given or {}).items():
+        if name not in results:
+            raise ArgumentError(f"given has {name!r}{nearest(name, results)}; legal: {', '.join(results)}")
+        results[name] = np.asarray(value).astype(results[name].dtype).reshape(results[name].shape)
+    return Record(cases, [rule], [results])
+
+
+def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
+    """The record of one step: the same state before every step up to it, and what came of the last."""
+    arrays = dict(arrays)
+    t = int(arrays.pop("t", 1))
+    missing = [n for n in ("p", "g") if n not in arrays]
+    if missing or t < 1:
+        raise bad_argument("arrays", sorted(arrays), "p and g, slots of the state, and t from 1")
+    p, g, inner = np.asarray(arrays.pop("p")), np.asarray(arrays.pop("g")), kind.told(rule)
+    plain = inner is rule  # else its state is codes, and no arrays of one's own
+    extras = {n: arrays.pop(n) for n in inner.inputs() if n in arrays}
+    state = {**rule.init(p), "t": t - 1}
+    legal = inner.slots() if plain else {}
+    for name, value in arrays.items():
+        if name not in legal:
+            raise ArgumentError(f"arrays have {name!r}{nearest(name, legal)}; legal: p, g, t, {', '.join(legal)}")
+        state[name] = float(value) if legal[name].scalar else np.asarray(value)
+    with np.errstate(all="ignore"):
+        own = {"backend": "numpy", **extras} if plain else {}
+        new, after = rule.step(p, g, state, **own)
+    seen = {"p": new, **after} | {n: np.asarray(a) for n, a in (given or {}).items()}
+    numbers = {n: float(v) for n, v in extras.items() if inner.inputs()[n].scalar}
+    step = {"g": g, **{n: np.asarray(v) for n, v in extras.items() if n not in numbers}}
+    cases = Cases(
+        *([{"p": p}], [""]), steps=[[step]] * t, numbers=[numbers] * t if numbers else (), judged=frozenset({t - 1})
+    )
+    looks = [Observation([a], [_state(rule, plain, s)]) for a, s in ((p, state), (seen["p"], seen))]
+    return Record(cases, [rule], [*[looks[0]] * t, looks[1]])
+
+
+def _state(rule: Any, plain: bool, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The slots of a state as candidates show them."""
+    return {n: state[n] for n in rule.slots()} if plain else dict(flat(rule, state))

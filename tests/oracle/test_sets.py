@@ -1,0 +1,135 @@
+"""`refgrad.sets`: what it says is acceptable is what judging accepts, of every rule; conditioned on what is given."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.arithmetic import exact
+from refgrad.candidates.protocol import Observation
+from refgrad.errors import ArgumentError
+from refgrad.kinds.kind import Wanted
+from refgrad.kinds.table import kind_of
+from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.oracle import sets as module
+from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.rule import Rule, rules
+
+F32 = np.dtype(np.float32)
+SHAPE = (4, 6)
+
+
+def arrays_of(rule: Any) -> dict[str, np.ndarray]:
+    """A few numbers of what a rule takes."""
+    kind, random = kind_of(rule), np.random.Generator(np.random.Philox(3))
+    if not kind.stepped:
+        made = kind.sizes(rule, F32, 0) or kind.generate(rule, 1, F32, 0)
+        return dict(min(made.arrays, key=lambda a: (a[rule.primary].size < 8, a[rule.primary].size)))
+    shape = SHAPE if rule.kind == "optimizer" else (64, 64)
+    normal = lambda: random.standard_normal(shape).astype(np.float32)  # noqa: E731
+    extras = {n: 1.0 if e.scalar else np.abs(np.rint(normal() * 9)) for n, e in kind.told(rule).inputs().items()}
+    return {"p": normal(), "g": normal(), **extras}
+
+
+@pytest.mark.sample(quick=6, suite=30)
+@pytest.mark.parametrize("cls", rules().values(), ids=rules())
+def test_every_rule_has_sets_that_hold_its_own_results_and_the_truth(cls: type[Rule]) -> None:
+    for name, found in refgrad.sets(cls, arrays_of(cls())).items():
+        assert found.contains(found.reference).all(), name
+        assert found.low.shape == found.high.shape == found.truth.shape == found.reference.shape
+        if found.exact is not None and not found.open.any():
+            near = np.spacing(np.abs(found.truth).astype(np.float32)).astype(np.float64)
+            assert ((found.truth >= found.low - near) & (found.truth <= found.high + near)).all(), name
+
+
+@pytest.mark.parametrize("rule", [AdamW(lr=0.1, weight_decay=0.1), SGD(momentum=0.9), Lion()], ids=str)
+def test_the_ends_are_accepted_and_what_is_beyond_is_refused(rule: Any) -> None:
+    arrays = {**arrays_of(rule), "t": 3, **{n: np.full(SHAPE, 0.25, np.float32) for n in rule.slots()}}
+    for name, found in refgrad.sets(rule, arrays).items():
+        for end, way in ((found.low, -np.inf), (found.high, np.inf)):
+            end = end.astype(np.float32)
+            beyond = np.nextafter(end, np.float32(way))
+            assert not outside(rule, arrays, name, end)
+            assert outside(rule, arrays, name, beyond) == end.size
+            assert found.contains(end).all()
+            assert not found.contains(beyond).any()
+
+
+def outside(rule: Any, arrays: Any, name: str, values: np.ndarray) -> int:
+    """How many elements judging refuses, where one output has these values and all others are the rule's own."""
+    kind = kind_of(rule)
+    record = module._stepped(kind, rule, arrays, {name: values})
+    assert isinstance(record.seen[-1], Observation)
+    record = dataclasses.replace(record, seen=[*record.seen[:-1], record.seen[-1]])
+    outputs = {o.tensor: o for o in kind.outputs(record, [rule], Wanted()) if o.step == record.steps}
+    return int((outputs[name].judged.status == OUTSIDE).sum())
+
+
+def test_the_parameter_is_conditioned_on_the_state_that_is_given() -> None:
+    rule, arrays = SGD(lr=1.0, momentum=0.9), {"p": np.zeros(3, np.float32), "g": np.ones(3, np.float32)}
+    own = refgrad.sets(rule, arrays)
+    other = refgrad.sets(rule, arrays, given={"buffer": np.full(3, 2.0, np.float32)})
+    assert own["p"].given == ("buffer",)
+    assert own["buffer"].given == ()
+    assert own["p"].contains(np.full(3, -1.0)).all()
+    assert other["p"].truth.tolist() == [-2.0] * 3
+    assert not other["p"].contains(np.full(3, -1.0)).any()
+
+
+def test_where_nothing_is_given_the_set_is_wider() -> None:
+    found = refgrad.sets(AdamW(lr=0.1), {"p": np.float32([1.0]), "g": np.float32([0.3])})["p"]
+    assert found.wide is not None
+    assert found.wide[0] <= found.low < found.high <= found.wide[1]
+
+
+def test_an_open_decision_has_a_set_for_each_way() -> None:
+    rule = Lion(beta1=0.9)  # the sign of 0.9 m + 0.1 g, which rounding decides
+    arrays = {"p": np.zeros(2, np.float32), "g": np.float32([-0.9, 1.0]), "m": np.float32([0.1, 1.0]), "t": 2}
+    found = refgrad.sets(rule, arrays)["p"]
+    assert found.open.tolist() == [True, False]
+    rate = np.float32(rule.lr)
+    assert found.contains(np.float32([rate, -rate])).all()
+    assert found.contains(np.float32([-rate, -rate])).all()
+    assert not found.contains(np.float32([rate / 2, rate])).any()
+
+
+def test_an_open_code_has_its_neighbour() -> None:
+    rule = refgrad.quantizers.Affine(bits=8)
+    x = np.float32([[0.0, 0.3, 0.5, 0.7, 1.0, 255.0]])
+    found = refgrad.sets(rule, {"x": x})
+    assert found["codes"].open.any() == (len(found["codes"].admissible) > 1)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"p": np.ones(2, np.float32)}, "arrays is \\['p'\\]"),
+        ({"p": np.ones(2, np.float32), "g": np.ones(2, np.float32), "k": np.ones(2)}, "arrays have 'k'"),
+        ({"p": np.ones(2, np.float32), "g": np.ones(2, np.float32), "t": 0}, "t from 1"),
+    ],
+    ids=["no gradient", "unknown", "step zero"],
+)
+def test_what_does_not_fit_is_refused(arrays: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        refgrad.sets(AdamW(), arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32], ids=["float16", "bfloat16", "float32"])
+def test_a_truth_rounded_to_odd_rounds_on_as_the_exact_one(dtype: Any) -> None:
+    """By fractions: just above, at and just below the middle of two numbers of the narrow format."""
+    tiny = mpmath.mpf(2) ** -90
+    narrow = np.asarray([1.0, 1.5, 0.1, 3e-5, 6e-8], dtype)
+    for low in narrow:
+        high = np.nextafter(low, np.asarray(np.inf, dtype))
+        middle = (mpmath.mpf(float(low)) + mpmath.mpf(float(high))) / 2
+        with mpmath.workdps(60):
+            found = exact.to_odd([middle - tiny, middle + tiny])
+        for got, want in zip(found, (low, high), strict=True):
+            # one rounding: of a float64 that lies off the middle as the exact number does
+            assert (got < float(middle)) == (want == low)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import refgrad
 from refgrad.backends.cuda import ieee, nvrtc
 from refgrad.backends.cuda.source import kernel_source
 from refgrad.backends.source import KernelSource
+from refgrad.cli import main
 from refgrad.errors import ArgumentError
 from refgrad.optimizers import AdamW
 from refgrad.rule import Rule
@@ -111,6 +113,13 @@ def test_what_cannot_be_compiled_is_said_in_words(source: KernelSource) -> None:
         nvrtc.compile_source(source, "sm_1")
     with pytest.raises(nvrtc.CompilerError, match=r'identifier "nothing" is undefined'):
         nvrtc.compile_text("__global__ void kernel() { nothing; }")
+
+
+@needs_nvrtc
+def test_the_command_shows_what_the_compiler_made() -> None:
+    told = CliRunner().invoke(main, ["show", "AdamW", "--source", "cuda", "--arch", "sm_80"])
+    assert ".target sm_80" in told.output
+    assert ieee.counts(told.output, "float32")["sqrt"] == 1
 
 
 def test_without_the_compiler_one_sentence_says_what_installs_it(

@@ -352,6 +352,9 @@ def test_show_latex_and_kernel(run: Run) -> None:
     assert "def " in source
     compile(source, "kernel", "exec")
     assert "void refgrad_kernel(int64_t n, float *p_" in run("show", "AdamW", "--source", "c").output
+    narrow = run("show", "AdamW", "--source", "cuda", "--dtype", "bfloat16").output
+    assert "__global__ void refgrad_kernel(int64_t n, uint16_t *p_" in narrow
+    assert "--arch is 'sm_90'; legal: none without --source cuda" in run("show", "AdamW", "--arch", "sm_90").output
 
 
 @pytest.mark.parametrize("name", list(rules()))

@@ -36,20 +36,25 @@ def _makers() -> str:
     return f"{FORMAT} numba {version('numba')} llvmlite {version('llvmlite')} {target()}"
 
 
-def key(source: KernelSource) -> str:
-    """What a kernel is known by: its text, its types, and the versions and the processor that it was made for."""
-    parts = [source.text, str(source.dtype), *source.arrays, *source.types, str(source.scalars), _makers()]
+def key(source: KernelSource, makers: str | None = None) -> str:
+    """What a kernel is known by: its text, its types, and the versions and the processor that it was made for.
+
+    Args:
+        source: the kernel.
+        makers: what it is compiled by and for, where that is not Numba and this processor.
+    """
+    parts = [source.text, str(source.dtype), *source.arrays, *source.types, str(source.scalars), makers or _makers()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def path_of(source: KernelSource) -> Path:
+def path_of(source: KernelSource, makers: str | None = None) -> Path:
     """Where a kernel is kept."""
-    return folder() / f"{key(source)}.kernel"
+    return folder() / f"{key(source, makers)}.kernel"
 
 
-def read(source: KernelSource) -> bytes | None:
+def read(source: KernelSource, makers: str | None = None) -> bytes | None:
     """The machine code of a kernel; None if there is none that can be trusted."""
-    path = path_of(source)
+    path = path_of(source, makers)
     try:
         if not (_is_ours(path.parent) and _is_ours(path)):
             return None
@@ -57,14 +62,14 @@ def read(source: KernelSource) -> bytes | None:
         facts = json.loads(header)
     except (OSError, ValueError):
         return None
-    wanted = {"format": FORMAT, "key": key(source), "sha256": hashlib.sha256(code).hexdigest()}
+    wanted = {"format": FORMAT, "key": key(source, makers), "sha256": hashlib.sha256(code).hexdigest()}
     return code if facts == wanted else None
 
 
-def write(source: KernelSource, code: bytes) -> None:
+def write(source: KernelSource, code: bytes, makers: str | None = None) -> None:
     """Keep a kernel; a folder that cannot be written is no error."""
-    path = path_of(source)
-    facts = {"format": FORMAT, "key": key(source), "sha256": hashlib.sha256(code).hexdigest()}
+    path = path_of(source, makers)
+    facts = {"format": FORMAT, "key": key(source, makers), "sha256": hashlib.sha256(code).hexdigest()}
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".new")

@@ -18,6 +18,7 @@ Examples:
   refgrad show Lookahead 'inner=SGD(lr=0.1)'
   refgrad show AdamW --latex
   refgrad show AdamW --source c --dtype float64
+  refgrad show AdamW --source cuda --dtype bfloat16
   refgrad show AdamW --json
 """
 
@@ -46,13 +47,21 @@ def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None
 @HYPERPARAMETERS
 @click.option("--step", default=10, show_default=True, type=click.IntRange(min=1), help="The step whose form is shown.")
 @click.option("--latex", is_flag=True, help="The formula alone, as LaTeX.")
-@click.option("--source", type=click.Choice(["numba", "c"]), help="The kernel's source alone.")
+@click.option("--source", type=click.Choice(["numba", "c", "cuda"]), help="The kernel's source alone.")
+@click.option("--arch", help="With --source cuda: what NVRTC makes of it for an architecture, such as sm_90, as PTX.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
 @click.option(
     "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
 )
 def show(
-    rule: str, hyperparameters: tuple[str, ...], step: int, latex: bool, source: str | None, dtype: str, as_json: bool
+    rule: str,
+    hyperparameters: tuple[str, ...],
+    step: int,
+    latex: bool,
+    source: str | None,
+    arch: str | None,
+    dtype: str,
+    as_json: bool,
 ) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.arithmetic import formula
@@ -60,6 +69,8 @@ def show(
     from refgrad.optimizers.base import Optimizer
     from refgrad.report import catalogue
 
+    if arch is not None and source != "cuda":
+        raise ArgumentError(f"--arch is {arch!r}; legal: none without --source cuda")
     known = claimed(rule, hyperparameters)
     if as_json:
         click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
@@ -69,7 +80,12 @@ def show(
             raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
         click.echo(catalogue.page(known, step, terminal_width()))
         return
-    if source is not None:
+    if source == "cuda":
+        from refgrad.arithmetic.dtypes import as_dtype
+        from refgrad.backends.cuda import shown
+
+        click.echo(shown.text(known.plan(catalogue.SHAPE, step), as_dtype(dtype, "--dtype"), arch))
+    elif source is not None:
         from refgrad.arithmetic.dtypes import as_dtype, working
 
         precision = working(as_dtype(dtype, "--dtype"))

@@ -1,0 +1,91 @@
+"""From a graph to the source of a CUDA kernel: one loop over the elements, which the threads of the grid share, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from refgrad.arithmetic.graph import Graph
+from refgrad.axes import ELEMENT
+from refgrad.backends import step_source
+from refgrad.backends.cuda import storage
+from refgrad.backends.cuda.dialect import DIALECT
+from refgrad.backends.dialect import Array
+from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
+from refgrad.backends.writer import Writer
+from refgrad.errors import ArgumentError
+
+AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+
+
+def why_not(graph: Graph) -> str | None:
+    """Why no CUDA kernel is printed of a graph yet, in words; None if one is.
+
+    >>> from refgrad.optimizers import LAMB, AdamW
+    >>> why_not(AdamW().plan((4,), 1).graph)
+    >>> why_not(LAMB().plan((4,), 1).graph)
+    'it has reductions'
+    """
+    if graph.matrix():
+        return "it has operations on matrices"
+    if not step_source.supports(graph):
+        return "it has a step function that kernels do not have"
+    if graph.reductions():
+        return "it has reductions"
+    if graph.small or any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes):
+        return "it has numbers of a row, a column or a tensor"
+    return None
+
+
+def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str, str] = AS_THEY_ARE) -> KernelSource:
+    """The source of the kernel that overwrites the outputs of an elementwise graph.
+
+    It is called with the number of elements, the addresses of its arrays and its scalars in float64; any grid is right.
+
+    Args:
+        graph: the graph.
+        dtype: the working dtype, float32 or float64.
+        title: what its first line says.
+        stored: the dtypes of arrays that are not stored in the working dtype, by name (see `storage.LEGAL`).
+
+    Raises:
+        ArgumentError: no kernel is printed of the graph (see `why_not`), or a dtype is not one that kernels store.
+
+    >>> from refgrad.optimizers import SGD
+    >>> source = kernel_source(SGD().plan((4,), 1).graph, np.dtype(np.float32), "SGD")
+    >>> [line.strip() for line in source.text.splitlines() if "_[i]" in line]
+    ['float x0 = p_[i];', 'float x1 = g_[i];', 'p_[i] = x4;']
+    """
+    reason = why_not(graph)
+    if reason is not None:
+        raise ArgumentError(f"{title} has no CUDA kernel, because {reason}; legal: rules of one element at a time")
+    results = outputs(graph)
+    names = tuple(dict.fromkeys([*graph.inputs(), *results]))
+    kind = str(dtype)
+    held = {name: stored.get(name, kind) for name in names}
+    arrays = [Array(variable(name), storage.kind_of(held[name]), ("n",)) for name in names]
+    scalars = [node for node in graph.nodes if node.op == "scalar"]
+    w = Writer(dtype, DIALECT)
+    w.loads = {name: _load(form, kind) for name, form in held.items() if form != kind}
+    w.line(DIALECT.comment(title))
+    for line in storage.functions(set(held.values()), kind):
+        w.line(line)
+    functions(w, graph.nodes)
+    with w.kernel(["n"], arrays, [f"scalar{i}" for i in range(len(scalars))]):
+        prologue(w, scalars)
+        before, head = DIALECT.strided("i", "n")
+        for line in before:
+            w.line(line)
+        with w.block(head):
+            elements(w, [node for node in graph.nodes if node.op != "scalar"])
+            for name, node in results.items():
+                w.do(f"{variable(name)}[i] = {storage.stored(held[name], kind, f'x{node.index}')}")
+    return KernelSource(
+        written(w, arrays, len(scalars), 1), names, len(scalars), dtype, types=tuple(a.kind for a in arrays)
+    )
+
+
+def _load(form: str, kind: str) -> Callable[[Writer, str], str]:
+    return lambda w, code: storage.read(form, kind, code)

@@ -61,7 +61,7 @@ def adversarial(dtype: np.dtype) -> np.ndarray:
     return x
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
     dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]
@@ -83,7 +83,7 @@ def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
                 assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize(
     "rule",
     [
@@ -125,7 +125,7 @@ def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     assert np.array_equal(rule.dequantize(precise), (precise.codes - precise["zero_point"]) * precise["scale"])
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
 )

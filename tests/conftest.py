@@ -51,7 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id(item) not in left_out]
 
 
+def pytest_collection() -> None:
+    """Twenty thousand tests are made and kept until the end: the garbage collector need not look through them meanwhile."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Twenty thousand tests are kept until the end: the garbage collector need not look through them again and again."""
+    """Nor ever after."""
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -8,6 +8,7 @@ bounds are infinite.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -184,24 +185,35 @@ def _powers(least: Array, most: Array, count: int) -> list[tuple[Array, Array]]:
 
 
 def _times(low: Array, high: Array, least: Array, most: Array) -> tuple[Array, Array]:
-    corners = [_zero_times(a, b) for a in (low, high) for b in (least, most)]
-    return np.minimum.reduce(np.broadcast_arrays(*corners)), np.maximum.reduce(np.broadcast_arrays(*corners))
+    corners = [_zero_times(a, b) for a in _both(low, high) for b in _both(least, most)]
+    return reduce(np.minimum, corners), reduce(np.maximum, corners)
+
+
+def _both(low: Array, high: Array) -> tuple[Array, ...]:
+    """Two ends, or the one that both are."""
+    return (low,) if low is high else (low, high)
 
 
 def _of_its_sign(found: Array, above: Array) -> Array:
     """What underflowed here is not zero: its sign is known."""
-    return np.where((found == 0.0) & (above != 0.0) & np.isfinite(above), np.copysign(TINY, found), found)
+    zero = found == 0.0
+    if not zero.any():
+        return found
+    return np.where(zero & (above != 0.0) & np.isfinite(above), np.copysign(TINY, found), found)
 
 
 def _zero_times(a: Array, b: Array) -> Array:
     """A product of ends: zero times anything is zero; where it is NaN is seen to by itself."""
-    return np.where((a == 0.0) | (b == 0.0), 0.0, _of_its_sign(a * b, a))
+    found = a * b
+    if np.all(np.abs(found) > 0.0):
+        return found
+    return np.where((a == 0.0) | (b == 0.0), 0.0, _of_its_sign(found, a))
 
 
 def _over(low: Array, high: Array, least: Array, most: Array) -> tuple[Array, Array]:
     """The ends of a quotient; a divisor that may be zero gives what is infinite on the side of its sign."""
-    corners = [_of_its_sign(a / b, a) for a in (low, high) for b in (least, most)]
-    below, above = (f.reduce(np.broadcast_arrays(*corners)) for f in (np.fmin, np.fmax))
+    corners = [_of_its_sign(a / b, a) for a in _both(low, high) for b in _both(least, most)]
+    below, above = reduce(np.fmin, corners), reduce(np.fmax, corners)
     positive, negative = (least == 0.0) & (most > 0.0), (least < 0.0) & (most == 0.0)
     below = np.where(positive, np.where(low >= 0.0, low / most, -np.inf), below)
     above = np.where(positive, np.where(high <= 0.0, high / most, np.inf), above)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import math
+
 import numpy as np
 
 from refgrad.arithmetic.bounded import Array, Bounded, Model
+
+#: the bits of a float64 number that hold its significand, and how many of the significand these are
+SIGNIFICAND, DIGITS = (1 << 52) - 1, 53
 
 
 def is_working(values: Array, model: Model) -> Array:
@@ -16,11 +21,29 @@ def is_working(values: Array, model: Model) -> Array:
         values: float64.
         model: has the format.
     """
-    mantissa, _ = np.frexp(values)
-    scaled = mantissa / model.unit_roundoff
     magnitude = np.abs(values)
     usual = (magnitude >= model.smallest_normal) & (magnitude <= model.largest)
-    return (scaled == np.rint(scaled)) & (usual | (values == 0.0))
+    return _short(values, model.unit_roundoff) & (usual | (values == 0.0))
+
+
+def _short(values: Array, unit_roundoff: float) -> Array:
+    """Where the significand of a normal number, or of zero, has no more digits than a format holds."""
+    half, exponent = math.frexp(unit_roundoff)
+    if half != 0.5:
+        scaled = np.frexp(values)[0] / unit_roundoff
+        return np.asarray(scaled == np.rint(scaled))
+    beyond = (1 << max(DIGITS - 1 + exponent, 0)) - 1
+    return _bits(values) & np.int64(beyond) == 0
+
+
+def _power(values: Array) -> Array:
+    """Where a number is a power of two from 2**-64 to 2**62, or its negative."""
+    magnitude = np.abs(values)
+    return (_bits(values) & np.int64(SIGNIFICAND) == 0) & (magnitude >= 2.0**-64) & (magnitude <= 2.0**62)
+
+
+def _bits(values: Array) -> Array:
+    return np.ascontiguousarray(values, np.float64).view(np.int64).reshape(np.shape(values))
 
 
 def exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) -> Array | None:
@@ -68,15 +91,19 @@ def exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Arr
         known = known & factor.known()
     if not known.any():
         return None
-    others: Array = np.asarray(0)
-    least: Array = np.asarray(1.0)
-    for index, factor in enumerate(factors):
-        mantissa, exponent = np.frexp(factor.value)
-        power = (np.abs(mantissa) == 0.5) & (np.abs(exponent) < 64)
-        known = known & (power | (index < len(above)))
+    powers = [_power(factor.value) for factor in factors]
+    for power in powers[len(above) :]:
+        known = known & power
+    others: Array = np.asarray(0, np.int8)
+    for power in powers:
         others = others + ~power
-        size = np.abs(factor.value) if index < len(above) else 1.0 / np.abs(factor.value)
-        least = least * np.minimum(size, 1.0)
+    known = known & (others <= 1)
+    if not known.any():
+        return None
     if model.flushes:  # nor is a product on the way flushed
+        least: Array = np.asarray(1.0)
+        for index, factor in enumerate(factors):
+            size = np.abs(factor.value) if index < len(above) else 1.0 / np.abs(factor.value)
+            least = least * np.minimum(size, 1.0)
         known = known & (least >= model.smallest_normal)
-    return known & (others <= 1) & is_working(value, model) & (value != 0.0)
+    return known & is_working(value, model) & (value != 0.0)

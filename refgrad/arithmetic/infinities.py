@@ -24,6 +24,10 @@ def infinite(x: Bounded) -> Array:
     Args:
         x: the number.
     """
+    if not x.has_ends():
+        found = np.isinf(x.value)
+        if x.error is None or not found.any():
+            return found
     low, high = x.lowest(), x.highest()
     return (low == high) & np.isinf(low)
 
@@ -127,8 +131,12 @@ def meet(above: Sequence[Bounded], below: Sequence[Bounded]) -> Array:
         above: the factors.
         below: the divisors.
     """
-    ends = [reduce(np.logical_or, map(certain, each), np.zeros((), bool)) for each in (above, below)]
-    return np.asarray(ends[0] & ends[1])
+    found: Array = np.ones((), bool)
+    for factors in (below, above):
+        found = found & reduce(np.logical_or, map(certain, factors), np.zeros((), bool))
+        if not found.any():
+            break
+    return np.asarray(found)
 
 
 def _signs(term: Ends) -> Ends:

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -191,17 +191,8 @@ class Nearest:
         return int(np.argmin(np.abs(self.values)))
 
     def thresholds(self, dtype: Any) -> np.ndarray:
-        """For each two neighbours the largest number of a dtype that does not go to the upper one."""
-        dtype = np.dtype(dtype)
-        lower, upper = np.asarray(self.values[:-1]), np.asarray(self.values[1:])
-        middle = (lower + upper) / 2  # exact in float64, whose significands hold those of float32 at their distance
-        if self.ties in ROUNDED_MIDPOINTS:
-            middle = ((lower + upper) * 0.5).astype(np.float32).astype(np.float64)
-        goes_up = self._tie_goes_up(np.arange(len(lower)))
-        low = middle.astype(dtype)
-        low = np.where(low.astype(np.float64) > middle, np.nextafter(low, dtype.type(-np.inf)), low)
-        at = low.astype(np.float64) == middle
-        return np.where(at & goes_up, np.nextafter(low, dtype.type(-np.inf)), low).astype(dtype)
+        """For each two neighbours the largest number of a dtype that does not go to the upper one; read-only."""
+        return _thresholds(self, np.dtype(dtype))
 
     def _tie_goes_up(self, lower: Any) -> Any:
         """Whether a tie of a code with the next goes to that."""
@@ -226,6 +217,22 @@ class Nearest:
         """Whether they are neighbours in the table."""
         table = np.unique(np.asarray(self.values, np.float64))
         return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1
+
+
+@lru_cache(maxsize=64)
+def _thresholds(of: Nearest, dtype: np.dtype) -> np.ndarray:
+    """Those of a record: a search among hypotheses asks for the same ones thousands of times."""
+    lower, upper = np.asarray(of.values[:-1]), np.asarray(of.values[1:])
+    middle = (lower + upper) / 2  # exact in float64, whose significands hold those of float32 at their distance
+    if of.ties in ROUNDED_MIDPOINTS:
+        middle = ((lower + upper) * 0.5).astype(np.float32).astype(np.float64)
+    goes_up = of._tie_goes_up(np.arange(len(lower)))
+    low = middle.astype(dtype)
+    low = np.where(low.astype(np.float64) > middle, np.nextafter(low, dtype.type(-np.inf)), low)
+    at = low.astype(np.float64) == middle
+    found: np.ndarray = np.where(at & goes_up, np.nextafter(low, dtype.type(-np.inf)), low).astype(dtype)
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True)

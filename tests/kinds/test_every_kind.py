@@ -35,8 +35,10 @@ ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
 #: the same where a search is run, which takes long for codes
 SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
-#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick
-IDENTIFIED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "mask" else kind for kind in SEARCHED]
+#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick; two searches for codes, of which the
+#: command line below has one and tests/kinds/test_eight_bit.py the other, take half a minute
+LATER = {"mask": pytest.mark.slow, "8-bit-optimizer": pytest.mark.thorough}
+IDENTIFIED = [pytest.param(kind, marks=LATER.get(kind, ())) for kind in KINDS]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
 SEARCHED_FAULTS = [
     pytest.param(*pair, marks=pytest.mark.slow) if pair[0] == "8-bit-optimizer" else pair for pair in MISBEHAVING

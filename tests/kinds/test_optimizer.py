@@ -21,7 +21,7 @@ def judged(program: Program, **options: object) -> refgrad.Verdict:
     return refgrad.verify(candidate, AdamW(), **options)
 
 
-@pytest.mark.sample(suite=4)
+@pytest.mark.sample(suite=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_legal_programs_are_accepted(name: str) -> None:
@@ -32,7 +32,7 @@ def test_legal_programs_are_accepted(name: str) -> None:
         assert verdict.total.undecided == 0
 
 
-@pytest.mark.sample(quick=6, suite=21)
+@pytest.mark.sample(quick=6, suite=16)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_are_rejected(name: str) -> None:
     verdict = judged(MUTANTS[name], shrink=False, explain=False)

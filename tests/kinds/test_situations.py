@@ -105,7 +105,7 @@ def request(rule: Rule) -> Request:
     return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
-@pytest.mark.sample(quick=12, suite=88)
+@pytest.mark.sample(quick=12, suite=66)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))
@@ -116,7 +116,7 @@ def test_every_rule_is_itself_in_every_situation(name: str) -> None:
         assert not found.tally.undecided_nan, found.situation.name
 
 
-@pytest.mark.sample(quick=20, suite=88)
+@pytest.mark.sample(quick=20, suite=66)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_at_another_setting(name: str) -> None:
     rule = rules()[name]()

@@ -152,7 +152,7 @@ def test_an_oracle_that_is_whole_is_not_caught() -> None:
     assert misses() == []
 
 
-@pytest.mark.sample(suite=5)
+@pytest.mark.sample(suite=4)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

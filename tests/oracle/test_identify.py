@@ -39,7 +39,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=8)
+@pytest.mark.sample(suite=6)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -52,7 +52,7 @@ def test_a_mutant_is_named(name: str) -> None:
     assert found.itself.outside > 0
 
 
-@pytest.mark.sample(quick=1, suite=3)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:
@@ -68,7 +68,7 @@ def ids(case: tuple[Any, ...]) -> str:
 
 
 # every second of them: a search takes seconds
-@pytest.mark.sample(suite=3)
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:

@@ -13,13 +13,6 @@ from refgrad.surveys.run import Survey
 TABLE = "tests.surveys.fakes:FAKES"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process for all tests of the survey, where xdist has several (``--dist loadgroup``)."""
-    for item in items:
-        if "found" in getattr(item, "fixturenames", ()) and item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("survey"))
-
-
 @pytest.fixture(scope="session")
 def told() -> list[tuple[int, int, Any]]:
     """What the progress of the survey was told."""

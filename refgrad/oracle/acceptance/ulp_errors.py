@@ -66,20 +66,24 @@ def measure(judged: Judged, values: np.ndarray, dtype: Any) -> Errors:
     distance = distances(values, truth, dtype)
     place = np.searchsorted(np.asarray(ENDS), distance)
     facts = dtypes.format_of(dtype)
-    size = np.clip(np.nan_to_num(np.abs(truth), nan=math.inf), facts.smallest_normal, facts.largest)
-    binade = (np.frexp(size)[1] - 1) // BINADES * BINADES
+    # what is NaN counts with what is infinite
+    size = np.maximum(np.fmin(np.abs(truth), facts.largest), facts.smallest_normal)
+    group = (np.frexp(size)[1] - 1) // BINADES
+    first = int(group.min(initial=0))
+    many, bad = (np.bincount(g - first) for g in (group, group[wrong]))
     magnitudes = {}
-    for low in np.unique(binade):
-        here = binade == low
-        found = Binades(int(low), int(here.sum()), int(wrong[here].sum()), float(distance[here].max()))
-        magnitudes[int(low)] = found
+    for number in np.flatnonzero(many):
+        low = (int(number) + first) * BINADES
+        outside = int(bad[number]) if number < len(bad) else 0
+        largest = float(distance[group == number + first].max())
+        magnitudes[low] = Binades(low, int(many[number]), outside, largest)
     return Errors(_counts(place), _counts(place[wrong]), magnitudes)
 
 
 def distances(values: np.ndarray, truth: np.ndarray, dtype: Any) -> np.ndarray:
     """Each distance in units in the last place of the truth; infinite where one is NaN or infinite and the other not."""
     with np.errstate(all="ignore"):
-        distance = np.abs(values - truth) / dtypes.ulp(np.nan_to_num(truth), dtype)
+        distance = np.abs(values - truth) / dtypes.ulp(truth, dtype)
     same = (values == truth) | (np.isnan(values) & np.isnan(truth))
     return np.where(same, 0.0, np.where(np.isfinite(distance), distance, math.inf))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -244,6 +245,64 @@ class NearestCode:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.numbers, x.dtype)[self.nearest.rank(x)]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How many of ascending bounds lie below a number, added to the first code. NaN stays.
+
+    ``wide`` are the bounds of float64 numbers, where they are others than those of float32.
+    """
+
+    bounds: tuple[float, ...]
+    first: int = 0
+    wide: tuple[float, ...] = ()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        rank = np.searchsorted(self._bounds(x.dtype), x, side="left")
+        return np.where(np.isnan(x), np.nan, rank + self.first).astype(x.dtype)
+
+    def thresholds(self, dtype: Any) -> np.ndarray:
+        """For each bound the largest number of a dtype that is not above it."""
+        dtype, bounds = np.dtype(dtype), self._bounds(dtype)
+        near = bounds.astype(dtype)
+        return np.where(near.astype(np.float64) > bounds, np.nextafter(near, dtype.type(-np.inf)), near).astype(dtype)
+
+    def _bounds(self, dtype: Any) -> np.ndarray:
+        return self._arrays[bool(self.wide) and np.dtype(dtype) == np.float64]
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(self.bounds, np.float64), np.asarray(self.wide, np.float64)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The codes."""
+        return tuple(range(self.first, self.first + len(self.bounds) + 1))
+
+    def exactly(self, x: Fraction) -> Fraction:
+        """Of one number that float32 holds."""
+        return Fraction(bisect_left(self.bounds, x) + self.first)
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbours."""
+        return high - low <= 1
+
+
+def signed(magnitudes: Sequence[float], above: bool) -> tuple[float, ...]:
+    """The bounds by which numbers of both signs are ranked as their magnitudes are.
+
+    Args:
+        magnitudes: ascending float64 numbers above zero.
+        above: True where a magnitude must be above a bound to be beyond it, False where it may be equal.
+
+    >>> signed([1.0, 2.0], above=True)[1:3] == (math.nextafter(-1.0, -math.inf), 1.0)
+    True
+    """
+    below = [math.nextafter(m, -math.inf) for m in magnitudes]
+    if above:
+        return (*(math.nextafter(-m, -math.inf) for m in reversed(magnitudes)), *magnitudes)
+    return (*(-m for m in reversed(magnitudes)), *below)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def compile_object(source: KernelSource) -> bytes:
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
-    text = with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL)) + _entry(source)
+    text = with_own_fill(with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL))) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
 
 
@@ -88,6 +88,51 @@ def with_own_roots(text: str) -> str:
             lines = [line for line in called.splitlines() if not (line.startswith("declare") and f"{own}(" in line)]
             text = "\n".join([*lines, f"declare {kind} {own}({kind})", ""])
     return text
+
+
+#: the C library's function that fills memory with a byte: eight at a time, and the last ones by themselves
+_FILL = """
+define ptr @memset(ptr %to, i32 %value, i64 %count) {
+start:
+  %byte = trunc i32 %value to i8
+  %wide = zext i8 %byte to i64
+  %eight = mul i64 %wide, 72340172838076673
+  %whole = and i64 %count, -8
+  br label %words
+words:
+  %i = phi i64 [ 0, %start ], [ %i.next, %word ]
+  %some = icmp ult i64 %i, %whole
+  br i1 %some, label %word, label %bytes
+word:
+  %at = getelementptr i8, ptr %to, i64 %i
+  store i64 %eight, ptr %at, align 1
+  %i.next = add i64 %i, 8
+  br label %words
+bytes:
+  %j = phi i64 [ %whole, %words ], [ %j.next, %one ]
+  %more = icmp ult i64 %j, %count
+  br i1 %more, label %one, label %end
+one:
+  %to.byte = getelementptr i8, ptr %to, i64 %j
+  store i8 %byte, ptr %to.byte, align 1
+  %j.next = add i64 %j, 1
+  br label %bytes
+end:
+  ret ptr %to
+}
+"""
+
+
+def with_own_fill(text: str) -> str:
+    """LLVM text that has the function with which compilers fill memory, where it does.
+
+    A loop that stores one number becomes a call of the C library, which a process that loads the machine code without Numba does
+    not find: it would jump to nowhere.
+
+    Args:
+        text: the module.
+    """
+    return text + _FILL if "@llvm.memset" in text else text
 
 
 def _entry(source: KernelSource) -> str:

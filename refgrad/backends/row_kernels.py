@@ -34,7 +34,7 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
 @derived
 def _numbered(plan: Plan) -> Plan:
     """The plan whose codes are the numbers by which the values of a table are kept; as it is where there is no table."""
-    record = plan.rule.code_of_nearest  # type: ignore[attr-defined]  # a quantizer of rows
+    record = getattr(plan.rule, "code_of_nearest", None)  # which quantizers of rows have
     if record is None:
         return plan
     old = plan.graph.outputs["codes"]

@@ -19,6 +19,7 @@ from refgrad.arithmetic.steps import (
     Integer,
     Nearest,
     NearestCode,
+    Ranks,
     SharedScale,
     TableCodes,
     ToFormat,
@@ -95,13 +96,20 @@ def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
     if isinstance(record, ToFormat):
         usual = record.mode == "nearest_even" and record.overflow == "saturate" and MINIFLOATS[record.format].zero
         return _format if usual else None
-    if isinstance(record, Nearest):
-        return lambda w, x, record: table_search.nearest(w, x, record, record.values)
-    if isinstance(record, NearestCode):
-        return lambda w, x, record: table_search.nearest(w, x, record.nearest, record.numbers)
+    if isinstance(record, (Nearest, NearestCode, Ranks)):
+        return _ranked
     if isinstance(record, SharedScale):
         return _shared_scale
     return None
+
+
+def _ranked(w: Writer, x: str, record: Nearest | NearestCode | Ranks) -> str:
+    """What is given at the rank of a number among thresholds."""
+    dtype = np.dtype(w.kind)
+    if isinstance(record, Ranks):
+        return table_search.ranked(w, x, record.thresholds(dtype), record.numbers, None)
+    nearest, given = (record, record.values) if isinstance(record, Nearest) else (record.nearest, record.numbers)
+    return table_search.ranked(w, x, nearest.thresholds(dtype), given, given[nearest.zero])
 
 
 def _integer(w: Writer, x: str, record: Integer) -> str:

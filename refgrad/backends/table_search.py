@@ -1,7 +1,7 @@
-"""The nearest of a table in kernels: few thresholds are compared with, one after the other; of more, the number's bits say where.
+"""The place in a table in kernels: few thresholds are compared with, one after the other; of more, the number's bits say where.
 
 A number's sign, exponent and first significant bits are its bucket. A table says how many thresholds lie below each bucket, and
-the few within one are compared with; what is found is that of `refgrad.arithmetic.steps.Nearest.rank`.
+the few within one are compared with; what is found is the rank that `refgrad.arithmetic.steps` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 
 from refgrad.arithmetic.operations.op import Writer
-from refgrad.arithmetic.steps import Nearest
 
 #: up to so many values of a table are written out as comparisons; of more, buckets are looked up
 MOST_VALUES = 16
@@ -20,18 +19,24 @@ MOST_VALUES = 16
 MOST_BITS = 8
 
 
-def nearest(w: Writer, x: str, record: Nearest, given: tuple[float, ...]) -> str:
-    """The expression of what is given for the nearest value.
+def ranked(w: Writer, x: str, thresholds: np.ndarray, given: tuple[float, ...], of_nan: float | None) -> str:
+    """The expression of what is given for the rank of a number: how many thresholds lie below it.
 
     Args:
         w: where it is written.
         x: the number.
-        record: the values, with their rule for ties.
-        given: what is given for each of them: the value itself, or a number that stands for it.
+        thresholds: ascending, of the working dtype.
+        given: what is given for each rank, one more than there are thresholds.
+        of_nan: what is given for NaN; None where it stays.
     """
-    thresholds = record.thresholds(np.dtype(w.kind))
+    last = np.append(thresholds[1:] != thresholds[:-1], True)  # of equal ones only the last is ever given
+    thresholds, given = (
+        thresholds[last],
+        (given[0], *(value for value, kept in zip(given[1:], last, strict=True) if kept)),
+    )
     find = _compared if len(given) <= MOST_VALUES else _looked_up
-    return w.select(f"{x} != {x}", w.number(given[record.zero]), find(w, x, thresholds, given))
+    nan = x if of_nan is None else w.number(of_nan)
+    return w.select(f"{x} != {x}", nan, find(w, x, thresholds, given))
 
 
 def _compared(w: Writer, x: str, thresholds: np.ndarray, given: tuple[float, ...]) -> str:
@@ -101,6 +106,7 @@ def _looked_up(w: Writer, x: str, thresholds: np.ndarray, given: tuple[float, ..
     for _ in range(buckets.within):
         ahead = w.select(f"{x} > {ends}[{w.index(rank)}]", one, none)
         w.set(rank, w.cast("int32", f"{rank} + ({ahead})"), "int32")
-    if given == tuple(range(len(given))):
-        return w.cast(w.kind, rank)
+    first = int(given[0])
+    if given == tuple(range(first, first + len(given))):
+        return w.cast(w.kind, w.cast("int32", f"{rank} + ({w.number(first, 'int32')})") if first else rank)
     return f"{w.table(given)}[{w.index(rank)}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra
-from refgrad.optimizers.leaf import Leaf, alone, check_fits, check_writeable, working_copies
+from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, plan_for
@@ -225,7 +225,7 @@ class Optimizer(Rule):
         (array([0.5, 0.5]), 1)
         """
         slots = self._slots_like_p()
-        arrays = None if extras or slots is None else plain(p, g, state, slots, ("g",))
+        arrays = None if extras or slots is None else as_they_are(p, g, state, slots)
         if arrays is not None:
             t = steps_taken(state) + 1
             free = free_values(p.shape, {"t": t})
@@ -317,7 +317,7 @@ class Optimizer(Rule):
                 scalar_values[name] = float(value)
             elif name != "p":
                 shape = slot.shape(p.shape)
-                if not as_it_is(value, p.dtype) or value.shape != shape:
+                if not as_it_is(value, p.dtype, shape):
                     label = _label(name, path, slots)
                     value = as_given(value, label)
                     check_fits(p, value, label, slot)
@@ -348,40 +348,11 @@ class Optimizer(Rule):
 
 
 _LIKE_P = Slot()
-WORKING = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
     """What messages call an argument of a step."""
     return f"state[{name!r}]{path}" if name in slots else f"{name}{path}"
-
-
-def plain(
-    p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str], read_only: Collection[str]
-) -> dict[str, np.ndarray] | None:
-    """The arrays of a step in place that needs neither copies nor a closer look.
-
-    Args:
-        p: the parameter, or a tree of them.
-        g: its gradient.
-        state: the state.
-        slots: the names of the rule's slots, all arrays like the parameter.
-        read_only: the names of what is not written.
-
-    Returns:
-        The arrays by name, if each is just what kernels take and none can overlap another; None for all else.
-    """
-    if type(p) is not np.ndarray or p.dtype not in WORKING or "t" not in state:
-        return None
-    arrays, shape, dtype = {"p": p, "g": g}, p.shape, p.dtype
-    for name in slots:
-        arrays[name] = state.get(name)
-    for name, array in arrays.items():
-        if not as_it_is(array, dtype) or array.shape != shape:
-            return None
-        if not (array.flags.writeable or name in read_only):
-            return None
-    return arrays if alone(arrays.values()) else None
 
 
 def steps_taken(state: Mapping[str, Any]) -> int:

@@ -51,6 +51,32 @@ class Leaf:
         self.scalar_values = dict(zip(self.scalar_values, values, strict=True)) if self.scalar_values else {}
 
 
+WORKING = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_they_are(p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str]) -> dict[str, np.ndarray] | None:
+    """The arrays of a step in place of one parameter, where the checks below have nothing to look for.
+
+    Args:
+        p: the parameter, or a tree of them.
+        g: its gradient.
+        state: the state.
+        slots: the names of the rule's slots, all arrays like the parameter.
+
+    Returns:
+        The arrays by name, if each is just what kernels take, and none can overlap another; None for all else.
+    """
+    if type(p) is not np.ndarray or p.dtype not in WORKING or "t" not in state:
+        return None
+    arrays, dtype, shape = {"p": p, "g": g}, p.dtype, p.shape
+    for name in slots:
+        arrays[name] = state.get(name)
+    for name, array in arrays.items():
+        if not as_it_is(array, dtype, shape) or not (name == "g" or array.flags.writeable):
+            return None
+    return arrays if alone(arrays.values()) else None
+
+
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """Check that an array has its slot's shape and a dtype that the working precision holds.
 

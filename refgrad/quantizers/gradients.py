@@ -16,8 +16,10 @@ from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.arithmetic.steps import WholeCodes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 
 Zero = Annotated[
@@ -257,7 +259,7 @@ def sign(x: np.ndarray, zero: str) -> np.ndarray:
     return found.astype(np.int8)
 
 
-class SignSGD(Quantizer):
+class SignSGD(ElementQuantizer):
     """The sign of each element. Parts: ``codes``, int8.
 
     NaN counts as zero. Scaled, ``scale`` is a part, and one NaN makes all of it NaN; (||p||_1 / d) sign(p) is the compressor
@@ -301,9 +303,19 @@ class SignSGD(Quantizer):
         """From the least to the largest."""
         return -1, 1
 
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """-1, 0 or 1; NaN counts as zero."""
+        x = given["x"]
+        return {"codes": np.where(x < 0, -1, np.where(x > 0, 1, 0 if self.zero == "zero" else 1))}
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Signs, and their scale."""
-        codes = {"codes": sign(x, self.zero)}
+        codes = {"codes": self.codes_of(x)}
         if self.scaled == "none":
             return codes
         count = max(x.size, 1)

@@ -9,9 +9,12 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
-from refgrad.arithmetic.steps import Integer, WholeCodes, step
+from refgrad.arithmetic.scalar_math import Scalar
+from refgrad.arithmetic.steps import Integer, Ranks, WholeCodes, step
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.rows import Layout
 from refgrad.quantizers.ternary import FewValues, Per, mean
 from refgrad.rule import Choice, Citation, Positive, Real, Whole, by
@@ -28,7 +31,12 @@ CITATION = Citation(
 )
 
 
-class N2UQ(Quantizer):
+def _value(x: Any) -> Any:
+    """A hyperparameter's value, also in a body that is traced: thresholds are a table of numbers there."""
+    return x.value if isinstance(x, Scalar) else x
+
+
+class N2UQ(ElementQuantizer):
     """Activations to 0, I, .., 2 in equal steps I = 2 / (2**bits - 1), cut where learned intervals a_1, a_2, .. meet half-way.
 
     T_1 = start + a_1 / 2, T_i = T_(i-1) + (a_(i-1) + a_i) / 2; y = I times how many T_i lie below x (strictly). An interval
@@ -66,19 +74,36 @@ class N2UQ(Quantizer):
         a = np.full(self.top, SPAN / self.top) if given is None else np.asarray(given, np.float64)
         if a.shape != (self.top,) or not np.isfinite(a).all():
             raise bad_argument("intervals.shape", a.shape, f"({self.top},), finite numbers")
-        return np.maximum(a, self.least)
+        return np.maximum(a, _value(self.least))
 
     def quantize(self, x: np.ndarray, intervals: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with intervals, ``2**bits - 1`` of them; thresholds are added up in float64."""
+        if intervals is None:
+            return super().quantize(x)
         x = as_array(x, "x")
-        a = self.intervals(intervals)
-        thresholds = self.start + np.cumsum(np.concatenate([a[:1] / 2, (a[:-1] + a[1:]) / 2]))
-        codes = np.searchsorted(thresholds, x.astype(working(x.dtype)).astype(np.float64), side="left")
-        return Quantized({"codes": np.where(np.isnan(x), 0, codes).astype(np.uint8)}, x.shape, x.dtype)
+        codes = self._coding(intervals)(x.astype(working(x.dtype)))
+        return Quantized({"codes": np.where(np.isnan(codes), 0, codes).astype(np.uint8)}, x.shape, x.dtype)
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    def _coding(self, intervals: np.ndarray | None) -> Ranks:
+        """The number of thresholds below."""
+        a = self.intervals(intervals)
+        thresholds = _value(self.start) + np.cumsum(np.concatenate([a[:1] / 2, (a[:-1] + a[1:]) / 2]))
+        return Ranks(tuple(thresholds.tolist()))
+
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Numbers of steps; that of NaN is 0."""
+        return WholeCodes("uint8")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """With equal intervals."""
-        return dict(self.quantize(x, None).arrays)
+        return {"codes": step(given["x"], self.coding)}
+
+    @property
+    @derived
+    def coding(self) -> Ranks:
+        """The number of thresholds below, with equal intervals."""
+        return self._coding(None)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Steps times I, in float64."""

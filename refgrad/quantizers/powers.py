@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, ClassVar
@@ -9,8 +10,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.arithmetic.steps import Ranks, WholeCodes, signed, step
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, Quantizer, around
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole, by
 
 #: the float64 next above the square root of two, so that m >= SQRT2 decides for floats as for real numbers
@@ -25,7 +28,7 @@ def nearest_exponent(size: np.ndarray, boundary: float) -> np.ndarray:
     return exponent - 1 + (2.0 * mantissa.astype(np.float64) >= boundary)
 
 
-class LogQuantizer(Quantizer):
+class LogQuantizer(ElementQuantizer):
     """A sign and a power of two: x is about sign(x) 2**k, k from full_scale - 2**bits + 1 to full_scale - 1.
 
     k = round(log2 |x|); below the lowest power it is zero, above the highest it is that. The boundary between 2**k and
@@ -75,13 +78,24 @@ class LogQuantizer(Quantizer):
         power = np.exp2(self.full_scale - random.integers(1, 2**self.bits, shape).astype(np.float64))
         return random.choice(around, shape) * power * random.choice([-1.0, 1.0], shape)
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Sign times the number of the power."""
-        size = np.minimum(np.abs(x), x.dtype.type(2.0**self.full_scale))  # an infinity has no exponent
-        k = nearest_exponent(size, SQRT2 if self.boundary == "logarithm" else 1.5)
-        number = np.clip(k - self.full_scale + 2**self.bits, 0, 2**self.bits - 1) * (size > 0)
-        codes = np.where(np.isnan(x), NAN_CODE, np.where(x < 0, -number, number))
-        return {"codes": codes.astype(np.int8)}
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8", NAN_CODE)
+
+    @property
+    @derived
+    def coding(self) -> Ranks:
+        """Sign times the number of the power, by the boundaries below each power."""
+        boundary = SQRT2 if self.boundary == "logarithm" else 1.5
+        least = self.full_scale - 2**self.bits
+        return Ranks(
+            signed([math.ldexp(boundary, least + n) for n in range(2**self.bits - 1)], above=False), 1 - 2**self.bits
+        )
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The place among the boundaries."""
+        return {"codes": step(given["x"], self.coding)}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The powers."""
@@ -162,7 +176,7 @@ TERMS: dict[int, tuple[tuple[int, ...], ...]] = {
 }
 
 
-class APoT(Quantizer):
+class APoT(ElementQuantizer):
     """Additive powers of two: a magnitude is a sum of terms, each 0 or one of its own powers of two.
 
     Levels q = gamma (p_0 + p_1 + ...), p_i in {0, 2**-i, 2**-(i+n), ...}, gamma so that the largest is 1; x is about
@@ -213,13 +227,25 @@ class APoT(Quantizer):
         """From the least to the largest."""
         return 1 - len(self.levels), len(self.levels) - 1
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Sign times the number of the nearest level."""
-        levels = self.levels.astype(x.dtype).astype(np.float64)
-        share = np.minimum(np.abs(x) / x.dtype.type(self.alpha), x.dtype.type(1)).astype(np.float64)
-        number = np.searchsorted((levels[1:] + levels[:-1]) / 2, share, side="left")
-        codes = np.where(np.isnan(x), NAN_CODE, np.where(x < 0, -number, number))
-        return {"codes": codes.astype(np.int8)}
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8", NAN_CODE)
+
+    @property
+    @derived
+    def coding(self) -> Ranks:
+        """Sign times the number of the nearest level; levels are numbers of the working dtype, and what is half-way is exact."""
+        single, double = (self._between(kind) for kind in (np.float32, np.float64))
+        return Ranks(single, 1 - len(self.levels), double)
+
+    def _between(self, kind: type) -> tuple[float, ...]:
+        levels = self.levels.astype(kind).astype(np.float64)
+        return signed(((levels[1:] + levels[:-1]) / 2).tolist(), above=True)
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The place of the share of alpha among levels."""
+        return {"codes": step(given["x"] / self.alpha, self.coding)}
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any

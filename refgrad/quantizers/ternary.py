@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.powers import NAN_CODE
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, NonNegative, Positive, by
@@ -204,7 +204,7 @@ class TWN(FewValues):
         return alpha + 0.0 * delta, np.where(above, np.sign(x), 0.0)
 
 
-class TTQ(Quantizer):
+class TTQ(ElementQuantizer):
     """Trained ternary weights: two learned levels, and zero up to a share of the largest magnitude.
 
     Delta = t max |W|; W becomes Wp above Delta, -Wn below -Delta, else 0. Parts: ``codes``, int8. Source: Zhu et al. 2017,
@@ -257,15 +257,17 @@ class TTQ(Quantizer):
         x[..., ::16] = 1.0
         return x
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """-1, 0 or 1 by the threshold."""
-        return {"codes": self.codes_of(x)}
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8", NAN_CODE)
 
-    def codes_of(self, x: np.ndarray) -> np.ndarray:
-        """The codes of weights."""
-        delta = x.dtype.type(self.threshold) * tree_max(np.abs(x))
-        codes = (x > delta).astype(np.int8) - (x < -delta).astype(np.int8)
-        return np.where(np.isnan(delta), np.int8(NAN_CODE), codes).reshape(x.shape)
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """-1, 0 or 1 by a share of the largest magnitude."""
+        x = given["x"]
+        delta = self.threshold * tree_max(np.abs(x))
+        codes = np.where(x > delta, 1.0, np.where(x < -delta, -1.0, 0.0))
+        return {"codes": np.where(delta == delta, codes, delta)}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Wp, 0 or -Wn."""
@@ -275,7 +277,8 @@ class TTQ(Quantizer):
 
     def gradients(self, w: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.floating, np.floating]:
         """dW = g (Wp, 1, Wn) above, between and below; dWp and dWn, sums of g over the weights above and below."""
-        codes = self.codes_of(w)
+        with np.errstate(invalid="ignore"):
+            codes = self.codes_of(w)
         factor = np.where(codes > 0, self.positive, np.where(codes < 0, self.negative, 1.0)).astype(g.dtype)
         sums = [tree_sum(np.where(codes == c, g, g.dtype.type(0))).reshape(-1)[0] for c in (1, -1)]
         return g * factor, sums[0], -sums[1] if self.negative_gradient == "chain" else sums[1]

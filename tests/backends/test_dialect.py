@@ -19,7 +19,7 @@ from refgrad import backends
 from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.operations import functions
 from refgrad.arithmetic.scalar_math import Scope
-from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, ToFormat, step
+from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, Ranks, ToFormat, step
 from refgrad.arithmetic.storage import Grid, to_grid
 from refgrad.backends import c_dialect, kernels, numba_backend, selection_source
 from refgrad.backends.compiler import Kernel
@@ -112,6 +112,7 @@ def program_graph() -> Graph:
         "table": step(x, Nearest((-1.0, -0.25, 0.0, 0.5, 2.0))),
         "long_table": step(x, Nearest(tuple(float(v) for v in np.linspace(-3, 3, 101, dtype=np.float32)), "even")),
         "code": step(x, NearestCode(Nearest((-1.0, -0.25, 0.0, 0.5, 2.0)), (9, 8, 0, 1, 2))),
+        "ranks": step(x, Ranks((-1.5, 0.1, 2.0), -1)),
         "near": to_grid(x, Grid("bfloat16")),
         "by_chance": to_grid(x, Grid("bfloat16", 16), abs(np.rint(y))),
     }

@@ -126,6 +126,32 @@ def test_machine_code_calls_no_function_of_the_c_library(source: KernelSource) -
     assert b"sqrt" not in compiler.compile_object(source)
 
 
+FILLED = (
+    """
+import sys, numpy as np
+from refgrad.backends import kernels
+from refgrad.backends.source import KernelSource
+text = """
+    + repr("def kernel(n, x_at):\n    x = carray(x_at, (n,))\n    for i in range(n):\n        x[i] = -128\n")
+    + """
+x = np.zeros(1003, np.int8)
+kernels.get(KernelSource(text, ("x",), 0, np.dtype(np.int8)))(1002, x.ctypes.data)
+print(bool((x[:1002] == -128).all()), x[1002], "numba" in sys.modules)
+"""
+)
+
+
+def test_a_loop_that_fills_memory_runs_without_numba(folder: Path) -> None:
+    """Compilers make a call of the C library of it, which only a process with Numba finds."""
+    environment = {**os.environ, "REFGRAD_CACHE_DIR": str(folder)}
+    for imported in ("True", "False"):
+        done = subprocess.run(
+            [sys.executable, "-c", FILLED], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == ["True", "0", imported]
+    assert b"memset" in next(folder.iterdir()).read_bytes()
+
+
 def test_kernels_that_differ_in_anything_have_other_keys(source: KernelSource) -> None:
     others = [
         replace(source, text=f"{source.text} "),

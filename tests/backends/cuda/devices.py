@@ -104,6 +104,9 @@ class OnHost:
         self.arrays.append(np.empty(shape, dtype))
         return self.arrays[-1]
 
+    def put(self, array: np.ndarray) -> np.ndarray:
+        return self.copy(array)
+
     def copy(self, array: np.ndarray) -> np.ndarray:
         made = self.empty(array.shape, array.dtype)
         made[...] = array

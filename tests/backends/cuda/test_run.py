@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.backends.cuda.covered import (
     Case,
     case,
     covered,
+    defaults,
     different,
     few,
     is_one_loop,
@@ -23,6 +25,7 @@ from tests.backends.cuda.covered import (
     literal,
     loops,
     plan,
+    staged,
 )
 from tests.backends.cuda.devices import Emulated, Interpreted
 
@@ -110,3 +113,9 @@ def test_a_dtype_that_no_kernel_stores_is_refused() -> None:
     arrays = {**given.arrays, "g": np.zeros(SHAPE, np.int32)}
     with pytest.raises(ArgumentError, match="dtype is 'int32'; legal: what CUDA kernels store: float64, float32"):
         given._replace(arrays=arrays).source()
+
+
+def test_the_page_says_how_many_rules_have_kernels() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cuda.md").read_text(encoding="utf-8")
+    assert f"{len(defaults())} of them at their defaults, {len(loops())} of one loop and {len(staged())} with" in page
+    assert "**No card has run any of this.**" in page

@@ -176,10 +176,10 @@ class Optimizer(Rule):
         """One step; nothing that is handed in is changed.
 
         Args:
-            p: the parameters: arrays of a float dtype, or a pytree of them.
+            p: the parameters: arrays of a float dtype, NumPy's or CuPy's (docs/cuda.md), or a pytree of them.
             g: the gradients, structured and shaped like ``p``; any float dtype no wider than the working precision.
             state: what `init` or the last step returned.
-            backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).
+            backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md). CuPy's arrays have one of their own.
             threads: how many threads a kernel may use; by default all that the process may.
             extras: the rule's extra inputs (`inputs`) by name: arrays structured and shaped like ``p``, or numbers.
 

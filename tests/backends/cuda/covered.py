@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -135,11 +136,11 @@ def literal(given: Case) -> dict[str, np.ndarray]:
         return {name: wide[name].astype(given.arrays[name].dtype) for name in given.plan.graph.outputs}
 
 
-def launched(given: Case, device: Any) -> dict[str, np.ndarray]:
-    """What a device makes of a case."""
-    arrays = {name: device.copy(a) for name, a in given.arrays.items()}
+def launched(given: Case, device: Any, get: Callable[[Any], np.ndarray] = np.asarray) -> dict[str, np.ndarray]:
+    """What a device makes of a case; ``get`` brings an array back."""
+    arrays = {name: device.put(a) for name, a in given.arrays.items()}
     run(given.plan, given.free, arrays, device)
-    return {name: arrays[name] for name in given.plan.graph.outputs}
+    return {name: get(arrays[name]) for name in given.plan.graph.outputs}
 
 
 def different(a: np.ndarray, b: np.ndarray) -> int:

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import SGD, AdamW, Muon
+from refgrad.estimators.base import Estimator
+from refgrad.optimizers import LAMB, SGD, AdamW, Muon
+from refgrad.optimizers.base import Optimizer
+from refgrad.rule import rules
+from tests.backends.cuda import on_card
 from tests.backends.cuda.conftest import needs_compiler, needs_nvrtc
 from tests.backends.cuda.covered import (
     SHAPES,
@@ -117,5 +121,20 @@ def test_a_dtype_that_no_kernel_stores_is_refused() -> None:
 
 def test_the_page_says_how_many_rules_have_kernels() -> None:
     page = (Path(__file__).parents[3] / "docs" / "cuda.md").read_text(encoding="utf-8")
-    assert f"{len(defaults())} of them at their defaults, {len(loops())} of one loop and {len(staged())} with" in page
+    every = len(rules(Optimizer)) + len(rules(Estimator))
+    assert (
+        f"{len(defaults())} of {every} at their defaults, {len(loops())} of one loop and {len(staged())} with" in page
+    )
     assert "**No card has run any of this.**" in page
+
+
+@needs_nvrtc
+def test_the_script_for_a_card_counts_what_differs() -> None:
+    device = Interpreted()
+    told = on_card.compared(device, np.asarray, [AdamW(), LAMB()])
+    assert told["float32"] == {"runs": 4, "elements": 4 * 3 * 7 * 31, "different": 0, "rules": {}}
+    launch = device.launch
+    device.launch = lambda source, *rest: None if "LAMB" in source.text else launch(source, *rest)  # type: ignore[method-assign]
+    told = on_card.compared(device, np.asarray, [AdamW(), LAMB()], ["float32"])
+    assert set(told["float32"]["rules"]) == {"LAMB"}
+    assert told["float32"]["different"] > 0

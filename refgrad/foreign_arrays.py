@@ -32,7 +32,9 @@ def is_foreign(value: Any) -> bool:
     return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
 
 
-def taking_foreign(function: Callable[..., Any], writes: Collection[str] = ()) -> Callable[..., Any]:
+def taking_foreign(
+    function: Callable[..., Any], writes: Collection[str] = (), devices: Collection[str] = ()
+) -> Callable[..., Any]:
     """A method of a rule that takes arrays of other libraries as well, and returns what the first of them is.
 
     Where the first array is NumPy's nothing else is looked at, and nothing changes.
@@ -40,6 +42,7 @@ def taking_foreign(function: Callable[..., Any], writes: Collection[str] = ()) -
     Args:
         function: the method, which takes NumPy's arrays, alone or in trees.
         writes: the arguments that it writes into.
+        devices: the packages whose arrays it takes itself, where they lie.
     """
 
     @functools.wraps(function)
@@ -47,7 +50,7 @@ def taking_foreign(function: Callable[..., Any], writes: Collection[str] = ()) -
         if args and type(args[0]) is np.ndarray:
             return function(self, *args, **keywords)
         kind = _first((*args, *keywords.values()))
-        if kind is None:
+        if kind is None or _library(kind) in devices:
             return function(self, *args, **keywords)
         names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
         given = [*zip(names, args, strict=False), *keywords.items()]
@@ -160,6 +163,11 @@ def _narrow(value: Any) -> np.ndarray:
         return np.from_dlpack(value.view(bits)).view(dtype)
 
 
+def _library(value: Any) -> str:
+    """The name of the package that an array's type is of."""
+    return type(value).__module__.partition(".")[0]
+
+
 def _package(value: Any) -> Any:
     """The loaded package that an array's type, or one that it derives from, is of, and that makes arrays by DLPack."""
     packages = (sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(value).__mro__)
@@ -176,7 +184,7 @@ def like(array: np.ndarray, kind: Any) -> Any:
     Raises:
         ArgumentError: the library has no such dtype, or not as it is set.
     """
-    library = type(kind).__module__.partition(".")[0]
+    library = _library(kind)
     try:
         found = _made(array, kind)
     except (AttributeError, TypeError, StopIteration) as error:

@@ -162,6 +162,8 @@ class Rule(Frozen):
     computing: ClassVar[frozenset[str]] = frozenset()
     #: of these methods, the arguments that they write into, by the method's name
     writes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: packages whose arrays these methods take where they lie, on a device
+    devices: ClassVar[frozenset[str]] = frozenset()
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -185,7 +187,7 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, taking_foreign(in_standard(vars(cls)[name]), cls.writes.get(name, ())))
+            setattr(cls, name, taking_foreign(in_standard(vars(cls)[name]), cls.writes.get(name, ()), cls.devices))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):

@@ -77,6 +77,7 @@ TOPICS: tuple[Topic, ...] = (
         ("backends.staged_backend", "backends.staged_source", "backends.fold_source", "backends.between_source"),
         False,
     ),
+    Topic("backends/cuda/test_staged_run.py", KERNELS, ("backends.cuda.staged_source",)),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),

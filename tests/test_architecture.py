@@ -80,7 +80,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     ),
     "optax": ("candidates.optax_gradients", "candidates.optax_transform", "surveys.implementations"),
     "keras": ("candidates.keras_optimizer",),
-    "cupy": (),
+    "cupy": ("backends.cuda.cupy_device",),
     "numba": ("backends.compiler", "quantizers.gguf.kernels"),
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),

@@ -70,14 +70,14 @@ def pass_sources(
     for i, sweep in enumerate(swept):
         ends = f"{i + 1} of {len(swept)}"
         piece = _pass_source(graph, sweep, Writer(dtype, dialect), f"{title}: pass {ends}", kept)
-        later = _read_later(graph, swept[i:])
+        later = read_later(graph, swept[i:])
         ahead = between(graph, sweep.before, folded, later, Writer(dtype, dialect), f"{title}: before pass {ends}")
         pieces.append(replace(piece, ahead=ahead))
         folded = sweep.reductions
     return tuple(pieces)
 
 
-def _read_later(graph: Graph, swept: Sequence[Pass]) -> frozenset[int]:
+def read_later(graph: Graph, swept: Sequence[Pass]) -> frozenset[int]:
     """The nodes of few numbers that passes read, or what is computed ahead of those but the first, or that are outputs."""
     read = {n.index for sweep in swept for n in sweep.small} | {graph.outputs[name].index for name in graph.small}
     return frozenset(read | {a.index for sweep in swept[1:] for n in sweep.before for a in n.args})
@@ -101,7 +101,7 @@ def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping
     functions(w, sweep.nodes)
     with w.kernel(["first", "last", "n", "row_length"], held, [f"scalar{i}" for i in range(len(scalars))]):
         prologue(w, scalars)
-        _read(w, [n for n in sweep.small if not names(n.axes)], "0")
+        read_small(w, [n for n in sweep.small if not names(n.axes)], "0")
         _body(w, sweep, stored, kept)
     order = [n for n in graph.nodes if n.op == "scalar"]
     types = tuple(a.kind for a in held) if kept else ()
@@ -122,7 +122,7 @@ def _body(w: Writer, sweep: Pass, stored: dict[str, Node], kept: Mapping[str, St
         swept(lambda: store(w, stored, kept), "first", "last")
 
 
-def _read(w: Writer, nodes: Sequence[Node], at: str) -> None:
+def read_small(w: Writer, nodes: Sequence[Node], at: str) -> None:
     """Reading numbers of a row, a column or the tensor; truth values travel as zero and one."""
     for node in nodes:
         value = f"s{node.index}[{at}]" + (" != zero" if node.is_boolean else "")
@@ -152,7 +152,7 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
 
     def loop(start: str, stop: str) -> None:
         with w.places(start, stop):
-            _read(w, columns, w.dialect.index("at - row * row_length"))
+            read_small(w, columns, w.dialect.index("at - row * row_length"))
             elements(w, sweep.nodes)
             ending()
 
@@ -163,6 +163,6 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
     with w.block(w.dialect.repeat(f"start < {stop}")):
         w.set("row", w.dialect.quotient("start", "row_length"), "int64")
         w.set("stop", w.dialect.least(stop, "(row + 1) * row_length"), "int64")
-        _read(w, rows, "row")
+        read_small(w, rows, "row")
         loop("start", "stop")
         w.set("start", "stop", "int64")

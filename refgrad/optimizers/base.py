@@ -12,9 +12,10 @@ from refgrad import backends, trees
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
+from refgrad.backends.cuda.device import device_of
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.optimizers import coupled, extra
+from refgrad.optimizers import coupled, extra, on_device
 from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
@@ -49,6 +50,7 @@ class Optimizer(Rule):
     couples: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"init", "step", "step_"})
     writes: ClassVar[Mapping[str, tuple[str, ...]]] = {"step_": ("p", "state")}
+    devices: ClassVar[frozenset[str]] = frozenset({"cupy"})
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -145,6 +147,9 @@ class Optimizer(Rule):
         >>> SGD(momentum=0.9).init(np.ones(2, np.float32))
         {'t': 0, 'buffer': array([0., 0.], dtype=float32)}
         """
+        device = None if isinstance(p, np.ndarray) else device_of(p)
+        if device is not None:
+            return on_device.init(self, p, state_dtype, device)
         arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         state: OptimizerState = {"t": 0}
         for name, slot in self.slots().items():
@@ -173,10 +178,11 @@ class Optimizer(Rule):
         """One step; nothing that is handed in is changed.
 
         Args:
-            p: the parameters: arrays of a float dtype, NumPy's or others' (docs/arrays.md), or a pytree of them.
+            p: the parameters: arrays of a float dtype, NumPy's, CuPy's (docs/cuda.md) or others' (docs/arrays.md), or a pytree
+                of them.
             g: the gradients, structured and shaped like ``p``; any float dtype no wider than the working precision.
             state: what `init` or the last step returned.
-            backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md).
+            backend: "auto", "numpy" or "numba"; the bits are the same (see docs/bits.md). CuPy's arrays have one of their own.
             threads: how many threads a kernel may use; by default all that the process may.
             extras: the rule's extra inputs (`inputs`) by name: arrays structured and shaped like ``p``, or numbers.
 
@@ -193,10 +199,14 @@ class Optimizer(Rule):
         >>> rule.step(p, {"w": np.ones(2), "b": np.ones(1)}, rule.init(p))
         ({'w': array([0.5, 0.5]), 'b': array([-0.5])}, {'t': 1})
         """
-        numbers, arrays = self._separated(extras, p)
-        work = self._prepare(p, g, state, arrays, False)
-        new, t = [item.copied() for item in work], steps_taken(state) + 1
-        self._run(new, t, numbers, backend, threads)
+        device = None if isinstance(p, np.ndarray) else device_of(p)
+        if device is None:
+            numbers, arrays = self._separated(extras, p)
+            work = self._prepare(p, g, state, arrays, False)
+            new, t = [item.copied() for item in work], steps_taken(state) + 1
+            self._run(new, t, numbers, backend, threads)
+        else:
+            new, t = on_device.step(self, p, g, state, extras, False, device)
         return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, t)
 
     def step_(
@@ -232,10 +242,14 @@ class Optimizer(Rule):
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
-        numbers, read = self._separated(extras, p)
-        work = self._prepare(p, g, state, read, True)
-        t = steps_taken(state) + 1
-        self._run(work, t, numbers, backend, threads)
+        device = None if isinstance(p, np.ndarray) else device_of(p)
+        if device is None:
+            numbers, read = self._separated(extras, p)
+            work = self._prepare(p, g, state, read, True)
+            t = steps_taken(state) + 1
+            self._run(work, t, numbers, backend, threads)
+        else:
+            work, t = on_device.step(self, p, g, state, extras, True, device)
         for name, slot in self.slots().items():
             if slot.scalar:
                 state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])

@@ -22,6 +22,7 @@ PARTS = [
     ("docs/candidates.md", ""),
     ("docs/candidates.md", "torch"),
     ("docs/candidates.md", "optax"),
+    ("docs/cuda.md", ""),
     ("docs/estimators.md", ""),
     ("docs/estimators.md", "torch"),
     ("docs/golden.md", ""),

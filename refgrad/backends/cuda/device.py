@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
+from refgrad import trees
 from refgrad.backends.source import KernelSource
 
 #: the threads of a block
@@ -25,8 +28,11 @@ class Device(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """A new array, whose elements are anything."""
 
+    def put(self, array: np.ndarray) -> Any:
+        """An array of the host's, on the device."""
+
     def copy(self, array: Any) -> Any:
-        """A new array with the same elements."""
+        """A new contiguous array with the same elements."""
 
     def address(self, array: Any) -> int:
         """Where the elements of an array begin, as kernels know it."""
@@ -53,3 +59,20 @@ def grid(size: int) -> tuple[int, int]:
     (4, 256)
     """
     return min(-(-size // THREADS), MOST_BLOCKS), THREADS
+
+
+def device_of(tree: Any) -> Device | None:
+    """The device that the arrays of a tree lie on; None if these are no arrays of a device's.
+
+    Args:
+        tree: an array, or a tree of arrays.
+
+    >>> device_of({"w": np.ones(2)})
+    """
+    leaves = trees.leaves(tree)
+    packages = {type(leaf).__module__.partition(".")[0] for _, leaf in leaves}
+    if "cupy" not in packages:
+        return None
+    from refgrad.backends.cuda import cupy_device
+
+    return cupy_device.device()

@@ -66,6 +66,21 @@ class Cuda(C):
         start, step = "(int64_t)blockIdx.x * blockDim.x + threadIdx.x", "(int64_t)gridDim.x * blockDim.x"
         return ["#pragma unroll 1"], f"for (int64_t {name} = {start}; {name} < {stop}; {name} += {step}) {{"
 
+    #: where the threads of a block wait for each other
+    barrier = "__syncthreads()"
+
+    def by_blocks(self, name: str, stop: str) -> str:
+        """What begins a loop in which the blocks of the grid share the integers from 0, all threads of a block the same."""
+        return f"for (int64_t {name} = blockIdx.x; {name} < {stop}; {name} += gridDim.x) {{"
+
+    def by_threads(self, name: str, start: str, stop: str) -> str:
+        """What begins a loop in which the threads of a block share integers."""
+        return f"for (int64_t {name} = {start} + threadIdx.x; {name} < {stop}; {name} += blockDim.x) {{"
+
+    def shared(self, name: str, kind: str, length: int) -> str:
+        """An array that the threads of a block share."""
+        return f"__shared__ {TYPES[kind]} {name}[{length}];"
+
     def function(self, name: str, parameters: Sequence[str], kind: str) -> list[str]:
         """What begins a function of the device."""
         *before, head = super().function(name, parameters, kind)

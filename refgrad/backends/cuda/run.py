@@ -1,18 +1,20 @@
-"""Running a plan on a device: one launch, in place."""
+"""Running a plan on a device, in place: one launch, or one a pass and one ahead of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.backends.cuda import storage
+from refgrad.backends.cuda import staged_run, storage
 from refgrad.backends.cuda.device import Device, grid
-from refgrad.backends.cuda.source import kernel_source
+from refgrad.backends.cuda.source import is_one_loop, kernel_source, why_not
+from refgrad.backends.cuda.staged_source import Stage, stages
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.tracing import Plan
 
 
@@ -24,25 +26,50 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Any], device: 
     Args:
         plan: the plan.
         free: the values of its free names, in order.
-        arrays: what it reads and writes, by name: arrays of the device, contiguous, of one shape, and of any dtype that kernels
-            store.
+        arrays: what it reads and writes, by name: arrays of the device, contiguous, shaped as their axes say, of dtypes that
+            kernels store.
         device: where they lie.
 
     Raises:
-        ArgumentError: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), or a dtype is not one
-            that kernels store.
+        ArgumentError: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), a dtype is not one that
+            kernels store, or a rule sets numbers of rows, columns or the tensor from no elements.
     """
+    made = program_of(plan, {name: np.dtype(array.dtype) for name, array in arrays.items()})
     p = arrays[plan.rule.primary]
-    source = source_of(plan, {name: np.dtype(array.dtype) for name, array in arrays.items()})
-    if not p.size:
+    if not p.size and not plan.graph.small:
         return
-    at = [device.address(arrays[name]) for name in source.arrays]
-    blocks, threads = grid(p.size)
-    device.launch(source, blocks, threads, [p.size, *at, *plan.scalars(*free)], device.stream())
+    if not p.size:
+        what = ", ".join(plan.graph.small)
+        raise bad_argument(
+            "shape", tuple(p.shape), f"one with elements, where a rule sets {what} from them on a device"
+        )
+    if made.stages:
+        staged_run.run(made.stages, plan, free, arrays, device)
+        return
+    assert made.loop is not None
+    at = [device.address(arrays[name]) for name in made.loop.arrays]
+    device.launch(made.loop, *grid(p.size), [p.size, *at, *plan.scalars(*free)], device.stream())
 
 
-def source_of(plan: Plan, types: Mapping[str, np.dtype]) -> KernelSource:
-    """The kernel of a plan for arrays of some dtypes, made once.
+class Program(NamedTuple):
+    """The kernels of a plan: of one loop over the elements, or of passes."""
+
+    loop: KernelSource | None
+    stages: tuple[Stage, ...]
+
+    @property
+    def sources(self) -> tuple[KernelSource, ...]:
+        """The kernels, in the order in which they run."""
+        if self.loop is not None:
+            return (self.loop,)
+        ahead = {id(s): (s.ahead.source,) if s.ahead else () for s in self.stages}
+        return tuple(
+            source for s in self.stages for source in (*ahead[id(s)], s.source, *((s.fold,) if s.fold else ()))
+        )
+
+
+def program_of(plan: Plan, types: Mapping[str, np.dtype]) -> Program:
+    """The kernels of a plan for arrays of some dtypes, made once.
 
     Args:
         plan: the plan.
@@ -52,14 +79,24 @@ def source_of(plan: Plan, types: Mapping[str, np.dtype]) -> KernelSource:
         ArgumentError: as `run` says.
     """
     stored = storage.names(types)
-    known, key = _sources(plan), tuple(stored.items())
+    known, key = _programs(plan), tuple(stored.items())
     if key not in known:
         working = dtypes.working(types[plan.rule.primary])
-        known[key] = kernel_source(plan.graph, working, f"{type(plan.rule).__name__}, {working}", stored)
+        known[key] = _made(plan, working, f"{type(plan.rule).__name__}, {working}", stored)
     return known[key]
 
 
+def _made(plan: Plan, working: np.dtype, title: str, stored: Mapping[str, str]) -> Program:
+    graph = plan.graph
+    reason = why_not(graph)
+    if reason is not None:
+        raise ArgumentError(f"{title} has no CUDA kernel, because {reason}; legal: what docs/cuda.md lists")
+    if is_one_loop(graph):
+        return Program(kernel_source(graph, working, title, stored), ())
+    return Program(None, stages(graph, working, title, stored))
+
+
 @derived
-def _sources(plan: Plan) -> dict[tuple[tuple[str, str], ...], KernelSource]:
+def _programs(plan: Plan) -> dict[tuple[tuple[str, str], ...], Program]:
     """The kernels that were made of a plan so far."""
     return {}

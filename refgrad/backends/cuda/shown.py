@@ -1,16 +1,16 @@
-"""A rule's CUDA kernel, for people to read: its text, and what NVRTC makes of that."""
+"""A rule's CUDA kernels, for people to read: its text, and what NVRTC makes of that."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from refgrad.backends.cuda import nvrtc
-from refgrad.backends.cuda.run import source_of
+from refgrad.backends.cuda.run import program_of
 from refgrad.tracing import Plan
 
 
 def text(plan: Plan, dtype: np.dtype, arch: str | None = None) -> str:
-    """The source of a plan's kernel, all of whose arrays are stored in one dtype.
+    """The sources of a plan's kernels, all of whose arrays are stored in one dtype.
 
     Args:
         plan: the plan.
@@ -26,5 +26,6 @@ def text(plan: Plan, dtype: np.dtype, arch: str | None = None) -> str:
     True
     """
     graph = plan.graph
-    source = source_of(plan, dict.fromkeys([plan.rule.primary, *graph.inputs(), *graph.outputs], dtype))
-    return source.text if arch is None else nvrtc.compile_source(source, arch).ptx
+    program = program_of(plan, dict.fromkeys([plan.rule.primary, *graph.inputs(), *graph.outputs], dtype))
+    texts = [s.text if arch is None else nvrtc.compile_source(s, arch).ptx for s in program.sources]
+    return "\n".join(texts)

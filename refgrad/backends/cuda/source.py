@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +15,6 @@ from refgrad.backends.cuda.dialect import DIALECT
 from refgrad.backends.dialect import Array
 from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
 from refgrad.backends.writer import Writer
-from refgrad.errors import ArgumentError
 
 AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 
@@ -23,20 +22,29 @@ AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 def why_not(graph: Graph) -> str | None:
     """Why no CUDA kernel is printed of a graph yet, in words; None if one is.
 
-    >>> from refgrad.optimizers import LAMB, AdamW
-    >>> why_not(AdamW().plan((4,), 1).graph)
+    >>> from refgrad.optimizers import LAMB, Muon
     >>> why_not(LAMB().plan((4,), 1).graph)
-    'it has reductions'
+    >>> why_not(Muon().plan((4, 4), 1).graph)
+    'it has operations on matrices'
     """
     if graph.matrix():
         return "it has operations on matrices"
     if not step_source.supports(graph):
         return "it has a step function that kernels do not have"
-    if graph.reductions():
-        return "it has reductions"
-    if graph.small or any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes):
-        return "it has numbers of a row, a column or a tensor"
+    if any(graph.outputs[name].op == "scalar" for name in graph.small):
+        return "it sets a number of a row, a column or a tensor to a constant"
     return None
+
+
+def is_one_loop(graph: Graph) -> bool:
+    """True if one loop over the elements computes a graph: nothing is one number a row, a column or a tensor.
+
+    >>> from refgrad.optimizers import LAMB, AdamW
+    >>> [is_one_loop(rule.plan((4,), 1).graph) for rule in (AdamW(), LAMB())]
+    [True, False]
+    """
+    small = any(n.op == "input" and n.axes != ELEMENT for n in graph.nodes)
+    return not (graph.reductions() or graph.small or small or graph.matrix())
 
 
 def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str, str] = AS_THEY_ARE) -> KernelSource:
@@ -51,16 +59,14 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
         stored: the dtypes of arrays that are not stored in the working dtype, by name (see `storage.LEGAL`).
 
     Raises:
-        ArgumentError: no kernel is printed of the graph (see `why_not`), or a dtype is not one that kernels store.
+        ArgumentError: a dtype is not one that kernels store.
 
     >>> from refgrad.optimizers import SGD
     >>> source = kernel_source(SGD().plan((4,), 1).graph, np.dtype(np.float32), "SGD")
     >>> [line.strip() for line in source.text.splitlines() if "_[i]" in line]
     ['float x0 = p_[i];', 'float x1 = g_[i];', 'p_[i] = x4;']
     """
-    reason = why_not(graph)
-    if reason is not None:
-        raise ArgumentError(f"{title} has no CUDA kernel, because {reason}; legal: rules of one element at a time")
+    assert is_one_loop(graph), "what has reductions is staged"
     results = outputs(graph)
     names = tuple(dict.fromkeys([*graph.inputs(), *results]))
     kind = str(dtype)
@@ -68,7 +74,7 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
     arrays = [Array(variable(name), storage.kind_of(held[name]), ("n",)) for name in names]
     scalars = [node for node in graph.nodes if node.op == "scalar"]
     w = Writer(dtype, DIALECT)
-    w.loads = {name: _load(form, kind) for name, form in held.items() if form != kind}
+    w.loads = {name: storage.loading(form, kind) for name, form in held.items() if form != kind}
     w.line(DIALECT.comment(title))
     for line in storage.functions(set(held.values()), kind):
         w.line(line)
@@ -85,7 +91,3 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
     return KernelSource(
         written(w, arrays, len(scalars), 1), names, len(scalars), dtype, types=tuple(a.kind for a in arrays)
     )
-
-
-def _load(form: str, kind: str) -> Callable[[Writer, str], str]:
-    return lambda w, code: storage.read(form, kind, code)

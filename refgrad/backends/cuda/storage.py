@@ -6,7 +6,8 @@ largest number to infinity, or to NaN where a format has none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,16 @@ def read(dtype: str, kind: str, code: str) -> str:
     """
     value = f"from_{dtype}({code})" if dtype in FORMATS else code
     return value if dtype == kind else f"({TYPES[kind]}){value}"
+
+
+def loading(dtype: str, kind: str) -> Callable[[Any, str], str]:
+    """What a writer's `loads` has of an array that is stored otherwise than it is worked in.
+
+    Args:
+        dtype: how it is stored.
+        kind: the working dtype.
+    """
+    return lambda w, code: read(dtype, kind, code)
 
 
 def stored(dtype: str, kind: str, x: str) -> str:

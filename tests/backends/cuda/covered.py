@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from refgrad.axes import ELEMENT
 from refgrad.backends import numpy_backend
-from refgrad.backends.cuda.run import run, source_of
-from refgrad.backends.cuda.source import why_not
+from refgrad.backends.cuda.run import program_of, run
+from refgrad.backends.cuda.source import is_one_loop, why_not
+from refgrad.backends.cuda.staged_source import copy_source
 from refgrad.backends.source import KernelSource
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Rule, rules
+from refgrad.rule import Rule, Slot, rules
 from refgrad.tracing import Plan, free_values, plan_for
 from tests.backends.covering import cover
 from tests.backends.test_same_bits import adversarial
@@ -53,10 +56,20 @@ def defaults() -> tuple[Rule, ...]:
     return tuple(rule for rule in covered() if rule == type(rule)())
 
 
+def loops() -> tuple[Rule, ...]:
+    """Those of one loop over the elements, at their defaults."""
+    return tuple(rule for rule in defaults() if is_one_loop(plan(rule, 3).graph))
+
+
+def staged() -> tuple[Rule, ...]:
+    """Those with reductions, at their defaults."""
+    return tuple(rule for rule in defaults() if not is_one_loop(plan(rule, 3).graph))
+
+
 @cache
 def few() -> tuple[Rule, ...]:
     """Some of them, in whose graphs every operation occurs that occurs in all of their graphs."""
-    return tuple(cover(defaults(), lambda rule: {(n.op, type(n.attribute)) for n in plan(rule, 3).graph.nodes}))
+    return tuple(cover(loops(), lambda rule: {(n.op, type(n.attribute)) for n in plan(rule, 3).graph.nodes}))
 
 
 def values(rule: Rule, t: int) -> dict[str, float]:
@@ -75,21 +88,40 @@ class Case(NamedTuple):
     free: tuple[float, ...]
     arrays: dict[str, np.ndarray]
 
+    def sources(self) -> tuple[KernelSource, ...]:
+        """Its kernels, and those that copy between types."""
+        made = program_of(self.plan, {name: a.dtype for name, a in self.arrays.items()})
+        small = [
+            a.dtype.name for name, a in self.arrays.items() if a.shape != self.arrays[self.plan.rule.primary].shape
+        ]
+        kind = str(made.sources[0].dtype)
+        copies = [
+            copy_source(*pair) for dtype in dict.fromkeys([*small, kind]) for pair in ((dtype, kind), (kind, dtype))
+        ]
+        return (*made.sources, *(copies if made.stages else ()))
+
     def source(self) -> KernelSource:
-        return source_of(self.plan, {name: a.dtype for name, a in self.arrays.items()})
+        """The one kernel that it has."""
+        (only,) = self.sources()
+        return only
 
 
-def case(rule: Rule, tier: str, t: int, shape: tuple[int, ...]) -> Case:
-    """Arrays of all magnitudes, with infinities and NaN; what a rule says is not negative need not be."""
+def case(rule: Rule, tier: str, t: int, shape: tuple[int, ...], tame: bool = False) -> Case:
+    """Arrays of all magnitudes, with infinities and NaN, or tame ones; what a rule says is not negative need not be."""
     random = np.random.default_rng(len(tier) + t)
     primary, other, state = TIERS[tier]
     found = plan(rule, t, shape)
     arrays = {}
+    axes = {**rule.takes(), **rule.gives()}
     for name in dict.fromkeys([*rule.takes(), *found.graph.outputs]):
+        own = Slot(axes=axes.get(name, ELEMENT)).shape(shape)
         dtype = primary if name == rule.primary else state if name in getattr(rule, "state", ()) else other
-        wide = adversarial(random, shape, np.float64 if dtype == "float64" else np.float32)
-        half = random.random(shape) < 0.5
-        wide = np.where(half, random.standard_normal(shape).astype(wide.dtype), wide)
+        wide = random.standard_normal(own).astype(np.float64 if dtype == "float64" else np.float32)
+        if not tame:
+            wild = adversarial(random, own, wide.dtype.type)
+            wide = np.where(random.random(own) < 0.5, wide, wild)
+        if not shape and name in rule.gives():  # without axes, a row's and a column's number are the same in every step
+            wide = np.asarray(wide.dtype.type(0.5))
         with np.errstate(all="ignore"):
             arrays[name] = np.asarray(wide).astype(getattr(ml_dtypes, dtype, dtype))
     return Case(found, free_values(shape, values(rule, t)), arrays)
@@ -104,11 +136,11 @@ def literal(given: Case) -> dict[str, np.ndarray]:
         return {name: wide[name].astype(given.arrays[name].dtype) for name in given.plan.graph.outputs}
 
 
-def launched(given: Case, device: Any) -> dict[str, np.ndarray]:
-    """What a device makes of a case."""
-    arrays = {name: device.copy(a) for name, a in given.arrays.items()}
+def launched(given: Case, device: Any, get: Callable[[Any], np.ndarray] = np.asarray) -> dict[str, np.ndarray]:
+    """What a device makes of a case; ``get`` brings an array back."""
+    arrays = {name: device.put(a) for name, a in given.arrays.items()}
     run(given.plan, given.free, arrays, device)
-    return {name: arrays[name] for name in given.plan.graph.outputs}
+    return {name: get(arrays[name]) for name in given.plan.graph.outputs}
 
 
 def different(a: np.ndarray, b: np.ndarray) -> int:

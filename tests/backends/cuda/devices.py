@@ -21,27 +21,73 @@ from tests.backends.cuda.ptx_machine import Machine, parse
 
 COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
 
-#: what CUDA has and C++ has not
+#: what CUDA has and C++ has not; each thread of a block is a coroutine that stops where threads wait for each other
 CUDA_WORDS = """#include <cmath>
 #include <cstdint>
 #include <cstring>
-using namespace std;
+#include <functional>
+#include <ucontext.h>
+#include <utility>
+#include <vector>
+using std::abs; using std::isnan;
 struct Index { unsigned x; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
 #define __global__
 #define __device__
+#define __shared__ static
 template <class To, class Of> static inline To same_bits(Of x) { To y; memcpy(&y, &x, sizeof y); return y; }
 static inline int __float_as_int(float x) { return same_bits<int>(x); }
 static inline float __int_as_float(int x) { return same_bits<float>(x); }
 static inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
 static inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
+
+struct Thread { ucontext_t at; bool done, waits; };
+static const size_t STACK = 64 << 10;
+static ucontext_t scheduler;
+static std::vector<Thread> all;
+static std::vector<char> stacks;
+static std::function<void()> body;
+static void whole() {
+    body();
+    all[threadIdx.x].done = true;
+}
+static void __syncthreads() {
+    Thread &own = all[threadIdx.x];
+    own.waits = true;
+    swapcontext(&own.at, &scheduler);
+}
+/* Runs a block's threads in an order that the seed says; 1 if some have ended and others wait for them. */
+static int run_block(unsigned seed) {
+    unsigned n = blockDim.x;
+    all.assign(n, Thread()); stacks.resize(STACK * n);
+    std::vector<unsigned> order(n);
+    for (unsigned i = 0; i < n; ++i) {
+        order[i] = i; getcontext(&all[i].at);
+        all[i].at.uc_stack.ss_sp = &stacks[STACK * i]; all[i].at.uc_stack.ss_size = STACK;
+        all[i].at.uc_link = &scheduler; makecontext(&all[i].at, whole, 0);
+    }
+    for (;;) {
+        for (unsigned i = n; i > 1; --i) {
+            seed = seed * 1664525u + 1013904223u;
+            std::swap(order[i - 1], order[(seed >> 8) % i]);
+        }
+        unsigned done = 0, waiting = 0;
+        for (unsigned i : order) { threadIdx.x = i; swapcontext(&scheduler, &all[i].at); }
+        for (Thread &each : all) { done += each.done; waiting += each.waits; each.waits = false; }
+        if (done == n) return 0;
+        if (waiting != n) return 1;
+    }
+}
 """
-#: runs all threads of a grid, one after the other; it is called with the numbers of blocks and threads, and the arguments
-_LAUNCH = """extern "C" void launch_{index}(unsigned blocks, unsigned threads, const char *at) {{
+#: runs all threads of a grid; it is called with the numbers of blocks and threads, a seed, and the arguments
+_LAUNCH = """extern "C" int launch_{index}(unsigned blocks, unsigned threads, unsigned seed, const char *at) {{
     gridDim.x = blocks; blockDim.x = threads;
-    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
-            {symbol}({arguments});
+    body = [at] {{ {symbol}({arguments}); }};
+    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {{
+        if ({waits}) {{ if (run_block(seed + blockIdx.x)) return 1; continue; }}
+        for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) body();
+    }}
+    return 0;
 }}
 """
 
@@ -58,6 +104,9 @@ class OnHost:
         self.arrays.append(np.empty(shape, dtype))
         return self.arrays[-1]
 
+    def put(self, array: np.ndarray) -> np.ndarray:
+        return self.copy(array)
+
     def copy(self, array: np.ndarray) -> np.ndarray:
         made = self.empty(array.shape, array.dtype)
         made[...] = array
@@ -71,17 +120,20 @@ class OnHost:
 
 
 class Emulated(OnHost):
-    """Kernels as C++, compiled for this machine: what the text says, one thread after the other.
+    """Kernels as C++, compiled for this machine: what the text says, in some order of the threads.
 
     Args:
         folder: where libraries are made.
+
+    Attributes:
+        seed: says in which order the threads of a block run between two places where they wait.
     """
 
     name = "emulated"
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.folder, self.names, self.entries = folder, count(), dict[str, Any]()
+        self.folder, self.names, self.entries, self.seed = folder, count(), dict[str, Any](), 1
 
     def compile(self, sources: Sequence[KernelSource]) -> None:
         """Several kernels compiled at once."""
@@ -106,7 +158,15 @@ class Emulated(OnHost):
         if source.text not in self.entries:
             self.compile([source])
         layout = f"={source.integers}q{len(source.arrays)}Q{source.scalars}d"
-        self.entries[source.text](blocks, threads, struct.pack(layout, *arguments))
+        # fewer threads, which take more elements each: a coroutine is dear
+        few = min(threads, 32) if _waits(source) else threads
+        code = self.entries[source.text](min(blocks, 3), few, self.seed, struct.pack(layout, *arguments))
+        assert code == 0, "threads wait for others that have ended"
+
+
+def _waits(source: KernelSource) -> bool:
+    """True if threads wait for each other."""
+    return "__syncthreads" in source.text
 
 
 def _launcher(source: KernelSource, index: int) -> str:
@@ -116,7 +176,8 @@ def _launcher(source: KernelSource, index: int) -> str:
     read = [f"((const int64_t *)at)[{i}]" for i in range(source.integers)]
     read += [f"(({p} **)at)[{i}]" for i, p in enumerate(pointers, len(read))]
     read += [f"((const double *)at)[{i}]" for i in range(len(read), len(read) + source.scalars)]
-    return _LAUNCH.format(index=index, symbol=f"{SYMBOL}_{index}", arguments=", ".join(read))
+    facts = {"index": index, "symbol": f"{SYMBOL}_{index}", "waits": int(_waits(source))}
+    return _LAUNCH.format(**facts, arguments=", ".join(read))
 
 
 class Interpreted(OnHost):

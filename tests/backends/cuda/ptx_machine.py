@@ -37,6 +37,7 @@ class Program(NamedTuple):
         code: the instructions.
         labels: the places of labels.
         constants: the contents of arrays with first values, by name.
+        shared: where in the memory that a block shares arrays begin, by name, and the size of that memory as "".
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -44,10 +45,12 @@ class Program(NamedTuple):
     code: tuple[Instruction, ...]
     labels: Mapping[str, int]
     constants: Mapping[str, np.ndarray]
+    shared: Mapping[str, int]
 
 
 _ENTRY = re.compile(r"\.entry\s+{}\s*\((.*?)\)[^{{]*?\n\{{(.*?)\n\}}", re.DOTALL)
 _STATEMENT = re.compile(r"(?:@(!?)(%\w+)\s+)?([a-z][\w.:]*)\s*(.*)", re.DOTALL)
+_SHARED = re.compile(r"\.shared\s+\.align\s+\d+\s+\.b8\s+([\w$]+)\[(\d+)\];")
 _CONSTANT = re.compile(r"\.global\s+\.align\s+\d+\s+\.(\w+)\s+([\w$]+)\[\d*\]\s*=\s*\{([^}]*)\};")
 
 
@@ -71,7 +74,10 @@ def parse(ptx: str, entry: str) -> Program:
         elif line and not line.startswith("."):
             code.append(_instruction(line))
     constants = {name: _values(kind, given) for kind, name, given in _CONSTANT.findall(text)}
-    return Program(parameters, registers, tuple(code), labels, constants)
+    shared, size = {}, 0
+    for name, length in _SHARED.findall(text):
+        shared[name], size = size, size + -(-int(length) // 16) * 16
+    return Program(parameters, registers, tuple(code), labels, constants, {**shared, "": size})
 
 
 def _instruction(line: str) -> Instruction:
@@ -121,7 +127,7 @@ class Machine:
         self.given = {
             name: (kind, value) for (name, kind), value in zip(self.program.parameters, arguments, strict=True)
         }
-        count = blocks * threads
+        self.count = count = blocks * threads
         index = np.arange(count)
         of_threads = {
             "%tid.x": index % threads,
@@ -131,15 +137,28 @@ class Machine:
         }
         self.special = {name: value.astype(np.uint32) for name, value in of_threads.items()}
         self.registers: dict[str, np.ndarray] = {}
-        self.count = count
-        place = np.zeros(count, np.int64)
+        self.block, self.waits = index // threads, np.zeros(count, bool)
+        self.shared = SharedMemory(blocks, self.program.shared[""])
+        place, end = np.zeros(count, np.int64), len(self.program.code)
         with np.errstate(all="ignore"):
             for _ in range(self.steps):
-                at = int(place.min())
-                if at >= len(self.program.code):
-                    return
-                place = self._step(self.program.code[at], np.flatnonzero(place == at), place)
+                going = ~self.waits & (place < end)
+                if not going.any():
+                    if not self.waits.any():
+                        return
+                    self._meet(place < end)
+                    continue
+                at = int(place[going].min())
+                place = self._step(self.program.code[at], np.flatnonzero(going & (place == at)), place)
         raise Fault("it does not end")
+
+    def _meet(self, alive: np.ndarray) -> None:
+        """The threads of each block go on, if all of them wait."""
+        together = np.bincount(self.block, self.waits) == np.bincount(self.block)
+        if not together[self.block[self.waits]].all():
+            raise Fault("threads wait for others that have ended")
+        self.shared.forget(together)
+        self.waits &= ~together[self.block]
 
     def _step(self, instruction: Instruction, ran: np.ndarray, place: np.ndarray) -> np.ndarray:
         """One instruction by the threads that stand at it."""
@@ -152,6 +171,12 @@ class Machine:
             place[ran] = self.program.labels[operands[0]]
         elif name == "ret":
             place[ran] = len(self.program.code)
+        elif name == "bar.sync":
+            if operands != ("0",):
+                raise Fault(f"bar.sync of {operands}")
+            self.waits[ran] = True
+        elif name.startswith(("ld.shared.", "st.shared.")):
+            self._share(name, operands, ran)
         elif name.startswith("ld.param."):
             self._parameter(name.rpartition(".")[2], operands, ran)
         elif name.startswith("ld.global."):
@@ -181,6 +206,8 @@ class Machine:
             bits = self.registers[text][ran]
         elif text in self.symbols:
             bits = np.full(len(ran), self.symbols[text], np.uint64)
+        elif text in self.program.shared:
+            bits = np.full(len(ran), self.program.shared[text], np.uint64)
         elif re.fullmatch(r"-?\d\w*", text):
             return np.full(len(ran), immediate(text, kind)).astype(dtype, copy=False)
         else:
@@ -232,6 +259,23 @@ class Machine:
                 return held, (address - np.uint64(start)).astype(np.int64), writeable
         raise Fault(f"{text} is out of bounds")
 
+    def _share(self, name: str, operands: tuple[str, ...], ran: np.ndarray) -> None:
+        """A load or a store of the memory that a block shares."""
+        kind, loads = name.rpartition(".")[2], name.startswith("ld")
+        if name != f"{name[:2]}.shared.{kind}" or kind not in TYPES:
+            raise Fault(f"{name} is not known")
+        match = re.fullmatch(r"\[([%\w$]+)(?:\+(-?\d+))?\]", operands[1 if loads else 0])
+        if match is None:
+            raise Fault(f"no address: {operands}")
+        dtype = np.dtype(TYPES[kind])
+        at = self.read(match.group(1), "u32", ran).astype(np.int64) + int(match.group(2) or 0)
+        if (at % dtype.itemsize).any() or (at < 0).any() or (at + dtype.itemsize > self.program.shared[""]).any():
+            raise Fault(f"{operands} is out of bounds")
+        if loads:
+            self.write(operands[0], self.shared.load(self.block[ran], at, ran, dtype), ran)
+        else:
+            self.shared.store(self.block[ran], at, ran, self.read(operands[1], kind, ran))
+
     def _load(self, name: str, operands: tuple[str, ...], ran: np.ndarray) -> None:
         kind = name.rpartition(".")[2]
         if name not in (f"ld.global.{kind}", f"ld.global.nc.{kind}") or kind not in TYPES:
@@ -261,3 +305,45 @@ class Machine:
         parts = np.ascontiguousarray(value).view(np.uint8).reshape(len(at), width)
         for i in range(width):
             held[at + i] = parts[:, i]
+
+
+class SharedMemory:
+    """What the threads of each block share; what two of them do to one place without waiting in between is a race.
+
+    Args:
+        blocks: how many blocks there are.
+        size: bytes of each block.
+    """
+
+    NOBODY, SEVERAL = -1, -2
+
+    def __init__(self, blocks: int, size: int) -> None:
+        self.bytes = np.full((blocks, size), 0xA5, np.uint8)  # whatever was there before
+        self.known = np.zeros((blocks, size), bool)
+        self.writer, self.reader = (np.full((blocks, size), self.NOBODY) for _ in range(2))
+
+    def forget(self, blocks: np.ndarray) -> None:
+        """The threads of these blocks have waited for each other."""
+        self.writer[blocks], self.reader[blocks] = self.NOBODY, self.NOBODY
+
+    def load(self, block: np.ndarray, at: np.ndarray, thread: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """An element for each thread."""
+        if not self.known[block, at].all():
+            raise Fault("shared memory is read before it is written")
+        if ((self.writer[block, at] != self.NOBODY) & (self.writer[block, at] != thread)).any():
+            raise Fault("a race: what one thread writes, another reads")
+        before = self.reader[block, at]
+        self.reader[block, at] = np.where((before == self.NOBODY) | (before == thread), thread, self.SEVERAL)
+        found = np.stack([self.bytes[block, at + i] for i in range(dtype.itemsize)], axis=1)
+        return np.ascontiguousarray(found).view(dtype)[:, 0]
+
+    def store(self, block: np.ndarray, at: np.ndarray, thread: np.ndarray, value: np.ndarray) -> None:
+        """An element of each thread."""
+        others = [(who[block, at] != self.NOBODY) & (who[block, at] != thread) for who in (self.writer, self.reader)]
+        twice = len(np.unique(np.stack([block, at]), axis=1).T) < len(at)
+        if np.any(others) or twice:
+            raise Fault("a race: two threads use one place, and one of them writes")
+        self.writer[block, at], self.known[block, at] = thread, True
+        parts = np.ascontiguousarray(value).view(np.uint8).reshape(len(at), -1)
+        for i in range(parts.shape[1]):
+            self.bytes[block, at + i] = parts[:, i]

@@ -116,6 +116,14 @@ def _shifted(kind: str, left: bool) -> Callable[..., Any]:
     return shift
 
 
+def _quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Toward zero; what a card gives by zero is not said."""
+    if not b.all():
+        raise ZeroDivisionError("an integer is divided by zero")
+    down = a // b
+    return down + ((down * b != a) & ((a < 0) != (b < 0))).astype(a.dtype)
+
+
 def _integer_rows() -> Iterator[tuple[str, Operation]]:
     for width in (16, 32, 64):
         bits = f"b{width}"
@@ -128,6 +136,8 @@ def _integer_rows() -> Iterator[tuple[str, Operation]]:
             pair = (kind, kind)
             for name, function in {"add": np.add, "sub": np.subtract, "mul.lo": np.multiply}.items():
                 yield f"{name}.{kind}", Operation(kind, pair, function)
+            yield f"div.{kind}", Operation(kind, pair, _quotient)
+            yield f"rem.{kind}", Operation(kind, pair, lambda a, b: a - b * _quotient(a, b))
             yield f"min.{kind}", Operation(kind, pair, np.minimum)
             yield f"max.{kind}", Operation(kind, pair, np.maximum)
             yield f"shr.{kind}", Operation(kind, (kind, "u32"), _shifted(kind, False))

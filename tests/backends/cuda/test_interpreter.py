@@ -107,6 +107,8 @@ def of_integers(name: str, parts: list[str], x: tuple[Any, ...], result: str) ->
         "sub": lambda: a - b,
         "mul": lambda: a * b,
         "mad": lambda: a * b + x[2],
+        "div": lambda: abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1),
+        "rem": lambda: abs(a) % abs(b) * (-1 if a < 0 else 1),
         "and": lambda: a & b,
         "or": lambda: a | b,
         "xor": lambda: a ^ b,
@@ -139,6 +141,8 @@ def expected(whole_name: str, x: tuple[Any, ...]) -> Any:
 def test_each_instruction_alone(name: str) -> None:
     result, operands, function = OPERATIONS[name]
     cases = list(product(*map(edges, operands)))
+    if result[0] != "f" and name.startswith(("div.", "rem.")):
+        cases = [case for case in cases if case[1]]
     cases = cases[:: 1 + len(cases) // 300]
     given = [np.array([case[i] for case in cases], TYPES[kind]) for i, kind in enumerate(operands)]
     with np.errstate(all="ignore"):
@@ -220,7 +224,8 @@ FAULTS = {
     "ld.param.u32 %r2, [kernel_param_0];": "is u64, and is read as u32",
     "$L_again:\n bra $L_again;": "does not end",
     "add.s32 %r2, %r1;": "add.s32 of",
-    "bar.sync 0;": "bar.sync is not known",
+    "bar.sync 1;": "bar.sync of",
+    "setp.gt.u32 %p1, %r1, 1;\n @%p1 bra $L_end;\n bar.sync 0;\n$L_end:": "threads wait for others that have ended",
 }
 
 
@@ -228,6 +233,39 @@ FAULTS = {
 def test_what_no_kernel_may_do_is_a_fault(line: str) -> None:
     with pytest.raises(Fault, match=re.escape(FAULTS[line])):
         ran(line)
+
+
+SHARED = """
+	.shared .align 4 .b8 buffer[16];
+	mov.u32 %r2, buffer;
+	shl.b32 %r3, %r1, 2;
+	add.s32 %r4, %r2, %r3;
+	xor.b32 %r5, %r3, 12;
+	add.s32 %r6, %r2, %r5;
+	ld.global.f32 %f1, [%rd4];
+{}
+	st.global.f32 [%rd4], %f2;"""
+
+
+def test_threads_share_what_they_wait_for() -> None:
+    lines = "st.shared.f32 [%r4], %f1;\n bar.sync 0;\n ld.shared.f32 %f2, [%r6];"
+    assert ran(SHARED.format(lines)).tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    {
+        "st.shared.f32 [%r4], %f1; ld.shared.f32 %f2, [%r6];": "a race: what one thread writes, another reads",
+        "st.shared.f32 [%r4], %f1; bar.sync 0; ld.shared.f32 %f2, [%r6]; st.shared.f32 [%r4], %f2;": "one of them writes",
+        "st.shared.f32 [%r2], %f1; bar.sync 0; ld.shared.f32 %f2, [%r6];": "one of them writes",
+        "ld.shared.f32 %f2, [%r6];": "read before it is written",
+        "st.shared.f32 [%r4+4], %f1; bar.sync 0; ld.shared.f32 %f2, [%r6];": "out of bounds",
+        "ld.shared.v2.f32 %f2, [%r6];": "ld.shared.v2.f32 is not known",
+    }.items(),
+)
+def test_a_race_is_a_fault(lines: str, fault: str) -> None:
+    with pytest.raises(Fault, match=fault):
+        ran(SHARED.format(lines.replace(";", ";\n")))
 
 
 def test_a_table_is_not_written() -> None:

@@ -1,0 +1,91 @@
+"""Kernels with reductions have the bits of the rule's body, along the tree of fixed shape, in whatever order threads run."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from refgrad.backends.cuda import staged_source
+from refgrad.backends.cuda.run import program_of
+from refgrad.errors import ArgumentError
+from refgrad.optimizers import CAME, LAMB, SM3
+from refgrad.rule import Rule
+from tests.backends.covering import cover
+from tests.backends.cuda.conftest import needs_compiler, needs_nvrtc
+from tests.backends.cuda.covered import TIERS, Case, case, covered, is_one_loop, plan, staged
+from tests.backends.cuda.devices import Emulated, Interpreted
+from tests.backends.cuda.test_run import check
+
+#: no axes, one element, less than a block of the tree, rows that are longer, columns that are longer
+SHAPES = [(), (1,), (7, 31), (3, 1500), (1100, 3)]
+
+
+@cache
+def few() -> tuple[Rule, ...]:
+    """Some rules among whose reductions all are that there are: by operation, axes and what they leave."""
+    return tuple(cover(staged(), lambda rule: {(n.op, n.axes, n.attribute) for n in plan(rule, 3).graph.reductions()}))
+
+
+def cases(rule: Rule, tier: str) -> list[Case]:
+    """All shapes on tame numbers, and one with infinities and NaN, which would be all that is seen of a sum."""
+    return [*(case(rule, tier, 3, shape, tame=True) for shape in SHAPES), case(rule, tier, 3, (7, 31))]
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_every_reduction_has_its_bits_where_kernels_are_emulated(
+    emulated: Emulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [each for rule in few() for each in cases(rule, "float32")]
+    given += cases(CAME(), "bfloat16")
+    # reductions whose terms do not fit into shared memory together are computed in several passes
+    assert staged_source.most_reductions(np.dtype(np.float64)) == 6
+    whole = len(case(LAMB(eps=2e-6), "float32", 3, (3, 700)).sources())
+    monkeypatch.setattr(staged_source, "most_reductions", lambda dtype: 1)
+    given += [case(LAMB(eps=3e-6), "float32", 3, (3, 700), tame=True)]
+    assert len(given[-1].sources()) == whole + 1
+    emulated.compile([source for each in given for source in each.sources()])
+    for emulated.seed, each in enumerate(given, 1):
+        check(each, emulated)
+
+
+@needs_compiler
+@pytest.mark.thorough  # the rules above have every reduction
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_rule_with_reductions_has_its_bits_where_kernels_are_emulated(tier: str, emulated: Emulated) -> None:
+    every = [rule for rule in covered() if not is_one_loop(plan(rule, 3).graph)]
+    given = [each for rule in (every if tier == "float32" else staged()) for each in cases(rule, tier)]
+    emulated.compile([source for each in given for source in each.sources()])
+    for each in given:
+        check(each, emulated)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("tier", ["float32", "float64"])
+def test_every_rule_with_reductions_has_its_bits_as_ptx(tier: str) -> None:
+    device = Interpreted()
+    assert len(staged()) > 50
+    for rule in staged():
+        for tame in (True, False):
+            check(case(rule, tier, 3, (7, 31), tame), device)
+            device.arrays.clear()
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes_and_narrow_states_as_ptx(shape: tuple[int, ...]) -> None:
+    device = Interpreted()
+    for rule in few():
+        check(case(rule, "float32", 3, shape, tame=True), device)
+        check(case(rule, "bfloat16", 3, shape, tame=True), device)
+        device.arrays.clear()
+    assert {"bar.sync", "ld.shared.f32", "st.shared.f32"} <= set(device.executed)
+
+
+def test_what_is_set_from_no_elements_is_refused(emulated: Emulated) -> None:
+    assert program_of(plan(SM3(), 3), {n: np.dtype("f4") for n in SM3().takes()}).stages
+    with pytest.raises(ArgumentError, match=r"shape is \(0, 3\); legal: one with elements, where a rule sets \w+"):
+        check(case(SM3(), "float32", 3, (0, 3)), emulated)
+    check(case(LAMB(), "float32", 3, (0, 3)), emulated)

@@ -143,7 +143,7 @@ class _Function:
                 f"{self.name} takes codes alone, and one of shape {small} keeps none; legal: larger ones"
             )
         stated = _stated(self.function.function, eight)
-        run = dataclasses.replace(self.function, stated=stated).start(_Unfolded(eight, params), params)  # type: ignore[arg-type]
+        run = dataclasses.replace(self.function, stated=stated).start(_Unfolded(eight, params), params)
         return _FunctionRun(run, stated)
 
 

@@ -183,7 +183,7 @@ def of_session(names: list[str], *words: str) -> dict[str, Row]:
         for line in told.read_text().splitlines():
             target, outcome, text = json.loads(line)
             name = next(n for n, t in CANDIDATES.items() if t == target)
-            verdict, faults = _told(text, UNJUDGED if "CandidateError" in text else NONE)
+            verdict, faults = _told(text, UNJUDGED if text.startswith(UNJUDGED) else NONE)
             found[name] = row("conforms", (), 0) if outcome == "passed" else row(verdict, faults, 1)
         assert done.returncode == max(each["exit_code"] for each in found.values()), done.stdout
     return {name: found[name] for name in names}

@@ -69,9 +69,9 @@ class Server:
     ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
-        for given, order, probed in pickle.loads(asked):
+        for each in pickle.loads(asked):
             with foreign():
-                taken = take(run, Asked(given, order, probed))
+                taken = take(run, Asked(*each))
             try:
                 layout, data = laid_out(taken.seen)
             except MessageError as error:
@@ -222,7 +222,7 @@ def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -
                 if os.getpid() != own:  # a process that the candidate forked, and that came back
                     os._exit(0)
                 answer["number"] = message["number"]
-                answers.write(messages.packed(answer, made, told))
+                answers.write(messages.packed(answer, made, told if message.get("shares", True) else Region.none()))
                 answers.flush()
 
 

@@ -72,11 +72,12 @@ class Host:
             self.close()
             return None
         try:
-            self.ask({"ask": "forget"}, [], "the candidate's process")
-            if not self._behaved:  # in steps that nobody waited for
-                self.close()
-                return None
+            told = self.ask({"ask": "forget"}, [], "the candidate's process")
+            self._behaved &= told.get("clean") is True
         except CandidateFault:
+            return None
+        if not self._behaved:  # or not in steps that nobody waited for
+            self.close()
             return None
         child.noise.count, child.noise.first = 0, b""
         self._child = None

@@ -173,6 +173,9 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     refgrad.verify(f"{HOSTILE}:own_argument_error", AdamW(), steps=2, isolate=True)
     assert not hosting._IDLE
     assert first.process.poll() is not None
+    for name in ("patch_equality", "patch_refgrad"):  # right, and what they leave would be there for the next one
+        assert refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
+        assert not hosting._IDLE
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
     assert not hosting._IDLE
 

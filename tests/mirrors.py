@@ -38,13 +38,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "isolation/test_isolation.py",
         "the two ends of one pipe: verdicts on candidates in a process of their own, right, wrong and hostile",
-        ("isolation.host", "isolation.child", "isolation.process", "isolation.hosting"),
+        ("isolation.host", "isolation.remote", "isolation.child", "isolation.process", "isolation.hosting"),
         False,
     ),
     Topic(
         "isolation/test_messages.py",
         "what crosses the pipe, and what crosses beside it",
-        ("isolation.recipe",),
+        ("isolation.recipe", "isolation.layouts"),
     ),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(

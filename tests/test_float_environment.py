@@ -177,6 +177,17 @@ def test_what_a_candidate_leaves_behind_is_told_and_undone(limit: float) -> None
     assert is_standard()
 
 
+def test_what_a_candidate_leaves_behind_in_a_process_of_its_own_is_told_too() -> None:
+    with deviating(UP):  # the caller's, which is none of a process's
+        asked: dict[str, Any] = {"isolate": "fresh", "explain": False, "shrink": False}
+        verdict = refgrad.verify(f"{__name__}:halved", Adam(), steps=2, **asked)
+        assert deviations() == (UP,)
+    assert verdict.environment["subnormals"] == "flushed"
+    assert "rounding" not in verdict.environment
+    told = [note for note in verdict.notes if "the candidate" in note and " on" in note]
+    assert told == ["the candidate left flush-to-zero on; it ran on with it, was judged without, and it was undone"]
+
+
 def test_an_import_that_changes_the_environment_changes_the_candidate_alone(tmp_path: Path) -> None:
     text = "from tests.float_environments import make\nmake('flush-to-zero')\nfrom tests.test_float_environment import adam\n"
     (tmp_path / "fast_math.py").write_text(text)

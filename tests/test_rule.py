@@ -42,6 +42,7 @@ CITATION = Citation("Somebody 2024", "A rule of somebody's own", "nowhere")
 @pytest.fixture(autouse=True)
 def _registry() -> Any:
     """Each test's own rules leave with it."""
+    rules()  # a module that a test would load is not loaded anew for the next
     before = dict(REGISTRY)
     yield
     REGISTRY.clear()

@@ -26,7 +26,7 @@ from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.eight_bit import EightBit
-from refgrad.rule import Slot
+from refgrad.rule import Rule, Slot
 
 #: part of a quantizer -> what functions call it after the slot's name and an underscore, besides its own name
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -143,7 +143,7 @@ class _Function:
                 f"{self.name} takes codes alone, and one of shape {small} keeps none; legal: larger ones"
             )
         stated = _stated(self.function.function, eight)
-        run = dataclasses.replace(self.function, stated=stated).start(_Unfolded(eight, params), params)  # type: ignore[arg-type]
+        run = dataclasses.replace(self.function, stated=stated).start(_Unfolded(eight, params), params)
         return _FunctionRun(run, stated)
 
 
@@ -193,6 +193,9 @@ class _Unfolded:
 
     def numbers(self) -> dict[str, float]:
         return self._rule.rule.numbers()
+
+    def inner_rules(self) -> dict[str, Rule]:
+        return self._rule.rule.inner_rules()
 
     def legal(self) -> dict[str, Any]:
         return self._rule.rule.legal()

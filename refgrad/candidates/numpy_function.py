@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,8 +20,39 @@ from refgrad.candidates.faults import building, check_like, same_bits, stepping
 from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest
-from refgrad.optimizers.base import Optimizer
-from refgrad.rule import Rule
+from refgrad.rule import Extra, Slot
+
+
+class Worded(Protocol):
+    """What has hyperparameters that a function's arguments may be named for."""
+
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """The hyperparameters, by name."""
+
+    def numbers(self) -> Mapping[str, float]:
+        """Those that are numbers, those of a rule within too."""
+
+    def inner_rules(self) -> Mapping[str, Worded]:
+        """Those that are rules."""
+
+
+class Described(Worded, Protocol):
+    """What a function's arguments are bound to by name: an optimizer, or what has slots and hyperparameters as one has."""
+
+    def slots(self) -> Mapping[str, Slot]:
+        """The state, by name."""
+
+    def init(self, params: Any, /) -> Mapping[str, Any]:
+        """The state before the first step: of each slot an array or a number a leaf."""
+
+    def inputs(self) -> Mapping[str, Extra]:
+        """The extra inputs of a step, by name."""
+
+    def told(self) -> Described:
+        """What the hyperparameters are asked of."""
+
+    def legal(self) -> Mapping[str, Any]:
+        """What is legal of each hyperparameter."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +68,7 @@ class NumpyFunction:
     #: it is one function of all that there is, so that nothing can be left out, saved, or set for some
     abilities: frozenset[str] = frozenset()
 
-    def takes(self, rule: Optimizer) -> frozenset[str]:
+    def takes(self, rule: Described) -> frozenset[str]:
         """The hyperparameters that are arguments of the function."""
         binding = bind(self.function, rule, self.options, self.name, self.stated)
         words = rule.told().hyperparameters()
@@ -47,7 +78,7 @@ class NumpyFunction:
             word for word, argument in named.items() if argument is not None and argument not in self.options
         )
 
-    def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> FunctionRun:
+    def start(self, rule: Described, params: Sequence[np.ndarray]) -> FunctionRun:
         """The function with the rule's own state before the first step."""
         binding = bind(self.function, rule, self.options, self.name, self.stated)
         arrays = [np.array(p, order="C", copy=True) for p in params]
@@ -72,7 +103,7 @@ class Binding:
 
 
 def bind(
-    function: Callable[..., Any], rule: Optimizer, options: Mapping[str, Any], name: str, stated: Mapping[str, str]
+    function: Callable[..., Any], rule: Described, options: Mapping[str, Any], name: str, stated: Mapping[str, str]
 ) -> Binding:
     """Match a function's arguments with the rule by name; `CandidateError` for one that stands for nothing."""
     parameters = parameters_of(function)
@@ -99,7 +130,7 @@ def bind(
     return Binding(p, g, t, slots, constants, positional, scalar_values, extras)
 
 
-def _by_word(rule: Rule) -> dict[str, Any]:
+def _by_word(rule: Worded) -> dict[str, Any]:
     """Hyperparameters by name; those of a rule inside are ``inner_lr`` and so on, and ``lr`` where the rule itself has none."""
     inside: dict[str, Any] = {}
     for inner in rule.inner_rules().values():
@@ -108,7 +139,7 @@ def _by_word(rule: Rule) -> dict[str, Any]:
 
 
 def _check_complete(
-    parameters: Mapping[str, inspect.Parameter], bound: set[str | None], rule: Optimizer, name: str
+    parameters: Mapping[str, inspect.Parameter], bound: set[str | None], rule: Described, name: str
 ) -> None:
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     legal = ["p", "g", *rule.inputs(), *rule.slots(), "t", *rule.legal()]

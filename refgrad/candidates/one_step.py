@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,11 +27,13 @@ class Asked:
         given: the gradients and the extra inputs by name, one array a leaf (None of a leaf that has no gradient), or a number.
         order: of the copies that are handed out.
         probed: True to overwrite what was handed out after the step, and to look again.
+        wait: seconds after which that is done, so that what the candidate writes late is seen.
     """
 
     given: Mapping[str, Any]
     order: Order
     probed: bool
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,8 @@ def take(run: Run, asked: Asked) -> Taken:
     else:
         run.step(handed[GRADIENT])
     seen = kept(run.observe())  # which may be computed lazily
+    if asked.wait:
+        time.sleep(asked.wait)
     lent = [(n, i, a) for n, v in handed.items() if not isinstance(v, float) for i, a in enumerate(v) if a is not None]
     changed = tuple((n, i) for n, i, a in lent if a.tobytes() != np.ascontiguousarray(asked.given[n][i]).tobytes())
     if not asked.probed:

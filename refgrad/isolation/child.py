@@ -6,8 +6,10 @@ words; answers go to a descriptor of their own.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import faulthandler
+import json
 import os
 import pickle
 import signal
@@ -42,6 +44,9 @@ class Server:
 
     def __init__(self) -> None:
         self._things: list[Any] = []
+        own = [module for name, module in sys.modules.items() if name.partition(".")[0] == "refgrad"]
+        #: modules that another candidate of this process relies on, and what stood in them
+        self._known = [(module, dict(vars(module))) for module in (builtins, json, pickle, np, *own)]
 
     def answers(
         self, message: Mapping[str, Any], buffers: list[bytearray]
@@ -69,9 +74,9 @@ class Server:
     ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
-        for given, order, probed in pickle.loads(asked):
+        for each in pickle.loads(asked):
             with foreign():
-                taken = take(run, Asked(given, order, probed))
+                taken = take(run, Asked(*each))
             try:
                 layout, data = laid_out(taken.seen)
             except MessageError as error:
@@ -119,11 +124,12 @@ class Server:
         return self._kept(found)
 
     def _forget(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
-        """Nothing of a candidate is kept for the next one, as far as refgrad can undo it."""
+        """Nothing of a candidate is kept for the next one, as far as refgrad can undo it; True if it patched nothing."""
         self._things.clear()
         messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        return {}
+        found = ((vars(module).get(name), value) for module, names in self._known for name, value in names.items())
+        return {"clean": all(now is before for now, before in found)}
 
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
@@ -222,7 +228,7 @@ def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -
                 if os.getpid() != own:  # a process that the candidate forked, and that came back
                     os._exit(0)
                 answer["number"] = message["number"]
-                answers.write(messages.packed(answer, made, told))
+                answers.write(messages.packed(answer, made, told if message.get("shares", True) else Region.none()))
                 answers.flush()
 
 

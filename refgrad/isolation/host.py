@@ -28,8 +28,10 @@ STARTING = 120.0
 MEMORY = 8 << 30
 #: processes that one verdict starts at most
 MOST = 4
+#: seconds after which what a candidate has returned is looked at again
+LATE = 0.005
 #: bytes of arrays of steps that are asked for together
-MOST_TOGETHER = 1 << 26
+MOST_TOGETHER = 1 << 20
 
 
 class Host:
@@ -44,12 +46,13 @@ class Host:
     def __init__(self, time_limit: float, memory: int = MEMORY, child: Child | None = None) -> None:
         self._limit, self._memory, self._child = min(time_limit, 1e9), memory, child
         self._behaved, self._last = True, ""
-        #: answers that are still to come
-        self._open = 0
+        #: answers that are still to come, and steps that will be waited after
+        self._open, self._waits = 0, 2
         self._printed: list[Noise] = [] if child is None else [child.noise]
 
     def start(self) -> None:
-        """Start a child, if there is none; it imports while the host goes on."""
+        """Start a child, if there is none; it imports while the host goes on. One that is there has nothing left to say."""
+        self._settle()
         if self._child is None:
             if self.generation == MOST:
                 raise CandidateFault("crashed", f"its process was lost {MOST} times, at last so: {self._last}")
@@ -69,11 +72,12 @@ class Host:
             self.close()
             return None
         try:
-            self.ask({"ask": "forget"}, [], "the candidate's process")
-            if not self._behaved:  # in steps that nobody waited for
-                self.close()
-                return None
+            told = self.ask({"ask": "forget"}, [], "the candidate's process")
+            self._behaved &= told.get("clean") is True
         except CandidateFault:
+            return None
+        if not self._behaved:  # or not in steps that nobody waited for
+            self.close()
             return None
         child.noise.count, child.noise.first = 0, b""
         self._child = None
@@ -133,8 +137,10 @@ class Host:
         for some in _batches(asked):
             child = self._ready()
             with self._watching(what, self._limit):
-                given = pickle.dumps([(each.given, each.order, each.probed) for each in some], 5)
-                child.send({"ask": "steps", "thing": thing}, [given], self._limit)
+                given = pickle.dumps([(each.given, each.order, each.probed, self._wait(each)) for each in some], 5)
+                # an answer that waits for the host must be out of the reach of the steps after it
+                message = {"ask": "steps", "thing": thing, "shares": len(some) == 1}
+                child.send(message, [given], self._limit)
             self._open = len(some)
             for each in some:
                 with self._watching(what, self._limit):
@@ -144,8 +150,15 @@ class Host:
                     taken = _taken(each, answer, found)
                 yield taken
 
-    def _ready(self) -> Child:
-        """The child, once it has answered what nobody waits for any more: the steps after one in which a fault was found."""
+    def _wait(self, asked: Asked) -> float:
+        """Seconds after which a step is looked at again: `LATE` at the first steps of a verdict that are looked at twice."""
+        if not asked.probed or not self._waits:
+            return 0.0
+        self._waits -= 1
+        return LATE
+
+    def _settle(self) -> None:
+        """Take the answers that nobody waits for any more: to the steps after one in which a fault was found."""
         count, self._open = self._open, 0
         try:
             while count and self._child is not None:
@@ -154,6 +167,8 @@ class Host:
                 self._behaved &= "raised" not in answer
         except (TimeoutError, EOFError, MessageError):
             self._lost("crashed", "it was lost after the last step that was judged")
+
+    def _ready(self) -> Child:
         self.start()
         assert self._child is not None
         return self._child

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from refgrad.errors import CandidateError, bad_argument
+from refgrad.float_environment import guarding
 from refgrad.isolation.host import MEMORY, Host
 from refgrad.isolation.process import Child, surroundings
 from refgrad.isolation.recipe import NotMadeError, Recipe, named
@@ -115,7 +116,8 @@ def _here(candidate: Any) -> Any:
 def _hosted(target: Any, fresh: bool, time_limit: float, judge: Callable[[Any, Any], Result]) -> tuple[Result, Place]:
     host = Host(time_limit, child=None if fresh else _taken())
     try:
-        found = judge(target, host.resolve)
+        with guarding():  # what the caller's thread does to numbers is nothing of the candidate's
+            found = judge(target, host.resolve)
         environment, notes = host.surroundings()
     except NotMadeError as error:
         host.close()

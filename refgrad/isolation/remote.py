@@ -60,9 +60,10 @@ class Remote:
 
     def _number(self) -> int:
         """Its number in the child of now, in which a candidate is made again; a run is lost with its child."""
+        if self._given is not None or not self._lost:
+            self._host.start()
         if self._given is None and self._lost:
             raise CandidateFault("crashed", f"{self.name}: its process has ended")
-        self._host.start()
         if self._generation != self._host.generation:
             assert self._given is not None
             found = self._host.make(self._given)
@@ -100,13 +101,22 @@ class Remote:
                 return self._words[name]
             if name in METHODS or name in WORDS or (name == "notes" and not self._noted):
                 raise AttributeError(name)
-            found = self._host.ask({"ask": "get", "thing": self._number(), "name": name}, [], self.name)
+            found = self._host.ask({"ask": "get", "thing": self._there(name), "name": name}, [], self.name)
             if found.get("missing"):
                 raise AttributeError(name)
             if not found.get("callable"):
                 return _checked(name, found.get("value"), self.name)
             self._methods.add(name)
         return lambda *args, **keywords: self._called(name, args, keywords)
+
+    def _there(self, name: str) -> int:
+        """Its number, to ask for an attribute, which a run that is lost has not."""
+        try:
+            return self._number()
+        except CandidateFault:
+            if self._given is None:
+                raise AttributeError(name) from None
+            raise
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         return self._called("", args, keywords)

@@ -1,7 +1,8 @@
 """Memory that a host and its child share: large arrays go through it, one way each.
 
 The memory is a file without a name. Both read and write it by position, so that each has a copy of what the other wrote: what a
-child writes into it later, or cuts off, changes nothing of an answer that was read and harms nobody who reads.
+child writes into it later, or cuts off, changes nothing of an answer that was read and harms nobody who reads. An answer that is
+not read before the candidate goes on does not stand there: those of several steps together go through the pipe.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ class Region:
     def new(cls) -> Region:
         """A new one, none where the system has no such files."""
         make = getattr(os, "memfd_create", None)
-        return cls(-1 if make is None else make("refgrad"))
+        return cls.none() if make is None else cls(make("refgrad"))
+
+    @classmethod
+    def none(cls) -> Region:
+        """No memory: all goes through the pipe."""
+        return cls(-1)
 
     def takes(self, size: int) -> bool:
         """True if arrays of so many bytes together go through it."""

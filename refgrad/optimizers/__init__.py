@@ -19,8 +19,6 @@ To write one of your own is to subclass `Optimizer`: typed hyperparameters, stat
 (array([0.5, 0.5]), {'t': 1, 'm': array([1., 1.])})
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from refgrad.rooms import on_demand

@@ -1,7 +1,5 @@
 """Every mask and sparse method, by name."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from refgrad.rooms import on_demand

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import RefgradError
+from refgrad.float_environment import standard
 from refgrad.oracle.engine.outcomes import DIFFERS, UNJUDGED
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.verify import verify
@@ -111,7 +112,8 @@ def judge(row: Implementation, seconds: float, time_limit: float) -> Cell:
     """
     start = time.monotonic()
     try:
-        found = _judged(_Judge(row, seconds, time_limit))
+        with standard():  # what a library leaves behind is not for the next row
+            found = _judged(_Judge(row, seconds, time_limit))
     except RefgradError as error:
         found = c.blank(row, c.UNJUDGED, str(error))
     return dataclasses.replace(found, seconds=round(time.monotonic() - start, 2))

@@ -10,8 +10,9 @@
 Candidates are made and run in a process of their own (docs/isolation.md): it imports the test's module, and calls the test, or
 takes what has a name there. What cannot be made there runs in this one, and the verdict says "not isolated" first.
 
-A verdict that does not conform is the test's report, in colour: no traceback of refgrad's inside. What was judged stands in the
-properties of a JUnit file (``--junit-xml``), and under GitHub Actions a failing verdict is an annotation on the test's line.
+A verdict that does not conform is the test's report, in colour, and so is the sentence that says why a candidate cannot be
+asked: no traceback of refgrad's inside. What was judged stands in the properties of a JUnit file (``--junit-xml``), and under
+GitHub Actions a test that failed so has an annotation on its line.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ FIXTURE = "refgrad_verify"
 
 #: options of pytest -> the keyword of `refgrad.verify`, where a test does not give its own
 OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
+
+
+#: of a test, the error that says why its candidate cannot be asked
+UNASKED = pytest.StashKey[Exception]()
 
 
 class Misuse(Exception):
@@ -115,7 +120,7 @@ def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, 
     from refgrad.errors import ArgumentError, CandidateError
     from refgrad.oracle.engine.verdict import WrongImplementationError
     from refgrad.testing.conformance import assert_conforms
-    from refgrad.testing.shown import properties
+    from refgrad.testing.shown import properties, unasked
 
     given = {keyword: value for name, keyword in OPTIONS.items() if (value := item.config.getoption(name)) is not None}
     try:
@@ -123,7 +128,11 @@ def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, 
     except WrongImplementationError as error:
         item.user_properties += properties(error.verdict)
         raise
-    except (ArgumentError, CandidateError) as error:
+    except CandidateError as error:
+        item.user_properties += unasked(rule, error)
+        item.stash[UNASKED] = error
+        raise
+    except ArgumentError as error:
         raise Misuse(f"{asker}: {error}") from None
     item.user_properties += properties(verdict)
     return verdict
@@ -177,6 +186,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = Report(verdict) if verdict is not None else str(call.excinfo.value)
     elif call.excinfo is not None and isinstance(call.excinfo.value, Misuse):
         report.longrepr = str(call.excinfo.value)
+    elif call.excinfo is not None and call.excinfo.value is item.stash.get(UNASKED, None) and report.failed:
+        report.longrepr = f"could not be judged: {call.excinfo.value}"
     return report
 
 

@@ -10,18 +10,26 @@ OUTCOME = "refgrad_outcome"
 
 
 def properties(verdict: Any) -> list[tuple[str, object]]:
-    """What was judged, and what came of it; nothing of None."""
-    if verdict is None:
-        return []
-    from refgrad.oracle.engine.verdict_text import explanation
+    """What was judged, and what came of it."""
+    from refgrad.oracle.engine.verdict_text import reason
 
-    told = [(OUTCOME, verdict.outcome), ("refgrad_candidate", verdict.candidate), ("refgrad_rule", verdict.rule)]
-    told += [
+    return [
+        (OUTCOME, verdict.outcome),
+        ("refgrad_candidate", verdict.candidate),
+        ("refgrad_rule", verdict.rule),
         ("refgrad_seed", verdict.seed),
         ("refgrad_steps", verdict.steps),
         ("refgrad_outside", verdict.total.outside),
+        *([] if verdict.conforms else [("refgrad_explanation", reason(verdict))]),
     ]
-    return [*told, *([] if verdict.conforms else [("refgrad_explanation", explanation(verdict))])]
+
+
+def unasked(rule: Any, error: Exception) -> list[tuple[str, object]]:
+    """The same where the candidate cannot be asked, and there is no verdict."""
+    from refgrad.oracle.engine.outcomes import UNJUDGED
+
+    told = [(OUTCOME, UNJUDGED), ("refgrad_candidate", "the candidate"), ("refgrad_rule", str(rule))]
+    return [*told, ("refgrad_explanation", str(error))]
 
 
 class Report:
@@ -47,15 +55,18 @@ class Report:
 
 
 def annotate(terminalreporter: Any) -> None:
-    """Under GitHub Actions, an annotation for each verdict that does not conform."""
+    """Under GitHub Actions, an annotation for each verdict that is not "conforms"."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
+    from refgrad.oracle.engine.outcomes import DIFFERS
+
     for report in terminalreporter.stats.get("failed", []):
         told = dict(report.user_properties)
         if OUTCOME in told:
             file, line, _ = report.location
-            title = f"{told['refgrad_candidate']} is not {told['refgrad_rule']}"
-            message = f"{told[OUTCOME]}: {told.get('refgrad_explanation', '')}"
+            link = "is not" if told[OUTCOME] == DIFFERS else "against"
+            title = f"{told['refgrad_candidate']} {link} {told['refgrad_rule']}"
+            message = f"{told[OUTCOME]}: {told['refgrad_explanation']}"
             place = f"file={_escaped(file, True)},line={(line or 0) + 1},title={_escaped(title, True)}"
             terminalreporter.write_line(f"::error {place}::{_escaped(message)}")
 

@@ -1,6 +1,7 @@
 """What a process of its own costs: the first verdict of a program, and each further one.
 
 python -m tests.benchmarks.isolation [TARGET ...]    # minima and medians of runs that take turns
+python -m tests.benchmarks.isolation --page          # the same, written into docs/isolation.md
 
 Seconds are those of the processor, of both processes together, so that other work on the machine counts little; a quiet
 machine's clock shows less for a first verdict, because the process imports while refgrad does.
@@ -9,12 +10,13 @@ machine's clock shows less for a first verdict, because the process imports whil
 from __future__ import annotations
 
 import os
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import refgrad
@@ -23,6 +25,8 @@ from refgrad.optimizers import AdamW
 
 TARGETS = ("refgrad.examples.numpy_adamw:adamw", "torch.optim:AdamW")
 FIRST, FURTHER = 5, 21
+PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
+BEGIN, END = "<!-- cost -->\n", "<!-- end of cost -->"
 PROGRAM = """
 from refgrad.isolation import hosting
 isolate = {isolate}
@@ -68,21 +72,36 @@ def shown(what: str, found: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     return "\n".join(rows)
 
 
-def main(targets: Sequence[str]) -> None:
-    load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    print(f"| load {load}: least, median | of | {' | '.join(WAYS)} | more |\n|---|---|---|---|---|")
+def rows(target: str) -> Iterator[str]:
+    """The first verdict of a program, and each further one, of runs that take turns."""
+    first: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for _ in range(FIRST):
+        for way, isolate in WAYS.items():
+            first[way].append(of_program(target, isolate))
+    yield shown(f"`{target}`, the first verdict of a program", first)
+    further: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for i in range(FURTHER + 2):
+        for way, isolate in WAYS.items():
+            further[way] += [of_verdict(target, isolate)][: 1 if i > 1 else 0]
+    yield shown(f"`{target}`, each further verdict", further)
+
+
+def main(targets: Sequence[str], to_page: bool) -> None:
+    load = f"{os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+    lines = [
+        f"| seconds, least and median, at a load of {load} | of | {' | '.join(WAYS)} | more |",
+        "|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
     for target in targets:
-        first: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-        for _ in range(FIRST):
-            for way, isolate in WAYS.items():
-                first[way].append(of_program(target, isolate))
-        print(shown(f"`{target}`, first verdict of a program", first), flush=True)
-        further: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-        for i in range(FURTHER + 2):
-            for way, isolate in WAYS.items():
-                further[way] += [of_verdict(target, isolate)][: 1 if i > 1 else 0]
-        print(shown(f"`{target}`, each further verdict", further), flush=True)
+        for row in rows(target):
+            lines.append(row)
+            print(row, flush=True)
+    if to_page:
+        text = "\n".join(["", *lines, "", ""])
+        PAGE.write_text(re.sub(f"(?s){BEGIN}.*{END}", lambda _: BEGIN + text + END, PAGE.read_text()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or TARGETS)
+    words = [word for word in sys.argv[1:] if word != "--page"]
+    main(words or TARGETS, "--page" in sys.argv)

@@ -549,7 +549,7 @@ TIMED = frozenset(["late", "late_inputs"])
 _RIGHT = """
 prints prints_escapes flood flood_errors warns no_stdout shut_stdout scribbles_shared cuts_shared fork_and_leave forks
 starts_a_program thread_that_stays patch_equality patch_refgrad few_frames elsewhere no_variables no_collection rounding
-fork_and_answer backwards read_only late_words takes_its_time the_rule_itself prints_when_imported
+fork_and_answer no_modules no_numpy backwards read_only late_words takes_its_time the_rule_itself prints_when_imported
 """
 #: those whose numbers are right whatever else they do, so that they conform: all others are wrong or do not answer
 RIGHT = frozenset(_RIGHT.split())

@@ -7,6 +7,7 @@ python -m tests.isolation.table ENTRY ... -- NAME ...  # judge these, all if non
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from typing import Any
 import refgrad
 from refgrad.errors import CandidateError
 from refgrad.optimizers import AdamW
+from refgrad.report import document
 from tests.isolation.hostile import CANDIDATES
 
 FILE = Path(__file__).with_name("table.json")
@@ -126,7 +128,17 @@ def of_pipe(name: str) -> Row:
     except ValueError:
         raise AssertionError(f"{name}: exit code {code}, and no document: {text[:200]!r}") from None
     assert found["exit_code"] == code, (name, found)
+    for error in _validator().iter_errors(found):
+        raise AssertionError(f"{name}: no document of the schema: {error.message}")
     return row(found["outcome"], [fault["kind"] for fault in found.get("faults", ())], code)
+
+
+@functools.cache
+def _validator() -> Any:
+    """What tells whether a document is one of those that refgrad publishes."""
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json.loads(document.schema()))
 
 
 SESSION = """
@@ -183,7 +195,7 @@ def of_session(names: list[str], *words: str) -> dict[str, Row]:
         for line in told.read_text().splitlines():
             target, outcome, text = json.loads(line)
             name = next(n for n, t in CANDIDATES.items() if t == target)
-            verdict, faults = _told(text, UNJUDGED if "CandidateError" in text else NONE)
+            verdict, faults = _told(text, UNJUDGED if text.startswith(UNJUDGED) else NONE)
             found[name] = row("conforms", (), 0) if outcome == "passed" else row(verdict, faults, 1)
         assert done.returncode == max(each["exit_code"] for each in found.values()), done.stdout
     return {name: found[name] for name in names}

@@ -173,6 +173,9 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     refgrad.verify(f"{HOSTILE}:own_argument_error", AdamW(), steps=2, isolate=True)
     assert not hosting._IDLE
     assert first.process.poll() is not None
+    for name in ("patch_equality", "patch_refgrad"):  # right, and what they leave would be there for the next one
+        assert refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
+        assert not hosting._IDLE
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
     assert not hosting._IDLE
 
@@ -200,6 +203,47 @@ def test_identify_asks_through_the_pipe_too() -> None:
     found = refgrad.identify("refgrad.estimators:ArcTan", refgrad.estimators.ArcTan(), isolate=True)
     assert found.best is not None
     assert found.best.title == "ArcTan"
+
+
+#: wrong in its first step's shape, and lost in a later one, which was asked for together with it
+LOST_LATER = """
+import os, time
+import numpy as np
+
+def f(p, g, t):
+    if t == 3:
+        {then}
+    return p - np.float32(0.1) * g
+
+class Run:
+    def __init__(self, params):
+        self.p, self.t = params, 0
+    def step(self, grads):
+        self.t += 1
+        self.p = [f(p, g, self.t) for p, g in zip(self.p, grads)]
+    def observe(self):
+        from refgrad.candidates.protocol import Observation
+        return Observation([p.astype("f8") if self.t == 2 else p for p in self.p], [{{}} for _ in self.p])
+
+class Candidate:
+    name, abilities, notes = "later", frozenset(), ()
+    def takes(self, rule):
+        return frozenset()
+    def start(self, rule, params):
+        return Run(params)
+
+candidate = Candidate()
+"""
+
+
+@pytest.mark.parametrize("then", ["os._exit(5)", pytest.param("time.sleep(60)", marks=pytest.mark.slow)])
+def test_what_becomes_of_steps_after_the_one_that_is_judged_wrong_is_no_finding(tmp_path: Path, then: str) -> None:
+    path = tmp_path / "lost_later.py"
+    path.write_text(LOST_LATER.format(then=then))
+    asked: dict[str, Any] = {"explain": False, "shrink": True, "time_limit": 0.5}
+    verdict = refgrad.verify(f"{path}:candidate", SGD(lr=0.1), isolate="fresh", **asked)
+    assert (verdict.faults[0].kind, verdict.faults[0].step) == ("dtype", 2)
+    assert {fault.kind for fault in verdict.faults} == {"dtype"}
 
 
 def test_memory_is_limited() -> None:

@@ -14,6 +14,7 @@ import pytest
 from refgrad.candidates.protocol import Observation
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import DTYPES, MessageError
+from refgrad.isolation.layouts import laid_out, seen_in, text_of
 from refgrad.isolation.recipe import made, named
 from refgrad.isolation.shared import LEAST, Region
 from refgrad.optimizers import SGD, Lookahead
@@ -76,6 +77,32 @@ def pipe(data: bytes) -> Callable[[int], bytearray]:
 def test_bytes_that_are_no_message_are_refused(wrong: bytes) -> None:
     with pytest.raises(MessageError):
         messages.read(pipe(wrong), Region(-1))
+
+
+def test_what_is_seen_crosses_as_its_bytes() -> None:
+    columns, narrow = np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.zeros((0, 3), DTYPES["bfloat16"])
+    seen = Observation([columns, narrow, np.array(3, np.int8)], [{"m": columns, "t": -0.1}, {}, {"k": np.float32(1)}])
+    layout, data = laid_out(seen)
+    found = seen_in(text_of(layout), bytearray(data))
+    for mine, other in zip(found.params, seen.params, strict=True):
+        assert (mine.dtype, mine.shape, mine.tolist()) == (other.dtype, other.shape, other.tolist())
+    assert (found.state[0]["m"] == columns).all()
+    assert found.state[0]["t"] == -0.1
+    assert isinstance(found.state[0]["t"], float)
+    assert found.state[1] == {}
+    assert found.state[2]["k"].dtype == np.float32
+    for wrong in (np.arange(2, dtype=">f4"), np.array([None]), np.zeros(1, "M8[s]")):
+        with pytest.raises(MessageError, match="an array of dtype"):
+            laid_out(Observation([wrong], [{}]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "3", '[[["object", [1]]], []]', '[[["float32", [-1]]], []]', '[[["float32", [2]]], []]', "[[], [3]]"],
+)
+def test_layouts_that_nobody_wrote_are_refused(text: Any) -> None:
+    with pytest.raises(MessageError):
+        seen_in(text, bytearray(4))
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no memory without a name")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refgrad.float_environment import FLUSHED, is_standard
 from refgrad.optimizers import SGD
 from refgrad.surveys.attempts import judge
 from refgrad.surveys.cell import CONFORMS, DIFFERS, VARIANT
+from tests.float_environments import make
 from tests.surveys import fakes
 
 LIMIT = 60.0
@@ -49,6 +51,23 @@ def test_of_the_conditions_those_are_granted_that_are_needed(
     found = judge(row("flushing", claim=SGD(lr=0.1), **given), 0.0, LIMIT)
     assert (found.outcome, found.conditions) == (outcome, granted)
     assert [a.what for a in found.attempts] == attempts
+
+
+class Leaving(fakes.Implementation):
+    """An implementation whose package flushes subnormal numbers once it is loaded."""
+
+    def candidate(self) -> object:
+        make(FLUSHED)
+        return super().candidate()
+
+
+def test_what_a_package_leaves_behind_is_not_for_the_next_row() -> None:
+    target = "tests.surveys.test_attempts:flushing"
+    found = judge(
+        Leaving(package="fakes", target=target, name="flushing", claim=SGD(lr=0.1), policy=EITHER), 0.0, LIMIT
+    )
+    assert is_standard()
+    assert found.outcome == CONFORMS
 
 
 @pytest.mark.slow

@@ -247,6 +247,17 @@ def test_own(refgrad_verify):
 @pytest.mark.refgrad(AdamW(), lawz=True)
 def test_misspelled():
     return numpy_adamw.adamw
+
+@pytest.mark.refgrad(AdamW(), explain=False)
+def test_unexplained():
+    return numpy_adamw.adamw_eps_inside
+
+@pytest.mark.refgrad(AdamW())
+def test_no_candidate():
+    return 3
+
+def test_no_candidate_either(refgrad_verify):
+    refgrad_verify("nowhere:step", AdamW())
 """
 
 
@@ -260,9 +271,17 @@ def test_options_properties_annotations_and_colour(pytester: pytest.Pytester, mo
     assert "def pytest_pyfunc_call" not in text
     assert re.search(r"\x1b\[31m\x1b\[1mDOES NOT CONFORM|\x1b\[1m\x1b\[31mDOES NOT CONFORM", text)
     assert "3 steps, float32, seed 7" in text
-    (annotation,) = [line for line in text.splitlines() if line.startswith("::error ")]
-    assert "line=5,title=" in annotation
-    assert "eps_placement=inside" in annotation
+    told = [line for line in text.splitlines() if line.startswith("::error ")]
+    assert "line=5,title=" in told[0]
+    assert "eps_placement=inside" in told[0]
+    assert re.search(r"::does not conform: step 1, p\[.*legal: \[", told[1])
+    assert "against AdamW()::could not be judged: int instance is a int" in told[2]
+    assert "against AdamW()::could not be judged: there is no module 'nowhere'" in told[3]
+    assert len(told) == 4
+    # the sentence is the report: no traceback of refgrad's
+    assert re.search(r"_ test_no_candidate _+\S*\ncould not be judged: int instance", text)
+    assert re.search(r"_ test_no_candidate_either _+\S*\ncould not be judged: there is no module", text)
+    assert "in _judge" not in text
     cases = {case.get("name"): case for case in ET.parse(pytester.path / "found.xml").iter("testcase")}
     wrong, own = (
         {p.get("name"): p.get("value") for p in cases[n].iter("property")} for n in ("test_wrong", "test_own")

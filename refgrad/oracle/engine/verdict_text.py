@@ -59,6 +59,15 @@ def explanation(verdict: Any) -> str:
     return verdict.faults[0].message if verdict.faults else ""
 
 
+def reason(verdict: Any) -> str:
+    """Why a verdict is not "conforms", in one line that is never empty: the explanation, the first finding, or the first note."""
+    told = explanation(verdict)
+    if not told and verdict.first is not None:
+        found = dict(_finding(verdict.first, turn(verdict.mode)))
+        told = f"{found['where']}: {found['value']}; legal: {found['legal']}"
+    return told or next(iter(verdict.notes), "too little is known of it")
+
+
 def number(value: float, dtype: str) -> str:
     """A float as the shortest decimal that reads back in its dtype, and its hex form where that says more."""
     decimal = shortest(value, dtype)

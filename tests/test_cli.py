@@ -93,6 +93,7 @@ def test_identify_takes_hyperparameters_of_a_rule_alone(run: Run) -> None:
     assert result.exit_code == 64 or "without --as RULE" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_verify_as_json_is_the_verdict(run: Run) -> None:
     result = run(
         "verify", WRONG, "--as", "AdamW", "--steps", "2", "--json", "--no-shrink", "--policy", "subnormals=either"
@@ -265,6 +266,7 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("outcome", "code"), [("broken", 1), ("holds", 0), ("does not apply", 0)])
 def test_a_broken_law_counts_where_the_verdict_conforms(
     outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -318,6 +320,7 @@ def test_every_rule_can_be_shown(run: Run, name: str) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_demo_without_a_framework_judges_the_examples(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refgrad.examples.demo.find_spec", lambda name: None)
     result = run("demo")

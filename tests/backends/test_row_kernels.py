@@ -61,7 +61,7 @@ def adversarial(dtype: np.dtype) -> np.ndarray:
     return x
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
     dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]
@@ -112,6 +112,7 @@ def test_restored_arrays_have_the_bits_of_the_body(rule: RowQuantizer) -> None:
         assert ((y.view(np.int32) == ours.view(np.int32)) | (np.isnan(y) & np.isnan(ours))).all()
 
 
+@pytest.mark.slow
 def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     """Codes of another type or of none, float64, and too few numbers: each gives the array, or the error, as ever."""
     rule, x = Affine(bits=4), np.random.default_rng(3).standard_normal((260, 260)).astype(np.float32)
@@ -160,6 +161,7 @@ def test_what_no_kernel_can_is_run_as_it_stands() -> None:
     assert set(rule.run(given)) >= set(rule.body_parts())
 
 
+@pytest.mark.slow
 def test_long_and_short_arrays_have_the_same_codes() -> None:
     """Above the number of elements from which kernels are used, and below it."""
     x = np.random.default_rng(1).standard_normal((128, 1024)).astype(np.float32)

@@ -39,6 +39,7 @@ def test_mutants_are_rejected(name: str) -> None:
     assert verdict.total.outside > 0
 
 
+@pytest.mark.slow
 def test_the_negative_control_fails() -> None:
     with pytest.raises(WrongImplementationError, match="DOES NOT CONFORM"):
         judged(MUTANTS["eps inside the root"]).raise_if_wrong()

@@ -31,6 +31,7 @@ def test_a_rule_conforms_to_itself_on_every_dtype(dtype: str) -> None:
     assert verdict.exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_verdict() -> None:
     first, second = (refgrad.verify(right, RULE, seed=3).to_dict() for _ in range(2))
     assert first == second
@@ -111,7 +112,7 @@ def aliasing(p, g, m, v, t):
     return new[0], g if t == 1 else m, new[2]
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "kind"),
     [(raises, "raised"), (mutates, "mutated"), (wider, "dtype"), (flattened, "shape"), (aliasing, "aliased")],

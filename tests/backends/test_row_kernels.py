@@ -61,7 +61,7 @@ def adversarial(dtype: np.dtype) -> np.ndarray:
     return x
 
 
-@pytest.mark.sample(quick=1, suite=8)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_bits_are_those_of_the_body(rule: RowQuantizer) -> None:
     dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]

@@ -188,6 +188,7 @@ def test_an_import_that_changes_the_environment_changes_the_candidate_alone(tmp_
     assert any("the candidate left flush-to-zero on" in note for note in verdict.notes)
 
 
+@pytest.mark.slow
 def test_identify_and_laws_are_the_same_too() -> None:
     with deviating(UP):
         found = refgrad.identify(ArcTan(alpha=4.0), ArcTan())

@@ -126,7 +126,7 @@ def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     assert np.array_equal(rule.dequantize(precise), (precise.codes - precise["zero_point"]) * precise["scale"])
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
 )

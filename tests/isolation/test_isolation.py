@@ -187,6 +187,7 @@ def test_a_secret_seed_is_drawn_anew_and_told() -> None:
     assert again.errors == found[0].errors
 
 
+@pytest.mark.slow
 def test_errors_of_the_user_stay_errors() -> None:
     with pytest.raises(CandidateError, match="there is no module 'nowhere'"):
         refgrad.verify("nowhere:step", AdamW(), isolate=True)

@@ -181,7 +181,7 @@ def test_a_candidate_that_is_not_built_with_a_small_parameter_is_shrunk_as_far_a
 @pytest.mark.slow
 def test_a_candidate_that_is_not_built_with_smaller_leaves_is_explained_by_the_whole_run() -> None:
     inputs = generate(2, "float32", 0).only(0)
-    verdict = refgrad.verify(Choosy(LAMB(eps=1e-3), 4096), LAMB(), inputs=inputs, shrink=False, explain=20)
+    verdict = refgrad.verify(Choosy(LAMB(eps=1e-3), 4096), LAMB(), inputs=inputs, shrink=False, explain=120)
     assert not verdict.conforms
     assert verdict.explanation is not None
     assert (verdict.explanation.name, verdict.explanation.sure) == ("eps=0.001", "fact")

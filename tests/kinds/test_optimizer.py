@@ -51,6 +51,7 @@ def test_the_sets_are_not_slack() -> None:
     assert max(judged(program, steps=5).tightest["p"] for program in LEGAL.values()) > 0.5
 
 
+@pytest.mark.slow
 def test_the_smallest_failing_input_is_one_element() -> None:
     verdict = judged(MUTANTS["eps inside the root"])
     assert verdict.counterexample is not None

@@ -208,10 +208,7 @@ class Rule(Frozen):
         >>> str(SGD.legal()["lr"])
         '[0, inf)'
         """
-        hints = _hints(cls)
-        fields = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
-        names = [n for n in fields if n != "scalars"] + ["scalars"]
-        return {n: fields[n] for n in names}
+        return dict(_hints(cls))
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -458,10 +455,12 @@ def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], clai
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: type[Rule]) -> dict[str, Any]:
     if cls not in _HINTS:
         hints = typing.get_type_hints(cls, include_extras=True)
-        _HINTS[cls] = {n: h.__metadata__[0] for n, h in hints.items() if typing.get_origin(h) is Annotated}
+        known = {n: h.__metadata__[0] for n, h in hints.items() if typing.get_origin(h) is Annotated}
+        names = sorted((f.name for f in dataclasses.fields(cls)), key=lambda name: name == "scalars")
+        _HINTS[cls] = {n: known[n] for n in names}
     return _HINTS[cls]
 
 

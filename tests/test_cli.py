@@ -101,6 +101,7 @@ def test_identify_takes_hyperparameters_of_a_rule_alone(run: Run) -> None:
     assert result.exit_code == 64 or "without --as RULE" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_verify_as_json_is_the_verdict(run: Run) -> None:
     result = run(
         "verify", WRONG, "--as", "AdamW", "--steps", "2", "--json", "--no-shrink", "--policy", "subnormals=either"
@@ -307,6 +308,7 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("outcome", "code"), [("broken", 1), ("holds", 0), ("does not apply", 0)])
 def test_a_broken_law_counts_where_the_verdict_conforms(
     outcome: str, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -398,6 +400,7 @@ def test_quiet_prints_nothing_and_searches_nothing(run: Run, monkeypatch: pytest
     assert (asked["shrink"], asked["explain"]) == (False, False)
 
 
+@pytest.mark.slow
 def test_demo_without_a_framework_judges_the_examples(
     run: Run, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:

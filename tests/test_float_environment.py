@@ -139,6 +139,7 @@ def test_plans_do_not_depend_on_who_asked_first() -> None:
     )
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("limit", [60.0, math.inf])
 def test_a_candidate_runs_as_its_caller_does_and_is_judged_as_always(limit: float) -> None:
     usual = refgrad.verify(adam, Adam(), steps=2, time_limit=limit)
@@ -156,6 +157,7 @@ def test_a_candidate_runs_as_its_caller_does_and_is_judged_as_always(limit: floa
     assert allowed.conforms, str(allowed)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("limit", [60.0, math.inf])
 def test_what_a_candidate_leaves_behind_is_told_and_undone(limit: float) -> None:
     verdict = refgrad.verify(halved, Adam(), time_limit=limit, explain=False, shrink=False)
@@ -197,6 +199,7 @@ def test_an_import_that_changes_the_environment_changes_the_candidate_alone(tmp_
     assert any("the candidate left flush-to-zero on" in note for note in verdict.notes)
 
 
+@pytest.mark.slow
 def test_identify_and_laws_are_the_same_too() -> None:
     with deviating(UP):
         found = refgrad.identify(ArcTan(alpha=4.0), ArcTan())

@@ -81,7 +81,7 @@ RULES = [
 ]
 
 
-@pytest.mark.sample(quick=2, suite=3)
+@pytest.mark.sample(quick=1, suite=3)
 @needs_compiler
 @pytest.mark.parametrize(("rule", "dtype"), RULES, ids=lambda x: str(getattr(x, "__name__", x)))
 def test_a_rule_in_c_has_the_bits_of_its_kernels(rule: Optimizer, dtype: Any, c_backend: str) -> None:
@@ -148,6 +148,7 @@ def made(source: KernelSource, dialect: Dialect, folder: Path, language: str = "
     return compiled(source, folder, language)
 
 
+@pytest.mark.sample(quick=1)
 @needs_compiler
 @pytest.mark.parametrize(("n", "m", "dtype"), [(2, 4, "float16"), (1, 3, "float32"), (4, 8, "bfloat16")])
 def test_masks_in_c_are_those_of_numba(n: int, m: int, dtype: str, tmp_path: Path) -> None:
@@ -164,6 +165,7 @@ def test_masks_in_c_are_those_of_numba(n: int, m: int, dtype: str, tmp_path: Pat
     assert np.array_equal(*masks)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_compressed_groups_in_c_are_those_of_numba(tmp_path: Path) -> None:
     w = np.random.default_rng(9).standard_normal((20, 16)).astype(np.float16)

@@ -43,6 +43,7 @@ def step_in_new_process(folder: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_second_process_loads_without_numba(folder: Path) -> None:
     first, compiled = step_in_new_process(folder)
     second, imported = step_in_new_process(folder)

@@ -133,6 +133,7 @@ def test_restored_arrays_have_the_bits_of_the_body(rule: RowQuantizer) -> None:
         assert ((y.view(np.int32) == ours.view(np.int32)) | (np.isnan(y) & np.isnan(ours))).all()
 
 
+@pytest.mark.slow
 def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     """Codes of another type or of none, float64, and too few numbers: each gives the array, or the error, as ever."""
     rule, x = Affine(bits=4), np.random.default_rng(3).standard_normal((260, 260)).astype(np.float32)
@@ -146,7 +147,7 @@ def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     assert np.array_equal(rule.dequantize(precise), (precise.codes - precise["zero_point"]) * precise["scale"])
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
 )
@@ -181,6 +182,7 @@ def test_what_no_kernel_can_is_run_as_it_stands() -> None:
     assert set(rule.run(given)) >= set(rule.body_parts())
 
 
+@pytest.mark.slow
 def test_long_and_short_arrays_have_the_same_codes() -> None:
     """Above the number of elements from which kernels are used, and below it."""
     x = np.random.default_rng(1).standard_normal((128, 1024)).astype(np.float32)

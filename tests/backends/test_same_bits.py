@@ -68,7 +68,7 @@ def run(rule: Optimizer, p: np.ndarray, grads: list[np.ndarray], backend: str, t
     return [bits(p), *(bits(value) for _, value in sorted(state.items()))]
 
 
-@pytest.mark.sample(suite=36)
+@pytest.mark.sample(quick=2, suite=30)
 @pytest.mark.parametrize(("rule", "dtype"), CASES, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type) -> None:
     random = np.random.default_rng(1)
@@ -93,6 +93,7 @@ def test_many_threads_on_many_elements(name: str, shape: tuple[int, ...]) -> Non
     assert run(rule, p, [g], "numba", 2) == run(rule, p, [g], "numba", 5) == run(rule, p, [g], "auto", None) == literal
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", ["CAME", "SM3"])
 def test_columns_are_folded_in_strips_and_blocks(name: str) -> None:
     random = np.random.default_rng(3)

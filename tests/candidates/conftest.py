@@ -10,6 +10,7 @@ import pytest
 
 from refgrad.candidates.protocol import Candidate, Run
 from refgrad.optimizers.base import Optimizer
+from tests.literal import literal_bodies as literal_bodies
 
 SHAPES = ((3, 4), (5,), ())
 

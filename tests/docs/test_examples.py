@@ -40,7 +40,9 @@ PARTS = [
     ("docs/which-rule.md", "torch"),
 ]
 LONG = [("docs/candidates.md", f) for f in ("torch", "optax")] + [
+    ("docs/isolation.md", ""),
     ("docs/laws.md", ""),
+    ("docs/submissions.md", ""),
     ("docs/verify-your-kernel.md", ""),
 ]
 RUN = [pytest.param(*part, marks=pytest.mark.slow) if part in LONG else part for part in PARTS]

@@ -67,7 +67,7 @@ def cases() -> list[Any]:
     ]
 
 
-@pytest.mark.sample(suite=20)
+@pytest.mark.sample(quick=1, suite=20)
 @pytest.mark.parametrize(("rule", "dtype"), cases())
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
     for shape, draw in product([(), (0,), (7, 3), (3, 5, 667)], [adversarial, ordinary]):
@@ -78,6 +78,7 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type)
             assert kernel == literal, (shape, draw.__name__, threads)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", ["LSQ", "RSign", "ClippedSTE"])
 def test_value_and_gradients_alone_are_those_of_both(name: str) -> None:
     rule = rules(Estimator)[name]()

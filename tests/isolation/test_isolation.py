@@ -123,6 +123,7 @@ def test_an_object_without_a_name_is_not_isolated_and_the_verdict_says_so_first(
     assert "not isolated" in str(verdict).partition("Elements")[0]
 
 
+@pytest.mark.slow
 def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     for thing in (candidates.downhill, SGD, SGD()):
         assert refgrad.verify(thing, SGD(), steps=1, isolate=True).isolation == hosting.ISOLATED
@@ -130,6 +131,7 @@ def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     assert found.outcome == "identified"
 
 
+@pytest.mark.slow
 def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path) -> None:
     """A recipe that fails there is made here, unless the process was to be fresh; a target never is."""
     place = tmp_path / "only_once.py"
@@ -153,6 +155,7 @@ def test_laws_are_asked_through_the_pipe_too(rule: Any) -> None:
     assert check_laws(target, rule, isolate=True, **asked) == check_laws(thing, rule, **asked)
 
 
+@pytest.mark.slow
 def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
     (report,) = check_laws(f"{HOSTILE}:leaves_at_once", AdamW(), laws=["odd"], examples=2, isolate="fresh")
@@ -187,6 +190,7 @@ def test_a_secret_seed_is_drawn_anew_and_told() -> None:
     assert again.errors == found[0].errors
 
 
+@pytest.mark.slow
 def test_errors_of_the_user_stay_errors() -> None:
     with pytest.raises(CandidateError, match="there is no module 'nowhere'"):
         refgrad.verify("nowhere:step", AdamW(), isolate=True)

@@ -123,6 +123,7 @@ def test_a_right_program_conforms_though_some_of_its_codes_are_not_the_same(
     assert verdict.total.inside > 10 * verdict.total.undecided
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("case", programs.CASES, ids=lambda c: type(c[0]).__name__)
 def test_a_wrong_program_is_rejected_in_the_tensor_that_is_wrong(
     case: programs.Case, short_inputs: refgrad.Inputs
@@ -187,6 +188,7 @@ def test_what_else_is_wrong_is_a_fault(short_inputs: refgrad.Inputs) -> None:
         refgrad.verify(programs.on_codes(programs.adam, programs.TWO), eight, inputs=small)
 
 
+@pytest.mark.slow
 def test_narrow_parameters_have_state_in_the_working_precision() -> None:
     import ml_dtypes
 

@@ -57,6 +57,7 @@ def test_every_kind_of_rule_is_here() -> None:
     assert set(EXAMPLES) == set(MODULES) == {cls.kind for cls in rules().values()} == {kind.name for kind in kinds()}
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_verify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -140,7 +141,7 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
-@pytest.mark.sample(quick=8)
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -161,7 +162,7 @@ def test_a_kind_that_does_not_exist_is_named() -> None:
         refgrad.identify(EXAMPLES["mask"].right, "masks")
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_survey_takes_every_kind(kind: str) -> None:
     for word, outcomes in {"right": {CONFORMS}, "wrong": {DIFFERS, VARIANT}, "raising": {CRASHED}}.items():

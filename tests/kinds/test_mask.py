@@ -89,7 +89,7 @@ def one_swapped(w: Any, n: int, m: int) -> Any:
     return mask
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [

@@ -39,6 +39,7 @@ def test_mutants_are_rejected(name: str) -> None:
     assert verdict.total.outside > 0
 
 
+@pytest.mark.slow
 def test_the_negative_control_fails() -> None:
     with pytest.raises(WrongImplementationError, match="DOES NOT CONFORM"):
         judged(MUTANTS["eps inside the root"]).raise_if_wrong()
@@ -50,6 +51,7 @@ def test_the_sets_are_not_slack() -> None:
     assert max(judged(program, steps=5).tightest["p"] for program in LEGAL.values()) > 0.5
 
 
+@pytest.mark.slow
 def test_the_smallest_failing_input_is_one_element() -> None:
     verdict = judged(MUTANTS["eps inside the root"])
     assert verdict.counterexample is not None

@@ -24,7 +24,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=6, suite=52)
+@pytest.mark.sample(quick=4, suite=52)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
@@ -59,6 +59,7 @@ def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
     assert refgrad.verify(other, rule).conforms
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("program", programs.LEGAL, ids=lambda p: p[0])
 def test_right_programs_are_accepted(program: programs.Program, dtype: str) -> None:

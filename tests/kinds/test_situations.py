@@ -56,7 +56,7 @@ def right(kind: str) -> Any:
     return EXAMPLES[kind].right
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", SHAPED)
 def test_a_forgotten_tail_is_found(kind: str) -> None:
     """Ordinary cases of most kinds have a multiple of the width; small odd shapes show it."""
@@ -105,7 +105,7 @@ def request(rule: Rule) -> Request:
     return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
-@pytest.mark.sample(quick=12, suite=66)
+@pytest.mark.sample(quick=5, suite=66)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))

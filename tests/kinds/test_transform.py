@@ -98,7 +98,7 @@ LEGAL: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.sample(quick=4, suite=12)
+@pytest.mark.sample(quick=3, suite=12)
 @pytest.mark.parametrize("case", MUTANTS, ids=lambda c: f"{type(c[0]).__name__}")
 def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], inputs=nans(case[0]), steps=12, explain=False)
@@ -122,6 +122,7 @@ def test_every_transform_has_a_mutant() -> None:
     assert {type(case[0]).__name__ for case in MUTANTS} == {type(rule).__name__ for rule in RULES}
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("case", LEGAL, ids=lambda c: f"{type(c[0]).__name__}: {c[1][:20]}")
 def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], steps=12)
@@ -163,6 +164,7 @@ def test_a_variant_explains() -> None:
     assert verdict.explanation.name == "measure=largest"
 
 
+@pytest.mark.slow
 def test_what_changes_nothing_is_no_clip_of_some_large_bound() -> None:
     """Any bound that is large enough fits, so that none of them is a fact."""
     found = refgrad.identify(lambda v: v.copy(), o.PixelwiseClip())

@@ -240,6 +240,7 @@ def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
     assert verdict.counts["m"].outside == verdict.counts["v"].outside == 0
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("rule", [o.Stored(), CHANCE, KAHAN, o.Stored(inner=o.Lookahead(k=2.0))], ids=str)
 def test_kernels_are_judged_too(rule: Any) -> None:
@@ -337,6 +338,7 @@ def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None
     assert name in verdict.explanation.name
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("inner", [o.Adafactor(), o.SM3()], ids=str)
 def test_kernels_of_state_of_other_shapes_keep_the_bits(inner: Optimizer) -> None:

@@ -34,6 +34,7 @@ def test_a_variant_that_a_situation_shows_besides() -> None:
     assert any("is wrong where it is driven through shapes" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_what_is_right_on_ordinary_cases_alone() -> None:
     def tailless(p: Any, g: Any) -> None:
         whole = p.size // 128 * 128

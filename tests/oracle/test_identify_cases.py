@@ -38,7 +38,7 @@ def pruned(w: Any, sparsity: float) -> Any:
     return mask.reshape(w.shape)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "claim", "options", "title"),
     [
@@ -89,7 +89,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=2, suite=44)
+@pytest.mark.sample(quick=2, suite=32)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
@@ -129,6 +129,7 @@ def test_a_kind_by_its_name() -> None:
     assert asked > len(found.rules)
 
 
+@pytest.mark.slow
 def test_ranges_that_are_searched_for_are_no_agreement() -> None:
     """Their scale and zero point are judged like any other."""
     found = refgrad.identify(Affine(bits=4), Affine())

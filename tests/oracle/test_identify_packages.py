@@ -19,9 +19,9 @@ def best(candidate: object, rule: object = None, **options: object) -> str:
 def test_torch() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     assert best(torch.optim.RAdam, RAdam) == "RAdam(threshold='torch', eps_placement='uncorrected')"
-    assert best(torch.optim.Adam, AMSGrad, options={"amsgrad": True}) == "AMSGrad(order='torch')"
+    assert best(torch.optim.Adam, AMSGrad, options={"amsgrad": True}, steps=5) == "AMSGrad(order='torch')"
     damped = SGD(momentum=0.9, dampening=0.5)
-    assert best(torch.optim.SGD, damped) == "SGD(momentum=0.9, dampening=0.5, first_step='undamped')"
+    assert best(torch.optim.SGD, damped, steps=5) == "SGD(momentum=0.9, dampening=0.5, first_step='undamped')"
 
 
 @pytest.mark.thorough
@@ -47,7 +47,7 @@ def test_a_torch_optimizer_with_a_rate_of_its_own() -> None:
 @pytest.mark.slow
 def test_optax() -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
-    title = best(optax.adamw, AdamW)
+    title = best(optax.adamw, AdamW, steps=5)
     assert title.startswith("AdamW(scalars='float32')"), title
 
 
@@ -62,4 +62,4 @@ def test_keras_like_eps_hat() -> None:
         v = v + (g * g - v) * f(1 - beta2)
         return p - m * alpha / (np.sqrt(v) + f(eps)), m, v
 
-    assert best(keras_like, Adam) == "Adam(eps_placement='uncorrected')"
+    assert best(keras_like, Adam, steps=5) == "Adam(eps_placement='uncorrected')"

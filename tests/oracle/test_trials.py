@@ -54,6 +54,7 @@ def test_a_candidate_that_can_be_driven_as_none() -> None:
         tried(lambda p, g, momenta: (p, momenta), [SGD(), Adam()])
 
 
+@pytest.mark.slow
 def test_the_nearest_is_searched_in_depth() -> None:
     near, *_ = searched(tried(ArcTan(alpha=3.7), [ClippedSTE(), Rectangular(), ArcTan()]))
     assert isinstance(near.rule, ArcTan)
@@ -93,6 +94,7 @@ def rounded_threshold() -> tuple[Any, Any]:
     return forward, backward
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("asked", [TQT(), "estimator"], ids=str)
 def test_what_verify_refuses_is_not_identified(asked: Any) -> None:

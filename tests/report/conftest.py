@@ -9,6 +9,7 @@ import pytest
 from refgrad.oracle.acceptance.findings import Count, Fault, Finding
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Counterexample, Departure
 from refgrad.oracle.engine.verdict import Verdict
+from tests.literal import literal_bodies as literal_bodies
 
 POLICY = {"roundings": 3, "subnormals": "keep"}
 RUN = {"policy": POLICY, "mode": "step-locked", "steps": 10, "dtype": "float32", "seed": 0}

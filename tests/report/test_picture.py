@@ -13,6 +13,7 @@ from refgrad.report.picture import COMMAND, picture, svg, words
 PAGE = Path(__file__).parents[2] / "docs" / "failing-verdict.svg"
 
 
+@pytest.mark.slow
 def test_the_picture_is_up_to_date() -> None:
     assert words(picture()) == words(PAGE.read_text(encoding="utf-8")), "python -m refgrad.report.picture"
 

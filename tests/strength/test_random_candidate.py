@@ -15,6 +15,7 @@ from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import STYLES
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("style", STYLES)
 def test_it_conforms_under_the_policy_of_its_style(style: str) -> None:

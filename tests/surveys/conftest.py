@@ -9,6 +9,7 @@ import pytest
 
 import refgrad
 from refgrad.surveys.run import Survey
+from tests.literal import literal_bodies as literal_bodies
 
 TABLE = "tests.surveys.fakes:FAKES"
 

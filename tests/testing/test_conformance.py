@@ -17,6 +17,7 @@ def test_what_conforms_gives_its_verdict() -> None:
     assert assert_conforms(adamw, AdamW(lr=0.01), steps=3).conforms
 
 
+@pytest.mark.slow
 def test_what_does_not_is_a_failure_whose_text_is_the_report() -> None:
     with pytest.raises(AssertionError, match=r"(?s)DOES NOT CONFORM.*eps_placement") as failure:
         assert_conforms(adamw_eps_inside, AdamW(eps=1e-3), steps=3)
@@ -28,6 +29,7 @@ def test_what_cannot_be_handed_over_is_an_error_that_says_so() -> None:
         assert_conforms(lambda p, g, mine: p, SGD(), steps=3)
 
 
+@pytest.mark.slow
 def test_a_broken_law_is_a_failure() -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
 
@@ -38,6 +40,7 @@ def test_a_broken_law_is_a_failure() -> None:
         assert_conforms(odd, SGD(lr=0.1), laws=True, steps=2)
 
 
+@pytest.mark.slow
 def test_unittest_counts_a_failure_and_no_error() -> None:
     class Mine(unittest.TestCase):
         def test_step(self) -> None:

@@ -138,7 +138,8 @@ def test_skipped():
 """
 
 
-@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 2])
 def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester, processes: int) -> None:
     if processes:
         pytest.importorskip("xdist", reason="pytest-xdist is not installed")
@@ -164,6 +165,7 @@ def test_misused(number):
 """
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -261,6 +263,7 @@ def test_no_candidate_either(refgrad_verify):
 """
 
 
+@pytest.mark.slow
 def test_options_properties_annotations_and_colour(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makepyfile(MORE)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

@@ -79,6 +79,7 @@ def written(folder: Path, task: str, submission: str, name: str) -> tuple[str, s
     return str(folder / "submission.py"), str(folder / f"{name}.py")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("form", MODELS)
 def test_a_pair_of_models(tmp_path: Path, form: str) -> None:
     submission, task = written(tmp_path, MODEL.format(**NUMPY), MODELS[form], f"task_of_{form}")
@@ -101,6 +102,7 @@ def test_a_model_of_torch_is_handed_tensors(tmp_path: Path) -> None:
     assert not verify_model(str(task), SGD(lr=0.2), **asked).conforms
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("form", KERNELS)
 def test_a_custom_kernel(tmp_path: Path, form: str) -> None:
     submission, task = written(tmp_path, REFERENCE, KERNELS[form], f"reference_of_{form}")

@@ -59,6 +59,7 @@ def test_the_marker_of_types_is_shipped() -> None:
     assert importlib.resources.files("refgrad").joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_it_runs() -> None:
     rule = user_file.Heavy()
     p, t = user_file.steps(rule)

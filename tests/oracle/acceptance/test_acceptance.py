@@ -213,6 +213,7 @@ def descended(p: Any, g: Any) -> Any:
         return p - g
 
 
+@pytest.mark.slow
 def test_overflow_by_class() -> None:
     sgd, largest = SGD(lr=1.0), np.finfo(np.float32).max
     inputs = Inputs.of([3e38, 3e38, 1.0], [[-3e38, 3e38, 1.0]])
@@ -244,6 +245,7 @@ def eps_inside(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
     return p - np.float32(1e-3) * (m_hat / np.sqrt(v_hat + np.float32(1e-8)) + np.float32(1e-2) * p), m, v
 
 
+@pytest.mark.slow
 def test_the_line_that_reproduces_it_does() -> None:
     target = "tests.oracle.acceptance.test_acceptance:eps_inside"
     for options in ({"shrink": False, "steps": 3, "seed": 5}, {"steps": 3}):

@@ -103,6 +103,7 @@ def test_what_excludes_another_number_is_left_as_it_is() -> None:
     assert "another setting" in verdict.situations
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("step", [11, 128, 256])
 def test_a_fault_late_in_the_run_is_found(step: int) -> None:
     def late(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
@@ -232,6 +233,7 @@ def test_a_claim_that_cannot_be_read_is_said() -> None:
     assert math.isfinite(verdict.tightest["p"])
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_ratio_of_norms_that_are_zero_has_its_own_rule(guarded: bool) -> None:
     def lamb(p: Array, g: Array, m: Array, v: Array, t: int, lr: float, weight_decay: float) -> Any:
@@ -336,6 +338,7 @@ def test_a_whole_array_of_zeros_is_driven_of_functions() -> None:
     assert verdict.situation == "extremes"
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_count_of_an_optimizer_in_8_bits(wrapped: bool) -> None:

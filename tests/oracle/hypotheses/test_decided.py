@@ -68,6 +68,7 @@ def test_what_decisions_tell(used: Optimizer, claimed: Optimizer, name: str) -> 
     assert not found[name].low <= claimed.numbers()[name] <= found[name].high
 
 
+@pytest.mark.slow
 def test_the_interval_is_what_the_signs_leave() -> None:
     """Each sign of beta1 m + (1 - beta1) g says on which side of g / (g - m) beta1 lies; the ends are the nearest of these."""
     used, p = Lion(beta1=0.93), P

@@ -51,7 +51,7 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
     return p * f(1 - lr * weight_decay) - f(lr) * g
 
 
-@pytest.mark.sample(quick=2, suite=4)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize(
     ("candidate", "rule", "name"),
     [
@@ -82,6 +82,7 @@ def claim_of(candidate: Any, rule: Rule, inputs: Any = None, seconds: float = 60
     return Claim.of(Request(candidate=candidate, rule=rule, **asked))
 
 
+@pytest.mark.slow
 def test_what_only_the_screen_does_not_see_is_not_told() -> None:
     """One element of thousands is wrong besides, so that nothing that fits the few fits the whole."""
 
@@ -99,6 +100,7 @@ def test_what_only_the_screen_does_not_see_is_not_told() -> None:
     assert not any(d.explains for d in found)
 
 
+@pytest.mark.slow
 def test_what_improves_nothing_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hypothesis under which as much is outside as under the claim is no nearest one."""
     claim = claim_of(AdamW(lr=0.5), AdamW(lr=0.1))

@@ -39,6 +39,7 @@ def reason(candidate: Any, rule: Rule, change: Change, **asked: Any) -> str:
     return contradiction(examined(claim, claim.driven(claim.cases()), change))
 
 
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize(
     ("candidate", "rule", "change", "where"),
     [

@@ -40,6 +40,7 @@ def test_families_reach_what_they_are_called() -> None:
     assert (np.abs(made["subnormals"]["w"]) < np.finfo(np.float32).smallest_normal).all()
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("rule", "shapes"), [(Magnitude(), SHAPES), (Wanda(), MATRICES), (L1Filters(), MATRICES)])
 def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: object) -> None:
     made = masks.sizes(rule, F32, 0)

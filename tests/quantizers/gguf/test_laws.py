@@ -45,6 +45,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.all((a.view(np.uint32) == b.view(np.uint32)) | (np.isnan(a) & np.isnan(b))))
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @examples(20)

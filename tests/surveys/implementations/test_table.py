@@ -13,6 +13,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import CandidateError
+from refgrad.optimizers import AMSGrad
 from refgrad.oracle.engine.reproduce import called
 from refgrad.rule import rules
 from refgrad.surveys.implementations import Implementation, drivers, inputs, known
@@ -158,3 +159,14 @@ def test_it_is_what_the_table_says(row: Implementation) -> None:
     kept_in_parts = type(row.claim).__name__ == "LBFGS"  # torch keeps its last step as a direction and a length
     if row.package == "torch" and row.claim.kind == "optimizer" and state and not kept_in_parts:
         assert verdict.mode == "step-locked"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_torchs_amsgrad_is_its_own() -> None:
+    """Its row says so; it is asked for whatever rows a depth takes."""
+    claim = AMSGrad(decay="before", weight_decay=0.1)
+    rows = [row for row in ROWS if row.package == "torch" and row.claim == claim and runs_here(row)]
+    if not rows:
+        pytest.skip("torch is not installed")
+    test_it_is_what_the_table_says(rows[0])

@@ -118,6 +118,13 @@ class OptimizerKind(Stepped):
             for leaf in leaves:
                 yield from (o for o in leaf.outputs(t) if not record.cases.outputs or o.tensor in record.cases.outputs)
 
+    def apart(self, record: Record, rules: list[Optimizer], wanted: Wanted) -> Iterator[Output]:
+        """Every tensor after each step, from what was there before it, whatever the step's other tensors are."""
+        leaves = [Leaf(record, leaf, rule, wanted.policy, wanted.plans) for leaf, rule in enumerate(rules)]
+        for t in range(1, len(record.seen)):
+            for leaf in leaves:
+                yield from leaf.apart(t)
+
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""
         if record.unknown:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs.cases import Cases, Inputs
+    from refgrad.oracle.tolerances import Tolerances, tolerances
     from refgrad.oracle.verify import verify
     from refgrad.surveys.run import Survey, survey
 
@@ -29,6 +30,7 @@ __all__ = [
     "Policy",
     "RefgradError",
     "Survey",
+    "Tolerances",
     "Verdict",
     "estimators",
     "identify",
@@ -36,6 +38,7 @@ __all__ = [
     "quantizers",
     "sparsity",
     "survey",
+    "tolerances",
     "verify",
 ]
 
@@ -46,6 +49,8 @@ _LATER = {
     "Identification": "refgrad.oracle.identification",
     "survey": "refgrad.surveys.run",
     "Survey": "refgrad.surveys.run",
+    "tolerances": "refgrad.oracle.tolerances",
+    "Tolerances": "refgrad.oracle.tolerances",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.engine.verdict",
     "Policy": "refgrad.oracle.acceptance.policy",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
-from refgrad.oracle.frontier import Frontier, Pair, frontier, rounded_up, together
+from refgrad.oracle.frontier import TOLERANCES, Frontier, Pair, frontier, rounded_up, together
 from refgrad.oracle.hypotheses.changes import NONE, Change, named
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.screens import screen_of
@@ -113,7 +115,7 @@ def tolerances(
     dtype: Any = None,
     arrays: Any = None,
     *,
-    steps: int = 5,
+    steps: int = 3,
     seed: int = 0,
     policy: Policy | Mapping[str, Any] | None = None,
 ) -> Tolerances:
@@ -302,3 +304,12 @@ def _sections(found: Tolerances) -> Iterator[Section]:
     lines += [f"{each.name}: {each.sentence}" for each in accepted[:SHOWN]]
     lines += [f"... and {len(accepted) - SHOWN} more"] if len(accepted) > SHOWN else []
     yield Section("What passes though it is wrong", tuple(lines))
+    if found.dtype == "float32":
+        header = ("default of", "rtol", "atol", "covers", "wrong that pass")
+        yield Section("Elsewhere", table=Table(header, tuple(starmap(partial(_default, found), TOLERANCES.items()))))
+
+
+def _default(found: Tolerances, name: str, pair: Pair) -> tuple[str, ...]:
+    """How a comparison that is used elsewhere does with what it takes where nothing is said."""
+    covers = "yes" if found.covers(*pair) else "no"
+    return name, f"{pair[0]:g}", f"{pair[1]:g}", covers, f"{len(found.accepted(*pair))} of {len(found.wrong)}"

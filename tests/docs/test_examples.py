@@ -31,6 +31,7 @@ PARTS = [
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/submissions.md", ""),
+    ("docs/tolerances.md", ""),
     ("docs/transforms.md", ""),
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from refgrad.oracle.identify import identify
     from refgrad.oracle.inputs.cases import Cases, Inputs
     from refgrad.oracle.sets import OutputSet, sets
+    from refgrad.oracle.tolerances import Tolerances, tolerances
     from refgrad.oracle.verify import verify
     from refgrad.surveys.run import Survey, survey
 
@@ -31,6 +32,7 @@ __all__ = [
     "Policy",
     "RefgradError",
     "Survey",
+    "Tolerances",
     "Verdict",
     "estimators",
     "identify",
@@ -39,6 +41,7 @@ __all__ = [
     "sets",
     "sparsity",
     "survey",
+    "tolerances",
     "verify",
 ]
 
@@ -51,6 +54,8 @@ _LATER = {
     "OutputSet": "refgrad.oracle.sets",
     "survey": "refgrad.surveys.run",
     "Survey": "refgrad.surveys.run",
+    "tolerances": "refgrad.oracle.tolerances",
+    "Tolerances": "refgrad.oracle.tolerances",
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.engine.verdict",
     "Policy": "refgrad.oracle.acceptance.policy",

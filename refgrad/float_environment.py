@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -193,11 +193,12 @@ def guarding() -> Iterator[Guest]:
 def foreign() -> Iterator[None]:
     """The candidate's own environment within, for calls of its code; nothing is set outside of `guarding`.
 
-    NumPy says nothing there of overflow and NaN, which come of the infinities and the numbers near them that a candidate is
-    handed: they are no fault of its own. What it asks of NumPy itself, by ``numpy.errstate`` within, is as it asks.
+    NumPy warns there of no overflow and no NaN, which come of the infinities and the numbers near them that a candidate is
+    handed: they are no fault of its own. Where the caller, or the candidate, has asked NumPy to raise, it does.
     """
     guest = _GUEST.get()
-    with np.errstate(all="ignore"):
+    warned: dict[str, Any] = {name: "ignore" for name, how in np.geterr().items() if how == "warn"}
+    with np.errstate(**warned):
         if guest is None:
             yield
         else:

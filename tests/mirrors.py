@@ -146,9 +146,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("oracle/engine/test_tally.py", "records that are counted", ("oracle.acceptance.findings",)),
     Topic("kinds/test_eight_bit.py", "codes and scales judged in a step", ("oracle.acceptance.quantized_state",)),
     Topic(
-        "optimizers/test_stored.py", "random bits judged in a step", ("oracle.acceptance.stochastic_rounding",), False
-    ),
-    Topic(
         "test_cli.py",
         "the command line as people use it, command by command",
         ("cli.judging", "cli.showing", "cli.surveying", "examples.demo"),

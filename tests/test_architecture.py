@@ -85,7 +85,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
-    "scipy": ("oracle.hypotheses",),
+    "scipy": ("oracle.hypotheses", "sparsity.base"),
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),

@@ -263,6 +263,13 @@ class Kind(ABC):
             CandidateFault: what was seen cannot be an answer of these rules.
         """
 
+    def apart(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
+        """Every output, judged whatever the others are: what a comparison with a tolerance, which knows of no order, sees.
+
+        Here as in `outputs`, where outputs depend on no others, or on codes and choices that are compared exactly.
+        """
+        return self.outputs(record, rules, wanted)
+
     def whole(self, rule: Any, record: Record) -> Record:
         """The record as it is judged, once the candidate was asked all."""
         return record

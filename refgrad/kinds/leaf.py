@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -63,6 +64,22 @@ class Leaf:
             return
         for name, judged, step, dtype in self._judged(t) if t else self._judge_initial():
             yield Output(t, self.index, name, judged, self.values(name, t), dtype, self._origin(name, t, judged, step))
+
+    def apart(self, t: int) -> Iterator[Output]:
+        """Each tensor after step ``t``, judged as if no other had been seen."""
+        if 0 in self.shape or not self.record.cases.given(t, self.index):
+            return
+        step = self.step(t)
+        judged, hidden = judge.judge(dataclasses.replace(step, after={"p": step.after["p"]}), self.policy)
+        with np.errstate(all="ignore"):
+            for name, known in hidden.items():
+                seen = step.after[name]
+                judged[name] = judge.compare(known, seen.astype(np.float64), seen.dtype, self.policy)
+        for name in judged:
+            dtype = step.after[name].dtype
+            yield Output(
+                t, self.index, name, judged[name], step.after[name], dtype, self._origin(name, t, judged[name], step)
+            )
 
     def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         if not self.record.cases.given(t, self.index):

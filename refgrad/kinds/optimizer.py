@@ -135,6 +135,13 @@ class OptimizerKind(Stepped):
         found = exact.evaluate(step.plan.graph, before, names, digits, observed=step.after)
         return {n: np.broadcast_to(a, step.after[n].shape) for n, a in found.items() if n in step.after}
 
+    def apart(self, record: Record, rules: list[Optimizer], wanted: Wanted) -> Iterator[Output]:
+        """Every tensor after each step, from what was there before it, whatever the step's other tensors are."""
+        leaves = [Leaf(record, leaf, rule, wanted.policy, wanted.plans) for leaf, rule in enumerate(rules)]
+        for t in range(1, len(record.seen)):
+            for leaf in leaves:
+                yield from leaf.apart(t)
+
     def faults(self, record: Record, wanted: Wanted) -> Iterator[Fault]:
         """Random bits that are not fair, where the candidate draws its own."""
         if record.unknown:

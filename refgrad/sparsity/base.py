@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -15,9 +15,13 @@ from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.axes import ELEMENT, Axes
 from refgrad.backends import WORTH_COMPILING
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.foreign_arrays import read_array
 from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
 from refgrad.tracing import literal
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Sparsity = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
 
@@ -34,7 +38,7 @@ class Mask(Rule):
     #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
     #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
     inputs: ClassVar[Mapping[str, str]] = {}
-    computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks", "prune"})
+    computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks"})
 
     ties: Ties = "low"
     nan_rank: NanRank = "largest"
@@ -115,6 +119,35 @@ class Mask(Rule):
     def mask(self, w: Any, **others: Any) -> np.ndarray:
         """Which entries of ``w`` are kept: booleans of its shape. Arguments and errors are those of `score`."""
         return self.spread(self.select(self.score(w, **others)), np.shape(w))
+
+    def sparse(self, w: Any, **others: Any) -> csr_array:
+        """The entries of ``w`` that are kept, as a matrix of SciPy in compressed rows.
+
+        Args:
+            w: the weights, float32 or float64; a row is ``w[i, ...]``, its columns run along all other axes.
+            others: what `mask` takes.
+
+        Returns:
+            A `scipy.sparse.csr_array` of shape ``(rows, columns)``. It stores every entry that is kept, one that is zero too, so
+            that its structure is the mask's.
+
+        Raises:
+            ArgumentError: what `score` says; or a dtype that SciPy's matrices have not, or no axis.
+
+        >>> from refgrad.sparsity import Magnitude
+        >>> kept = Magnitude().sparse(np.float32([[1, 0, 3, 0], [0, 5, -6, 7]]))
+        >>> kept.nnz, kept.indices.tolist(), kept.indptr.tolist()
+        (4, [2, 1, 2, 3], [0, 1, 4])
+        """
+        w = as_array(read_array(w, "w"), "w")
+        if w.dtype not in (np.float32, np.float64) or not w.ndim:
+            raise bad_argument("w", f"{w.dtype} of shape {w.shape}", "float32 or float64, of at least one axis")
+        from scipy.sparse import csr_array
+
+        read = {name: read_array(value, name) for name, value in others.items()}
+        mask = self.mask(w, **read).reshape(len(w), math.prod(w.shape[1:]))
+        ends = np.concatenate([[0], np.cumsum(np.count_nonzero(mask, axis=1))])
+        return csr_array((w.reshape(mask.shape)[mask], np.nonzero(mask)[1], ends), shape=mask.shape)
 
     def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
         """The masks of several tensors; ``others`` are sequences beside ``ws``."""

@@ -6,17 +6,10 @@ answer so is tested in tests/strength/test_other_judges.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-#: comparisons of the form |a - b| <= absolute + relative |b|, in float32, and these tolerances
-TOLERANCES: Mapping[str, tuple[float, float]] = {
-    "numpy.allclose": (1e-8, 1e-5),
-    "numpy.testing.assert_allclose": (0.0, 1e-7),
-    "torch.testing.assert_close": (1e-5, 1.3e-6),
-    "chex.assert_trees_all_close": (0.0, 1e-6),
-}
+from refgrad.oracle.frontier import TOLERANCES
+
 #: GoogleTest's ASSERT_FLOAT_EQ takes numbers of at most this distance for equal
 ULPS = 4
 ULP_JUDGE = f"{ULPS} ulps"
@@ -59,7 +52,7 @@ def rejected_by(a: np.ndarray, b: np.ndarray) -> set[str]:
         distance, size = np.abs(a - b), np.abs(b)
         finite = np.isfinite(size)
         found = set()
-        for name, (absolute, relative) in TOLERANCES.items():
+        for name, (relative, absolute) in TOLERANCES.items():
             if not (finite & (distance <= np.float32(absolute) + np.float32(relative) * size)).all():
                 found.add(name)
         if np.isnan(distance).any() or (ulp_distance(a, b) > ULPS).any():

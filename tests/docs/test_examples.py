@@ -33,6 +33,7 @@ PARTS = [
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/submissions.md", ""),
+    ("docs/tolerances.md", ""),
     ("docs/transforms.md", ""),
     ("docs/verdict.md", ""),
     ("docs/verify-your-kernel.md", ""),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -69,6 +71,14 @@ def test_verify_of_right_and_wrong(kind: str) -> None:
     assert wrong.counterexample is not None
     assert wrong.reproduce.startswith("refgrad.verify(")
     assert json.loads(wrong.to_json())["outcome"] == "does not conform"
+    check_copies(right)
+    check_copies(wrong)
+
+
+def check_copies(told: Any) -> None:
+    """What was told can be kept, and sent to another process."""
+    for again in (pickle.loads(pickle.dumps(told)), copy.deepcopy(told)):
+        assert (str(again), again.to_json()) == (str(told), told.to_json())
 
 
 @pytest.mark.parametrize(("kind", "fault"), MISBEHAVING)
@@ -89,6 +99,7 @@ def test_identify_of_right_and_wrong(kind: str) -> None:
     assert right.best is not None
     assert right.best.rule == str(example.rule).removesuffix("()")
     assert right.exit_code == 0
+    check_copies(right)
     wrong = refgrad.identify(example.wrong, example.rule, **FEW)
     assert wrong.best is None or wrong.best.title != right.best.title
 

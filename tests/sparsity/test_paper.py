@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import refgrad
 import refgrad.oracle.inputs.masks
 from refgrad import sparsity
 from refgrad.candidates.masks import MaskSeen
+from refgrad.errors import ArgumentError
 from refgrad.rule import rules
 from refgrad.sparsity.base import Mask
 from tests.sparsity import restated
@@ -172,3 +174,26 @@ def test_layers_are_ranked_together_or_each_by_itself() -> None:
     apart = sparsity.Magnitude(sparsity=0.5).masks(layers)
     assert [m.tolist() for m in together] == [[[False, False]], [[True], [True]]]
     assert [m.tolist() for m in apart] == [[[False, True]], [[False], [True]]]
+
+
+@pytest.mark.parametrize(
+    "rule", [sparsity.Magnitude(sparsity=0.7), sparsity.NOfM(), sparsity.Magnitude(granularity="row")], ids=str
+)
+@pytest.mark.parametrize("shape", [(6, 8), (4, 2, 2, 4), (8,), (3, 0), (0, 4)], ids=str)
+def test_a_sparse_matrix_has_what_is_kept_and_no_more(rule: Mask, shape: tuple[int, ...]) -> None:
+    if shape == (8,) and isinstance(rule, sparsity.NOfM):
+        shape = (8, 4)
+    w = np.random.default_rng(2).integers(-2, 3, shape).astype(np.float32)
+    mask, kept = rule.mask(w), rule.sparse(w)
+    rows = (shape[0], math.prod(shape[1:]))
+    assert (kept.shape, kept.dtype, kept.nnz) == (rows, w.dtype, np.count_nonzero(mask))
+    assert np.array_equal(kept.toarray(), np.where(mask, w, 0).reshape(rows))
+    kept.data[:] = 1  # what is kept is stored, zeros too
+    assert np.array_equal(kept.toarray().astype(bool), mask.reshape(rows))
+    assert kept.has_canonical_format
+
+
+@pytest.mark.parametrize("w", [np.ones((2, 4), np.float16), np.float32(1.0)], ids=["narrow", "number"])
+def test_what_no_sparse_matrix_holds_is_refused(w: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match=r"^w is .*legal: float32 or float64, of at least one axis"):
+        sparsity.Magnitude().sparse(w)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
+import pickle
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -42,6 +44,10 @@ def test_text_has_a_width(found: Survey, width: int) -> None:
 
 def test_a_notebook_shows_the_text(found: Survey) -> None:
     assert ET.fromstring(found._repr_html_()).text == str(found)
+
+
+def test_a_survey_can_be_pickled_and_copied(found: Survey) -> None:
+    assert pickle.loads(pickle.dumps(found)) == copy.deepcopy(found) == found
 
 
 def test_command_shows_a_survey_and_writes_it(found: Survey, tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """Rounding by chance with bits that are not known: whether it goes up as often as it should, each time anew.
 
 Of each element the enclosure says between which two numbers it lies, and how far along: r. With independent, unbiased bits it
-goes up with probability r, whatever happened before. Sums of u - r (u is 1 where it went up, else 0), and of products with the
-u - r of the step before or of the element before, are then martingales with steps of range one: of N terms they are beyond s
-with a probability of at most 2 exp(-2 s**2 / N) (Azuma; Hoeffding 1963). What the enclosure leaves open of r is in the
-candidate's favour.
+goes up (u is 1, else 0) with probability r, whatever happened before. So for any tilt and any weight c that is known beforehand,
+the product of exp(tilt c u) / (1 + r (exp(tilt c) - 1)) over all elements is a martingale that starts at 1: exactly, though r is
+another each time and hangs on what was rounded before, as no binomial distribution is. It reaches 1/delta with a probability of
+at most delta (Ville 1939), and so does the mean over several tilts. The weight is 1 for sums of u - r, and the u - r of the step
+before, or of the element before, for products. What the enclosure leaves open of r is in the candidate's favour.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from refgrad.oracle.acceptance.policy import Policy
 UNLIKELY = 2.0**-40
 #: r is looked at in so many equal parts, by themselves
 PARTS = 8
+#: what a bias is looked for with: the smaller it is, and the more terms there are, the smaller is the tilt that shows it
+TILTS = np.concatenate([np.exp2(np.arange(-9.0, 4.0)), -np.exp2(np.arange(-9.0, 4.0))])
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,20 @@ class Roundings:
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum that is zero on average: its name, value, what r leaves open of it, and the number of its terms."""
+    """A sum of u - r times weights: its name, value, number of terms, and the logarithm of the martingale at each of `TILTS`."""
 
     name: str
     value: float = 0.0
-    slack: float = 0.0
     terms: int = 0
+    logs: np.ndarray = field(default_factory=lambda: np.zeros(TILTS.size))
 
     def __add__(self, other: Sum) -> Sum:
-        return Sum(self.name, self.value + other.value, self.slack + other.slack, self.terms + other.terms)
+        return Sum(self.name, self.value + other.value, self.terms + other.terms, self.logs + other.logs)
 
     @property
     def surprise(self) -> float:
         """Minus the logarithm of the probability that fair bits lead there, at least."""
-        beyond = max(abs(self.value) - self.slack, 0.0)
-        return 2.0 * beyond**2 / max(self.terms, 1) - math.log(2.0)
+        return float(np.logaddexp.reduce(self.logs)) - math.log(TILTS.size)
 
 
 def judge(leaves: Iterable[Iterable[Step]], policy: Policy) -> tuple[int, Fault | None]:
@@ -67,7 +69,7 @@ def judge(leaves: Iterable[Iterable[Step]], policy: Policy) -> tuple[int, Fault 
     sums: dict[str, Sum] = {}
     for steps in leaves:
         seen = [roundings(step, policy) for step in steps]
-        for new in _sums([s for s in seen if s is not None]):
+        for new in sums_of([s for s in seen if s is not None]):
             sums[new.name] = sums[new.name] + new if new.name in sums else new
     count = sums["in all"].terms if sums else 0
     worst = max(sums.values(), key=lambda s: s.surprise, default=Sum(""))
@@ -80,25 +82,38 @@ def _fault(found: Sum) -> Fault:
     return Fault("biased", 0, f"{what} (u: 1 where it went up, else 0; r: how far along it was); {odds}")
 
 
-def _sums(seen: list[Roundings]) -> Iterator[Sum]:
+def sums_of(seen: list[Roundings]) -> Iterator[Sum]:
+    """Every sum of one leaf, step by step; those of one name belong together.
+
+    Args:
+        seen: the leaf's steps, in their order.
+    """
     for now in seen:
-        yield _total("in all", now.rest, now.slack, now.known)
+        terms = _terms(now, np.ones(now.rest.shape))
+        yield _sum("in all", now.rest, terms, now.known)
         part = np.minimum((now.share * PARTS).astype(np.int64), PARTS - 1)
         for k in range(PARTS):
             name = f"between {k}/{PARTS} and {k + 1}/{PARTS} of the way"
-            yield _total(name, now.rest, now.slack, now.known & (part == k))
+            yield _sum(name, now.rest, terms, now.known & (part == k))
         yield _product("times that of the element before", now.part(slice(1, None)), now.part(slice(0, -1)))
     for now, before in zip(seen[1:], seen, strict=False):
         yield _product("times that of the step before", now, before)
 
 
-def _total(name: str, values: np.ndarray, slack: np.ndarray, known: np.ndarray) -> Sum:
-    return Sum(name, float(values[known].sum()), float(slack[known].sum()), int(known.sum()))
+def _terms(now: Roundings, weight: np.ndarray) -> np.ndarray:
+    """What each element adds to the logarithm of the martingale: one row a tilt."""
+    tilt = TILTS.reshape(-1, *(1 for _ in weight.shape)) * weight
+    # the largest denominator that r may lead to
+    likely = np.clip(np.where(tilt > 0, now.share + now.slack, now.share - now.slack), 0.0, 1.0)
+    return tilt * (now.rest + now.share) - np.log1p(likely * np.expm1(tilt))
 
 
-def _product(name: str, a: Roundings, b: Roundings) -> Sum:
-    slack = np.abs(a.rest) * b.slack + np.abs(b.rest) * a.slack + a.slack * b.slack
-    return _total(name, a.rest * b.rest, slack, a.known & b.known)
+def _sum(name: str, values: np.ndarray, terms: np.ndarray, known: np.ndarray) -> Sum:
+    return Sum(name, float(values[known].sum()), int(known.sum()), terms[:, known].sum(axis=1))
+
+
+def _product(name: str, now: Roundings, before: Roundings) -> Sum:
+    return _sum(name, now.rest * before.rest, _terms(now, before.rest), now.known & before.known)
 
 
 def roundings(step: Step, policy: Policy) -> Roundings | None:

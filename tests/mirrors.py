@@ -315,6 +315,7 @@ ACROSS: Mapping[str, str] = {
     "surveys/implementations/test_over_time.py": "implementations beside their rules over many steps",
     "test_architecture.py": "who may import whom",
     "test_depth.py": "how deep the tests look",
+    "test_release.py": "what the files of a release say of each other",
     "test_docstrings.py": "the examples of docstrings",
     "test_mirror.py": "where tests stand",
     "test_named_methods.py": "methods that are named in the literature",

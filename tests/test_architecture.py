@@ -68,6 +68,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.torch_estimator",
         "candidates.torch_gradients",
         "candidates.torch_mask",
+        "candidates.torch_quantizer",
         "candidates.torch_optimizer",
         "surveys.implementations",
     ),

@@ -60,8 +60,9 @@ def step(x: Any, rule: Step) -> Any:
 
 @dataclass(frozen=True)
 class Integer:
-    """The nearest integer from ``low`` to ``high``; "even" sends a tie to the even one, "away" away from zero. NaN stays.
+    """The nearest integer from ``low`` to ``high``. NaN stays.
 
+    ``ties`` sends a tie to the "even" one, "away" from zero, or "up": to the larger one, as floor(x + 1/2) without a rounding.
     ``unit`` is a power of two of which multiples are taken in place of integers.
     """
 
@@ -75,6 +76,9 @@ class Integer:
         x = x / kind(self.unit)
         if self.ties == "even":
             whole = np.rint(x)
+        elif self.ties == "up":
+            whole = np.floor(x)
+            whole = np.where(x - whole >= 0.5, whole + kind(1), whole)  # the difference is exact, or more than a half
         else:
             whole = np.trunc(x)  # x - whole is exact, where floor(|x| + 0.5) would round
             whole = np.where(np.isfinite(x), whole + np.copysign(np.abs(x - whole) >= 0.5, x), x).astype(x.dtype)
@@ -83,8 +87,12 @@ class Integer:
     def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""
         x = x / Fraction(self.unit)
-        away = Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
-        whole = Fraction(round(x)) if self.ties == "even" else away
+        if self.ties == "even":
+            whole = Fraction(round(x))
+        elif self.ties == "up":
+            whole = Fraction(math.floor(x + Fraction(1, 2)))
+        else:
+            whole = Fraction(math.floor(abs(x) + Fraction(1, 2)) * (-1 if x < 0 else 1))
         return (self.low if whole < self.low else self.high if whole > self.high else whole) * Fraction(self.unit)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:

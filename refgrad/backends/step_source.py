@@ -118,6 +118,10 @@ def _integer(w: Writer, x: str, record: Integer) -> str:
     w.set(scaled, f"{x} / {w.number(record.unit)}" if record.unit != 1 else x)
     if record.ties == "even":
         w.set(whole, w.whole("rint", scaled, whole))
+    elif record.ties == "up":
+        cut = f"{w.result}_cut"
+        w.set(cut, w.whole("floor", scaled, cut))
+        w.set(whole, w.select(f"{scaled} - {cut} >= {w.number(0.5)}", f"{cut} + one", cut))
     else:
         cut, size = f"{w.result}_cut", w.call("abs", scaled)
         w.set(cut, w.whole("floor", size, cut))

@@ -16,6 +16,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "optimizer": {"torch": "torch_optimizer", "keras": "keras_optimizer", "optax": "optax_transform"},
     "8-bit-optimizer": {"torch": "torch_eight_bit"},
     "estimator": {"torch": "torch_estimator", "jax": "jax_estimator"},
+    "quantizer": {"torch": "torch_quantizer"},
     "mask": {"torch": "torch_mask", "jax": "jax_mask"},
     "transform": {"optax": "optax_gradients", "torch": "torch_gradients"},
 }

@@ -4,7 +4,8 @@ A function ``f(x, **hyperparameters)`` on NumPy arrays that returns the rule's p
 rule's order (one array is the last part, or of a packed format the bytes); what a rule takes besides, such as uniforms, it
 is handed by name; a pair of such a function and one that goes back, ``g(*parts)`` by name or in
 order, or a pair of None and that; an object with methods ``quantize`` and ``dequantize``, or the second alone; or a
-quantizer of refgrad. A decoder alone is judged on every code that the rule has.
+quantizer of refgrad; or a function or an observer of torch's (`torch_quantizer`). A decoder alone is judged on every code
+that the rule has.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
+from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, describe_rule, load
 from refgrad.errors import CandidateError, nearest
@@ -49,6 +51,8 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
     shown = with_options(name, options)
     if isinstance(thing, Quantizer) or (isinstance(thing, type) and issubclass(thing, Quantizer)):
         return _reference(shown, thing, options)
+    if (known := candidate_of("quantizer", thing, name, options)) is not None:
+        return QuantizerCandidate(*known)
     forward, backward = _ways(thing)
     alone = forward is None and callable(backward)
     if not (callable(forward) or alone) or not (backward is None or callable(backward)):
@@ -128,6 +132,9 @@ def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
                 raise CandidateFault("structure", f"{name} returned {part!r}{hint}; legal: {', '.join(known)}")
         return {n: np.asarray(result[n]) for n in (*rule.parts, "y") if n in result}
     if isinstance(result, (tuple, list)):
+        shown = [n for n in rule.parts if n not in rule.constant_parts()]
+        if len(result) == len(shown):
+            return {n: np.asarray(a) for n, a in zip(shown, result, strict=True)}
         if len(result) != len(rule.parts):
             raise CandidateFault("structure", f"{name} returned {len(result)} values; legal: {legal}")
         return {n: np.asarray(a) for n, a in zip(rule.parts, result, strict=True)}

@@ -27,7 +27,7 @@ class Affine(RowQuantizer):
     interval [lo, hi], widened to hold zero: s = (hi - lo) / (qmax - qmin), z = clip(qmin - round(lo / s), qmin, qmax), ties to
     even; symmetric: s = max(-lo, hi) / divisor, z = 0, or 2**(b - 1) unsigned. s is at least ``smallest_scale``; where it is
     0 all the same, for an interval of no width, it is 1.
-    Parts: ``scale``, one a group, in the working dtype; ``zero_point``, int32; ``codes``, shaped like ``x``. A NaN in a group
+    Parts: ``scale``, one a group, in the working dtype; ``zero_point``, int32; ``codes``, int8 by default. A NaN in a group
     makes its scale and all of it NaN, an infinity makes its scale infinite; `quantize_with` says what becomes of them under
     given scales.
     Source: Jacob et al. 2018, arXiv:1712.05877, 2.1; Krishnamoorthi 2018, arXiv:1806.08342, section 2.
@@ -67,7 +67,9 @@ class Affine(RowQuantizer):
         ),
     ] = "after"
     normalize: Normalize = "divide"
-    ties: Annotated[str, Choice(even="to the even integer", away="away from zero")] = "even"
+    ties: Annotated[
+        str, Choice(even="to the even integer", away="away from zero", up="to the larger integer, as floor(x + 1/2)")
+    ] = "even"
     nan_code: Annotated[
         str,
         Choice(lowest=by("NaN has the code qmin", "onnxruntime"), zero="that of the zero point", highest="qmax"),
@@ -181,6 +183,10 @@ class Affine(RowQuantizer):
             "lowest": 2 ** (self.bits - 1),
         }
         return float(divisors[self.divisor])
+
+    def constant_parts(self) -> tuple[str, ...]:
+        """The zero point of symmetric intervals."""
+        return ("zero_point",) if self.symmetric else ()
 
     @property
     def middle(self) -> int:

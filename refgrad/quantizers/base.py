@@ -63,6 +63,10 @@ class Quantizer(Rule):
     #: the code that stands for NaN, besides those of `legal_codes`
     poison_code: ClassVar[int | None] = None
 
+    def constant_parts(self) -> tuple[str, ...]:
+        """The parts that are the same for every array, which a candidate may leave out of a tuple."""
+        return ()
+
     @property
     def legal_codes(self) -> tuple[int, int] | None:
         """The least and the largest code; None where every code of their dtype is one, or `decode` looks itself."""

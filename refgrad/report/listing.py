@@ -16,7 +16,8 @@ def listing(
     """The rules that are asked for, a line or two each, under a line for their kind.
 
     Args:
-        words: parts of names, authors, titles or places of publication, of any case; each must occur.
+        words: parts of names, authors, titles or places of publication, of any case; each must occur. Where no rule has all of
+            them, what is said of the rules is searched too.
         kind: one kind alone, such as ``"estimator"``.
         package: rules of which this distribution has an implementation that is known, such as ``"torch"``.
         width: characters a line.
@@ -54,7 +55,12 @@ def _found(words: tuple[str, ...], kind: str | None, package: str | None) -> dic
         if not theirs:
             raise _unknown("--package", package, {row.package for row in known()})
         found = {name: cls for name, cls in found.items() if name in theirs}
-    return {n: c for n, c in found.items() if all(word.casefold() in f"{n} {c.citation}".casefold() for word in words)}
+    named = {n: c for n, c in found.items() if _has(words, f"{n} {c.citation}")}
+    return named or {n: c for n, c in found.items() if _has(words, f"{n} {c.citation} {c.__doc__}")}
+
+
+def _has(words: tuple[str, ...], text: str) -> bool:
+    return all(word.casefold() in text.casefold() for word in words)
 
 
 def _unknown(option: str, value: str, legal: set[str]) -> ArgumentError:

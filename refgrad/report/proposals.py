@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from refgrad.rule import rules
 from refgrad.surveys.implementations import known
 
 #: how many rules are proposed at most
 MOST = 3
+#: what people call what has another name here
+CALLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "int8": ("Affine", "Blockwise"),
+        "int4": ("Affine", "Q4_0"),
+        "fp8": ("ScaledFloat", "Cast"),
+        "quant": ("Affine", "Blockwise", "Cast"),
+        "prune": ("Magnitude",),
+        "2of4": ("NOfM",),
+        "clip": ("ClipByGlobalNorm", "ClipByNorm"),
+    }
+)
 
 
 def proposals(target: str) -> list[str]:
@@ -19,17 +33,20 @@ def proposals(target: str) -> list[str]:
 
     Returns:
         At most `MOST` names: what the survey judges this very target as, then rules whose names are in the target's, the
-        longest first, then rules of nearly its name.
+        longest first, then what people call so, then rules of nearly its name.
 
-    >>> proposals("torch.optim:AdamW")[0], proposals("mine.py:fused_adamw_kernel")[0], proposals("a:b")
-    ('AdamW', 'AdamW', [])
+    >>> proposals("torch.optim:AdamW")[0], proposals("mine.py:fused_adamw_kernel")[0], proposals("int8.py:quantize")[0]
+    ('AdamW', 'AdamW', 'Affine')
+    >>> proposals("a:b")
+    []
     """
     surveyed = [type(row.claim).__name__ for row in known() if row.target == target]
     name = _plain(target.rpartition(":")[2])
     plain = {_plain(rule): rule for rule in rules()}
     within = sorted((p for p in plain if len(p) > 2 and p in name), key=len, reverse=True)
+    called = [rule for word, found in CALLED.items() if word in _plain(target.rpartition("/")[2]) for rule in found]
     near = get_close_matches(name, plain, MOST, 0.75)
-    return list(dict.fromkeys([*surveyed, *(plain[p] for p in [*within, *near])]))[:MOST]
+    return list(dict.fromkeys([*surveyed, *(plain[p] for p in within), *called, *(plain[p] for p in near)]))[:MOST]
 
 
 def _plain(name: str) -> str:

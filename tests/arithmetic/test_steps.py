@@ -24,6 +24,7 @@ from tests.depth import examples
 STEPS = [
     Integer(),
     Integer("away"),
+    Integer("up"),
     Integer("even", -8, 7),
     Integer("away", -127, 127, unit=1 / 64),
     ToFormat("float8_e4m3fn"),

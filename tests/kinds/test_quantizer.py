@@ -207,6 +207,19 @@ def test_what_else_a_program_does_wrong_is_a_fault(candidate: object, kind: str)
     assert verdict.faults[0].kind == kind
 
 
+def test_a_symmetric_quantizer_may_leave_out_its_zero_point() -> None:
+    """And halves that are rounded up, as floor(x + 1/2) does, are named."""
+
+    def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = np.float32(np.max(np.abs(x), initial=0) / np.float32(127)) or np.float32(1)
+        codes = np.clip(np.floor(x / scale + np.float32(0.5)), -128, 127)
+        return np.asarray(scale), np.where(np.isnan(codes), -128, codes).astype(np.int8)
+
+    verdict = refgrad.verify(quantize, Affine(symmetric=True), shrink=False)
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == "ties=up"
+
+
 def test_codes_outside_the_table_are_a_fault() -> None:
     def candidate(x: np.ndarray) -> dict[str, np.ndarray]:
         parts = programs.nf4(x)

@@ -29,9 +29,9 @@ def half_grid(step: Any, reach: int = 300) -> np.ndarray:
 def by_hand(rule: Affine, x: float, scale: float, zero: int) -> int:
     """The code in exact arithmetic, where the quotient is a float32."""
     target = Fraction(x) / Fraction(scale) + (zero if rule.zero_point_added == "before" else 0)
-    whole = (
-        round(target) if rule.ties == "even" else math.floor(abs(target) + Fraction(1, 2)) * (-1 if target < 0 else 1)
-    )
+    half = Fraction(1, 2)
+    away = math.floor(abs(target) + half) * (-1 if target < 0 else 1)
+    whole = {"even": round(target), "away": away, "up": math.floor(target + half)}[rule.ties]
     whole += 0 if rule.zero_point_added == "before" else zero
     return min(max(whole, rule.lowest), rule.highest)
 
@@ -39,7 +39,7 @@ def by_hand(rule: Affine, x: float, scale: float, zero: int) -> int:
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 8, 12, 16])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("zero_point", ["after", "before"])
-@pytest.mark.parametrize("ties", ["even", "away"])
+@pytest.mark.parametrize("ties", ["even", "away", "up"])
 def test_codes_are_those_of_exact_arithmetic(bits: int, signed: bool, zero_point: str, ties: str) -> None:
     """A scale that is a power of two: ties are ties, and the sum with the zero point is exact."""
     for normalize, zero in itertools.product(("divide", "reciprocal"), (0, 1)):

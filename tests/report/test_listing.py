@@ -27,6 +27,7 @@ def test_a_kind_alone() -> None:
 def test_words_are_looked_for_in_names_and_sources() -> None:
     assert names(listing(("LION",))) == ["CautiousLion", "Lion"]
     assert "AdamW" in names(listing(("arXiv:1711.05101",)))
+    assert "Affine" in names(listing(("int8",)))  # no name or source has it: what is said of the rules is searched
 
 
 def test_a_package_has_what_the_survey_knows_of_it() -> None:

@@ -1,0 +1,47 @@
+"""What the files of a release say of each other: the version is written once, and repeated rightly elsewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from refgrad.version import VERSION
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+#: extras that bring frameworks and what tests need
+APART = {"all", "test", "torch", "jax"}
+
+
+def test_the_version_is_that_of_the_last_change_and_of_the_citation() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## (\d+\.\d+\.\d+)", changes, re.MULTILINE)[1] == VERSION  # type: ignore[index]
+    cited = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {VERSION}\n" in cited
+    assert PROJECT["dynamic"] == ["version"]
+
+
+def test_all_is_every_extra_that_is_no_framework() -> None:
+    extras = PROJECT["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = set(everything.removeprefix("refgrad[").removesuffix("]").split(","))
+    assert named == set(extras) - APART
+
+
+def test_every_python_that_is_claimed_has_an_environment() -> None:
+    claimed = {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", c)}
+    tox = (ROOT / "tox.ini").read_text("utf-8")
+    (numbers,) = re.findall(r"\[testenv:py\{([\d,]+)\}\]", tox)
+    assert {f"3.{n[1:]}" for n in numbers.split(",")} == claimed
+    assert PROJECT["requires-python"] == f">={min(claimed, key=lambda v: int(v[2:]))}"
+
+
+def test_the_lock_has_a_hash_for_each_file_and_names_no_place() -> None:
+    text = (ROOT / ".ci" / "lock.txt").read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==\S+ \\", line) for line in lines[::2])
+    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", line) for line in lines[1::2])
+    named = {line.partition("==")[0].replace("_", "-") for line in lines[::2]}
+    needed = {re.split(r"[>=]", line)[0].replace("_", "-") for line in PROJECT["dependencies"]}
+    assert needed <= named

@@ -90,7 +90,9 @@ class Affine(RowQuantizer):
         "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )
 
-    needs = {pair: {"symmetric": True} for pair in (("range", "divergence"), ("divisor", "half"), ("divisor", "lowest"))}
+    needs = {
+        pair: {"symmetric": True} for pair in (("range", "divergence"), ("divisor", "half"), ("divisor", "lowest"))
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,7 +101,9 @@ class Affine(RowQuantizer):
         if self.range == "divergence" and not self.symmetric:
             raise bad_argument("Affine.range", "divergence", "min_max, percentile or mean_square, unless symmetric")
         if self.divisor != "highest" and not self.symmetric:
-            raise bad_argument("Affine.divisor", self.divisor, "highest, unless symmetric: no other interval is divided by it")
+            raise bad_argument(
+                "Affine.divisor", self.divisor, "highest, unless symmetric: no other interval is divided by it"
+            )
 
     @property
     def lowest(self) -> int:

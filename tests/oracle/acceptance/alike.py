@@ -17,22 +17,26 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "Movement NormalizedMagnitude RandomMask SoftMovement nan_rank=smallest",
     ),
     "a quotient may be a product with a reciprocal, and be rounded more than once": (
-        "AF4 Affine Blockwise FP4 NF4 normalize=reciprocal",
+        "AF4 Affine Blockwise FP4 NF4 ScaledFloat normalize=reciprocal",
         "NVFP4 normalize=divide",
         "BitNetActivations quotient=reciprocal",
         "ClipByGlobalNorm ClipByNorm division=padded",
+    ),
+    "it is the same number, computed otherwise": (
         "MADGRAD applied=by_difference",
+        "TrActConvolution TrActLinear form=batch",
     ),
     "where rounding may have made a tie of it, both neighbours are admissible": (
         "DoReFaActivation PACT ties=away",
         "DoReFaActivation PACT ties=up",
         "EWGS ties=away",
+        "STR edge=inclusive",
         "DoReFaWeights LibraPB sign_at_zero=minus",
         "DoReFaWeights LibraPB sign_at_zero=zero",
     ),
     "of equal scores any may be kept": (
         "ACDC ASP Block FORCE GraSP L1Filters L2Filters LotteryTicket MDGF Magnitude Movement NOfM NetworkSlimming"
-        " NormalizedMagnitude OBD OBS RIA RandomMask SDGF SNIP SRSTE SoftMovement SparseGPT SynFlow Transposable Wanda"
+        " NormalizedMagnitude OBD OBS RIA RandomMask RigL SDGF SET SNIP SRSTE SoftMovement SparseGPT SynFlow Transposable Wanda"
         " WandaNOfM WoodFisher ties=high",
         "SoftMovement Transposable ties=keep_all",
         "SoftMovement Transposable ties=prune_all",
@@ -59,6 +63,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "SDGF form=geometric",
         "SDGF form=densify",
         "SRSTE gradient=masked",
+        "TTQ negative_gradient=chain",
     ),
     "another setting than the default, which is none of numbers alone, shows it": (
         "AMSGrad eps_placement=uncorrected",

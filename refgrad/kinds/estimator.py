@@ -53,7 +53,8 @@ class EstimatorKind(Stateless):
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
-            for name, undefined in undefined_inputs(cases, rule.plan((2, 2)).graph).items():
+            chosen = any("nan" in name.split("_") for name in rule.legal())
+            for name, undefined in undefined_inputs(cases, rule.plan((2, 2)).graph, chosen).items():
                 yield Situation(name, undefined, rule)
             matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
             if STRIDED in getattr(asked.subject, "abilities", ()) and any(matrices):

@@ -92,7 +92,9 @@ class Affine(RowQuantizer):
         "range is divided by, and the scale of an interval of no width: named variants, of which the papers say the least"
     )
 
-    needs = {("range", "divergence"): {"symmetric": True}}
+    needs = {
+        pair: {"symmetric": True} for pair in (("range", "divergence"), ("divisor", "half"), ("divisor", "lowest"))
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +102,10 @@ class Affine(RowQuantizer):
             raise bad_argument("Affine.bits", 1, "a whole number from 2 to 16, if symmetric or narrow")
         if self.range == "divergence" and not self.symmetric:
             raise bad_argument("Affine.range", "divergence", "min_max, percentile or mean_square, unless symmetric")
+        if self.divisor != "highest" and not self.symmetric:
+            raise bad_argument(
+                "Affine.divisor", self.divisor, "highest, unless symmetric: no other interval is divided by it"
+            )
 
     @property
     def lowest(self) -> int:

@@ -162,3 +162,10 @@ def test_a_function_may_take_the_numbers_of_a_rule_inside() -> None:
     claim = ClipByValue(inner=SGD(lr=0.25), bound=0.5)
     assert refgrad.verify(step, claim, steps=3).conforms
     assert not refgrad.verify(step, claim, steps=3, options={"inner_lr": 0.5}, shrink=False, explain=False).conforms
+
+
+def test_a_function_of_a_wrapper_is_told_the_numbers_of_the_rule_inside_by_their_names() -> None:
+    def clipped(p, g, lr, min_value=-1.0, max_value=1.0):  # type: ignore[no-untyped-def]
+        return p - np.float32(lr) * np.clip(g, -1, 1)
+
+    assert refgrad.verify(clipped, ClipByValue(inner=SGD(lr=0.25)), steps=1, explain=False).conforms

@@ -292,3 +292,22 @@ def test_what_is_kept_as_one_vector_of_all_parameters_is_read_leaf_by_leaf() -> 
     assert verdict.conforms, verdict
     assert {"previous_g", "s1", "y1", "s3"} <= set(verdict.counts)
     assert verdict.counts["previous_g"].total == 4 * 29
+
+
+class OfKeywords(torch.optim.Optimizer):
+    """Gradient descent that says in its defaults alone what it takes, and forgets the rates of later groups."""
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        super().__init__(params, {"lr": 1e-3} | settings)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-self.param_groups[0]["lr"])
+
+
+def test_a_class_of_keywords_is_told_what_its_defaults_name() -> None:
+    verdict = refgrad.verify(OfKeywords, SGD(), steps=1, explain=False, shrink=False)
+    assert (verdict.outcome, verdict.situation) == ("does not conform", "groups")

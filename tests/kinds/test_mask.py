@@ -14,7 +14,7 @@ import refgrad
 from refgrad.candidates.masks import MaskSeen
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask
-from refgrad.sparsity import Block, L1Filters, L2Filters, Magnitude, NOfM, Transposable, Wanda
+from refgrad.sparsity import Block, L1Filters, L2Filters, Magnitude, Movement, NOfM, Transposable, Wanda
 from refgrad.sparsity.base import Mask
 
 
@@ -285,3 +285,15 @@ def test_bad_arguments() -> None:
         refgrad.verify(low, NOfM(), options={"j": 1})
     with pytest.raises(refgrad.CandidateError, match="legal: a function"):
         refgrad.verify(3, NOfM())
+
+
+def test_scores_that_are_other_arrays_have_ties() -> None:
+    """A program that keeps all that are as large as the last one that is kept keeps too many."""
+    rule = Movement()
+
+    def every(w: np.ndarray, s: np.ndarray) -> np.ndarray:
+        kept = rule.mask(w, s=s)
+        least = np.min(s, where=kept, initial=np.inf)
+        return np.asarray(kept | (s == least))
+
+    assert not refgrad.verify(every, rule, explain=False, shrink=False).conforms

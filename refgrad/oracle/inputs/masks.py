@@ -21,9 +21,11 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
     random = np.random.Generator(np.random.Philox(seed))
     shape, facts = rule.example_shape(), dtypes.format_of(dtype)
     leaves = []
-    for draw in FAMILIES.values():
+    for name, draw in FAMILIES.items():
         w = _cast(draw(random, shape, facts), dtype)
         others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
+        if name in TIED:
+            others = {n: _few(v) for n, v in others.items()}
         leaves.append({"w": w, **{n: _cast(v, dtype) for n, v in others.items()}})
     return Cases(leaves, list(FAMILIES), seed)
 
@@ -66,6 +68,11 @@ def _other(random: np.random.Generator, shape: tuple[int, ...], what: str) -> np
     return np.abs(values) + 0.125 if what == "positive" else values
 
 
+def _few(values: np.ndarray) -> np.ndarray:
+    """Numbers of few magnitudes, none of them zero, so that scores that are made of them are equal too."""
+    return np.where(values < 0, -1.0, 1.0) * np.clip(np.ceil(np.abs(values)), 1.0, 2.0)
+
+
 def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return random.choice([-1.0, 1.0], shape)
 
@@ -91,6 +98,8 @@ def _nan(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Form
 
 Draw = Callable[[np.random.Generator, tuple[int, ...], dtypes.Format], np.ndarray]
 
+#: families of weights of few magnitudes: what scores are made of besides has few, too
+TIED = frozenset({"few magnitudes", "equal", "one magnitude, both signs"})
 #: those that settle all come first, so that a call among the first that is wrong is seen to be
 FAMILIES: Mapping[str, Draw] = {
     "normal": lambda random, shape, facts: random.standard_normal(shape),

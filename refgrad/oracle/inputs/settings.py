@@ -15,6 +15,8 @@ Given = TypeVar("Given", bound=Rule)
 FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
 #: small numbers beside a root or a norm, so large that they are seen
 EPS = (1e-3, 1e-4, 1e-2)
+#: a rate below the one becomes so many times what it is: what is done with its square is lost in rounding
+SMALL_RATE, RATE = 0.01, 37.0
 #: numbers of steps
 COUNTS = (3.0, 2.0)
 
@@ -30,14 +32,15 @@ def other_setting(rule: Given, names: Iterable[str], eps: bool = False) -> Given
     Args:
         rule: the rule.
         names: of the hyperparameters that are changed, of those that the rule reads.
-        eps: whether a small number beside a root or a norm is changed too, of a rule that reads one alone.
+        eps: whether small numbers beside a root or a norm are changed too, if all that the rule has are named.
 
     >>> from refgrad.optimizers import SGD
     >>> print(other_setting(SGD(lr=0.1), ["lr", "momentum", "weight_decay"]))
     SGD(lr=0.037, momentum=0.37, weight_decay=0.37)
     """
-    changed, found = rule, False
-    for name in sorted(set(names)):
+    changed, found, names = rule, False, set(names)
+    eps = eps and {n for n in rule.reads() if n.startswith("eps") and rule.numbers()[n]} <= names
+    for name in sorted(names):
         for value in _others(changed, name, eps):
             try:
                 changed, found = changed.replace(**{name: value}), True
@@ -48,23 +51,19 @@ def other_setting(rule: Given, names: Iterable[str], eps: bool = False) -> Given
 
 
 def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
-    """Legal numbers that one may become, the best first; none of a small number beside a root or a norm among several.
+    """Legal numbers that one may become, the best first; of small numbers beside a root or a norm all the same.
 
-    It hides nothing, and packages have one eps where another has two.
+    They hide nothing, and packages have one eps where another has two.
     """
     legal, value = rule.legal().get(name), getattr(rule, name, None)
     if not isinstance(legal, Range) or not isinstance(value, float):
         return
-    if name.startswith("eps") and value and not (eps and _is_alone(rule)):
+    if name.startswith("eps") and value and not eps:
         return
     tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name) else ()
-    tried = tried or (((value * FACTOR,) if not neutral(value) else ()) + NUMBERS)
+    factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
+    tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)
-
-
-def _is_alone(rule: Rule) -> bool:
-    """Whether a rule that has an eps has no other one."""
-    return sum(n.startswith("eps") and bool(rule.numbers()[n]) for n in rule.reads()) == 1
 
 
 def _counts(name: str) -> bool:

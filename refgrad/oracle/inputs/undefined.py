@@ -122,20 +122,27 @@ def _meet(node: Node, of: str) -> bool:
     return node.op != "mul" or any(each.op in DECIDING for arg in node.args for each in walk(arg))
 
 
-def undefined_inputs(cases: Cases, graph: Graph) -> dict[str, Cases]:
+def undefined_inputs(cases: Cases, graph: Graph, chosen: bool = False) -> dict[str, Cases]:
     """Two small inputs of an estimator with a NaN, and with an infinity, by the name of the situation.
 
     Args:
         cases: of many shapes.
         graph: the estimator's.
+        chosen: whether what is decided on NaN is a named behaviour, of which no other program need know.
     """
     few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
     found = {}
-    for name, outputs in {"NaN": followed(graph, "x"), "infinities": _ordered(graph, "x")}.items():
+    nan = followed(graph, "x") - (_deciding(graph) if chosen else frozenset())
+    for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x")}.items():
         made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
         if made:
             found[name] = Cases(made, [name] * len(few), cases.seed, outputs=outputs, nan_open=name == "NaN")
     return found
+
+
+def _deciding(graph: Graph) -> frozenset[str]:
+    """The outputs of a graph that depend on a decision."""
+    return frozenset(n for n, node in graph.outputs.items() if any(each.op in DECIDING for each in walk(node)))
 
 
 def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], every: int = MOST) -> dict[str, Cases]:

@@ -17,8 +17,12 @@ from refgrad.kinds.kind import Record
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
+from refgrad.oracle.engine.situations import exercise
 from refgrad.rule import Rule, find, rules
 from refgrad.strength.exercised import exercised
+from refgrad.strength.situations.fault import Fault
+from refgrad.strength.situations.planting import program
+from tests.oracle.acceptance.alike import listed
 
 REQUEST = Request(candidate=None, rule=find("SGD")(), steps=2, dtype=np.dtype(np.float32), time_limit=60.0)
 
@@ -130,3 +134,34 @@ def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: st
             continue
         counts[subnormals] = claim.judge(record).outside > claim.judge(driven(claim)).outside
     assert len(set(counts.values())) == 1, counts
+
+
+#: every rule and each of its variants, but for how scalars are rounded, which the sets take in by what a policy says
+NAMED = [(cls(), name) for cls in rules().values() for name, _ in cls().variants() if not name.startswith("scalars=")]
+
+
+@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.parametrize(("rule", "name"), NAMED, ids=lambda x: str(x))
+def test_a_variant_is_told_by_the_default_run_or_stands_in_the_list(rule: Any, name: str) -> None:
+    """A program that is told settings and follows them, in the variant's way."""
+    field = name.partition("=")[0]
+    (variant,) = [v for text, v in rule.variants() if text == name]
+    change = Fault("default", "variant", name, settings=lambda told: _turned(told, field, getattr(variant, field)))
+    request = Request(candidate=program(rule, change), rule=rule, dtype=np.dtype(rule.kept_in), time_limit=60.0)
+    claim = Claim.of(request)
+    record = claim.driven(claim.cases())
+    tally = claim.judge(record, measured=True)
+    told = bool(tally.outside or tally.faults or record.faults) or any(each.wrong for each in exercise(claim))
+    assert told or {(type(rule).__name__, name), ("*", name)} & listed()
+
+
+def _turned(told: Any, field: str, value: Any) -> Any:
+    try:
+        return told.replace(**{field: value})
+    except ArgumentError:  # what the other settings exclude
+        return told
+
+
+def test_the_list_is_of_variants() -> None:
+    named = {(type(rule).__name__, name) for rule, name in NAMED}
+    assert sorted(listed() - named - {("*", name) for _, name in named}) == []

@@ -16,6 +16,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators import IdentitySTE
 from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByGlobalNorm, Lion
 from refgrad.oracle.engine.verdict import Verdict
+from refgrad.oracle.inputs.settings import other_setting
 from refgrad.quantizers import Affine, EightBit
 from refgrad.strength.situations.fault import Fault
 from refgrad.strength.situations.stepped_program import SteppedProgram
@@ -355,3 +356,33 @@ def test_a_gradient_of_zeros_is_a_step_as_any_other() -> None:
         return adam(p, g, m, v, t) if g.any() or not g.size else (p, m, v)
 
     assert judged(lazy, Adam()).situation == "zeros"
+
+
+def test_a_bound_on_steps_shows_where_a_gradient_grows() -> None:
+    """The ratio of both moments is near one for ordinary gradients, and 3.5 at most."""
+
+    def bounded(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        new, m, v = adam(p, g, m, v, t)
+        return p - np.clip(p - new, F(-3e-3), F(3e-3)), m, v
+
+    assert judged(bounded, Adam()).situation == "late steps"
+
+
+def test_who_takes_a_step_and_raises_at_another_is_wrong() -> None:
+    def counting(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        return adam(p, g, m, v, int(np.int8(t)))  # which raises at 128
+
+    verdict = judged(counting, Adam())
+    assert (verdict.outcome, verdict.situation) == ("does not conform", "late steps")
+    assert verdict.faults[0].kind == "raised"
+
+
+def test_an_eps_that_is_built_in_is_found() -> None:
+    def built_in(p: Array, g: Array, m: Array, v: Array, t: int, eps: float = 1e-8) -> Any:
+        return adam(p, g, m, v, t)
+
+    assert judged(built_in, Adam()).situation.startswith("another setting")
+
+
+def test_a_small_rate_is_set_to_a_larger_one() -> None:
+    assert [other_setting(Lion(lr=lr), ["lr"]).lr for lr in (1e-4, 0.1)] == pytest.approx([0.0037, 0.037])  # type: ignore[union-attr]

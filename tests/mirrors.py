@@ -46,6 +46,11 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.recipe",),
     ),
+    Topic(
+        "candidates/test_program.py",
+        "functions in other languages: a library is asked as a program is",
+        ("candidates.shared_library",),
+    ),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

@@ -1,4 +1,4 @@
-"""The command ``refgrad``: verify, identify, survey, list, show, schema, demo,
+"""The command ``refgrad``: verify, identify, judge, survey, list, show, schema, demo,
 doctor, golden.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from refgrad.cli import golden, judging, showing, surveying
+from refgrad.cli import golden, judging, programs, showing, surveying
 from refgrad.cli.group import Cli
 from refgrad.version import VERSION
 
@@ -41,6 +41,7 @@ def main() -> None:
 for command in (
     judging.verify,
     judging.identify,
+    programs.judge,
     surveying.survey,
     surveying.demo,
     showing.list_,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.errors import RefgradError
 from refgrad.golden.inputs import Drawn, plain
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.sets import OutputSet, sets
@@ -51,14 +52,17 @@ class Case:
 
 
 def case_of(rule: Rule, drawn: Drawn, dtype: str) -> Case | None:
-    """The case of some arrays; None if too much is open there.
+    """The case of some arrays; None if the rule does not take them, or too much is open there.
 
     Args:
         rule: with its hyperparameters.
         drawn: the arrays.
         dtype: of the arrays.
     """
-    found = sets(rule, drawn.arrays)
+    try:
+        found = sets(rule, drawn.arrays)
+    except (RefgradError, ArithmeticError, LookupError, TypeError, ValueError):  # it does not take these arrays
+        return None
     ends = [end for each in found.values() for pair in each.admissible for end in pair]
     if any(len(each.admissible) > MOST_WAYS for each in found.values()) or not all(np.isfinite(e).all() for e in ends):
         return None

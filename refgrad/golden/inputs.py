@@ -60,11 +60,11 @@ def drawn(rule: Rule, level: Level, dtype: str) -> Iterator[Drawn]:
             yield from make(rule, kind, number, seed, level.elements)
 
 
-def _corner(shape: tuple[int, ...], most: int) -> tuple[slice, ...]:
+def _corner(shape: tuple[int, ...], most: int, rows: int = 4) -> tuple[slice, ...]:
     """The first rows and columns of an array, of so many numbers at most."""
     if len(shape) < 2:
         return (slice(0, most),) * len(shape)
-    rows = min(4, shape[0])
+    rows = min(rows, shape[0])
     return (slice(0, rows), slice(0, max(1, most // rows)), *(slice(0, 1),) * (len(shape) - 2))
 
 
@@ -108,7 +108,8 @@ def _few(rule: Any, kind: Any, arrays: Arrays, most: int) -> Arrays | None:
     if not 1 < arrays[rule.primary].size and rule.kind != "scaling":
         return None
     if arrays[rule.primary].size > most and rule.kind in ("estimator", "quantizer", "mask"):
-        at = _corner(shape, most)
+        # groups of masks are of four and eight
+        at = _corner(shape, most, 3 if rule.kind == "mask" else 4)
         try:
             cut = _cut_quantizer(arrays, at) if rule.kind == "quantizer" else _cut(rule.takes(), arrays, at)
             checked = kind.checked(rule, Cases([cut], [""])).arrays[0]

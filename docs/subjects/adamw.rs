@@ -1,8 +1,11 @@
 // AdamW as a subject of `refgrad judge`: rustc -O adamw.rs -o adamw; with --cfg sum the averages are sums, which is wrong.
 use std::io::{self, BufRead, Write};
 
-/// A hex float: 0x1.8p+0.
+/// A hex float: 0x1.8p+0; nan and inf are written so.
 fn hex(text: &str) -> f64 {
+    if !text.contains('p') {
+        return text.parse().unwrap();
+    }
     let (sign, rest) = if let Some(rest) = text.strip_prefix('-') { (-1.0, rest) } else { (1.0, text) };
     let (digits, exponent) = rest.trim_start_matches("0x").split_once('p').unwrap();
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -28,9 +31,10 @@ fn array(line: &str, name: &str) -> (Vec<f32>, String) {
     (values.collect(), shape)
 }
 
-/// Shortest decimals read back to the same number.
+/// Shortest decimals read back to the same number; what is none is a text.
 fn text(name: &str, values: &[f32], shape: &str) -> String {
-    let data: Vec<String> = values.iter().map(|x| format!("{:?}", *x as f64)).collect();
+    let one = |x: &f32| if x.is_finite() { format!("{:?}", *x as f64) } else { format!("\"{x}\"") };
+    let data: Vec<String> = values.iter().map(one).collect();
     format!("\"{name}\":{{\"shape\":[{shape}],\"data\":[{}]}}", data.join(","))
 }
 

@@ -16,7 +16,7 @@ from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
-from refgrad.strength.exercised import exercised
+from refgrad.strength.exercised import with_decays
 
 #: steps after which an optimizer's cases are taken: the first, and one at which averages have gone their way
 AT = (3, 1, 10)
@@ -33,14 +33,14 @@ class Drawn(NamedTuple):
 
 
 def golden_rule(cls: type[Rule]) -> Rule:
-    """The rule of a class whose cases, variants and faults are looked at: what is zero by default is switched on.
+    """The rule of a class whose cases, variants and faults are looked at: with its decays and momentum switched on.
 
     Args:
         cls: one of refgrad's rules.
     """
     rule: Any = cls()
     if isinstance(rule, Optimizer):
-        return exercised(rule)
+        return with_decays(type(rule))
     # so that few numbers are quantized all the same
     return rule.replace(min_8bit_size=1) if rule.kind == "8-bit-optimizer" else rule
 

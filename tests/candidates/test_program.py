@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import refgrad
 from refgrad.candidates import program, shared_library
 from refgrad.candidates.protocol import CandidateFault
+from refgrad.cli import programs
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
@@ -158,6 +160,14 @@ def test_a_line_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(program, "LONGEST", 1000)
     with pytest.raises(CandidateError, match="more than 1000 bytes"):
         program.function(python("print('x' * 5000)"), "AdamW", "optimizer")
+
+
+@pytest.mark.slow
+def test_the_command_says_what_is_wrong_with_a_program() -> None:
+    words = [sys.executable, "--arg", "-c", "--arg", "input(); print('nonsense')", "--as", "AdamW"]
+    found = CliRunner().invoke(programs.judge, words, standalone_mode=False)
+    assert isinstance(found.exception, CandidateError)
+    assert "wrote b'nonsense" in str(found.exception)
 
 
 @pytest.mark.parametrize("encoding", program.ENCODINGS)

@@ -33,10 +33,8 @@ class Level:
 
 LEVELS: Mapping[str, Level] = {
     "smoke": Level("smoke", ("float32",), (0,), 3, 24, 8),
-    "standard": Level("standard", ("float32", "float64", "bfloat16", "float16"), (0, 1), 12, 128, 40, True),
-    "exhaustive": Level(
-        "exhaustive", ("float32", "float64", "bfloat16", "float16"), tuple(range(16)), 96, 512, 400, True
-    ),
+    "standard": Level("standard", ("float32", "float64", "float16"), (0, 1), 12, 128, 40, True),
+    "exhaustive": Level("exhaustive", ("float32", "float64", "float16"), tuple(range(16)), 96, 512, 400, True),
 }
 
 

@@ -161,7 +161,9 @@ def _of_case(rule: Any, mutation: Any) -> Callable[[Case], Results]:
         programs: Any = programs_of(rule)
         read = _program_case(rule, case)
         if rule.kind != "quantizer":
-            return {n: a for n, a in programs.mutated(read, mutation).items() if n in case.sets}
+            found = {n: a for n, a in programs.mutated(read, mutation).items() if n in case.sets}
+            # a choice that the graph is handed, and does not give
+            return {n: each.reference for n, each in case.sets.items() if n in getattr(rule, "chosen", ())} | found
         answer = programs.answer(read, programs.mutated(read, mutation), Policy())
         return {n: values for n, (_, values) in answer.items() if n in case.sets}
 

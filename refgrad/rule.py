@@ -141,6 +141,8 @@ class Rule(Frozen):
     scalars: ScalarPrecision = "float64"
 
     citation: ClassVar[Citation]
+    #: raised when the rule's meaning changes, so that golden files of before and after are told apart
+    revision: ClassVar[int] = 1
     #: what the source leaves open, and what is the default here; shown in docs/rules.md
     unspecified: ClassVar[str] = ""
     #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md

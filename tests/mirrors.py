@@ -46,6 +46,26 @@ TOPICS: tuple[Topic, ...] = (
         "what crosses the pipe, and what crosses beside it",
         ("isolation.recipe", "isolation.layouts"),
     ),
+    Topic(
+        "candidates/test_program.py",
+        "functions in other languages: a library is asked as a program is",
+        ("candidates.shared_library", "cli.programs"),
+    ),
+    Topic(
+        "golden/test_files.py",
+        "golden files from what is chosen to what is read: made, verified, compared and damaged",
+        (
+            "cli.golden",
+            "golden.case",
+            "golden.checking",
+            "golden.flags",
+            "golden.inputs",
+            "golden.making",
+            "golden.reading",
+            "golden.records",
+            "golden.wrong",
+        ),
+    ),
     Topic("backends/test_step.py", "what `step_` checks of a leaf", ("optimizers.leaf",), False),
     Topic(
         "arithmetic/test_operations.py",

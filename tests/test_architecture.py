@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("surveys",),
     ("",),  # refgrad itself, the front door
     ("testing", "strength"),
+    ("golden",),
     ("report",),
     ("examples",),
     ("cli",),
@@ -92,6 +93,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "rich": ("report",),
     "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
     "gfloat": ("surveys.implementations",),
+    "safetensors": ("golden.tensors",),
     "bitsandbytes": ("surveys.implementations",),
 }
 #: the modules of these packages' subjects may import them at once: they are loaded only where the package is there already

@@ -155,6 +155,19 @@ def to_odd(values: Any) -> np.ndarray:
     return np.asarray([_odd(x) for x in array.ravel()], np.float64).reshape(array.shape)
 
 
+#: bits beyond a float64 from which on a number is taken for that float64: what is left of a quotient that comes out even
+NOISE = 90
+
+
+def _rounded(significand: int, lost: int) -> int:
+    """A significand without its last bits, rounded to odd; one that is a whole number but for noise is that."""
+    whole, rest = significand >> lost, significand & ((1 << lost) - 1)
+    noise = 1 << (lost - NOISE) if lost > NOISE else 1
+    if rest < noise:
+        return whole
+    return whole + 1 if (1 << lost) - rest < noise else whole | 1
+
+
 def _odd(value: Any) -> float:
     number = value if isinstance(value, mpmath.mpf) else mpmath.mpf(value)
     if not mpmath.isfinite(number) or number == 0:
@@ -165,9 +178,7 @@ def _odd(value: Any) -> float:
     if exponent >= last:
         whole = int(significand) << (exponent - last)
     else:
-        lost = last - exponent
-        whole = int(significand) >> lost
-        whole |= int((whole << lost) != significand)
+        whole = _rounded(int(significand), last - exponent)
     if last > 971:
         return math.copysign(sys.float_info.max, -1.0 if sign else 1.0)
     return math.copysign(math.ldexp(whole, last), -1.0 if sign else 1.0)

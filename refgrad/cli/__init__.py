@@ -1,4 +1,5 @@
-"""The command ``refgrad``: verify, identify, survey, list, show, schema, demo, doctor.
+"""The command ``refgrad``: verify, identify, judge, survey, list, show, schema, demo,
+doctor, golden.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
 be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Whatever a command needs is
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from refgrad.cli import judging, showing, surveying
+from refgrad.cli import golden, judging, programs, showing, surveying
 from refgrad.cli.group import Cli
 from refgrad.version import VERSION
 
@@ -41,11 +42,13 @@ def main() -> None:
 for command in (
     judging.verify,
     judging.identify,
+    programs.judge,
     surveying.survey,
     surveying.demo,
     showing.list_,
     showing.show,
     showing.schema,
     showing.doctor,
+    golden.golden,
 ):
     main.add_command(command)

@@ -87,6 +87,12 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 @TIME_LIMIT
 @ISOLATE
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
+@click.option(
+    "--signature",
+    metavar="ARGUMENTS",
+    help="TARGET is path/to/library.so:function, which takes these in order, such as 'p*,g,m*,v*,n,t,lr,eps' "
+    "(docs/judge.md).",
+)
 def verify(
     target: str,
     rule: str | None,
@@ -105,6 +111,7 @@ def verify(
     time_limit: float,
     isolate: bool,
     laws: bool,
+    signature: str | None,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
     if rule is None:
@@ -124,9 +131,10 @@ def verify(
     declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
+    candidate: Any = target if signature is None else _library(target, signature)
     with document.apart():
         verdict = refgrad.verify(
-            target,
+            candidate,
             claim,
             steps=steps,
             dtype=dtype,
@@ -150,17 +158,37 @@ def verify(
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
     if quiet:
         return code
+    if as_json and laws:
+        click.echo(_with_laws(verdict, reports, code))
+    else:
+        show_verdict(verdict, as_json)
+    if reports and not as_json:
+        click.echo("\n".join(["", "Laws", *map(str, reports)]))
+    return code
+
+
+def show_verdict(verdict: Any, as_json: bool) -> None:
+    """Print a verdict: as JSON, in colour, or as plain text."""
     if as_json:
-        click.echo(verdict.to_json(indent=2) if not laws else _with_laws(verdict, reports, code))
+        click.echo(verdict.to_json(indent=2))
     elif sys.stdout.isatty():
         from refgrad.report import terminal
 
         terminal.show(verdict)
     else:
         click.echo(str(verdict))
-    if reports and not as_json:
-        click.echo("\n".join(["", "Laws", *map(str, reports)]))
-    return code
+
+
+def _library(target: str, signature: str) -> Any:
+    """The recipe of a function of a shared library."""
+    from refgrad.candidates import shared_library
+    from refgrad.candidates.targets import target_parts
+    from refgrad.isolation.recipe import Recipe
+
+    shared_library.arguments_of(signature)
+    path, symbol = target_parts(target)
+    given = {"path": path, "symbol": symbol, "signature": signature}
+    return Recipe(shared_library.__name__, "", "function", given, lambda: shared_library.function(**given))
 
 
 def _laws(target: str, claim: Any, **keywords: Any) -> Any:

@@ -108,7 +108,7 @@ def sets(
     """
     rule, policy = rule_of(rule), Policy.of(policy)
     kind = kind_of(rule)
-    record = _stepped(kind, rule, arrays, given) if kind.stepped else _single(kind, rule, arrays, given)
+    record = record_of(rule, arrays, given)
     last = record.steps if kind.stepped else 1
     outputs = [each for each in kind.outputs(record, [rule], Wanted(policy)) if each.step == last]
     seen = {each.tensor: each for each in outputs}
@@ -120,6 +120,33 @@ def sets(
         wide = _hull([way.sets[output.tensor] for way in free if output.tensor in way.sets])
         found[output.tensor] = _conditioned(found[output.tensor], wide)
     return found
+
+
+def record_of(rule: Rule, arrays: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> Record:
+    """The record of one step or case, as the rule itself answers.
+
+    Args:
+        rule, arrays, given: as of `sets`.
+    """
+    kind = kind_of(rule)
+    return _stepped(kind, rule, arrays, given) if kind.stepped else _single(kind, rule, arrays, given)
+
+
+def own_results(rule: Rule, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What refgrad's own program gives for arrays as `sets` takes them, each output as it is judged.
+
+    Args:
+        rule: the rule.
+        arrays: what it takes.
+    """
+    kind = kind_of(rule)
+    if not kind.stepped:
+        record = _single(kind, rule, arrays, None)
+        if not kind.results_hang_together:  # else they are judged in another shape than they are given in
+            return dict(record.seen[-1])
+        return {o.tensor: np.asarray(o.values) for o in kind.outputs(record, [rule], Wanted(Policy()))}
+    last = _stepped(kind, rule, arrays, None).seen[-1]
+    return {**last.state[0], "p": last.params[0]}
 
 
 def _hull(sets: Sequence[Ends]) -> Ends | None:

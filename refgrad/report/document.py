@@ -23,7 +23,7 @@ OUTCOMES: Mapping[int, str] = {
     130: "interrupted",
 }
 #: commands whose ``--json`` is one of the documents
-COMMANDS = ("verify", "identify")
+COMMANDS = ("verify", "identify", "judge")
 
 
 def schema() -> str:

@@ -1,0 +1,211 @@
+"""A program in any language as a candidate: it is asked by lines of JSON on its standard input (docs/judge.md).
+
+What is here runs in the candidate's own process (`refgrad.isolation`), so that a program that hangs, floods or dies is a finding.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import inspect
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.child_process import ended
+from refgrad.errors import CandidateError, RefgradError
+
+#: the version of the protocol
+VERSION = 1
+#: bytes that a line may have
+LONGEST = 64 << 20
+ENCODINGS = ("hex", "base64")
+
+
+class Program:
+    """A program that runs and answers.
+
+    Args:
+        command: the program and its arguments.
+        rule, kind: what it is asked to be.
+
+    Raises:
+        CandidateError: it cannot be started, or does not say that it is such a rule.
+    """
+
+    def __init__(self, command: Sequence[str], rule: str, kind: str) -> None:
+        try:
+            self._process = subprocess.Popen(
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent
+            )
+        except OSError as error:
+            raise CandidateError(f"{command[0]} cannot be started: {error.strerror}") from None
+        self._name, self._count = command[0].rpartition("/")[2], 0
+        try:
+            self.hello = self._greeted(rule, kind)
+        except CandidateFault as fault:
+            raise CandidateError(str(fault)) from None
+
+    def _greeted(self, rule: str, kind: str) -> Mapping[str, Any]:
+        told = self._answer({"refgrad": VERSION, "ask": "hello", "rule": rule, "kind": kind})
+        if told.get("refgrad") != VERSION:
+            raise CandidateError(f"{self._name} speaks version {told.get('refgrad')!r}; legal: {VERSION}")
+        for field in ("rules", "dtypes", "takes", "gives"):
+            words = told.get(field)
+            if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+                raise CandidateError(f"{self._name} said {field}: {str(words)[:80]}; legal: a list of names")
+        if rule not in told["rules"]:
+            raise CandidateError(f"{self._name} is no {rule}; it says: {', '.join(told['rules'])}")
+        if told.setdefault("encoding", "hex") not in ENCODINGS:
+            raise CandidateError(f"{self._name} said encoding {told['encoding']!r}; legal: {', '.join(ENCODINGS)}")
+        return told
+
+    def call(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What it gives for arrays and numbers by name.
+
+        Raises:
+            CandidateFault: it died, or answered what is no answer.
+            ValueError: it refuses them, and says why.
+        """
+        arrays = {n: np.asarray(a) for n, a in given.items() if isinstance(a, np.ndarray)}
+        dtype = str(next(a.dtype for a in arrays.values() if is_float(a.dtype)))
+        if dtype not in self.hello["dtypes"]:
+            raise ValueError(f"{self._name} takes {', '.join(self.hello['dtypes'])}, and no {dtype}")
+        self._count += 1
+        told = self._answer(
+            {
+                "ask": "call",
+                "id": self._count,
+                "dtype": dtype,
+                "numbers": {n: _text(v) for n, v in given.items() if n not in arrays},
+                "arrays": {n: encoded(a, self.hello["encoding"]) for n, a in arrays.items()},
+            }
+        )
+        if told.get("id") != self._count:
+            raise CandidateFault("structure", f"{self._name} answered question {told.get('id')!r}, not {self._count}")
+        if "refused" in told:
+            raise ValueError(str(told["refused"])[:400])
+        found = told.get("arrays")
+        if not isinstance(found, dict) or set(found) != set(self.hello["gives"]):
+            what = sorted(found) if isinstance(found, dict) else type(found).__name__
+            raise CandidateFault("structure", f"{self._name} gave {what}; legal: {', '.join(self.hello['gives'])}")
+        return {n: decoded(a, self._dtype_of(a, dtype), f"{self._name}'s {n}") for n, a in found.items()}
+
+    def _dtype_of(self, value: Any, otherwise: str) -> np.dtype:
+        named = value.get("dtype", otherwise) if isinstance(value, dict) else otherwise
+        try:
+            return np.dtype(named) if named in ("uint8", "int8", "int32", "bool") else as_dtype(named)
+        except RefgradError as error:
+            raise CandidateFault("structure", str(error)) from None
+
+    def _answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a message: one line each."""
+        streams = self._process.stdin, self._process.stdout
+        assert streams[0] is not None
+        assert streams[1] is not None
+        try:
+            streams[0].write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            streams[0].flush()
+        except OSError:
+            raise CandidateFault("crashed", self._ended()) from None
+        line = streams[1].readline(LONGEST)
+        if not line.endswith(b"\n"):
+            what = self._ended() if len(line) < LONGEST else f"{self._name} wrote a line of more than {LONGEST} bytes"
+            raise CandidateFault("crashed" if len(line) < LONGEST else "structure", what)
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: a line of JSON") from None
+        if not isinstance(found, dict):
+            raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: a JSON object")
+        return found
+
+    def _ended(self) -> str:
+        """How it ended: closed pipes come a moment before that."""
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return f"{self._name} closed its pipe"
+        return f"{self._name}: {ended(code, '')}"
+
+
+def encoded(array: np.ndarray, encoding: str) -> dict[str, Any]:
+    """An array as it is written: hex floats, or base64 of its little-endian bytes.
+
+    Args:
+        array: of any dtype.
+        encoding: one of `ENCODINGS`.
+
+    >>> encoded(np.float32([1.5, -2.0]), "hex")
+    {'shape': [2], 'data': ['0x1.8000000000000p+0', '-0x1.0000000000000p+1']}
+    """
+    shape = list(array.shape)
+    if encoding == "base64":
+        little = np.ascontiguousarray(
+            array, array.dtype.newbyteorder("<") if array.dtype.kind in "fiu" else array.dtype
+        )
+        return {"shape": shape, "dtype": str(array.dtype), "base64": base64.b64encode(little.tobytes()).decode()}
+    return {"shape": shape, "data": [_text(v) for v in array.astype(np.float64).ravel().tolist()]}
+
+
+def decoded(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
+    """The array that was written so.
+
+    Args:
+        value: as `encoded` gives it.
+        dtype: of the array.
+        name: how errors call it.
+
+    Raises:
+        CandidateFault: it is no array.
+    """
+    try:
+        shape = tuple(int(n) for n in value["shape"])
+        if "base64" in value:
+            return np.frombuffer(base64.b64decode(value["base64"], validate=True), dtype).reshape(shape).copy()
+        numbers = [float.fromhex(v) if isinstance(v, str) else float(v) for v in value["data"]]
+        with np.errstate(over="ignore"):
+            return np.asarray(numbers, np.float64).reshape(shape).astype(dtype)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        message = f"{name} is no array: {type(error).__name__}: {str(error)[:120]}"
+        raise CandidateFault("structure", message) from None
+
+
+def _text(value: Any) -> str:
+    """A number as a hex float; a choice as it is."""
+    return value if isinstance(value, str) else float(value).hex()
+
+
+def _die_with_parent() -> None:
+    """A program ends with the process that asks it, which is ended when it hangs."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def function(command: Sequence[str], rule: str, kind: str) -> Callable[..., Any]:
+    """A program as a function of what it says that it takes, as functions are judged.
+
+    Args:
+        command: the program and its arguments.
+        rule: the rule's name.
+        kind: its kind.
+
+    Raises:
+        CandidateError: it cannot be started, or does not say that it is such a rule.
+    """
+    program = Program(command, rule, kind)
+
+    def called(**given: Any) -> dict[str, np.ndarray]:
+        return program.call(given)
+
+    takes = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in program.hello["takes"]]
+    called.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
+    said = [str(text)[:200] for text in program.hello.get("restrictions", ())]
+    name = str(program.hello.get("name", command[0].rpartition("/")[2]))[:80]
+    called.__module__, called.__qualname__ = "builtins", f"{name} ({'; '.join(said)})" if said else name
+    return called

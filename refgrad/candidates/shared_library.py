@@ -1,0 +1,106 @@
+"""A function of a shared library as a candidate, called by ctypes with a signature that is declared in a line."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refgrad.candidates.names import EXTRAS, GRADIENT, PARAMETER, STEP
+from refgrad.errors import CandidateError, bad_argument
+
+#: what an argument may be declared as, besides a pointer
+TYPES: Mapping[str, Any] = {
+    "int32": ctypes.c_int32,
+    "int64": ctypes.c_int64,
+    "float": ctypes.c_float,
+    "double": ctypes.c_double,
+}
+#: the name that stands for the number of elements
+COUNT = "n"
+LEGAL = "names in the order of the C function: p*, g, slots with *, n, t, hyperparameters, with a type as lr:float if need be"
+
+
+class Argument(NamedTuple):
+    """One argument: its name, whether the function writes it, and its type; None for an array."""
+
+    name: str
+    written: bool
+    type: Any
+
+
+def arguments_of(signature: str) -> list[Argument]:
+    """The arguments that a signature declares.
+
+    A name with ``*`` is an array that is read and written; the gradient and extra inputs are arrays that are read; ``n`` is the
+    number of elements and ``t`` the step, whole numbers of 64 bits (which a C ``int`` takes too, in a register or a slot of its
+    own); all others are ``double``. ``name:type`` declares another type.
+
+    Args:
+        signature: such as ``"p*,g,m*,v*,n,t,lr,beta1,beta2,eps,weight_decay"``.
+
+    Raises:
+        ArgumentError: a name twice, none, or a type that there is not.
+
+    >>> [a.name for a in arguments_of("p*,g,n,lr:float") if a.type is None]
+    ['p', 'g']
+    """
+    read = {*GRADIENT, *(word for words in EXTRAS.values() for word in words), *EXTRAS}
+    found: list[Argument] = []
+    for part in signature.split(","):
+        word, _, kind = part.strip().partition(":")
+        name = word.removesuffix("*").strip()
+        array = word.endswith("*") or (name in read and not kind)
+        if not name.isidentifier() or (kind and (array or kind not in TYPES)) or name in [a.name for a in found]:
+            raise bad_argument("signature", part, f"{LEGAL}; types: {', '.join(TYPES)}")
+        whole = name == COUNT or name in STEP
+        type_ = None if array else TYPES[kind] if kind else ctypes.c_int64 if whole else ctypes.c_double
+        found.append(Argument(name, word.endswith("*"), type_))
+    if not any(a.written and a.name in PARAMETER for a in found):
+        raise bad_argument("signature", signature, LEGAL)
+    return found
+
+
+def function(path: str, symbol: str, signature: str) -> Callable[..., None]:
+    """A function of a shared library that works in place, as `refgrad.candidates.numpy_function` takes one.
+
+    Args:
+        path: the library's file.
+        symbol: the function's name in it.
+        signature: what it takes, as `arguments_of` reads it.
+
+    Raises:
+        CandidateError: there is no such file or symbol, or it is no library.
+    """
+    declared = arguments_of(signature)
+    if not Path(path).is_file():
+        raise CandidateError(f"there is no file {path!r} (from {str(Path.cwd())!r})")
+    try:
+        call = getattr(ctypes.CDLL(str(Path(path).resolve())), symbol)
+    except (OSError, AttributeError) as error:
+        raise CandidateError(f"{path}:{symbol} cannot be loaded: {error}") from None
+    call.restype = None
+    call.argtypes = [ctypes.c_void_p if a.type is None else a.type for a in declared]
+
+    def called(**given: Any) -> None:
+        first = next(given[a.name] for a in declared if a.name in PARAMETER)
+        if any(not given[a.name].flags.c_contiguous for a in declared if a.type is None):
+            raise ValueError("an array is not contiguous")
+        whole = (ctypes.c_int32, ctypes.c_int64)
+        call(*[_passed(a, {COUNT: np.size(first), **given}[a.name], a.type in whole) for a in declared])
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    names = [a.name for a in declared if a.name != COUNT]
+    called.__signature__ = inspect.Signature([inspect.Parameter(n, keyword) for n in names])  # type: ignore[attr-defined]
+    called.__module__, called.__qualname__ = "builtins", f"{Path(path).name}:{symbol}"
+    return called
+
+
+def _passed(argument: Argument, value: Any, whole: bool) -> Any:
+    if argument.type is None:
+        return value.ctypes.data
+    return int(value) if whole else float(value)

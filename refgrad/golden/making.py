@@ -1,0 +1,285 @@
+"""Making golden files: cases are chosen until they refuse what they can, and written rule by rule, so that one may go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad.golden import records, tensors
+from refgrad.golden.case import Case, case_of
+from refgrad.golden.flags import FLAGS
+from refgrad.golden.inputs import drawn, golden_rule
+from refgrad.golden.levels import Level
+from refgrad.golden.wrong import Wrong, mutants, others, survivors, told, variants
+from refgrad.rule import Rule, rules, short_name
+
+MANIFEST = "manifest.json"
+#: arrays of a rule or variant that cases are chosen among, for each dtype and seed
+TRIED = 10
+
+
+@dataclass
+class Chosen:
+    """The cases of a rule with its variants, and what they refuse.
+
+    Attributes:
+        cases: each with the variant that it is of.
+        wrong: what is refused, with the case that does.
+        left: variants and mutants that no case refuses, as texts.
+        mutants: how many mutants were tried.
+    """
+
+    cases: list[tuple[str, Case]] = field(default_factory=list)
+    wrong: list[tuple[Wrong, Case]] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    mutants: int = 0
+
+
+def choose(cls: type[Rule], level: Level) -> Chosen:
+    """The cases of a rule and its variants.
+
+    Args:
+        cls: one of refgrad's rules.
+        level: how many there may be.
+    """
+    found, base = Chosen(), golden_rule(cls)
+    every = variants(base)
+    for name, rule in every:
+        left = others(every, rule)
+        for dtype in level.dtypes if not name else level.dtypes[:1]:
+            left = _choose(found, name, rule, level, dtype, left)
+        faults = [w for w in left if w.mutation is not None]
+        found.left += [f"{name or 'the rule'}: {w.name}" for w in left if w.mutation is None]
+        found.left += [f"fault: {w.name}" for w in survivors(rule, faults)]
+    return found
+
+
+def _choose(found: Chosen, name: str, rule: Rule, level: Level, dtype: str, left: list[Wrong]) -> list[Wrong]:
+    """Add cases of one rule; what is left that none of them refuses."""
+    kept = 0
+    for number, arrays in enumerate(drawn(rule, level, dtype)):
+        if number == TRIED * len(level.seeds) or kept == level.most or (kept and not left and not level.every):
+            break
+        case = case_of(rule, arrays, dtype)
+        if case is None:
+            continue
+        if not name and not found.mutants:
+            faults = mutants(rule, case)
+            left, found.mutants = left + faults, len(faults)
+        refused = [w for w in left if w.refused(case)]
+        if not kept or refused or level.every:
+            kept += 1
+            found.cases.append((name, case))
+            found.wrong += [(w, case) for w in refused if not name]
+            left = [w for w in left if w not in refused]
+    return left
+
+
+def make(
+    folder: Path,
+    level: Level,
+    names: Sequence[str] = (),
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[str]:
+    """Write the files of a level; rules whose files are there, whole, are left as they are.
+
+    Args:
+        folder: where.
+        level: which.
+        names: rules; all if there are none.
+        fresh: make what is there too.
+        say: is told of progress.
+
+    Returns:
+        The rules whose files were made.
+    """
+    wanted = {n: cls for n, cls in rules().items() if not names or n in names}
+    made = []
+    for number, (name, cls) in enumerate(wanted.items(), 1):
+        if not fresh and _is_whole(folder, name):
+            continue
+        document, arrays = of_rule(cls, level)
+        data = tensors.packed(arrays)
+        document["tensors"] = {"file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
+        records.write(folder / f"{name}.safetensors", data)
+        records.write(folder / f"{name}.json", records.text(document))  # last: what it names is there
+        made.append(name)
+        cases, left = len(document["cases"]), len(document["not_refused"])
+        say(f"{number}/{len(wanted)} {name}: {cases} cases, {document['mutants']} faults tried, {left} not refused")
+    records.write(folder / MANIFEST, records.text(manifest(folder, level.name)))
+    return made
+
+
+def _is_whole(folder: Path, name: str) -> bool:
+    try:
+        document = records.parse(records.read_bytes(folder / f"{name}.json"), "case", name)
+        data = records.read_bytes(folder / f"{name}.safetensors")
+    except records.GoldenError:
+        return False
+    return bool(hashlib.sha256(data).hexdigest() == document["tensors"]["sha256"])
+
+
+def manifest(folder: Path, level: str) -> dict[str, Any]:
+    """What a folder holds, by the files in it.
+
+    Args:
+        folder: where they are.
+        level: what the level is called.
+    """
+    files = []
+    for path in sorted(folder.glob("*.json")):
+        if path.name != MANIFEST:
+            data = records.read_bytes(path)
+            document = records.parse(data, "case", path.name)
+            digest = hashlib.sha256(data).hexdigest()
+            files.append(
+                {"rule": document["rule"], "file": path.name, "sha256": digest, "cases": len(document["cases"])}
+            )
+    notes = {name: flag._asdict() for name, flag in FLAGS.items()}
+    return {"schema": "refgrad-golden-manifest-1", "level": level, "files": files, "notes": notes}
+
+
+def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The document of a rule without its digest, and its arrays.
+
+    Args:
+        cls: one of refgrad's rules.
+        level: how many cases there may be.
+    """
+    chosen = choose(cls, level)
+    arrays: dict[str, np.ndarray] = {}
+    cases = []
+    for number, (name, case) in enumerate(chosen.cases):
+        cases.append(_record(name, case))
+        arrays |= dict(_arrays(number, case))
+    source = f"{cls.citation}"
+    document = {
+        "schema": "refgrad-golden-1",
+        "level": level.name,
+        "rule": short_name(cls),
+        "kind": cls.kind,
+        "version": cls.revision,
+        "source": source[:2000],
+        "cases": cases,
+        "wrong": list(_wrong_values(chosen, level.wrong)),
+        "not_refused": [text[:800] for text in dict.fromkeys(chosen.left)],
+        "mutants": chosen.mutants,
+    }
+    return document, arrays
+
+
+def _wrong_values(chosen: Chosen, most: int) -> Iterator[dict[str, Any]]:
+    """Named wrong values, of each flag in turn one, until there are enough."""
+    by_flag: dict[str, list[tuple[Wrong, Case]]] = {}
+    for wrong, case in chosen.wrong:
+        by_flag.setdefault(wrong.flag, []).append((wrong, case))
+    given = 0
+    while given < most and any(by_flag.values()):
+        for flag, left in by_flag.items():
+            while left and given < most:
+                wrong, case = left.pop(0)
+                values = told(wrong, case)
+                if values is not None:
+                    values["value"] = [v.hex() for v in values["value"]]
+                    yield {"case": case.id, "flag": flag, "name": wrong.name[:400], **values}
+                    given += 1
+                    break
+
+
+def _record(variant: str, case: Case) -> dict[str, Any]:
+    outputs = [
+        {
+            "name": name,
+            "given": list(each.given),
+            "ways": len(each.admissible),
+            "wide": bool(each.given) and each.wide is not None,
+            "truth": "exact" if each.exact is not None else "centre",
+        }
+        for name, each in case.sets.items()
+    ]
+    return {
+        "id": case.id,
+        "variant": variant,
+        "hyperparameters": described(case.rule),
+        "family": case.family,
+        "dtype": case.dtype,
+        "numbers": {n: float(v).hex() for n, v in case.numbers.items()},
+        "inputs": list(case.arrays),
+        "outputs": outputs,
+        "whole": case.whole,
+        "policy": {},
+    }
+
+
+def described(rule: Rule) -> dict[str, Any]:
+    """A rule's hyperparameters as JSON: numbers as hex floats, choices as they are, a rule within with its name.
+
+    Args:
+        rule: the rule.
+    """
+    return {n: _described(v) for n, v in rule.hyperparameters().items()}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Rule):
+        return {"rule": short_name(type(value)), "hyperparameters": described(value)}
+    return float(value).hex() if isinstance(value, float) else value
+
+
+def built(name: str, values: Mapping[str, Any]) -> Rule:
+    """The rule that `described` described.
+
+    Args:
+        name: its name.
+        values: its hyperparameters, as they stand in a file.
+
+    Raises:
+        GoldenError: there is no such rule, or it does not take them.
+    """
+    known = rules()
+    if name not in known:
+        raise records.GoldenError(f"there is no rule {name[:80]!r}")
+    legal = known[name].legal()
+    found = {}
+    try:
+        for field_, value in values.items():
+            if isinstance(value, dict):
+                value = built(str(value.get("rule")), value.get("hyperparameters", {}))
+            elif isinstance(value, str) and not hasattr(legal.get(field_), "sentences"):
+                value = float.fromhex(value)
+            found[field_] = value
+        return known[name](**found)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise records.GoldenError(f"{name}: {str(error)[:200]}") from None
+
+
+def _arrays(number: int, case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a case, by the names that docs/golden.md gives them."""
+    dtype = as_dtype(case.dtype)
+    for name, array in case.arrays.items():
+        yield f"{number}/in/{name}", array
+    given = {n for each in case.sets.values() for n in each.given}
+    for name, each in case.sets.items():
+        own = np.dtype(np.float64) if case.rule.kind == "scaling" else dtype
+        kept = own if _fits(each.admissible, own) else np.dtype(np.float64)
+        yield f"{number}/set/{name}", np.asarray(each.admissible).astype(kept)
+        if each.given and each.wide is not None:
+            yield f"{number}/wide/{name}", np.asarray(each.wide).astype(kept)
+        if name in given:
+            yield f"{number}/reference/{name}", np.asarray(each.reference, np.float64).astype(kept)
+        if not np.array_equal(each.truth, each.low):
+            yield f"{number}/truth/{name}", each.truth
+
+
+def _fits(admissible: Any, dtype: np.dtype) -> bool:
+    """True if all ends lie on the grid of a dtype."""
+    with np.errstate(all="ignore"):
+        ends = [end for pair in admissible for end in pair]
+        return is_float(dtype) and all(np.array_equal(e.astype(dtype).astype(np.float64), e) for e in ends)

@@ -1,0 +1,198 @@
+"""Programs and shared libraries as candidates: right and wrong ones in several languages, and those that break the protocol."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import refgrad
+from refgrad.candidates import program, shared_library
+from refgrad.candidates.protocol import CandidateFault
+from refgrad.cli import programs
+from refgrad.errors import ArgumentError, CandidateError
+from refgrad.isolation.recipe import Recipe
+from refgrad.optimizers import AdamW
+
+SUBJECTS = Path(__file__).parents[2] / "docs" / "subjects"
+SIGNATURE = "p*,g,m*,v*,n,t,lr,beta1,beta2,eps,weight_decay"
+#: a subject's file, the tool that it is built with, what makes it wrong, and the word that a verdict on it has
+BUILT = {
+    "adamw.c": ("cc", ["-O2", "-ffp-contract=off"], ["-lm"], "-DEPS_INSIDE", "eps_placement=inside"),
+    "adamw.cpp": ("c++", ["-std=c++17", "-O2"], [], "-DNO_CORRECTION", "bias"),
+    "adamw.rs": ("rustc", ["-O"], [], "--cfg=sum", "m"),
+    "adamw.js": ("node", [], [], "coupled", "weight_decay"),
+}
+SAYS = '{"refgrad":1,"rules":["AdamW"],"dtypes":["float32"],"takes":["p","g"],"gives":["p"]}'
+
+
+@functools.cache
+def command(file: str, wrong: bool = False) -> tuple[str, ...]:
+    """What starts a subject, built if it has to be; skipped where its tool is not installed."""
+    tool, options, libraries, fault, _ = BUILT[file]
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    source = str(SUBJECTS / file)
+    if tool == "node":
+        return (tool, source, *([fault] if wrong else []))
+    made = Path(tempfile.mkdtemp()) / "subject"
+    subprocess.run([tool, *options, *([fault] if wrong else []), source, *libraries, "-o", made], check=True)
+    return (str(made),)
+
+
+@functools.cache
+def library(*options: str) -> str:
+    """The shared library, built."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    made = Path(tempfile.mkdtemp()) / "libadamw.so"
+    source = str(SUBJECTS / "libadamw.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", *options, source, "-lm", "-o", made], check=True)
+    return str(made)
+
+
+def judged(function: Any, **keywords: Any) -> Any:
+    """The verdict on a function, in this process."""
+    return refgrad.verify(function, AdamW(weight_decay=0.1), steps=2, shrink=False, **keywords)
+
+
+def few() -> Any:
+    """Two steps of a few numbers."""
+    random = np.random.default_rng(0)
+    return refgrad.Inputs.of(random.standard_normal(9), random.standard_normal((2, 9)) * 1e-7)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("file", BUILT)
+def test_a_program_in_each_language_conforms_and_a_wrong_one_is_named(file: str) -> None:
+    right = judged(program.function(command(file), "AdamW", "optimizer"), explain=False)
+    assert right.conforms, str(right)
+    assert set(right.counts) == {"p", "m", "v"}
+    wrong = judged(program.function(command(file, wrong=True), "AdamW", "optimizer"))
+    assert not wrong.conforms
+    assert wrong.departures, str(wrong)
+    assert BUILT[file][-1] in str(wrong.departures[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_program_in_c_is_judged(wrong: bool) -> None:
+    asked = program.function(command("adamw.c", wrong), "AdamW", "optimizer")
+    verdict = judged(asked, inputs=few(), explain=False)
+    assert verdict.total.outside == (9 * 2 if wrong else 0), str(verdict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-DNO_DECAY",)], ids=["right", "wrong"])
+def test_a_shared_library_is_judged(options: tuple[str, ...]) -> None:
+    asked = shared_library.function(library(*options), "adamw", SIGNATURE)
+    verdict = judged(asked, inputs=few(), explain=False)
+    assert bool(verdict.total.outside) is bool(options), str(verdict)
+
+
+@pytest.mark.thorough
+def test_a_program_that_hangs_is_ended_in_a_process_of_its_own() -> None:
+    given = {"command": python(f"print('{SAYS}', flush=True); import time; time.sleep(600)"), "rule": "AdamW"}
+    given["kind"] = "optimizer"
+    recipe = Recipe(program.__name__, "", "function", given, lambda: None)
+    verdict = refgrad.verify(recipe, AdamW(), steps=1, time_limit=1.0, isolate="fresh")
+    assert [f.kind for f in verdict.faults] == ["hung"]
+
+
+def python(code: str) -> list[str]:
+    """A subject in Python: what follows a first line of input that is read."""
+    return [sys.executable, "-S", "-c", f"input()\n{code}"]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("print('nonsense')", "legal: a line of JSON"),
+        ("print('[1]')", "legal: a JSON object"),
+        ("print('{\"refgrad\":2}')", "speaks version 2"),
+        (f"print('{SAYS}'.replace('AdamW', 'Lion'))", "is no AdamW; it says: Lion"),
+        (f"print('{SAYS}'.replace('[\"p\"]', '[]'))", "said gives"),
+        ("import os; os.abort()", "SIGABRT"),
+        ("raise SystemExit(3)", "exit code 3"),
+    ],
+    ids=["no JSON", "no object", "version", "other rule", "gives nothing", "dies", "ends"],
+)
+def test_what_is_no_greeting_is_no_candidate(code: str, says: str) -> None:
+    with pytest.raises(CandidateError, match=says):
+        program.function(python(code), "AdamW", "optimizer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("'{}'", "structure"),
+        ('\'{"id":1,"arrays":{}}\'', "structure"),
+        ('\'{"id":1,"arrays":{"p":{"shape":[3],"data":[1]}}}\'', "structure"),
+        ('\'{"id":1,"arrays":{"p":{"shape":[1],"data":["x"]}}}\'', "structure"),
+        ('\'{"id":1,"arrays":{"p":{"shape":[-1],"base64":"!"}}}\'', "structure"),
+        ("'[' * 100000", "structure"),
+    ],
+    ids=["nothing", "no arrays", "other shape", "no number", "no base64", "nested"],
+)
+def test_what_is_no_answer_is_a_fault(answer: str, kind: str) -> None:
+    asked = program.function(python(f"print('{SAYS}', flush=True); input(); print({answer})"), "AdamW", "optimizer")
+    with pytest.raises(CandidateFault) as caught:
+        asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
+    assert caught.value.kind == kind
+
+
+def test_a_program_that_dies_between_is_a_crash() -> None:
+    asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), "AdamW", "optimizer")
+    with pytest.raises(CandidateFault, match="exit code 4") as caught:
+        asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
+    assert caught.value.kind == "crashed"
+
+
+def test_a_line_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "LONGEST", 1000)
+    with pytest.raises(CandidateError, match="more than 1000 bytes"):
+        program.function(python("print('x' * 5000)"), "AdamW", "optimizer")
+
+
+@pytest.mark.slow
+def test_the_command_says_what_is_wrong_with_a_program() -> None:
+    words = [sys.executable, "--arg", "-c", "--arg", "input(); print('nonsense')", "--as", "AdamW"]
+    found = CliRunner().invoke(programs.judge, words, standalone_mode=False)
+    assert isinstance(found.exception, CandidateError)
+    assert "wrote b'nonsense" in str(found.exception)
+
+
+@pytest.mark.parametrize("encoding", program.ENCODINGS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8], ids=["float32", "float64", "uint8"])
+def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
+    values = np.asarray([[0.1, 3.0], [1e-45, 250.0]]).astype(dtype)
+    back = program.decoded(program.encoded(values, encoding), np.dtype(dtype), "x")
+    assert back.dtype == values.dtype
+    assert back.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["", "g,n", "p", "p*,p*", "p*,lr:quad", "p*,g*:float"],
+    ids=["empty", "no p", "p read", "twice", "type", "array"],
+)
+def test_a_signature_that_is_none_is_refused(signature: str) -> None:
+    with pytest.raises(ArgumentError, match="legal: names in the order"):
+        shared_library.arguments_of(signature)
+
+
+def test_a_library_that_is_none_is_no_candidate(tmp_path: Path) -> None:
+    file = tmp_path / "lib.so"
+    with pytest.raises(CandidateError, match="there is no file"):
+        shared_library.function(str(file), "adamw", SIGNATURE)
+    file.write_bytes(b"no library")
+    with pytest.raises(CandidateError, match="cannot be loaded"):
+        shared_library.function(str(file), "adamw", SIGNATURE)

@@ -1,0 +1,248 @@
+"""Golden files made, read, verified, compared and damaged; and those of the repository."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from refgrad.cli import golden as commands
+from refgrad.errors import ArgumentError
+from refgrad.golden import checking, making, reading, records
+from refgrad.golden.case import Case, case_of, judge
+from refgrad.golden.flags import FLAGS
+from refgrad.golden.inputs import Drawn, drawn, golden_rule
+from refgrad.golden.levels import LEVELS, level_of
+from refgrad.golden.records import GoldenError
+from refgrad.golden.wrong import Wrong, mutants, others, variants
+from refgrad.optimizers import SGD, AdamW
+from refgrad.rule import rules
+from tests.golden import fuzz
+
+pytest.importorskip("safetensors")
+
+SMOKE = LEVELS["smoke"]
+FOLDER = fuzz.FOLDER
+#: rules of the repository's files that are looked at in a run of depth suite: some of each kind, others in each version
+LISTED = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+SAMPLE = random.Random(20).sample(LISTED, 8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of two small rules."""
+    folder = tmp_path_factory.mktemp("golden")
+    assert making.make(folder, SMOKE, ["BatchScaledRate", "SignDescent"]) == ["BatchScaledRate", "SignDescent"]
+    return folder
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be damaged."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+def first_case(rule: Any) -> Case:
+    return next(c for d in drawn(rule, SMOKE, "float32") if (c := case_of(rule, d, "float32")) is not None)
+
+
+def test_what_is_made_is_verified_and_made_again_is_the_same(made: Path, tmp_path: Path) -> None:
+    assert list(checking.verify(made, ["BatchScaledRate", "SignDescent"])) == []
+    making.make(tmp_path, SMOKE, ["SignDescent"])
+    for end in ("json", "safetensors"):
+        assert (tmp_path / f"SignDescent.{end}").read_bytes() == (made / f"SignDescent.{end}").read_bytes()
+
+
+def test_making_goes_on_where_it_was_broken_off(copied: Path) -> None:
+    (copied / "SignDescent.safetensors").write_bytes(b"cut")
+    assert making.make(copied, SMOKE, ["BatchScaledRate", "SignDescent"]) == ["SignDescent"]
+    assert list(checking.lint(copied, ["BatchScaledRate", "SignDescent"])) == []
+
+
+def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    with pytest.raises(OSError, match="no room"):
+        records.write(tmp_path / "file.json", b"{}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_judged_by_a_case_alone() -> None:
+    rule = golden_rule(AdamW)
+    case = first_case(rule)
+    right = {n: each.reference for n, each in case.sets.items()}
+    assert not any(found.outside.any() for found in judge(case, right).values())
+    other = {**right, "p": right["p"] * 1.001}
+    assert judge(case, other)["p"].outside.any()
+    # another state that is right: the parameter is judged by the wide set
+    moved = {**right, "m": np.asarray(case.sets["m"].high, np.float32)}
+    assert not judge(case, moved)["p"].outside.any()
+
+
+@pytest.mark.thorough
+def test_cases_refuse_variants_and_most_mutants() -> None:
+    rule = golden_rule(AdamW)
+    chosen = making.choose(AdamW, SMOKE)
+    faults = [text for text in chosen.left if text.startswith("fault")]
+    assert chosen.mutants > 50
+    assert len(faults) <= 0.1 * chosen.mutants, faults
+    refused = {wrong.name for wrong, _ in chosen.wrong}
+    assert {"eps_placement=inside"} <= refused
+    assert len(variants(rule)) - 1 == len(others(variants(rule), rule))
+    assert {wrong.flag for wrong, _ in chosen.wrong} <= set(FLAGS)
+    assert all(isinstance(each, Wrong) for each in mutants(golden_rule(SGD), first_case(golden_rule(SGD))))
+
+
+def test_an_id_is_that_of_the_inputs_alone() -> None:
+    rule = golden_rule(SGD)
+    case = first_case(rule)
+    same = case_of(rule, Drawn("other", {**case.arrays, **{n: int(v) for n, v in case.numbers.items()}}), "float32")
+    assert same is not None
+    assert same.id == case.id
+    changed = {**case.arrays, "p": case.arrays["p"] + 1, "t": 1}
+    other = case_of(rule, Drawn("normal", changed), "float32")
+    assert other is not None
+    assert other.id != case.id
+
+
+def damaged(folder: Path, change: Any) -> list[str]:
+    """What is said of a rule whose document was changed, its digest in the manifest along with it."""
+    path = folder / "SignDescent.json"
+    document = json.loads(path.read_bytes())
+    change(document)
+    path.write_bytes(records.text(document))
+    manifest = json.loads((folder / making.MANIFEST).read_bytes())
+    for each in manifest["files"]:
+        each["sha256"] = hashlib.sha256((folder / each["file"]).read_bytes()).hexdigest()
+    (folder / making.MANIFEST).write_bytes(records.text(manifest))
+    return list(checking.verify(folder, ["SignDescent"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.update(extra=1), "has 'extra'"),
+        (lambda d: d.update(version=2), "of version 2 of the rule"),
+        (lambda d: d.update(rule="Lion"), "of another rule"),
+        (lambda d: d["tensors"].update(sha256="0" * 64), "another digest"),
+        (lambda d: d["cases"][0]["hyperparameters"].update(lr="0x1.0p+3"), "truths"),
+        (lambda d: d["cases"][0]["hyperparameters"].update(lr="ten"), "SignDescent"),
+        (lambda d: d["cases"][0]["inputs"].append("q"), "no tensor '0/in/q'"),
+        (lambda d: d["cases"].append(d["cases"][0]), "an id twice"),
+    ],
+    ids=["field", "version", "rule", "digest", "setting", "no number", "tensor", "id"],
+)
+def test_what_was_changed_is_said(copied: Path, change: Any, says: str) -> None:
+    assert any(says in text for text in damaged(copied, change))
+
+
+def test_differences_are_named_by_case(made: Path, copied: Path) -> None:
+    assert list(checking.differences(made, copied)) == []
+    assert damaged(copied, lambda d: d["cases"].pop()) != [""]
+    ids = [c["id"] for c in reading.read(made, "SignDescent").document["cases"]]
+    assert f"{ids[-1]}: gone" in list(checking.differences(made, copied))
+
+
+def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(commands.golden, words, standalone_mode=False)
+
+    id_ = reading.read(made, "SignDescent").document["cases"][0]["id"]
+    assert run("verify", "SignDescent", "--at", str(made)).return_value == 0
+    assert "p[0] in [" in run("show", id_, "--at", str(made)).output
+    assert run("diff", str(made), str(copied)).return_value == 0
+    (copied / "SignDescent.json").write_bytes(b"{")
+    found = run("lint", "SignDescent", "--at", str(copied))
+    assert found.return_value == 1
+    assert "no JSON" in found.output
+    assert run("make", "SignDescent", "--out", str(copied)).return_value == 0
+    assert run("lint", "SignDescent", "--at", str(copied)).return_value == 0
+
+
+def test_there_are_three_levels() -> None:
+    assert [level_of(name).name for name in LEVELS] == ["smoke", "standard", "exhaustive"]
+    with pytest.raises(ArgumentError, match="legal: smoke, standard, exhaustive"):
+        level_of("huge")
+
+
+@pytest.mark.parametrize("name", ["../secret", "", "A/B"], ids=["up", "empty", "folder"])
+def test_a_name_that_leads_elsewhere_is_refused(made: Path, name: str) -> None:
+    with pytest.raises(GoldenError, match="no rule's name"):
+        reading.read(made, name)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "LARGEST", 10)
+    (tmp_path / "SGD.json").write_bytes(b" " * 11)
+    with pytest.raises(GoldenError, match="11 bytes"):
+        reading.read(tmp_path, "SGD")
+
+
+def test_damaged_files_are_read_or_refused_and_nothing_else() -> None:
+    found = fuzz.run("BatchScaledRate", 300, seed=20)
+    assert found["failed"] == 0
+    assert found["refused"] > 200
+
+
+def test_the_schema_is_that_of_json_schema_too() -> None:
+    import jsonschema
+
+    document = json.loads((FOLDER / "AdamW.json").read_bytes())
+    jsonschema.validate(document, records.schema("case"))
+    jsonschema.validate(json.loads((FOLDER / making.MANIFEST).read_bytes()), records.schema("manifest"))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "more": 1}, records.schema("case"))
+
+
+def test_the_repository_has_rules_that_there_are_and_is_small() -> None:
+    listed = {each["rule"] for each in checking.listed(FOLDER)["files"]}
+    assert listed <= set(rules())
+    assert len(listed) > 100
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 8_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-DEPS_INSIDE",)], ids=["right", "wrong"])
+def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    source = Path(__file__).parents[2] / "docs" / "subjects" / "read_golden.c"
+    subprocess.run(["cc", "-O2", *options, str(source), "-lm", "-o", str(tmp_path / "reader")], check=True)
+    file, outside = reading.read(FOLDER, "AdamW"), 0
+    cases = [n for n, case in enumerate(file.document["cases"]) if not case["variant"]]
+    assert cases
+    for number in cases:
+        words = [str(tmp_path / "reader"), str(FOLDER / "AdamW"), str(number)]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert said.startswith(file.document["cases"][number]["id"])
+        found, of = re.findall(r"\d+", said.partition(":")[2])
+        outside += int(found)
+        assert int(of) > 0
+    assert (outside > 0) is bool(options)
+
+
+@pytest.mark.parametrize("name", [n if n in SAMPLE else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
+def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
+    """The truths by the exact path; and the sets made anew, which change only with the rule's `revision`."""
+    assert list(checking.verify(FOLDER, [name])) == []
+    file = reading.read(FOLDER, name)
+    changed = []
+    for number, record in list(enumerate(file.document["cases"]))[:3]:
+        numbers = {n: float.fromhex(v) for n, v in record["numbers"].items()}
+        arrays = {n: file.array(number, "in", n) for n in record["inputs"]}
+        arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
+        rule = making.built(name, record["hyperparameters"])
+        case = case_of(rule, Drawn(record["family"], arrays), record["dtype"])
+        assert case is not None
+        now = {key: array.tobytes() for key, array in making._arrays(number, case)}
+        if any(file.arrays[key].tobytes() != data for key, data in now.items()):
+            changed.append(record["id"])
+    assert changed == [], f"raise {name}.revision if its meaning changed, and make its files again"

@@ -13,8 +13,8 @@ DECIDING = (
     "refgrad.backends",
     "refgrad.backends.philox_kernel",
     "refgrad.backends.selection",
-    "refgrad.quantizers.blockwise",
     "refgrad.quantizers.cast",
+    "refgrad.quantizers.elements",
     "refgrad.quantizers.rows",
     "refgrad.sparsity.base",
 )

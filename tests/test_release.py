@@ -11,7 +11,7 @@ from refgrad.version import VERSION
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 #: extras that bring frameworks and what tests need
-APART = {"all", "test", "torch", "jax"}
+APART = {"all", "test", "torch", "jax", "cuda", "gpu"}
 
 
 def test_the_version_is_that_of_the_last_change_and_of_the_citation() -> None:

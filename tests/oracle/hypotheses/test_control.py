@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,11 @@ def test_one_rounding_more_is_not_told_by_wider_sets() -> None:
 
 @pytest.mark.slow
 def test_a_model_of_error_that_takes_in_everything_is_no_fact() -> None:
-    verdict = refgrad.verify(cosine, AdamW(), steps=4, shrink=False)
-    (told,) = verdict.departures
-    assert (told.name, told.outside, told.sure) == ("bfloat16 arithmetic inside", 0, MAY_BE)
-    assert str(verdict).splitlines()[1].startswith("It may be AdamW() in which the step is computed in bfloat16")
-    assert "lies within its sets too" in str(verdict)
-    assert json.loads(verdict.to_json())["departures"][0]["sure"] == MAY_BE
+    """Sets of bfloat16 take in a schedule on ordinary cases; a situation refutes them, or they are offered as a doubt."""
+    verdict = refgrad.verify(cosine, AdamW(), shrink=False)
+    assert verdict.outcome == "does not conform"
+    assert [each.name for each in verdict.departures if each.sure != MAY_BE] == []
+    assert "It agrees with" not in str(verdict)
 
 
 @pytest.mark.thorough

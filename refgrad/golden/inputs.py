@@ -111,15 +111,22 @@ def _few(rule: Any, kind: Any, arrays: Arrays, most: int) -> Arrays | None:
         # groups of masks are of four and eight
         at = _corner(shape, most, 3 if rule.kind == "mask" else 4)
         try:
-            cut = _cut_quantizer(arrays, at) if rule.kind == "quantizer" else _cut(rule.takes(), arrays, at)
+            given = _unchosen(rule, arrays)
+            cut = _cut_quantizer(given, at) if rule.kind == "quantizer" else _cut(rule.takes(), given, at)
             checked = kind.checked(rule, Cases([cut], [""])).arrays[0]
             kind.own(rule, Cases([checked], [""]))
             if kind._takes(rule, checked):
-                return dict(checked)
+                return _unchosen(rule, checked)
         except (RefgradError, ArgumentError, ArithmeticError, LookupError, TypeError, ValueError):
             pass
-    total = sum(np.asarray(a).size for a in arrays.values())
-    return dict(arrays) if total <= 16 * most else None
+    given = _unchosen(rule, arrays)
+    total = sum(np.asarray(a).size for a in given.values())
+    return given if total <= 16 * most else None
+
+
+def _unchosen(rule: Any, arrays: Arrays) -> dict[str, np.ndarray]:
+    """A case without the choices that an implementation makes itself, among the numbers that are left."""
+    return {n: a for n, a in arrays.items() if n not in getattr(rule, "chosen", ())}
 
 
 def _cut_quantizer(arrays: Arrays, at: tuple[slice, ...]) -> dict[str, np.ndarray]:

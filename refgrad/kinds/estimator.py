@@ -98,6 +98,12 @@ class EstimatorKind(Stateless):
         judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, frozenset({"x_grad"}))
         return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
 
+    def conditioned(self, rule: Estimator, arrays: Arrays, seen: Results) -> Arrays:
+        """The case with the choices that the value shows."""
+        if not isinstance(rule, Choosing) or "y" not in seen or not arrays["x"].size or not arrays["x"].ndim:
+            return arrays
+        return judge_choices(rule, arrays, seen, Policy())[0]
+
     def ways(self, rule: Estimator, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
         """Those of the results with an element for each of the input's; none where a choice among elements is shown."""
         if rule.chosen:

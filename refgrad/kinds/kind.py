@@ -457,13 +457,17 @@ class Stateless(Kind):
 
     def exactly(self, rule: Any, record: Record, digits: int) -> dict[str, Any]:
         """Those of the rule's graph, where it has one for its results as they are seen."""
-        arrays, seen = record.cases.arrays[-1], record.seen[-1]
-        graph = self.graph(rule, arrays)
+        seen = record.seen[-1]
+        graph = self.graph(rule, self.conditioned(rule, record.cases.arrays[-1], seen))
         if graph is None:
             return {}
         found = graph.exactly(rule, digits)
         shapes = {n: np.shape(a) for n, a in seen.items()}
         return {n: np.broadcast_to(a, shapes[n]) for n, a in found.items() if n in shapes}
+
+    def conditioned(self, rule: Any, arrays: Arrays, seen: Results) -> Arrays:
+        """A case with what its results show of the candidate's own choices, where it makes some."""
+        return arrays
 
     def unit(self, rule: Any, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """The dtype whose units in the last place distances are counted in; bool where there are none."""

@@ -55,7 +55,8 @@ class EstimatorKind(Stateless):
         if cases is not None:
             chosen = any("nan" in name.split("_") for name in rule.legal())
             for name, undefined in undefined_inputs(cases, rule.plan((2, 2)).graph, chosen).items():
-                yield Situation(name, undefined, rule)
+                if not rule.chosen:  # read off values, of which a product with 0 or a detached part makes NaN
+                    yield Situation(name, undefined, rule)
             matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
             if STRIDED in getattr(asked.subject, "abilities", ()) and any(matrices):
                 yield Situation("not contiguous", by_columns(cases.leaves(lambda i, _: matrices[i])), rule)

@@ -47,7 +47,11 @@ class Leaf:
                 self.arrays[name][...] = arrays[name]
 
     def set_scalars(self, values: Sequence[float]) -> None:
-        """The scalar slots' new values, in order."""
+        """Keep the scalar slots' new values.
+
+        Args:
+            values: they, in the order of the slots.
+        """
         self.scalar_values = dict(zip(self.scalar_values, values, strict=True)) if self.scalar_values else {}
 
 

@@ -228,7 +228,7 @@ def test_a_test_that_cannot_be_judged_says_why_in_a_line(pytester: pytest.Pytest
     text = result.stdout.str()
     assert "test_async is async; legal: a plain function" in text
     assert "test_twice has @pytest.mark.refgrad twice; legal: one rule a test" in text
-    assert "@pytest.mark.refgrad: int instance is a int; legal: a torch.optim.Optimizer class" in text
+    assert "int instance is a int; legal: a torch.optim.Optimizer class" in text
     assert "takes no option 'fusd'" in text
     assert "TypeError: AdamW takes hyperparameters by name, not <function" in text
     assert "float_environment.py" not in text  # none of refgrad's own frames

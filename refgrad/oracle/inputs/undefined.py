@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.arithmetic.operations import MATRIX, OUTCOMES
+from refgrad.arithmetic.operations import MATRIX, OUTCOMES, REDUCTIONS
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -40,14 +40,25 @@ def followed(graph: Graph, of: str = "g") -> frozenset[str]:
         of: the input's name.
     """
     return frozenset(
-        n for n, node in graph.outputs.items() if _reaches(node, of) and all(map(_is_followed, walk(node)))
+        n
+        for n, node in graph.outputs.items()
+        if _reaches(node, of) and all(_is_followed(each, of) for each in walk(node))
     )
 
 
-def _is_followed(node: Node) -> bool:
-    """Whether a node makes no code, is no operation on matrices, and multiplies by no zero, which a program may leave out."""
+def _is_followed(node: Node, of: str) -> bool:
+    """Whether a node makes no code, is no operation on matrices, and nothing that one program computes and another leaves out."""
     multiplies = node.op in ("mul", "div") and any(map(_is_zero, node.args))
-    return node.op not in MATRIX | CODING and not multiplies
+    # where NaN decides whether it is multiplied by 0, both ways are followed, but not into a sum over elements
+    masks = _masks(node, of) and not _reaches(node.args[0], of)
+    folds = node.op in REDUCTIONS and any(each.op in DECIDING and _reaches(each, of) for each in walk(node))
+    return node.op not in MATRIX | CODING and not multiplies and not masks and not folds
+
+
+def _masks(node: Node, of: str) -> bool:
+    """Whether it is a number of an input or else zero: some programs choose, and others multiply by 1 or 0."""
+    branches = node.args[1:]
+    return node.op == "where" and any(map(_is_zero, branches)) and any(_reaches(each, of) for each in branches)
 
 
 def _is_zero(node: Node) -> bool:
@@ -133,7 +144,8 @@ def undefined_inputs(cases: Cases, graph: Graph, chosen: bool = False) -> dict[s
     few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
     found = {}
     nan = followed(graph, "x") - (_deciding(graph) if chosen else frozenset())
-    for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x")}.items():
+    masked = {n for n, node in graph.outputs.items() if any(_masks(each, "x") for each in walk(node))}
+    for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x") - masked}.items():
         made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
         if made:
             found[name] = Cases(made, [name] * len(few), cases.seed, outputs=outputs, nan_open=name == "NaN")

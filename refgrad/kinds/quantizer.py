@@ -30,6 +30,7 @@ from refgrad.oracle.inputs.undefined import followed, not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.gguf.blocks import BlockFormat
+from refgrad.quantizers.gradients import OneBit
 from refgrad.tracing import Plans, free_values, plan_for
 
 #: rows of the cases on which hypotheses are tried
@@ -214,7 +215,7 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     """The parts of an array with NaN or an infinity that are judged: numbers of a group, and the codes of formats.
 
     Of quantizers without a graph those that are NaN because an element is; formats of llama.cpp, whose programs leave
-    undefined what becomes of it, have none, nor has a choice of the largest, among which programs count NaN or do not.
+    undefined what becomes of it, have none, nor has a choice of the largest or by sign, where programs count NaN or do not.
     """
     if isinstance(rule, Cast):
         return frozenset(rule.parts)
@@ -222,7 +223,7 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
         plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
         numbers = {n for n in rule.parts if plan.graph.outputs[n].axes != ELEMENT}
         return followed(plan.graph, rule.primary) & frozenset(numbers)
-    if name != "NaN" or isinstance(rule, BlockFormat) or "indices" in rule.parts:
+    if name != "NaN" or isinstance(rule, BlockFormat | OneBit) or "indices" in rule.parts:
         return frozenset()
     parts = {n: a for n, a in truth_of(rule, arrays).items() if a.dtype.kind == "f" and a.size < arrays["x"].size}
     return frozenset(n for n, a in parts.items() if np.isnan(a).any())

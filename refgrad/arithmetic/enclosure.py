@@ -47,11 +47,13 @@ class Branch:
         open: for outputs that depend on a decision which could have gone another way, the elements at which it could, as
             booleans that broadcast against the output or, if it is one number a row or a tensor, against its elements.
         shared: the decisions that are one for a whole tensor, and how they went: all of its elements must agree on these.
+        outcomes: by the index of a decision that was open somewhere, what it gave on this way.
     """
 
     sets: Mapping[str, Bounded]
     open: Mapping[str, np.ndarray]
     shared: tuple[tuple[int, int], ...]
+    outcomes: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 #: the ways through tensor-wide decisions that were not followed
@@ -148,7 +150,9 @@ class Enclosure:
         wide = [] if self.batch else [n for n in open_ if n.axes == TENSOR]
         shared = tuple((n.index, run.choices.digit(n)) for n in wide)
         if not left:
-            yield Branch(dict(run.sets), self._marks(run, open_), shared)
+            found = {n.index: run.values[n.index] for n in open_}
+            outcomes = {i: value if isinstance(value, np.ndarray) else value.value for i, value in found.items()}
+            yield Branch(dict(run.sets), self._marks(run, open_), shared, outcomes)
             return
         yield self._unknown(run, {n: marks for n, marks in left.items() if n not in wide}, shared)
         if any(n in wide for n in left):

@@ -80,12 +80,17 @@ def _operand(value: Any) -> np.ndarray:
     return np.asarray(number if isinstance(number, mpmath.mpf) else mpmath.mpf(number), dtype=object)
 
 
+#: by the index of a decision in a graph: the elements at which it gives something else than of exact numbers, and what
+Outcomes = Mapping[int, tuple[np.ndarray, np.ndarray]]
+
+
 def evaluate(
     graph: Graph,
     arrays: Mapping[str, np.ndarray],
     names: Mapping[str, float],
     digits: int = 50,
     observed: Mapping[str, np.ndarray] | None = None,
+    outcomes: Outcomes | None = None,
 ) -> dict[str, np.ndarray]:
     """The truth of a traced step.
 
@@ -95,6 +100,7 @@ def evaluate(
         names: the values of all scalar names (hyperparameters, ``t``, scalar slots, lengths), taken exactly.
         digits: decimal digits of the arithmetic.
         observed: outputs that were seen: what depends on them goes on from these, taken exactly.
+        outcomes: decisions that go another way than those of exact numbers.
 
     Returns:
         Object arrays of mpmath numbers for each output, and mpmath numbers for scalar slots.
@@ -111,6 +117,10 @@ def evaluate(
                 values[node.index] = Exact(scalar_math.evaluate(node.attribute, exact_names, TABLE, memo))
             else:
                 values[node.index] = apply(node.op, [values[a.index] for a in node.args], node.attribute)
+            if outcomes is not None and node.index in outcomes:
+                where, other = outcomes[node.index]
+                instead = other.astype(object) if node.is_boolean else Exact.of(other).values
+                values[node.index] = Exact(np.where(where, instead, values[node.index].values))
             for name in (n for n, output in graph.outputs.items() if output is node):
                 outputs[name] = values[node.index].values
                 if observed is not None and name in observed and node.op != "input":

@@ -72,6 +72,11 @@ class Graph:
         """Whether some operation is one on matrices, or some value a square matrix."""
         return any(n.op in MATRIX for n in self.nodes) or not all(map(broadcasts, self._axes()))
 
+    def not_unique(self) -> frozenset[str]:
+        """The outputs that have no truth of their own, others being given: some operation that they need has none."""
+        given = {node.index for node in self.outputs.values()}
+        return frozenset(name for name, node in self.outputs.items() if _loose(node, given))
+
     def _axes(self) -> Iterator[Axes]:
         yield from self.small.values()
         yield from (n.axes for n in self.nodes)
@@ -98,6 +103,18 @@ class Graph:
             if node.args:
                 counts[node.op] = counts.get(node.op, 0) + 1
         return counts
+
+
+def _loose(root: Node, given: set[int]) -> bool:
+    """True if a node needs an operation whose result is not unique, other nodes being given."""
+    seen, stack = set(given), [root]
+    while stack:
+        node = stack.pop()
+        if node.args and not OPERATIONS[node.op].unique:
+            return True
+        stack += [a for a in node.args if a.index not in seen]
+        seen.update(a.index for a in node.args)
+    return False
 
 
 def axes_of(op: str, operands: Sequence[Axes], attribute: Any, ndim: int) -> Axes:

@@ -18,16 +18,18 @@ from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
-from refgrad.oracle.acceptance.stateless import judge_case
+from refgrad.oracle.acceptance.stateless import judge_case, outcomes_seen, sums_apart
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
 from refgrad.oracle.inputs.extremes import MOST, by_columns
 from refgrad.oracle.inputs.simpler import parts, simpler
 from refgrad.oracle.inputs.undefined import undefined_inputs
-from refgrad.tracing import Plans, free_names, free_values, plan_for
+from refgrad.tracing import Plan, Plans, free_names, free_values, plan_for
 
 #: rows and columns of the cases on which hypotheses are tried, and how many cases these are
 ROWS, COLUMNS, FEW = 4, 64, 3
+#: results that come out of at least one multiplication
+PRODUCTS = frozenset({"x_grad"})
 
 
 class EstimatorKind(Stateless):
@@ -96,7 +98,7 @@ class EstimatorKind(Stateless):
             arrays, chosen = judge_choices(rule, arrays, seen, policy)
         values = free_values(x.shape, {})
         free = dict(zip(free_names(rule, x.ndim), values, strict=True))
-        judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, frozenset({"x_grad"}))
+        judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, PRODUCTS)
         return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
 
     def conditioned(self, rule: Estimator, arrays: Arrays, seen: Results) -> Arrays:
@@ -106,14 +108,32 @@ class EstimatorKind(Stateless):
         return judge_choices(rule, arrays, seen, Policy())[0]
 
     def ways(self, rule: Estimator, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
-        """Those of the results with an element for each of the input's; none where a choice among elements is shown."""
+        """Those of the results with an element for each of the input's; where none of these is given, of sums all that may be.
+
+        None where a choice among elements is shown.
+        """
         if rule.chosen:
             return []
         arrays, seen = rule.prepared(record.cases.arrays[-1]), record.seen[-1]
-        values = free_values(arrays["x"].shape, {})
-        plan = plan_for(rule, arrays["x"].ndim, values)
+        plan, bound = _planned(rule, arrays)
         wanted = {n: (a.shape, a.dtype) for n, a in seen.items()}
-        return of_case(plan, dict(zip(plan.free, values, strict=True)), arrays, wanted, policy)
+        found = of_case(plan, bound, arrays, wanted, policy)
+        if not found or any(n in given for n in found[0].sets):
+            return found
+        sums = sums_apart(plan, bound, arrays, seen, policy)
+        return [found[0]._replace(sets={**found[0].sets, **sums}), *found[1:]]
+
+    def exactly(self, rule: Estimator, record: Record, digits: int) -> dict[str, Any]:
+        """Those of the rule's graph; of sums over elements, where decisions go as the other results show."""
+        found = super().exactly(rule, record, digits)
+        arrays, seen = self.conditioned(rule, rule.prepared(record.cases.arrays[-1]), record.seen[-1]), record.seen[-1]
+        plan, bound = _planned(rule, arrays)
+        sums = found.keys() & plan.graph.small.keys()
+        outcomes = outcomes_seen(plan, bound, arrays, seen, Policy(), digits, PRODUCTS) if sums else {}
+        if outcomes:
+            given = Graph(arrays, arrays["x"].shape).exactly(rule, digits, outcomes)
+            found |= {n: np.broadcast_to(given[n], seen[n].shape) for n in sums}
+        return found
 
     def unit(self, rule: Estimator, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """That of the result; a choice has none."""
@@ -169,6 +189,13 @@ class EstimatorKind(Stateless):
         from refgrad.kinds.laws.estimator import LAWS
 
         return LAWS
+
+
+def _planned(rule: Estimator, arrays: Arrays) -> tuple[Plan, dict[str, float]]:
+    """The plan for a case, and the values of its free names."""
+    values = free_values(arrays["x"].shape, {})
+    plan = plan_for(rule, arrays["x"].ndim, values)
+    return plan, dict(zip(plan.free, values, strict=True))
 
 
 def _is_legal(arrays: dict[str, np.ndarray], rule: Estimator) -> bool:

@@ -153,11 +153,19 @@ class Graph(NamedTuple):
         plan, wide = self.plan(rule, plans), {n: np.asarray(a, np.float64) for n, a in self.arrays.items()}
         return floats.evaluate(plan.graph, wide, list(plan.scalars(*free_values(self.shape, {}))))
 
-    def exactly(self, rule: Any, digits: int) -> dict[str, Any]:
-        """The results of that plan in exact arithmetic: arrays of mpmath numbers."""
+    def exactly(self, rule: Any, digits: int, outcomes: exact.Outcomes | None = None) -> dict[str, Any]:
+        """The results of that plan in exact arithmetic: arrays of mpmath numbers.
+
+        Args:
+            rule: whose plan.
+            digits: decimal digits of the arithmetic.
+            outcomes: decisions that go another way than those of exact numbers, as of `refgrad.arithmetic.exact.evaluate`.
+        """
         plan = self.plan(rule)
         names = {**rule.numbers(), **dict(zip(plan.free, free_values(self.shape, {}), strict=True))}
-        return exact.evaluate(plan.graph, {n: self.arrays[n] for n in plan.graph.inputs()}, names, digits)
+        return exact.evaluate(
+            plan.graph, {n: self.arrays[n] for n in plan.graph.inputs()}, names, digits, None, outcomes
+        )
 
 
 class Kind(ABC):
@@ -315,6 +323,10 @@ class Kind(ABC):
         """
         return []
 
+    def judged_as_seen(self, rule: Any, record: Record) -> frozenset[str]:
+        """The results of the last step or case that are not unique, so that what was seen of them is judged by residuals."""
+        return frozenset()
+
     def exactly(self, rule: Any, record: Record, digits: int) -> dict[str, Any]:
         """The results of the last step or case in exact arithmetic, given the outputs that were seen.
 
@@ -324,7 +336,7 @@ class Kind(ABC):
             digits: decimal digits of the arithmetic.
 
         Returns:
-            Arrays of mpmath numbers, for the results that have an exact path.
+            Arrays of mpmath numbers, for the results that have an exact path, and are unique.
         """
         return {}
 

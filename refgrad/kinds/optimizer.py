@@ -133,7 +133,12 @@ class OptimizerKind(Stepped):
         before = {n: b.value for n, b in step.before.items()}
         names = {**rule.numbers(), **step.free}
         found = exact.evaluate(step.plan.graph, before, names, digits, observed=step.after)
-        return {n: np.broadcast_to(a, step.after[n].shape) for n, a in found.items() if n in step.after}
+        unique = step.after.keys() - step.plan.graph.not_unique()
+        return {n: np.broadcast_to(a, step.after[n].shape) for n, a in found.items() if n in unique}
+
+    def judged_as_seen(self, rule: Optimizer, record: Record) -> frozenset[str]:
+        """Bases: of eigenvectors, of singular vectors, and orthogonal factors."""
+        return Leaf(record, 0, rule, Policy(), plan_for).step(record.steps).plan.graph.not_unique()
 
     def apart(self, record: Record, rules: list[Optimizer], wanted: Wanted) -> Iterator[Output]:
         """Every tensor after each step, from what was there before it, whatever the step's other tensors are."""

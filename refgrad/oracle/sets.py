@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,8 @@ class OutputSet:
             something is open. One way must explain all outputs of an element.
         truth: the exact result rounded to odd in float64, which rounds on to any narrower format as the exact result does.
         exact: the exact result, mpmath numbers; None where the rule has no exact path, and `truth` is the centre of the set.
-        given: the outputs that this one is conditioned on.
+        given: the outputs that this one is conditioned on; it is one of them where it is not unique (a basis of eigenvectors),
+            so that the set is that of the one which was seen alone.
         wide: the ends where nothing is given, so that whatever is right before it is; None where they are not known.
         reference: what was conditioned on, or else what refgrad's own program gives.
     """
@@ -81,8 +81,9 @@ def sets(
 ) -> dict[str, OutputSet]:
     """The acceptance set of every output of a rule on arrays of one's own, as `refgrad.verify` judges by.
 
-    An output is conditioned on those that come before it: the parameter on the new state. By default these are refgrad's own;
-    ``given`` has those of an implementation, whose parameter is then judged given its own state.
+    An output is conditioned on those that come before it: the parameter on the new state, and a parameter's gradient, which is
+    a sum over elements, on the value and the gradient that show which way each element went. By default these are refgrad's
+    own; ``given`` has those of an implementation, whose parameter is then judged given its own state.
 
     Args:
         rule: a rule, or its class.
@@ -113,13 +114,26 @@ def sets(
     outputs = [each for each in kind.outputs(record, [rule], Wanted(policy)) if each.step == last]
     seen = {each.tensor: each for each in outputs}
     ways, free = (kind.ways(rule, record, policy, given) for given in (seen, ()))
-    truths = kind.exactly(rule, record, DIGITS)
+    truths, as_seen = kind.exactly(rule, record, DIGITS), kind.judged_as_seen(rule, record)
     found: dict[str, OutputSet] = {}
     for output in outputs:
-        found[output.tensor] = _set(kind, rule, record, output, ways, truths.get(output.tensor), tuple(found), policy)
-        wide = _hull([way.sets[output.tensor] for way in free if output.tensor in way.sets])
-        found[output.tensor] = _conditioned(found[output.tensor], wide)
+        name = output.tensor
+        before = _before(kind, rule, name, tuple(found), ways, free)
+        each = _set(kind, rule, record, output, ways, truths.get(name), before, policy)
+        wide = _hull([way.sets[name] for way in free if name in way.sets])
+        found[name] = _conditioned(each, wide) if name not in as_seen else replace(each, given=(name,))
     return found
+
+
+def _before(
+    kind: Kind, rule: Rule, name: str, before: tuple[str, ...], ways: list[Way], free: list[Way]
+) -> tuple[str, ...]:
+    """The outputs that one is conditioned on: all before it; of a case of elements a sum is on what shows their decisions."""
+    if _in_order(kind, rule):
+        return before
+    if not any(name in way.sets for way in free) or any(name in way.sets for way in ways):
+        return ()
+    return tuple(n for n in before if any(n in way.sets for way in ways))
 
 
 def record_of(rule: Rule, arrays: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> Record:
@@ -162,7 +176,7 @@ def _conditioned(found: OutputSet, wide: Ends | None) -> OutputSet:
         return found
     own = _hull(found.admissible)
     same = own is not None and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(own, wide, strict=True))
-    return dataclasses.replace(found, wide=wide, given=() if same else found.given)
+    return replace(found, wide=wide, given=() if same else found.given)
 
 
 def _set(
@@ -194,7 +208,7 @@ def _set(
         admissible=(ends, *others),
         truth=exact.to_odd(truth) if fits else judged.truth.astype(np.float64),
         exact=np.asarray(truth, object) if fits else None,
-        given=before if _in_order(kind, rule) else (),
+        given=before,
         wide=None,
         reference=np.asarray(output.values),
     )

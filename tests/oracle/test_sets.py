@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import ml_dtypes
@@ -14,6 +15,8 @@ import refgrad
 from refgrad.arithmetic import exact
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
+from refgrad.golden.inputs import drawn, golden_rule
+from refgrad.golden.levels import LEVELS
 from refgrad.kinds.kind import Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW, Lion
@@ -133,3 +136,56 @@ def test_a_truth_rounded_to_odd_rounds_on_as_the_exact_one(dtype: Any) -> None:
         for got, want in zip(found, (low, high), strict=True):
             # one rounding: of a float64 that lies off the middle as the exact number does
             assert (got < float(middle)) == (want == low)
+
+
+SUMS = [n for n, cls in rules().items() if cls.kind == "estimator" and not cls.chosen and cls.parameters]
+
+
+@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.parametrize("name", SUMS)
+def test_a_sum_over_elements_is_given_what_shows_their_decisions(name: str) -> None:
+    """Its truth goes the ways that the other results show, and lies in the narrow set; the wide one has all ways."""
+    rule: Any = golden_rule(rules()[name])
+    for each in itertools.islice(drawn(rule, LEVELS["smoke"], "float32"), 3):
+        found = refgrad.sets(rule, each.arrays)
+        sums = [n for n, one in found.items() if one.low.shape != found["y"].low.shape]
+        for one in (found[n] for n in sums):
+            assert one.exact is not None
+            assert one.wide is not None
+            truth = one.truth.astype(np.float32)
+            assert ((truth >= one.low) & (truth <= one.high)).all()
+            assert (one.wide[0] <= one.low).all()
+            assert (one.wide[1] >= one.high).all()
+            assert one.given in ((), ("y", "x_grad"))
+            assert one.given or np.array_equal(one.wide, (one.low, one.high))
+
+
+@pytest.mark.parametrize("passed", [0.0, 1.0])
+def test_a_sum_goes_the_way_that_was_given(passed: float) -> None:
+    """At one element rounding decides whether the soft threshold lets the gradient through."""
+    rule = rules()["STR"]()
+    threshold = np.float32(1 / (1 + np.exp(-0.25)))
+    arrays = {"x": np.float32([threshold, 2.0]), "cotangent": np.float32([1.0, 0.5]), "s": np.float32([0.25])}
+    found = refgrad.sets(
+        rule, arrays, given={"y": np.float32([0.0, 2 - threshold]), "x_grad": np.float32([passed, 0.5])}
+    )
+    slope = float(threshold) * (1 - float(threshold))
+    assert found["x_grad"].open.tolist() == [True, False]
+    assert found["s_grad"].given == ("y", "x_grad")
+    assert float(found["s_grad"].exact.item()) == pytest.approx(-slope * (passed + 0.5), rel=1e-6)
+    assert found["s_grad"].contains(np.float32([-slope * (passed + 0.5)])).all()
+    assert not found["s_grad"].contains(np.float32([-slope * (1.5 - passed)])).any()
+    assert found["s_grad"].wide is not None
+    assert found["s_grad"].wide[0] < -1.49 * slope < -0.51 * slope < found["s_grad"].wide[1]
+
+
+@pytest.mark.parametrize(("name", "bases"), [("SOAP", {"left_basis", "right_basis"}), ("GaLore", {"basis"})])
+def test_a_basis_has_no_truth_of_its_own(name: str, bases: set[str]) -> None:
+    """It is judged by its residuals, so that its set is that of the one which was seen; what follows is given it."""
+    rule: Any = rules()[name]()
+    arrays = {n: np.linspace(-1, 2, 6, dtype=np.float32).reshape(2, 3) ** k for k, n in enumerate("pg", 1)}
+    found = refgrad.sets(rule, arrays)
+    assert {n for n, one in found.items() if one.exact is None} == bases
+    assert {n for n, one in found.items() if n in one.given} == bases
+    other = refgrad.sets(rule, arrays, given={n: -found[n].reference for n in bases})
+    assert all(other[n].contains(-found[n].reference).all() for n in bases)

@@ -19,7 +19,9 @@ from refgrad.errors import TraceError
 _PRODUCTS = "products of matrices are judged by a derived bound, for any order of their sums"
 
 
-def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], axes: Any, judged: str) -> Op:
+def _row(
+    name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], axes: Any, judged: str, unique: bool = True
+) -> Op:
     """A row of an operation on matrices.
 
     Args:
@@ -28,6 +30,7 @@ def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], ax
         error: of operands, attribute, what was seen, model, and axes along which matrices are stacked.
         axes: those of its result, or a function of those of its operands and the attribute.
         judged: how its results are judged.
+        unique: False if by the residuals of what was seen.
     """
     return Op(
         name,
@@ -38,6 +41,7 @@ def _row(name: str, numpy: Callable[..., Any], error: Callable[..., Bounded], ax
         attributed=True,
         axes=axes if callable(axes) else lambda operands, attribute: axes,
         judged=judged,
+        unique=unique,
     )
 
 
@@ -126,6 +130,7 @@ ROWS = (
         _of_square(lambda s, rule, seen, model: bounds.eigenbasis(s, seen, model)),
         _first,
         "eigenvectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+        unique=False,
     ),
     _row(
         "orthonormal",
@@ -133,6 +138,7 @@ ROWS = (
         _of_square(lambda a, rule, seen, model: bounds.orthonormal(a, seen, model)),
         _first,
         "QR factors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+        unique=False,
     ),
     _row(
         "reordered",
@@ -147,6 +153,7 @@ ROWS = (
         _shaped(bounds.of_subspace),
         THIN,
         "singular vectors are judged by a-posteriori residuals of those that were seen; what follows, given these",
+        unique=False,
     ),
     _row("project", matrices.project, _shaped(bounds.of_projection), LOW, _PRODUCTS),
     _row("lift", matrices.lift, _shaped(bounds.of_lift), ELEMENT, _PRODUCTS),

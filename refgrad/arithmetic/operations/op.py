@@ -173,6 +173,7 @@ class Op:
         attributed: True if it has an attribute.
         axes: of an operation on matrices, the axes of its value from those of its operands and its attribute.
         judged: how its results are judged, for the notes of a verdict.
+        unique: False if its result has no truth of its own, and is judged by the residuals of what was seen of it.
         fold: of a reduction, how it joins terms.
         scalar: its meaning on numbers alone.
         symbol: how formulas write it.
@@ -196,6 +197,7 @@ class Op:
     attributed: bool = False
     axes: Callable[[Sequence[Axes], Any], Axes] | None = None
     judged: str = ""
+    unique: bool = True
     fold: Fold | None = None
     scalar: OnNumbers | None = None
     symbol: Symbol = field(default_factory=Symbol)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic.enclosure import Branch, Enclosure
+from refgrad.arithmetic.exact import Outcomes, evaluate
 from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
+from refgrad.oracle.acceptance.explicit_sets import Ends, ends
 from refgrad.oracle.acceptance.judge import (
     INSIDE,
     OUTSIDE,
@@ -88,20 +92,153 @@ def judge_case(
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
             chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
     """
+    parts = _parts(plan, free, arrays, seen, policy, products)
+    with np.errstate(all="ignore"):
+        group = _elements(parts.case, parts.graph, parts.inputs)
+        if not parts.late:
+            return group.judged
+        known = {**parts.inputs, **{_term(i): _between(group, _term(i)) for i in parts.terms}}
+        return {**group.judged, **_small(parts.case, parts.sums(), known)}
+
+
+class _Parts(NamedTuple):
+    """A case in two: what has an element for each of the input's and the terms of sums, and the results that are sums."""
+
+    case: _Case
+    inputs: Mapping[str, Bounded]
+    graph: Graph
+    terms: Mapping[int, Node]
+    late: Mapping[str, Node]
+
+    def sums(self) -> Graph:
+        """The graph of the sums, given their terms."""
+        return self.case.plan.graph.cut(self.late, {i: _term(i) for i in self.terms})
+
+
+def _parts(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    products: frozenset[str],
+) -> _Parts:
     primary = arrays[plan.rule.primary]
     model = model_for(policy, primary.dtype)
     case = _Case(plan, free, seen, policy, model, primary.shape, products)
     with np.errstate(all="ignore"):
         inputs = {n: exact(a.astype(np.float64), model) for n, a in arrays.items()}
-        wanted = {n: node for n, node in plan.graph.outputs.items() if n in seen}
-        late = {n: node for n, node in wanted.items() if n in plan.graph.small}
-        terms = _terms(late)
-        early = {n: node for n, node in wanted.items() if n not in late}
-        group = _elements(case, plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {}), inputs)
-        if not late:
-            return group.judged
-        known = {**inputs, **{_term(i): _between(group, _term(i)) for i in terms}}
-        return {**group.judged, **_small(case, plan.graph.cut(late, {i: _term(i) for i in terms}), known)}
+    wanted = {n: node for n, node in plan.graph.outputs.items() if n in seen}
+    late = {n: node for n, node in wanted.items() if n in plan.graph.small}
+    terms = _terms(late)
+    early = {n: node for n, node in wanted.items() if n not in late}
+    graph = plan.graph.cut({**early, **{_term(i): node for i, node in terms.items()}}, {})
+    return _Parts(case, inputs, graph, terms, late)
+
+
+def sums_apart(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+) -> dict[str, Ends]:
+    """The ends of the results that are sums over elements, whichever way each element goes.
+
+    Args:
+        plan, free, arrays, policy: as of `judge_case`.
+        seen: of the results shapes and dtypes count.
+    """
+    parts = _parts(plan, free, arrays, seen, policy, frozenset())
+    if not parts.late:
+        return {}
+    case, group, found = parts.case, _Group({}, {}), dict[str, Ends]()
+    with np.errstate(all="ignore"):
+        for branch in case.branches(parts.graph, parts.inputs):
+            for i in parts.terms:
+                _widen(group.terms, _term(i), branch.sets[_term(i)], np.ones(case.shape, bool), case.shape)
+        group.others = group.terms
+        known = {**parts.inputs, **{_term(i): _between(group, _term(i)) for i in parts.terms}}
+        for branch in case.branches(parts.sums(), known):
+            for n, acceptable in branch.sets.items():
+                low, high = ends(acceptable, seen[n].shape, seen[n].dtype, policy)
+                before = found.get(n, (low, high))
+                found[n] = np.minimum(before[0], low), np.maximum(before[1], high)
+    return found
+
+
+def outcomes_seen(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    digits: int,
+    products: frozenset[str] = frozenset(),
+) -> Outcomes:
+    """The decisions that went another way than those of exact numbers, as the results of elements show.
+
+    Args:
+        plan, free, arrays, seen, policy, products: as of `judge_case`.
+        digits: decimal digits of the exact arithmetic.
+
+    Returns:
+        By the index of the decision in the plan's graph, the elements at which it did, and the outcomes.
+    """
+    parts = _parts(plan, free, arrays, seen, policy, products)
+    groups: dict[tuple[tuple[int, int], ...], _Shown] = {}
+    own: dict[int, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for branch in parts.case.branches(parts.graph, parts.inputs):
+            if branch.outcomes and not own:
+                own = _of_exact_numbers(parts, digits)
+            if own:
+                groups.setdefault(branch.shared, _Shown(np.zeros(parts.case.shape, np.int8), {})).add(
+                    parts.case, branch, own
+                )
+    if not groups:
+        return {}
+    best = max(groups.values(), key=lambda group: (int((group.rank > 0).sum()), int(group.rank.sum())))
+    found = {}
+    for i, values in best.outcomes.items():
+        part = tuple(slice(0, n) for n in own[i].shape)  # of what is one a row all numbers are the same
+        if (best.rank[part] == 1).any():
+            found[i] = (best.rank[part] == 1, values[part])
+    return found
+
+
+def _of_exact_numbers(parts: _Parts, digits: int) -> dict[int, np.ndarray]:
+    """What decisions give of exact numbers, by index."""
+    graph = parts.graph.cut({str(n.index): n for n in parts.graph.nodes if n.op in OUTCOMES}, {})
+    arrays = {n: parts.inputs[n].value for n in graph.inputs()}
+    found = evaluate(graph, arrays, {**parts.case.plan.rule.numbers(), **parts.case.free}, digits)
+    return {int(i): np.asarray(a, object).astype(np.float64) for i, a in found.items()}
+
+
+@dataclass
+class _Shown:
+    """Under one way of the decisions that a tensor shares, what the results of elements show of the others.
+
+    Attributes:
+        rank: of each element the best way so far: 2 that of exact numbers and 1 another, if the results agree; else 0.
+        outcomes: by the index of a decision, what it gives on these ways, one an element.
+    """
+
+    rank: np.ndarray
+    outcomes: dict[int, np.ndarray]
+
+    def add(self, case: _Case, branch: Branch, own: Mapping[int, np.ndarray]) -> None:
+        """One more way."""
+        agrees, exact_ = np.ones(case.shape, bool), np.ones(case.shape, bool)
+        for name in branch.sets.keys() & case.seen.keys():
+            agrees &= case.compared(name, branch.sets[name]).status != OUTSIDE
+        for i, values in branch.outcomes.items():
+            exact_ &= (values == own[i]) | np.isnan(own[i])
+            self.outcomes.setdefault(i, np.broadcast_to(own[i], case.shape).copy())
+        rank = np.where(agrees, np.where(exact_, 2, 1), 0).astype(np.int8)
+        for i, kept in self.outcomes.items():
+            kept[...] = np.where(rank > self.rank, branch.outcomes.get(i, own[i]), kept)
+        self.rank = np.maximum(rank, self.rank)
 
 
 def _term(index: int) -> str:

@@ -150,8 +150,8 @@ def undefined_inputs(cases: Cases, graph: Graph, chosen: bool = False) -> dict[s
     for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x") - masked}.items():
         made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
         if made:
-            of_nan = {"nan_open": name == "NaN", "may_meet": name == "infinities"}
-            found[name] = Cases(made, [name] * len(few), cases.seed, outputs=outputs, **of_nan)
+            new = Cases(made, [name] * len(few), cases.seed, outputs=outputs)
+            found[name] = dataclasses.replace(new, nan_open=name == "NaN", may_meet=name == "infinities")
     return found
 
 

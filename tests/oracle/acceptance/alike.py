@@ -12,6 +12,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "* sign_of_nan=zero",
         "* sign_of_nan=minus",
         "* step_of_nan=propagate",
+        "StochasticBinarization sign_of_nan=propagate",
         "* nan_gradient=passed",
         "Affine nan_code=zero",
         "Affine nan_code=highest",

@@ -34,7 +34,7 @@ from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
-from refgrad.oracle.acceptance.judge import Judged, admitted
+from refgrad.oracle.acceptance.judge import Judged, admitted, met
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
@@ -402,7 +402,9 @@ def judged_of(cases: Cases, outputs: Iterable[Output]) -> Iterator[Output]:
     """The outputs that cases are about; where NaN leaves what programs give open, none of them is undecided."""
     for output in outputs:
         if not cases.outputs or output.tensor in cases.outputs:
-            yield replace(output, judged=admitted(output.judged)) if cases.nan_open else output
+            judged = admitted(output.judged) if cases.nan_open else output.judged
+            floats = cases.may_meet and output.unit != np.bool_
+            yield replace(output, judged=met(judged, np.asarray(output.values, np.float64)) if floats else judged)
 
 
 class Stateless(Kind):

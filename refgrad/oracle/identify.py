@@ -24,7 +24,7 @@ from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.hypotheses.examined import told_otherwise
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.trials import Trial, related, searched, trials
+from refgrad.oracle.trials import SECONDS, Trial, related, searched, trials
 from refgrad.rule import Rule, rules, short_name
 
 #: the kind that is meant where nothing says which
@@ -72,7 +72,8 @@ def identify(
         isolate: make and run the candidate in a process of its own, as for `refgrad.verify`.
 
     Returns:
-        What explains all that was seen, or the nearest that is known.
+        What explains all that was seen, or the nearest that is known. A search is ended after thirty seconds of processor
+        time, which a note says then.
 
     Raises:
         ArgumentError: an argument is not legal.
@@ -141,7 +142,7 @@ def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:
 
 
 def _identification(found: list[Trial], claim: Rule | None) -> Identification:
-    near = searched([*found, *related(found)] if claim is not None else found)
+    near = searched([*found, *related(found)] if claim is not None else found, SECONDS)
     fits = fitting(near)
     if not fits.explanations:
         for trial in near:
@@ -161,6 +162,7 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
     counts = fits.explanations[0].counts if fits.explanations else tally.counts
     judged = (enough or bool(misdeeds)) and any(t.search.tried for t in found)
     kind, record = shown.claim.kind, shown.record
+    more += [_ended(SECONDS)] if any(t.search.stopped for t in near) else []
     more += [] if enough else [f"it answered {_answered(shown)}, which is too little to say what it is"]
     notes = [
         *record.notes,
@@ -229,6 +231,10 @@ def _told_by(told: Confirmed) -> Iterator[str]:
         claim, rule = found.trial.claim, found.trial.told
         if told_otherwise(claim, rule, found.change.changed(rule)):
             yield f"it was told to be {rule}: what it is holds of it as it was told, and may be another where it is told that"
+
+
+def _ended(seconds: float) -> str:
+    return f"the search for what it is was ended after {seconds:g} seconds of processor time; not everything was tried"
 
 
 def _hidden(shown: Trial, fits: Fitting) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +30,8 @@ from refgrad.rule import Rule
 NAMED, DEEP = 12, 3
 #: of the share of questions that a candidate answers as one rule, the part that it must answer as another to be that
 ANSWERED = 0.9
+#: seconds of processor time that the searches of all rules together may take
+SECONDS = 30.0
 #: elements of each leaf that tell a hyperparameter that a few did not tell finely enough
 FINE = 2048
 
@@ -120,6 +124,7 @@ class Trial:
         """The hyperparameters of the claim as more elements tell them."""
         screen = screen_of(self.claim, self.record, FINE)
         search = Search(screen, self.search.claimed, control=self.search.control)
+        search.end_with(self.search)
         search.plain()
         search.own_values()
         search.weak_values()
@@ -134,7 +139,7 @@ class Trial:
 
     def look_closer(self) -> None:
         """The hyperparameters that many elements tell, where what explains a few of them does not explain the run."""
-        if self.search.explained:
+        if self.search.explained and not self.search.late():
             search = self.closer()
             wrong = {key: s for key, s in self.search.tried.items() if not s.fits}
             self.search.tried = (wrong if search.explained else self.search.tried) | search.tried
@@ -207,6 +212,7 @@ def _on_its_own(trial: Trial) -> Trial:
         own = _driven(trial.claim.request, trial.rule, trial.search.claimed)
     except (ArgumentError, CandidateError):
         return trial
+    own.search.end_with(trial.search)
     own.search.named()
     return own
 
@@ -226,9 +232,16 @@ def related(found: list[Trial]) -> list[Trial]:
     return [Trial(each.claim, each.record, each.search) for each in relatives(trial.claim, trial.record)]
 
 
-def searched(found: list[Trial]) -> list[Trial]:
-    """The trials that come nearest, searched in depth."""
+def searched(found: list[Trial], seconds: float = math.inf) -> list[Trial]:
+    """The trials that come nearest, searched in depth.
+
+    Args:
+        found: the trials.
+        seconds: of processor time that this may take; not by a clock on the wall, so that a busy machine finds the same.
+    """
+    limit = time.process_time() + seconds
     for trial in found:
+        trial.search.clock, trial.search.limit = time.process_time, limit
         trial.search.plain()
     ranked = _ranked(found)
     if len(ranked) > 1:

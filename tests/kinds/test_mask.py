@@ -54,6 +54,27 @@ def test_legal_masks_conform(legal: Callable[..., Any], rule: Mask) -> None:
     assert verdict.counts["mask"].inside > 0
 
 
+def above(w: Any, sparsity: float) -> Any:
+    size, pruned = np.abs(w), round(sparsity * w.size)
+    return size > (np.sort(size, axis=None)[pruned - 1] if pruned else -np.inf)
+
+
+def from_a_threshold_on(w: Any, sparsity: float) -> Any:
+    size = np.abs(w)
+    return size >= np.sort(size, axis=None)[round(sparsity * w.size)]
+
+
+@pytest.mark.parametrize(("legal", "ties"), [(above, "prune_all"), (from_a_threshold_on, "keep_all")])
+def test_a_comparison_with_a_threshold_drops_nan_and_is_legal(legal: Callable[..., Any], ties: str) -> None:
+    """Its rank is as high as in the rule's order, and yet it is above no threshold; nothing else is let go."""
+    w = np.float32([np.nan, 3, -1, 2, -4, 5])
+    masks = {"": legal(w, 0.5), "one lost": legal(w, 0.5) & (w != 5)}
+    rule = Magnitude(ties=ties)
+    outside = {n: judge_mask(rule, {"w": w}, MaskSeen(m), Policy())["mask"].status.tolist() for n, m in masks.items()}
+    assert outside == {"": [0] * 6, "one lost": [0] * 5 + [1]}
+    refgrad.verify(lambda w: legal(w, 0.5), rule, steps=2).raise_if_wrong()
+
+
 def signed(w: Any, n: int, m: int) -> Any:
     return best_n(w, n, m)
 

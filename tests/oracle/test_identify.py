@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import refgrad
 from refgrad import ArgumentError, CandidateError, Inputs
-from refgrad.optimizers import ADOPT, SGD, AdamW, Lion
+from refgrad.optimizers import ADOPT, SGD, AdamW, Lion, ZeroNaNs
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, UNKNOWN
 from refgrad.oracle.identification import Identification
 from tests.optimizers.test_stored import CHANCE, UNFAIR, drawing
@@ -110,6 +112,21 @@ def test_a_nonsense_candidate_is_nothing_known_among_all_rules() -> None:
     assert found.outcome == UNKNOWN, str(found)
     assert found.claim is None
     assert len(found.rules) > 1
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, True), (math.inf, False)])
+def test_a_search_has_a_budget_and_says_when_it_ended(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, told: bool
+) -> None:
+    """What the rule itself says of a candidate is known all the same."""
+    monkeypatch.setattr(importlib.import_module("refgrad.oracle.identify"), "SECONDS", seconds)
+    found = refgrad.identify(lambda x: np.sin(x) * np.float32(3), ZeroNaNs(), steps=2)
+    ended = [note for note in found.notes if "ended after 0 seconds of processor time" in note]
+    assert bool(ended) is told
+    assert found.outcome == UNKNOWN
+    assert found.itself is not None
+    assert (found.hypotheses < 8) is told
+    assert not told or ended[0] in str(found)
 
 
 @pytest.mark.sample(suite=1)

@@ -396,6 +396,20 @@ def admitted(judged: Judged) -> Judged:
     return replace(judged, status=np.where(judged.status == UNDECIDED, INSIDE, judged.status))
 
 
+def met(judged: Judged, values: np.ndarray) -> Judged:
+    """An output where an infinity was handed in: it is NaN or infinite where the rule's own is, or NaN in its place.
+
+    `a + b (g - a)`, `x + (hard - x)` and products with a mask make NaN of an infinity of which other forms of the same number
+    make none. What is a number and should be none, or another number, stays outside.
+
+    Args:
+        judged: the output.
+        values: what was seen, shaped like the statuses.
+    """
+    seen = np.isnan(values) | (np.isinf(values) & np.isnan(judged.truth))
+    return replace(judged, status=np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status))
+
+
 def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:
     """What either of two ways explains: element by element, the way with fewer outputs outside; of equals the known one.
 

@@ -52,7 +52,14 @@ def judge_mask(
     worst = rule.spread(rule.select(np.where(favoured, low, high), ~favoured), seen.mask.shape)
     status = np.where(seen.mask != best, OUTSIDE, np.where(seen.mask != worst, UNDECIDED, INSIDE)).astype(np.uint8)
     truth = best.astype(np.float64)
+    if getattr(rule, "ties", "") in THRESHOLD:
+        compared = rule.spread(np.isnan(low) & np.isnan(high), seen.mask.shape)
+        status, truth = np.where(compared, INSIDE, status), np.where(compared, seen.mask, truth)
     return {**judged, "mask": Judged(status, truth, truth, truth)}
+
+
+#: ties of masks that are written as a comparison with a threshold, which is false of NaN whichever way it is put
+THRESHOLD = frozenset({"keep_all", "prune_all"})
 
 
 def _folded(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -43,6 +43,9 @@ class Search:
     seconds: float = math.inf
     #: gives the claimed rule itself on the same cases: what fits this as well explains nothing, and ends no search
     control: Callable[[], Control | None] = lambda: None
+    #: what tells the time, and the time after which nothing more is tried, whoever asks
+    clock: Callable[[], float] = time.monotonic
+    limit: float = math.inf
     tried: dict[tuple[str, str], Scored] = field(default_factory=dict)
     #: True if a clock ended `run`, or a stage of it
     stopped: bool = False
@@ -62,7 +65,7 @@ class Search:
         """
         self.start()
         for needed, stage in self._stages(alternatives, deep):
-            now = time.monotonic()
+            now = self.clock()
             self._until = now + (self._end - now) / 2
             if not self.late() and needed():
                 self._guarded(stage)
@@ -71,7 +74,7 @@ class Search:
 
     def singles(self) -> Search:
         """All single changes of the claim, likely ones first, as long as there is time."""
-        self._end = time.monotonic() + self.seconds
+        self._end = self.clock() + self.seconds
         for stage in (self.named, self.policies, self.numbers, self.mutants):
             self._guarded(stage)
         self._end = math.inf
@@ -80,13 +83,17 @@ class Search:
     def start(self) -> None:
         """The clock started, unless it runs already, and the claim itself judged, whatever the time."""
         if self._end == math.inf:
-            self._end = time.monotonic() + self.seconds
+            self._end = self.clock() + self.seconds
         self.plain()
+
+    def end_with(self, other: Search) -> None:
+        """The same end as another search's, by the same clock."""
+        self.clock, self.limit = other.clock, other.limit
 
     @contextlib.contextmanager
     def hurried(self, share: float) -> Iterator[None]:
         """What is tried within takes no more than a share of the time that is left."""
-        now = time.monotonic()
+        now = self.clock()
         self._until = now + share * (self._end - now)
         try:
             yield
@@ -151,7 +158,7 @@ class Search:
 
     def late(self) -> bool:
         """True if the time of the search, or of its present stage, is over."""
-        over = time.monotonic() > min(self._end, self._until)
+        over = self.clock() > min(self._end, self._until, self.limit)
         self.stopped = self.stopped or over
         return over
 

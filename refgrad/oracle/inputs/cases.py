@@ -35,6 +35,7 @@ class Cases:
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
         outputs: the outputs that are judged; all if there are none.
         nan_open: whether what comparisons, signs and maxima make of NaN is left open: programs settle it in several ways.
+        may_meet: whether infinities may meet in one program and not in another, so that NaN and infinities are alike.
 
     Raises:
         ArgumentError: no case, something that is no NumPy array, or a step that has not one entry a case.
@@ -51,6 +52,7 @@ class Cases:
     judged: frozenset[int] = frozenset()
     outputs: frozenset[str] = frozenset()
     nan_open: bool = False
+    may_meet: bool = False
 
     def __post_init__(self) -> None:
         if not self.arrays:

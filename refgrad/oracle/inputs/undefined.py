@@ -3,7 +3,8 @@
 How comparisons, signs, maxima and choices take NaN, programs settle in several ways (torch's sign of NaN is 0, NumPy's is
 NaN). So each of them is left open where it meets NaN, and what is no result of any way is refused. How they take an
 infinity, no two programs settle differently: it is driven at the last step, since one step further it may meet another and be
-NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then.
+NaN, into all outputs but those of operations on matrices, and of decisions on what may be NaN by then. Whether it meets itself on
+the way is a matter of how a program is written (`x + (hard - x)`, a mask as a factor): NaN in its place is right.
 """
 
 from __future__ import annotations
@@ -92,9 +93,10 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
         seed: of the other numbers.
     """
     outputs = _ordered(rule.plan((2, 2), 1).graph, "g") & _ordered(rule.plan((2, 2), 2).graph, "g")
-    return _with_one(
+    cases = _with_one(
         small_run(rule, dtype, seed, 2, SHAPES[:2]), (1, 1), lambda first: np.copysign(np.inf, first), outputs
     )
+    return None if cases is None else dataclasses.replace(cases, may_meet=True)
 
 
 def _with_one(
@@ -148,7 +150,8 @@ def undefined_inputs(cases: Cases, graph: Graph, chosen: bool = False) -> dict[s
     for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x") - masked}.items():
         made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
         if made:
-            found[name] = Cases(made, [name] * len(few), cases.seed, outputs=outputs, nan_open=name == "NaN")
+            new = Cases(made, [name] * len(few), cases.seed, outputs=outputs)
+            found[name] = dataclasses.replace(new, nan_open=name == "NaN", may_meet=name == "infinities")
     return found
 
 
@@ -171,7 +174,11 @@ def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], ever
         return {}
     arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
     made = {name: {**arrays, primary: _third(arrays[primary], value, every)} for name, value in VALUES.items()}
-    return {name: Cases([each], [name], cases.seed) for name, each in made.items() if takes(each)}
+    return {
+        name: Cases([each], [name], cases.seed, may_meet=name == "infinities")
+        for name, each in made.items()
+        if takes(each)
+    }
 
 
 def _third(x: np.ndarray, value: float, every: int = MOST) -> np.ndarray:

@@ -11,6 +11,8 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
     "what a program makes of NaN where it decides is left open": (
         "* sign_of_nan=zero",
         "* sign_of_nan=minus",
+        "* step_of_nan=propagate",
+        "StochasticBinarization sign_of_nan=propagate",
         "* nan_gradient=passed",
         "Affine nan_code=zero",
         "Affine nan_code=highest",

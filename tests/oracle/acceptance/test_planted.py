@@ -149,7 +149,10 @@ def test_a_variant_is_told_by_the_default_run_or_stands_in_the_list(rule: Any, n
     change = Fault("default", "variant", name, settings=lambda told: _turned(told, field, getattr(variant, field)))
     request = Request(candidate=program(rule, change), rule=rule, dtype=np.dtype(rule.kept_in), time_limit=60.0)
     claim = Claim.of(request)
-    record = claim.driven(claim.cases())
+    try:
+        record = claim.driven(claim.cases())
+    except ArgumentError:  # it takes arrays of another shape, and so is told apart before anything is judged
+        return
     tally = claim.judge(record, measured=True)
     told = bool(tally.outside or tally.faults or record.faults) or any(each.wrong for each in exercise(claim))
     assert told or {(type(rule).__name__, name), ("*", name)} & listed()

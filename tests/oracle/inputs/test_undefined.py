@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.estimators import EDE, ClippedSTE, SoftSign, XNORWeights
+from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
 from refgrad.kinds.kind import Asked
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs
@@ -23,6 +24,30 @@ from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
 
 Array = np.ndarray
+
+
+def detached(x: Array) -> Array:
+    """Fake quantization, rounded in the usual way past which a gradient goes."""
+    v = x / x.dtype.type(0.0625)
+    return np.clip(v + (np.rint(v) - v), -128, 127).astype(x.dtype) * x.dtype.type(0.0625)
+
+
+def not_saturated(cotangent: Array, x: Array) -> Array:
+    q = np.rint(x / x.dtype.type(0.0625))
+    return np.where((q >= -128) & (q <= 127), cotangent, cotangent.dtype.type(0))
+
+
+def averaged(p: Array, g: Array, m: Array) -> tuple[Array, Array]:
+    """Lion whose average goes from its end to its beginning, as `torch.lerp` does where the weight is above a half."""
+    f = p.dtype.type
+    return p - f(1e-4) * np.sign(f(0.9) * m + f(1 - 0.9) * g), g - f(0.3) * (g - m)
+
+
+#: programs that make NaN of an infinity of which their rule makes none
+MEETING: dict[str, Any] = {
+    "rounded straight through": (RoundingSTE(), (detached, not_saturated)),
+    "averaged backwards": (Lion(beta2=0.3), averaged),
+}
 
 
 @pytest.mark.parametrize(
@@ -144,3 +169,18 @@ def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:
     x = by_columns(cases).arrays[0]["x"]
     assert not x.flags.c_contiguous
     assert (x == cases.arrays[0]["x"]).all()
+
+
+@pytest.mark.parametrize(("rule", "program"), MEETING.values(), ids=MEETING)
+def test_whether_infinities_meet_on_the_way_is_a_matter_of_how_a_program_is_written(rule: Any, program: Any) -> None:
+    """An infinity less itself, or times a mask's zero, is NaN; other forms of the same number make none."""
+    with np.errstate(all="ignore"):
+        verdict = refgrad.verify(program, rule, steps=3, explain=False, shrink=False)
+    assert verdict.conforms, str(verdict)
+
+
+def test_nan_is_admitted_for_what_an_infinity_may_become_and_no_number_is_for_nan() -> None:
+    truth = np.array([1.0, np.inf, np.nan, np.nan, 1.0])
+    judged = Judged(np.full(5, OUTSIDE, np.uint8), truth, truth, truth)
+    found = met(judged, np.array([np.nan, np.nan, -np.inf, 3.0, np.inf])).status
+    assert found.tolist() == [INSIDE, INSIDE, INSIDE, OUTSIDE, OUTSIDE]

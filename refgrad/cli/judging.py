@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from refgrad.cli.options import (
     TARGET,
     TIME_LIMIT,
     claimed,
+    command_line,
 )
 from refgrad.errors import ArgumentError
 from refgrad.report import document
@@ -147,6 +149,8 @@ def verify(
             time_limit=time_limit,
             isolate=isolate,
         )
+        if signature is not None:  # there is no call in Python that says it
+            verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
         reports: Any = ()

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from refgrad.cli.command_line import command_line
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
     DTYPE,
@@ -24,7 +25,6 @@ from refgrad.cli.options import (
     TARGET,
     TIME_LIMIT,
     claimed,
-    command_line,
 )
 from refgrad.errors import ArgumentError
 from refgrad.report import document
@@ -40,6 +40,8 @@ Examples:
   refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
   refgrad verify torch.nn.utils.prune:L1Unstructured --as Magnitude
   refgrad verify torch.optim:AdamW --as AdamW --laws
+  refgrad verify ./lib.so:lion --as Lion \\
+      --signature 'p*,g,m*,n,lr,beta1,beta2,weight_decay'
 
 \b
 Exit codes: 0 conforms, 1 does not, 2 could not be judged,

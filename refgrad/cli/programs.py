@@ -6,8 +6,9 @@ import dataclasses
 
 import click
 
+from refgrad.cli.command_line import command_line
 from refgrad.cli.judging import show_verdict
-from refgrad.cli.options import DTYPE, HYPERPARAMETERS, POLICY, SECRET, SEED, STEPS, TIME_LIMIT, claimed, command_line
+from refgrad.cli.options import DTYPE, HYPERPARAMETERS, POLICY, SECRET, SEED, STEPS, TIME_LIMIT, claimed
 from refgrad.report import document
 
 JUDGED = """\b

@@ -77,7 +77,7 @@ class OptaxTransform:
     abilities: frozenset[str] = frozenset({SAVED})
     #: what leaves are called in turn, and by such a name the hyperparameters of a group, where the user says so
     names: Sequence[str] = NAMES
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that the function which makes the transformation is told."""
@@ -149,7 +149,7 @@ def in_groups(
     for name in settings:
         if name not in names:
             raise CandidateError(f"settings are of {name!r}; legal: {', '.join(names)}, the names of parameters")
-    return dataclasses.replace(found, names=NAMES if tuple(names) == NAMES else tuple(names), settings=dict(settings))
+    return dataclasses.replace(found, names=NAMES if tuple(names) == NAMES else tuple(names), groups=dict(settings))
 
 
 def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> OptaxTransform:
@@ -174,7 +174,7 @@ class OptaxRun:
         self._name, self._built, self.notes = candidate.name, built, list(built.notes)
         self._stated = candidate.stated
         names = [leaf_name(i, p.ndim, candidate.names) for i, p in enumerate(params)]
-        self._own = [(name, candidate.settings.get(name, {})) for name in names]
+        self._own = [(name, candidate.groups.get(name, {})) for name in names]
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._sides = [next((n for n, k in rule.slots().items() if k.axes == axes), "") for axes in (ROW, COLUMN)]
         self._shared = {slot for slot, kind in rule.slots().items() if kind.axes == TENSOR}

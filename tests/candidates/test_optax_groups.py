@@ -53,6 +53,9 @@ def test_settings_of_groups_are_stated() -> None:
     run: Any = in_groups(decayed, {"bias": {"weight_decay": 0.0}}, names).start(rule, PARAMS)
     assert [run.rule_for(leaf, rule).weight_decay for leaf in range(3)] == [0.5, 0.0, 0.5]
     assert run.notes == ["of bias is stated weight_decay=0.0"]
+    assert not hasattr(
+        in_groups(decayed), "settings"
+    )  # what a candidate says of itself there is text, also from another process
     with pytest.raises(CandidateError, match="settings are of 'biass'; legal: kernel, bias"):
         in_groups(decayed, {"biass": {"weight_decay": 0.0}}, names)
     with pytest.raises(CandidateError, match="list instance has no groups; legal: an optax"):

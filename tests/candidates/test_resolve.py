@@ -59,7 +59,7 @@ def test_what_is_not_found_is_named_with_what_is_near(target: str, message: str)
 def test_a_shared_library_without_a_signature_is_told_apart_from_a_module(tmp_path: Path) -> None:
     library = tmp_path / "lib.so"
     library.write_bytes(b"")
-    with pytest.raises(CandidateError, match="shared library, which does not say .* legal: --signature"):
+    with pytest.raises(CandidateError, match=r"shared library, which does not say .* legal: --signature"):
         load(f"{library}:f")
 
 

@@ -63,9 +63,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     >>> nearest("adamw2", ["AdamW", "Lion"])
     "; did you mean 'AdamW'?"
+    >>> nearest("sdg", ["SDGF", "SGD"])  # the same letters are nearer than one more
+    "; did you mean 'SGD'?"
     """
     import difflib  # half of the time that `import refgrad` takes
 
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    exchanged = [name for name in by_lower if sorted(name) == sorted(word.lower())]
+    close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

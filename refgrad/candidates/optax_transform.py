@@ -8,11 +8,12 @@ A rule's extra inputs reach ``update`` as the extra arguments that optax's trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,14 @@ from refgrad.axes import COLUMN, ROW, TENSOR
 from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_names
+from refgrad.candidates.optax_groups import NAMES, entries, groups_of, leaf_name, named, tree_of
 from refgrad.candidates.protocol import SAVED, Extras, Observation, Value
+from refgrad.candidates.resolve import describe
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Range
 
+T = TypeVar("T")
 #: from the rule: the transformation, and notes
 Build = Callable[[Optimizer], tuple[optax.GradientTransformation, list[str]]]
 
@@ -42,7 +46,8 @@ EXTRA_ARGUMENTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 
 def _quadratic(h: Any, params: Any) -> Any:
     """A function of the parameters whose Hessian is the diagonal matrix of ``h``, exactly."""
-    return sum(jnp.sum(0.5 * a * jnp.square(p - jax.lax.stop_gradient(p))) for a, p in zip(h, params, strict=True))
+    pairs = zip(jax.tree.leaves(h), jax.tree.leaves(params), strict=True)
+    return sum(jnp.sum(0.5 * a * jnp.square(p - jax.lax.stop_gradient(p))) for a, p in pairs)
 
 
 #: the numbers of a vector that is no longer than this are read one by one too, as ``s[0]``
@@ -70,17 +75,20 @@ class OptaxTransform:
     #: from a rule to the hyperparameters that it is told
     tells: Callable[[Optimizer], frozenset[str]] = lambda rule: frozenset()
     abilities: frozenset[str] = frozenset({SAVED})
+    #: what leaves are called in turn, and by such a name the hyperparameters of a group, where the user says so
+    names: Sequence[str] = NAMES
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that the function which makes the transformation is told."""
         return self.tells(rule)
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> OptaxRun:
-        """The transformation's state for a list of parameters."""
+        """The transformation's state for parameters in a dict of layers; in a list, if it is made for that."""
         with building(self.name):
             if rule not in self.built:
                 self.built[rule] = self._compiled(rule)
-            return OptaxRun(self.name, self.built[rule], params, rule, self.stated)
+            return OptaxRun(self, self.built[rule], params, rule)
 
     def _compiled(self, rule: Optimizer) -> Built:
         transform, notes = self.build(rule)
@@ -117,6 +125,33 @@ def from_transform(transform: Any, name: str, options: Mapping[str, Any]) -> Opt
     return OptaxTransform(name, lambda rule: (transform, []))
 
 
+def in_groups(
+    thing: Any, settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({}), names: Sequence[str] = NAMES
+) -> OptaxTransform:
+    """A transformation that treats parameters by their names, as a candidate that says how.
+
+    Args:
+        thing: a transformation, or a function that makes one.
+        settings: by the name of a parameter, the hyperparameters in which the rule of such parameters is another.
+        names: of the parameters, in turn, each in a layer of its own; ``"attention/kernel"`` is a dict in a dict.
+
+    Raises:
+        CandidateError: the thing is no transformation, or settings are of a name that no parameter has.
+
+    >>> mask = lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+    >>> in_groups(optax.adamw(0.01, mask=mask), {"bias": {"weight_decay": 0.0}}, names=("kernel", "bias")).names
+    ('kernel', 'bias')
+    """
+    found = candidate(thing, describe(thing), {})
+    if found is None:
+        legal = "an optax.GradientTransformation or a function that returns one"
+        raise CandidateError(f"{describe(thing)} has no groups; legal: {legal}")
+    for name in settings:
+        if name not in names:
+            raise CandidateError(f"settings are of {name!r}; legal: {', '.join(names)}, the names of parameters")
+    return dataclasses.replace(found, names=NAMES if tuple(names) == NAMES else tuple(names), groups=dict(settings))
+
+
 def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> OptaxTransform:
     """A function that is called with the rule's hyperparameters by the names that it gives them."""
 
@@ -135,76 +170,125 @@ class OptaxRun:
     #: the extra inputs that it is handed
     extras_taken = frozenset(EXTRA_ARGUMENTS)
 
-    def __init__(
-        self, name: str, built: Built, params: Sequence[np.ndarray], rule: Optimizer, stated: Mapping[str, str]
-    ) -> None:
-        self._name, self._advance, self.notes = name, built.advance, built.notes
-        self._stated, self._init = stated, built.transform.init
+    def __init__(self, candidate: OptaxTransform, built: Built, params: Sequence[np.ndarray], rule: Optimizer) -> None:
+        self._name, self._built, self.notes = candidate.name, built, list(built.notes)
+        self._stated = candidate.stated
+        names = [leaf_name(i, p.ndim, candidate.names) for i, p in enumerate(params)]
+        self._own = [(name, candidate.groups.get(name, {})) for name in names]
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._sides = [next((n for n, k in rule.slots().items() if k.axes == axes), "") for axes in (ROW, COLUMN)]
         self._shared = {slot for slot, kind in rule.slots().items() if kind.axes == TENSOR}
-        self._wide = any(p.dtype == np.float64 for p in params)
+        self._wide, self._begun = any(p.dtype == np.float64 for p in params), False
         with self._precision():
-            self._params = [_copied(p) for p in params]
-            self._state = built.transform.init(self._params)
-        self._injected = next((v for n, v in _named(self._state) if n == "hyperparams" and isinstance(v, dict)), {})
+            self._params: Any = tree_of([_copied(p) for p in params], candidate.names)
+            self._state, self._groups = None, groups_of(None, None, self._params)
+            try:
+                self._start(self._params)
+            except Exception as error:  # whatever a user's function raises of a tree that it was not written for
+                self._in_list(error, lambda: None)
         self.settings: list[str] = []
         self.read: set[str] = set()
         for leaf in range(len(params)):
             self.rule_for(leaf, rule)
 
+    def _start(self, params: Any) -> None:
+        """The state for a tree of parameters."""
+        transform = self._built.transform
+        self._params, self._state = params, transform.init(params)
+        self._groups = groups_of(transform, self._state, params)
+
     def rule_for(self, leaf: int, rule: Optimizer) -> Optimizer:
-        """The rule with the numbers that `optax.inject_hyperparams` keeps in the state, where the rule does not claim them."""
+        """The rule with what is stated of the leaf's group, and the numbers that `optax.inject_hyperparams` keeps in its state.
+
+        What the rule claims stays a claim, unless the group's settings are stated.
+        """
+        name, own = self._own[leaf]
+        if own:
+            self._say(self.notes, f"of {name} is stated {', '.join(f'{n}={v!r}' for n, v in own.items())}")
+            rule = rule.replace(**own)
+        injected = self._injected(leaf)
         changes: dict[str, float] = {}
         for word, legal in rule.legal().items():
-            key = known_as(word, HYPERPARAMETERS, self._injected)
+            key = known_as(word, HYPERPARAMETERS, injected)
             if key is None or not isinstance(legal, Range):
                 continue
-            value, own = float(self._injected[key]), getattr(rule, word)
+            value, ours = float(injected[key]), getattr(rule, word)
             self.read.add(word)
-            if value == own or value == float(np.float32(own)):
+            if value == ours or value == float(np.float32(ours)):
                 continue
             if word in rule.claimed:
-                text = f"{word}={own!r} is claimed; the injected hyperparameters have {value!r}"
-                self.settings += [] if text in self.settings else [text]
+                self._say(self.settings, f"{word}={ours!r} is claimed; the injected hyperparameters have {value!r}")
             else:
                 changes[word] = value
         return rule.replace(**changes) if changes else rule
 
+    def _injected(self, leaf: int) -> Mapping[str, Any]:
+        """The injected hyperparameters of the leaf's group."""
+        label = next(label for label, leaves in self._groups if leaf in leaves)
+        kept = (v for n, v in named(self._state, label) if n == "hyperparams" and isinstance(v, dict))
+        return next(kept, {})
+
+    @staticmethod
+    def _say(said: list[str], text: str) -> None:
+        said += [] if text in said else [text]
+
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One jitted update, waited for: the gradients are copied before this returns."""
         with self._precision(), stepping(self._name):
-            dtype = np.float64 if self._wide else np.float32
-            given = {
-                n: jnp.asarray(v, dtype) if isinstance(v, float) else [_copied(a) for a in v] for n, v in extras.items()
-            }
-            new = self._advance(self._params, self._state, [_copied(g) for g in grads], given)
-            self._params, self._state = jax.block_until_ready(new)
+            try:
+                new = self._advanced(grads, extras)
+            except Exception as error:  # whatever a user's function raises of a tree that it was not written for
+                if self._begun:
+                    raise
+                new = self._in_list(error, lambda: self._advanced(grads, extras))
+            self._params, self._state = new
+            self._begun = True
+
+    def _advanced(self, grads: Sequence[np.ndarray], extras: Extras) -> Any:
+        """Parameters and state after a step."""
+        dtype, structure = np.float64 if self._wide else np.float32, jax.tree.structure(self._params)
+        tree = lambda arrays: jax.tree.unflatten(structure, [_copied(a) for a in arrays])  # noqa: E731
+        given = {n: jnp.asarray(v, dtype) if isinstance(v, float) else tree(v) for n, v in extras.items()}
+        return jax.block_until_ready(self._built.advance(self._params, self._state, tree(grads), given))
+
+    def _in_list(self, error: Exception, action: Callable[[], T]) -> T:
+        """The same with the parameters in a list; where that raises too, it is the dict's error that counts."""
+        before = self._params, self._state, self._groups
+        try:
+            self._start(jax.tree.leaves(self._params))
+            return action()
+        except Exception:
+            self._params, self._state, self._groups = before
+            raise error from None
 
     def save_and_load(self) -> list[str]:
         """The state's numbers, taken out of its tree and put into one that is made anew; the tree has all that there is."""
         with self._precision(), stepping(self._name):
             numbers = [np.array(leaf) for leaf in jax.tree.leaves(self._state)]
-            structure = jax.tree.structure(self._init(self._params))
+            structure = jax.tree.structure(self._built.transform.init(self._params))
             self._state = jax.tree.unflatten(structure, [jnp.asarray(each) for each in numbers])
         return []
 
     def observe(self) -> Observation:
         """Views of the parameters, and of the named fields of the state that are known as slots."""
-        count = len(self._params)
-        found: list[dict[str, Value]] = [{} for _ in range(count)]
-        fields = _fields(self._state)
-        for slot, name in slot_names(self._scalar_names, self._stated, fields, self._name).items():
-            scalar, values = self._scalar_names[slot], jax.tree.leaves(fields[name])
-            if len(values) == 1 and (scalar or slot in self._shared):
-                values = values * count
-            if len(values) == count:
-                for leaf, value in zip(found, values, strict=True):
-                    leaf[slot] = float(value) if scalar else np.asarray(value)
-        params = [np.asarray(p) for p in self._params]
+        leaves = jax.tree.leaves(self._params)
+        found: list[dict[str, Value]] = [{} for _ in leaves]
+        for label, places in self._groups:
+            self._read_group(found, places, _fields(self._state, label))
+        params = [np.asarray(p) for p in leaves]
         for leaf, p in zip(found, params, strict=True):
             _exchange(leaf, self._sides, p.shape)
         return Observation(params, found)
+
+    def _read_group(self, found: Sequence[dict[str, Value]], places: Sequence[int], fields: Mapping[str, Any]) -> None:
+        """Read the slots of some leaves from the fields of a state by name."""
+        for slot, name in slot_names(self._scalar_names, self._stated, fields, self._name).items():
+            scalar, values = self._scalar_names[slot], entries(fields[name])
+            if len(values) == 1 and (scalar or slot in self._shared):
+                values = values * len(found)
+            for i in places if len(values) == len(found) else ():
+                if isinstance(values[i], jax.Array):
+                    found[i][slot] = float(values[i]) if scalar else np.asarray(values[i])
 
     def _precision(self) -> AbstractContextManager[Any]:
         return _enable_x64() if self._wide else nullcontext()
@@ -229,23 +313,10 @@ def _enable_x64() -> AbstractContextManager[Any]:
     return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # before JAX 0.8
 
 
-def _fields(state: Any) -> dict[str, Any]:
+def _fields(state: Any, label: str | None) -> dict[str, Any]:
     """Every field of the named tuples in a state by name; a name that occurs twice says nothing, and is left out."""
-    pairs = list(_named(state))
+    pairs = list(named(state, label))
     names = [name for name, _ in pairs]
     found = {name: value for name, value in pairs if names.count(name) == 1}
     vectors = {n: v for n, v in found.items() if isinstance(v, jax.Array) and v.ndim == 1 and len(v) <= FEW}
     return found | {place: x for n, v in vectors.items() for place, x in indexed(n, list(v)).items()}
-
-
-def _named(node: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        for name, value in zip(node._fields, node, strict=True):
-            yield name, value
-            yield from _named(value)
-    elif isinstance(node, (tuple, list)):
-        for value in node:
-            yield from _named(value)
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _named(value)

@@ -27,6 +27,8 @@ from refgrad.rule import Rule, is_own
 
 Options = Mapping[str, Any]
 
+#: how files of shared libraries end
+LIBRARIES = (".so", ".dylib", ".dll")
 LEGAL = (
     "a torch.optim.Optimizer class, instance or function of the parameters; an optax.GradientTransformation or a "
     "function that returns one; a Keras optimizer class; a function f(p, g, *slots, t); a refgrad rule; or a string "
@@ -100,6 +102,9 @@ def load(target: str) -> Any:
 
 def load_module(place: str) -> ModuleType:
     """What a string ``package.module`` or ``path/to/file.py`` refers to; `CandidateError` if that cannot be loaded."""
+    if Path(place).suffix in LIBRARIES and Path(place).is_file():
+        legal = "--signature 'p*,g,...' on the command line, or a function of Python that calls it"
+        raise CandidateError(f"{place} is a shared library, which does not say what its functions take; legal: {legal}")
     return _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
 
 

@@ -19,6 +19,7 @@ Examples:
   refgrad demo
   refgrad verify torch.optim:AdamW --as AdamW
   refgrad identify my_optimizer.py:step
+  refgrad judge ./my_adamw --as AdamW
   refgrad survey --packages torch,optax --html survey.html
   refgrad list --package optax
   refgrad show AdamW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from refgrad.cli.command_line import command_line
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
     DTYPE,
@@ -38,6 +40,8 @@ Examples:
   refgrad verify my_wrapper.py:step --as Lookahead 'inner=SGD(lr=0.1)' k=5
   refgrad verify torch.nn.utils.prune:L1Unstructured --as Magnitude
   refgrad verify torch.optim:AdamW --as AdamW --laws
+  refgrad verify ./lib.so:lion --as Lion \\
+      --signature 'p*,g,m*,n,lr,beta1,beta2,weight_decay'
 
 \b
 Exit codes: 0 conforms, 1 does not, 2 could not be judged,
@@ -147,6 +151,8 @@ def verify(
             time_limit=time_limit,
             isolate=isolate,
         )
+        if signature is not None:  # there is no call in Python that says it
+            verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
         reports: Any = ()

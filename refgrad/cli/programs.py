@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import click
 
+from refgrad.cli.command_line import command_line
 from refgrad.cli.judging import show_verdict
 from refgrad.cli.options import DTYPE, HYPERPARAMETERS, POLICY, SECRET, SEED, STEPS, TIME_LIMIT, claimed
 from refgrad.report import document
@@ -74,5 +77,5 @@ def judge(
             time_limit=time_limit,
             isolate="fresh",
         )
-    show_verdict(verdict, as_json)
+    show_verdict(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

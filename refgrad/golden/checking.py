@@ -167,7 +167,12 @@ def shown(folder: Path, id_: str) -> str:
     Raises:
         GoldenError: there is none.
     """
-    file = read(folder, id_.rpartition("-")[0])
+    name, dash, _ = id_.rpartition("-")
+    if not dash:
+        raise records.GoldenError(
+            f"the case is {id_[:120]!r}; legal: a rule's name and the case's own, such as AdamW-b66d4da5f219"
+        )
+    file = read(folder, name)
     numbers = [n for n, case in enumerate(file.document["cases"]) if case["id"] == id_]
     if not numbers:
         raise records.GoldenError(f"there is no case {id_[:120]!r}")

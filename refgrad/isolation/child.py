@@ -175,7 +175,8 @@ def _given(message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[Any, A
     except ENDING:
         raise
     except BaseException as error:  # also what a test raises to be skipped
-        raise NotMadeError(f"making it there raised {type(error).__name__}: {error}") from error
+        said = "" if isinstance(error, CandidateError) else f"making it there raised {type(error).__name__}: "
+        raise NotMadeError(f"{said}{error}") from error
     if handed and target is None:
         raise NotMadeError("making it there gave None")
     if replaced is not None:

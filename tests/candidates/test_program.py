@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.candidates import program, shared_library
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.cli import programs
+from refgrad.cli import judging, programs
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
@@ -96,6 +98,23 @@ def test_a_shared_library_is_judged(options: tuple[str, ...]) -> None:
     asked = shared_library.function(library(*options), "adamw", SIGNATURE)
     verdict = judged(asked, inputs=few(), explain=False)
     assert bool(verdict.total.outside) is bool(options), str(verdict)
+
+
+@pytest.mark.slow
+def test_the_line_that_gives_a_verdict_again_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = refgrad.verify(AdamW(), AdamW(), steps=1, seed=5)
+    monkeypatch.setattr(refgrad, "verify", lambda *a, **k: made)
+    words = ["a program", "--as", "AdamW", "lr=0.1", "--arg", "it's", "--steps", "3", "--no-shrink", "--json"]
+    found = CliRunner().invoke(programs.judge, [*words, "--secret-seed"], standalone_mode=False)
+    line = json.loads(found.output)["reproduce"]
+    assert shlex.split(line) == [
+        *("refgrad", "judge", "a program", "--as", "AdamW", "lr=0.1", "--arg", "it's", "--steps", "3", "--seed", "5")
+    ]
+    words = ["./lib.so:f", "--as", "AdamW", "--signature", "p*,g,n", "--no-isolate", "--dtype", "float64", "--json"]
+    found = CliRunner().invoke(judging.verify, words, standalone_mode=False)
+    assert json.loads(found.output)["reproduce"] == (
+        "refgrad verify ./lib.so:f --as AdamW --dtype float64 --seed 5 --no-isolate --signature 'p*,g,n'"
+    )
 
 
 @pytest.mark.thorough

@@ -56,6 +56,13 @@ def test_what_is_not_found_is_named_with_what_is_near(target: str, message: str)
     assert message in str(raised.value)
 
 
+def test_a_shared_library_without_a_signature_is_told_apart_from_a_module(tmp_path: Path) -> None:
+    library = tmp_path / "lib.so"
+    library.write_bytes(b"")
+    with pytest.raises(CandidateError, match=r"shared library, which does not say .* legal: --signature"):
+        load(f"{library}:f")
+
+
 def test_what_goes_wrong_in_a_module_is_told_apart_from_a_module_that_is_missing(file: Path) -> None:
     with pytest.raises(CandidateError, match="needs a module 'does_not_exist_anywhere', which is not installed"):
         load(f"{file.parent / 'broken.py'}:f")

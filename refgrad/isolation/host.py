@@ -138,8 +138,7 @@ class Host:
             child = self._ready()
             with self._watching(what, self._limit):
                 given = pickle.dumps([(each.given, each.order, each.probed, self._wait(each)) for each in some], 5)
-                # an answer that waits for the host must be out of the reach of the steps after it
-                message = {"ask": "steps", "thing": thing, "shares": len(some) == 1}
+                message = {"ask": "steps", "thing": thing, "together": len(some) > 1}
                 child.send(message, [given], self._limit)
             self._open = len(some)
             for each in some:

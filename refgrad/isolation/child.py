@@ -75,14 +75,16 @@ class Server:
     ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
-        for each in pickle.loads(asked):
+        steps = [Asked(*each) for each in pickle.loads(asked)]
+        for each in steps:
             with foreign():
-                taken = take(run, Asked(*each))
+                taken = take(run, each)
             try:
                 layout, data = laid_out(taken.seen)
             except MessageError as error:
                 raise _no_answer(error) from None
-            yield {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}, [data]
+            told = {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}
+            yield told | (_noted(run) if each is steps[-1] else {}), [data]
 
     def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         with foreign():
@@ -156,6 +158,15 @@ def _begun(run: Any, args: Sequence[Any]) -> dict[str, Any]:
             told["rules"] = [differences(run.rule_for(leaf, rule), rule) for leaf, rule in enumerate(each)]
         told["seen"] = kept(run.observe())
         return told
+    return {}
+
+
+def _noted(run: Any) -> dict[str, Any]:
+    """The notes of a run, which are asked for after its last step; what cannot be told now is asked for then."""
+    with foreign(), contextlib.suppress(Exception):
+        notes = getattr(run, "notes", ())
+        if isinstance(notes, list) and all(type(each) is str for each in notes):
+            return {"notes": tuple(notes)}
     return {}
 
 

@@ -132,8 +132,11 @@ class Host:
                 raise MessageError(f"{result!r:.40}")
             return result
 
-    def steps(self, thing: int, asked: Sequence[Asked], what: str) -> Iterator[Taken]:
-        """What comes of steps, one after another; they are asked for together, and each has the time of a question."""
+    def steps(self, thing: int, asked: Sequence[Asked], what: str) -> Iterator[tuple[Taken, Any]]:
+        """What comes of steps, one after another; they are asked for together, and each has the time of a question.
+
+        With each is what the run's notes are after it, as the child tells them; None where it does not.
+        """
         for some in _batches(asked):
             child = self._ready()
             with self._watching(what, self._limit):
@@ -147,7 +150,7 @@ class Host:
                     self._open -= 1
                     self._raise(answer, what)
                     taken = _taken(each, answer, found)
-                yield taken
+                yield taken, answer.get("notes")
 
     def _wait(self, asked: Asked) -> float:
         """Seconds after which a step is looked at again: `LATE` at the first steps of a verdict that are looked at twice."""

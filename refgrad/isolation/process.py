@@ -150,8 +150,8 @@ class Child:
     def _pause(self, deadline: float) -> None:
         """Wait for an answer; where several come, until the child rings that all are there, or as long as we have patience.
 
-        Each stands in the pipe as soon as it is done. Were each waited for, the two processes would take turns step by step,
-        and a turn costs more than most steps.
+        Each stands in the pipe as soon as it is done; the host is not woken for each, so that the two processes do not take
+        turns step by step.
         """
         if not self._together or self._bell < 0:
             return _wait([self._out], [], deadline)

@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import faulthandler
 import json
+import operator
 import os
 import pickle
 import signal
@@ -74,14 +75,16 @@ class Server:
     ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
-        for each in pickle.loads(asked):
+        steps = [Asked(*each) for each in pickle.loads(asked)]
+        for each in steps:
             with foreign():
-                taken = take(run, Asked(*each))
+                taken = take(run, each)
             try:
                 layout, data = laid_out(taken.seen)
             except MessageError as error:
                 raise _no_answer(error) from None
-            yield {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}, [data]
+            told = {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}
+            yield told | (_noted(run) if each is steps[-1] else {}), [data]
 
     def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         with foreign():
@@ -128,8 +131,8 @@ class Server:
         self._things.clear()
         messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        found = ((vars(module).get(name), value) for module, names in self._known for name, value in names.items())
-        return {"clean": all(now is before for now, before in found)}
+        same = (all(map(operator.is_, map(vars(m).get, names), names.values())) for m, names in self._known)
+        return {"clean": all(same)}
 
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
@@ -155,6 +158,15 @@ def _begun(run: Any, args: Sequence[Any]) -> dict[str, Any]:
             told["rules"] = [differences(run.rule_for(leaf, rule), rule) for leaf, rule in enumerate(each)]
         told["seen"] = kept(run.observe())
         return told
+    return {}
+
+
+def _noted(run: Any) -> dict[str, Any]:
+    """The notes of a run, which are asked for after its last step; what cannot be told now is asked for then."""
+    with foreign(), contextlib.suppress(Exception):
+        notes = getattr(run, "notes", ())
+        if isinstance(notes, list) and all(type(each) is str for each in notes):
+            return {"notes": tuple(notes)}
     return {}
 
 
@@ -207,7 +219,37 @@ def _described(error: BaseException) -> dict[str, str]:
     return told
 
 
-def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -> None:
+class Bell:
+    """Tells the host that answers are in their pipe: after the last one to a question, and before they fill it.
+
+    Args:
+        descriptor: where a byte is written for it.
+        pipe: that of the answers.
+    """
+
+    def __init__(self, descriptor: int, pipe: int) -> None:
+        self._descriptor, self._size = descriptor, 0
+        os.set_blocking(descriptor, False)
+        os.set_inheritable(descriptor, False)
+        import fcntl  # as what limits memory, no part of Python on every system
+
+        how = getattr(fcntl, "F_GETPIPE_SZ", None)
+        self._most = (1 << 14 if how is None else fcntl.fcntl(pipe, how)) // 4
+
+    def count(self, size: int) -> None:
+        """So many bytes more stand in the pipe."""
+        self._size += size
+        if self._size >= self._most:
+            self.ring()
+
+    def ring(self) -> None:
+        """All that was written is to be read."""
+        self._size = 0
+        with contextlib.suppress(OSError):  # the candidate closed it, or nobody listens
+            os.write(self._descriptor, b"!")
+
+
+def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region, bell: Bell) -> None:
     """Answer until there is no more question."""
 
     def taken(count: int) -> bytearray:
@@ -225,12 +267,19 @@ def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region) -
             except EOFError:
                 return
             told.rewind()
+            together = message.get("together", False)
             for answer, made in server.answers(message, buffers):
                 if os.getpid() != own:  # a process that the candidate forked, and that came back
                     os._exit(0)
                 answer["number"] = message["number"]
-                answers.write(messages.packed(answer, made, told if message.get("shares", True) else Region.none()))
+                # an answer that waits for the host must be out of the reach of the steps after it
+                data = messages.packed(answer, made, Region.none() if together else told)
+                answers.write(data)
                 answers.flush()
+                if together:
+                    bell.count(len(data))
+            if together:
+                bell.ring()
 
 
 def limit_memory(most: int) -> None:
@@ -246,7 +295,7 @@ def limit_memory(most: int) -> None:
 def main() -> None:
     """Keep the pipes for ourselves, limit what may be taken, and serve.
 
-    Arguments: bytes of memory, 0 for no limit; the descriptors of shared memory, of questions and of answers.
+    Arguments: bytes of memory, 0 for no limit; the descriptors of shared memory, of questions and of answers; that of the bell.
     """
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -256,6 +305,7 @@ def main() -> None:
     if int(sys.argv[1]):
         limit_memory(int(sys.argv[1]))
     given, told = (Region(int(word)) for word in sys.argv[2:4])
+    bell = Bell(int(sys.argv[4]), answers.fileno())
     sys.argv = [""]
-    serve(questions, answers, given, told)
+    serve(questions, answers, given, told, bell)
     os._exit(0)  # threads that candidates left behind do not keep the process

@@ -132,14 +132,16 @@ class Host:
                 raise MessageError(f"{result!r:.40}")
             return result
 
-    def steps(self, thing: int, asked: Sequence[Asked], what: str) -> Iterator[Taken]:
-        """What comes of steps, one after another; they are asked for together, and each has the time of a question."""
+    def steps(self, thing: int, asked: Sequence[Asked], what: str) -> Iterator[tuple[Taken, Any]]:
+        """What comes of steps, one after another; they are asked for together, and each has the time of a question.
+
+        With each is what the run's notes are after it, as the child tells them; None where it does not.
+        """
         for some in _batches(asked):
             child = self._ready()
             with self._watching(what, self._limit):
                 given = pickle.dumps([(each.given, each.order, each.probed, self._wait(each)) for each in some], 5)
-                # an answer that waits for the host must be out of the reach of the steps after it
-                message = {"ask": "steps", "thing": thing, "shares": len(some) == 1}
+                message = {"ask": "steps", "thing": thing, "together": len(some) > 1}
                 child.send(message, [given], self._limit)
             self._open = len(some)
             for each in some:
@@ -148,7 +150,7 @@ class Host:
                     self._open -= 1
                     self._raise(answer, what)
                     taken = _taken(each, answer, found)
-                yield taken
+                yield taken, answer.get("notes")
 
     def _wait(self, asked: Asked) -> float:
         """Seconds after which a step is looked at again: `LATE` at the first steps of a verdict that are looked at twice."""

@@ -30,6 +30,8 @@ WORDS = ("settings", "read", "extras_taken", "abilities")
 
 #: the lengths of the header and of all buffers together, before them
 LENGTHS = struct.Struct("=QQ")
+#: bytes of a header that is kept
+KEPT = 1 << 14
 #: bytes of a header, and of all buffers, that are read at most
 MOST_HEADER, MOST_BUFFERS = 1 << 26, 1 << 33
 
@@ -116,7 +118,8 @@ def _unpickled(data: bytes) -> Rule:
 
 def forget() -> None:
     """Keep no rule of before."""
-    _unpickled.cache_clear()
+    for each in (_unpickled, _written, _parsed):
+        each.cache_clear()
 
 
 def _recipe(held: Any, buffers: list[bytearray], trusted: bool) -> Any:
@@ -164,8 +167,24 @@ def packed(message: Mapping[str, Any], buffers: list[bytes], region: Region) -> 
     if shared:
         region.put(buffers)
         buffers = []
-    header = json.dumps({**message, "buffers": lengths, "shared": shared}).encode()
+    told = {**message, "buffers": tuple(lengths), "shared": shared}
+    try:
+        header = _written(tuple(told.items()))
+    except TypeError:  # it holds lists or dicts
+        header = json.dumps(told).encode()
     return b"".join([LENGTHS.pack(len(header), sum(map(len, buffers))), header, *buffers])
+
+
+@functools.lru_cache(maxsize=16)
+def _written(items: tuple[tuple[str, Any], ...]) -> bytes:
+    """A header: those of a run's steps are the same one after another."""
+    return json.dumps(dict(items)).encode()
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(header: bytes) -> Any:
+    """What a header says; it is not changed by whoever reads it."""
+    return json.loads(header)
 
 
 def read(
@@ -185,7 +204,8 @@ def read(
     if size > MOST_HEADER or rest > most:
         raise MessageError(f"a message of {size} and {rest} bytes")
     try:
-        header = json.loads(take(size))
+        said = bytes(take(size))
+        header = _parsed(said) if size < KEPT else json.loads(said)
         lengths, shared = header["buffers"], header["shared"]
         fits = all(type(n) is int and n >= 0 for n in lengths) and (shared is True or sum(lengths) == rest)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -26,6 +26,8 @@ from refgrad.isolation.shared import Region
 KEPT = 2000
 #: bytes that are read or written at a time
 CHUNK = 1 << 20
+#: seconds after which the answers of several steps are read that came before the last one
+PATIENCE = 0.05
 #: bytes of arrays that an answer may have: so many, and so many times those that the child was given
 MOST_ANSWER, TIMES = 1 << 28, 64
 #: variables of the environment that change from test to test, and are none of the candidate's
@@ -59,19 +61,21 @@ class Child:
     def __init__(self, memory: int) -> None:
         code = "from refgrad.isolation.child import main; main()"
         self._given, self._told = Region.new(), Region.new()
+        self._bell, bell = os.pipe()
         regions = [region.descriptor for region in (self._given, self._told)]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(memory), *map(str, regions)],
+            [sys.executable, "-c", code, str(memory), *map(str, [*regions, bell])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**surroundings(), "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-            pass_fds=[number for number in regions if number >= 0],
+            pass_fds=[number for number in [*regions, bell] if number >= 0],
             start_new_session=True,
         )
+        os.close(bell)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._asked, self._sent = 0, 0
+        self._asked, self._sent, self._together = 0, 0, False
         #: what was read of its answers, in memory that is used again, and where what was not yet taken begins and ends
         self._read, self._from, self._until = memoryview(bytearray(CHUNK)), 0, 0
         self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
@@ -89,6 +93,7 @@ class Child:
         """
         self._asked += 1
         self._sent += sum(map(len, buffers))
+        self._together = message.get("together", False)
         for region in (self._given, self._told):
             region.rewind()
         data = messages.packed({**message, "number": self._asked}, buffers, self._given)
@@ -120,6 +125,9 @@ class Child:
 
     def _take(self, count: int, deadline: float) -> bytearray:
         """So many bytes of what it says; what came besides is kept, so that a short answer is read at once."""
+        if self._until - self._from >= count:
+            self._from += count
+            return bytearray(self._read[self._from - count : self._from])
         found = bytearray()
         while len(found) < count:
             if self._from == self._until:
@@ -135,13 +143,35 @@ class Child:
                 self._from, self._until = 0, os.readv(self._out, [self._read])
                 break
             except BlockingIOError:
-                _wait([self._out], [], deadline)
+                self._pause(deadline)
         if not self._until:
             raise EOFError
+
+    def _pause(self, deadline: float) -> None:
+        """Wait for an answer; where several come, until the child rings that all are there, or as long as we have patience.
+
+        Each stands in the pipe as soon as it is done; the host is not woken for each, so that the two processes do not take
+        turns step by step.
+        """
+        if not self._together or self._bell < 0:
+            return _wait([self._out], [], deadline)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        rung, _, _ = select.select([self._bell], [], [], min(left, PATIENCE))
+        if rung and not os.read(self._bell, CHUNK):  # the candidate closed it, or has ended
+            self._mute()
+        return None
+
+    def _mute(self) -> None:
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
 
     def end(self) -> None:
         """End it, and what it started."""
         child_process.end(self.process, group=True)
+        self._mute()
         self._given.close()
         self._told.close()
 

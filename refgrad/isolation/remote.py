@@ -31,8 +31,8 @@ class Asking(Protocol):
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, /) -> Any:
         """The result of a question."""
 
-    def steps(self, thing: int, asked: Sequence[Asked], what: str, /) -> Iterator[Taken]:
-        """What comes of steps."""
+    def steps(self, thing: int, asked: Sequence[Asked], what: str, /) -> Iterator[tuple[Taken, Any]]:
+        """What comes of steps, and what the run's notes are after each, None where that is not told."""
 
 
 class Remote:
@@ -47,6 +47,8 @@ class Remote:
         #: what it says of itself, and whether it has notes, which may become more
         self._words: dict[str, Any] = {}
         self._noted = False
+        #: its notes, if nothing was asked of it since it told them
+        self._notes: Any = None
         #: of a run: the rule of each leaf as it differs from the one that was handed, and what was seen before the first step
         self._rules: list[Mapping[str, Any]] = []
         self._seen: list[Observation] = []
@@ -97,6 +99,8 @@ class Remote:
         if name.startswith("_") or (self._given is None and self._lost):
             raise AttributeError(name)
         if name not in self._methods:
+            if name == "notes" and self._notes is not None:
+                return self._notes
             if name in self._words:
                 return self._words[name]
             if name in METHODS or name in WORDS or (name == "notes" and not self._noted):
@@ -124,13 +128,20 @@ class Remote:
     def take_all(self, asked: Sequence[Asked]) -> Iterator[Taken]:
         """A run's steps, which are all asked for at once."""
         self._seen.clear()
-        return self._host.steps(self._number(), asked, self.name)
+        self._notes = None
+        return self._noting(self._host.steps(self._number(), asked, self.name))
+
+    def _noting(self, steps: Iterator[tuple[Taken, Any]]) -> Iterator[Taken]:
+        for taken, notes in steps:
+            self._notes = None if notes is None else _checked("notes", notes, self.name)
+            yield taken
 
     def _called(self, name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         if name == "rule_for" and self._rules:
             leaf, rule = args
             return _with(rule, self._rules[leaf])
         seen, self._seen = self._seen, []
+        self._notes = None
         if name == "observe" and seen:
             return seen[0]
         buffers: list[bytes] = []

@@ -14,6 +14,7 @@ import refgrad
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ArcTan
 from refgrad.isolation import hosting
+from refgrad.isolation.child import Bell
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.engine.verdict import Verdict
@@ -248,6 +249,21 @@ def test_what_becomes_of_steps_after_the_one_that_is_judged_wrong_is_no_finding(
     verdict = refgrad.verify(f"{path}:candidate", SGD(lr=0.1), isolate="fresh", **asked)
     assert (verdict.faults[0].kind, verdict.faults[0].step) == ("dtype", 2)
     assert {fault.kind for fault in verdict.faults} == {"dtype"}
+
+
+def test_the_bell_rings_before_the_answers_fill_their_pipe_and_never_waits() -> None:
+    heard, descriptor = os.pipe()
+    reading, pipe = os.pipe()
+    os.set_blocking(heard, False)
+    bell = Bell(descriptor, pipe)
+    bell.count(1)
+    with pytest.raises(BlockingIOError):
+        os.read(heard, 9)
+    for _ in range(1 << 17):  # more than its own pipe holds, and nobody listens
+        bell.count(1 << 20)
+    assert os.read(heard, 9) == b"!" * 9
+    for each in (heard, descriptor, reading, pipe):
+        os.close(each)
 
 
 def test_memory_is_limited() -> None:

@@ -344,11 +344,12 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
 
 def _ends(acceptable: Bounded, truth: np.ndarray, error: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
     """The bound where it says enough, since it is that of programs written otherwise as well; else what is known besides."""
-    low, high = truth - error, truth + error
     bounded = np.isfinite(acceptable.bound()) & (policy.subnormals == "keep")
-    if bounded.all():
-        return low, high
-    return np.where(bounded, low, acceptable.lowest()), np.where(bounded, high, acceptable.highest())
+    with np.errstate(invalid="ignore"):  # an infinity of which nothing is known
+        low, high = truth - error, truth + error
+        if bounded.all():
+            return low, high
+        return np.where(bounded, low, acceptable.lowest()), np.where(bounded, high, acceptable.highest())
 
 
 def _within_norm(

@@ -161,7 +161,14 @@ def from_factory(function: Callable[..., Any], name: str, options: Mapping[str, 
     def build(rule: Optimizer) -> tuple[Any, list[str]]:
         return function(**told(rule).keywords), told(rule).notes
 
-    return OptaxTransform(with_options(name, options), build, tells=lambda rule: frozenset(told(rule).given))
+    def tells(rule: Optimizer) -> frozenset[str]:
+        given, keywords = told(rule).given, told(rule).keywords
+        # where an eps of the function's own stands beside the rule's, the rule's alone sets no more than half of what it is
+        others = [p.default for n, p in parameters_of(function).items() if n.startswith("eps") and n not in keywords]
+        apart = any(isinstance(value, float) and value for value in others)
+        return frozenset(n for n in given if not (apart and n.startswith("eps")))
+
+    return OptaxTransform(with_options(name, options), build, tells=tells)
 
 
 class OptaxRun:

@@ -81,6 +81,11 @@ RULES = [
 ]
 
 
+def test_a_constant_in_c_is_the_number() -> None:
+    for value in (0.1, 1 / 3, np.pi, 5e-324, 1.7976931348623157e308):
+        assert float.fromhex(c_dialect.DIALECT.number(value)) == value
+
+
 @pytest.mark.sample(quick=1, suite=3)
 @needs_compiler
 @pytest.mark.parametrize(("rule", "dtype"), RULES, ids=lambda x: str(getattr(x, "__name__", x)))

@@ -189,3 +189,13 @@ def test_a_basis_has_no_truth_of_its_own(name: str, bases: set[str]) -> None:
     assert {n for n, one in found.items() if n in one.given} == bases
     other = refgrad.sets(rule, arrays, given={n: -found[n].reference for n in bases})
     assert all(other[n].contains(-found[n].reference).all() for n in bases)
+
+
+def test_a_set_is_as_wide_as_the_roundings_of_two_operations() -> None:
+    """A product and a difference, each off by two roundings at most: no wider, so that little is accepted for nothing."""
+    random = np.random.default_rng(0)
+    p, g = random.standard_normal((2, 200)).astype(np.float32)
+    found = refgrad.sets(SGD(lr=1e-3), {"p": p, "g": g})["p"]
+    width = (found.high - found.low) / np.spacing(np.abs(p))
+    assert 2 <= np.median(width) <= 4
+    assert width.max() <= 6

@@ -14,6 +14,9 @@ import pytest
 from refgrad.report import survey_html
 from refgrad.surveys.run import Survey
 
+#: a survey to show, and a browser to show it in
+pytestmark = pytest.mark.slow
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DESKTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}

@@ -14,7 +14,7 @@ import refgrad  # noqa: E402
 from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
-from refgrad.optimizers import SGD, AdamW, Lion  # noqa: E402
+from refgrad.optimizers import SGD, AdaBelief, AdamW, Lion  # noqa: E402
 
 RULE = AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1)
 BUILT = optax.adamw(0.02, b1=0.8, eps=1e-6, weight_decay=0.1)
@@ -100,3 +100,11 @@ def test_injected_hyperparameters_are_read(claimed: dict[str, float], rate: floa
     assert run.read >= {"lr"}
     wrong = ["lr=0.25 is claimed; the injected hyperparameters have 0.5"]
     assert run.settings == (wrong if rate == 0.25 else [])
+
+
+def test_an_eps_beside_another_of_the_functions_own_is_not_set_otherwise() -> None:
+    """adabelief has an eps_root besides, which is no zero: its eps alone is half of what the rule's is."""
+    assert "eps" in resolve(optax.adamw).takes(AdamW())
+    taken = resolve(optax.adabelief).takes(AdaBelief())
+    assert "beta1" in taken
+    assert "eps" not in taken

@@ -75,15 +75,21 @@ def test_where_a_decision_could_go_either_way_so_may_the_output() -> None:
     assert statuses[2] == OUTSIDE
 
 
+@pytest.mark.parametrize("ties", [1, 2])
 @pytest.mark.parametrize("off", [0, 1])
-def test_what_is_open_at_one_element_is_undecided_there_alone(off: int) -> None:
-    """Next to a tie the result to the one side, and the one to the other, which rounding before it may lead to."""
+def test_what_is_open_at_one_element_is_undecided_there_alone(off: int, ties: int) -> None:
+    """Next to a tie the result to the one side, and the one to the other, which rounding before it may lead to.
+
+    Of one tie one way has everything clearly inside, and the other has not: its ends are on the grid of the dtype, which is no
+    other decision anywhere else. Of two that go apart every way has something outside.
+    """
     scale = np.full((1, 1), 0.3, F)
-    x = np.concatenate([np.linspace(-0.9, 0.9, 62), [2.5 * 0.3, 1.5 * 0.3]]).astype(F).reshape(8, 8)
+    ends = np.array([2.5 * 0.3, 1.5 * 0.3][:ties])
+    x = np.concatenate([np.linspace(-0.9, 0.9, 64 - ties), ends]).astype(F).reshape(8, 8)
     arrays = {"x": x, "cotangent": x, "scale": scale}
     seen = {n: a for n, a in outputs(LSQ(), arrays).items() if n != "scale_grad"}
-    seen["y"][7, 6:] = np.array([2 + off, 2 - off], F) * F(0.3)
+    seen["y"][7, 8 - ties :] = (np.array([2 + off, 2 - off], F) * F(0.3))[:ties]
     found = judged(LSQ(), arrays, seen)
-    assert np.argwhere(found["y"].status == UNDECIDED).tolist() == [[7, 6], [7, 7]]
-    assert np.count_nonzero(found["y"].status == INSIDE) == x.size - 2
+    assert np.argwhere(found["y"].status == UNDECIDED).tolist() == [[7, 8 - ties + i] for i in range(ties)]
+    assert np.count_nonzero(found["y"].status == INSIDE) == x.size - ties
     assert (found["x_grad"].status == INSIDE).all()

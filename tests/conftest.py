@@ -57,7 +57,8 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Nor ever after."""
+    """Nor ever after; and what tests make is mostly gone before it looks, so that it may look seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()

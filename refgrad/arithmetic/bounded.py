@@ -20,6 +20,21 @@ Array = np.ndarray
 OWN = 2.0 * 2.0**-53
 
 
+def some(marks: Array) -> bool:
+    """True if any of some booleans is; `numpy.any` by itself takes longer on the few that there mostly are."""
+    return np.logical_or.reduce(marks, axis=None)  # type: ignore[no-any-return]
+
+
+def every(marks: Array) -> bool:
+    """True if all of some booleans are, or all of some numbers are not zero."""
+    return np.logical_and.reduce(marks, axis=None)  # type: ignore[no-any-return]
+
+
+def greatest(magnitudes: Array) -> float:
+    """The largest of some magnitudes, zero if there are none; NaN if one is."""
+    return np.maximum.reduce(magnitudes, axis=None, initial=0.0)  # type: ignore[no-any-return]
+
+
 class Bounded(NamedTuple):
     """A number that is known to within a bound; an array of them.
 

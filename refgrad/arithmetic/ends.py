@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from refgrad.arithmetic import infinities
-from refgrad.arithmetic.bounded import OWN, Array, Bounded, Model
+from refgrad.arithmetic.bounded import OWN, Array, Bounded, Model, every, some
 
 #: the smallest float64 number
 TINY = 2.0**-1074
@@ -197,7 +197,7 @@ def _both(low: Array, high: Array) -> tuple[Array, ...]:
 def _of_its_sign(found: Array, above: Array) -> Array:
     """What underflowed here is not zero: its sign is known."""
     zero = found == 0.0
-    if not zero.any():
+    if not some(zero):
         return found
     return np.where(zero & (above != 0.0) & np.isfinite(above), np.copysign(TINY, found), found)
 
@@ -205,7 +205,7 @@ def _of_its_sign(found: Array, above: Array) -> Array:
 def _zero_times(a: Array, b: Array) -> Array:
     """A product of ends: zero times anything is zero; where it is NaN is seen to by itself."""
     found = a * b
-    if np.all(np.abs(found) > 0.0):
+    if every(np.abs(found) > 0.0):
         return found
     return np.where((a == 0.0) | (b == 0.0), 0.0, _of_its_sign(found, a))
 

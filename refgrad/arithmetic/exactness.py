@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refgrad.arithmetic.bounded import Array, Bounded, Model
+from refgrad.arithmetic.bounded import Array, Bounded, Model, some
 
 #: the bits of a float64 number that hold its significand, and how many of the significand these are
 SIGNIFICAND, DIGITS = (1 << 52) - 1, 53
@@ -59,7 +59,7 @@ def exact_sum(terms: Sequence[tuple[int, Bounded]], value: Array, model: Model) 
     known: Array = np.asarray(len(terms) > 1)
     for _, term in terms:
         known = known & term.known()
-    if not known.any():
+    if not some(known):
         return None
     total, lost, count = np.zeros(()), np.zeros(()), np.zeros((), np.int8)
     for sign, term in terms:
@@ -88,7 +88,7 @@ def exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Arr
     known: Array = np.asarray(True)
     for factor in factors:
         known = known & factor.known()
-    if not known.any():
+    if not some(known):
         return None
     powers = [_power(factor.value) for factor in factors]
     for power in powers[len(above) :]:
@@ -97,7 +97,7 @@ def exact_product(above: Sequence[Bounded], below: Sequence[Bounded], value: Arr
     for power in powers:
         others = others + ~power
     known = known & (others <= 1)
-    if not known.any():
+    if not some(known):
         return None
     if model.flushes:  # nor is a product on the way flushed
         least: Array = np.asarray(1.0)

@@ -13,7 +13,7 @@ from functools import reduce
 
 import numpy as np
 
-from refgrad.arithmetic.bounded import Array, Bounded
+from refgrad.arithmetic.bounded import Array, Bounded, some
 
 Ends = tuple[Array, Array]
 
@@ -26,7 +26,7 @@ def infinite(x: Bounded) -> Array:
     """
     if not x.has_ends():
         found = np.isinf(x.value)
-        if x.error is None or not found.any():
+        if x.error is None or not some(found):
             return found
     low, high = x.lowest(), x.highest()
     return (low == high) & np.isinf(low)
@@ -49,10 +49,10 @@ def overflowed(found: Bounded, parts: Sequence[Bounded]) -> Array | None:
         parts: its terms.
     """
     made = infinite(found)
-    if not made.any():
+    if not some(made):
         return None
     made = reduce(np.logical_and, (~certain(part) for part in parts), made)
-    return made if made.any() else None
+    return made if some(made) else None
 
 
 def settled(x: Bounded) -> Bounded:
@@ -65,7 +65,7 @@ def settled(x: Bounded) -> Bounded:
     if not x.has_ends():
         return known
     certain = infinite(x) & ~x.may_be_nan()
-    if not certain.any():
+    if not some(certain):
         return known
     return known._replace(value=np.where(certain, x.lowest(), x.value), error=np.where(certain, 0.0, x.bound()))
 
@@ -82,7 +82,7 @@ def of_sum(terms: Sequence[Ends], low: Array, high: Array, largest: float) -> tu
     may_fall = reduce(np.logical_or, (least == -np.inf for least, _ in terms))
     may_rise = reduce(np.logical_or, (most == np.inf for _, most in terms))
     up, down = up & ~may_fall, down & ~may_rise
-    if not (up.any() or down.any()):
+    if not (some(up) or some(down)):
         return low, high, np.zeros((), bool)
     sizes = [np.maximum(np.abs(least), np.abs(most)) for least, most in terms]
     others = sum(np.where(np.isinf(size), 0.0, size) for size in sizes)
@@ -111,17 +111,17 @@ def of_product(above: Sequence[Bounded], below: Sequence[Bounded], low: Array, h
         below: the divisors.
         low, high: the ends of the quotient, by what is known of them otherwise.
     """
-    some, sign = np.zeros((), bool), np.ones(())
+    endless, sign = np.zeros((), bool), np.ones(())
     for factor in above:
-        some = some | certain(factor)
-    if not some.any():
+        endless = endless | certain(factor)
+    if not some(endless):
         return low, high
     for x in (*above, *below):
         least, most = x.lowest(), x.highest()
         sign = sign * np.where(least > 0.0, 1.0, np.where(most < 0.0, -1.0, 0.0))
     for divisor in below:
-        some = some & np.isfinite(divisor.lowest()) & np.isfinite(divisor.highest())
-    return _set(low, high, some & (sign > 0.0), some & (sign < 0.0))
+        endless = endless & np.isfinite(divisor.lowest()) & np.isfinite(divisor.highest())
+    return _set(low, high, endless & (sign > 0.0), endless & (sign < 0.0))
 
 
 def meet(above: Sequence[Bounded], below: Sequence[Bounded]) -> Array:
@@ -134,7 +134,7 @@ def meet(above: Sequence[Bounded], below: Sequence[Bounded]) -> Array:
     found: Array = np.ones((), bool)
     for factors in (below, above):
         found = found & reduce(np.logical_or, map(certain, factors), np.zeros((), bool))
-        if not found.any():
+        if not some(found):
             break
     return np.asarray(found)
 
@@ -145,6 +145,6 @@ def _signs(term: Ends) -> Ends:
 
 
 def _set(low: Array, high: Array, up: Array, down: Array) -> Ends:
-    if not (up.any() or down.any()):
+    if not (some(up) or some(down)):
         return low, high
     return tuple(np.where(up, np.inf, np.where(down, -np.inf, end)) for end in (low, high))  # type: ignore[return-value]

@@ -23,6 +23,7 @@ from refgrad.arithmetic.bounded import OWN as OWN
 from refgrad.arithmetic.bounded import Array as Array
 from refgrad.arithmetic.bounded import Bounded as Bounded
 from refgrad.arithmetic.bounded import Model as Model
+from refgrad.arithmetic.bounded import every, greatest, some
 from refgrad.arithmetic.exactness import exact_product, exact_sum, is_working
 
 
@@ -110,7 +111,7 @@ def settle(value: Array, error: Array, model: Model) -> Bounded:
 
 def _fits(value: Array, error: Array, model: Model) -> bool:
     """Whether nothing in a set may overflow, so that its bound is finite too."""
-    return bool(np.max(np.abs(value) + error, initial=0.0) <= model.largest)
+    return bool(greatest(np.abs(value) + error) <= model.largest)
 
 
 def _overflowed(value: Array, error: Array, model: Model) -> Bounded:
@@ -150,7 +151,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     error = error + (model.charge * (len(terms) - 1)) * spread
     flushed = _flushed_of_sum(len(terms) - 1, np.asarray(value), np.asarray(error), unrounded, model)
     error = error + flushed if model.flushes else error
-    if len(terms) > 2 and not np.max(spread, initial=0.0) <= model.largest:  # another order may overflow on its way
+    if len(terms) > 2 and not greatest(spread) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
     value, error = np.asarray(value), np.asarray(error)
     fits = _fits(value, error, model)
@@ -176,7 +177,7 @@ def _exactly(
     """Where a sum is exact; the interpolation form may round where the sum itself does not, unless all of it is zero."""
     if interpolated is None:
         return exact_sum(terms, value, model)
-    if np.all(interpolated):
+    if every(interpolated):
         return None
     exactly = exact_sum(terms, value, model)
     return None if exactly is None else exactly & (interpolated == 0.0)
@@ -231,10 +232,10 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     if model.exact_scaling:
         error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
     for b in above:
-        if np.any(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
+        if some(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
             error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
     for b in below:
-        if np.any(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
+        if some(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = exact_product(above, below, value, model)
     value, error = _uncertain_nan(value, error, above, below)
@@ -251,7 +252,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:
     """Whether a product of a number with itself may be negative by its bound somewhere."""
     squared = len({id(b) for b in above}) < len(above)
-    return squared and bool((np.abs(found.value) < found.bound()).any())
+    return squared and bool(some(np.abs(found.value) < found.bound()))
 
 
 def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
@@ -262,8 +263,10 @@ def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
 def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array]) -> Array | None:
     """The norm of a deviation that is multiplied by numbers; with any other factor nothing is known of it."""
     known = [b.norm for b in above if b.norm is not None]
+    if len(known) != 1:
+        return None
     others = [np.asarray(h) for b, h in zip(above, high, strict=True) if b.norm is None] + [np.asarray(x) for x in low]
-    if len(known) != 1 or any(factor.ndim for factor in others):
+    if any(factor.ndim for factor in others):
         return None
     return _quotient([known[0], *(h for b, h in zip(above, high, strict=True) if b.norm is None)], low) * (
         1.0 + 16 * OWN
@@ -275,8 +278,8 @@ def _uncertain_nan(
 ) -> tuple[Array, Array]:
     """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
     met = infinities.meet(above, below)
-    value, error = np.where(met, np.nan, value) if met.any() else value, error
-    if not np.isnan(value).any():
+    value, error = np.where(met, np.nan, value) if some(met) else value, error
+    if not some(np.isnan(value)):
         return value, error
     factors = (*above, *below)
     open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
@@ -344,12 +347,12 @@ def _partial_products(
 
 def _smallest(magnitudes: Array) -> float:
     """The smallest of them; NaN does not count, for the sake of those beside it."""
-    least = float(np.min(magnitudes, initial=np.inf))
+    least = float(np.minimum.reduce(magnitudes, axis=None, initial=np.inf))
     return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
 
 
 def _largest(magnitudes: Array) -> float:
-    most = float(np.max(magnitudes, initial=0.0))
+    most = float(greatest(magnitudes))
     return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 

@@ -210,6 +210,6 @@ def test_jax() -> None:
         return g * frequency * numpy.cos(frequency * x), None
 
     binarized.defvjp(forward, backward)
-    verdict = refgrad.verify(binarized, e.BiPer(sign_at_zero="zero"), steps=6)
+    verdict = refgrad.verify(binarized, e.BiPer(sign_at_zero="zero"), steps=3)
     assert verdict.conforms, str(verdict)
     assert refgrad.verify(lambda x: numpy.sin(20.0 * x), e.BiPer(stage="real"), steps=3).conforms

@@ -8,6 +8,7 @@ import pytest
 import refgrad
 from refgrad.optimizers import AdamW
 from refgrad.oracle.engine.verdict import WrongImplementationError
+from tests.depth import at_depth
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
 
 
@@ -21,11 +22,15 @@ def judged(program: Program, **options: object) -> refgrad.Verdict:
     return refgrad.verify(candidate, AdamW(), **options)
 
 
+#: sets of inputs for each legal program, each with a third of a million numbers of the parameter
+SEEDS = at_depth(quick=1, suite=1, thorough=3)
+
+
 @pytest.mark.sample(suite=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_legal_programs_are_accepted(name: str) -> None:
-    for seed in range(3):
+    for seed in range(SEEDS):
         verdict = judged(LEGAL[name], steps=28, seed=seed)
         assert verdict.conforms, str(verdict)
         assert verdict.counts["p"].total * 3 > 1_000_000

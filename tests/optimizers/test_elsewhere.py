@@ -119,7 +119,7 @@ UNTOLD = {
 
 
 @pytest.mark.slow
-@pytest.mark.sample(suite=6)
+@pytest.mark.sample(suite=4)
 @pytest.mark.parametrize(("rule", "name", "changes"), ENTRIES, ids=str)
 def test_a_verdict_on_it_names_it(rule: str, name: str, changes: dict[str, Any]) -> None:
     """Though it is several parts, or a number, away from its claim: in the first lines, and as what explains it."""

@@ -9,13 +9,17 @@ from refgrad import optimizers as o
 
 
 @pytest.mark.slow
-def test_the_departures_of_optax_and_torch_are_named() -> None:
+def test_optax_forms_its_scalars_in_float32() -> None:
     pytest.importorskip("optax")
-    pytest.importorskip("torch")
-    adamw = refgrad.verify("optax:adamw", o.AdamW(), shrink=False)
+    adamw = refgrad.verify("optax:adamw", o.AdamW(), steps=5, shrink=False)
     assert not adamw.conforms
     assert adamw.explanation is not None
     assert "scalars=float32" in adamw.explanation.name
+
+
+@pytest.mark.thorough  # tests/oracle/test_identify_packages.py has it at depth suite
+def test_torch_has_a_threshold_and_a_place_of_eps_of_its_own() -> None:
+    pytest.importorskip("torch")
     radam = refgrad.verify("torch.optim:RAdam", o.RAdam(), shrink=False)
     assert radam.explanation is not None
     assert radam.explanation.name == "threshold=torch, eps_placement=uncorrected"

@@ -82,7 +82,7 @@ def test_no_field_of_an_inner_rule_is_ignored_by_any_wrapper(wrapper: type[Wrapp
     assert ignored(wrapper, inner) == []
 
 
-@pytest.mark.sample(quick=6)
+@pytest.mark.sample(quick=6, suite=40)
 @pytest.mark.parametrize("name", INNER)
 def test_no_field_of_any_rule_is_ignored_by_a_wrapper(name: str) -> None:
     assert ignored(o.Lookahead, INNER[name]()) == []

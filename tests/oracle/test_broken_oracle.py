@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,11 +41,11 @@ SLIGHT = (
 )
 
 
-def false_alarms() -> int:
-    """How many values of legal programs are outside."""
+def false_alarms() -> Iterator[int]:
+    """How many values of each legal program that is rejected are outside."""
     problems = [(rule, inputs(rule, 6), 1) for rule in RULES] + [(Lion(beta2=1 - WEIGHT), _overtaken(), 16)]
-    attacked = [_attacked(rule, style, *rest) for rule, *rest in problems for style in STYLES.values()]
-    return sum(verdict.total.outside for verdict in attacked)
+    attacked = (_attacked(rule, style, *rest) for rule, *rest in problems for style in STYLES.values())
+    return (verdict.total.outside for verdict in attacked if verdict.total.outside)
 
 
 def _overtaken() -> Inputs:
@@ -69,9 +69,9 @@ def _attacked(rule: Optimizer, style: Style, numbers: Inputs, blocks: int) -> re
     )
 
 
-def misses() -> list[str]:
+def misses() -> Iterator[str]:
     """Which slight mutants are accepted."""
-    return [n for n in SLIGHT if not judged(MUTANTS[n], steps=4, shrink=False, explain=False).total.outside]
+    return (n for n in SLIGHT if not judged(MUTANTS[n], steps=4, shrink=False, explain=False).total.outside)
 
 
 def _wrapped(name: str, change: Callable[[Any, tuple[Any, ...]], Any]) -> Patch:
@@ -148,8 +148,8 @@ WIDE: dict[str, Patch] = {
 
 @pytest.mark.slow
 def test_an_oracle_that_is_whole_is_not_caught() -> None:
-    assert false_alarms() == 0
-    assert misses() == []
+    assert list(false_alarms()) == []
+    assert list(misses()) == []
 
 
 @pytest.mark.sample(suite=4)
@@ -157,11 +157,11 @@ def test_an_oracle_that_is_whole_is_not_caught() -> None:
 @pytest.mark.parametrize("name", NARROW)
 def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     NARROW[name](monkeypatch)
-    assert false_alarms() > 0
+    assert next(false_alarms(), 0) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE)
 def test_a_wide_oracle_accepts_mutants(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     WIDE[name](monkeypatch)
-    assert misses() != []
+    assert next(misses(), None) is not None

@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad import Inputs
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import LBFGS, SGD, AdamW, GaLore, Lion
+from refgrad.optimizers import LBFGS, SGD, AdamW, GaLore
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
@@ -30,8 +30,6 @@ def test_what_a_simpler_rules_sets_take_in_is_no_other_explanation() -> None:
 
 @pytest.mark.slow
 def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
-    inputs = Inputs.of([1.0, 2.0, -3.0], [[1.0, 0.5, 2.0]])
-    assert len(titles(refgrad.identify(Lion(), Lion(), inputs=inputs))) > 1
     cases = refgrad.Cases.of(w=[[4.0, 3.0, 2.0, 1.0]])
     found = titles(refgrad.identify(Magnitude(), Magnitude(), inputs=cases))
     assert found[0] == "Magnitude"
@@ -41,7 +39,7 @@ def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
 @pytest.mark.parametrize("rule", [GaLore(), pytest.param(LBFGS(), marks=pytest.mark.thorough)], ids=str)
 def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
     """Of small tensors its singular vectors cannot be judged; and what sees all leaves as one is searched no further."""
-    found = refgrad.identify(rule, rule)
+    found = refgrad.identify(rule, rule, steps=4)
     assert titles(found) == [str(rule).removesuffix("()")]
     assert found.outcome == "identified"
     assert found.explanations[0].kind == "none"
@@ -49,7 +47,7 @@ def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
 
 @pytest.mark.slow
 def test_one_function_has_one_entry() -> None:
-    found = refgrad.identify(AdamW(), AdamW())
+    found = refgrad.identify(AdamW(), AdamW(), steps=4)
     assert titles(found) == ["AdamW"]
     assert "AdamW(decay='corrected')" in found.explanations[0].aliases
 
@@ -59,6 +57,7 @@ def test_one_interval_of_a_value_is_one_explanation() -> None:
     found = refgrad.identify(AdamW(lr=2e-3), AdamW(), inputs=Inputs([ones * 0], [[ones], [ones]]))
     assert len({e.rule.partition("(")[0] for e in found.explanations}) == 1
     assert found.best is not None
+    # with gradients of one, eps is far below the root: any eps that is small enough will do
     assert found.best.rule.startswith("AdamW(lr=0.002")
 
 

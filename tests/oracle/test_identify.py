@@ -41,7 +41,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=5)
+@pytest.mark.sample(suite=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -75,7 +75,7 @@ def ids(case: tuple[Any, ...]) -> str:
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
     rule, old, new = case
-    found = refgrad.identify(rewritten(*case), rule)
+    found = refgrad.identify(rewritten(*case), rule, steps=6)
     assert found.best is not None, str(found)
     assert found.best.title.startswith(type(rule).__name__)
     assert found.best.title.endswith(REWRITTEN[type(rule).__name__, old, new]), str(found)
@@ -153,7 +153,7 @@ def test_two_faults_in_two_tensors() -> None:
 @pytest.mark.slow
 def test_the_hyperparameters_that_were_used() -> None:
     used = AdamW(lr=3e-4, beta2=0.95, eps=1e-6, weight_decay=0.1)
-    found = refgrad.identify(used, AdamW(), steps=6)
+    found = refgrad.identify(used, AdamW(), steps=5)
     assert titles(found) == ["AdamW(lr=0.0003, beta2=0.95, eps=1e-06, weight_decay=0.1)"], str(found)
     assert found.best is not None
     told = {r.name: r for r in found.best.recovered if r.output == "p"}
@@ -175,14 +175,6 @@ def test_a_wrong_rate_of_a_wrong_variant() -> None:
     assert titles(found) == ["AdamW(lr=0.0003, eps_placement='inside')"], str(found)
 
 
-def test_what_the_data_do_not_determine_is_said() -> None:
-    """With gradients of one, eps is far below the root: any eps that is small enough will do."""
-    ones = np.ones(64, np.float32)
-    found = refgrad.identify(AdamW(lr=2e-3), AdamW(), inputs=Inputs([ones * 0], [[ones], [ones]]))
-    assert found.best is not None
-    assert found.best.rule.startswith("AdamW(lr=0.002")
-
-
 @pytest.mark.slow
 def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     """With positive gradients alone, a magnitude or a sign that is missing does not show."""
@@ -190,8 +182,9 @@ def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     found = refgrad.identify(Lion(), Lion, inputs=inputs)
     assert found.outcome == AMBIGUOUS
     assert titles(found)[0] == "Lion"
+    assert len(titles(found)) > 1
     assert "differ from it on other inputs" in str(found)
-    assert refgrad.identify(Lion(), Lion).outcome == IDENTIFIED
+    assert refgrad.identify(Lion(), Lion, steps=4).outcome == IDENTIFIED
 
 
 def test_hidden_state_is_judged_from_the_start() -> None:

@@ -66,15 +66,11 @@ def test_what_it_is(candidate: Any, claim: Any, options: dict[str, Any], title: 
     if title != str(claim).removesuffix("()"):
         assert found.itself is not None
         assert found.itself.outside > 0
-
-
-def test_a_number_has_its_interval() -> None:
-    found = refgrad.identify(ArcTan(alpha=3.7), ArcTan())
-    assert found.best is not None
-    (told,) = found.best.recovered
-    assert told.name == "alpha"
-    assert told.low <= 3.7 <= told.high
-    assert told.high - told.low < 1e-5 * 3.7
+    if title == "ArcTan(alpha=3.7)":  # a number has its interval
+        (told,) = found.best.recovered
+        assert told.name == "alpha"
+        assert told.low <= 3.7 <= told.high
+        assert told.high - told.low < 1e-5 * 3.7
 
 
 @pytest.mark.slow
@@ -89,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=2, suite=32)
+@pytest.mark.sample(quick=2, suite=20)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()

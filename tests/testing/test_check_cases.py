@@ -37,7 +37,7 @@ WITHIN_ROUNDING = at_depth(
 )
 
 
-@pytest.mark.sample(quick=10)
+@pytest.mark.sample(quick=10, suite=80)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:

@@ -18,6 +18,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
 from refgrad.axes import broadcasts
+from refgrad.derived import derived
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -92,6 +93,25 @@ def _model(computed_in: np.dtype, policy: Policy) -> Model:
     return replace(model, nan_open=True) if policy.nan_open else model
 
 
+def enclosure_of(plan: Plan, model: Model) -> Enclosure:
+    """What evaluates a plan's graph under a model; one for all steps, which then look through the graph once.
+
+    Args:
+        plan: the traced rule.
+        model: of the format that is computed in.
+    """
+    known = _enclosures(plan)
+    if model not in known:
+        known[model] = Enclosure(plan.graph, model)
+    return known[model]
+
+
+@derived
+def _enclosures(plan: Plan) -> dict[Model, Enclosure]:
+    """Those that were made so far, by model."""
+    return {}
+
+
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     """One step judged.
 
@@ -105,7 +125,7 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     """
     dtype = step.after["p"].dtype
     model = model_for(policy, dtype)
-    enclosure = Enclosure(step.plan.graph, model)
+    enclosure = enclosure_of(step.plan, model)
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         graph = step.plan.graph

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.axes import ELEMENT
 from refgrad.candidates.protocol import CandidateFault
@@ -29,6 +28,7 @@ from refgrad.oracle.acceptance.judge import (
     Judged,
     compare,
     conditioned,
+    enclosure_of,
     model_for,
     scalars_of,
 )
@@ -236,7 +236,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
         ]
         observed = {n: conditioned(a, rows["x"].dtype, model, as_stored=True) for n, a in values.items() if n != "y"}
         judged: dict[str, Judged] = {}
-        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, observed):
+        for branch in enclosure_of(plan, model).branches(inputs, scalars, observed):
             new = {}
             for name, array in values.items():
                 dtype = x.dtype if name == "y" else rows["x"].dtype

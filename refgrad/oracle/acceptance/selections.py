@@ -15,12 +15,21 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Model, exact, widest
 from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.choosing import Choosing
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged, compare, model_for, scalars_of, union
+from refgrad.oracle.acceptance.judge import (
+    INSIDE,
+    OUTSIDE,
+    UNDECIDED,
+    Judged,
+    compare,
+    enclosure_of,
+    model_for,
+    scalars_of,
+    union,
+)
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import Plans, free_values, plan_for
@@ -80,7 +89,7 @@ def _scores(
         inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
         ends: tuple[np.ndarray, np.ndarray] | None = None
         judged: dict[str, Judged] = {}
-        for branch in Enclosure(plan.graph, model).branches(inputs, scalars, {}):
+        for branch in enclosure_of(plan, model).branches(inputs, scalars, {}):
             ends = widest(ends, branch.sets["scores"])
             if seen.scores is not None:
                 new = compare(branch.sets["scores"], seen.scores.astype(np.float64), seen.scores.dtype, policy)

@@ -14,6 +14,7 @@ from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
 
 #: upper ends of the bins, in ulps of the truth, each end in its own bin; a wrong class, such as NaN, is in the last
 ENDS: tuple[float, ...] = (0.0, 0.5, *(2.0**k for k in range(0, 25)), math.inf)
+_ENDS = np.asarray(ENDS)
 
 #: binades of the truth that are counted together
 BINADES = 16
@@ -64,7 +65,7 @@ def measure(judged: Judged, values: np.ndarray, dtype: Any) -> Errors:
     values, truth = values.astype(np.float64)[decided], judged.truth[decided]
     wrong = (judged.status == OUTSIDE)[decided]
     distance = distances(values, truth, dtype)
-    place = np.searchsorted(np.asarray(ENDS), distance)
+    place = np.searchsorted(_ENDS, distance)
     facts = dtypes.format_of(dtype)
     # what is NaN counts with what is infinite
     size = np.maximum(np.fmin(np.abs(truth), facts.largest), facts.smallest_normal)

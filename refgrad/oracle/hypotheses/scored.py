@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.hypotheses.changes import Change
@@ -32,7 +33,7 @@ class Scored:
         """The outputs that are judged under the change or under the claim."""
         return {**self.claimed, **self.counts}
 
-    @property
+    @cached_property
     def outside(self) -> int:
         """Elements outside, and elements that the claim decides and the change does not."""
         return sum(map(self.unexplained, self.outputs))
@@ -54,13 +55,13 @@ class Scored:
         partly = count.total and any(c.outside for c in self.counts.values())
         return count.total if partly else max(count.total, claimed.total)
 
-    @property
+    @cached_property
     def wrong(self) -> float:
         """The share of elements that are not explained, averaged over outputs: one that is right as a whole counts much."""
         shares = [self.unexplained(n) / self._total(n) for n in self.outputs if self._total(n)]
         return sum(shares) / len(shares) if shares else 1.0
 
-    @property
+    @cached_property
     def fits(self) -> bool:
         """True if nothing is outside, and what the claim decides is decided."""
         return self.outside == 0 and any(c.inside for c in self.counts.values())
@@ -70,7 +71,7 @@ class Scored:
         """The shares of elements inside, summed over outputs."""
         return decided(self.counts)
 
-    @property
+    @cached_property
     def rank(self) -> tuple[float, ...]:
         """What comes first: what fits, exactly, of the claimed rule, and with the fewest changes."""
         c = self.change

@@ -63,10 +63,10 @@ def test_the_control_is_the_rule_itself(kind: str) -> None:
 @pytest.mark.parametrize("case", NAMED, ids=lambda case: f"{case[0]} as {case[1]}")
 def test_what_could_have_failed_is_a_fact(case: tuple[Rule, Rule, str]) -> None:
     candidate, rule, name = case
-    verdict = refgrad.verify(candidate, rule, shrink=False)
+    verdict = refgrad.verify(candidate, rule, steps=4, shrink=False)
     assert [d.name for d in verdict.departures] == [name]
     assert verdict.departures[0].sure == FACT
-    found = refgrad.identify(candidate, rule)
+    found = refgrad.identify(candidate, rule, steps=4)
     assert [e.sure for e in found.explanations] == [FACT], str(found)
 
 
@@ -82,7 +82,7 @@ def test_one_rounding_more_is_not_told_by_wider_sets() -> None:
 @pytest.mark.slow
 def test_a_model_of_error_that_takes_in_everything_is_no_fact() -> None:
     """Sets of bfloat16 take in a schedule on ordinary cases; a situation refutes them, or they are offered as a doubt."""
-    verdict = refgrad.verify(cosine, AdamW(), shrink=False)
+    verdict = refgrad.verify(cosine, AdamW(), steps=6, shrink=False)
     assert verdict.outcome == "does not conform"
     assert [each.name for each in verdict.departures if each.sure != MAY_BE] == []
     assert "It agrees with" not in str(verdict)

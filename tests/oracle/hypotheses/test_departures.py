@@ -70,7 +70,7 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
     ids=lambda value: str(value) if isinstance(value, Rule) else "",
 )
 def test_verify_names_what_identify_names(candidate: Any, rule: Rule, name: str) -> None:
-    verdict = refgrad.verify(candidate, rule, shrink=False)
+    verdict = refgrad.verify(candidate, rule, steps=5, shrink=False)
     assert verdict.outcome == "does not conform"
     assert verdict.explanation is not None, verdict
     assert verdict.explanation.name == name

@@ -23,11 +23,11 @@ def test_only_rules_that_keep_more_are_tried() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", [Adam(), AdamW()], ids=str)
 def test_amsgrad_is_named_for_what_claims_to_be_adam(rule: Adam) -> None:
-    verdict = refgrad.verify(AMSGrad(order="torch"), rule, shrink=False)
+    verdict = refgrad.verify(AMSGrad(order="torch"), rule, steps=5, shrink=False)
     assert verdict.explanation is not None
     assert verdict.explanation.name == "AMSGrad(order='torch')"
     assert verdict.explanation.sure == "fact"
-    found = refgrad.identify(AMSGrad(order="torch"), rule)
+    found = refgrad.identify(AMSGrad(order="torch"), rule, steps=5)
     assert [e.title for e in found.explanations] == ["AMSGrad(order='torch')"], str(found)
 
 
@@ -39,6 +39,6 @@ def test_torch() -> None:
         (torch.optim.AdamW, "AMSGrad(weight_decay=0.01, order='torch', decay='before')"),
     ):
         rule = Adam() if cls is torch.optim.Adam else AdamW()
-        verdict = refgrad.verify(cls, rule, options={"amsgrad": True}, shrink=False)
+        verdict = refgrad.verify(cls, rule, options={"amsgrad": True}, steps=5, shrink=False)
         assert verdict.explanation is not None
         assert (verdict.explanation.name, verdict.explanation.sure) == (name, "fact")

@@ -151,7 +151,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     error = error + (model.charge * (len(terms) - 1)) * spread
     flushed = _flushed_of_sum(len(terms) - 1, np.asarray(value), np.asarray(error), unrounded, model)
     error = error + flushed if model.flushes else error
-    if len(terms) > 2 and not greatest(spread) <= model.largest:  # another order may overflow on its way
+    if len(terms) > 2 and not greatest(np.asarray(spread)) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
     value, error = np.asarray(value), np.asarray(error)
     fits = _fits(value, error, model)

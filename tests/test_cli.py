@@ -59,13 +59,10 @@ def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
 
 @pytest.mark.slow
 def test_identify_names_what_it_is(run: Run) -> None:
+    """As text; as JSON every kind's command line has it (tests/kinds/test_every_kind.py)."""
     result = run("identify", WRONG, "--as", "AdamW", "--steps", "3")
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"IDENTIFIED: {WRONG} is AdamW(eps_placement='inside')\n")
-    data = json.loads(
-        run("identify", WRONG, "--as", "AdamW", "--steps", "3", "--json").stdout, parse_constant=pytest.fail
-    )
-    assert (data["outcome"], data["exit_code"]) == ("identified", 0)
 
 
 @pytest.mark.slow
@@ -302,7 +299,9 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
     target = tmp_path / "mine.py"
     target.write_text("def step(p, g, lr):\n    return p - p.dtype.type(lr) * abs(g)\n")
-    result = run("verify", f"{target}:step", "--as", "SGD", "--laws", "--no-shrink", "--json")
+    result = run(
+        "verify", f"{target}:step", "--as", "SGD", "--steps", "3", "--laws", "--no-shrink", "--no-explain", "--json"
+    )
     laws = {report["law"]: report["outcome"] for report in json.loads(result.stdout)["laws"]}
     assert result.exit_code == 1
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
@@ -438,7 +437,7 @@ def test_demo_says_what_the_survey_says(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_file_is_a_target_and_so_is_a_module_here(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def sgd(p, g, t, lr):\n    return p\n")
     for target in ("mine:sgd", "mine.py:sgd"):
-        done = refgrad_command("verify", target, "--as", "Lion", "--steps", "1", cwd=tmp_path)
+        done = refgrad_command("verify", target, "--as", "Lion", "--steps", "1", "--no-explain", cwd=tmp_path)
         assert done.returncode == 1, done.stderr
         assert done.stdout.startswith(f"DOES NOT CONFORM: {target} is not Lion()")
 

@@ -165,7 +165,8 @@ def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatc
     assert json.loads(run.output)["outcome"] == "conforms"
     run = CliRunner().invoke(main, ["identify", "mine.py:right", "--as", rule, "--steps", "2", "--json"])
     assert run.exit_code == 0, run.output
-    assert json.loads(run.output)["outcome"] == "identified"
+    found = json.loads(run.output, parse_constant=pytest.fail)
+    assert (found["outcome"], found["exit_code"]) == ("identified", 0)
 
 
 def test_a_kind_that_does_not_exist_is_named() -> None:

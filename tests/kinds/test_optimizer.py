@@ -47,18 +47,18 @@ def test_mutants_are_rejected(name: str) -> None:
 @pytest.mark.slow
 def test_the_negative_control_fails() -> None:
     with pytest.raises(WrongImplementationError, match="DOES NOT CONFORM"):
-        judged(MUTANTS["eps inside the root"]).raise_if_wrong()
+        judged(MUTANTS["eps inside the root"], steps=3, explain=False, shrink=False).raise_if_wrong()
 
 
 @pytest.mark.slow
 def test_the_sets_are_not_slack() -> None:
     """Some legal program comes near the edge: the sets could not be much smaller."""
-    assert max(judged(program, steps=5).tightest["p"] for program in LEGAL.values()) > 0.5
+    assert any(judged(program, steps=5).tightest["p"] > 0.5 for program in LEGAL.values())
 
 
 @pytest.mark.slow
 def test_the_smallest_failing_input_is_one_element() -> None:
-    verdict = judged(MUTANTS["eps inside the root"])
+    verdict = judged(MUTANTS["eps inside the root"], explain=False)
     assert verdict.counterexample is not None
     assert np.prod(verdict.counterexample.shape) == 1
     assert len(verdict.counterexample.g) == 1

@@ -275,7 +275,7 @@ def test_torch_pads_the_norm() -> None:
 def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     pytest.importorskip("optax", reason="optax is not installed")
     claim = o.GradientBefore(of=o.AdaptiveClip(units="column"))
-    verdict = refgrad.verify("optax:adaptive_grad_clip", claim, policy=EITHER, steps=12, explain=False, shrink=False)
+    verdict = refgrad.verify("optax:adaptive_grad_clip", claim, policy=EITHER, steps=3, explain=False, shrink=False)
     assert verdict.outcome == "does not conform"
     assert verdict.situation == "shapes"
     assert verdict.first is not None
@@ -286,7 +286,7 @@ def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
 @pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")
 def test_optax(target: str, rule: Transform) -> None:
     pytest.importorskip("optax", reason="optax is not installed")
-    verdict = refgrad.verify(target, rule, policy=EITHER, steps=12)
+    verdict = refgrad.verify(target, rule, policy=EITHER, steps=4)
     assert verdict.conforms, str(verdict)
 
 

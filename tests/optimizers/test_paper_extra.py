@@ -225,8 +225,16 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Paper) -> None:
     check(rule, paper, FLAT)
 
 
+#: one of each class; LBFGS takes longest to compile, and tests/backends/test_same_bits.py has it at depth thorough too
+ONE_A_CLASS = {type(rule): rule for rule, _ in PAPERS}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", list({type(rule): rule for rule, _ in PAPERS}.values()), ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [pytest.param(r, marks=pytest.mark.thorough) if cls is o.LBFGS else r for cls, r in ONE_A_CLASS.items()],
+    ids=str,
+)
 def test_every_backend_gives_the_same_bits(rule: Any) -> None:
     """On two steps, of which the second is the first that has something to remember."""
 

@@ -18,7 +18,7 @@ def best(candidate: object, rule: object = None, **options: object) -> str:
 @pytest.mark.slow
 def test_torch() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    assert best(torch.optim.RAdam, RAdam) == "RAdam(threshold='torch', eps_placement='uncorrected')"
+    assert best(torch.optim.RAdam, RAdam, steps=8) == "RAdam(threshold='torch', eps_placement='uncorrected')"
     assert best(torch.optim.Adam, AMSGrad, options={"amsgrad": True}, steps=5) == "AMSGrad(order='torch')"
     damped = SGD(momentum=0.9, dampening=0.5)
     assert best(torch.optim.SGD, damped, steps=5) == "SGD(momentum=0.9, dampening=0.5, first_step='undamped')"

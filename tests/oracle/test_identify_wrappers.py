@@ -32,7 +32,7 @@ INPUTS = Inputs([P], [[g] for g in G])
 )
 def test_the_inner_rule_is_told(used: Optimizer, claimed: Optimizer) -> None:
     inputs = None if isinstance(used, Stored) else INPUTS  # which keeps its parameters in another dtype
-    found = refgrad.identify(used, claimed, inputs=inputs)
+    found = refgrad.identify(used, claimed, inputs=inputs, steps=4)
     assert [e.title for e in found.explanations] == [str(used).removesuffix("()")], str(found)
     assert found.best is not None
     assert found.best.outside == 0

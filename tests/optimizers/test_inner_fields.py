@@ -76,6 +76,7 @@ def ignored(wrapper: type[Wrapper], inner: Any) -> list[str]:
     return found
 
 
+@pytest.mark.sample(suite=30)
 @pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("inner", [o.AdamW(eps=0.01), o.SGD(momentum=0.5), o.RAdam()], ids=str)
 def test_no_field_of_an_inner_rule_is_ignored_by_any_wrapper(wrapper: type[Wrapper], inner: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
-from tests.depth import examples
+from tests.depth import at_depth, examples
 from tests.optimizers.made_up import extras
 
 #: faults of other packages, kept as variants: the same amount is taken from every entry, whatever its sign; the least and
@@ -34,6 +34,8 @@ numbers = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-149, -(2.0**-126), 3.0e38, 0.5]),
 )
 gradients = hnp.arrays(np.float32, (3, 5), elements=numbers)
+#: of each class that two properties are asked of, with its variants
+OF_A_CLASS = at_depth(quick=20, suite=12, thorough=20)
 
 
 def walk(rule: Any, p: np.ndarray, grads: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -50,7 +52,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("known", by_class(RULES))
-@examples(20)
+@examples(OF_A_CLASS)
 @given(data=st.data(), p=hnp.arrays(np.float32, 5, elements=numbers), grads=gradients)
 def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, grads: np.ndarray) -> None:
     rule = data.draw(st.sampled_from(known))
@@ -58,7 +60,7 @@ def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, gra
 
 
 @pytest.mark.parametrize("known", by_class(ELEMENTWISE))
-@examples(20)
+@examples(OF_A_CLASS)
 @given(
     data=st.data(),
     p=hnp.arrays(np.float32, 5, elements=numbers),

@@ -67,6 +67,7 @@ def test_hyperparameters_are_told_by_the_parameter_alone(used: Optimizer, claime
         assert r.low <= used.numbers()[name] <= r.high
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "title"),

@@ -102,7 +102,7 @@ def refused(claim: Claim, record: Record, own: int) -> bool:
 ILL_CONDITIONED = {("Prodigy", "numerator"): "a sum over the tensor of products of either sign, which cancel"}
 
 
-@pytest.mark.sample(quick=6, suite=44)
+@pytest.mark.sample(quick=6, suite=30)
 @pytest.mark.parametrize("subnormals", POLICIES)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_what_is_planted_in_an_output_is_refused(rule: Rule, subnormals: str) -> None:
@@ -117,7 +117,7 @@ def test_what_is_planted_in_an_output_is_refused(rule: Rule, subnormals: str) ->
 VARIANTS = [(rule, name, variant) for rule in RULES for name, variant in rule.variants()]
 
 
-@pytest.mark.sample(quick=5, suite=44)
+@pytest.mark.sample(quick=5, suite=30)
 @pytest.mark.parametrize(("rule", "name", "variant"), VARIANTS, ids=lambda x: str(x))
 def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: str, variant: Rule) -> None:
     """Of numbers none of which is subnormal: what may be done to those that are is no excuse.

@@ -75,7 +75,7 @@ def ids(case: tuple[Any, ...]) -> str:
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
     rule, old, new = case
-    found = refgrad.identify(rewritten(*case), rule, steps=6)
+    found = refgrad.identify(rewritten(*case), rule)
     assert found.best is not None, str(found)
     assert found.best.title.startswith(type(rule).__name__)
     assert found.best.title.endswith(REWRITTEN[type(rule).__name__, old, new]), str(found)

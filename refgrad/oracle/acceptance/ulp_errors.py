@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +57,7 @@ class Errors:
 
 
 def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
+    return tuple(map(operator.add, one, other))
 
 
 def measure(judged: Judged, values: np.ndarray, dtype: Any) -> Errors:
@@ -90,4 +91,4 @@ def distances(values: np.ndarray, truth: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _counts(place: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.bincount(place, minlength=len(ENDS)))
+    return tuple(np.bincount(place, minlength=len(ENDS)).tolist())

@@ -9,6 +9,7 @@ import pytest
 
 import refgrad
 from refgrad import optimizers as o
+from tests.depth import at_depth
 
 F32 = {"scalars": "float32"}
 #: torch's own eps is that of the parameter's dtype
@@ -51,7 +52,9 @@ def test_torch_adafactor(foreach: bool) -> None:
 )
 def test_a_departure_is_named(target: str, rule: Any, variant: str) -> None:
     pytest.importorskip("optax")
-    verdict = refgrad.verify(target, rule, policy={"subnormals": "either"}, steps=4, shrink=False)
+    verdict = refgrad.verify(
+        target, rule, policy={"subnormals": "either"}, steps=at_depth(quick=4, suite=4, thorough=10), shrink=False
+    )
     assert not verdict.conforms
     assert verdict.explanation is not None
     assert verdict.explanation.name == variant

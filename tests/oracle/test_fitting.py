@@ -14,6 +14,7 @@ from refgrad.optimizers import LBFGS, SGD, AdamW, GaLore
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
+from tests.depth import at_depth
 
 
 def titles(found: Any) -> list[str]:
@@ -39,7 +40,7 @@ def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
 @pytest.mark.parametrize("rule", [GaLore(), pytest.param(LBFGS(), marks=pytest.mark.thorough)], ids=str)
 def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
     """Of small tensors its singular vectors cannot be judged; and what sees all leaves as one is searched no further."""
-    found = refgrad.identify(rule, rule, steps=4)
+    found = refgrad.identify(rule, rule, steps=at_depth(quick=4, suite=4, thorough=10))
     assert titles(found) == [str(rule).removesuffix("()")]
     assert found.outcome == "identified"
     assert found.explanations[0].kind == "none"

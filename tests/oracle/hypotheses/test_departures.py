@@ -34,6 +34,7 @@ from refgrad.oracle.hypotheses.search import Search
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import SET, Magnitude
+from tests.depth import at_depth
 
 
 def spike(x: np.ndarray) -> np.ndarray:
@@ -49,6 +50,9 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
     """Steps along the raw gradient."""
     f = np.float32
     return p * f(1 - lr * weight_decay) - f(lr) * g
+
+
+STEPS = at_depth(quick=5, suite=5, thorough=10)
 
 
 @pytest.mark.sample(quick=1, suite=4)
@@ -70,7 +74,7 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
     ids=lambda value: str(value) if isinstance(value, Rule) else "",
 )
 def test_verify_names_what_identify_names(candidate: Any, rule: Rule, name: str) -> None:
-    verdict = refgrad.verify(candidate, rule, steps=5, shrink=False)
+    verdict = refgrad.verify(candidate, rule, steps=STEPS, shrink=False)
     assert verdict.outcome == "does not conform"
     assert verdict.explanation is not None, verdict
     assert verdict.explanation.name == name

@@ -225,14 +225,15 @@ def test_the_graph_is_the_papers_equations(rule: Any, paper: Paper) -> None:
     check(rule, paper, FLAT)
 
 
-#: one of each class; LBFGS takes longest to compile, and tests/backends/test_same_bits.py has it at depth thorough too
+#: one of each class; the three that take longest to compile tests/backends/test_same_bits.py has at depth thorough too
+LONG = (o.LBFGS, o.Mechanic, o.MoMoAdam)
 ONE_A_CLASS = {type(rule): rule for rule, _ in PAPERS}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
-    [pytest.param(r, marks=pytest.mark.thorough) if cls is o.LBFGS else r for cls, r in ONE_A_CLASS.items()],
+    [pytest.param(r, marks=pytest.mark.thorough) if cls in LONG else r for cls, r in ONE_A_CLASS.items()],
     ids=str,
 )
 def test_every_backend_gives_the_same_bits(rule: Any) -> None:

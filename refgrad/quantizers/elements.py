@@ -47,8 +47,7 @@ class ElementQuantizer(Quantizer):
             if found is not None:
                 return found["codes"]
         values, kept = np.asarray(self.body({"x": x})["codes"]), self.kept_codes
-        codes = np.empty(x.shape, kept.kind)
-        codes[...] = values
+        codes = values.astype(kept.kind)
         if kept.nan or kept.kind == "uint8":
             codes[np.isnan(values)] = kept.nan
         return codes

@@ -17,6 +17,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.philox import random_words
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.elements import ElementQuantizer
@@ -304,6 +305,7 @@ class SignSGD(ElementQuantizer):
         return -1, 1
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8")
@@ -311,7 +313,7 @@ class SignSGD(ElementQuantizer):
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """-1, 0 or 1; NaN counts as zero."""
         x = given["x"]
-        return {"codes": np.where(x < 0, -1, np.where(x > 0, 1, 0 if self.zero == "zero" else 1))}
+        return {"codes": np.where(x < 0, -1, 1) if self.zero == "plus" else np.where(x == x, np.sign(x), 0)}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Signs, and their scale."""

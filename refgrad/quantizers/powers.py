@@ -79,6 +79,7 @@ class LogQuantizer(ElementQuantizer):
         return random.choice(around, shape) * power * random.choice([-1.0, 1.0], shape)
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8", NAN_CODE)
@@ -228,6 +229,7 @@ class APoT(ElementQuantizer):
         return 1 - len(self.levels), len(self.levels) - 1
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8", NAN_CODE)

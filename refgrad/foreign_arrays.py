@@ -52,6 +52,9 @@ def called_with(
         args: what the method is handed by position.
         keywords: what it is handed by name.
     """
+    held = _held(args[0]) if args else None
+    if held and isinstance(next(iter(held)), np.ndarray):  # the common case: a tree, or what a quantizer made
+        return function(rule, *args, **keywords)
     kind = _first((*args, *keywords.values()))
     if kind is None or _library(kind) in devices:
         return function(rule, *args, **keywords)
@@ -85,13 +88,8 @@ def _first(values: Iterable[Any]) -> Any:
 
 
 def _leaves(node: Any) -> Iterator[Any]:
-    if isinstance(node, list | tuple):
-        held: Any = node
-    elif isinstance(node, Mapping):
-        held = node.values()
-    elif _holds(node):
-        held = node.arrays.values()
-    else:
+    held = _held(node)
+    if held is None:
         yield node
         return
     for each in held:
@@ -99,6 +97,15 @@ def _leaves(node: Any) -> Iterator[Any]:
             yield each
         else:
             yield from _leaves(each)
+
+
+def _held(node: Any) -> Iterable[Any] | None:
+    """What a tree holds; None of a leaf."""
+    if isinstance(node, list | tuple):
+        return node
+    if isinstance(node, Mapping):
+        return node.values()
+    return node.arrays.values() if _holds(node) else None
 
 
 def _holds(node: Any) -> bool:

@@ -20,6 +20,9 @@ from refgrad.rule import Rule
 
 Scalars = tuple[float, ...]
 
+#: constants that Python writes as names
+_NOT_FINITE = {"inf": math.inf, "nan": math.nan}
+
 
 @dataclass(frozen=True, eq=False)
 class Plan(Frozen):
@@ -82,7 +85,7 @@ class Plan(Frozen):
     def _function(self, exprs: list[scalar_math.Expr]) -> Callable[..., Scalars]:
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
-        names: dict[str, Any] = {**scalar_math.FUNCTIONS, **self.rule.numbers()}
+        names: dict[str, Any] = {**scalar_math.FUNCTIONS, **_NOT_FINITE, **self.rule.numbers()}
         body = "".join(f"{scalar_math.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
         return eval(f"lambda {', '.join(self.free)}: ({body})", names)

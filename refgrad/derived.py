@@ -56,11 +56,12 @@ def derived(make: Callable[[Owner], Value]) -> Callable[[Owner], Value]:
 
     @functools.wraps(make)
     def kept(owner: Owner) -> Value:
-        store = owner._derived
-        if make in store:
-            return store[make]
+        try:
+            return owner._derived[make]
+        except KeyError:
+            pass
         made = in_standard(make)(owner)  # it is kept, and must not depend on who came first
-        return store.setdefault(make, made)  # of two threads, both get what the first one made
+        return owner._derived.setdefault(make, made)  # of two threads, both get what the first one made
 
     return kept
 

@@ -29,8 +29,8 @@ R = TypeVar("R")
 #: bytes that hold an environment on any platform; the largest is 32
 SIZE = 64
 #: operands, kept where no compiler of Python folds what is done with them
-_ONE, _LITTLE, _HALF = 1.0, 2.0**-60, 0.5
-_SMALLEST_NORMAL = sys.float_info.min
+ONE, LITTLE, HALF = 1.0, 2.0**-60, 0.5
+SMALLEST_NORMAL = sys.float_info.min
 
 #: what NumPy's functions say, in words of their own, of arrays without elements or with NaN alone, as candidates are handed
 SAID_OF_NOTHING = ("Mean of empty slice", "Degrees of freedom", "All-NaN")
@@ -45,7 +45,7 @@ def is_standard() -> bool:
     >>> is_standard()
     True
     """
-    return _ONE + _LITTLE == _ONE - _LITTLE and _SMALLEST_NORMAL * _HALF != 0.0
+    return ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0
 
 
 def deviations() -> tuple[str, ...]:
@@ -54,11 +54,11 @@ def deviations() -> tuple[str, ...]:
     >>> deviations()
     ()
     """
-    flushed = (FLUSHED,) if _SMALLEST_NORMAL * _HALF == 0.0 else ()
-    if _ONE + _LITTLE > _ONE:
+    flushed = (FLUSHED,) if SMALLEST_NORMAL * HALF == 0.0 else ()
+    if ONE + LITTLE > ONE:
         return (*flushed, UP)
-    if _ONE - _LITTLE < _ONE:
-        return (*flushed, CUT if -_ONE - _LITTLE == -_ONE else DOWN)
+    if ONE - LITTLE < ONE:
+        return (*flushed, CUT if -ONE - LITTLE == -ONE else DOWN)
     return flushed
 
 
@@ -124,7 +124,7 @@ def in_standard(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _ONE + _LITTLE == _ONE - _LITTLE and _SMALLEST_NORMAL * _HALF != 0.0:
+        if ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0:
             return function(*args, **kwargs)
         with standard():
             return function(*args, **kwargs)

@@ -32,37 +32,41 @@ def is_foreign(value: Any) -> bool:
     return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
 
 
-def taking_foreign(
-    function: Callable[..., Any], writes: Collection[str] = (), devices: Collection[str] = ()
-) -> Callable[..., Any]:
-    """A method of a rule that takes arrays of other libraries as well, and returns what the first of them is.
+def called_with(
+    function: Callable[..., Any],
+    writes: Collection[str],
+    devices: Collection[str],
+    rule: Any,
+    args: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+) -> Any:
+    """What a method of a rule returns of arrays of any library: such as the first of them is.
 
-    Where the first array is NumPy's nothing else is looked at, and nothing changes.
+    Where the first array is NumPy's nothing changes.
 
     Args:
         function: the method, which takes NumPy's arrays, alone or in trees.
         writes: the arguments that it writes into.
         devices: the packages whose arrays it takes itself, where they lie.
+        rule: the rule.
+        args: what the method is handed by position.
+        keywords: what it is handed by name.
     """
-
-    @functools.wraps(function)
-    def run(self: Any, *args: Any, **keywords: Any) -> Any:
-        if args and type(args[0]) is np.ndarray:
-            return function(self, *args, **keywords)
-        kind = _first((*args, *keywords.values()))
-        if kind is None or _library(kind) in devices:
-            return function(self, *args, **keywords)
-        names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
-        given = [*zip(names, args, strict=False), *keywords.items()]
-        read = [_mapped(value, read_array, name) for name, value in given]
-        before = [dict(each) if isinstance(each, dict) else each for each in read]
-        result = function(self, *read[: len(args)], **dict(zip(keywords, read[len(args) :], strict=True)))
-        for (name, value), new, old in zip(given, read, before, strict=True):
-            if name in writes:
-                _write_back(value, new, old, kind)
-        return _mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
-
-    return run
+    held = _held(args[0]) if args else None
+    if held and isinstance(next(iter(held)), np.ndarray):  # the common case: a tree, or what a quantizer made
+        return function(rule, *args, **keywords)
+    kind = _first((*args, *keywords.values()))
+    if kind is None or _library(kind) in devices:
+        return function(rule, *args, **keywords)
+    names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
+    given = [*zip(names, args, strict=False), *keywords.items()]
+    read = [_mapped(value, read_array, name) for name, value in given]
+    before = [dict(each) if isinstance(each, dict) else each for each in read]
+    result = function(rule, *read[: len(args)], **dict(zip(keywords, read[len(args) :], strict=True)))
+    for (name, value), new, old in zip(given, read, before, strict=True):
+        if name in writes:
+            _write_back(value, new, old, kind)
+    return _mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
 
 
 @functools.cache
@@ -75,7 +79,7 @@ def _positions(function: Callable[..., Any]) -> list[str]:
 def _first(values: Iterable[Any]) -> Any:
     """The first array in some trees if it is foreign; None if it is NumPy's, or there is none."""
     for value in values:
-        for leaf in _leaves(value):
+        for leaf in (value,) if isinstance(value, np.ndarray) else _leaves(value):
             if isinstance(leaf, np.ndarray):
                 return None
             if is_foreign(leaf):
@@ -84,20 +88,29 @@ def _first(values: Iterable[Any]) -> Any:
 
 
 def _leaves(node: Any) -> Iterator[Any]:
-    if isinstance(node, Mapping):
-        node = list(node.values())
-    elif _holds(node):
-        node = list(node.arrays.values())
-    if isinstance(node, list | tuple):
-        for each in node:
-            yield from _leaves(each)
-    else:
+    held = _held(node)
+    if held is None:
         yield node
+        return
+    for each in held:
+        if isinstance(each, np.ndarray):
+            yield each
+        else:
+            yield from _leaves(each)
+
+
+def _held(node: Any) -> Iterable[Any] | None:
+    """What a tree holds; None of a leaf."""
+    if isinstance(node, list | tuple):
+        return node
+    if isinstance(node, Mapping):
+        return node.values()
+    return node.arrays.values() if _holds(node) else None
 
 
 def _holds(node: Any) -> bool:
     """True for a record of arrays by name, such as what a quantizer makes."""
-    return dataclasses.is_dataclass(node) and isinstance(getattr(node, "arrays", None), Mapping)
+    return isinstance(getattr(node, "arrays", None), Mapping) and dataclasses.is_dataclass(node)
 
 
 def _mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:

@@ -18,9 +18,8 @@ from typing import Annotated, Any, ClassVar, dataclass_transform
 from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
+from refgrad.entry_points import entry_point
 from refgrad.errors import ArgumentError, bad_argument, nearest
-from refgrad.float_environment import in_standard
-from refgrad.foreign_arrays import taking_foreign
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
@@ -189,7 +188,7 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, taking_foreign(in_standard(vars(cls)[name]), cls.writes.get(name, ()), cls.devices))
+            setattr(cls, name, entry_point(vars(cls)[name], cls.writes.get(name, ()), cls.devices))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):

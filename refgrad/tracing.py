@@ -20,6 +20,9 @@ from refgrad.rule import Rule
 
 Scalars = tuple[float, ...]
 
+#: constants that Python writes as names
+_NOT_FINITE = {"inf": math.inf, "nan": math.nan}
+
 
 @dataclass(frozen=True, eq=False)
 class Plan(Frozen):
@@ -82,7 +85,7 @@ class Plan(Frozen):
     def _function(self, exprs: list[scalar_math.Expr]) -> Callable[..., Scalars]:
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
-        names: dict[str, Any] = {**scalar_math.FUNCTIONS, **self.rule.numbers()}
+        names: dict[str, Any] = {**scalar_math.FUNCTIONS, **_NOT_FINITE, **self.rule.numbers()}
         body = "".join(f"{scalar_math.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
         return eval(f"lambda {', '.join(self.free)}: ({body})", names)
@@ -129,11 +132,19 @@ def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> t
     >>> free_values((4, 3), {"t": 1})
     (1.0, 12.0, 3.0, 4.0)
     """
+    return (*map(float, scalar_values.values()), *lengths(shape))
+
+
+def lengths(shape: tuple[int, ...]) -> tuple[float, ...]:
+    """The values of those of `free_names` that are lengths: of the primary array, a row of it, and a column of it.
+
+    Args:
+        shape: the shape of the primary array.
+    """
     if len(shape) == 1:  # the common case, at each step of each parameter
-        lengths: tuple[float, ...] = (float(shape[0]), 1.0, float(shape[0]))
-    else:
-        lengths = (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
-    return (*map(float, scalar_values.values()), *lengths)
+        length = float(shape[0])
+        return length, 1.0, length
+    return (float(math.prod(shape)), float(math.prod(shape[1:])), float(shape[0])) if shape else (1.0,)
 
 
 @in_standard

@@ -94,7 +94,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "backends/test_same_bits.py",
         KERNELS,
-        ("backends.staged_backend", "backends.staged_source", "backends.fold_source", "backends.between_source"),
+        (
+            "backends.numba_backend",
+            "backends.staged_backend",
+            "backends.staged_source",
+            "backends.fold_source",
+            "backends.between_source",
+        ),
         False,
     ),
     Topic("backends/cuda/test_staged_run.py", KERNELS, ("backends.cuda.staged_source",)),

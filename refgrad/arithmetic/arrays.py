@@ -65,17 +65,18 @@ def as_array(value: Any, name: str) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.type)
 
 
-def as_it_is(array: Any, dtype: np.dtype, shape: tuple[int, ...] | None = None) -> bool:
+def as_it_is(array: Any, dtype: np.dtype, shape: tuple[int, ...] | None = None, written: bool = False) -> bool:
     """True if a value is just what kernels take: no copy, no closer look, and no other check of it is needed.
 
     Args:
         array: any value.
         dtype: the dtype that it must have, in the order of the machine.
         shape: the shape that it must have; by default any.
+        written: True if it is written too.
     """
     if type(array) is not np.ndarray or (array.dtype is not dtype and array.dtype != dtype):
         return False
     if shape is not None and array.shape != shape:
         return False
     flags = array.flags
-    return flags.carray or (flags.c_contiguous and flags.aligned)  # the former is all of it, and writeable too
+    return flags.carray or (not written and flags.c_contiguous and flags.aligned)  # the former is writeable too

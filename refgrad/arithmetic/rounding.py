@@ -101,15 +101,31 @@ def decode(codes: np.ndarray, form: Minifloat) -> np.ndarray:
     return form.values[codes]
 
 
+def all_within(codes: np.ndarray, low: int, high: int) -> bool:
+    """True if whole numbers lie between two, ends included; an end that their dtype keeps is not looked for.
+
+    Args:
+        codes: an array of an integer dtype.
+        low: the least that they may be.
+        high: the largest.
+
+    >>> all_within(np.asarray([3, 15], np.uint8), 0, 15), all_within(np.asarray([-1]), 0, 15)
+    (True, False)
+    """
+    facts = np.iinfo(codes.dtype)
+    return not codes.size or bool(
+        (low <= facts.min or low <= codes.min()) and (facts.max <= high or codes.max() <= high)
+    )
+
+
 def check_codes(codes: np.ndarray, count: int, name: str = "codes") -> np.ndarray:
     """Codes as they are; `ArgumentError` unless they are whole numbers from 0 and below ``count``."""
     codes = np.asarray(codes)
     if codes.dtype.kind not in "ui":
         raise bad_argument(f"{name}.dtype", str(codes.dtype), "an integer dtype")
-    if codes.size and np.iinfo(codes.dtype).max >= count | (codes.dtype.kind == "i"):
+    if not all_within(codes, 0, count - 1):
         least, most = int(codes.min()), int(codes.max())
-        if least < 0 or most >= count:
-            raise bad_argument(name, least if least < 0 else most, f"whole numbers from 0 to {count - 1}")
+        raise bad_argument(name, least if least < 0 else most, f"whole numbers from 0 to {count - 1}")
     return codes
 
 

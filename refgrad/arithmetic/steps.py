@@ -297,6 +297,42 @@ class Ranks:
         return high - low <= 1
 
 
+@dataclass(frozen=True)
+class Exponent:
+    """The exponent of the power of two near a magnitude m 2**k, 1 <= m < 2: k, and k + 1 from ``boundary`` on.
+
+    It is decided by the significand, exactly. Of zero it is minus infinity; infinity, NaN and negative numbers stay.
+
+    Args:
+        boundary: the significand from which on the next power is the near one; 2 for none.
+        power: True for the power in place of its exponent; zero stays.
+    """
+
+    boundary: float = 2.0
+    power: bool = False
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        significand, exponent = np.frexp(x)
+        near = exponent - 1
+        if self.boundary < 2:
+            near += significand.astype(np.float64) >= self.boundary / 2
+        given, nothing = (np.ldexp(1.0, near), 0.0) if self.power else (near, -np.inf)
+        return np.where((x > 0) & (x < np.inf), given, np.where(x == 0, nothing, x)).astype(x.dtype)
+
+    def exactly(self, x: Fraction) -> Fraction | float:
+        """Of one number, in exact arithmetic."""
+        if not x:
+            return Fraction(0) if self.power else -math.inf
+        k = x.numerator.bit_length() - x.denominator.bit_length()
+        k -= x < Fraction(2) ** k
+        k += x >= Fraction(self.boundary) * Fraction(2) ** k
+        return Fraction(2) ** k if self.power else Fraction(k)
+
+    def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether they are neighbouring powers of two, or exponents."""
+        return high <= 2 * low if self.power else high - low <= 1
+
+
 def signed(magnitudes: Sequence[float], above: bool) -> tuple[float, ...]:
     """The bounds by which numbers of both signs are ranked as their magnitudes are.
 

@@ -72,6 +72,8 @@ def _compiled() -> Any:
 
 def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:
     """A kernel where one is at hand or worth compiling, else NumPy: small arrays never wait for the compiler."""
+    if _compiled().run_ready(plan, free, arrays, threads):  # the common case, at each step of each parameter
+        return
     p = arrays[plan.rule.primary]
     if _worth_a_kernel(plan, p.dtype, p.shape):
         _compiled().run(plan, free, arrays, threads)

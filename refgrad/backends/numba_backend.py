@@ -9,7 +9,8 @@ import numpy as np
 
 from refgrad.backends import kernels, matrix_kernel, staged_backend, thread_pool, tree_backend
 from refgrad.backends.dialect import NUMBA, Dialect
-from refgrad.backends.program import NOTHING, program_of, programs
+from refgrad.backends.kernels import address_of, view
+from refgrad.backends.program import NOTHING, Ready, program_of, programs
 from refgrad.backends.source import KernelSource
 from refgrad.backends.staged_source import Stored
 from refgrad.tracing import Plan
@@ -34,22 +35,44 @@ def run(
         dialect: the language of the kernels.
     """
     p = arrays[plan.rule.primary]
-    usual = programs(plan).get(p.dtype) if stored is NOTHING and dialect is NUMBA else None
-    program = usual or program_of(plan, p.dtype, stored, dialect)
-    ready = program.ready
-    if ready is None:
-        if program.passes:
-            staged_backend.run(program, free, arrays, count)
-            return
-        if program.loop is None:
-            matrix_kernel.run(plan, free, arrays, count)
-            return
-        ready = program.load(program.loop)
+    program = program_of(plan, p.dtype, stored, dialect)
+    if program.loop is not None:
+        _over_elements(program.ready or program.load(program.loop), p, free, arrays, count)
+    elif program.passes:
+        staged_backend.run(program, free, arrays, count)
+    else:
+        matrix_kernel.run(plan, free, arrays, count)
+
+
+def run_ready(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None) -> bool:
+    """As `run`, by a kernel of one loop that is in memory; False where there is none, and nothing was done.
+
+    Args:
+        plan: the plan.
+        free: the values of its free names, in order.
+        arrays: what it reads and writes, C-contiguous and of one working dtype, by name.
+        count: how many threads; None for as many as are worth it.
+    """
+    p = arrays[plan.rule.primary]
+    program = programs(plan).get(p.dtype)
+    if program is None or program.ready is None:
+        return False
+    _over_elements(program.ready, p, free, arrays, count)
+    return True
+
+
+def _over_elements(
+    ready: Ready, p: np.ndarray, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None
+) -> None:
+    """One loop over the elements of all arrays, in as many threads as are given."""
     kernel, names, scalars_of = ready
     size, width = p.size, p.itemsize
     if not size:
         return
-    addresses = [kernels.address(arrays[name]) for name in names]
+    try:
+        addresses = [address_of(view(arrays[name])) for name in names]
+    except (TypeError, ValueError):
+        addresses = [kernels.address(arrays[name]) for name in names]
     scalars = scalars_of(*free)
     count = thread_pool.worth(size) if count is None else count
     if count == 1:
@@ -88,9 +111,6 @@ def at_hand(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
         dtype: the working dtype.
         shape: that of its primary array.
     """
-    known = programs(plan).get(dtype)
-    if known is not None and known.ready is not None:
-        return True
     return all(kernels.at_hand(source) for source in program_of(plan, dtype).sources_for(shape))
 
 

@@ -15,6 +15,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.operations.op import Writer
 from refgrad.arithmetic.steps import (
+    Exponent,
     FormatCodes,
     Integer,
     Nearest,
@@ -100,6 +101,8 @@ def _writer(record: Any) -> Callable[[Writer, str, Any], str] | None:
         return _ranked
     if isinstance(record, SharedScale):
         return _shared_scale
+    if isinstance(record, Exponent):
+        return _exponent
     return None
 
 
@@ -154,18 +157,9 @@ def _format(w: Writer, x: str, record: ToFormat) -> str:
 
 
 def _shared_scale(w: Writer, x: str, record: SharedScale) -> str:
-    """A power of two by the exponent of a number, which is made normal first, and by its significand from 1/2 up to 1."""
-    integer, mask, bits = _LAYOUT[w.kind]
-    bias, tiny, largest = mask >> bits + 1, 2.0 ** (1 - (mask >> bits + 1)), float(np.finfo(w.kind).max)
-    named = {name: f"{w.result}_{name}" for name in ("normal", "bits", "exponent", "significand")}
-    normal, pattern, exponent, significand = named.values()
-    whole = lambda value: w.cast(integer, str(value))  # noqa: E731
-    w.set(normal, w.select(f"{x} < {w.number(tiny)}", f"{x} * {w.number(2.0**64)}", x))
-    w.set(pattern, w.bits(w.kind, normal, integer), integer)
-    w.set(exponent, f"{w.cast('int64', f'{pattern} >> {bits}')} - {bias + record.largest_exponent}", "int64")
-    w.set(exponent, w.select(f"{x} < {w.number(tiny)}", f"{exponent} - 64", exponent), "int64")
-    halved = f"({pattern} & {whole((1 << bits) - 1)}) | {whole((bias - 1) << bits)}"
-    w.set(significand, w.bits(integer, halved, w.kind))
+    """A power of two by the exponent of a number, and by its significand from 1/2 up to 1."""
+    exponent, significand = _split(w, x, record.largest_exponent, 1)
+    largest = float(np.finfo(w.kind).max)
     rounds_up = {
         "ceil": f"{significand} > {w.number(0.5)}",
         "even": f"{significand} >= {w.number(1 - 2.0 ** -(record.mantissa_bits + 2))}",
@@ -178,3 +172,42 @@ def _shared_scale(w: Writer, x: str, record: SharedScale) -> str:
     w.set(exponent, w.select(f"{x} > zero", exponent, "-127"), "int64")
     scale = w.cast(w.kind, w.bits("int64", f"({exponent} + 1023) << 52", "float64"))
     return w.select(f"{w.call('abs', x)} <= {w.number(largest)}", scale, w.cast(w.kind, w.plain(np.nan)))
+
+
+def _split(w: Writer, x: str, least: int, halvings: int) -> tuple[str, str]:
+    """The names of a number's exponent less another one, and of its significand, which is from 1 up to 2 and then halved.
+
+    The number is made normal first; of what is not above zero, or not finite, neither means anything.
+    """
+    integer, mask, bits = _LAYOUT[w.kind]
+    bias, tiny = mask >> bits + 1, 2.0 ** (1 - (mask >> bits + 1))
+    named = {name: f"{w.result}_{name}" for name in ("normal", "bits", "exponent", "significand")}
+    normal, pattern, exponent, significand = named.values()
+    whole = lambda value: w.cast(integer, str(value))  # noqa: E731
+    w.set(normal, w.select(f"{x} < {w.number(tiny)}", f"{x} * {w.number(2.0**64)}", x))
+    w.set(pattern, w.bits(w.kind, normal, integer), integer)
+    w.set(exponent, f"{w.cast('int64', f'{pattern} >> {bits}')} - {bias + least}", "int64")
+    w.set(exponent, w.select(f"{x} < {w.number(tiny)}", f"{exponent} - 64", exponent), "int64")
+    own = f"({pattern} & {whole((1 << bits) - 1)}) | {whole((bias - halvings) << bits)}"
+    w.set(significand, w.bits(integer, own, w.kind))
+    return exponent, significand
+
+
+def _exponent(w: Writer, x: str, record: Exponent) -> str:
+    """The exponent, or one more where the significand is not below the boundary."""
+    exponent, significand = _split(w, x, 0, 0)
+    if record.boundary < 2:
+        least = np.dtype(w.kind).type(record.boundary)
+        if float(least) < record.boundary:
+            least = np.nextafter(least, least + 1)
+        more = f"{significand} >= {w.number(float(least))}"
+        w.set(exponent, w.select(more, f"{exponent} + 1", exponent), "int64")
+    known = w.both(f"{x} > zero", f"{x} <= {w.number(float(np.finfo(w.kind).max))}")
+    if record.power:  # the product of two normal powers, so that it may be subnormal, or infinite
+        half, given = f"{w.result}_half", f"{w.result}_power"
+        w.set(half, f"{exponent} >> 1", "int64")
+        powers = [w.bits("int64", f"({k} + 1023) << 52", "float64") for k in (half, f"({exponent} - {half})")]
+        w.set(given, w.cast(w.kind, f"{powers[0]} * {powers[1]}"))
+        return w.select(known, given, x)
+    at_zero = w.select(f"{x} == zero", w.cast(w.kind, w.plain(-np.inf)), x)
+    return w.select(known, w.cast(w.kind, exponent), f"({at_zero})")

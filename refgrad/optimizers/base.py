@@ -19,7 +19,7 @@ from refgrad.optimizers import coupled, extra, on_device
 from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
 from refgrad.rule import Extra, Rule, Slot
-from refgrad.tracing import Plan, free_values, plan_for
+from refgrad.tracing import Plan, free_values, lengths, plan_for
 
 OptimizerState = dict[str, Any]
 
@@ -238,7 +238,7 @@ class Optimizer(Rule):
         arrays = None if extras or slots is None else as_they_are(p, g, state, slots)
         if arrays is not None:
             t = steps_taken(state) + 1
-            free = free_values(p.shape, {"t": t})
+            free = (float(t), *lengths(p.shape))
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return

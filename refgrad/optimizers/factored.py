@@ -24,12 +24,10 @@ def mean(x: Any, p: Any, over: Over) -> Any:
 
 def factored_means(v_row: Any, v_column: Any, square: Any, p: Any, beta: Any) -> tuple[Any, Any, Any]:
     """The averages of row and column means of a square, and the mean of the former."""
-    if p.ndim == 0:
-        whole = beta * v_row + (1 - beta) * square
-        return whole, whole, whole
-    v_row = beta * v_row + (1 - beta) * mean(square, p, "row")
-    v_column = beta * v_column + (1 - beta) * mean(square, p, "column")
-    return v_row, v_column, tree_sum(v_row) / length(p, "column")
+    alone = p.ndim == 0  # a row and a column of one number
+    v_row = beta * v_row + (1 - beta) * (square if alone else mean(square, p, "row"))
+    v_column = beta * v_column + (1 - beta) * (square if alone else mean(square, p, "column"))
+    return v_row, v_column, v_row if alone else tree_sum(v_row) / length(p, "column")
 
 
 class Adafactor(Optimizer):

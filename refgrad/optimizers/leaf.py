@@ -72,11 +72,13 @@ def as_they_are(p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str]
     """
     if type(p) is not np.ndarray or p.dtype not in WORKING or "t" not in state:
         return None
-    arrays, dtype, shape = {"p": p, "g": g}, p.dtype, p.shape
+    dtype, shape = p.dtype, p.shape
+    if not as_it_is(p, dtype, shape, True) or not as_it_is(g, dtype, shape):
+        return None
+    arrays = {"p": p, "g": g}
     for name in slots:
-        arrays[name] = state.get(name)
-    for name, array in arrays.items():
-        if not as_it_is(array, dtype, shape) or not (name == "g" or array.flags.writeable):
+        array = arrays[name] = state.get(name)
+        if not as_it_is(array, dtype, shape, True):
             return None
     return arrays if alone(arrays.values()) else None
 
@@ -142,7 +144,7 @@ def alone(arrays: Collection[np.ndarray]) -> bool:
     for array in arrays:
         if array.base is not None:
             return False
-    return len({id(a) for a in arrays}) == len(arrays)
+    return len(set(map(id, arrays))) == len(arrays)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.steps import WholeCodes
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
+from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Citation, NonNegative, Positive, Whole
 
 #: the stretch of the sigmoid
 ZETA, GAMMA = 1.1, -0.1
 
 
-class AdaRound(Quantizer):
+class AdaRound(ElementQuantizer):
     """w' = s clip(floor(w / s) + h(V), n, p), h(V) = clip(sigmoid(V) (zeta - gamma) + gamma, 0, 1), zeta 1.1, gamma -0.1.
 
     V minimizes ||W x - W' x||_F^2 + lambda sum(1 - |2 h(V) - 1|**beta), beta falling from 20 to 2 after a warm-up; at last
@@ -103,14 +106,29 @@ class AdaRound(Quantizer):
             raise bad_argument("v.shape", np.shape(v), f"{x.shape}, the shape of x")
         return Quantized({"codes": self.hard(x.astype(np.float64), self.share(v))}, x.shape, x.dtype)
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Codes from the start: up where the fraction is at least one half."""
-        steps = finite(x, "x") / self.scale
-        return {"codes": self.hard(x, steps - np.floor(steps))}
+        steps = given["x"] / self.scale
+        return {"codes": self.rounded(steps, steps - np.floor(steps))}
+
+    def rounded(self, steps: Any, share: Any) -> Any:
+        """Codes: up where the share is at least one half."""
+        low, (least, most) = np.floor(steps), self.limits
+        return np.minimum(np.maximum(np.where(share >= 0.5, low + 1.0, low), least), most)
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Codes from the start, in float64."""
+        return {"codes": self.codes_of(finite(x, "x"))}
 
     def hard(self, w: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Codes: up where the share is at least one half."""
-        return np.clip(np.floor(finite(w, "w") / self.scale) + (share >= 0.5), *self.limits).astype(np.int8)
+        """Codes by shares."""
+        return self.rounded(finite(w, "w") / self.scale, share).astype(np.int8)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Codes times the scale."""

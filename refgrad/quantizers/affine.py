@@ -12,6 +12,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.axes import ELEMENT, ROW, Axes
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers import ranges
 from refgrad.quantizers.blockwise import Normalize
@@ -123,6 +124,7 @@ class Affine(RowQuantizer):
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes(str(self.code_dtype), self._nan)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.arrays import as_array, as_it_is
 from refgrad.arithmetic.dtypes import working
+from refgrad.arithmetic.rounding import all_within
 from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Rule
@@ -117,9 +118,10 @@ class Quantizer(Rule):
             ArgumentError: ``x`` is not an array of a float dtype, or has a shape that the rule cannot cut into groups.
         """
         x = as_array(x, "x")
+        kind = working(x.dtype)
+        ready = x if as_it_is(x, kind) else np.ascontiguousarray(x, dtype=kind).reshape(x.shape)
         with np.errstate(all="ignore"):
-            arrays = self.encode(np.ascontiguousarray(x, dtype=working(x.dtype)).reshape(x.shape))
-        return Quantized(arrays, x.shape, x.dtype)
+            return Quantized(self.encode(ready), x.shape, x.dtype)
 
     def dequantize(self, quantized: Quantized) -> np.ndarray:
         """The array that codes and scales stand for, rounded once to the dtype of the array that they were made from.
@@ -144,6 +146,8 @@ class Quantizer(Rule):
         if self.legal_codes is None:
             return
         (low, high), codes = self.legal_codes, np.asarray(arrays["codes"])
+        if codes.dtype.kind in "iu" and all_within(codes, low, high):
+            return
         wrong = (codes < low) | (codes > high)
         if self.poison_code is not None:
             wrong &= codes != self.poison_code

@@ -1,7 +1,8 @@
-"""Quantizers whose codes depend on each number by itself, or on it and the largest of all: one body, on arrays and in kernels."""
+"""Quantizers whose codes depend on each number by itself, or on numbers of the tensor too: one body, on arrays and in kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class ElementQuantizer(Quantizer):
         raise NotImplementedError
 
     def body_parts(self) -> tuple[str, ...]:
-        """Codes alone."""
+        """What the body gives: codes, and numbers of the tensor or of each row, if there are such."""
         return ("codes",)
 
     def stored_outputs(self, dtype: Any) -> dict[str, WholeCodes]:
@@ -40,15 +41,27 @@ class ElementQuantizer(Quantizer):
         Args:
             x: the array.
         """
+        return self.run({"x": x})["codes"]
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the body gives, by a kernel where the array is long enough to be worth one.
+
+        Args:
+            given: what it takes, all of one working dtype, by name.
+
+        Returns:
+            Codes as they are kept, and numbers of the tensor or of each row, broadcasting against ``x``.
+        """
+        x = given["x"]
         if x.size >= WORTH_COMPILING and x.dtype.itemsize >= 4:
             from refgrad.backends import row_kernels
 
-            found = row_kernels.run(self, {"x": np.ascontiguousarray(x)})
+            found = row_kernels.run(self, {name: np.ascontiguousarray(array) for name, array in given.items()})
             if found is not None:
-                return found["codes"]
-        values, kept = np.asarray(self.body({"x": x})["codes"]), self.kept_codes
-        codes = np.empty(x.shape, kept.kind)
-        codes[...] = values
+                return found
+        results = self.body(given)
+        values, kept = np.asarray(results["codes"]), self.kept_codes
+        codes = values.astype(kept.kind)
         if kept.nan or kept.kind == "uint8":
             codes[np.isnan(values)] = kept.nan
-        return codes
+        return {**results, "codes": codes}

@@ -14,9 +14,10 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
-from refgrad.arithmetic.philox import random_words
-from refgrad.arithmetic.primitives import tree_max, tree_sum
+from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
+from refgrad.axes import COLUMN, ELEMENT, TENSOR, Axes
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.elements import ElementQuantizer
@@ -46,6 +47,8 @@ class Random(Quantizer):
 
     def uniforms(self, shape: tuple[int, ...]) -> np.ndarray:
         """The uniforms that the seed gives, in float64."""
+        from refgrad.backends.philox_kernel import random_words
+
         return random_words(math.prod(shape), self.seed).astype(np.float64).reshape(shape) * 2.0**-32
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -67,6 +70,21 @@ class Random(Quantizer):
             raise ArgumentError("uniform holds numbers outside [0, 1); legal: 0 <= uniform < 1")
         with np.errstate(all="ignore"):
             return Quantized(self.draw(x.astype(working(x.dtype)), uniform), x.shape, x.dtype)
+
+
+class Drawn(Random, ElementQuantizer):
+    """A quantizer that rounds by chance and whose body, in float64, takes uniforms beside the array.
+
+    A subclass writes `body`, from ``x`` and ``uniform`` to codes and numbers of the tensor or of each row.
+    """
+
+    def takes(self) -> dict[str, Axes]:
+        """The array, and uniforms."""
+        return {"x": ELEMENT, "uniform": ELEMENT}
+
+    def drawn(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """The body's results on arrays of float64."""
+        return self.run({"x": x.astype(np.float64, copy=False), "uniform": uniform})
 
 
 class Bucketed(Random):
@@ -180,7 +198,7 @@ class QSGD(Bucketed):
         return values.reshape(-1)[: arrays["codes"].size].reshape(shape)
 
 
-class TernGrad(Random):
+class TernGrad(Drawn):
     """-s, 0 or s with s the largest magnitude: s sign(g) b, b = 1 with probability |g| / s.
 
     Parts: ``scale``; ``codes``, int8. With ``clip`` c > 0, |g| is first limited to c times the standard deviation (that of the
@@ -208,19 +226,37 @@ class TernGrad(Random):
         """From the least to the largest."""
         return -1, 1
 
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8")
+
+    def body_parts(self) -> tuple[str, ...]:
+        """Both."""
+        return self.parts
+
+    def gives(self) -> dict[str, Axes]:
+        """The scale is one number."""
+        return {"scale": TENSOR}
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The largest magnitude, and ternary codes."""
+        x = given["x"]
+        size = np.abs(x)
+        scale = tree_max(size)
+        known = scale < np.inf
+        codes = np.where(given["uniform"] < size / scale, np.sign(x), 0.0)
+        return {"scale": np.where(known, scale, np.nan), "codes": np.where(known, codes, 0.0)}
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Scale and ternary codes."""
-        size = np.abs(x)
-        if self.clip and x.size:
-            size = np.minimum(size, x.dtype.type(self.clip * deviation(x)))
-        scale = tree_max(size).reshape(-1) if x.size else np.zeros(1, x.dtype)
-        chance = size.astype(np.float64) / scale.astype(np.float64)
-        finite = np.isfinite(scale)
-        codes = np.where(finite, np.sign(x) * (uniform < chance), 0)
-        return {
-            "scale": np.where(finite, scale, np.nan).astype(x.dtype),
-            "codes": codes.astype(np.int8).reshape(x.shape),
-        }
+        if not x.size:
+            return {"scale": np.zeros(1, x.dtype), "codes": np.zeros(x.shape, np.int8)}
+        if self.clip:
+            x = np.copysign(np.minimum(np.abs(x), x.dtype.type(self.clip * deviation(x))), x)
+        found = self.drawn(x, uniform)
+        return {"scale": found["scale"].astype(x.dtype).reshape(-1), "codes": found["codes"]}
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
@@ -304,6 +340,7 @@ class SignSGD(ElementQuantizer):
         return -1, 1
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8")
@@ -311,7 +348,7 @@ class SignSGD(ElementQuantizer):
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """-1, 0 or 1; NaN counts as zero."""
         x = given["x"]
-        return {"codes": np.where(x < 0, -1, np.where(x > 0, 1, 0 if self.zero == "zero" else 1))}
+        return {"codes": np.where(x < 0, -1, 1) if self.zero == "plus" else np.where(x == x, np.sign(x), 0)}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Signs, and their scale."""
@@ -354,7 +391,7 @@ def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndar
     return sign(np.sum([c.astype(np.int64) for c in codes], axis=0), even)
 
 
-class OneBit(Quantizer):
+class OneBit(ElementQuantizer):
     """One bit an element: the mean of the column's negative elements, or that of the others.
 
     Columns are those of the array seen as ``(first axis, rest)``, one scalar pair each. Parts: ``low``, ``high``, one a
@@ -385,16 +422,38 @@ class OneBit(Quantizer):
         """From the least to the largest."""
         return 0, 1
 
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Bits."""
+        return WholeCodes("uint8", 1)
+
+    def body_parts(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.parts
+
+    def gives(self) -> dict[str, Axes]:
+        """The means, one a column each."""
+        return {"low": COLUMN, "high": COLUMN}
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Two means a column, and one bit an element."""
+        x = given["x"]
+        bits = np.where(x < 0, 0.0, np.where(x == x, 1.0, x))
+        many = tree_sum(bits, "column")
+        poison = 0.0 * many  # NaN where one is
+        low = tree_sum(np.where(x < 0, x, 0.0), "column") / np.maximum(length(x, "column") - many, 1.0) + poison
+        high = tree_sum(np.where(x < 0, 0.0, x), "column") / np.maximum(many, 1.0) + poison
+        return {"low": low, "high": high, "codes": bits}
+
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Two means a column, and one bit an element."""
-        columns = np.ascontiguousarray(as_columns(x).T)
-        negative = columns < 0
-        poison = np.where(np.isnan(columns).any(axis=1), x.dtype.type(np.nan), x.dtype.type(0))
-        means = []
-        for chosen in (negative, ~negative):
-            count = np.maximum(chosen.sum(axis=1), 1).astype(x.dtype)
-            means.append(tree_sum(np.where(chosen, columns, x.dtype.type(0)), "row").reshape(-1) / count + poison)
-        return {"low": means[0], "high": means[1], "codes": (~(x < 0)).astype(np.uint8)}
+        found = self.run({"x": as_columns(x)})
+        return {
+            "low": found["low"].reshape(-1),
+            "high": found["high"].reshape(-1),
+            "codes": found["codes"].reshape(x.shape),
+        }
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.arithmetic.steps import Exponent, WholeCodes, step
+from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
-from refgrad.quantizers.gradients import Bucketed, Random
+from refgrad.quantizers.gradients import Bucketed, Drawn
 from refgrad.rule import Citation, Whole
 
 #: added to exponents, so that those of all float64 numbers are positive
@@ -23,7 +25,7 @@ def split(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return exponent - 1, 2.0 * mantissa.astype(np.float64) - 1.0
 
 
-class NaturalCompression(Random):
+class NaturalCompression(Drawn):
     """Each number to one of the two powers of two around it, so that the mean is the number.
 
     |x| = m 2**k with 1 <= m < 2 becomes 2**(k + 1) with probability m - 1, else 2**k; zero stays. Parts: ``codes``, int16:
@@ -49,13 +51,23 @@ class NaturalCompression(Random):
         """Signs times exponents."""
         return -2 * BIAS, 2 * BIAS
 
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int16", NAN_CODE)
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Signed exponents; that of zero is 0, and NaN stays."""
+        x = given["x"]
+        size = np.abs(x)
+        k, chance = step(size, Exponent()), size / step(size, Exponent(power=True)) - 1.0
+        number = np.where(given["uniform"] < chance, k + 1.0, k) + BIAS
+        return {"codes": np.where(x == 0, 0.0, np.sign(x) * np.minimum(number, 2 * BIAS))}
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Signed exponents."""
-        size = np.abs(x.astype(np.float64))
-        k, chance = split(np.where(np.isfinite(size), size, 1.0))
-        number = np.where(np.isinf(size), 2 * BIAS, k + (uniform < chance) + BIAS)
-        codes = np.where(np.isnan(x), NAN_CODE, np.sign(x) * number * (size != 0))
-        return {"codes": codes.astype(np.int16)}
+        return {"codes": self.drawn(x, uniform)["codes"]}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The powers, in float64."""

@@ -91,6 +91,7 @@ class N2UQ(ElementQuantizer):
         return Ranks(tuple(thresholds.tolist()))
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Numbers of steps; that of NaN is 0."""
         return WholeCodes("uint8")
@@ -162,6 +163,7 @@ class N2UQWeights(FewValues):
     )
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers from 0 on."""
         return WholeCodes("uint8")

@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.operations.functions import power_of_two
 from refgrad.arithmetic.primitives import tree_max, tree_sum
-from refgrad.arithmetic.steps import Ranks, WholeCodes, signed, step
+from refgrad.arithmetic.steps import Exponent, Ranks, WholeCodes, signed, step
+from refgrad.axes import TENSOR, Axes
 from refgrad.derived import derived
-from refgrad.quantizers.base import Ends, Quantizer, around
+from refgrad.quantizers.base import Ends, around
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole, by
 
@@ -79,6 +81,7 @@ class LogQuantizer(ElementQuantizer):
         return random.choice(around, shape) * power * random.choice([-1.0, 1.0], shape)
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8", NAN_CODE)
@@ -104,7 +107,7 @@ class LogQuantizer(ElementQuantizer):
         return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
 
 
-class INQ(Quantizer):
+class INQ(ElementQuantizer):
     """Powers of two below the largest weight: 0 and sign(w) 2**n, n from n2 to n1.
 
     n1 = floor(log2(4 max|W| / 3)), n2 = n1 + 1 - 2**(bits - 1) / 2. With neighbouring levels a < b (0 among them), w
@@ -149,15 +152,37 @@ class INQ(Quantizer):
         x[..., ::16] = top
         return x
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8", NAN_CODE)
+
+    def body_parts(self) -> tuple[str, ...]:
+        """Both."""
+        return self.parts
+
+    def gives(self) -> dict[str, Axes]:
+        """The exponent is one number."""
+        return {"exponent": TENSOR}
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The largest exponent, and sign times the number of the power."""
-        largest = tree_max(np.abs(x)).reshape(-1)
-        exponent = np.where(np.isfinite(largest) & (largest > 0), nearest_exponent(largest, 1.5), 0)
+        x = given["x"]
+        size = np.abs(x)
+        largest = tree_max(size)
+        known = largest < np.inf
+        exponent = np.where(known & (largest > 0), step(largest, Exponent(1.5)), 0.0)
         lowest = exponent + self.lowest
-        above_half = nearest_exponent(np.abs(x), 2.0) >= lowest - 1  # between zero and the lowest power
-        number = np.clip(nearest_exponent(np.abs(x), 1.5) - lowest + 1, above_half, 1 - self.lowest) * (x != 0)
-        codes = np.where(np.isfinite(largest).all() | (x.size == 0), np.where(x < 0, -number, number), NAN_CODE)
-        return {"exponent": exponent.astype(np.int16), "codes": codes.reshape(x.shape).astype(np.int8)}
+        above_half = (size >= power_of_two(lowest - 1)) & (size > 0)  # between zero and the lowest power
+        nearest = step(size, Exponent(1.5)) - lowest + 1
+        number = np.minimum(np.maximum(nearest, np.where(above_half, 1.0, 0.0)), 1 - self.lowest)
+        return {"exponent": exponent, "codes": np.where(known, np.where(x < 0, -number, number), np.nan)}
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The body's results as integers."""
+        found = self.run({"x": x})
+        return {"exponent": found["exponent"].reshape(-1).astype(np.int16), "codes": found["codes"]}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The powers."""
@@ -228,6 +253,7 @@ class APoT(ElementQuantizer):
         return 1 - len(self.levels), len(self.levels) - 1
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8", NAN_CODE)

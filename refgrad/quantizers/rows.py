@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.rounding import all_within
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
 from refgrad.errors import ArgumentError, bad_argument
@@ -220,11 +221,11 @@ class RowQuantizer(Quantizer):
     def _by_kernel(self, others: Mapping[str, np.ndarray], codes: np.ndarray, layout: Layout) -> np.ndarray | None:
         """``y`` on rows; None for what kernels do not read: few numbers, float64, codes of another type or none at all."""
         known, ends = self.read_codes, self.code_range
-        if codes.size < WORTH_COMPILING or known is None or str(codes.dtype) != known.kind or not codes.flags.aligned:
+        if codes.size < WORTH_COMPILING or known is None or codes.dtype != known.kind or not codes.flags.aligned:
             return None
         if any(part.dtype != np.float32 for part in others.values()):
             return None
-        if ends is not None and not _within(codes, ends):
+        if ends is not None and not all_within(codes, *ends):
             return None
         from refgrad.backends import row_kernels
 
@@ -236,10 +237,3 @@ class RowQuantizer(Quantizer):
         if np.shape(kept) != wanted:
             raise ArgumentError(f"quantized[{part!r}] has shape {np.shape(kept)}; legal: {wanted}")
         return kept
-
-
-def _within(codes: np.ndarray, ends: tuple[int, int]) -> bool:
-    """True if all codes lie between two, ends included; their type alone may say so."""
-    facts = np.iinfo(codes.dtype)
-    fits = ends[0] <= facts.min and facts.max <= ends[1]
-    return fits or (ends[0] <= int(codes.min()) and int(codes.max()) <= ends[1])

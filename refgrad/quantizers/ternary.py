@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.powers import NAN_CODE
@@ -55,6 +56,7 @@ class FewValues(RowQuantizer):
         return Layout.channels(shape, 0) if self.per == "filter" else Layout.last_axis(shape, max(shape[-1], 1))
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8")
@@ -258,6 +260,7 @@ class TTQ(ElementQuantizer):
         return x
 
     @property
+    @derived
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes("int8", NAN_CODE)
@@ -265,9 +268,9 @@ class TTQ(ElementQuantizer):
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """-1, 0 or 1 by a share of the largest magnitude."""
         x = given["x"]
-        delta = self.threshold * tree_max(np.abs(x))
-        codes = np.where(x > delta, 1.0, np.where(x < -delta, -1.0, 0.0))
-        return {"codes": np.where(delta == delta, codes, delta)}
+        size = np.abs(x)
+        delta = self.threshold * tree_max(size)
+        return {"codes": np.where(delta == delta, np.where(size > delta, np.sign(x), 0.0), delta)}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Wp, 0 or -Wn."""

@@ -10,10 +10,14 @@ import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
 from refgrad.arithmetic.primitives import tree_max
+from refgrad.arithmetic.steps import Exponent, WholeCodes, step
+from refgrad.axes import ROW, Axes
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Ends, Quantizer, around
-from refgrad.quantizers.gradients import Random
-from refgrad.quantizers.powers import SQRT2, nearest_exponent
+from refgrad.quantizers.base import Ends, around
+from refgrad.quantizers.elements import ElementQuantizer
+from refgrad.quantizers.gradients import Drawn
+from refgrad.quantizers.powers import SQRT2
 from refgrad.rule import Citation, Positive, Whole
 
 WAGE_CITATION = Citation(
@@ -25,7 +29,7 @@ WAGE_CITATION = Citation(
 )
 
 
-class DoReFaGradient(Random):
+class DoReFaGradient(Drawn):
     """Gradients of each sample in k bits, with noise before they are rounded.
 
     M = max |g| of a sample (first axis); q = round(n clip(g / (2 M) + 1/2 + (u - 1/2) / n, 0, 1)) with n = 2**k - 1, u uniform,
@@ -63,14 +67,35 @@ class DoReFaGradient(Random):
         count = x.shape[0] if x.ndim else 1
         return x.reshape(count, math.prod(x.shape[1:]))
 
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers from 0 on."""
+        return WholeCodes("uint8")
+
+    def body_parts(self) -> tuple[str, ...]:
+        """Both."""
+        return self.parts
+
+    def gives(self) -> dict[str, Axes]:
+        """The largest magnitudes are one a sample."""
+        return {"scale": ROW}
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Largest magnitudes, and codes."""
+        x = given["x"]
+        largest = tree_max(np.abs(x), "row")
+        known = largest < np.inf
+        share = x / (2.0 * largest) + 0.5 + (given["uniform"] - 0.5) / self.top
+        codes = np.rint(self.top * np.minimum(np.maximum(share, 0.0), 1.0))
+        return {"scale": np.where(known, largest, np.nan), "codes": np.where(known & (largest > 0), codes, 0.0)}
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Largest magnitudes, and codes."""
-        rows = self.samples(x.astype(np.float64))
-        largest = tree_max(np.abs(rows), "row") if rows.size else np.zeros((len(rows), 1))
-        codes = np.rint(self.top * np.clip(self.shares(x, uniform, largest), 0.0, 1.0))
-        good = np.isfinite(largest) & (largest > 0)
-        scale = np.where(np.isfinite(largest), largest, np.nan).astype(x.dtype)
-        return {"scale": scale.reshape(-1), "codes": np.where(good, codes, 0).astype(np.uint8).reshape(x.shape)}
+        if not x.size:
+            return {"scale": np.zeros(len(self.samples(x)), x.dtype), "codes": np.zeros(x.shape, np.uint8)}
+        found = self.drawn(self.samples(x), self.samples(uniform))
+        return {"scale": found["scale"].astype(x.dtype).reshape(-1), "codes": found["codes"].reshape(x.shape)}
 
     def shares(self, x: np.ndarray, uniform: np.ndarray, largest: np.ndarray) -> np.ndarray:
         """What is rounded, over n."""
@@ -102,13 +127,12 @@ class DoReFaGradient(Random):
         return np.where(scale == 0, 0.0, rows).reshape(shape)
 
 
-def shift(largest: np.ndarray) -> np.ndarray:
-    """Shift(x) = 2**round(log2 x), from the significand; 1 for zero and what is no number."""
-    good = np.isfinite(largest) & (largest > 0)
-    return np.where(good, np.ldexp(1.0, nearest_exponent(np.where(good, largest, 1.0), SQRT2)), 1.0)
+def shift(largest: Any) -> Any:
+    """Shift(x) = 2**round(log2 x) of a finite number, from its significand; 1 of zero."""
+    return np.where(largest > 0, step(largest, Exponent(SQRT2, power=True)), 1.0)
 
 
-class WAGEError(Quantizer):
+class WAGEError(ElementQuantizer):
     """Errors in k bits: their size is dropped, their order kept.
 
     S = 2**(k - 1); q = round(S clip(e / Shift(max |e|), -1 + 1/S, 1 - 1/S)), ties to even; e becomes q / S. Parts: ``codes``,
@@ -134,19 +158,28 @@ class WAGEError(Quantizer):
         """From the least to the largest."""
         return 1 - self.steps, self.steps - 1
 
-    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int16")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Codes of the shifted errors."""
-        e = finite(x, "x")
-        shifted = e / shift(np.abs(e).max(initial=0.0))
-        codes = np.rint(np.clip(shifted * self.steps, *self.legal_codes))
-        return {"codes": codes.astype(np.int16)}
+        x, (low, high) = given["x"], self.legal_codes
+        shifted = x / shift(tree_max(np.abs(x)))
+        return {"codes": np.rint(np.minimum(np.maximum(shifted * self.steps, low), high))}
+
+    def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Codes, in float64."""
+        return {"codes": self.codes_of(finite(x, "x"))}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """q / S."""
         return arrays["codes"] / float(self.steps)
 
 
-class WAGEGradient(Random):
+class WAGEGradient(Drawn):
     """Gradients as whole steps of the weights' grid, rounded by chance.
 
     n = lr g / Shift(max |g|); q = sign(n) (floor |n| + [u < |n| - floor |n|]); the update is q 2**(1 - k). Parts: ``codes``,
@@ -163,12 +196,23 @@ class WAGEGradient(Random):
         "range are cut where weights are updated, not here"
     )
 
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int32")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Whole steps."""
+        g = given["x"]
+        size = np.abs(g)
+        n = self.lr * (size / shift(tree_max(size)))
+        low = np.floor(n)
+        return {"codes": np.sign(g) * np.where(given["uniform"] < n - low, low + 1.0, low)}
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Whole steps."""
-        g = finite(x, "x")
-        n = self.lr * (np.abs(g) / shift(np.abs(g).max(initial=0.0)))
-        low = np.floor(n)
-        return {"codes": (np.sign(g) * (low + (uniform < n - low))).astype(np.int32)}
+        return {"codes": self.drawn(finite(x, "x"), uniform)["codes"]}
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
@@ -178,7 +222,7 @@ class WAGEGradient(Random):
             return None
         g = x.astype(np.float64)
         n, uniform = (
-            self.lr * (np.abs(g) / shift(np.abs(g).max(initial=0.0))),
+            self.lr * (np.abs(g) / shift(np.abs(g).max(initial=0.0, keepdims=True))),
             besides.get("uniform", self.uniforms(x.shape)),
         )
         one, other = (np.sign(g) * (np.floor(e) + (uniform < e - np.floor(e))) for e in around(n, 2 * reach * n))

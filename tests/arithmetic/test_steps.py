@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, product
-from refgrad.arithmetic.steps import Integer, Nearest, SharedScale, Step, ToFormat
+from refgrad.arithmetic.steps import Exponent, Integer, Nearest, SharedScale, Step, ToFormat
 from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
@@ -33,6 +34,8 @@ STEPS = [
     Nearest(Blockwise().table(), "even"),
     SharedScale(448.0, 8, 3, "floor"),
     SharedScale(6.0, 2, 1, "even"),
+    Exponent(1.5),
+    Exponent(math.sqrt(2), power=True),
 ]
 FLOATS = st.floats(-1000, 1000, width=32)
 
@@ -43,6 +46,8 @@ FLOATS = st.floats(-1000, 1000, width=32)
 def test_a_step_function_never_falls_and_is_the_exact_one(function: Step, a: float, b: float) -> None:
     if isinstance(function, SharedScale):
         a, b = abs(a), abs(b)
+    if isinstance(function, Exponent):
+        a, b = abs(a) or 1.0, abs(b) or 1.0
     low, high = sorted((a, b))
     values = function(np.asarray([low, high], np.float32))
     assert values[0] <= values[1]

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.arithmetic import floats
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import find, rules
+from refgrad.tracing import free_values, literal
 from tests.backends.covering import cover, operations, operations_within
 from tests.depth import marks
 from tests.optimizers.made_up import extras
@@ -35,6 +37,8 @@ def case(rule: Optimizer, dtype: type) -> Any:
     return pytest.param(rule, dtype, marks=marks(quick=(rule, dtype) in IN_QUICK, suite=(rule, dtype) in IN_SUITE))
 
 
+#: rules with one number a row or a column of the parameter, whose graphs have no matrices: NumPy runs the bodies of those
+ALONE = [type(r).__name__ for r in PLAIN if r.gives() and not r.plan((2, 2), 3).graph.matrix()]
 CASES = [case(rule, np.float32) for rule in [*PLAIN, *VARIANTS]] + [case(rule, np.float64) for rule in PLAIN]
 
 
@@ -81,6 +85,17 @@ def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type)
         literal = run(rule, p, grads, "numpy", None)
         for backend, threads in [("numba", 1), ("numba", 2), ("numba", 7), ("auto", None)]:
             assert run(rule, p, grads, backend, threads) == literal, (shape, draw.__name__, backend, threads)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_without_axes_the_graph_reads_each_leaf_of_the_state_as_the_body_does(name: str) -> None:
+    rule, random = find(name)(), np.random.default_rng(4)
+    arrays = {n: np.asarray(random.uniform(0.5, 2.0)) for n in rule.takes()}  # from `init` leaves have equal values
+    names = dict.fromkeys(rule.scalar_inputs(), 3.0)
+    plan, free = rule.plan((), 3, {n: x for n, x in names.items() if n != "t"}), free_values((), names)
+    found = floats.evaluate(plan.graph, arrays, list(plan.scalars(*free)))
+    wanted = literal(rule, arrays, names)
+    assert {n: float(found[n]) for n in plan.graph.outputs} == {n: float(wanted[n]) for n in plan.graph.outputs}
 
 
 @pytest.mark.parametrize("shape", [(420_007,), (7, 60_001), (47_001, 9)], ids=str)

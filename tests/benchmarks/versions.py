@@ -52,6 +52,8 @@ def call(what: str, name: str, shape: tuple[int, ...]) -> Callable[[], object]:
 
 def serve() -> None:
     """For each row that comes in, the median of the processor's seconds of its call."""
+    if hasattr(os, "sched_setaffinity"):  # else long arrays are shared with a second thread, which is waited for
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     last, timed = "", None
     for line in sys.stdin:
         if line != last:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 _PRODUCTS = "NumPy, and for products of matrices a blocked kernel by hand"
 _LAPACK = f"{_PRODUCTS}; and LAPACK"
-_DRAWN = "it rounds by float64 uniforms, one an element, which are drawn by Philox or handed in"
 _TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
 _SPARSE = "it keeps places and values, whose number is not that of the elements"
 _PARTITION = "the largest are found by one partition of integer keys, which is NumPy's"
-_EXPONENT = "exponents are taken from numbers by `frexp`, which no operation of a graph does"
 
 #: (class, entry point) -> the reason
 REASONS: Mapping[tuple[str, str], str] = {
@@ -33,7 +31,6 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("Cast", "dequantize"): "one look-up of each code in a table, by NumPy",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
     ("BlockFormat", "dequantize"): "by hand: blocks within blocks, each with a scale of its own",
-    ("AdaRound", "quantize"): "in float64, from a second array of learned numbers",
     ("RoundToNearest", "quantize"): "each column names its group, whose number may be any",
     ("GPTQ", "quantize"): "column after column, each by what those before it left over; and LAPACK",
     ("AWQ", "quantize"): "it tries out powers of scales by products of matrices, which are BLAS's",
@@ -42,10 +39,8 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("OptimalCodebook", "quantize"): _TABLE,
     ("ProductQuantizer", "quantize"): _TABLE,
     ("PowerSGD", "quantize"): "products of matrices, which are BLAS's",
-    ("INQ", "quantize"): _EXPONENT,
-    ("OneBit", "quantize"): "columns are turned into rows first, and two means are taken of each",
-    ("WAGEError", "quantize"): "it refuses what is not finite, and its power of two is float64's",
-    ("Random", "quantize"): _DRAWN,
+    ("QSGD", "quantize"): "its shares are float32 numbers and its uniforms float64 ones, and a graph has one dtype",
+    ("NUQSGD", "quantize"): "its norm, rounded to float32, divides in float64, and a graph has one dtype",
     ("TopK", "quantize"): _SPARSE,
     ("RandomK", "quantize"): _SPARSE,
     ("Quantizer", "dequantize"): "one expression of codes and scales, in NumPy and mostly in float64",

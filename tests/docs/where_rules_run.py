@@ -16,9 +16,10 @@ from unittest import mock
 import numpy as np
 
 import refgrad.backends.selection  # noqa: F401 - sizes are changed in it
+from refgrad.arithmetic import philox
 from refgrad.arithmetic.graph import Graph
 from refgrad.axes import EACH_COLUMN
-from refgrad.backends import kernels
+from refgrad.backends import kernels, philox_kernel
 from refgrad.backends.numba_backend import takes_leaves
 from refgrad.backends.program import program_of
 from refgrad.estimators.base import Estimator
@@ -133,7 +134,12 @@ _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
 def seen(call: Callable[[], Any]) -> str:
     """What runs a call: the kind of the first kernel that it asks for, or NumPy if it asks for none."""
     by_hand = {"refgrad.quantizers.gguf.kernels": _ByHand()}
-    with _every_array_is(short=False), mock.patch.object(kernels, "get", _noted), mock.patch.dict(sys.modules, by_hand):
+    with (
+        _every_array_is(short=False),
+        mock.patch.object(kernels, "get", _noted),
+        mock.patch.object(philox_kernel, "random_words", philox.random_words),  # which no rule is
+        mock.patch.dict(sys.modules, by_hand),
+    ):
         try:
             call()
         except Reached as reached:
@@ -179,7 +185,8 @@ What is one number a row, a column or a tensor is computed between two passes, b
 blocks of the pass before have left: a norm's root, a ratio. Where nothing but rows is folded, and these are short, all passes are
 one kernel, which goes through row after row. A rule over the whole tree of parameters folds along one tree, whose shape depends
 on the number of all terms: its kernels run over the leaves where they are, and only blocks of that tree in which a leaf ends are
-copied together.
+copied together. Quantizers that round by chance take uniforms as an array, which one kernel by hand draws for all of them
+(Philox).
 
 """
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from unittest import mock
+
 import numpy as np
 import pytest
 
 from refgrad.arithmetic.steps import Ranks, signed
 from refgrad.backends import row_kernels
-from refgrad.quantizers import N2UQ, TTQ, APoT, LogQuantizer, SignSGD
+from refgrad.errors import ArgumentError
+from refgrad.quantizers import (
+    INQ,
+    N2UQ,
+    TTQ,
+    AdaRound,
+    APoT,
+    DoReFaGradient,
+    LogQuantizer,
+    NaturalCompression,
+    OneBit,
+    SignSGD,
+    TernGrad,
+    WAGEError,
+    WAGEGradient,
+)
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import rules
 
@@ -44,9 +62,43 @@ def test_kernels_give_the_codes_of_the_body(rule: ElementQuantizer, kind: str) -
             assert np.array_equal(found["codes"], rule.quantize(x).codes)
 
 
+#: rules that are handed more than the array, or another one than that
+PREPARED: list[tuple[ElementQuantizer, str]] = [
+    (INQ(), "float32"),
+    (OneBit(), "float32"),
+    (WAGEError(), "float32"),
+    (WAGEGradient(lr=3.0), "float32"),
+    (DoReFaGradient(), "float32"),
+    (NaturalCompression(), "float64"),
+    (TernGrad(clip=2.5), "float32"),
+    (AdaRound(scale=0.3), "float32"),
+    (INQ(bits=7), "float64"),
+]
+
+
+def parts(rule: ElementQuantizer, x: np.ndarray, least: int) -> dict[str, tuple[str, bytes]] | str:
+    """What is kept of an array, where kernels are worth their while from a number of elements on; or why it is refused."""
+    with mock.patch("refgrad.quantizers.elements.WORTH_COMPILING", least):
+        try:
+            kept = rule.quantize(x).arrays
+        except ArgumentError as error:
+            return str(error)
+    return {n: (str(a.dtype), np.where(a == a, a, np.full((), -1, a.dtype)).tobytes()) for n, a in kept.items()}
+
+
+@pytest.mark.sample(quick=2, suite=7)
+@pytest.mark.parametrize(("rule", "kind"), PREPARED, ids=str)
+def test_kernels_give_the_parts_of_the_body(rule: ElementQuantizer, kind: str) -> None:
+    finite = numbers(rule, np.dtype(kind))[:-2]
+    poisoned = finite.copy()
+    poisoned[[4, 70]] = np.inf, np.nan
+    for x in (finite[:5400].reshape(54, 100), finite, finite[:-1] * 0, poisoned[:5400].reshape(54, 100)):
+        assert parts(rule, x, 0) == parts(rule, x, sys.maxsize)
+
+
 def test_every_rule_of_elements_is_tried() -> None:
     named = {name for name, cls in rules().items() if issubclass(cls, ElementQuantizer)}
-    assert named == {type(rule).__name__ for rule, _ in RULES}
+    assert named == {type(rule).__name__ for rule, _ in RULES + PREPARED}
 
 
 @pytest.mark.parametrize("above", [True, False])

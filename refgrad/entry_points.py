@@ -1,0 +1,42 @@
+"""The door of what a rule computes for a caller: numbers as the standard environment has them, arrays of any library.
+
+Both are looked at in one place, because a step of few elements takes no longer than a handful of calls of Python.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_standard, standard
+from refgrad.foreign_arrays import called_with
+
+
+def entry_point(
+    function: Callable[..., Any], writes: Collection[str] = (), devices: Collection[str] = ()
+) -> Callable[..., Any]:
+    """A method of a rule that depends on no thread's floating-point environment, and takes arrays of other libraries as well.
+
+    Where the first array is NumPy's, nothing else is looked at; where the environment is the standard one, nothing is set.
+
+    Args:
+        function: the method, which takes NumPy's arrays, alone or in trees.
+        writes: the arguments that it writes into.
+        devices: the packages whose arrays it takes itself, where they lie.
+    """
+
+    @functools.wraps(function)
+    def run(self: Any, *args: Any, **keywords: Any) -> Any:
+        if (  # `is_standard`, without a call
+            args and type(args[0]) is np.ndarray and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0
+        ):
+            return function(self, *args, **keywords)
+        if is_standard():
+            return called_with(function, writes, devices, self, args, keywords)
+        with standard():
+            return called_with(function, writes, devices, self, args, keywords)
+
+    return run

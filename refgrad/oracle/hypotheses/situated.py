@@ -21,7 +21,7 @@ from refgrad.oracle.hypotheses.search import Search
 SECONDS, MOST = 5.0, 4
 
 
-def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[tuple[Departure, Change | None], ...]:
     """The place of what is wrong, or the change of the rule that explains the situation and everything else.
 
     Args:
@@ -31,7 +31,9 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     """
     found = places.explain(claim, record, tally)
     total = sum(count.total for count in tally.counts.values())
-    return found or tuple(Departure(c.name, c.sentence, 0, total) for c in [next(_changes(claim, record), None)] if c)
+    if found:
+        return tuple((place, None) for place in found)
+    return tuple((Departure(c.name, c.sentence, 0, total), c) for c in [next(_changes(claim, record), None)] if c)
 
 
 def _changes(claim: Claim, record: Record) -> Iterator[Change]:

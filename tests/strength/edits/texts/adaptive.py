@@ -136,22 +136,6 @@ return p - lr * (m + weight_decay * p), m, v
 """,
     ),
     _step(
-        "Adan",
-        o.Adan(weight_decay=0.1),
-        "p, g, m, m_diff, square, g_last, t, lr, beta1, beta2, beta3, eps, weight_decay",
-        """
-d = g - (g if t == 1 else g_last)
-u = g + beta2 * d
-m = beta1 * m + (1 - beta1) * g
-m_diff = beta2 * m_diff + (1 - beta2) * d
-square = beta3 * square + (1 - beta3) * u * u
-if t == 1:
-    m, square = g.copy(), g * g
-p = p - lr * (m + beta2 * m_diff) / np.sqrt(square + eps)
-return p / (1 + lr * weight_decay), m, m_diff, square, g.copy()
-""",
-    ),
-    _step(
         "AdEMAMix",
         o.AdEMAMix(weight_decay=0.1),
         "p, g, m, m_slow, v, t, lr, beta1, beta2, beta3, alpha, eps, weight_decay",

@@ -201,20 +201,6 @@ return mask.reshape(w.shape)
 """,
     ),
     _one(
-        "Wanda",
-        s.Wanda(),
-        "w, a, sparsity",
-        """
-norm = np.sqrt(np.sum(a * a, axis=0))
-rows = np.abs(w) * norm
-pruned = int(np.floor(w.shape[-1] * sparsity))
-order = np.argsort(rows, axis=-1, kind="stable")
-mask = np.ones(w.shape, bool)
-np.put_along_axis(mask, order[..., :pruned], False, axis=-1)
-return mask
-""",
-    ),
-    _one(
         "SET",
         s.SET(tails="together"),
         "w, mask, u, zeta",

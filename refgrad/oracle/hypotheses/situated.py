@@ -38,16 +38,17 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[tuple[Departur
 
 def _changes(claim: Claim, record: Record) -> Iterator[Change]:
     """Single changes of the rule under which nothing is wrong, in this situation and in all others."""
-    deadline = time.monotonic() + claim.request.explain
+    deadline = time.process_time() + claim.request.explain
     search = Search(
         screen_of(claim, record),
         seconds=min(SECONDS, claim.request.explain),
+        clock=time.process_time,
         control=functools.cache(lambda: control_of(claim, record)),
     ).singles()
     fitting = [s.change for s in search.ranked if s.change.parts and s.fits and not s.loose and not s.change.model]
     for change in fitting[:MOST]:
         counts = judged(claim, record, change)
-        if not counts or any(c.outside for c in counts.values()) or time.monotonic() > deadline:
+        if not counts or any(c.outside for c in counts.values()) or time.process_time() > deadline:
             continue
         run = examined(claim, record, change)
         if run is not None and not contradiction(run):

@@ -62,13 +62,15 @@ NAMED = [
     (
         "subnormal results are zero",
         E4M3,
-        lambda rule: lambda x: {
-            "codes": np.where(
-                (rule.quantize(x).arrays["codes"] & 0x78) == 0,
-                rule.quantize(x).arrays["codes"] & 0x80,
-                rule.quantize(x).arrays["codes"],
-            ).astype(np.uint8)
-        },
+        lambda rule: (
+            lambda x: {
+                "codes": np.where(
+                    (rule.quantize(x).arrays["codes"] & 0x78) == 0,
+                    rule.quantize(x).arrays["codes"] & 0x80,
+                    rule.quantize(x).arrays["codes"],
+                ).astype(np.uint8)
+            }
+        ),
     ),
     ("the top exponent is left out", E4M3, before(lambda x: np.clip(x, -240, 240))),
     ("codes reversed in a group", MX(block_size=16), after(lambda c: c[:, ::-1], 16)),

@@ -12,7 +12,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.kinds.kind import Record
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.outcomes import Departure
+from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import situated
@@ -72,15 +72,26 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
     known = _known(claim, record, tally, search)
     if known is not None:
         return (known,)
+    began = search.clock()
     search.run(alternatives=False)
     told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    explaining = list(_believed(search, control(), [s for s in told if not s.outside], (claim, record)))
+    left = seconds - (search.clock() - began)
+    if left > 0 and search.explained and not _facts(explaining):  # what ended the search is not what the candidate is
+        search.beyond(left)
+        further = _told(claim, record, tally, [s for s in search.ranked if s.change.parts and not s.loose])
+        found = list(_believed(search, control(), [s for s in further if not s.outside], (claim, record)))
+        told, explaining = (further, found) if _facts(found) or not explaining else (told, explaining)
     if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    explaining = _believed(search, control(), [s for s in told if not s.outside], (claim, record))
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
     return (*(_with_owner(search, told, each) for each in explaining), *(_meaning(claim, s) for s in near))
+
+
+def _facts(meanings: Iterable[Meaning]) -> bool:
+    return any(each.departure.sure == FACT for each in meanings)
 
 
 def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Meaning]:

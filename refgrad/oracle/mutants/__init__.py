@@ -12,7 +12,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.axes import within
 from refgrad.derived import derived
 from refgrad.errors import TraceError
-from refgrad.oracle.mutants import correction, decay, decision, eps, further, operand, rough, step, weight
+from refgrad.oracle.mutants import correction, decay, decision, eps, further, operand, rough, schedule, step, weight
 from refgrad.oracle.mutants.operand import signature
 from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.tracing import Plan
@@ -71,12 +71,17 @@ FURTHER: tuple[Rewrite, ...] = (
     Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),
     Rewrite("magnitude", "the magnitude of an input besides the gradient", further.magnitudes),
     Rewrite("corrected in a slot", "an average corrected for its bias in another slot", further.corrected_in_a_slot),
+    Rewrite("magnitude of a slot", "the magnitude of a slot where it is read", further.magnitude_of_a_slot),
+    Rewrite("rate in a slot", "the step with its rate in a slot", further.rate_in_a_slot),
+    Rewrite("of one term", "a factor of a sum as a factor of one term", further.of_one_term),
+    Rewrite("schedule", "the learning rate by the count of steps", schedule.scheduled),
     Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks
 CASE_REWRITES: tuple[Rewrite, ...] = (
     Rewrite("comparison", "a boundary taken in or left out, or the other side of it", decision.comparisons),
+    Rewrite("half", "the mean of both values at a boundary", decision.halves),
     Rewrite("rounding", "another direction of rounding", decision.roundings),
     Rewrite("sign", "a term with the other sign", step.signs),
     Rewrite("ties", "the sign of zero", step.ties),
@@ -144,10 +149,15 @@ def _fits(graph: Graph) -> bool:
     return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 
+def _computed(graph: Graph) -> Hashable:
+    """What a graph computes, of numbers too, and when: the count of a step may stand in a guard alone."""
+    return signature(graph), tuple(graph.scalar_outputs.items()), graph.guards
+
+
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
     """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
     plans = list(plans)
-    unchanged = tuple(signature(plan.graph) for plan in plans)
+    unchanged = tuple(_computed(plan.graph) for plan in plans)
     seen: set[tuple] = {unchanged}
     result = []
     for rewrite in rewrites:
@@ -159,7 +169,7 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                     fit = all(map(_fits, graphs))
                 except TraceError:
                     continue  # values of shapes that do not go together, beside products of matrices
-                made = tuple(map(signature, graphs))
+                made = tuple(map(_computed, graphs))
                 if made not in seen and fit:
                     seen.add(made)
                     result.append(mutation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from refgrad.arithmetic import dtypes
@@ -66,6 +66,11 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
     related = next(_related(claim, record, tally), None)
     if related is not None:
         return (related,)
+    return _searched(claim, record, tally, control)
+
+
+def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], Control | None]) -> tuple[Meaning, ...]:
+    """What the search finds; where that is refuted elsewhere, what it finds beyond it."""
     seconds = claim.request.explain
     # processor time, so that a busy machine finds what an idle one finds
     search = Search(screen_of(claim, record), seconds=seconds, control=control, clock=time.process_time)
@@ -74,20 +79,27 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
         return (known,)
     began = search.clock()
     search.run(alternatives=False)
-    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
-    explaining = list(_believed(search, control(), [s for s in told if not s.outside], (claim, record)))
+    told, explaining = _explaining(search, claim, record, tally)
     left = seconds - (search.clock() - began)
     if left > 0 and search.explained and not _facts(explaining):  # what ended the search is not what the candidate is
-        search.beyond(left)
-        further = _told(claim, record, tally, [s for s in search.ranked if s.change.parts and not s.loose])
-        found = list(_believed(search, control(), [s for s in further if not s.outside], (claim, record)))
-        told, explaining = (further, found) if _facts(found) or not explaining else (told, explaining)
+        found = _explaining(search.beyond(left), claim, record, tally)
+        told, explaining = found if _facts(found[1]) or not explaining else (told, explaining)
     if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
+    explained = [_with_owner(search, told, each) for each in explaining]
+    if _facts(explaining):
+        return tuple(explained)  # beside a fact nothing is near
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
-    return (*(_with_owner(search, told, each) for each in explaining), *(_meaning(claim, s) for s in near))
+    return (*explained, *(_meaning(claim, s) for s in near))
+
+
+def _explaining(search: Search, claim: Claim, record: Record, tally: Tally) -> tuple[list[Scored], list[Meaning]]:
+    """The best of what a search tried and nothing refutes, on the whole run, and what of it explains that."""
+    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    exact = [s for s in told if not s.outside]
+    return told, list(_believed(search, search.control(), exact, (claim, record)))
 
 
 def _facts(meanings: Iterable[Meaning]) -> bool:

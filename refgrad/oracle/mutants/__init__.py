@@ -23,7 +23,8 @@ class Rewrite:
     """One kind of fault.
 
     A ``model`` widens the acceptance sets instead of changing what is computed; one of ``precision`` changes roundings
-    alone, so that it may explain what the rule itself explains as well.
+    alone, so that it may explain what the rule itself explains as well; one of ``scalars`` rounds a scalar, as a rule with
+    scalars in float32 does with all of them.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Rewrite:
     find: Callable[[Form], Iterator[Found]]
     model: bool = False
     precision: bool = False
+    scalars: bool = False
 
 
 REWRITES: tuple[Rewrite, ...] = (
@@ -45,7 +47,9 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("decays exchanged", "two decays exchanged", decay.exchanged),
     Rewrite("decay mistaken", "one decay for another", decay.mistaken),
     Rewrite("decay complemented", "a decay and its complement exchanged", decay.complemented),
-    Rewrite("constant in float32", "a scalar constant formed in float32", decay.in_float32, precision=True),
+    Rewrite(
+        "constant in float32", "a scalar constant formed in float32", decay.in_float32, precision=True, scalars=True
+    ),
     Rewrite("average", "an average as a sum or a maximum, or not updated", decay.averages),
     Rewrite("weight decay", "weight decay absent, negative, or scaled otherwise", weight.scaled),
     Rewrite("weight decay coupled", "weight decay added to the gradient", weight.coupled),
@@ -112,6 +116,11 @@ class Mutation:
     def precision(self) -> bool:
         """Whether it changes roundings alone."""
         return self.rewrite.precision
+
+    @property
+    def scalars(self) -> bool:
+        """Whether it rounds a scalar."""
+        return self.rewrite.scalars
 
     def apply(self, plan: Plan) -> Plan:
         """The plan with the place rewritten; the plan itself where it has no such place."""

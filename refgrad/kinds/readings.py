@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from refgrad.arithmetic.minifloats import MINIFLOATS, Minifloat
+from refgrad.arithmetic.minifloats import Minifloat
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.gguf.blocks import BlockFormat
@@ -130,17 +130,7 @@ def _lends_top_exponent(rule: Quantizer) -> bool:
 
 
 def _grouped(rule: Quantizer) -> bool:
-    return CODES in rule.parts and isinstance(rule, RowQuantizer | BlockFormat)
-
-
-def _packed(rule: Quantizer) -> bool:
-    """True of codes of four bits, two of which share a byte."""
-    bits = getattr(rule, "bits", None) or getattr(MINIFLOATS.get(getattr(rule, "format", "")), "bits", None)
-    return _grouped(rule) and (bits == 4 or type(rule).__name__ in FOUR_BITS)
-
-
-#: rules of four bits that have no field that says so
-FOUR_BITS = frozenset({"NF4", "FP4", "AF4", "NVFP4", "Q4_0", "Q4_1"})
+    return isinstance(rule, RowQuantizer | BlockFormat) and CODES in rule.parts
 
 
 def _neighbours(codes: np.ndarray) -> np.ndarray:
@@ -160,10 +150,6 @@ def _to_interleaved(codes: np.ndarray) -> np.ndarray:
     found = np.empty_like(codes)
     found[..., 0::2], found[..., 1::2] = codes[..., :half], codes[..., half:]
     return found
-
-
-def _halves_of_bytes(codes: np.ndarray) -> np.ndarray:
-    return ((codes << 4) | (codes >> 4)).astype(codes.dtype)
 
 
 READINGS: Mapping[str, Reading] = {
@@ -218,12 +204,6 @@ READINGS: Mapping[str, Reading] = {
             "the even codes of a group stand in its first half, the odd ones in its second",
             _grouped,
             undone=_to_interleaved,
-        ),
-        Reading(
-            "codes in the high half of a byte",
-            "the halves of a code's byte are exchanged",
-            _packed,
-            undone=_halves_of_bytes,
         ),
     )
 }

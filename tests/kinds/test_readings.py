@@ -79,7 +79,6 @@ NAMED = [
     ("neighbouring codes exchanged", NVFP4(), after(swapped, 16)),
     ("neighbouring codes exchanged", NF4(), after(swapped, 64)),
     ("halves of a group interleaved", Q4_0(), after(side_by_side, 32)),
-    ("codes in the high half of a byte", NF4(), after(lambda c: c << 4, 64)),
 ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import within
 from refgrad.derived import derived
 from refgrad.errors import TraceError
@@ -158,15 +159,16 @@ def _fits(graph: Graph) -> bool:
     return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 
-def _computed(graph: Graph) -> Hashable:
-    """What a graph computes, of numbers too, and when: the count of a step may stand in a guard alone."""
-    return signature(graph), tuple(graph.scalar_outputs.items()), graph.guards
+def _computed(plan: Plan, graph: Graph) -> Hashable:
+    """What a graph of a plan computes, of numbers too, and when: the count of steps may stand in a guard alone."""
+    guards = tuple(guard for guard in graph.guards if names_in(guard[0]) & set(plan.free))
+    return signature(graph), tuple(graph.scalar_outputs.items()), guards
 
 
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
     """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
     plans = list(plans)
-    unchanged = tuple(_computed(plan.graph) for plan in plans)
+    unchanged = tuple(_computed(plan, plan.graph) for plan in plans)
     seen: set[tuple] = {unchanged}
     result = []
     for rewrite in rewrites:
@@ -178,7 +180,7 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                     fit = all(map(_fits, graphs))
                 except TraceError:
                     continue  # values of shapes that do not go together, beside products of matrices
-                made = tuple(map(_computed, graphs))
+                made = tuple(map(_computed, plans, graphs))
                 if made not in seen and fit:
                     seen.add(made)
                     result.append(mutation)

@@ -123,7 +123,8 @@ def _has_subnormals(rule: Quantizer) -> bool:
 
 
 def _lends_top_exponent(rule: Quantizer) -> bool:
-    return isinstance(rule, Cast) and rule.record.specials == "nan_at_end"
+    """True where no other format says the same: one that keeps its highest exponent, and saturates, is a format of its own."""
+    return isinstance(rule, Cast) and rule.record.specials == "nan_at_end" and rule.overflow == "overflow"
 
 
 # what becomes of codes after
@@ -183,7 +184,7 @@ READINGS: Mapping[str, Reading] = {
         Reading(
             "codes reversed along the last axis",
             "the codes along the last axis stand in the other order",
-            _grouped,
+            lambda rule: _grouped(rule) and isinstance(rule, RowQuantizer),  # of others that is a group
             undone=lambda codes: codes[..., ::-1].copy(),
             along=True,
         ),

@@ -31,6 +31,8 @@ from refgrad.rule import short_name
 MOST, ALIKE = 3, 5
 #: the share of the time that the forms which others are known to have may take
 KNOWN_SHARE = 0.2
+#: seconds at most for what the candidate is beyond what was refuted
+BEYOND = 10.0
 
 
 class Meaning(NamedTuple):
@@ -80,10 +82,10 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     began = search.clock()
     search.run(alternatives=False)
     told, explaining = _explaining(search, claim, record, tally)
-    left = seconds - (search.clock() - began)
+    left = min(seconds - (search.clock() - began), BEYOND)
     if left > 0 and search.explained and not _facts(explaining):  # what ended the search is not what the candidate is
         found = _explaining(search.beyond(left), claim, record, tally)
-        told, explaining = found if _facts(found[1]) or not explaining else (told, explaining)
+        told, explaining = found if _facts(found[1]) or (found[1] and not explaining) else (told, explaining)
     if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))

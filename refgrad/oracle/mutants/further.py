@@ -59,7 +59,7 @@ def magnitude_of_a_slot(form: Form) -> Iterator[Found]:
         node = form.graph.outputs[slot]
         own = {n.index for n in form.cones[slot]}
         users = [u for u in form.users[node.index] if u.index not in own and u.op != "abs"]
-        if node.args and users:
+        if users:
             sentence = f"|{slot}'| stands for {slot}' where it is read"
             edits = {u.index: _with_magnitude(u, node) for u in users}
             yield Found(("magnitude of", slot), sentence, sentence, lambda e=edits: rebuilt(form.graph, e))

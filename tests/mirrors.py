@@ -345,5 +345,6 @@ ACROSS: Mapping[str, str] = {
     "test_docstrings.py": "the examples of docstrings",
     "test_mirror.py": "where tests stand",
     "test_named_methods.py": "methods that are named in the literature",
+    "strength/test_edits.py": "the programme that edits source texts, and faults that are named",
     "typing/test_user_file.py": "types, as a user sees them",
 }

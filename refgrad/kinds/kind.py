@@ -438,6 +438,10 @@ class Stateless(Kind):
     def judge(self, rule: Any, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """The results of one case, judged in conditioning order; a `CandidateFault` if they are none."""
 
+    def read(self, rule: Any, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
+        """A case and its results with a departure of the kind's own undone, for the rule to judge (see `Kind.departures`)."""
+        return arrays, seen
+
     def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
         """One a case."""
         rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
@@ -464,6 +468,7 @@ class Stateless(Kind):
         for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
             if seen is None or not arrays[rule.primary].size:  # no number was computed
                 continue
+            arrays, seen = self.read(rule, arrays, seen, wanted.how)
             answer = self.judge(rule, arrays, seen, policy, wanted.plans)
             for name, (judged, values) in answer.items():
                 unit = self.unit(rule, name, arrays, values)

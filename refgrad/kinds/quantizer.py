@@ -14,6 +14,7 @@ from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.readings import READING, read, readings
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
@@ -112,6 +113,17 @@ class QuantizerKind(Stateless):
         if is_of_codes(rule, arrays):
             return judge_decoded(rule, arrays, seen["y"], policy, plans)
         return judge_parts(rule, arrays, dict(seen), policy, plans)
+
+    def departures(self, rule: Quantizer) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """What becomes of numbers before they are quantized, and of codes after."""
+        for reading in readings(rule):
+            yield reading.name, reading.sentence, {READING: reading.name}
+
+    def read(self, rule: Quantizer, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
+        """A case and its parts with a departure undone; of a decoder none."""
+        if READING not in how or is_of_codes(rule, arrays):
+            return arrays, seen
+        return read(rule, arrays, seen, how[READING])
 
     def exactly(self, rule: Quantizer, record: Record, digits: int) -> dict[str, Any]:
         """The numbers that are one a row: scales, which come first."""

@@ -38,8 +38,8 @@ def functions(form: Form) -> Iterator[Found]:
             yield form.at(node, f"{other} for {text}", f"{other} stands for {text}", lambda d, a, o=other: d.op(o, *a))
 
 
-#: those that `refgrad.identify` tries, and one more
-REWRITES = (*CASE_REWRITES, Rewrite("function", "another function", functions))
+#: those that `refgrad.identify` tries but what shows at a boundary alone, and one more
+REWRITES = (*(r for r in CASE_REWRITES if r.name != "half"), Rewrite("function", "another function", functions))
 
 
 def plan_of(rule: Rule, shape: tuple[int, ...]) -> tuple[Plan, tuple[float, ...]]:

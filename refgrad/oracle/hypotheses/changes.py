@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
@@ -31,6 +32,10 @@ class Mutates(Protocol):
     @property
     def precision(self) -> bool:
         """True if it changes roundings alone."""
+
+    @property
+    def scalars(self) -> bool:
+        """True if it rounds a scalar."""
 
     def apply(self, plan: Plan) -> Plan:
         """The plan, rewritten."""
@@ -96,6 +101,8 @@ class Change:
         """True if both change one thing, or one only widens what is acceptable, so that any other would fit beside it."""
         if (self.rule.keys() | other.rule.keys()) & WIDENING or (self.of and other.of):
             return True
+        if any(m.scalars for c in (self, other) for m in c.mutations) and "scalars" in {**self.rule, **other.rule}:
+            return True  # all scalars are rounded already
         pairs = ((self.rule, other.rule), (self.policy, other.policy), (self.keywords, other.keywords))
         return any(set(one) & set(two) for one, two in pairs)
 
@@ -142,9 +149,9 @@ class Change:
         plan = self.rewritten(plan_for(rule, ndim, free))
         if not self.mutations or plan.holds(*free):
             return plan
-        # a rewrite may move the step at which a branch is taken
-        others = (self.rewritten(known) for known in known_plans(rule, ndim))
-        return next((other for other in others if other.holds(*free)), plan)
+        # a rewrite may move the step at which a branch is taken: to one of those that were traced, or that are beside it
+        others = itertools.chain(known_plans(rule, ndim), (plan_for(rule, ndim, near) for near in _near(plan, free)))
+        return next((other for other in map(self.rewritten, others) if other.holds(*free)), plan)
 
     def rewritten(self, plan: Plan) -> Plan:
         """A plan with every mutation applied in turn."""
@@ -155,6 +162,15 @@ class Change:
     def policy_of(self, policy: Policy) -> Policy:
         """A policy with the changed fields."""
         return dataclasses.replace(policy, **self.policy) if self.policy else policy
+
+
+def _near(plan: Plan, free: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
+    """What is free in a plan, at the steps beside its own and at the first ones."""
+    if "t" in plan.free:
+        place = plan.free.index("t")
+        for t in dict.fromkeys((free[place] + 1, free[place] - 1, 1, 2)):
+            if t >= 1:
+                yield (*free[:place], t, *free[place + 1 :])
 
 
 NONE = Change("", "", "none", parts=0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.kind import Record
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.engine.outcomes import Departure
+from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import situated
@@ -29,6 +31,16 @@ from refgrad.rule import short_name
 MOST, ALIKE = 3, 5
 #: the share of the time that the forms which others are known to have may take
 KNOWN_SHARE = 0.2
+#: seconds at most for what the candidate is beyond what was refuted
+BEYOND = 10.0
+
+
+class Meaning(NamedTuple):
+    """A departure and the change of a claim that it tells: none of a place, and one of another claim where it is another rule."""
+
+    departure: Departure
+    change: Change | None
+    claim: Claim
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -39,45 +51,74 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         record: the whole run; a note is added if the time was over.
         tally: the same, judged as the claim.
     """
+    return tuple(each.departure for each in meanings(claim, record, tally))
+
+
+def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
+    """The same, each with the change that it tells in words."""
     if (
         claim.situation and claim.rule == claim.request.rule
     ):  # the rule explains ordinary cases, so that no other rule can
-        return situated.explain(claim, record, tally)
+        return tuple(Meaning(each, change, claim) for each, change in situated.meanings(claim, record, tally))
     control = functools.cache(lambda: control_of(claim, record))
     usual = [s for s in _whole(claim, record, tally, _usual(claim, record)) if not s.outside]
     if usual:
         doubt = _doubt(control(), usual[0].change) or _elsewhere(claim, record, usual[0].change)
-        return (_departure(usual[0], doubt),)
+        return (_meaning(claim, usual[0], doubt),)
     related = next(_related(claim, record, tally), None)
     if related is not None:
         return (related,)
+    return _searched(claim, record, tally, control)
+
+
+def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], Control | None]) -> tuple[Meaning, ...]:
+    """What the search finds; where that is refuted elsewhere, what it finds beyond it."""
     seconds = claim.request.explain
-    search = Search(screen_of(claim, record), seconds=seconds, control=control)
+    # processor time, so that a busy machine finds what an idle one finds
+    search = Search(screen_of(claim, record), seconds=seconds, control=control, clock=time.process_time)
     known = _known(claim, record, tally, search)
     if known is not None:
         return (known,)
+    began = search.clock()
     search.run(alternatives=False)
-    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    told, explaining = _explaining(search, claim, record, tally)
+    left = min(seconds - (search.clock() - began), BEYOND)
+    if left > 0 and search.explained and not _facts(explaining):  # what ended the search is not what the candidate is
+        found = _explaining(search.beyond(left), claim, record, tally)
+        told, explaining = found if _facts(found[1]) or (found[1] and not explaining) else (told, explaining)
     if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
     record.notes.extend(dict.fromkeys(search.failures))
-    explaining = _believed(search, control(), [s for s in told if not s.outside], (claim, record))
+    explained = [_with_owner(search, told, each) for each in explaining]
+    if _facts(explaining):
+        return tuple(explained)  # beside a fact nothing is near
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
-    return (*(_with_owner(search, told, each) for each in explaining), *map(_departure, near))
+    return (*explained, *(_meaning(claim, s) for s in near))
 
 
-def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Departure]:
+def _explaining(search: Search, claim: Claim, record: Record, tally: Tally) -> tuple[list[Scored], list[Meaning]]:
+    """The best of what a search tried and nothing refutes, on the whole run, and what of it explains that."""
+    told = _told(claim, record, tally, [s for s in search.ranked if s.change.parts])
+    exact = [s for s in told if not s.outside]
+    return told, list(_believed(search, search.control(), exact, (claim, record)))
+
+
+def _facts(meanings: Iterable[Meaning]) -> bool:
+    return any(each.departure.sure == FACT for each in meanings)
+
+
+def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Meaning]:
     """Rules with more state that explain the whole run, and are told by it."""
     for found in relatives(claim, record):
         for scored in found.search.ranked[:MOST]:
             for whole in _whole(found.claim, found.record, tally, [scored.change] if scored.fits else []):
                 if not whole.outside and not _doubt(found.search.control(), whole.change):
                     title, own = found.title(whole.change), short_name(type(claim.rule))
-                    yield _departure(whole, name=title, sentence=f"it is {title}, not {own}")
+                    yield _meaning(found.claim, whole, name=title, sentence=f"it is {title}, not {own}")
 
 
-def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Departure | None:
+def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Meaning | None:
     """What a rule of the name is known to be elsewhere, if that explains the run, or all of it but some parameters.
 
     None where one behaviour does: that is told as all others are.
@@ -97,25 +138,27 @@ def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Depart
             if not left or (left < wrong and 2 * whole.outside < tally.outside and not scored.change.precision):
                 names = ", ".join(map(record.cases.name, sorted(left)))
                 whose = f"{form.whose}, except for {names}" if left else form.whose
-                return dataclasses.replace(_departure(whole, _doubt(search.control(), whole.change)), known=whose)
+                found = _meaning(claim, whole, _doubt(search.control(), whole.change))
+                return found._replace(departure=dataclasses.replace(found.departure, known=whose))
     return None
 
 
-def _with_owner(search: Search, told: list[Scored], departure: Departure) -> Departure:
+def _with_owner(search: Search, told: list[Scored], meaning: Meaning) -> Meaning:
     """A departure with whose rule of the name it is known to be, if it is somebody's: of all whose rules are one on this run."""
-    changes = [s.change for s in told if s.change.name == departure.name and not s.change.precision]
+    changes = [s.change for s in told if s.change.name == meaning.departure.name and not s.change.precision]
     forms = [(form, s.change) for form, s in fitted_forms(search) if s.fits] if changes else []
     owners = [
         form.whose
         for form, known in forms
         if any(known.key == change.key or search.screen.same(known, change) for change in changes)
     ]
-    return dataclasses.replace(departure, known=elsewhere.AND.join(dict.fromkeys(owners)))
+    known_as = elsewhere.AND.join(dict.fromkeys(owners))
+    return meaning._replace(departure=dataclasses.replace(meaning.departure, known=known_as))
 
 
 def _believed(
     search: Search, control: Control | None, found: list[Scored], run: tuple[Claim, Record]
-) -> Iterator[Departure]:
+) -> Iterator[Meaning]:
     """What explains a run: facts alone, if there are any, one function once; each of several names the others.
 
     What is another on cases of its own, or in a situation, is no fact (see `refgrad.oracle.hypotheses.examined`).
@@ -131,9 +174,10 @@ def _believed(
     told = right or list(zip(distinct, elsewhere, strict=True))
     for scored, reason in told:
         others = [s.change.name for s, _ in told if s is not scored]
-        yield _departure(scored, reason or (f"it is explained as well by {', '.join(others)}" if others else ""))
+        doubt = reason or (f"it is explained as well by {', '.join(others)}" if others else "")
+        yield _meaning(run[0], scored, doubt)
     if not facts:
-        yield from (_departure(s, doubt) for s, doubt in zip(found, doubts, strict=True))
+        yield from (_meaning(run[0], s, doubt) for s, doubt in zip(found, doubts, strict=True))
 
 
 def _elsewhere(claim: Claim, record: Record, change: Change) -> str:
@@ -184,6 +228,7 @@ def _simplicity(scored: Scored) -> tuple[object, ...]:
     return change.parts, change.precision, change.model, change.kind
 
 
-def _departure(scored: Scored, doubt: str = "", name: str = "", sentence: str = "") -> Departure:
+def _meaning(claim: Claim, scored: Scored, doubt: str = "", name: str = "", sentence: str = "") -> Meaning:
     total, change = sum(c.total for c in scored.counts.values()), scored.change
-    return Departure(name or change.name, sentence or change.sentence, scored.outside, total, doubt)
+    departure = Departure(name or change.name, sentence or change.sentence, scored.outside, total, doubt)
+    return Meaning(departure, change, claim)

@@ -72,6 +72,14 @@ class Search:
         self._end = self._until = math.inf
         return self
 
+    def beyond(self, seconds: float) -> Search:
+        """Goes on, for some seconds, where what fits turned out not to be so elsewhere: it explains nothing from here on."""
+        for key, scored in self.tried.items():
+            if scored.fits and scored.change.parts:
+                self.tried[key] = dataclasses.replace(scored, loose=True)
+        self.seconds = seconds
+        return self.run(alternatives=False)
+
     def singles(self) -> Search:
         """All single changes of the claim, likely ones first, as long as there is time."""
         self._end = self.clock() + self.seconds

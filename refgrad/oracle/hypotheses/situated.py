@@ -21,7 +21,7 @@ from refgrad.oracle.hypotheses.search import Search
 SECONDS, MOST = 5.0, 4
 
 
-def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[tuple[Departure, Change | None], ...]:
     """The place of what is wrong, or the change of the rule that explains the situation and everything else.
 
     Args:
@@ -31,21 +31,24 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     """
     found = places.explain(claim, record, tally)
     total = sum(count.total for count in tally.counts.values())
-    return found or tuple(Departure(c.name, c.sentence, 0, total) for c in [next(_changes(claim, record), None)] if c)
+    if found:
+        return tuple((place, None) for place in found)
+    return tuple((Departure(c.name, c.sentence, 0, total), c) for c in [next(_changes(claim, record), None)] if c)
 
 
 def _changes(claim: Claim, record: Record) -> Iterator[Change]:
     """Single changes of the rule under which nothing is wrong, in this situation and in all others."""
-    deadline = time.monotonic() + claim.request.explain
+    deadline = time.process_time() + claim.request.explain
     search = Search(
         screen_of(claim, record),
         seconds=min(SECONDS, claim.request.explain),
+        clock=time.process_time,
         control=functools.cache(lambda: control_of(claim, record)),
     ).singles()
     fitting = [s.change for s in search.ranked if s.change.parts and s.fits and not s.loose and not s.change.model]
     for change in fitting[:MOST]:
         counts = judged(claim, record, change)
-        if not counts or any(c.outside for c in counts.values()) or time.monotonic() > deadline:
+        if not counts or any(c.outside for c in counts.values()) or time.process_time() > deadline:
             continue
         run = examined(claim, record, change)
         if run is not None and not contradiction(run):

@@ -24,6 +24,7 @@ class Constants:
 
     model = False
     precision = False
+    scalars = False
 
     @property
     def name(self) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import Graph
+from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import within
 from refgrad.derived import derived
 from refgrad.errors import TraceError
-from refgrad.oracle.mutants import correction, decay, decision, eps, further, operand, rough, step, weight
+from refgrad.oracle.mutants import correction, decay, decision, eps, further, operand, rough, schedule, step, weight
 from refgrad.oracle.mutants.operand import signature
 from refgrad.oracle.mutants.patterns import Form, Found
 from refgrad.tracing import Plan
@@ -23,7 +24,8 @@ class Rewrite:
     """One kind of fault.
 
     A ``model`` widens the acceptance sets instead of changing what is computed; one of ``precision`` changes roundings
-    alone, so that it may explain what the rule itself explains as well.
+    alone, so that it may explain what the rule itself explains as well; one of ``scalars`` rounds a scalar, as a rule with
+    scalars in float32 does with all of them.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Rewrite:
     find: Callable[[Form], Iterator[Found]]
     model: bool = False
     precision: bool = False
+    scalars: bool = False
 
 
 REWRITES: tuple[Rewrite, ...] = (
@@ -45,7 +48,9 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("decays exchanged", "two decays exchanged", decay.exchanged),
     Rewrite("decay mistaken", "one decay for another", decay.mistaken),
     Rewrite("decay complemented", "a decay and its complement exchanged", decay.complemented),
-    Rewrite("constant in float32", "a scalar constant formed in float32", decay.in_float32, precision=True),
+    Rewrite(
+        "constant in float32", "a scalar constant formed in float32", decay.in_float32, precision=True, scalars=True
+    ),
     Rewrite("average", "an average as a sum or a maximum, or not updated", decay.averages),
     Rewrite("weight decay", "weight decay absent, negative, or scaled otherwise", weight.scaled),
     Rewrite("weight decay coupled", "weight decay added to the gradient", weight.coupled),
@@ -71,12 +76,17 @@ FURTHER: tuple[Rewrite, ...] = (
     Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),
     Rewrite("magnitude", "the magnitude of an input besides the gradient", further.magnitudes),
     Rewrite("corrected in a slot", "an average corrected for its bias in another slot", further.corrected_in_a_slot),
+    Rewrite("magnitude of a slot", "the magnitude of a slot where it is read", further.magnitude_of_a_slot),
+    Rewrite("rate in a slot", "the step with its rate in a slot", further.rate_in_a_slot),
+    Rewrite("of one term", "a factor of a sum as a factor of one term", further.of_one_term),
+    Rewrite("schedule", "the learning rate by the count of steps", schedule.scheduled),
     Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks
 CASE_REWRITES: tuple[Rewrite, ...] = (
     Rewrite("comparison", "a boundary taken in or left out, or the other side of it", decision.comparisons),
+    Rewrite("half", "the mean of both values at a boundary", decision.halves),
     Rewrite("rounding", "another direction of rounding", decision.roundings),
     Rewrite("sign", "a term with the other sign", step.signs),
     Rewrite("ties", "the sign of zero", step.ties),
@@ -107,6 +117,11 @@ class Mutation:
     def precision(self) -> bool:
         """Whether it changes roundings alone."""
         return self.rewrite.precision
+
+    @property
+    def scalars(self) -> bool:
+        """Whether it rounds a scalar."""
+        return self.rewrite.scalars
 
     def apply(self, plan: Plan) -> Plan:
         """The plan with the place rewritten; the plan itself where it has no such place."""
@@ -144,10 +159,16 @@ def _fits(graph: Graph) -> bool:
     return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 
+def _computed(plan: Plan, graph: Graph) -> Hashable:
+    """What a graph of a plan computes, of numbers too, and when: the count of steps may stand in a guard alone."""
+    guards = tuple(guard for guard in graph.guards if names_in(guard[0]) & set(plan.free))
+    return signature(graph), tuple(graph.scalar_outputs.items()), guards
+
+
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
     """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
     plans = list(plans)
-    unchanged = tuple(signature(plan.graph) for plan in plans)
+    unchanged = tuple(_computed(plan, plan.graph) for plan in plans)
     seen: set[tuple] = {unchanged}
     result = []
     for rewrite in rewrites:
@@ -159,7 +180,7 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                     fit = all(map(_fits, graphs))
                 except TraceError:
                     continue  # values of shapes that do not go together, beside products of matrices
-                made = tuple(map(signature, graphs))
+                made = tuple(map(_computed, plans, graphs))
                 if made not in seen and fit:
                     seen.add(made)
                     result.append(mutation)

@@ -25,6 +25,22 @@ def comparisons(form: Form) -> Iterator[Found]:
                 yield form.at(node, sentence, sentence, lambda d, a, n=new: d.op(n, *a), new)
 
 
+def halves(form: Form) -> Iterator[Found]:
+    """The mean of both values where a choice stands at its boundary, as derivatives of clips and maxima have it."""
+    for node in form.graph.nodes:
+        if node.op == "where" and node.args[0].op in BOUNDARY:
+            sentence = f"half of each at the boundary of {form.text(node.args[0])}"
+            yield form.at(node, sentence, sentence, _half)
+
+
+def _half(d: Edit, args: tuple[Node, ...]) -> Node:
+    condition, one, other = args
+    opposite = d.op(BOUNDARY[condition.op], *condition.args)
+    strict, loose = (condition, opposite) if condition.op in ("lt", "gt") else (opposite, condition)
+    mean = d.op("mul", d.number(0.5), d.op("add", one, other))
+    return d.op("where", strict, one, d.op("where", loose, mean, other))
+
+
 def roundings(form: Form) -> Iterator[Found]:
     """Another direction of rounding to whole numbers, or none."""
     for node in form.graph.nodes:

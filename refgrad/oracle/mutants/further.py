@@ -53,6 +53,68 @@ def _with_magnitude(user: Node, node: Node) -> Make:
     return make
 
 
+def magnitude_of_a_slot(form: Form) -> Iterator[Found]:
+    """The magnitude of a slot's new value wherever another output reads it, as of a curvature that may be negative."""
+    for slot in form.slots:
+        node = form.graph.outputs[slot]
+        own = {n.index for n in form.cones[slot]}
+        users = [u for u in form.users[node.index] if u.index not in own and u.op != "abs"]
+        if users:
+            sentence = f"|{slot}'| stands for {slot}' where it is read"
+            edits = {u.index: _with_magnitude(u, node) for u in users}
+            yield Found(("magnitude of", slot), sentence, sentence, lambda e=edits: rebuilt(form.graph, e))
+
+
+def rate_in_a_slot(form: Form) -> Iterator[Found]:
+    """The step with its rate in a slot that is made of the step without it."""
+    for product in form.graph.nodes:
+        if product.op != "mul" or product.args[0].op != "scalar" or product.args[0].attribute != form.lr:
+            continue
+        step = product.args[1]
+        for slot in form.slots:
+            users = [u for u in form.cones[slot] if step in u.args and u is not product]
+            if users:
+                sentence = f"{form.text(product)} stands for {form.text(step)} in {slot}'"
+                edits = {u.index: _with_rate(u, step, form.lr) for u in users}
+                place = ("rate", slot, form.keys[product.index])
+                yield Found(place, sentence, sentence, lambda e=edits: rebuilt(form.graph, e))
+
+
+def _with_rate(user: Node, step: Node, rate: Expr) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        scaled = lambda a: d.op("mul", d.scalar(rate), a)  # noqa: E731
+        return d.copy(user, tuple(scaled(a) if o is step else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def of_one_term(form: Form) -> Iterator[Found]:
+    """A factor of a sum as a factor of one term alone: a ratio that scales the gradient and not the decay, say."""
+    for node in form.graph.nodes:
+        if node.op != "mul":
+            continue
+        for i, total in enumerate(node.args):
+            factor = node.args[1 - i]
+            if total.op not in ("add", "sub") or (factor.op != "scalar" and factor.axes == node.axes):
+                continue
+            for left in (None, *(range(2) if factor.op == "mul" else ())):
+                for term in range(2):
+                    what = form.text(factor if left is None else factor.args[1 - left])
+                    sentence = f"{what} is a factor of {form.text(total.args[term])} alone in {form.text(total)}"
+                    yield form.at(node, sentence, sentence, _of_one_term(node, i, left, term), (i, left, term))
+
+
+def _of_one_term(node: Node, i: int, left: int | None, term: int) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        total, factor = args[i], args[1 - i]
+        moved = factor if left is None else factor.args[1 - left]
+        terms = [d.op("mul", moved, a) if j == term else a for j, a in enumerate(total.args)]
+        joined = d.op(total.op, *terms)
+        return joined if left is None else d.op("mul", factor.args[left], joined)
+
+    return make
+
+
 def corrected_in_a_slot(form: Form) -> Iterator[Found]:
     """An average corrected for its bias where another slot is made of it."""
     for slot in form.slots:

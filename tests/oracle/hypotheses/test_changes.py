@@ -50,6 +50,17 @@ def test_changes_that_clash() -> None:
     assert not other.clashes(RATE)
 
 
+def test_a_scalar_in_float32_says_no_more_where_all_are() -> None:
+    plan = plan_for(AdamW(), 2, free_values((4, 3), {"t": 1}))
+    constant = next(m for m in mutations([plan]) if m.scalars)
+    alone = Change(constant.name, "", "mutant", mutations=(constant,))
+    every = Change("scalars=float32", "", rule={"scalars": "float32"})
+    assert alone.clashes(every)
+    assert every.clashes(alone)
+    assert joined([every, alone]) is None
+    assert not alone.clashes(RATE)
+
+
 def test_a_change_of_another_rule() -> None:
     other = Change("SGD", "it is SGD", "rule", of=SGD(momentum=0.5))
     nesterov = Change("nesterov=True", "", rule={"nesterov": True})

@@ -1,0 +1,210 @@
+"""Departures of quantizers that no graph shows: what becomes of numbers before they are quantized, and of codes after.
+
+A candidate of which one is told is judged with it undone: on the numbers as it would have made them first, or with its codes
+put back where they belong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from refgrad.arithmetic.minifloats import Minifloat
+from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.cast import Cast
+from refgrad.quantizers.gguf.blocks import BlockFormat
+from refgrad.quantizers.rows import RowQuantizer
+
+#: the keyword of `refgrad.kinds.kind.Wanted.how`
+READING = "reading"
+CODES = "codes"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One departure.
+
+    Attributes:
+        name, sentence: of it.
+        applies: True of a rule that a candidate may depart from so.
+        before: the numbers as they are when they are quantized.
+        undone: from groups of a candidate's codes, one a row, to those of the rule.
+        along: True if rows are those of the array itself and not the groups that share a scale.
+    """
+
+    name: str
+    sentence: str
+    applies: Callable[[Quantizer], bool]
+    before: Callable[[Quantizer, np.ndarray], np.ndarray] | None = None
+    undone: Callable[[np.ndarray], np.ndarray] | None = None
+    along: bool = False
+
+
+def read(rule: Quantizer, arrays: Mapping[str, Any], seen: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    """A case and what was seen of it with a departure undone.
+
+    Args:
+        rule: the quantizer.
+        arrays: the case, ``x`` among them.
+        seen: the parts in the rule's shapes.
+        name: of the departure.
+    """
+    reading = READINGS[name]
+    if reading.before is not None:
+        with np.errstate(all="ignore"):
+            arrays = {**arrays, "x": reading.before(rule, arrays["x"])}
+    if reading.undone is not None and CODES in seen:
+        seen = {**seen, CODES: _regrouped(rule, arrays["x"].shape, seen[CODES], reading)}
+    return arrays, seen
+
+
+def readings(rule: Quantizer) -> Iterator[Reading]:
+    """The departures that a candidate may have from a rule."""
+    yield from (reading for reading in READINGS.values() if reading.applies(rule))
+
+
+def _regrouped(rule: Quantizer, shape: tuple[int, ...], codes: np.ndarray, reading: Reading) -> np.ndarray:
+    """Codes put back within their groups, of a group that is cut short among those that it has."""
+    undone = reading.undone
+    assert undone is not None
+    if reading.along or not isinstance(rule, RowQuantizer):
+        return undone(codes) if codes.ndim else codes
+    layout = rule.layout(shape)
+    rows, tail = layout.cut(codes), layout.length % layout.width
+    found = undone(rows)
+    if tail:
+        last = slice(layout.per_lead - 1, None, layout.per_lead)
+        found[last, :tail] = undone(rows[last, :tail])
+    return layout.joined(found)
+
+
+# what becomes of numbers before
+
+
+def _through(dtype: Any) -> Callable[[Quantizer, np.ndarray], np.ndarray]:
+    return lambda rule, x: np.asarray(x).astype(dtype).astype(x.dtype)
+
+
+def _without_subnormals(rule: Quantizer, x: np.ndarray) -> np.ndarray:
+    assert isinstance(rule, Cast)
+    rounded = np.asarray(rule.dequantize(rule.quantize(x)), np.float64)
+    return np.where(np.abs(rounded) < smallest_normal(rule.record), np.copysign(x.dtype.type(0), x), x)
+
+
+def _without_top_exponent(rule: Quantizer, x: np.ndarray) -> np.ndarray:
+    """Numbers beyond what is left without the format's highest exponent, as the largest of that."""
+    assert isinstance(rule, Cast)
+    largest = x.dtype.type(largest_below_top(rule.record))
+    return np.clip(x, -largest, largest)
+
+
+def smallest_normal(record: Minifloat) -> float:
+    """The smallest normal number of a format."""
+    return float(2.0**record.least_exponent)
+
+
+def largest_below_top(record: Minifloat) -> float:
+    """The largest number of a format without its highest exponent, which is kept for infinity and NaN."""
+    exponent = 2**record.exponent_bits - 2 - record.bias
+    return float(2.0**exponent * (2.0 - 2.0**-record.mantissa_bits))
+
+
+def _narrow(rule: Quantizer) -> bool:
+    """True of a cast to a format narrower than 16 bits, to which numbers may come by way of one of 16."""
+    return isinstance(rule, Cast) and rule.record.bits < 16
+
+
+def _has_subnormals(rule: Quantizer) -> bool:
+    return isinstance(rule, Cast) and rule.record.zero and rule.record.mantissa_bits > 0
+
+
+def _lends_top_exponent(rule: Quantizer) -> bool:
+    """True where no other format says the same: one that keeps its highest exponent, and saturates, is a format of its own."""
+    return isinstance(rule, Cast) and rule.record.specials == "nan_at_end" and rule.overflow == "overflow"
+
+
+# what becomes of codes after
+
+
+def _grouped(rule: Quantizer) -> bool:
+    return isinstance(rule, RowQuantizer | BlockFormat) and CODES in rule.parts
+
+
+def _neighbours(codes: np.ndarray) -> np.ndarray:
+    """Each code and the next one, exchanged; of an odd number the last stays."""
+    found, even = codes.copy(), codes.shape[-1] // 2 * 2
+    found[..., 0:even:2], found[..., 1:even:2] = codes[..., 1:even:2], codes[..., 0:even:2]
+    return found
+
+
+def _from_interleaved(codes: np.ndarray) -> np.ndarray:
+    """Codes i and i + n/2 stood side by side, as in bytes whose high halves hold the second half of a block."""
+    return np.concatenate([codes[..., 0::2], codes[..., 1::2]], axis=-1)
+
+
+def _to_interleaved(codes: np.ndarray) -> np.ndarray:
+    half = -(-codes.shape[-1] // 2)
+    found = np.empty_like(codes)
+    found[..., 0::2], found[..., 1::2] = codes[..., :half], codes[..., half:]
+    return found
+
+
+READINGS: Mapping[str, Reading] = {
+    each.name: each
+    for each in (
+        Reading("x through float16", "x is rounded to float16 first, so twice in all", _narrow, _through(np.float16)),
+        Reading(
+            "x through bfloat16",
+            "x is rounded to bfloat16 first, so twice in all",
+            _narrow,
+            _through(ml_dtypes.bfloat16),
+        ),
+        Reading(
+            "subnormal results are zero",
+            "what is rounded to a subnormal number of the format becomes zero of its sign",
+            _has_subnormals,
+            _without_subnormals,
+        ),
+        Reading(
+            "the top exponent is left out",
+            "what is beyond the largest number without the format's highest exponent becomes that number",
+            _lends_top_exponent,
+            _without_top_exponent,
+        ),
+        Reading(
+            "codes reversed in a group",
+            "the codes of a group stand in the other order",
+            _grouped,
+            undone=lambda codes: codes[..., ::-1].copy(),
+        ),
+        Reading(
+            "codes reversed along the last axis",
+            "the codes along the last axis stand in the other order",
+            lambda rule: _grouped(rule) and isinstance(rule, RowQuantizer),  # of others that is a group
+            undone=lambda codes: codes[..., ::-1].copy(),
+            along=True,
+        ),
+        Reading(
+            "neighbouring codes exchanged",
+            "each code of a group and the next change places, as the halves of a byte do",
+            _grouped,
+            undone=_neighbours,
+        ),
+        Reading(
+            "halves of a group interleaved",
+            "codes i and i + n/2 of a group of n stand side by side",
+            _grouped,
+            undone=_from_interleaved,
+        ),
+        Reading(
+            "a group's codes in two halves",
+            "the even codes of a group stand in its first half, the odd ones in its second",
+            _grouped,
+            undone=_to_interleaved,
+        ),
+    )
+}

@@ -17,7 +17,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,9 +31,6 @@ SIZE = 64
 #: operands, kept where no compiler of Python folds what is done with them
 ONE, LITTLE, HALF = 1.0, 2.0**-60, 0.5
 SMALLEST_NORMAL = sys.float_info.min
-
-#: what NumPy's functions say, in words of their own, of arrays without elements or with NaN alone, as candidates are handed
-SAID_OF_NOTHING = ("Mean of empty slice", "Degrees of freedom", "All-NaN")
 
 #: what is not standard, as reports say it
 FLUSHED, UP, DOWN, CUT = "flush-to-zero", "rounding up", "rounding down", "rounding toward zero"
@@ -171,19 +168,39 @@ class Guest:
 _GUEST: ContextVar[Guest | None] = ContextVar("refgrad_guest", default=None)
 
 
+class _SaidOfNothing:
+    """What NumPy's functions say, in words of their own, of arrays without elements or with NaN alone, as candidates are handed.
+
+    It stands in a filter of warnings in the place of a pattern, and matches while a candidate is judged in this context: what
+    other threads are told meanwhile is not changed, as it would be by filters that are put in and taken out again.
+    """
+
+    def match(self, text: str) -> bool:
+        """True if the text is one of these, and a candidate is judged."""
+        return _GUEST.get() is not None and text.startswith(("Mean of empty slice", "Degrees of freedom", "All-NaN"))
+
+
+_UNSAID: Any = ("ignore", _SaidOfNothing(), RuntimeWarning, None, 0)
+
+
+def _leave_unsaid() -> None:
+    """See that the filter is the first of those of now, of which programs and pytest make others."""
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    if filters[:1] != [_UNSAID]:
+        with suppress(ValueError):
+            filters.remove(_UNSAID)
+        filters.insert(0, _UNSAID)
+
+
 @contextmanager
 def guarding() -> Iterator[Guest]:
     """The standard environment within, for the oracle; candidates are called in `foreign`, and the caller's is put back."""
     found, guest = saved(), Guest()
     token = _GUEST.set(guest)
     make_standard()
+    _leave_unsaid()
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # once, and not at each call: Python shows again what it has shown whenever this ends
-            for words in SAID_OF_NOTHING:
-                warnings.filterwarnings("ignore", words, RuntimeWarning)
-            yield guest
+        yield guest
     finally:
         _GUEST.reset(token)
         restore(found)

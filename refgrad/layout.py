@@ -21,6 +21,20 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def printable(text: str) -> str:
+    """A text that may hold a candidate's words: what steers a terminal is spelled out, and only its first line is at the edge.
+
+    >>> print(printable("raised ValueError: \\x1b[2J\\nCONFORMS"))
+    raised ValueError: \\x1b[2J
+        CONFORMS
+    """
+    if text.isprintable():
+        return text
+    lines = text.replace("\t", "    ").splitlines() or [""]
+    shown = ["".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) for line in lines]
+    return "\n    ".join(shown)
+
+
 @dataclass(frozen=True)
 class Section:
     """A title (empty for the headline), and lines, pairs of a label and its text, or a table."""
@@ -30,6 +44,10 @@ class Section:
     pairs: tuple[tuple[str, str], ...] = ()
     table: Table | None = None
     tone: str = PLAIN
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(map(printable, self.lines)))
+        object.__setattr__(self, "pairs", tuple((label, printable(text)) for label, text in self.pairs))
 
 
 def render_sections(parts: Iterable[Section]) -> str:

@@ -38,7 +38,14 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "isolation/test_isolation.py",
         "the two ends of one pipe: verdicts on candidates in a process of their own, right, wrong and hostile",
-        ("isolation.host", "isolation.remote", "isolation.child", "isolation.process", "isolation.hosting"),
+        (
+            "isolation.host",
+            "isolation.remote",
+            "isolation.ahead",
+            "isolation.child",
+            "isolation.process",
+            "isolation.hosting",
+        ),
         False,
     ),
     Topic(
@@ -49,7 +56,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "candidates/test_program.py",
         "functions in other languages: a library is asked as a program is",
-        ("candidates.shared_library", "cli.programs"),
+        ("candidates.shared_library",),
     ),
     Topic(
         "golden/test_files.py",
@@ -174,7 +181,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "test_cli.py",
         "the command line as people use it, command by command",
-        ("cli.judging", "cli.showing", "cli.surveying", "examples.demo"),
+        ("cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),

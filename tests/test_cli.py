@@ -110,6 +110,14 @@ def test_verify_as_json_is_the_verdict(run: Run) -> None:
     assert data["counterexample"] is None
 
 
+def test_commands_that_judge_take_the_same_options() -> None:
+    told = {name: {each.name: each for each in main.commands[name].params} for name in ("verify", "identify", "judge")}
+    for name in ("steps", "dtype", "seed", "policy", "time_limit", "as_json"):
+        assert len({str(each[name].to_info_dict()) for each in told.values()}) == 1, name
+    for name in ("secret_seed", "no_shrink", "no_explain"):
+        assert told["verify"][name].to_info_dict() == told["judge"][name].to_info_dict()
+
+
 def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     called: dict[str, Any] = {}
 

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import refgrad
 from refgrad.backends import numba_backend
 from refgrad.estimators import ArcTan
-from refgrad.float_environment import FLUSHED, UP, deviations, is_standard, make_standard, settable, standard
+from refgrad.float_environment import FLUSHED, UP, deviations, guarding, is_standard, make_standard, settable, standard
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, Adam, AdamW
 from refgrad.oracle.engine.drive import drive
@@ -259,3 +260,31 @@ def test_numpy_says_nothing_of_what_a_candidate_computes_unless_it_asks(
     assert not [str(w.message) for w in recwarn]
     with pytest.warns(RuntimeWarning, match="empty"):
         np.nanmean(np.ones(0))
+
+
+def test_what_numpy_says_of_nothing_is_heard_by_whoever_judges_no_candidate() -> None:
+    """Verdicts on threads that begin and end as they like neither hide it from others nor leave a filter that does."""
+    said = "Mean of empty slice"
+    began, heard, over = threading.Event(), threading.Event(), threading.Event()
+
+    def judges() -> None:
+        with guarding():
+            began.set()
+            heard.wait(10)
+        over.set()
+
+    with guarding():
+        other = threading.Thread(target=judges)
+        other.start()
+        assert began.wait(10)
+    with pytest.warns(RuntimeWarning, match=said):  # while the other one judges
+        warnings.warn(said, RuntimeWarning, stacklevel=1)
+    heard.set()
+    assert over.wait(10)
+    other.join()
+    with guarding(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with guarding():
+            warnings.warn(said, RuntimeWarning, stacklevel=1)
+    with pytest.warns(RuntimeWarning, match=said):
+        warnings.warn(said, RuntimeWarning, stacklevel=1)

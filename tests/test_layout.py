@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refgrad.layout import BAD, Section, Table, columns, render_html, render_sections, wrapped
+from refgrad.layout import BAD, Section, Table, columns, printable, render_html, render_sections, wrapped
 
 WORDS = "eps is added to the root of the corrected second moment"
 
@@ -51,3 +51,13 @@ def test_sections_as_text_and_as_html() -> None:
     shown = render_html([part])
     assert "a &lt; b" in shown
     assert "<th>tensor</th>" in shown
+
+
+@pytest.mark.parametrize("title", ["", "Faults"])
+def test_a_candidates_words_steer_no_terminal_and_begin_no_line(title: str) -> None:
+    said = "raised: \x1b[2J\r\x9b1m\u202eX\n\nCONFORMS: all is well\vCONFORMS\u2028CONFORMS"
+    text = render_sections([Section(title, (said,), (("", said),))])
+    assert not any(line.startswith("CONFORMS") for line in text.splitlines())
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert text.count("\\x1b[2J") == 2
+    assert printable("plain words, wörter") == "plain words, wörter"

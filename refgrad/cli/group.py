@@ -51,7 +51,9 @@ def _failed(error: BaseException, as_json: bool) -> int:
         error.show()
         code, message = USAGE, error.format_message()
     elif isinstance(error, RefgradError):
-        click.echo(f"Error: {error}", err=True)
+        from refgrad.layout import printable
+
+        click.echo(f"Error: {printable(message)}", err=True)
         code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
     else:
         traceback.print_exception(error)

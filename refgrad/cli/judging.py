@@ -13,18 +13,17 @@ import click
 from refgrad.cli.command_line import command_line
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
-    DTYPE,
+    ASKED,
     HYPERPARAMETERS,
     ISOLATE,
+    JSON,
     OPTIONS,
-    POLICY,
     QUIET,
-    SECRET,
-    SEED,
-    STEPS,
+    SEARCHED,
     TARGET,
-    TIME_LIMIT,
+    asked,
     claimed,
+    searched,
 )
 from refgrad.errors import ArgumentError
 from refgrad.report import document
@@ -79,16 +78,10 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
     metavar="SLOT=NAME",
     help="What the target's state calls a slot, as m=my_buffer.",
 )
-@STEPS
-@DTYPE
-@SEED
-@SECRET
-@POLICY
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@ASKED
+@SEARCHED
+@JSON
 @QUIET
-@click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
-@click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
-@TIME_LIMIT
 @ISOLATE
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 @click.option(
@@ -103,19 +96,12 @@ def verify(
     hyperparameters: tuple[str, ...],
     options: tuple[str, ...],
     states: tuple[str, ...],
-    steps: int,
-    dtype: str | None,
-    seed: int,
-    secret_seed: bool,
-    policy: tuple[str, ...],
     as_json: bool,
     quiet: bool,
-    no_shrink: bool,
-    no_explain: bool,
-    time_limit: float,
     isolate: bool,
     laws: bool,
     signature: str | None,
+    **words: Any,
 ) -> int:
     """Judge TARGET, as package.module:name or path/to/file.py:name, against a rule with given hyperparameters."""
     if rule is None:
@@ -132,33 +118,20 @@ def verify(
     from refgrad.rule_text import literal, pairs
 
     claim = claimed(rule, hyperparameters)
-    declared = pairs(policy, "--policy", literal)
+    asking = {**searched(words), **({"shrink": False, "explain": False} if quiet else {})}
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
     candidate: Any = target if signature is None else _library(target, signature)
     with document.apart():
-        verdict = refgrad.verify(
-            candidate,
-            claim,
-            steps=steps,
-            dtype=dtype,
-            seed=None if secret_seed else seed,
-            policy=declared,
-            options=given,
-            state_names=stated,
-            shrink=not (no_shrink or quiet),
-            explain=not (no_explain or quiet),
-            time_limit=time_limit,
-            isolate=isolate,
-        )
+        verdict = refgrad.verify(candidate, claim, options=given, state_names=stated, isolate=isolate, **asking)
         if signature is not None:  # there is no call in Python that says it
             verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))
         # one that is lost at every step would be started again for every law
         lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
         reports: Any = ()
         if laws and not lost:
-            told = {"policy": declared, "options": given, "time_limit": time_limit, "isolate": isolate}
-            reports = _laws(target, claim, dtype=dtype or claim.kept_in, seed=verdict.seed or 0, **told)
+            told = {**{n: asking[n] for n in ("policy", "time_limit")}, "options": given, "isolate": isolate}
+            reports = _laws(target, claim, dtype=asking["dtype"] or claim.kept_in, seed=verdict.seed or 0, **told)
     if lost:
         click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
@@ -230,12 +203,8 @@ def _with_laws(verdict: Any, reports: Any, code: int) -> str:
 )
 @HYPERPARAMETERS
 @OPTIONS
-@STEPS
-@DTYPE
-@SEED
-@POLICY
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@TIME_LIMIT
+@ASKED
+@JSON
 @ISOLATE
 def identify(
     target: str,
@@ -243,13 +212,9 @@ def identify(
     kind: str | None,
     hyperparameters: tuple[str, ...],
     options: tuple[str, ...],
-    steps: int,
-    dtype: str | None,
-    seed: int,
-    policy: tuple[str, ...],
     as_json: bool,
-    time_limit: float,
     isolate: bool,
+    **words: Any,
 ) -> int:
     """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
     if rule is None and hyperparameters:
@@ -260,20 +225,9 @@ def identify(
     from refgrad.rule_text import literal, pairs
 
     claim = kind if rule is None else claimed(rule, hyperparameters)
-    declared = pairs(policy, "--policy", literal)
     given = pairs(options, "--set", literal)
     with document.apart():
-        found = refgrad.identify(
-            target,
-            claim,
-            steps=steps,
-            dtype=dtype,
-            seed=seed,
-            policy=declared,
-            options=given,
-            time_limit=time_limit,
-            isolate=isolate,
-        )
+        found = refgrad.identify(target, claim, options=given, isolate=isolate, **asked(words))
     if as_json:
         click.echo(found.to_json(indent=2))
     elif sys.stdout.isatty():

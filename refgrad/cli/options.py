@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from refgrad.errors import RefgradError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _target(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -60,6 +63,9 @@ ISOLATE = click.option(
     show_default=True,
     help="Run the target in a process of its own, so that there is a verdict whatever it does.",
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+NO_SHRINK = click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
+NO_EXPLAIN = click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 TIME_LIMIT = click.option(
     "--time-limit",
     default=60.0,
@@ -67,6 +73,37 @@ TIME_LIMIT = click.option(
     metavar="SECONDS",
     help="How long one step may take before it has the fault `hung`; inf for no limit.",
 )
+
+
+def several(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Options that commands share, in the order in which their help has them."""
+
+    def with_all(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_all
+
+
+#: how a target is driven and judged: what `asked` reads
+ASKED = several(STEPS, DTYPE, SEED, POLICY, TIME_LIMIT)
+#: what besides is asked of a verdict: what `searched` reads
+SEARCHED = several(SECRET, NO_SHRINK, NO_EXPLAIN)
+
+
+def asked(words: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ASKED` took, as `refgrad.verify` and `refgrad.identify` take it."""
+    from refgrad.rule_text import literal, pairs
+
+    policy = pairs(words["policy"], "--policy", literal)
+    return {**{name: words[name] for name in ("steps", "dtype", "seed", "time_limit")}, "policy": policy}
+
+
+def searched(words: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ASKED` and `SEARCHED` took, as `refgrad.verify` takes it."""
+    seed = {"seed": None} if words["secret_seed"] else {}
+    return {**asked(words), **seed, "shrink": not words["no_shrink"], "explain": not words["no_explain"]}
 
 
 def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import click
 
 from refgrad.cli.command_line import command_line
 from refgrad.cli.judging import show_verdict
-from refgrad.cli.options import DTYPE, HYPERPARAMETERS, POLICY, SECRET, SEED, STEPS, TIME_LIMIT, claimed
+from refgrad.cli.options import ASKED, HYPERPARAMETERS, JSON, SEARCHED, claimed, searched
 from refgrad.report import document
 
 JUDGED = """\b
@@ -30,52 +31,22 @@ Exit codes: 0 conforms, 1 does not, 2 could not be judged,
 @click.option("--as", "rule", required=True, metavar="RULE", help="The rule that it claims to be; see `refgrad list`.")
 @HYPERPARAMETERS
 @click.option("--arg", "arguments", multiple=True, metavar="WORD", help="An argument of the program.")
-@STEPS
-@DTYPE
-@SEED
-@SECRET
-@POLICY
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
-@click.option("--no-explain", is_flag=True, help="Do not look for what a program that fails is instead.")
-@TIME_LIMIT
+@ASKED
+@SEARCHED
+@JSON
 def judge(
-    program: str,
-    rule: str,
-    hyperparameters: tuple[str, ...],
-    arguments: tuple[str, ...],
-    steps: int,
-    dtype: str | None,
-    seed: int,
-    secret_seed: bool,
-    policy: tuple[str, ...],
-    as_json: bool,
-    no_shrink: bool,
-    no_explain: bool,
-    time_limit: float,
+    program: str, rule: str, hyperparameters: tuple[str, ...], arguments: tuple[str, ...], as_json: bool, **words: Any
 ) -> int:
     """Judge PROGRAM, which speaks refgrad's protocol on its standard input and output, against a rule."""
     import refgrad
     from refgrad.candidates import program as subject
     from refgrad.isolation.recipe import Recipe
     from refgrad.rule import short_name
-    from refgrad.rule_text import literal, pairs
 
     claim = claimed(rule, hyperparameters)
     given = {"command": [program, *arguments], "rule": short_name(type(claim)), "kind": claim.kind}
     recipe = Recipe(subject.__name__, "", "function", given, lambda: subject.function(**given))
     with document.apart():
-        verdict = refgrad.verify(
-            recipe,
-            claim,
-            steps=steps,
-            dtype=dtype,
-            seed=None if secret_seed else seed,
-            policy=pairs(policy, "--policy", literal),
-            shrink=not no_shrink,
-            explain=not no_explain,
-            time_limit=time_limit,
-            isolate="fresh",
-        )
+        verdict = refgrad.verify(recipe, claim, isolate="fresh", **searched(words))
     show_verdict(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

@@ -15,11 +15,13 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.one_step import Asked, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
@@ -30,6 +32,7 @@ from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import laid_out, text_of
 from refgrad.isolation.recipe import NotMadeError, Recipe, made
 from refgrad.isolation.shared import Region
+from refgrad.kinds.kind import Stateless
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.engine.drive import from_outside
 from refgrad.oracle.engine.environment import environment
@@ -37,6 +40,8 @@ from refgrad.rule import Rule
 
 #: what ends a program, and what a limit of memory raises: no reason to make a candidate elsewhere
 ENDING = (SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError)
+#: what is told, and the bytes of arrays
+Answer = tuple[dict[str, Any], list[bytes]]
 PLAIN = (bool, int, float, str, tuple, list, Mapping, frozenset, set, np.ndarray, np.generic)
 
 
@@ -49,30 +54,28 @@ class Server:
         #: modules that another candidate of this process relies on, and what stood in them
         self._known = [(module, dict(vars(module))) for module in (builtins, json, pickle, np, *own)]
 
-    def answers(
-        self, message: Mapping[str, Any], buffers: list[bytearray]
-    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-        """The answer to one question, or that to each step that was asked for; whatever the candidate raises is one."""
-        ask = self._steps if message["ask"] == "steps" else self._one
+    def answers(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
+        """The answers to a question, the last of which says so; whatever the candidate raises is one."""
+        ask = {"steps": self._steps, "run": self._run, "cases": self._cases}.get(message["ask"], self._one)
         try:
             yield from ask(message, buffers)
         except BaseException as error:
-            yield {"raised": _described(error)}, []
+            yield {"raised": _described(error), "last": True}, []
 
-    def _one(
-        self, message: Mapping[str, Any], buffers: list[bytearray]
-    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-        made: list[bytes] = []
+    def _one(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
         found = getattr(self, f"_{message['ask']}")(message, buffers)
-        try:
-            told = {"result": messages.encode(found, made)}
-        except MessageError as error:
-            raise _no_answer(error) from None
-        yield told, made
+        yield _result(found, last=True)
 
-    def _steps(
-        self, message: Mapping[str, Any], buffers: list[bytearray]
-    ) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+    def _run(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
+        """A run that is started, and its steps."""
+        *given, asked = buffers
+        found = self._call(message, given)
+        whole = "seen" in found  # else the host asks for what is not told, and for the steps after it
+        yield _result(found, last=not whole)
+        if whole:
+            yield from self._steps(found, [asked])
+
+    def _steps(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
         steps = [Asked(*each) for each in pickle.loads(asked)]
@@ -83,8 +86,25 @@ class Server:
                 layout, data = laid_out(taken.seen)
             except MessageError as error:
                 raise _no_answer(error) from None
-            told = {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept}
-            yield told | (_noted(run) if each is steps[-1] else {}), [data]
+            last = each is steps[-1]
+            told = {"layout": text_of(layout), "changed": taken.changed, "kept": taken.kept, "last": last}
+            yield told | (_noted(run) if last else {}), [data]
+
+    def _cases(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
+        """A candidate without state, started and asked one case after another, whatever it raised on those before.
+
+        The first answer says whether it was started; why it was not is the answer to the first case, and it is tried again.
+        """
+        rule, asked = messages.decode(message["given"], buffers, trusted=True), pickle.loads(buffers[-1])
+        started = _Started(self._things[message["thing"]], rule, message["strided"])
+        yield _result({"started": started.tried()}, last=False)
+        for number, (each, forms) in enumerate(asked, 1):
+            last = number == len(asked)
+            try:
+                answer = _result(self._given_back(started.answer(each, forms), ()), last)
+            except BaseException as error:
+                answer = {"raised": _described(error), "last": last}, []
+            yield answer
 
     def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         with foreign():
@@ -127,12 +147,13 @@ class Server:
         return self._kept(found)
 
     def _forget(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
-        """Nothing of a candidate is kept for the next one, as far as refgrad can undo it; True if it patched nothing."""
+        """Nothing of a candidate is kept for the next one, as far as refgrad can undo it; True if it patched and left nothing."""
         self._things.clear()
         messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         same = (all(map(operator.is_, map(vars(m).get, names), names.values())) for m, names in self._known)
-        return {"clean": all(same)}
+        left = any(each is not threading.main_thread() and not _of_refgrad(each) for each in threading.enumerate())
+        return {"clean": all(same) and not left}
 
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
@@ -143,6 +164,37 @@ class Server:
         words = {n: getattr(thing, n) for n in messages.WORDS if hasattr(thing, n)}
         methods = [n for n in messages.METHODS if callable(getattr(thing, n, None))]
         return {"thing": len(self._things) - 1, "methods": methods, "words": words, "noted": hasattr(thing, "notes")}
+
+
+class _Started:
+    """A candidate without state, as its kind starts and asks it."""
+
+    def __init__(self, thing: Any, rule: Any, strided: bool) -> None:
+        self._thing, self._rule, self._strided, self._kind = thing, rule, strided, cast(Stateless, kind_of(rule))
+        self._ask: Callable[[Any], Any] | None = None
+        self._raised: BaseException | None = None
+
+    def tried(self) -> bool:
+        """True if it could be started; else what it raised is raised once it is asked."""
+        try:
+            self._ask = self._kind.start(self._thing, self._rule, _called)
+        except BaseException as error:
+            self._raised = error
+        return self._ask is not None
+
+    def answer(self, given: Mapping[str, np.ndarray], forms: Any) -> Any:
+        """What it returns for a case."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
+        if self._ask is None:
+            self._ask = self._kind.start(self._thing, self._rule, _called)
+        handed = copies(given, self._strided)
+        if forms is not None:
+            self._kind.foresee(self._rule, handed, forms)
+        found = self._ask(handed)
+        check_kept(handed, given, str(self._thing.name))
+        return found
 
 
 def _begun(run: Any, args: Sequence[Any]) -> dict[str, Any]:
@@ -168,6 +220,25 @@ def _noted(run: Any) -> dict[str, Any]:
         if isinstance(notes, list) and all(type(each) is str for each in notes):
             return {"notes": tuple(notes)}
     return {}
+
+
+def _of_refgrad(thread: threading.Thread) -> bool:
+    """True if it is one of the threads that kernels run on."""
+    return type(thread).__module__.partition(".")[0] == "refgrad"
+
+
+def _result(found: Any, last: bool) -> Answer:
+    """A result as it is told."""
+    made: list[bytes] = []
+    try:
+        return {"result": messages.encode(found, made), "last": last}, made
+    except MessageError as error:
+        raise _no_answer(error) from None
+
+
+def _called(action: Callable[[], Any], what: str) -> Any:
+    with foreign():
+        return action()
 
 
 def _no_answer(error: MessageError) -> CandidateFault:
@@ -286,10 +357,10 @@ def limit_memory(most: int) -> None:
     """Memory of this process is at most so many bytes; more is a `MemoryError`, or an allocation that fails in C."""
     import resource
 
-    for what in (resource.RLIMIT_DATA,):
-        _, hard = resource.getrlimit(what)
-        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # which only the system's administrator raises again
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:

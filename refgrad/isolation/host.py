@@ -8,7 +8,6 @@ needed again.
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +29,6 @@ MEMORY = 8 << 30
 MOST = 4
 #: seconds after which what a candidate has returned is looked at again
 LATE = 0.005
-#: bytes of arrays of steps that are asked for together
-MOST_TOGETHER = 1 << 20
 
 
 class Host:
@@ -46,8 +43,8 @@ class Host:
     def __init__(self, time_limit: float, memory: int = MEMORY, child: Child | None = None) -> None:
         self._limit, self._memory, self._child = min(time_limit, 1e9), memory, child
         self._behaved, self._last = True, ""
-        #: answers that are still to come, and steps that will be waited after
-        self._open, self._waits = 0, 2
+        #: questions so far, whether answers to the last one are still to come, and runs in which a step will be waited after
+        self._count, self._open, self._waits = 0, False, 1
         self._printed: list[Noise] = [] if child is None else [child.noise]
 
     def start(self) -> None:
@@ -79,7 +76,7 @@ class Host:
         if not self._behaved:  # or not in steps that nobody waited for
             self.close()
             return None
-        child.noise.count, child.noise.first = 0, b""
+        child.renew()
         self._child = None
         return child
 
@@ -122,50 +119,58 @@ class Host:
 
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> Any:
         """The result of a question; whatever goes wrong is a `CandidateFault`, or what refgrad raised in the child."""
-        child, limit = self._ready(), self._limit + more
-        with self._watching(what, limit):
-            child.send(message, buffers, limit)
-            answer, found = child.receive(limit)
-            self._raise(answer, what)
+        self.tell(message, buffers, what, more)
+        return self.result(what, more)
+
+    @property
+    def count(self) -> int:
+        """How many questions there were, lost processes among them: answers are to the last one alone."""
+        return self._count
+
+    def tell(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> None:
+        """Ask what has one answer or several, which are taken by `result` and `taken`; what nobody took of others is lost."""
+        child = self._ready()
+        with self._watching(what, self._limit + more):
+            child.send(message, buffers, self._limit + more)
+        self._count, self._open = self._count + 1, True
+
+    def result(self, what: str, more: float = 0.0) -> Any:
+        """The next answer, a result."""
+        with self._watching(what, self._limit + more):
+            answer, found = self._next(what, more)
             result = messages.decode(answer["result"], found)
             if not isinstance(result, dict):
                 raise MessageError(f"{result!r:.40}")
             return result
 
-    def steps(self, thing: int, asked: Sequence[Asked], what: str) -> Iterator[tuple[Taken, Any]]:
-        """What comes of steps, one after another; they are asked for together, and each has the time of a question.
+    def taken(self, asked: Asked, what: str) -> tuple[Taken, Any]:
+        """The next answer, what came of a step, and what the run's notes are after it; None where that is not told."""
+        with self._watching(what, self._limit):
+            answer, found = self._next(what)
+            return _taken(asked, answer, found), answer.get("notes")
 
-        With each is what the run's notes are after it, as the child tells them; None where it does not.
-        """
-        for some in _batches(asked):
-            child = self._ready()
-            with self._watching(what, self._limit):
-                given = pickle.dumps([(each.given, each.order, each.probed, self._wait(each)) for each in some], 5)
-                message = {"ask": "steps", "thing": thing, "together": len(some) > 1}
-                child.send(message, [given], self._limit)
-            self._open = len(some)
-            for each in some:
-                with self._watching(what, self._limit):
-                    answer, found = child.receive(self._limit)
-                    self._open -= 1
-                    self._raise(answer, what)
-                    taken = _taken(each, answer, found)
-                yield taken, answer.get("notes")
+    def _next(self, what: str, more: float = 0.0) -> tuple[Any, list[bytearray]]:
+        assert self._child is not None
+        answer, found = self._child.receive(self._limit + more)
+        self._open = answer.get("last") is not True
+        if answer.get("raised") is not None:
+            self._behaved = False  # who knows what it left half done
+            raise _raised(answer["raised"], what)
+        return answer, found
 
-    def _wait(self, asked: Asked) -> float:
-        """Seconds after which a step is looked at again: `LATE` at the first steps of a verdict that are looked at twice."""
-        if not asked.probed or not self._waits:
-            return 0.0
-        self._waits -= 1
-        return LATE
+    def waits(self, asked: Sequence[Asked]) -> list[float]:
+        """Seconds after which each step is looked at again: `LATE` once a verdict, at the last of those that are looked at."""
+        probed = [i for i, each in enumerate(asked) if each.probed]
+        late = probed[-1:] if self._waits else []
+        self._waits -= len(late)
+        return [LATE if i in late else 0.0 for i in range(len(asked))]
 
     def _settle(self) -> None:
         """Take the answers that nobody waits for any more: to the steps after one in which a fault was found."""
-        count, self._open = self._open, 0
         try:
-            while count and self._child is not None:
+            while self._open and self._child is not None:
                 answer, _ = self._child.receive(self._limit)
-                count = 0 if "raised" in answer else count - 1
+                self._open = answer.get("last") is not True
                 self._behaved &= "raised" not in answer
         except (TimeoutError, EOFError, MessageError):
             self._lost("crashed", "it was lost after the last step that was judged")
@@ -188,17 +193,11 @@ class Host:
             raise self._lost("crashed", f"{what}: {child.how_it_ended()}") from None
         except RefgradError:  # before what they are besides: an `ArgumentError` is a `ValueError`
             raise
-        except (MessageError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (MessageError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._lost("crashed", f"{what}: its process answered what is no answer ({error})") from None
         except BaseException:  # an answer that nobody waited for would be taken for the next one
             self.close()
             raise
-
-    def _raise(self, answer: Mapping[str, Any], what: str) -> None:
-        """Raise what the child says was raised, if it says so."""
-        if answer.get("raised") is not None:
-            self._behaved, self._open = False, 0  # who knows what it left half done
-            raise _raised(answer["raised"], what)
 
     @property
     def alive(self) -> bool:
@@ -230,23 +229,10 @@ class Host:
 
     def _lost(self, kind: str, message: str) -> CandidateFault:
         """Give the child up; the fault that says why."""
-        self._behaved, self._last, self._open = False, message, 0
+        self._behaved, self._last, self._open = False, message, False
+        self._count += 1
         self.close()
         return CandidateFault(kind, message)
-
-
-def _batches(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Steps, as many together as have `MOST_TOGETHER` bytes, or one."""
-    some: list[Asked] = []
-    size = 0
-    for each in asked:
-        more = sum(a.nbytes for a in messages.arrays_in(each.given))
-        if some and size + more > MOST_TOGETHER:
-            yield some
-            some, size = [], 0
-        some, size = [*some, each], size + more
-    if some:
-        yield some
 
 
 def _taken(asked: Asked, answer: Mapping[str, Any], found: list[bytearray]) -> Taken:

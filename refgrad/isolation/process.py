@@ -28,6 +28,8 @@ KEPT = 2000
 CHUNK = 1 << 20
 #: seconds after which the answers of several steps are read that came before the last one
 PATIENCE = 0.05
+#: the same once answers were there that nobody rang for, again and again
+SHORTEST = 0.001
 #: bytes of arrays that an answer may have: so many, and so many times those that the child was given
 MOST_ANSWER, TIMES = 1 << 28, 64
 #: variables of the environment that change from test to test, and are none of the candidate's
@@ -75,13 +77,15 @@ class Child:
         os.close(bell)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._asked, self._sent, self._together = 0, 0, False
+        self._asked, self._sent, self._together, self._patience = 0, 0, False, PATIENCE
         #: what was read of its answers, in memory that is used again, and where what was not yet taken begins and ends
         self._read, self._from, self._until = memoryview(bytearray(CHUNK)), 0, 0
         self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
-        _widen(self._out)
+        assert self.process.stderr is not None
+        for pipe in (self._out, self.process.stderr.fileno()):  # the latter is read by a thread that waits its turn
+            _widen(pipe)
         self.noise = Noise(self.process.stderr)
 
     def send(self, message: Mapping[str, Any], buffers: list[bytes], seconds: float) -> None:
@@ -93,7 +97,7 @@ class Child:
         """
         self._asked += 1
         self._sent += sum(map(len, buffers))
-        self._together = message.get("together", False)
+        self._together, self._patience = message.get("together", False), PATIENCE
         for region in (self._given, self._told):
             region.rewind()
         data = messages.packed({**message, "number": self._asked}, buffers, self._given)
@@ -158,7 +162,11 @@ class Child:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        rung, _, _ = select.select([self._bell], [], [], min(left, PATIENCE))
+        rung, _, _ = select.select([self._bell], [], [], min(left, self._patience))
+        if (
+            not rung and select.select([self._out], [], [], 0)[0]
+        ):  # the pipe may be full though nobody rang: made smaller
+            self._patience = max(self._patience / 2, SHORTEST)
         if rung and not os.read(self._bell, CHUNK):  # the candidate closed it, or has ended
             self._mute()
         return None
@@ -167,6 +175,11 @@ class Child:
         if self._bell >= 0:
             os.close(self._bell)
             self._bell = -1
+
+    def renew(self) -> None:
+        """Make ready for another candidate: what this one printed is forgotten, and its pipe as large as it was."""
+        self.noise.count, self.noise.first = 0, b""
+        _widen(self._out)
 
     def end(self) -> None:
         """End it, and what it started."""

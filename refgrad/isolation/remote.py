@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from refgrad.candidates.one_step import Asked, Taken
 from refgrad.candidates.protocol import CandidateFault, Observation
-from refgrad.isolation import messages
+from refgrad.errors import RefgradError
+from refgrad.isolation import ahead, messages
+from refgrad.isolation.ahead import Asking
 from refgrad.isolation.messages import METHODS, WORDS
-
-
-class Asking(Protocol):
-    """What a `Remote` asks: `refgrad.isolation.host.Host`."""
-
-    @property
-    def alive(self) -> bool:
-        """True if there is a child."""
-
-    @property
-    def generation(self) -> int:
-        """How many children there have been."""
-
-    def start(self) -> None:
-        """Start a child, if there is none."""
-
-    def make(self, given: tuple[Any, ...], /) -> Any:
-        """What the child says of a candidate that was made in the child of now."""
-
-    def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, /) -> Any:
-        """The result of a question."""
-
-    def steps(self, thing: int, asked: Sequence[Asked], what: str, /) -> Iterator[tuple[Taken, Any]]:
-        """What comes of steps, and what the run's notes are after each, None where that is not told."""
 
 
 class Remote:
@@ -52,15 +32,19 @@ class Remote:
         #: of a run: the rule of each leaf as it differs from the one that was handed, and what was seen before the first step
         self._rules: list[Mapping[str, Any]] = []
         self._seen: list[Observation] = []
+        #: what was asked for ahead: of a candidate a run, or cases; of a run itself, with its steps
+        self._begun: ahead.Run | None = None
+        self._cases: ahead.Cases | None = None
+        self._refused: RefgradError | None = None
         self.named: frozenset[str] = frozenset()
         #: True if it is a class or a rule itself, and follows the hyperparameters that it is told
         self.told = False
         if found is not None:
             self._know(found)
         if given is not None:
-            self._number()
+            self.number()
 
-    def _number(self) -> int:
+    def number(self) -> int:
         """Its number in the child of now, in which a candidate is made again; a run is lost with its child."""
         if self._given is not None or not self._lost:
             self._host.start()
@@ -74,7 +58,7 @@ class Remote:
             try:
                 self.name, self.told = str(found["name"]), bool(found["told"])
                 self.named = frozenset(map(str, found["named"]))
-            except (KeyError, TypeError):
+            except (LookupError, TypeError):
                 raise no_answer("the candidate") from None
         return self._thing
 
@@ -87,7 +71,7 @@ class Remote:
             self._noted = found["noted"] is True
             self._rules = list(found.get("rules", ()))
             self._seen = [found["seen"]] if isinstance(found.get("seen"), Observation) else []
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
             raise no_answer("the candidate") from None
 
     @property
@@ -116,7 +100,7 @@ class Remote:
     def _there(self, name: str) -> int:
         """Its number, to ask for an attribute, which a run that is lost has not."""
         try:
-            return self._number()
+            return self.number()
         except CandidateFault:
             if self._given is None:
                 raise AttributeError(name) from None
@@ -125,11 +109,34 @@ class Remote:
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         return self._called("", args, keywords)
 
+    def begin_run(self, name: str, args: Sequence[Any], asked: Sequence[Asked]) -> None:
+        """Ask for the run that will be started so, and for its steps; what goes wrong is raised when it is started."""
+        if self._begun is not None and self._begun.begins(self._thing, name, args) and self._begun.holds(asked):
+            return
+        self._begun, self._refused = None, None
+        try:
+            self._begun = ahead.Run(self._host, self.number(), name, args, asked, f"building {self.name}")
+        except RefgradError as error:
+            self._refused = error
+
+    def begin_cases(
+        self, rule: Any, given: Sequence[Mapping[str, np.ndarray]], forms: Sequence[Any], strided: bool
+    ) -> ahead.Cases:
+        """Ask for cases of a candidate without state; each call of what is returned gives what came of the next one."""
+        if self._cases is None or not self._cases.holds(rule, given, strided):
+            self._cases = ahead.Cases(self, self._host, rule, given, forms, strided)
+        return self._cases
+
     def take_all(self, asked: Sequence[Asked]) -> Iterator[Taken]:
-        """A run's steps, which are all asked for at once."""
+        """A run's steps, which are all asked for at once, if they were not when it was started."""
+        begun, self._begun = self._begun, None
+        if begun is not None and not begun.holds(asked):  # and it has taken others
+            self._know(begun.again(f"building {self.name}"))
+            begun = None
         self._seen.clear()
         self._notes = None
-        return self._noting(self._host.steps(self._number(), asked, self.name))
+        thing = self.number() if begun is None else self._thing  # else their answers would be lost
+        return self._noting(ahead.steps(self._host, thing, asked, self.name, begun is not None))
 
     def _noting(self, steps: Iterator[tuple[Taken, Any]]) -> Iterator[Taken]:
         for taken, notes in steps:
@@ -144,20 +151,36 @@ class Remote:
         self._notes = None
         if name == "observe" and seen:
             return seen[0]
-        buffers: list[bytes] = []
-        message: dict[str, Any] = {"ask": "call", "thing": self._number(), "name": name}
-        message["given"] = messages.encode([list(args), dict(keywords)], buffers)
         what = f"building {self.name}" if name.startswith("start") else self.name
-        found = self._host.ask(message, buffers, what)
+        refused, self._refused = self._refused, None
+        if refused is not None and name.startswith("start"):
+            raise refused
+        begun, self._begun = self._begun, None
+        if begun is not None and name and not keywords and begun.begins(self._thing, name, args):
+            return self._result(begun.started(what), args, keywords, begun)
+        message, buffers = ahead.call_of(self.number(), name, args, keywords)
+        return self._result(self._host.ask(message, buffers, what), args, keywords)
+
+    def _result(
+        self, found: Any, args: Sequence[Any], keywords: Mapping[str, Any], begun: ahead.Run | None = None
+    ) -> Any:
+        """What a call returned, its arguments as the child left them."""
         arrays = list(messages.arrays_in([args, keywords]))
         try:
             for index, array in found["changed"]:
                 arrays[index][...] = array
-        except (LookupError, ValueError, TypeError):
-            raise no_answer(what) from None
+        except (ArithmeticError, LookupError, ValueError, TypeError):
+            raise no_answer(self.name) from None
         if "fields" in found:
             rule = next(each for each in args if hasattr(each, "hyperparameters"))
             return _with(rule, found["fields"])
+        made = self.returned(found)
+        if isinstance(made, Remote) and "seen" in found:  # else it has taken no steps
+            made._begun = begun
+        return made
+
+    def returned(self, found: Mapping[str, Any]) -> Any:
+        """What a call returned, as the child tells it."""
         return Remote(self._host, None, found, self.name) if "thing" in found else found.get("value")
 
 

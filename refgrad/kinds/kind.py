@@ -263,6 +263,10 @@ class Kind(ABC):
         Each question hands out copies, and raises a `CandidateFault` for an answer that is none.
         """
 
+    def begun(self, subject: Any, rule: Any, cases: Cases) -> Any:
+        """Have a candidate that is in another process begin with cases of which it will be asked; others do nothing."""
+        return None
+
     @abstractmethod
     def outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
         """Every output that was seen, judged as if it were of some rules, in conditioning order.
@@ -443,21 +447,41 @@ class Stateless(Kind):
         return arrays, seen
 
     def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
-        """One a case."""
+        """One a case; a candidate in another process is handed all of them at once, and goes on by itself."""
         rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
-        strided = STRIDED in getattr(subject, "abilities", ())
+        elsewhere = self.begun(subject, rule, record.cases)
 
         def ask(arrays: Arrays) -> Results:
+            if elsewhere is not None:
+                return self.results(rule, arrays, elsewhere(), subject.name)
             if not started:
                 started.append(self.start(subject, rule, call))
             given = self.handed(rule, arrays)
-            handed = copies(given, strided)
+            handed = copies(given, _strided(subject))
             returned = started[0](handed)
             check_kept(handed, given, subject.name)
             return self.results(rule, arrays, returned, subject.name)
 
         for arrays in record.cases.arrays:
             yield lambda arrays=arrays: ask(arrays)  # type: ignore[misc]
+
+    def begun(self, subject: Any, rule: Any, cases: Cases) -> Callable[[], Any] | None:
+        """What gives the answers in turn of a candidate that is in another process; here as it asks for them."""
+        begin = getattr(subject, "begin_cases", None)
+        if begin is None or not cases.arrays:
+            return None
+        given = [self.handed(rule, arrays) for arrays in cases.arrays]
+        found: Callable[[], Any] = begin(
+            rule, given, [self.forms(rule, each) for each in cases.arrays], _strided(subject)
+        )
+        return found
+
+    def forms(self, rule: Any, arrays: Arrays) -> Any:
+        """What `start` has to know of a case beside its arrays, none of it an expected value; None if nothing."""
+        return None
+
+    def foresee(self, rule: Any, arrays: Arrays, forms: Any) -> None:
+        """Take the `forms` of the case that is asked for next, where this is not the process that judges."""
 
     def outputs(self, record: Record, rules: list[Any], wanted: Wanted) -> Iterator[Output]:
         """The results of each case that was answered."""
@@ -504,6 +528,10 @@ class Stateless(Kind):
             return at or {n: float(a.reshape(-1)[0]) for n, a in arrays.items() if a.size == 1}
 
         return origin
+
+
+def _strided(subject: Any) -> bool:
+    return STRIDED in getattr(subject, "abilities", ())
 
 
 def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:

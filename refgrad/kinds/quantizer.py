@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ from refgrad.kinds.readings import READING, read, readings
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
+    foresee,
+    forms_of,
     has_graph,
     judge_decoded,
     judge_parts,
@@ -101,6 +104,16 @@ class QuantizerKind(Stateless):
     def start(self, subject: Any, rule: Quantizer, call: Call) -> Callable[[Arrays], Any]:
         """Both ways at once: the parts of ``x``, and ``y``, what the candidate makes of them."""
         return lambda arrays: call(functools.partial(_both_ways, subject, rule, arrays), subject.name)
+
+    def forms(self, rule: Quantizer, arrays: Arrays) -> Any:
+        """Shapes and dtypes of the parts, in which they are handed to the way back."""
+        with contextlib.suppress(ArgumentError):  # which is raised where the answer is read
+            return None if is_of_codes(rule, arrays) else forms_of(rule, arrays)
+        return None
+
+    def foresee(self, rule: Quantizer, arrays: Arrays, forms: Any) -> None:
+        """Know these without the parts."""
+        foresee(rule, arrays["x"], forms)
 
     def results(self, rule: Quantizer, arrays: Arrays, returned: Any, name: str) -> Results:
         """Parts in the rule's shapes; of a decoder ``y`` alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -52,15 +53,12 @@ class Stepped(Kind):
         """Building it and looking, then each step."""
         run: list[Run] = []
         steps: Iterator[Taken] = iter(())
-        order: Order = "K" if STRIDED in getattr(subject, "abilities", ()) else "C"
-        count = len(record.cases.steps)
+        order, count = _order(subject), len(record.cases.steps)
+        self._begin(subject, record)
 
         def start() -> Observation:
-            params = [np.array(a, copy=True) for a in record.cases.p]
-            rules = [self.told(rule) for rule in record.rules]
-            grouped: Any = getattr(subject, "start_groups", None) if record.cases.settings else None
-            build = (lambda: grouped(rules, params)) if grouped else (lambda: subject.start(rules[0], params))
-            run.append(call(build, f"building {subject.name}"))
+            name, given = self._start(subject, record)
+            run.append(call(lambda: getattr(subject, name)(*given), f"building {subject.name}"))
             self._begun(run[0], subject, record)
             return kept(call(run[0].observe, subject.name))
 
@@ -69,8 +67,7 @@ class Stepped(Kind):
             if step - 1 in record.cases.saved:
                 _saved(run[0], step, record, lambda action: call(action, subject.name))
             if step == 1 or step - 1 in record.cases.saved:
-                until = min((t + 1 for t in record.cases.saved if t >= step), default=count + 1)
-                asked = [self._asked(record, t, order) for t in range(step, until)]
+                asked = [self._asked(record, t, order) for t in range(step, _until(record.cases, step))]
                 steps = _taken(run[0], asked, lambda action: call(action, subject.name))
             return self._step(step, record, lambda: next(steps))
 
@@ -80,6 +77,25 @@ class Stepped(Kind):
                 yield functools.partial(go_on, step)
         finally:  # it may be asked no further
             record.notes.extend(getattr(run[0], "notes", ()) if run else ())
+
+    def _start(self, subject: Candidate, record: Record) -> tuple[str, tuple[Any, list[np.ndarray]]]:
+        """How a run is started: the method, the rule or the rule of each leaf, and the parameters."""
+        params = [np.array(a, copy=True) for a in record.cases.p]
+        rules = [self.told(rule) for rule in record.rules]
+        grouped = record.cases.settings and getattr(subject, "start_groups", None)
+        return ("start_groups", (rules, params)) if grouped else ("start", (rules[0], params))
+
+    def begun(self, subject: Candidate, rule: Any, cases: Cases) -> None:
+        """A run, and its steps up to where its state is saved."""
+        if hasattr(subject, "begin_run"):
+            self._begin(subject, self.record(rule, cases))
+
+    def _begin(self, subject: Candidate, record: Record) -> None:
+        begin, cases, order = getattr(subject, "begin_run", None), record.cases, _order(subject)
+        if begin is not None and cases.steps and 0 not in cases.saved:
+            with contextlib.suppress(ArgumentError):  # which is raised where it is driven
+                asked = [self._asked(record, t, order) for t in range(1, _until(cases, 1))]
+                begin(*self._start(subject, record), asked)
 
     def _asked(self, record: Record, step: int, order: Order) -> Asked:
         """What the candidate is asked for at a step."""
@@ -135,6 +151,15 @@ class Stepped(Kind):
                 yield from (cases.with_array(0, name, simple, t) for simple in simpler(array))
             for name, value in (cases.numbers[t] if cases.numbers else {}).items():
                 yield from (cases.with_number(t, name, float(simple)) for simple in simpler(np.asarray(value)))
+
+
+def _order(subject: Candidate) -> Order:
+    return "K" if STRIDED in getattr(subject, "abilities", ()) else "C"
+
+
+def _until(cases: Cases, step: int) -> int:
+    """The step before which the state is saved next; one after the last if it is not."""
+    return min((t + 1 for t in cases.saved if t >= step), default=len(cases.steps) + 1)
 
 
 def _gradients(cases: Cases, step: int) -> list[Any]:

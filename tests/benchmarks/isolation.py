@@ -21,9 +21,16 @@ from pathlib import Path
 
 import refgrad
 from refgrad.isolation import hosting
-from refgrad.optimizers import AdamW
+from refgrad.rule import Rule, find
 
-TARGETS = ("refgrad.examples.numpy_adamw:adamw", "torch.optim:AdamW")
+#: what is judged, and the rule that it claims to be: an optimizer twice, and rules without steps as themselves
+TARGETS: Mapping[str, str] = {
+    "refgrad.examples.numpy_adamw:adamw": "AdamW",
+    "torch.optim:AdamW": "AdamW",
+    "refgrad.quantizers:NF4": "NF4",
+    "refgrad.estimators:ClippedSTE": "ClippedSTE",
+    "refgrad.sparsity:Magnitude": "Magnitude",
+}
 FIRST, FURTHER = 5, 21
 PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 BEGIN, END = "<!-- cost -->\n", "<!-- end of cost -->"
@@ -33,15 +40,22 @@ isolate = {isolate}
 if isolate:
     hosting.begin()
 import refgrad
-refgrad.verify({target!r}, refgrad.optimizers.AdamW(), isolate=isolate, explain=False, shrink=False)
+refgrad.verify({target!r}, refgrad.rule.find({rule!r})(), isolate=isolate, explain=False, shrink=False)
 """
 WAYS: Mapping[str, bool] = {"in refgrad's process": False, "in a process of its own": True}
+
+
+def rule_of(target: str) -> Rule:
+    """The rule that a target claims to be, as it is by default."""
+    return find(TARGETS[target])()
 
 
 def of_program(target: str, isolate: bool) -> tuple[float, float]:
     """Seconds of the clock and of the processors of a program that reaches one verdict."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", PROGRAM.format(target=target, isolate=isolate)], check=True)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(target=target, rule=TARGETS[target], isolate=isolate)], check=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - began, used
@@ -50,7 +64,7 @@ def of_program(target: str, isolate: bool) -> tuple[float, float]:
 def of_verdict(target: str, isolate: bool) -> tuple[float, float]:
     """The same of one verdict of this process, and of the one in which its candidate is."""
     began, before = time.perf_counter(), _used()
-    refgrad.verify(target, AdamW(), isolate=isolate, explain=False, shrink=False)
+    refgrad.verify(target, rule_of(target), isolate=isolate, explain=False, shrink=False)
     return time.perf_counter() - began, _used() - before
 
 
@@ -104,4 +118,4 @@ def main(targets: Sequence[str], to_page: bool) -> None:
 
 if __name__ == "__main__":
     words = [word for word in sys.argv[1:] if word != "--page"]
-    main(words or TARGETS, "--page" in sys.argv)
+    main(words or list(TARGETS), "--page" in sys.argv)

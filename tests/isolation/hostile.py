@@ -17,6 +17,7 @@ import json
 import logging
 import mmap
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -166,6 +167,7 @@ memory_error = raising(MemoryError("mine"))
 base_exception = raising(BaseException("mine"))
 group = raising(BaseExceptionGroup("mine", [SystemExit(0), KeyboardInterrupt()]))
 long_words = raising(ValueError("x" * 10_000_000))
+many_lines = raising(ValueError("\x1b[2J\n\nCONFORMS: it is AdamW()\n"))
 unspeakable = raising(Unspeakable())
 
 # ---- hang and flood
@@ -308,6 +310,89 @@ def _thread_that_stays() -> None:
     threading.Thread(target=time.sleep, args=(5,)).start()
 
 
+def _fork_tree() -> None:
+    """A process that forks, each of which forks, six times: as much of a fork bomb as a machine bears that others use too."""
+    if not _FORKED:
+        _FORKED.append(True)
+        if os.fork() == 0:
+            for _ in range(5):
+                os.fork()
+            time.sleep(60)
+            os._exit(0)
+
+
+def _thread_that_goes_on() -> None:
+    def spin() -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            time.sleep(0.0001)
+
+    threading.Thread(target=spin, daemon=True).start()
+
+
+def _caller() -> Any:
+    """The frame of refgrad's loop that answers in this process; None where there is none."""
+    frame: Any = sys._getframe()
+    while frame is not None and not (frame.f_code.co_name == "serve" and "answers" in frame.f_locals):
+        frame = frame.f_back
+    return frame
+
+
+def forge(**told: Any) -> None:
+    """Answer the question in hand, by its own number, before refgrad's part of the process does."""
+    from refgrad.isolation.messages import packed
+    from refgrad.isolation.shared import Region
+
+    if (frame := _caller()) is not None:
+        forged = packed({**told, "number": frame.f_locals["message"]["number"]}, [], Region(-1))
+        frame.f_locals["answers"].write(forged)
+        frame.f_locals["answers"].flush()
+
+
+def _promise_much() -> None:
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(number, b"\x00\x00\x10\x00\x00\x00\x00\x00" * 2)  # lengths of a message
+    time.sleep(1000)
+
+
+def _shrink_pipes() -> None:
+    import fcntl
+
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(number, fcntl.F_SETPIPE_SZ, 4096)
+
+
+def _ignore_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _lift_limits() -> None:
+    import resource
+
+    for what in (resource.RLIMIT_DATA, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(what, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def _leave_files() -> None:
+    os.umask(0o777)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # which is gone when the candidate returns
+
+
+def _end_when_collected() -> None:
+    class Last:
+        def __del__(self) -> None:
+            os._exit(0)
+
+    Last()
+
+
 def _reads_shared(given: Given) -> Any:
     """Whatever the shared memory holds, as an answer."""
     for number in _shared():
@@ -332,6 +417,17 @@ recursion = doing(_deep)
 fork_and_leave = doing(_fork_and_leave)
 forks = doing(_forks)
 fork_and_answer = doing(_fork_and_answer)
+fork_tree = doing(_fork_tree)
+thread_that_goes_on = doing(_thread_that_goes_on)
+forges_the_last = doing(lambda: forge(layout="[[], []]", changed=[], kept=True, last=True))
+forges_infinity = doing(lambda: forge(layout="[[], []]", changed=[["gradient", float("inf")]], kept=True))
+promises_much = doing(_promise_much)
+shrinks_pipes = doing(_shrink_pipes)
+ignores_signals = doing(_ignore_signals)
+lifts_limits = doing(_lift_limits)
+leaves_files = doing(_leave_files)
+ends_when_collected = doing(_end_when_collected)
+exit_hook_that_hangs = doing(lambda: atexit.register(time.sleep, 1000))
 starts_a_program = doing(lambda: subprocess.Popen(["sleep", "60"]))
 thread_that_stays = doing(_thread_that_stays)
 
@@ -374,6 +470,8 @@ patch_equality = doing(lambda: setattr(np, "array_equal", lambda *_: True))
 patch_builtins = doing(lambda: setattr(builtins, "isinstance", lambda *_: True))
 patch_json = doing(lambda: setattr(json, "dumps", lambda *_, **__: '{"outcome": "conforms"}'))
 patch_refgrad = doing(_patch_refgrad)
+patch_identity = doing(lambda: setattr(os, "getpid", lambda: 0))
+patch_pickle = doing(lambda: setattr(pickle, "loads", lambda *_: []))
 patch_verdicts = at(2, _patch_and_return)
 no_modules = doing(lambda: sys.modules.clear())
 no_numpy = doing(lambda: sys.modules.update({"numpy": None}))  # type: ignore[dict-item]
@@ -540,7 +638,13 @@ CANDIDATES: Mapping[str, str] = {
     },
     **{
         name: f"tests.isolation.importing.{name}:candidate"
-        for name in ("exits_when_imported", "crashes_when_imported", "raises_when_imported", "prints_when_imported")
+        for name in (
+            "exits_when_imported",
+            "crashes_when_imported",
+            "raises_when_imported",
+            "prints_when_imported",
+            "forges_when_imported",
+        )
     },
 }
 
@@ -549,7 +653,12 @@ TIMED = frozenset(["late", "late_inputs"])
 _RIGHT = """
 prints prints_escapes flood flood_errors warns no_stdout shut_stdout scribbles_shared cuts_shared fork_and_leave forks
 starts_a_program thread_that_stays patch_equality patch_refgrad few_frames elsewhere no_variables no_collection rounding
+fork_tree thread_that_goes_on shrinks_pipes ignores_signals lifts_limits leaves_files exit_hook_that_hangs
 fork_and_answer no_modules no_numpy backwards read_only late_words takes_its_time the_rule_itself prints_when_imported
 """
 #: those whose numbers are right whatever else they do, so that they conform: all others are wrong or do not answer
 RIGHT = frozenset(_RIGHT.split())
+#: the same as programs that are asked over a pipe: some break what they run on, others have nobody there to forge answers to
+RIGHT_AS_PROGRAMS = RIGHT - {"no_modules", "no_numpy", "read_only"} | {
+    *("forges_the_last", "forges_infinity", "forges_when_imported", "patch_pickle", "generator")
+}

@@ -7,6 +7,7 @@ python -m tests.isolation.table ENTRY ... -- NAME ...  # judge these, all if non
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -25,9 +26,11 @@ import refgrad
 from refgrad.errors import CandidateError
 from refgrad.optimizers import AdamW
 from refgrad.report import document
+from tests.isolation import subject
 from tests.isolation.hostile import CANDIDATES
 
 FILE = Path(__file__).with_name("table.json")
+LOCK = Path(tempfile.gettempdir()) / "refgrad-table-of-isolation.lock"
 PAGE = Path(__file__).parents[2] / "docs" / "isolation.md"
 ROOT = PAGE.parents[1]
 #: seconds that a step may take, a program that judges a candidate in its own process, and one that does so in another
@@ -91,25 +94,14 @@ def of_process(name: str) -> Row:
     return row(outcome, [fault] if fault else [], ended)
 
 
-def _words(name: str) -> list[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "refgrad",
-        "verify",
-        CANDIDATES[name],
-        "--as",
-        "AdamW",
-        "--steps",
-        "3",
-        "--secret-seed",
-    ]
+def _words(*asked: str) -> list[str]:
+    words = [sys.executable, "-m", "refgrad", *asked, "--as", "AdamW", "--steps", "3", "--secret-seed"]
     return [*words, "--no-explain", "--no-shrink", "--time-limit", str(LIMIT)]
 
 
 def of_command(name: str) -> Row:
     """What the command line prints, and its exit code."""
-    code, text = ran(_words(name), PATIENCE_OUTSIDE)
+    code, text = ran(_words("verify", CANDIDATES[name]), PATIENCE_OUTSIDE)
     return row(*_told(text, UNJUDGED if code == 2 else NONE), code)
 
 
@@ -122,7 +114,17 @@ def _told(text: str, otherwise: str) -> tuple[str, list[str]]:
 
 def of_pipe(name: str) -> Row:
     """The document that another program reads from the pipe."""
-    code, text = ran([*_words(name), "--json"], PATIENCE_OUTSIDE)
+    return _document(name, _words("verify", CANDIDATES[name], "--json"))
+
+
+def of_program(name: str) -> Row:
+    """The same of the candidate in a program that is asked over a pipe."""
+    words = [word for each in ("-m", subject.__name__, CANDIDATES[name]) for word in ("--arg", each)]
+    return _document(name, _words("judge", sys.executable, *words, "--json"))
+
+
+def _document(name: str, words: list[str]) -> Row:
+    code, text = ran(words, PATIENCE_OUTSIDE)
     try:
         found = json.loads(text)
     except ValueError:
@@ -209,9 +211,11 @@ def each(of: Callable[[str], Row]) -> Callable[[list[str]], dict[str, Row]]:
 
 
 #: entry points: with a process that is used once, and the one that promises nothing
+JUDGE = "refgrad judge --json"
 FRESH, UNGUARDED = 'verify(isolate="fresh")', "verify(isolate=False)"
 ENTRIES: Mapping[str, Callable[[list[str]], dict[str, Row]]] = {
     "refgrad verify --json": each(of_pipe),
+    JUDGE: each(of_program),
     FRESH: each(of_python),
     "pytest": lambda names: of_session(names),
     "pytest -n 2": lambda names: of_session(names, "-n", "2"),
@@ -246,16 +250,23 @@ def page(table: Mapping[str, Mapping[str, Row]]) -> str:
 
 def main(entries: Iterable[str], names: list[str]) -> None:
     for entry in entries:
-        table = known() if FILE.exists() else {}
-        batches = [names] if entry.startswith("pytest") else [[name] for name in names]
-        for batch in batches:
-            found = {**table.get(entry, {}), **ENTRIES[entry](batch)}
-            table[entry] = {name: found[name] for name in NAMES if name in found}
-            FILE.write_text(json.dumps({name: table[name] for name in ENTRIES if name in table}, indent=1) + "\n")
+        for batch in [names] if entry.startswith("pytest") else [[name] for name in names]:
+            found = ENTRIES[entry](batch)
+            _keep(entry, found)
             print(entry, *batch[-1:], *found[batch[-1]].values(), flush=True)
-    if all(list(known().get(entry, ())) == NAMES for entry in ENTRIES if entry != UNGUARDED):
+    if all(list(known().get(entry, ())) == NAMES for entry in ENTRIES):
         text = PAGE.read_text()
         PAGE.write_text(re.sub(f"(?s){BEGIN}.*{END}", lambda _: BEGIN + "\n" + page(known()) + "\n" + END, text))
+
+
+def _keep(entry: str, found: Mapping[str, Row]) -> None:
+    """Add rows to the file, which other entry points may be written to meanwhile."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        table = known() if FILE.exists() else {}
+        rows = {**table.get(entry, {}), **found}
+        table[entry] = {name: rows[name] for name in NAMES if name in rows}
+        FILE.write_text(json.dumps({name: table[name] for name in ENTRIES if name in table}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import refgrad
@@ -15,13 +16,20 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ArcTan
 from refgrad.isolation import hosting
 from refgrad.isolation.child import Bell
+from refgrad.isolation.host import Host
+from refgrad.isolation.process import Child
 from refgrad.isolation.recipe import Recipe
+from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW
+from refgrad.oracle.engine.drive import drive
+from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.verdict import Verdict
+from refgrad.quantizers import Affine
+from refgrad.sparsity import Magnitude
 from refgrad.testing import check_laws
 from tests.depth import at_depth
 from tests.isolation import table
-from tests.isolation.hostile import RIGHT, TIMED
+from tests.isolation.hostile import RIGHT, RIGHT_AS_PROGRAMS, TIMED
 from tests.kinds import candidates
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
@@ -82,9 +90,9 @@ def test_whatever_a_candidate_does_there_is_the_verdict_of_the_table(name: str) 
 
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("name", STEADY)
-@pytest.mark.parametrize("of", [table.of_command, table.of_pipe])
+@pytest.mark.parametrize("of", [table.of_command, table.of_pipe, table.of_program])
 def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_table(of: Any, name: str) -> None:
-    assert of(name) == table.known()["refgrad verify --json"][name]
+    assert of(name) == table.known()[table.JUDGE if of is table.of_program else "refgrad verify --json"][name]
 
 
 @pytest.mark.slow
@@ -105,14 +113,15 @@ def test_what_becomes_of_a_candidate_without_isolation_is_in_the_table(name: str
 def test_the_table_has_every_candidate_and_none_that_is_wrong_has_exit_code_zero() -> None:
     known = table.known()
     assert list(known) == list(table.ENTRIES)
-    assert len(table.NAMES) >= 100
+    assert len(table.NAMES) >= 130
     for entry, found in known.items():
         assert list(found) == table.NAMES, entry
         if entry == table.UNGUARDED:  # which promises nothing
             continue
+        right = RIGHT_AS_PROGRAMS if entry == table.JUDGE else RIGHT
         for name, cell in found.items():
             conforms = cell == table.row("conforms", (), 0)
-            assert name in TIMED or conforms == (name in RIGHT), (entry, name, cell)
+            assert name in TIMED or conforms == (name in right), (entry, name, cell)
             assert conforms or cell["exit_code"] in (1, 2), (entry, name, cell)
             assert cell["outcome"] != table.NONE, (entry, name, cell)
     assert table.page(known) in table.PAGE.read_text()
@@ -177,7 +186,8 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     refgrad.verify(f"{HOSTILE}:own_argument_error", AdamW(), steps=2, isolate=True)
     assert not hosting._IDLE
     assert first.process.poll() is not None
-    for name in ("patch_equality", "patch_refgrad"):  # right, and what they leave would be there for the next one
+    # right, and what they leave would be there for the next one
+    for name in ("patch_equality", "patch_refgrad", "thread_that_stays"):
         assert refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
         assert not hosting._IDLE
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
@@ -208,6 +218,33 @@ def test_identify_asks_through_the_pipe_too() -> None:
     found = refgrad.identify("refgrad.estimators:ArcTan", refgrad.estimators.ArcTan(), isolate=True)
     assert found.best is not None
     assert found.best.title == "ArcTan"
+
+
+#: right, and ends the process in which the rule is asked what it expects of it
+KNOWS_NOTHING = """
+import os
+from refgrad.quantizers import Affine
+from refgrad.quantizers.base import Quantized
+
+own = Affine.quantize
+Affine.quantize = lambda *_, **__: os._exit(9)
+
+def quantize(x):
+    return dict(own(Affine(), x).arrays)
+
+def dequantize(codes, scale, zero_point):
+    return Affine().dequantize(Quantized({"codes": codes, "scale": scale, "zero_point": zero_point}, codes.shape, "f4"))
+
+candidate = quantize, dequantize
+"""
+
+
+def test_expected_values_are_not_computed_where_the_candidate_is(tmp_path: Path) -> None:
+    path = tmp_path / "knows_nothing.py"
+    path.write_text(KNOWS_NOTHING)
+    verdict = refgrad.verify(f"{path}:candidate", Affine(), isolate="fresh", explain=False, shrink=False)
+    assert verdict.conforms, str(verdict)
+    assert {"codes", "y"} <= set(verdict.counts)
 
 
 #: wrong in its first step's shape, and lost in a later one, which was asked for together with it
@@ -251,6 +288,64 @@ def test_what_becomes_of_steps_after_the_one_that_is_judged_wrong_is_no_finding(
     assert {fault.kind for fault in verdict.faults} == {"dtype"}
 
 
+ALONE = {
+    "cases": ("refgrad.sparsity:Magnitude", Magnitude(), {"make": 1, "cases": 3, "surroundings": 1, "forget": 1}),
+    "run": (ADAMW, AdamW(), {"make": 1, "run": 8, "surroundings": 1, "forget": 1}),
+}
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize("what", ALONE)
+def test_a_run_and_the_cases_of_a_situation_are_one_question_and_are_asked_for_ahead(what: str) -> None:
+    target, rule, wanted = ALONE[what]
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        told: list[int] = []
+        send, judge = Child.send, Claim.judge
+
+        def counted(self: Child, message: Any, *rest: Any) -> None:
+            asked.append(message["ask"])
+            send(self, message, *rest)
+
+        def judged(*args: Any, **keywords: Any) -> Any:
+            told.append(asked.count(what))
+            return judge(*args, **keywords)
+
+        patch.setattr(Child, "send", counted)
+        patch.setattr(Claim, "judge", judged)
+        verdict = refgrad.verify(target, rule, isolate=True, explain=False, shrink=False)
+    assert verdict.conforms
+    assert {name: asked.count(name) for name in wanted} == wanted
+    assert len([name for name in asked if name not in wanted]) <= 2
+    assert told == [*range(2, wanted[what] + 1), wanted[what]]  # the next one is under way while one is judged
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize("what", ALONE)
+def test_what_was_asked_for_ahead_is_asked_again_where_something_else_was_asked_since(what: str) -> None:
+    target, rule, _ = ALONE[what]
+    kind = kind_of(rule)
+    host = Host(60.0)
+    try:
+        subject = host.resolve(target, rule, {}, None)
+        cases = kind.generate(rule, 2, np.dtype(np.float32), 0)
+        kind.begun(subject, rule, cases)
+        host.ask({"ask": "surroundings"}, [], "the process")
+        apart = drive(kind, subject, rule, cases)
+        assert not apart.faults
+        started = kind.begun(subject, rule, cases)
+        if what == "cases":
+            first = started()
+            host.ask({"ask": "surroundings"}, [], "the process")
+            second = started()
+            assert [first.mask.tobytes(), second.mask.tobytes()] == [each["mask"].tobytes() for each in apart.seen[:2]]
+        inside = drive(kind, kind.resolve(target, rule, {}, None), rule, cases)
+        for one, other in zip(apart.seen, inside.seen, strict=True):
+            assert repr(one) == repr(other)
+    finally:
+        host.close()
+
+
 def test_the_bell_rings_before_the_answers_fill_their_pipe_and_never_waits() -> None:
     heard, descriptor = os.pipe()
     reading, pipe = os.pipe()
@@ -267,7 +362,15 @@ def test_the_bell_rings_before_the_answers_fill_their_pipe_and_never_waits() -> 
 
 
 def test_memory_is_limited() -> None:
-    code = "from refgrad.isolation.child import limit_memory; limit_memory(1 << 30); import numpy; numpy.zeros(1 << 28)"
+    code = """
+import resource
+from refgrad.isolation.child import limit_memory
+limit_memory(1 << 30)
+assert resource.getrlimit(resource.RLIMIT_DATA) == (1 << 30, 1 << 30)
+assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+import numpy
+numpy.zeros(1 << 28)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MemoryError" in done.stderr
 

@@ -92,6 +92,8 @@ def shapes_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, tu
     return {name: part.shape for name, part in truth_of(rule, arrays).items()}
 
 
+#: truths that are kept: those of the cases that are judged, and of those that a candidate is asked for meanwhile
+MOST_KNOWN = 128
 #: the last truths that were computed, each with the array that it is of
 _KNOWN: dict[tuple[Quantizer, int], tuple[np.ndarray, Mapping[str, np.ndarray]]] = {}
 
@@ -101,15 +103,33 @@ def truth_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Mapping[str, 
     x = arrays["x"]
     known = _KNOWN.get((rule, id(x)))
     if known is None or known[0] is not x:
-        while len(_KNOWN) >= 16:
-            _KNOWN.pop(next(iter(_KNOWN)))
         taken = inspect.signature(rule.quantize).parameters  # a case may have what another rule takes besides
         known = (
             x,
             rule.quantize(x, **{n: a for n, a in arrays.items() if n in taken and n not in ("x", *rule.parts)}).arrays,
         )
-        _KNOWN[rule, id(x)] = known
+        _keep(rule, *known)
     return known[1]
+
+
+def _keep(rule: Quantizer, x: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
+    while len(_KNOWN) >= MOST_KNOWN:
+        _KNOWN.pop(next(iter(_KNOWN)))
+    _KNOWN[rule, id(x)] = x, parts
+
+
+#: of each part its shape and its dtype
+Forms = Mapping[str, tuple[tuple[int, ...], np.dtype]]
+
+
+def forms_of(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Forms:
+    """What is known of an array's parts without their numbers."""
+    return {name: (part.shape, part.dtype) for name, part in truth_of(rule, arrays).items()}
+
+
+def foresee(rule: Quantizer, x: np.ndarray, forms: Forms) -> None:
+    """Let `fitting` know the parts of an array by their forms, where their numbers are not to be known."""
+    _keep(rule, x, {name: np.broadcast_to(np.zeros((), dtype), shape) for name, (shape, dtype) in forms.items()})
 
 
 Result = dict[str, tuple[Judged, np.ndarray]]

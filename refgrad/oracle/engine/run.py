@@ -190,11 +190,14 @@ def judge(request: Request, explain: Explain) -> Verdict:
 def examine(claim: Claim) -> Judgement:
     """A claim on its cases and, where these are generated and nothing is wrong on them, in each situation of its kind."""
     record = claim.driven(claim.cases())
+    situations = exercise(claim) if claim.request.inputs is None else None
+    if situations is not None and not record.faults:
+        situations.prepare()
     tally = claim.judge(record, measured=True)
     record.faults += claim.faults(record)
     run = Judgement(claim, record, tally, _judged_rule(claim, record))
-    if claim.request.inputs is None and not run.wrong and tally.decided:
-        for found in exercise(claim):
+    if situations is not None and not run.wrong and tally.decided:
+        for found in situations:
             run.add(found)
         run.restrictions += hidden(claim.rule, claim.named)
     return run

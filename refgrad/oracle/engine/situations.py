@@ -52,34 +52,67 @@ class Exercised:
             yield f"{self.situation.name}: {few} ({self.raised})"
 
 
-def exercise(claim: Any) -> Iterator[Exercised]:
-    """The claim in each situation of its kind; the last is the first that is wrong."""
-    request, kind = claim.request, claim.kind
-    named = claim.named if claim.change is None else claim.change.settable(claim.named)
-    asked = Asked(claim.subject, named, request.dtype, request.seed)
-    for situation in kind.situations(claim.rule, asked):
-        found = _judged(claim, situation)
-        for instead in situation.instead() if found.record is None else ():
-            found = min(found, _judged(claim, instead), key=lambda each: each.record is None)
-            if found.record is not None:
-                break
-        yield found
-        if found.wrong:
+def exercise(claim: Any) -> Situations:
+    """The claim in each situation of its kind."""
+    return Situations(claim)
+
+
+class Situations:
+    """The situations of a claim's kind in turn; the claim is judged in each, until it is wrong in one.
+
+    A candidate that is in another process begins with the next one while what it did before is judged: `prepare`.
+    """
+
+    def __init__(self, claim: Any) -> None:
+        request, kind = claim.request, claim.kind
+        named = claim.named if claim.change is None else claim.change.settable(claim.named)
+        asked = Asked(claim.subject, named, request.dtype, request.seed)
+        self._claim, self._all = claim, iter(kind.situations(claim.rule, asked))
+        self._next: list[Situation | None] = []
+        self._raised: Exception | None = None
+
+    def prepare(self) -> None:
+        """Make the next situation, and have the candidate begin with it if it can; what is raised is raised when it is needed."""
+        if self._next or self._raised is not None or not hasattr(self._claim.subject, "begin_run"):
             return
+        try:
+            self._next = [next(self._all, None)]
+            for situation in filter(None, self._next):
+                self._claim.kind.begun(self._claim.subject, situation.rule, situation.cases)
+        except Exception as error:
+            self._raised = error
 
+    def __iter__(self) -> Iterator[Exercised]:
+        """The claim in each situation; the last is the first that is wrong."""
+        while (situation := self._taken()) is not None:
+            found = self._judged(situation)
+            for instead in situation.instead() if found.record is None else ():
+                found = min(found, self._judged(instead), key=lambda each: each.record is None)
+                if found.record is not None:
+                    break
+            yield found
+            if found.wrong:
+                return
 
-def _judged(claim: Any, situation: Situation) -> Exercised:
-    there = dataclasses.replace(claim, rule=situation.rule, situation=situation.name)
-    found = _driven(there, situation)
-    if found.record is None:
-        return found
-    try:
-        found.record.faults += there.faults(found.record)
-        return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
-    except ArgumentError as error:
-        if there.change is None:
-            raise
-        return Exercised(situation, there, None, raised=str(error))  # the change is not defined there
+    def _taken(self) -> Situation | None:
+        if self._raised is not None:
+            raise self._raised
+        return self._next.pop() if self._next else next(self._all, None)
+
+    def _judged(self, situation: Situation) -> Exercised:
+        claim = self._claim
+        there = dataclasses.replace(claim, rule=situation.rule, situation=situation.name)
+        found = _driven(there, situation)
+        if found.record is None:
+            return found
+        self.prepare()
+        try:
+            found.record.faults += there.faults(found.record)
+            return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+        except ArgumentError as error:
+            if there.change is None:
+                raise
+            return Exercised(situation, there, None, raised=str(error))  # the change is not defined there
 
 
 def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:

@@ -126,7 +126,8 @@ class PACT(Estimator):
     """Parameterized clipping: x clipped to [0, alpha] and rounded to ``bits`` bits; alpha is learned.
 
     y = rint(clip(x, 0, alpha) (2^bits - 1)/alpha) alpha/(2^bits - 1). dx = g where 0 <= x < alpha, dalpha = sum of g where
-    x >= alpha. Source: Choi et al. 2018, arXiv:1805.06085, equations 1 to 3; the penalty on alpha is not part of it.
+    x >= alpha. With both halves the clip is (|x| - |x - alpha| + alpha)/2, of which they are the derivatives. Source: Choi et
+    al. 2018, arXiv:1805.06085, equations 1 to 3; the penalty on alpha is not part of it.
     """
 
     bits: Annotated[int, Whole(1, 16)] = 4
@@ -168,7 +169,10 @@ class PACT(Estimator):
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         steps = 2.0**self.bits - 1
-        y = np.minimum(np.maximum(x, 0.0), alpha)
+        if self.at_zero == self.at_alpha == "half":  # what rounds is in the form that these come from
+            y = (abs(x) - abs(x - alpha) + alpha) / 2
+        else:
+            y = np.minimum(np.maximum(x, 0.0), alpha)
         return rounded(y * (steps / alpha), self.ties) * (alpha / steps)
 
     def backward(self, cotangent: Any, x: Any, alpha: Any) -> Any:  # type: ignore[override]

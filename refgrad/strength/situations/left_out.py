@@ -119,6 +119,7 @@ TABLE: tuple[LeftOut, ...] = (
         _says("division=padded"),
         "a quotient may be a product with a reciprocal, and be rounded more than once",
     ),
+    LeftOut("default", ("behaviour",), _says("form=batch"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
     LeftOut("value", ("infinity",), _named("MX"), "the standard leaves what is no number to the implementation"),
     LeftOut("value", ("infinity",), _named("HQQ"), "it is searched for in steps that are not finite"),

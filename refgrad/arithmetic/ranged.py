@@ -267,7 +267,8 @@ def product(a: Bounded, b: Bounded, model: Model) -> Bounded:
     carried = a.bound() @ size_b + np.abs(a.value) @ b.bound()
     terms = a.value.shape[-1]
     relative = model.charge * 2 + max(terms - 1, 0) * model.unit_roundoff + terms * 2.0**-52
-    return Bounded(a.value @ b.value, carried + relative * magnitude + terms * model.underflow)
+    some = (size_a != 0.0).astype(np.float64) @ (size_b != 0.0).astype(np.float64)  # a product with zero loses nothing
+    return Bounded(a.value @ b.value, carried + relative * magnitude + some * model.underflow)
 
 
 def solution(a: Bounded, b: Bounded, model: Model) -> Bounded:

@@ -45,6 +45,13 @@ class LSQ(Estimator):
     positive: Positive = 7.0
     granularity: Granularity = "tensor"
     count: Annotated[float, Range(0.0, open_low=False)] = 0.0
+    gradient_scale: Annotated[
+        str,
+        Choice(
+            paper=by("dscale is multiplied by G", "published: section 2.2"),
+            none="dscale is the sum alone, as by autograd of the equations",
+        ),
+    ] = "paper"
     edge: Saturation = "exclusive"
     ties: Ties = "even"
 
@@ -74,8 +81,11 @@ class LSQ(Estimator):
         below, above = (v <= low, v >= high) if self.edge == "exclusive" else (v < low, v > high)
         x_grad = np.where(below | above, 0.0, cotangent)
         c = np.where(below, low, np.where(above, high, rounded(v, self.ties) - v))
+        scale_grad = tree_sum(cotangent * c, over=self.granularity)
+        if self.gradient_scale == "none":
+            return x_grad, scale_grad
         n = length(x, over=self.granularity) if self.count == 0 else self.count
-        return x_grad, tree_sum(cotangent * c, over=self.granularity) * (1 / np.sqrt(n * self.positive))
+        return x_grad, scale_grad * (1 / np.sqrt(n * self.positive))
 
 
 class LSQPlus(Estimator):
@@ -126,7 +136,8 @@ class PACT(Estimator):
     """Parameterized clipping: x clipped to [0, alpha] and rounded to ``bits`` bits; alpha is learned.
 
     y = rint(clip(x, 0, alpha) (2^bits - 1)/alpha) alpha/(2^bits - 1). dx = g where 0 <= x < alpha, dalpha = sum of g where
-    x >= alpha. Source: Choi et al. 2018, arXiv:1805.06085, equations 1 to 3; the penalty on alpha is not part of it.
+    x >= alpha. With both halves the clip is (|x| - |x - alpha| + alpha)/2, of which they are the derivatives. Source: Choi et
+    al. 2018, arXiv:1805.06085, equations 1 to 3; the penalty on alpha is not part of it.
     """
 
     bits: Annotated[int, Whole(1, 16)] = 4
@@ -166,12 +177,23 @@ class PACT(Estimator):
     )
     parameters = Parameters(alpha=Parameter(TENSOR, legal=POSITIVE))
 
+    @property
+    def of_absolute_values(self) -> bool:
+        """Whether the clip is that of which both halves are the derivatives: it rounds where the other does not."""
+        return self.at_zero == self.at_alpha == "half"
+
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]
         steps = 2.0**self.bits - 1
-        y = np.minimum(np.maximum(x, 0.0), alpha)
+        if self.of_absolute_values:
+            y = (abs(x) - abs(x - alpha) + alpha) / 2
+        else:
+            y = np.minimum(np.maximum(x, 0.0), alpha)
         return rounded(y * (steps / alpha), self.ties) * (alpha / steps)
 
     def backward(self, cotangent: Any, x: Any, alpha: Any) -> Any:  # type: ignore[override]
+        if self.of_absolute_values:
+            below, above = np.sign(x), np.sign(x - alpha)
+            return cotangent * ((below - above) / 2), tree_sum(cotangent * ((above + 1) / 2))
         positive = x >= 0 if self.at_zero == "passed" else x > 0
         x_grad, alpha_grad = passes(cotangent, positive & (x < alpha)), passes(cotangent, x >= alpha)
         if self.at_zero == "half":

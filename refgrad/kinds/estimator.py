@@ -23,6 +23,7 @@ from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
 from refgrad.oracle.inputs.extremes import MOST, by_columns
 from refgrad.oracle.inputs.simpler import parts, simpler
+from refgrad.oracle.inputs.sizes import ODD
 from refgrad.oracle.inputs.undefined import undefined_inputs
 from refgrad.tracing import Plan, Plans, free_names, free_values, plan_for
 
@@ -45,6 +46,10 @@ class EstimatorKind(Stateless):
     def generate(self, rule: Estimator, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """As many cases as there are steps."""
         return generate(rule, steps, dtype, seed)
+
+    def few(self, rule: Estimator, asked: Asked) -> Cases:
+        """Those of every kind, and lengths of which a share is no whole number."""
+        return super().few(rule, asked).with_more(sizes(rule, asked.dtype, asked.seed, ODD))
 
     def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""

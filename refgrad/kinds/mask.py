@@ -10,13 +10,14 @@ import numpy as np
 from refgrad.candidates.masks import MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Graph, Record, Results, Stateless
+from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Stateless
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.masks import generate, sizes
 from refgrad.oracle.inputs.simpler import ranked, stretches
+from refgrad.oracle.inputs.sizes import ODD
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import Plans, plan_for
 
@@ -35,6 +36,10 @@ class MaskKind(Stateless):
     def generate(self, rule: Mask, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """One case a family, of the rule's example shape."""
         return generate(rule, dtype, seed)
+
+    def few(self, rule: Mask, asked: Asked) -> Cases:
+        """Those of every kind, and lengths of which a share is no whole number."""
+        return super().few(rule, asked).with_more(sizes(rule, asked.dtype, asked.seed, ODD))
 
     def sizes(self, rule: Mask, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, Asked, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import FREE, LOCKED, SETTING, Asked, Record, Situation, Wanted, judged_of
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -34,7 +36,7 @@ from refgrad.oracle.inputs.calls import (
 )
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
-from refgrad.oracle.inputs.settings import other_setting
+from refgrad.oracle.inputs.settings import other_setting, other_settings
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
@@ -43,6 +45,9 @@ from refgrad.tracing import free_values, known_plans, plan_for
 EDGE = 8
 #: situations of gradients that are no ordinary numbers, and what makes the cases, if a rule has any
 GRADIENTS = {"large gradients": large_gradients, "NaN": nan_gradients, "infinities": infinite_gradients}
+
+#: what a run at another setting is called, by what makes it
+CALLED = {like_leaves: "leaves of like size", late_steps: "late steps"}
 
 
 class OptimizerKind(Stepped):
@@ -76,7 +81,8 @@ class OptimizerKind(Stepped):
             if cases is not None:
                 yield Situation(name, cases, rule)
         if not alone:
-            yield Situation("leaves of like size", like_leaves(*how), rule)
+            yield Situation(CALLED[like_leaves], like_leaves(*how), rule)
+        yield from self._together(rule, asked)
         if (
             ABSENT in able and counted and not rule.inner_rules()
         ):  # a wrapper may go on with what it keeps of the parameter
@@ -86,7 +92,16 @@ class OptimizerKind(Stepped):
         other = other_setting(rule, asked.named & rule.reads())
         if GROUPS in able and counted and other is not None:
             yield Situation("groups", grouped(*how, other), rule)
-        yield Situation("late steps", late_steps(*how), rule, alike=True)
+        yield Situation(CALLED[late_steps], late_steps(*how), rule, alike=True)
+
+    def _together(self, rule: Optimizer, asked: Asked) -> Iterator[Situation]:
+        """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
+        makes = [like_leaves] if rule.scope == "tree" else []
+        makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
+        others = other_settings(rule, asked.named & rule.reads())
+        for make in makes if others else ():
+            found = [Situation(f"{SETTING}: {CALLED[make]}", make(r, asked.dtype, asked.seed), r) for r in others]
+            yield replace(found[0], instead=partial(iter, found[1:]))
 
     def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
         """Leaves of many shapes in one run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,14 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.extremes import MOST
 from refgrad.oracle.inputs.simpler import halves, ranked
-from refgrad.oracle.inputs.transforms import generate, sizes
-from refgrad.oracle.inputs.undefined import not_finite
+from refgrad.oracle.inputs.transforms import families, generate, sizes
+from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.tracing import Plans, plan_for
+
+#: of so many elements one is no number: one of all, and some of each group
+EVERY = (MOST, 5)
 
 
 class TransformKind(Stateless):
@@ -45,16 +50,20 @@ class TransformKind(Stateless):
         """A case for each of several lengths of the rule's axes."""
         return sizes(rule, dtype, seed)
 
+    def few(self, rule: Transform, asked: Asked) -> Cases:
+        """A case of each family: which of them shows a number, depends on the number."""
+        return generate(rule, len(families(rule)), asked.dtype, asked.seed)
+
     def situations(self, rule: Transform, asked: Asked) -> Iterator[Situation]:
         """Those of every kind, and what is no number where every program gives the same."""
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
-        made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule))
-        for name, each in made.items():
-            arrays = each.arrays[0]
-            if defined(rule, arrays, Policy()):
+        for name, how_many in product(VALUES, EVERY):
+            made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
+            each = made.get(name)
+            if each is not None and defined(rule, each.arrays[0], Policy()):
                 yield Situation(name, each, rule)
-            elif name == "NaN" and opened(rule, arrays, Policy()):
+            elif each is not None and opened(rule, each.arrays[0], Policy()):
                 yield Situation(name, replace(each, nan_open=True), rule)
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:

@@ -26,3 +26,10 @@ def test_products_of_what_lies_within_the_bounds_lie_within_the_bound(left: floa
     # which is reached, but for the roundings: all signs alike
     far = np.abs(a).sum(axis=1, keepdims=True) * right + left * np.abs(b).sum(axis=0) + 3 * left * right
     np.testing.assert_allclose(found.bound(), far, rtol=1e-5)
+
+
+def test_a_product_with_zeros_is_zero() -> None:
+    """Nothing underflows there, so that a comparison with zero is decided."""
+    b = Bounded(np.full((3, 2), 2.0**-140))
+    assert (ranged.product(Bounded(np.zeros((3, 3))), b, MODEL).bound() == 0.0).all()
+    assert (ranged.product(Bounded(np.full((3, 3), 2.0**-100)), b, MODEL).bound() > 0.0).all()

@@ -237,3 +237,22 @@ def test_command_line(tmp_path: Path) -> None:
     assert "edge=inclusive" in shown.output
     assert run(main, ["show", "BiPer", "--source", "numba"]).exit_code == 0
     assert "cos" in run(main, ["show", "BiPer", "--latex"]).output
+
+
+def test_pact_may_be_written_with_absolute_values() -> None:
+    """Its three roundings move codes at ties, where the clip has none; with both halves it is what they come from."""
+
+    def forward(x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        y = (np.abs(x) - np.abs(x - alpha) + alpha) / np.float32(2)
+        return np.rint(y * (np.float32(15) / alpha)) * (alpha / np.float32(15))
+
+    def backward(g: np.ndarray, x: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        half = np.float32(0.5)
+        inside = half * (np.sign(x) - np.sign(x - alpha))
+        return g * inside, np.sum(g * half * (np.sign(x - alpha) + 1)).reshape(alpha.shape)
+
+    rule = e.PACT(at_zero="half", at_alpha="half")
+    for candidate in ((forward, backward), rule):
+        verdict = refgrad.verify(candidate, rule, steps=4, explain=False, shrink=False)
+        assert verdict.conforms, str(verdict)
+    assert not refgrad.verify((forward, backward), e.PACT(), steps=4, explain=False, shrink=False).conforms

@@ -17,6 +17,8 @@ from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.situations import exercise
 from refgrad.oracle.inputs.settings import neutral, other_setting
 from refgrad.rule import Rule, rules
+from refgrad.strength.situations import Fault, Trial
+from refgrad.strength.situations.trial import REFUSED
 from tests.kinds.candidates import EXAMPLES
 
 Array = np.ndarray
@@ -129,3 +131,20 @@ def test_every_rule_is_itself_at_another_setting(name: str) -> None:
     assert not tally.faults
     assert not tally.outside, (str(other), tally.counts)
     assert tally.decided
+
+
+#: what shows at another setting alone, and not in the first shape, the first families or beside a large leaf
+HIDDEN = {
+    "the count of a mask": ("Movement", "sparsity", "rounding", "floor"),
+    "a number that one family shows": ("ParameterScaledRate", "floor", "floor", 0.001),
+    "an eps beside a norm of all": ("NormalizedGradient", "eps", "eps", 0.002),
+}
+
+
+@pytest.mark.parametrize(("name", "number", "field", "value"), HIDDEN.values(), ids=HIDDEN)
+def test_what_another_setting_hides_is_driven(name: str, number: str, field: str, value: Any) -> None:
+    rule = rules()[name]()
+    default = getattr(rule, number)
+    wrong = lambda told: told if getattr(told, number) == default else told.replace(**{field: value})  # noqa: E731
+    fault = Fault("default", "hidden", "wrong off the default", settings=wrong)
+    assert Trial(rule).of(fault).outcome == REFUSED

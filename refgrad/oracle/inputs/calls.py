@@ -11,7 +11,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases, of_steps
 from refgrad.oracle.inputs.extremes import large
 from refgrad.oracle.inputs.sizes import normal
-from refgrad.oracle.inputs.steps import completed
+from refgrad.oracle.inputs.steps import completed, epsilons
 
 #: three small leaves, two of them alike, so that one may be taken for the other
 SHAPES = ((3, 4), (3, 4), (5, 2))
@@ -47,8 +47,8 @@ def absent_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
 
 
 def saved_and_loaded(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
-    """Three leaves whose state is saved and loaded before the fourth step."""
-    return dataclasses.replace(small_run(rule, dtype, seed, 5, SHAPES), saved=frozenset({3}))
+    """Three leaves whose state is saved and loaded before the fourth step, and when a history of steps is longer."""
+    return dataclasses.replace(small_run(rule, dtype, seed, 8, SHAPES), saved=frozenset({3, 6}))
 
 
 def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Cases:
@@ -84,14 +84,15 @@ def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None
     return cases
 
 
-#: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above
+#: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above; then of each eps
 SIZES = (2.0**-7, 2.0**-2, 1.0, 2.0**7)
 
 
 def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """Three small leaves of like size, whose gradients are small, ordinary and large together: no leaf is lost among others."""
-    cases = small_run(rule, dtype, seed, len(SIZES), ((2, 3), (3, 2), (6, 1)))
-    for step, size in enumerate(SIZES):
+    sizes = (*SIZES, *(size for size in epsilons(rule) if size < 1.0))
+    cases = small_run(rule, dtype, seed, len(sizes), ((2, 3), (3, 2), (6, 1)))
+    for step, size in enumerate(sizes):
         for leaf in range(3):
             cases = cases.with_array(leaf, "g", cases.steps[step][leaf]["g"] * np.asarray(size, dtype), step)
     return cases

@@ -102,6 +102,13 @@ class Cases:
         row = lambda cases: [{n: np.asarray(change(a)) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
         return dataclasses.replace(self, arrays=row(self.arrays), steps=[row(step) for step in self.steps])
 
+    def with_more(self, more: Cases | None) -> Cases:
+        """These cases and more of them, of a kind without state."""
+        if more is None:
+            return self
+        names = [self.name(i) for i in range(len(self.arrays))] + [more.name(i) for i in range(len(more.arrays))]
+        return dataclasses.replace(self, arrays=[*self.arrays, *more.arrays], names=names)
+
     def at_steps(self, chosen: slice | Sequence[int]) -> Cases:
         """The same cases with some of the steps."""
         at = list(range(len(self.steps))[chosen] if isinstance(chosen, slice) else chosen)

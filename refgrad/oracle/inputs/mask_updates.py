@@ -32,7 +32,7 @@ def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:
     """A case for each family of weights and step: the mask keeps about half, and is full or empty once each."""
     random = np.random.Generator(np.random.Philox(seed))
     facts, arrays, names = dtypes.format_of(dtype), [], []
-    families = {n: draw for n, draw in FAMILIES.items() if n != "NaN and infinities"}
+    families = {n: draw for n, draw in FAMILIES.items() if "infinities" not in n and n != "ordinary"}
     for number, (name, draw) in enumerate(families.items()):
         for t in rule.steps():
             w = draw(random, SHAPE, facts)

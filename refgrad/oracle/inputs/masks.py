@@ -96,6 +96,12 @@ def _nan(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Form
     return np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
 
 
+def _infinite(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+    """So few that most of what is added up has one at most."""
+    values = random.standard_normal(shape)
+    return np.where(random.random(shape) < 0.02, np.inf * np.sign(values), values)
+
+
 Draw = Callable[[np.random.Generator, tuple[int, ...], dtypes.Format], np.ndarray]
 
 #: families of weights of few magnitudes: what scores are made of besides has few, too
@@ -104,6 +110,7 @@ TIED = frozenset({"few magnitudes", "equal", "one magnitude, both signs"})
 FAMILIES: Mapping[str, Draw] = {
     "normal": lambda random, shape, facts: random.standard_normal(shape),
     "neighbours": _neighbours,
+    "ordinary": lambda random, shape, facts: random.standard_normal(shape),
     "scaled": _scaled,
     "few magnitudes": lambda random, shape, facts: random.integers(0, 4, shape) * _signs(random, shape),
     "equal": lambda random, shape, facts: np.ones(shape),
@@ -111,4 +118,5 @@ FAMILIES: Mapping[str, Draw] = {
     "zeros": lambda random, shape, facts: random.choice([0.0, 0.0, -0.0, 1.0], shape) * _signs(random, shape),
     "subnormals": _subnormals,
     "NaN and infinities": _nan,
+    "few infinities": _infinite,
 }

@@ -17,6 +17,8 @@ FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
 EPS = (1e-3, 1e-4, 1e-2)
 #: a rate below the one becomes so many times what it is: what is done with its square is lost in rounding
 SMALL_RATE, RATE = 0.01, 37.0
+#: scales are powers of two: what is divided by them is not rounded, and ties stay ties
+SCALES = (0.25, 4.0, 0.5)
 #: numbers of steps
 COUNTS = (3.0, 2.0)
 
@@ -61,6 +63,7 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
     if name.startswith("eps") and value and not eps:
         return
     tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name) else ()
+    tried = SCALES if name.endswith("scale") else tried
     factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
     tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refgrad.rule import rules
-from refgrad.strength.situations.trial import EQUAL, OUT_OF_REACH, REFUSED, SURVIVES, UNJUDGED, Outcome
+from refgrad.strength.situations.trial import EQUAL, LEFT_OUT, OUT_OF_REACH, REFUSED, SURVIVES, UNJUDGED, Outcome
 
 #: rule -> what was found of it
 Found = Mapping[str, Mapping[str, Any]]
 #: what each outcome is called in tables, in order
-COLUMNS = (REFUSED, SURVIVES, UNJUDGED, OUT_OF_REACH, EQUAL)
+COLUMNS = (REFUSED, SURVIVES, UNJUDGED, OUT_OF_REACH, LEFT_OUT, EQUAL)
 
 
 def of_rule(kind: str, right: bool, outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -92,6 +92,19 @@ def survivors(found: Found) -> Iterator[str]:
                 yield f"| {name} | {situation} | {said[0]} | {shown} |"
 
 
+def left_out(found: Found) -> Iterator[str]:
+    """What is left out of the shares, by the reason, as a table."""
+    yield "| situation | fault | why it is left out | rules |"
+    yield "|---|---|---|---|"
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for name in sorted(found):
+        for situation, kind, outcome, *said in found[name]["faults"]:
+            if outcome == LEFT_OUT:
+                rows.setdefault((situation, kind, said[1]), []).append(name)
+    for (situation, kind, why), names in sorted(rows.items()):
+        yield f"| {situation} | {kind} | {why} | {', '.join(dict.fromkeys(names))} |"
+
+
 def text(found: Found) -> str:
     """All tables, with heads between them.
 
@@ -100,11 +113,11 @@ def text(found: Found) -> str:
     """
     total = sum(counted(found, "situation").values(), Counter())
     wrong = [name for name in sorted(found) if not found[name]["right"]]
-    planted = sum(total.values()) - total[EQUAL]
+    planted = sum(total.values()) - total[EQUAL] - total[LEFT_OUT]
     lines = [
         f"{len(found)} of {len(rules())} rules measured so far, {planted:,} faults, "
         f"{share(total):.2%} of those within reach refused; "
-        f"{total[EQUAL]:,} more changed nothing, and are none. "
+        f"{total[EQUAL]:,} more changed nothing, and are none; {total[LEFT_OUT]:,} are left out, each for a reason. "
         f"False alarms: {len(wrong)} of {len(found)} right programs{''.join(f', {n}' for n in wrong)}.",
         "",
         *table(counted(found, "situation"), "situation"),
@@ -118,5 +131,9 @@ def text(found: Found) -> str:
         "### Accepted",
         "",
         *survivors(found),
+        "",
+        "### Left out",
+        "",
+        *left_out(found),
     ]
     return "\n".join(lines)

@@ -186,7 +186,8 @@ def _transform(rule: Any, dtype: np.dtype, lengths: Mapping[str, int]) -> Iterat
     made = transforms.generate(rule, 1, dtype, SEED, lengths)
     try:
         rule.check(*made.arrays[0].values())
-        yield made
+        if transforms.moderate(rule, lengths, made.arrays[0]):
+            yield made
     except ArgumentError:
         return
 

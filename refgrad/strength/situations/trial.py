@@ -24,10 +24,12 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
 from refgrad.strength.situations.fault import Fault
+from refgrad.strength.situations.left_out import reason
 from refgrad.strength.situations.planting import program
 from refgrad.strength.situations.probe import Probe
 
 REFUSED, SURVIVES, UNJUDGED, EQUAL, OUT_OF_REACH = "refused", "survives", "unjudged", "equal", "out of reach"
+LEFT_OUT = "left out"
 ORDINARY = "ordinary cases"
 
 
@@ -38,8 +40,9 @@ class Outcome:
     Attributes:
         fault: the fault.
         outcome: refused; survives, which should not be; unjudged, which is said to be no verdict; equal, no fault, since it
-            gives what the right program gives; or out of reach, for the reason that the fault states.
-        where: what refused it, or the first place of the probe that shows it.
+            gives what the right program gives; out of reach, for the reason that the fault states; or left out, for one of
+            `refgrad.strength.situations.left_out`.
+        where: what refused it, the first place of the probe that shows it, or the reason.
     """
 
     fault: Fault
@@ -159,7 +162,8 @@ class Trial:
         if why_unjudged(total.counts, total.undecided_nan):
             return Outcome(fault, UNJUDGED)
         shown = self._probe.shows(fault)
-        return Outcome(fault, SURVIVES if shown else EQUAL, shown)
+        why = reason(self.rule, fault, shown) if shown else ""
+        return Outcome(fault, LEFT_OUT if why else SURVIVES if shown else EQUAL, why or shown)
 
 
 def _subject(claim: Claim, fault: Fault) -> Any:

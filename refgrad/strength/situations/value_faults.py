@@ -120,23 +120,39 @@ def _wrapped(primary: str) -> Callable[[Results, Arrays, At], Results]:
 
 
 def _tied(right: Callable[[Arrays], Results], primary: str, end: float) -> Callable[[Results, Arrays, At], Results]:
-    """Results where both neighbours differ by more than rounding are those of the neighbour on one side."""
+    """Results at a jump are those of the neighbour on one side.
+
+    A jump is a difference between both neighbours that is far larger than those beyond them: between what they give and
+    what the next ones give. Elsewhere a difference is a slope, or a rounding.
+    """
 
     def change(new: Results, old: Arrays, at: At) -> Results:
         x = at.given[primary]
         if not x.size or x.dtype.kind != "f":
             return new
         with np.errstate(all="ignore"):
-            up, down = (right({**at.given, primary: np.nextafter(x, x.dtype.type(e))}) for e in (np.inf, -np.inf))
-        return {n: _decided(a, up.get(n, a), down.get(n, a), end) for n, a in new.items()}
+            sides = [right({**at.given, primary: each}) for each in _neighbours(x)]
+        return {n: _decided(a, [side.get(n, a) for side in sides], end) for n, a in new.items()}
 
     return change
 
 
-def _decided(new: np.ndarray, up: np.ndarray, down: np.ndarray, end: float) -> np.ndarray:
-    if up.shape != new.shape or new.dtype == bool or not new.ndim:
+def _neighbours(x: np.ndarray) -> list[np.ndarray]:
+    """The next numbers above and below, and those beyond them."""
+    found = []
+    for e in (np.inf, -np.inf):
+        first = np.nextafter(x, x.dtype.type(e))
+        found += [first, np.nextafter(first, x.dtype.type(e))]
+    return found
+
+
+def _decided(new: np.ndarray, sides: list[np.ndarray], end: float) -> np.ndarray:
+    if any(side.shape != new.shape for side in sides) or new.dtype == bool or not new.ndim:
         return new
-    high, low = up.astype(np.float64), down.astype(np.float64)
+    up, up2, down, down2 = (side.astype(np.float64) for side in sides)
+    least = float(np.finfo(new.dtype).tiny) if new.dtype.kind == "f" else 0.0
     with np.errstate(all="ignore"):
-        jumps = np.abs(high - low) > 2.0**-8 * np.maximum(np.abs(high), np.abs(low))
-    return np.where(jumps, up if end > 0 else down, new).astype(new.dtype)
+        size = np.maximum(np.maximum(np.abs(up), np.abs(down)), least)
+        jump = np.abs(up - down)
+        jumps = (jump > 2.0**-8 * size) & (8 * np.abs(up2 - up) < jump) & (8 * np.abs(down2 - down) < jump)
+    return np.where(jumps, sides[0] if end > 0 else sides[2], new).astype(new.dtype)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: a word of so many letters is like many others by chance
+SHORT = 3
+
 
 class RefgradError(Exception):
     """Base of every error that refgrad raises on purpose."""
@@ -51,6 +54,18 @@ def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
     return ArgumentError(f"{name} is {value!r}; legal: {legal}")
 
 
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an" before it, as it is spoken.
+
+    Args:
+        noun: a word, such as the name of a type or a kind of rules.
+
+    >>> with_article("int"), with_article("list"), with_article("8-bit-optimizer"), with_article("ndarray")
+    ('an int', 'a list', 'an 8-bit-optimizer', 'an ndarray')
+    """
+    return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o', '8', 'nd')) else 'a'} {noun}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint at what may have been meant.
 
@@ -65,10 +80,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     "; did you mean 'AdamW'?"
     >>> nearest("sdg", ["SDGF", "SGD"])  # the same letters are nearer than one more
     "; did you mean 'SGD'?"
+    >>> nearest("no", ["random", "os"])  # two letters are in many words
+    ''
     """
     import difflib  # half of the time that `import refgrad` takes
 
     by_lower = {name.lower(): name for name in known}
     exchanged = [name for name in by_lower if sorted(name) == sorted(word.lower())]
-    close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    cutoff = 0.5 if len(word) > SHORT else 0.7
+    close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -19,7 +19,7 @@ from refgrad.candidates.arguments import check_options, packed_in, parameters_of
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
 from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
-from refgrad.errors import CandidateError, nearest
+from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.rule import Extra, Slot
 
 
@@ -221,7 +221,11 @@ class FunctionRun:
             return result
         values = list(result) if isinstance(result, (tuple, list)) else [result]
         if len(values) != len(wanted):
-            came = f"a {type(result).__name__} of {len(values)}" if isinstance(result, (tuple, list)) else _kind(result)
+            came = (
+                f"{with_article(type(result).__name__)} of {len(values)}"
+                if isinstance(result, (tuple, list))
+                else _kind(result)
+            )
             raise CandidateFault("structure", f"{self._name} returned {came}; legal: {legal}")
         return dict(zip(wanted, values, strict=True))
 
@@ -246,4 +250,4 @@ _WAYS = "return new arrays and leave the arguments alone, or overwrite p and the
 
 
 def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"
+    return with_article(type(value).__name__)

@@ -20,7 +20,7 @@ from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.reference import Reference
 from refgrad.candidates.targets import target_parts
-from refgrad.errors import CandidateError, nearest
+from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.float_environment import foreign
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Rule, is_own
@@ -55,7 +55,7 @@ def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str
         if candidate is not None:
             return _with_stated(candidate, stated) if stated else candidate
     takes = f" with arguments ({', '.join(parameters_of(thing))})" if callable(thing) else ""
-    raise CandidateError(f"{name} is a {type(thing).__name__}{takes}; legal: {LEGAL}")
+    raise CandidateError(f"{name} is {with_article(type(thing).__name__)}{takes}; legal: {LEGAL}")
 
 
 def _with_stated(candidate: Any, stated: Mapping[str, str]) -> Candidate:

@@ -98,7 +98,7 @@ def test_writing_where_one_must_not_is_a_fault(name: str, answer: bool) -> None:
 @pytest.mark.parametrize(
     ("result", "kind", "message"),
     [
-        (lambda p, m: p, "structure", r"returned a ndarray; legal: \(p, m\), a dict with these keys, or None"),
+        (lambda p, m: p, "structure", r"returned an ndarray; legal: \(p, m\), a dict with these keys, or None"),
         (lambda p, m: (p, m, m), "structure", r"returned a tuple of 3; legal: \(p, m\)"),
         (lambda p, m: {"p": p, "q": m}, "structure", r"keys \['p', 'q'\]; legal"),
         (lambda p, m: (p, "m"), "structure", "returned a str for m; legal: a NumPy array"),

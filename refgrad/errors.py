@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: a word of so many letters is like many others by chance
-SHORT = 3
-
 
 class RefgradError(Exception):
     """Base of every error that refgrad raises on purpose."""
@@ -66,12 +63,13 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o', '8', 'nd')) else 'a'} {noun}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """A hint at what may have been meant.
 
     Args:
         word: what was given; capitals do not count.
         known: the legal words.
+        cutoff: how like it a word must be, from 0 to 1; more where there are hundreds, one of which is like it by chance.
 
     Returns:
         A text such as ``"; did you mean 'AdamW'?"``, or an empty one if nothing is near.
@@ -80,13 +78,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     "; did you mean 'AdamW'?"
     >>> nearest("sdg", ["SDGF", "SGD"])  # the same letters are nearer than one more
     "; did you mean 'SGD'?"
-    >>> nearest("no", ["random", "os"])  # two letters are in many words
+    >>> nearest("no", ["random", "os"], cutoff=0.7)
     ''
     """
     import difflib  # half of the time that `import refgrad` takes
 
     by_lower = {name.lower(): name for name in known}
     exchanged = [name for name in by_lower if sorted(name) == sorted(word.lower())]
-    cutoff = 0.5 if len(word) > SHORT else 0.7
     close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -136,7 +136,7 @@ def _guarded(name: str, action: Callable[[], Any]) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            hint = nearest(missing.rpartition(".")[2], _modules_beside(missing))
+            hint = nearest(missing.rpartition(".")[2], _modules_beside(missing), cutoff=0.7)
             raise CandidateError(f"there is no module {missing!r}{hint}") from None
         raise CandidateError(f"{name} needs a module {missing!r}, which is not installed") from error
     except (Exception, SystemExit) as error:

@@ -1,7 +1,7 @@
 """The three jobs of docs/three-jobs.md: their commands, and the pictures of what these show.
 
-``python -m tests.docs.jobs`` runs all of them, each in a folder of its own, and draws docs/jobs/*.svg anew; with ``lion`` behind it
-that one alone. A C compiler is needed for the first, JAX for the second, matplotlib for the curves.
+``python -m tests.docs.jobs`` runs all of them, each in a folder of its own, and draws docs/jobs/*.svg anew; with ``lion``
+behind it that one alone. A C compiler is needed for the first, JAX for the second, matplotlib for the curves.
 """
 
 from __future__ import annotations

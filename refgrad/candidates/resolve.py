@@ -55,7 +55,8 @@ def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str
         if candidate is not None:
             return _with_stated(candidate, stated) if stated else candidate
     takes = f" with arguments ({', '.join(parameters_of(thing))})" if callable(thing) else ""
-    raise CandidateError(f"{name} is {with_article(type(thing).__name__)}{takes}; legal: {LEGAL}")
+    what = "class" if isinstance(thing, type) else type(thing).__name__
+    raise CandidateError(f"{name} is {with_article(what)}{takes}; legal: {LEGAL}")
 
 
 def _with_stated(candidate: Any, stated: Mapping[str, str]) -> Candidate:
@@ -137,7 +138,8 @@ def _guarded(name: str, action: Callable[[], Any]) -> Any:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
             hint = nearest(missing.rpartition(".")[2], _modules_beside(missing), cutoff=0.7)
-            raise CandidateError(f"there is no module {missing!r}{hint}") from None
+            legal = hint or "; legal: one that is installed here, or a file, as path/to/file.py:name"
+            raise CandidateError(f"there is no module {missing!r}{legal}") from None
         raise CandidateError(f"{name} needs a module {missing!r}, which is not installed") from error
     except (Exception, SystemExit) as error:
         raise CandidateError(f"importing {name} raised {type(error).__name__}: {error}") from error

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from refgrad.oracle.engine.verdict_text import explanation, headline
+from refgrad.oracle.engine.verdict_text import headline
 from refgrad.report.picture import words
 from tests.docs.jobs import BUILD, FOLDER, JOBS, PLOTTED, judged
 
@@ -47,5 +47,7 @@ def test_a_picture_says_what_is_found(name: str) -> None:
         pytest.skip("needs optax")
     verdict = judged(job, shrink=False)
     shown = " ".join(words((FOLDER / f"{name}.svg").read_text(encoding="utf-8")))
-    told = f"{headline(verdict)} It {explanation(verdict)}"
-    assert " ".join(told.split()) in shown, f"python -m tests.docs.jobs {name}"
+    assert verdict.explanation is not None
+    # the first part of what explains it: how much else was searched for hangs on the machine
+    for told in (headline(verdict), verdict.explanation.sentence.partition(" (")[0]):
+        assert " ".join(told.split()) in shown, f"python -m tests.docs.jobs {name}"

@@ -51,12 +51,25 @@ def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
     return ArgumentError(f"{name} is {value!r}; legal: {legal}")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an" before it, as it is spoken.
+
+    Args:
+        noun: a word, such as the name of a type or a kind of rules.
+
+    >>> with_article("int"), with_article("list"), with_article("8-bit-optimizer"), with_article("ndarray")
+    ('an int', 'a list', 'an 8-bit-optimizer', 'an ndarray')
+    """
+    return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o', '8', 'nd')) else 'a'} {noun}"
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """A hint at what may have been meant.
 
     Args:
         word: what was given; capitals do not count.
         known: the legal words.
+        cutoff: how like it a word must be, from 0 to 1; more where there are hundreds, one of which is like it by chance.
 
     Returns:
         A text such as ``"; did you mean 'AdamW'?"``, or an empty one if nothing is near.
@@ -65,10 +78,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     "; did you mean 'AdamW'?"
     >>> nearest("sdg", ["SDGF", "SGD"])  # the same letters are nearer than one more
     "; did you mean 'SGD'?"
+    >>> nearest("no", ["random", "os"], cutoff=0.7)
+    ''
     """
     import difflib  # half of the time that `import refgrad` takes
 
     by_lower = {name.lower(): name for name in known}
     exchanged = [name for name in by_lower if sorted(name) == sorted(word.lower())]
-    close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, with_article
 
 #: DLPack's devices whose memory a processor reads: its own, and what is pinned for a GPU
 READABLE = (1, 3)
@@ -158,7 +158,9 @@ def read_array(value: Any, name: str) -> Any:
         why = f"is on a device ({device!r})"
     except Exception as error:  # whatever another library raises, such as where there are no numbers yet
         why = f"cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
-    raise ArgumentError(f"{name} is a {type(value).__name__} that {why}; legal: an array in the processor's memory")
+    raise ArgumentError(
+        f"{name} is {with_article(type(value).__name__)} that {why}; legal: an array in the processor's memory"
+    )
 
 
 def _narrow_dtype(value: Any) -> Any:

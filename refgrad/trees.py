@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, with_article
 
 
 def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -81,4 +81,4 @@ def rebuild(tree: Any, new: list[Any]) -> Any:
 
 
 def _differs(name: str, path: str, other: Any, legal: str) -> ArgumentError:
-    return ArgumentError(f"{name}{path} is a {type(other).__name__}; legal: {legal}, as in the parameters")
+    return ArgumentError(f"{name}{path} is {with_article(type(other).__name__)}; legal: {legal}, as in the parameters")

@@ -304,6 +304,7 @@ ACROSS: Mapping[str, str] = {
     "breaks/test_table.py": "faults that the tests must catch",
     "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
     "docs/test_examples.py": "the examples of the pages",
+    "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "kinds/test_every_kind.py": "every kind with every entry point",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",

@@ -164,7 +164,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         ("verify a:b --as AdamW --set fused", 64, "--set is 'fused'; legal: name=value"),
         (f"verify {ADAMW} --as AdamW --time-limit 0", 64, "time_limit is 0.0; legal: a positive number of seconds"),
         ("verify a:b", 64, "Missing option '--as'. legal: --as RULE; `refgrad list`"),
-        ("verify mine.py:fused_adamw", 64, "perhaps --as AdamW"),
+        ("verify mine.py:fused_adamw", 64, "it may be --as AdamW"),
         ("verify a:b --as AdamW betas=0.9", 64, "betas is '0.9'; legal: a tuple of beta1 and beta2"),
         ("verify a:b --as AdamW learning_rate=1 lr=2", 64, "lr=2 says 'lr' again"),
         ("verify a:b --as AdamW --stps 3", 64, "No such option"),

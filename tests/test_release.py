@@ -6,12 +6,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from refgrad.version import VERSION
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 #: extras that bring frameworks and what tests need
-APART = {"all", "test", "torch", "jax", "cuda", "gpu"}
+APART = {"all", "test", "torch", "jax", "cuda", "gpu", "cuda12", "gpu12"}
 
 
 def test_the_version_is_that_of_the_last_change_and_of_the_citation() -> None:
@@ -27,6 +29,19 @@ def test_all_is_every_extra_that_is_no_framework() -> None:
     (everything,) = extras["all"]
     named = set(everything.removeprefix("refgrad[").removesuffix("]").split(","))
     assert named == set(extras) - APART
+
+
+@pytest.mark.parametrize(
+    ("gpu", "compiler", "cupy"), [("gpu", "cuda", "cupy-cuda13x"), ("gpu12", "cuda12", "cupy-cuda12x")]
+)
+def test_a_gpu_extra_is_its_compiler_and_its_cupy(gpu: str, compiler: str, cupy: str) -> None:
+    extras = PROJECT["optional-dependencies"]
+    own, other = extras[gpu]
+    assert own == f"refgrad[{compiler}]"
+    assert other.partition(">")[0] == cupy
+    (needed,) = extras[compiler]
+    assert needed.startswith("nvidia-cuda-nvrtc")
+    assert needed.partition(">")[0].endswith("-cu12") == gpu.endswith("12")
 
 
 def test_every_python_that_is_claimed_has_an_environment() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.dtypes import is_float
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, bad_argument, with_article
 
 
 def plain_array(value: Any, name: str) -> np.ndarray:
@@ -25,7 +25,7 @@ def plain_array(value: Any, name: str) -> np.ndarray:
     if isinstance(value, np.generic):
         return np.asarray(value)
     if not isinstance(value, np.ndarray):
-        raise ArgumentError(f"{name} is a {type(value).__name__}; legal: a NumPy array of a float dtype")
+        raise ArgumentError(f"{name} is {with_article(type(value).__name__)}; legal: a NumPy array of a float dtype")
     return value if type(value) is np.ndarray else value.view(np.ndarray)
 
 

@@ -22,7 +22,7 @@ from refgrad.candidates.faults import building, check_kept, copies, stepping
 from refgrad.candidates.frameworks import adapter
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.estimators.base import Estimator
 
 LEGAL = (
@@ -58,7 +58,7 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> EstimatorCandidate:
     if framework is not None:
         found: EstimatorCandidate = adapter("estimator", framework).candidate(thing, shown, options)
         return found
-    raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+    raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
 
 
 def describe_pair(thing: Any) -> str:

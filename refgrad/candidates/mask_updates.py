@@ -19,7 +19,7 @@ from refgrad.candidates.masks import resolve_mask
 from refgrad.candidates.names import Names, known_as
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.sparsity.dynamic import MaskUpdate
 
 Arrays = Mapping[str, np.ndarray]
@@ -55,7 +55,7 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> UpdateCandidate:
         mine = thing.replace(**options) if isinstance(thing, MaskUpdate) else thing(**options)
         return UpdateCandidate(str(mine), lambda rule, arrays, t: _of_rule(mine, arrays, t))
     if isinstance(thing, type) or not callable(thing):
-        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+        raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
     function = resolve_mask(thing, options)  # which framework's arrays it takes
     if not isinstance(function, MaskFunction):
         raise CandidateError(f"{name} makes a mask of weights alone; legal: {LEGAL}")

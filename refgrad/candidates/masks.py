@@ -13,7 +13,7 @@ from refgrad.candidates.faults import stepping
 from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.mask_function import LEGAL, MaskCandidate, MaskFunction, MaskSeen
 from refgrad.candidates.resolve import describe, load
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.sparsity.base import Mask
 
 
@@ -48,5 +48,5 @@ def resolve_mask(thing: Any, options: Mapping[str, Any]) -> MaskCandidate:
     if found is not None:
         return found
     if isinstance(thing, type) or not callable(thing):
-        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+        raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
     return MaskFunction(with_options(name, options), thing, options, lambda a: a, np.asarray)

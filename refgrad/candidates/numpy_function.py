@@ -19,7 +19,7 @@ from refgrad.candidates.arguments import check_options, packed_in, parameters_of
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
 from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
 from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
-from refgrad.errors import CandidateError, nearest
+from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.rule import Extra, Slot
 
 
@@ -90,7 +90,10 @@ class NumpyFunction:
 
 @dataclass(frozen=True)
 class Binding:
-    """Which argument takes what: ``slots`` maps arguments to slots in the order of the signature, ``extras`` to inputs."""
+    """Which argument takes what: ``slots`` maps arguments to slots in the order of the signature, ``extras`` to inputs.
+
+    ``hidden`` are the slots that no argument stands for.
+    """
 
     p: str
     g: str
@@ -100,6 +103,7 @@ class Binding:
     positional: tuple[str, ...]
     scalar_values: frozenset[str]
     extras: Mapping[str, str]
+    hidden: tuple[str, ...]
 
 
 def bind(
@@ -127,7 +131,8 @@ def bind(
     _check_complete(parameters, {p, g, t, *extras, *slots, *constants}, rule, name)
     positional = tuple(n for n, q in parameters.items() if q.kind is inspect.Parameter.POSITIONAL_ONLY)
     scalar_values = frozenset(s for s, kind in rule.slots().items() if kind.scalar)
-    return Binding(p, g, t, slots, constants, positional, scalar_values, extras)
+    hidden = tuple(slot for slot in rule.slots() if slot not in slots.values())
+    return Binding(p, g, t, slots, constants, positional, scalar_values, extras, hidden)
 
 
 def _by_word(rule: Worded) -> dict[str, Any]:
@@ -221,7 +226,9 @@ class FunctionRun:
             return result
         values = list(result) if isinstance(result, (tuple, list)) else [result]
         if len(values) != len(wanted):
-            came = f"a {type(result).__name__} of {len(values)}" if isinstance(result, (tuple, list)) else _kind(result)
+            came = _kind(result) + (f" of {len(values)}" if isinstance(result, (tuple, list)) else "")
+            if self._binding.hidden and len(values) > len(wanted):
+                legal += f"; the rule's {', '.join(self._binding.hidden)} would be an argument of that name"
             raise CandidateFault("structure", f"{self._name} returned {came}; legal: {legal}")
         return dict(zip(wanted, values, strict=True))
 
@@ -246,4 +253,4 @@ _WAYS = "return new arrays and leave the arguments alone, or overwrite p and the
 
 
 def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"
+    return with_article(type(value).__name__)

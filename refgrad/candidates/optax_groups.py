@@ -79,7 +79,10 @@ GROUPS = "inner_states"
 
 
 def named(node: Any, label: str | None = None) -> Iterator[tuple[str, Any]]:
-    """Every field of the named tuples in a state, with its name; of groups only the one of a label, if one is given."""
+    """Every field of the named tuples in a state, with its name, and every tree in its dicts, with its key.
+
+    Of groups only the one of a label, if one is given.
+    """
     if isinstance(node, tuple) and hasattr(node, "_fields"):
         for name, value in zip(node._fields, node, strict=True):
             yield name, value
@@ -89,7 +92,11 @@ def named(node: Any, label: str | None = None) -> Iterator[tuple[str, Any]]:
         for value in node:
             yield from named(value, label)
     elif isinstance(node, dict):
-        for value in node.values():
+        for key, value in node.items():
+            if isinstance(key, str) and isinstance(
+                value, (dict, list, tuple)
+            ):  # what is no tree is a parameter's own array
+                yield key, value
             yield from named(value, label)
 
 

@@ -27,7 +27,7 @@ from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_na
 from refgrad.candidates.optax_groups import NAMES, entries, groups_of, leaf_name, named, tree_of
 from refgrad.candidates.protocol import SAVED, Extras, Observation, Value
 from refgrad.candidates.resolve import describe
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Range
 
@@ -94,7 +94,7 @@ class OptaxTransform:
         transform, notes = self.build(rule)
         if not isinstance(transform, optax.GradientTransformation):
             legal = "an optax.GradientTransformation"
-            raise CandidateError(f"{self.name} returned a {type(transform).__name__}; legal: {legal}")
+            raise CandidateError(f"{self.name} returned {with_article(type(transform).__name__)}; legal: {legal}")
 
         takes_more = isinstance(transform, optax.GradientTransformationExtraArgs)
 

@@ -21,7 +21,7 @@ from refgrad.candidates.arguments import check_options, parameters_of, takes_any
 from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, describe_rule, load
-from refgrad.errors import CandidateError, nearest
+from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.quantizers.base import Quantized, Quantizer
 
 LEGAL = (
@@ -56,7 +56,7 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
     forward, backward = _ways(thing)
     alone = forward is None and callable(backward)
     if not (callable(forward) or alone) or not (backward is None or callable(backward)):
-        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+        raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
     parameters = parameters_of(backward if alone else forward)
     check_options(options, parameters, takes_anything(parameters), name)
 
@@ -139,5 +139,5 @@ def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
             raise CandidateFault("structure", f"{name} returned {len(result)} values; legal: {legal}")
         return {n: np.asarray(a) for n, a in zip(rule.parts, result, strict=True)}
     if len(rule.parts) > 1:
-        raise CandidateFault("structure", f"{name} returned a {type(result).__name__}; legal: {legal}")
+        raise CandidateFault("structure", f"{name} returned {with_article(type(result).__name__)}; legal: {legal}")
     return {rule.parts[0]: np.asarray(result)}

@@ -20,7 +20,7 @@ from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.reference import Reference
 from refgrad.candidates.targets import target_parts
-from refgrad.errors import CandidateError, nearest
+from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.float_environment import foreign
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Rule, is_own
@@ -55,7 +55,8 @@ def resolve(thing: Any, options: Options | None = None, stated: Mapping[str, str
         if candidate is not None:
             return _with_stated(candidate, stated) if stated else candidate
     takes = f" with arguments ({', '.join(parameters_of(thing))})" if callable(thing) else ""
-    raise CandidateError(f"{name} is a {type(thing).__name__}{takes}; legal: {LEGAL}")
+    what = "class" if isinstance(thing, type) else type(thing).__name__
+    raise CandidateError(f"{name} is {with_article(what)}{takes}; legal: {LEGAL}")
 
 
 def _with_stated(candidate: Any, stated: Mapping[str, str]) -> Candidate:
@@ -136,8 +137,9 @@ def _guarded(name: str, action: Callable[[], Any]) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            hint = nearest(missing.rpartition(".")[2], _modules_beside(missing))
-            raise CandidateError(f"there is no module {missing!r}{hint}") from None
+            hint = nearest(missing.rpartition(".")[2], _modules_beside(missing), cutoff=0.7)
+            legal = hint or "; legal: one that is installed here, or a file, as path/to/file.py:name"
+            raise CandidateError(f"there is no module {missing!r}{legal}") from None
         raise CandidateError(f"{name} needs a module {missing!r}, which is not installed") from error
     except (Exception, SystemExit) as error:
         raise CandidateError(f"importing {name} raised {type(error).__name__}: {error}") from error

@@ -13,7 +13,7 @@ from typing import Any
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
 from refgrad.candidates.resolve import describe, load
 from refgrad.candidates.transform import told
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.batch_scaling import Scaling
 
 LEGAL = "a function (batch, ...) -> rate or a dict of numbers, a scaling of refgrad, or a string 'package.module:name'"
@@ -39,7 +39,7 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> ScalingCandidate:
         mine = thing.replace(**options) if isinstance(thing, Scaling) else thing(**options)
         return ScalingCandidate(f"refgrad's {mine}", lambda rule, batch, epochs: mine.scaled(batch, epochs))
     if isinstance(thing, type) or not callable(thing):
-        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+        raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
     parameters = parameters_of(thing)
     check_options(options, parameters, takes_anything(parameters), name)
     return ScalingCandidate(

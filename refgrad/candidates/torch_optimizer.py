@@ -35,7 +35,7 @@ from refgrad.candidates.arguments import (
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED, Extras, Observation, Value
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
 
@@ -86,7 +86,7 @@ class TorchOptimizer:
                 optimizer, told = self.build(rule, given)
             if not isinstance(optimizer, torch.optim.Optimizer):
                 found = type(optimizer).__name__
-                raise CandidateError(f"{self.name} returned a {found}; legal: a torch.optim.Optimizer")
+                raise CandidateError(f"{self.name} returned {with_article(found)}; legal: a torch.optim.Optimizer")
             return optimizer, told
 
         return build

@@ -15,7 +15,7 @@ from refgrad.candidates.arguments import check_options, parameters_of, takes_any
 from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.resolve import describe, describe_rule, load
 from refgrad.candidates.transform_arguments import Arrays, TransformCandidate, told
-from refgrad.errors import CandidateError
+from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.transform import Transform
 
 LEGAL = (
@@ -42,7 +42,7 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> TransformCandidate:
     if found is not None:
         return found
     if not callable(thing):
-        raise CandidateError(f"{name} is a {type(thing).__name__}; legal: {LEGAL}")
+        raise CandidateError(f"{name} is {with_article(type(thing).__name__)}; legal: {LEGAL}")
     return TransformCandidate(shown, lambda rule, arrays: _called(thing, rule, arrays, options))
 
 

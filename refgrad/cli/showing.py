@@ -9,7 +9,7 @@ import click
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.group import UNJUDGED
 from refgrad.cli.options import HYPERPARAMETERS, claimed, terminal_width
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, with_article
 from refgrad.report import document
 
 SHOWN = """\b
@@ -77,7 +77,9 @@ def show(
         return
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
-            raise ArgumentError(f"{rule} is a {known.kind}; legal for --latex and --source: an optimizer or estimator")
+            raise ArgumentError(
+                f"{rule} is {with_article(known.kind)}; legal for --latex and --source: an optimizer or estimator"
+            )
         click.echo(catalogue.page(known, step, terminal_width()))
         return
     if source == "cuda":

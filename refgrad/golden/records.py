@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from refgrad.errors import RefgradError
+from refgrad.errors import RefgradError, with_article
 
 #: bytes that a file may have
 LARGEST = 64 << 20
@@ -94,7 +94,7 @@ def _check(value: Any, legal: Mapping[str, Any], where: str) -> None:
         return
     kind = legal["type"]
     if not isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
-        raise GoldenError(f"{where} is a {type(value).__name__}; legal: {kind}")
+        raise GoldenError(f"{where} is {with_article(type(value).__name__)}; legal: {kind}")
     if kind == "object":
         _check_object(value, legal, where)
     elif kind == "array":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import RefgradError
+from refgrad.errors import RefgradError, with_article
 from refgrad.rule import Rule
 
 #: what crosses as data
@@ -72,7 +72,7 @@ def handed(value: Any) -> Any:
         return {name: handed(each) for name, each in value.items()}
     recipe = named(value)
     if recipe is None:
-        raise NotMadeError(f"a {type(value).__name__} that has no name in a module")
+        raise NotMadeError(f"{with_article(type(value).__name__)} that has no name in a module")
     return recipe
 
 

@@ -14,7 +14,7 @@ from refgrad.axes import LEFT, RIGHT
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda.device import Device, grid
 from refgrad.backends.cuda.staged_source import copy_source
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.optimizers import extra
 from refgrad.optimizers.leaf import Leaf, check_fits
 from refgrad.rule import Slot
@@ -135,7 +135,9 @@ def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: 
 def _check(value: Any, name: str, p: Any) -> None:
     """That a value is an array of a float dtype of the parameter's kind, on its card."""
     if type(value).__module__ != type(p).__module__:
-        raise ArgumentError(f"{name} is a {type(value).__name__}; legal: an array on the device of the parameter")
+        raise ArgumentError(
+            f"{name} is {with_article(type(value).__name__)}; legal: an array on the device of the parameter"
+        )
     if not is_float(value.dtype):
         raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
     if getattr(value, "device", None) != getattr(p, "device", None):

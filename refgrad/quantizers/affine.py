@@ -69,11 +69,20 @@ class Affine(RowQuantizer):
     ] = "after"
     normalize: Normalize = "divide"
     ties: Annotated[
-        str, Choice(even="to the even integer", away="away from zero", up="to the larger integer, as floor(x + 1/2)")
+        str,
+        Choice(
+            even="ties go to the even integer",
+            away="ties go away from zero",
+            up="ties go to the larger integer, as floor(x + 1/2)",
+        ),
     ] = "even"
     nan_code: Annotated[
         str,
-        Choice(lowest=by("NaN has the code qmin", "onnxruntime"), zero="that of the zero point", highest="qmax"),
+        Choice(
+            lowest=by("NaN has the code qmin", "onnxruntime"),
+            zero="NaN has the code of the zero point",
+            highest="NaN has the code qmax",
+        ),
     ] = "lowest"
 
     parts = ("scale", "zero_point", "codes")

@@ -56,5 +56,5 @@ def _plain(name: str) -> str:
 def advice(target: str) -> str:
     """What to write where a target is judged and no rule is named."""
     found = proposals(target)
-    named = f"legal: --as RULE, by its name perhaps --as {' or --as '.join(found)}" if found else "legal: --as RULE"
+    named = f"legal: --as RULE; by its name it may be --as {' or --as '.join(found)}" if found else "legal: --as RULE"
     return f"{named}; `refgrad list` has all rules, and `refgrad identify {target}` finds out what it is"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, with_article
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.rule import Rule
@@ -76,7 +76,9 @@ def measure_rewrites(rewrites: Iterable[tuple[Rule, Any]]) -> RewriteFigures:
     for rule, candidate in rewrites:
         programs = programs_of(rule)
         if not isinstance(programs, OptimizerPrograms):
-            raise ArgumentError(f"a rewrite is of {rule}, which is a {rule.kind}; legal: rewrites of optimizers")
+            raise ArgumentError(
+                f"a rewrite is of {rule}, which is {with_article(rule.kind)}; legal: rewrites of optimizers"
+            )
         by_ordinary: dict[bool, set[str]] = {True: set(), False: set()}
         for case in programs.cases(0):
             given = programs.written(case, candidate)

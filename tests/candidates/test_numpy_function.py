@@ -98,7 +98,7 @@ def test_writing_where_one_must_not_is_a_fault(name: str, answer: bool) -> None:
 @pytest.mark.parametrize(
     ("result", "kind", "message"),
     [
-        (lambda p, m: p, "structure", r"returned a ndarray; legal: \(p, m\), a dict with these keys, or None"),
+        (lambda p, m: p, "structure", r"returned an ndarray; legal: \(p, m\), a dict with these keys, or None"),
         (lambda p, m: (p, m, m), "structure", r"returned a tuple of 3; legal: \(p, m\)"),
         (lambda p, m: {"p": p, "q": m}, "structure", r"keys \['p', 'q'\]; legal"),
         (lambda p, m: (p, "m"), "structure", "returned a str for m; legal: a NumPy array"),
@@ -169,3 +169,9 @@ def test_a_function_of_a_wrapper_is_told_the_numbers_of_the_rule_inside_by_their
         return p - np.float32(lr) * np.clip(g, -1, 1)
 
     assert refgrad.verify(clipped, ClipByValue(inner=SGD(lr=0.25)), steps=1, explain=False).conforms
+
+
+def test_of_state_that_no_argument_stands_for_the_name_is_said() -> None:
+    run = resolve(lambda p, g, momentum: (p, momentum)).start(SGD(momentum=0.9), ONE)
+    with pytest.raises(CandidateFault, match=r"legal: p or None; the rule's buffer would be an argument of that name"):
+        run.step(ONE)

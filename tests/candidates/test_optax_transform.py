@@ -108,3 +108,14 @@ def test_an_eps_beside_another_of_the_functions_own_is_not_set_otherwise() -> No
     taken = resolve(optax.adabelief).takes(AdaBelief())
     assert "beta1" in taken
     assert "eps" not in taken
+
+
+def test_state_in_a_dict_is_read_by_its_keys() -> None:
+    def update(g: Any, state: Any, params: Any = None) -> Any:
+        m = jax.tree.map(lambda m, g: 0.5 * m + 0.5 * g, state["m"], g)
+        return jax.tree.map(lambda m: -m, m), {"m": m, "count": state["count"] + 1}
+
+    kept = optax.GradientTransformation(lambda p: {"m": jax.tree.map(jax.numpy.zeros_like, p), "count": 0}, update)
+    run = resolve(kept).start(Lion(), [np.ones(2, np.float32), np.ones(3, np.float32)])
+    run.step([np.ones(2, np.float32), np.full(3, 2.0, np.float32)])
+    assert [state["m"].tolist() for state in run.observe().state] == [[0.5] * 2, [1.0] * 3]

@@ -41,6 +41,7 @@ def test_a_file_is_loaded_with_its_neighbours(file: Path) -> None:
     ("target", "message"),
     [
         ("numpy.linagl:norm", "there is no module 'numpy.linagl'; did you mean 'linalg'?"),
+        ("no:norm", "there is no module 'no'; legal: one that is installed here, or a file"),
         ("numpyy:norm", "there is no module 'numpyy'; did you mean 'numpy'?"),
         ("refgrad.examples.numpy_adamw:adamv", "has no 'adamv'; did you mean 'adamw'?"),
         ("refgrad.optimizers:AdamW.lrr", "refgrad.optimizers:AdamW has no 'lrr'; did you mean 'lr'?"),

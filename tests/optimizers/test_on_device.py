@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_one_sentence(device: EmulatedCupy) -> None:
     rule = SGD(momentum=0.9)
     state = rule.init(p)
     for arguments, sentence in [
-        ((p, np.ones((7, 31), np.float32)), "g is a ndarray; legal: an array on the device of the parameter"),
+        ((p, np.ones((7, 31), np.float32)), "g is an ndarray; legal: an array on the device of the parameter"),
         ((p, g[:3]), r"g.shape is \(3, 31\)"),
         ((p, p), "share memory; legal: separate arrays"),
         ((p, on_host(np.ones((7, 31), np.int32))), "g.dtype is 'int32'"),

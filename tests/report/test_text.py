@@ -72,7 +72,11 @@ def test_frameworks_are_named_that_are_what_it_is_or_may_be(wrong: Verdict) -> N
     assert keras not in str(wrong)
     theirs = replace(wrong.departures[1], name="eps_placement=uncorrected, policy subnormals=flush")
     for departures in ((theirs,), (replace(wrong.departures[1], doubt="it is not sure"),), ()):
-        assert keras in str(replace(wrong, departures=departures)).split("Elements")[0]
+        (told,) = [s for s in sections(replace(wrong, departures=departures)) if s.title == "Elsewhere"]
+        assert told.lines == (keras,)
+    raised = replace(wrong, departures=(), counts={})
+    assert not raised.total.outside
+    assert keras not in str(raised)
 
 
 def test_nothing_is_said_where_there_is_nothing_to_say(right: Verdict, unjudged: Verdict) -> None:

@@ -23,9 +23,10 @@ def sections(verdict: Any) -> list[Section]:
         _headline,
         _explanation,
         _isolation,
-        _elsewhere,
+        _as_known,
         _unexercised,
         _faults,
+        _elsewhere,
         _counts,
         _first,
         _counterexample,
@@ -96,21 +97,27 @@ def _isolation(verdict: Any) -> Iterator[Section]:
         yield Section("", (verdict.isolation,), tone=UNSURE)
 
 
+def _as_known(verdict: Any) -> Iterator[Section]:
+    told = tuple(filter(None, map(_known, verdict.departures))) if verdict.outcome == DIFFERS else ()
+    if told:
+        yield Section("", told)
+
+
 def _elsewhere(verdict: Any) -> Iterator[Section]:
     """Frameworks whose rule of the name is another of its named behaviours: a failing candidate is often theirs.
 
-    Where it is known for sure what the candidate is, only those that are the same are told, or that it agrees with.
+    Where it is known for sure what the candidate is, only those that are the same are told, or that it agrees with; and none
+    where no value is outside, as of a candidate that raised.
     """
-    if verdict.outcome != DIFFERS:
+    if verdict.outcome != DIFFERS or not verdict.total.outside:
         return
     name, known = verdict.rule.partition("(")[0], verdict.explanation
     others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]
     if known is not None and not known.doubt:
         same, owners = elsewhere.alike(name, known.name), known.known.split(elsewhere.AND)
         others = [line for line in others if line in same or line.partition(" is ")[0] in owners]
-    told = (*filter(None, map(_known, verdict.departures)), *others)
-    if told:
-        yield Section("", told)
+    if others:
+        yield Section("Elsewhere", tuple(others))
 
 
 def _known(departure: Departure) -> str:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import cast
 
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, with_article
 from refgrad.rule import Rule
 from refgrad.strength.programs.base import Programs
 
@@ -44,5 +44,7 @@ def programs_of(rule: Rule) -> Programs:
 def why_not(rule: Rule) -> str | None:
     """Why no program of a rule can be made at random; None if one can."""
     if rule.kind not in KINDS:
-        return f"is a {rule.kind}, of which no program is made; legal: a rule of the kinds {', '.join(KINDS)}"
+        return (
+            f"is {with_article(rule.kind)}, of which no program is made; legal: a rule of the kinds {', '.join(KINDS)}"
+        )
     return class_of(rule.kind).why_not(rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import textwrap
 from typing import Any
@@ -55,7 +56,11 @@ def needed(function: Any, known: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     if function in known:
         return known
     known = (*known, function)
-    for name in function.__code__.co_names:
+    tree = ast.parse(
+        textwrap.dedent(inspect.getsource(function))
+    )  # by the text: bytecode names others on another Python
+    names = sorted((n for n in ast.walk(tree) if isinstance(n, ast.Name)), key=lambda n: (n.lineno, n.col_offset))
+    for name in dict.fromkeys(n.id for n in names):
         called = function.__globals__.get(name)
         if inspect.isfunction(called) and called.__module__.startswith("tests."):
             known = needed(called, known)

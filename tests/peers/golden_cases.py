@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.candidates.resolve import resolve
+import refgrad
+from refgrad.candidates.resolve import load, resolve
 from refgrad.errors import CandidateError
 from refgrad.golden import reading
-from refgrad.golden.case import Case, case_of, judge
-from refgrad.golden.inputs import Drawn
+from refgrad.golden.case import Case, judge
 from refgrad.golden.making import built
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.sets import OutputSet
 from refgrad.surveys.implementations import Implementation, known
 
 FOLDER = Path(__file__).parents[2] / "golden" / "smoke"
+#: rules whose decay, which has no name, is decoupled
+DECOUPLED = ("ADOPT", "SignDescent")
 #: of torch's forms the one that others are held against elsewhere
 FORMS = ("", "for-loop")
 
@@ -52,8 +57,7 @@ def asked(package: str) -> Iterator[Asked]:
         if not own or row.form not in FORMS or row.inputs:
             continue
         records = reading.read(FOLDER, type(row.claim).__name__).document["cases"]
-        named = {n: v for n, v in row.variant.items() if not isinstance(v, float)}
-        texts = ["", *(f"{n}={v}" for n, v in named.items() if len(named) == 1)]
+        texts = ["", *choices(row)] if len(choices(row)) == 1 else [""]
         for text in texts:
             numbers = tuple(i for i, record in enumerate(records) if record["variant"] == text)
             found = Asked(row, text, numbers)
@@ -62,34 +66,70 @@ def asked(package: str) -> Iterator[Asked]:
                 yield found
 
 
-def differing(one: Asked, **changes: Any) -> str:
+def choices(row: Implementation) -> tuple[str, ...]:
+    """The named behaviours in which an implementation is known to be otherwise than its rule by default, as ``field=value``."""
+    usual = type(row.claim)().hyperparameters()
+    found = {n: v for n, v in row.rule.hyperparameters().items() if isinstance(v, str | bool) and v != usual[n]}
+    return tuple(f"{n}={v}" for n, v in found.items() if n != "scalars" and n not in row.options)
+
+
+def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
     """The outputs that some case refuses, "" if none does.
 
     Args:
         one: the implementation and the cases.
-        changes: fields of the rule, to judge by the sets of another rule on the same arrays.
+        flags: what is otherwise, as ``field=value`` of the rule or of the policy: judged by the sets of that on the same
+            arrays, and not by those of the file.
 
     Raises:
-        Unasked: none of the cases can be put into the implementation.
+        Unasked: a case cannot be put into the implementation.
     """
-    file, outside, ran = reading.read(FOLDER, type(one.row.claim).__name__), dict[str, int](), 0
+    file, outside = reading.read(FOLDER, type(one.row.claim).__name__), set[str]()
     for number in one.numbers:
         record = file.document["cases"][number]
         rule: Any = built(type(one.row.claim).__name__, record["hyperparameters"])
         values = {n: float.fromhex(v) for n, v in record["numbers"].items()}
         arrays: dict[str, Any] = {n: file.array(number, "in", n) for n in record["inputs"]}
         arrays |= {n: int(v) if n == "t" else v for n, v in values.items()}
-        case = case_of(rule.replace(**changes), Drawn(record["family"], arrays), record["dtype"])
-        results = stepped(one.row, rule, arrays)
-        assert case is not None
-        ran += 1
-        for name in _refused(case, results):
-            outside[name] = outside.get(name, 0) + 1
+        case = _of_file(file, number, rule)
+        if flags:
+            other, policy = _flagged(rule, flags)
+            case = dataclasses.replace(case, sets=refgrad.sets(other, arrays, policy=policy))
+        outside |= {n for n, each in judge(case, stepped(one.row, rule, arrays)).items() if each.outside.any()}
     return f"{', '.join(sorted(outside))} outside" if outside else ""
 
 
-def _refused(case: Case, results: Mapping[str, np.ndarray]) -> list[str]:
-    return [name for name, each in judge(case, results).items() if each.outside.any()]
+def _flagged(rule: Optimizer, flags: tuple[str, ...]) -> tuple[Optimizer, dict[str, Any]]:
+    """The rule with the named behaviours, and the policy with its fields."""
+    words: dict[str, Any] = dict(text.split("=") for text in flags)
+    own = {n: _value(getattr(rule, n), words.pop(n)) for n in list(words) if n in rule.hyperparameters()}
+    return rule.replace(**own), words
+
+
+def _value(like: Any, text: str) -> Any:
+    return text == "True" if isinstance(like, bool) else type(like)(text)
+
+
+def _of_file(file: reading.File, number: int, rule: Optimizer) -> Case:
+    """A case as a reader has it: of the file alone."""
+    record, found = file.document["cases"][number], {}
+    for each in record["outputs"]:
+        name = each["name"]
+        ways = file.array(number, "set", name).astype(np.float64)
+        wide = file.array(number, "wide", name).astype(np.float64) if each["wide"] else None
+        given = any(name in other["given"] for other in record["outputs"])
+        found[name] = OutputSet(
+            low=ways[0, 0],
+            high=ways[0, 1],
+            open=np.zeros(ways.shape[2:], bool),
+            admissible=tuple((low, high) for low, high in ways),
+            truth=ways[0, 0],
+            exact=None,
+            given=tuple(each["given"]),
+            wide=None if wide is None else (wide[0], wide[1]),
+            reference=file.array(number, "reference", name) if given else ways[0, 0],
+        )
+    return Case(rule, record["family"], record["dtype"], {}, {}, found, record["whole"])
 
 
 def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -106,7 +146,7 @@ def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> 
     if rule.inputs():
         raise Unasked("it takes more than a gradient")
     try:
-        candidate = resolve(row.candidate(), row.options)
+        candidate = candidate_of(row, rule)
         _check_told(candidate, rule)
         run: Any = candidate.start(rule, [arrays["p"]])
     except CandidateError as error:
@@ -120,6 +160,29 @@ def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> 
     seen = run.observe()
     state = {n: np.array(v) for n, v in seen.state[0].items() if n in rule.slots() and not rule.slots()[n].scalar}
     return {**{n: v.reshape(rule.slots()[n].shape(g.shape)) for n, v in state.items()}, "p": np.array(seen.params[0])}
+
+
+def candidate_of(row: Implementation, rule: Optimizer) -> Any:
+    """The implementation; a function of optax without a decay is given one as optax's users do, before it."""
+    settings, without = rule.hyperparameters(), type(rule).__name__ in DECOUPLED
+    coupled = not without and settings.get("weight_decay") and settings.get("decay", "coupled") == "coupled"
+    found = resolve(row.candidate(), row.options)
+    return found if row.package != "optax" or not coupled or found.takes(rule) & {"weight_decay"} else _decayed(row)
+
+
+def _decayed(row: Implementation) -> Any:
+    """A function of optax whose transformation follows `optax.add_decayed_weights`."""
+    import optax
+
+    function = load(row.target)
+
+    def made(weight_decay: float, **told: Any) -> Any:
+        return optax.chain(optax.add_decayed_weights(weight_decay), function(**told))
+
+    own = inspect.signature(function)
+    decay = inspect.Parameter("weight_decay", inspect.Parameter.KEYWORD_ONLY)
+    made.__signature__ = own.replace(parameters=[*own.parameters.values(), decay])  # type: ignore[attr-defined]
+    return resolve(made, row.options)
 
 
 def _check_told(candidate: Any, rule: Optimizer) -> None:

@@ -39,7 +39,7 @@ RULES: Mapping[str, Callable[[Settings], Optimizer]] = {
     "RMSprop": lambda s: o.RMSprop(variance="bare", centered=True) if s["centered"] else o.RMSprop(),
     "Rprop": lambda s: o.Rprop(reversal="skip"),
     "ASGD": lambda s: o.ASGD(),
-    "Adafactor": lambda s: o.Adafactor(eps_placement="clamp", eps1=2.0**-23),
+    "Adafactor": lambda s: o.Adafactor(eps_placement="clamp", eps1=2.0**-23, decay_exponent=-s["beta2_decay"]),
 }
 #: class -> why it is not asked here
 UNASKED: Mapping[str, str] = {
@@ -117,4 +117,4 @@ def differing(setting: Setting) -> str:
     verdict = refgrad.verify(candidate(setting), rule_of(setting), steps=STEPS, shrink=False, explain=False)
     if verdict.conforms:
         return ""
-    return f"{verdict.outcome}: {verdict.faults[0].kind}" if verdict.faults else str(verdict.outcome)
+    return f"{verdict.outcome}: {verdict.faults[0].kind}" if verdict.faults else verdict.outcome

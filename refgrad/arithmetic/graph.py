@@ -80,9 +80,9 @@ class Graph:
     def computed_from(self) -> dict[str, frozenset[str]]:
         """Of each output the others that it is computed from."""
         found = {}
-        for name, root in self.outputs.items():
+        for output, root in self.outputs.items():
             needed = {node.index for node in walk(root)}
-            found[name] = frozenset(n for n, node in self.outputs.items() if n != name and node.index in needed)
+            found[output] = frozenset(n for n, node in self.outputs.items() if n != output and node.index in needed)
         return found
 
     def _axes(self) -> Iterator[Axes]:

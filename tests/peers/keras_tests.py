@@ -80,7 +80,9 @@ class Substitute:
     def __init__(self, cls: type, name: str, **arguments: Any) -> None:
         config = cls(**arguments).get_config()
         rule = RULES[name](config)
-        numbers = {n: known_as(n, HYPERPARAMETERS, config) for n, legal in rule.legal().items() if isinstance(legal, Range)}
+        numbers = {
+            n: known_as(n, HYPERPARAMETERS, config) for n, legal in rule.legal().items() if isinstance(legal, Range)
+        }
         self.rule: Optimizer = rule.replace(**{n: config[k] or 0.0 for n, k in numbers.items() if k is not None})
         self.states: dict[int, dict[str, Any]] = {}
         self.excluded: Callable[[Any], bool] = lambda variable: False
@@ -89,6 +91,9 @@ class Substitute:
     def variables(self) -> list[float]:
         """The steps taken, and the learning rate."""
         return [max((s["t"] for s in self.states.values()), default=0), self.rule.numbers()["lr"]]
+
+    def build(self, variables: Any) -> None:
+        """A rule makes its state of each variable at the first step."""
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Variables that do not decay, themselves or by a part of their names."""

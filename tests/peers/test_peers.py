@@ -1,4 +1,4 @@
-"""The peers' own data and code beside refgrad, and the ledger: nothing differs that it does not name, and all that it names differs."""
+"""The peers' own data and code beside refgrad, and the ledger: nothing differs but what it names, and all that it names does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 
 def row(**changes: str) -> Row:
     """A row of a package that there is not."""
-    told = {"implementation": "made-up", "version": "1.2", "case": "test_a", "departure": "p outside", "reason": "", "right": "both"}
+    told = dict(implementation="made-up", version="1.2", case="test_a", departure="p outside", reason="", right="both")
     return Row(**{**told, **changes}, flags=())  # type: ignore[arg-type]
 
 

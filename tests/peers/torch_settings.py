@@ -68,7 +68,7 @@ def settings() -> tuple[Setting, ...]:
     from torch.testing._internal.common_optimizers import optim_db
 
     every = [
-        Setting(info.optim_cls.__name__, each.kwargs)
+        Setting(vars(info)["optim_cls"].__name__, each.kwargs)
         for info in optim_db
         for each in info.optim_inputs_func(device="cpu")
     ]

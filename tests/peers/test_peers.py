@@ -21,7 +21,8 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 
 def row(**changes: str) -> Row:
     """A row of a package that there is not."""
-    told = dict(implementation="made-up", version="1.2", case="test_a", departure="p outside", reason="", right="both")
+    told = {"implementation": "made-up", "version": "1.2", "case": "test_a", "departure": "p outside"}
+    told |= {"reason": "it is made up", "right": "both"}
     return Row(**{**told, **changes}, flags=())  # type: ignore[arg-type]
 
 

@@ -332,6 +332,7 @@ ACROSS: Mapping[str, str] = {
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "peers/test_peers.py": "other packages' own data and code beside refgrad, and the ledger of where they differ",
+    "peers/test_properties.py": "implementations are their rules on whatever is drawn",
     "trajectories/test_trajectories.py": "a small network trained with every optimizer, in every way in which steps are taken",
     "test_variants.py": "every named behaviour of every rule",
     "surveys/implementations/test_over_time.py": "implementations beside their rules over many steps",

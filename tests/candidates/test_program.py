@@ -104,7 +104,7 @@ STATELESS = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+@pytest.mark.parametrize("wrong", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["right", "wrong"])
 @pytest.mark.parametrize(("rule", "named"), STATELESS, ids=["quantizer", "estimator", "mask"])
 def test_a_quantizer_an_estimator_and_a_mask_are_judged(rule: Any, named: str, wrong: bool) -> None:
     words = [sys.executable, "-S", str(SUBJECTS / "stateless.py"), *(["wrong"] if wrong else [])]

@@ -22,11 +22,17 @@ from tests.depth import examples
 from tests.surveys.implementations.test_table import ROWS, candidate, named, runs_here
 
 PACKAGES = ("torch", "jax", "optax", "keras")
+#: what is not asked: its example with drawn numbers was not looked into yet (its row is judged on generated ones)
+LEFT = ("optax:adafactor",)
 #: rows whose inputs are their own, which say nothing on others, and those that are known to be no variant
 OURS = [
     row
     for row in ROWS
-    if row.package in PACKAGES and row.claim.kind == "optimizer" and row.explained and not (row.inputs or row.mutates)
+    if row.package in PACKAGES
+    and row.claim.kind == "optimizer"
+    and row.explained
+    and not (row.inputs or row.mutates)
+    and row.target not in LEFT
 ]
 SHAPES = ((), (1,), (5,), (3, 4), (2, 3, 2), (0,))
 #: what is its row's rule in float32 alone, and why: a test of torch's NAdam in float64 found the first
@@ -37,7 +43,7 @@ FLOAT32_ALONE = {
 }
 #: how many axes a parameter has where an implementation is its row's rule on some alone: of three, each factors others
 #: (tests/surveys/implementations/differences.py); SM3 raises on a number without axes
-AXES = {"torch.optim:Adafactor": (0, 1, 2), "optax:adafactor": (0, 1, 2), "optax:sm3": (1, 2)}
+AXES = {"torch.optim:Adafactor": (0, 1, 2), "optax:sm3": (1, 2)}
 #: what a number that is not zero is multiplied by
 FACTORS = (1.0, 0.5, 0.75, 0.9)
 STEPS = 4

@@ -77,6 +77,14 @@ class Graph:
         given = {node.index for node in self.outputs.values()}
         return frozenset(name for name, node in self.outputs.items() if _loose(node, given))
 
+    def computed_from(self) -> dict[str, frozenset[str]]:
+        """Of each output the others that it is computed from."""
+        found = {}
+        for output, root in self.outputs.items():
+            needed = {node.index for node in walk(root)}
+            found[output] = frozenset(n for n, node in self.outputs.items() if n != output and node.index in needed)
+        return found
+
     def _axes(self) -> Iterator[Axes]:
         yield from self.small.values()
         yield from (n.axes for n in self.nodes)

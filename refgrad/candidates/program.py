@@ -12,20 +12,26 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad.candidates.faults import stepping
+from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.child_process import ended
 from refgrad.errors import CandidateError, RefgradError
+from refgrad.rule import Rule
 
 #: the version of the protocol
 VERSION = 1
 #: bytes that a line may have
 LONGEST = 64 << 20
 ENCODINGS = ("hex", "base64")
+#: kinds of rules that programs are asked to be
+KINDS = ("optimizer", "quantizer", "estimator", "mask")
 
 
 class Program:
@@ -187,8 +193,43 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def function(command: Sequence[str], rule: str, kind: str) -> Callable[..., Any]:
-    """A program as a function of what it says that it takes, as functions are judged.
+@dataclass(frozen=True)
+class Stateless:
+    """A program that is asked for a mask, or for the value and the gradients of an estimator.
+
+    Args:
+        name: how reports call it.
+        program: that answers.
+    """
+
+    name: str
+    program: Program
+
+    def prune(self, rule: Rule, arrays: Mapping[str, np.ndarray]) -> MaskSeen:
+        """Its mask of the weights, and the scores behind it if it gives them."""
+        found = self._answer(rule, arrays)
+        if "mask" not in found:
+            raise CandidateFault("structure", f"{self.name} gave {', '.join(found)}; legal: mask, and scores")
+        return MaskSeen(found["mask"].astype(bool), found.get("scores"))
+
+    def start(self, rule: Rule) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+        """A function from the rule's arrays to ``y``, ``x_grad`` and the learned parameters' gradients."""
+        return lambda arrays: self._answer(rule, arrays)
+
+    def _answer(self, rule: Rule, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        known = {**rule.hyperparameters(), **arrays}
+        wanted = self.program.hello["takes"]
+        for name in wanted:
+            if name not in known:
+                raise CandidateError(
+                    f"{self.name} takes {name!r}, which {rule} does not have; legal: {', '.join(known)}"
+                )
+        with stepping(self.name):
+            return self.program.call({n: known[n] for n in wanted})
+
+
+def function(command: Sequence[str], rule: str, kind: str) -> Any:
+    """A program as a candidate: of an optimizer or quantizer a function of what it says that it takes.
 
     Args:
         command: the program and its arguments.
@@ -196,16 +237,23 @@ def function(command: Sequence[str], rule: str, kind: str) -> Callable[..., Any]
         kind: its kind.
 
     Raises:
-        CandidateError: it cannot be started, or does not say that it is such a rule.
+        CandidateError: it cannot be started, or does not say that it is such a rule; or rules of the kind are not asked so.
     """
+    if kind not in KINDS:
+        raise CandidateError(f"{rule} is of kind {kind}; programs are asked to be of kind {', '.join(KINDS)}")
     program = Program(command, rule, kind)
-
-    def called(**given: Any) -> dict[str, np.ndarray]:
-        return program.call(given)
-
-    takes = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in program.hello["takes"]]
-    called.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
     said = [str(text)[:200] for text in program.hello.get("restrictions", ())]
     name = str(program.hello.get("name", command[0].rpartition("/")[2]))[:80]
-    called.__module__, called.__qualname__ = "builtins", f"{name} ({'; '.join(said)})" if said else name
+    name = f"{name} ({'; '.join(said)})" if said else name
+    if kind in ("estimator", "mask"):
+        return Stateless(name, program)
+
+    names = program.hello["takes"]
+
+    def called(*values: Any, **given: Any) -> dict[str, np.ndarray]:
+        return program.call({**dict(zip(names, values, strict=False)), **given})
+
+    takes = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+    called.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
+    called.__module__, called.__qualname__ = "builtins", name
     return called

@@ -327,6 +327,10 @@ class Kind(ABC):
         """
         return []
 
+    def computed_from(self, rule: Any, record: Record) -> Mapping[str, frozenset[str]]:
+        """Of each result of the last step the others that it is computed from, and judged given, whatever their order."""
+        return {}
+
     def judged_as_seen(self, rule: Any, record: Record) -> frozenset[str]:
         """The results of the last step or case that are not unique, so that what was seen of them is judged by residuals."""
         return frozenset()

@@ -151,6 +151,10 @@ class OptimizerKind(Stepped):
         unique = step.after.keys() - step.plan.graph.not_unique()
         return {n: np.broadcast_to(a, step.after[n].shape) for n, a in found.items() if n in unique}
 
+    def computed_from(self, rule: Optimizer, record: Record) -> Mapping[str, frozenset[str]]:
+        """By the graph of the step: of AMSGrad the largest second moment is computed from the second moment."""
+        return Leaf(record, 0, rule, Policy(), plan_for).step(record.steps).plan.graph.computed_from()
+
     def judged_as_seen(self, rule: Optimizer, record: Record) -> frozenset[str]:
         """Bases: of eigenvectors, of singular vectors, and orthogonal factors."""
         return Leaf(record, 0, rule, Policy(), plan_for).step(record.steps).plan.graph.not_unique()

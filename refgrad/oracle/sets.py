@@ -39,8 +39,8 @@ class OutputSet:
             something is open. One way must explain all outputs of an element.
         truth: the exact result rounded to odd in float64, which rounds on to any narrower format as the exact result does.
         exact: the exact result, mpmath numbers; None where the rule has no exact path, and `truth` is the centre of the set.
-        given: the outputs that this one is conditioned on; it is one of them where it is not unique (a basis of eigenvectors),
-            so that the set is that of the one which was seen alone.
+        given: the outputs that this one is conditioned on: those before it, and whichever it is computed from; it is one of
+            them where it is not unique (a basis of eigenvectors), so that the set is that of the one which was seen alone.
         wide: the ends where nothing is given, so that whatever is right before it is; None where they are not known.
         reference: what was conditioned on, or else what refgrad's own program gives.
     """
@@ -115,10 +115,12 @@ def sets(
     seen = {each.tensor: each for each in outputs}
     ways, free = (kind.ways(rule, record, policy, given) for given in (seen, ()))
     truths, as_seen = kind.exactly(rule, record, DIGITS), kind.judged_as_seen(rule, record)
+    others = kind.computed_from(rule, record)
     found: dict[str, OutputSet] = {}
     for output in outputs:
         name = output.tensor
         before = _before(kind, rule, name, tuple(found), ways, free)
+        before += tuple(n for n in seen if n in others.get(name, ()) and n not in before)
         each = _set(kind, rule, record, output, ways, truths.get(name), before, policy)
         wide = _hull([way.sets[name] for way in free if name in way.sets])
         found[name] = _conditioned(each, wide) if name not in as_seen else replace(each, given=(name,))

@@ -21,8 +21,11 @@ from refgrad.candidates import program, shared_library
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.cli import judging, programs
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.estimators import ClippedSTE
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
+from refgrad.quantizers import Affine
+from refgrad.sparsity import Magnitude
 
 SUBJECTS = Path(__file__).parents[2] / "docs" / "subjects"
 SIGNATURE = "p*,g,m*,v*,n,t,lr,beta1,beta2,eps,weight_decay"
@@ -90,6 +93,37 @@ def test_a_program_in_c_is_judged(wrong: bool) -> None:
     asked = program.function(command("adamw.c", wrong), "AdamW", "optimizer")
     verdict = judged(asked, inputs=few(), explain=False)
     assert verdict.total.outside == (9 * 2 if wrong else 0), str(verdict)
+
+
+#: rules of the kinds without steps, and what the subject is instead where it is wrong
+STATELESS = (
+    (Affine(symmetric=True), "ties=away"),
+    (ClippedSTE(), "edge=exclusive"),
+    (Magnitude(), "measure=signed"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["right", "wrong"])
+@pytest.mark.parametrize(("rule", "named"), STATELESS, ids=["quantizer", "estimator", "mask"])
+def test_a_quantizer_an_estimator_and_a_mask_are_judged(rule: Any, named: str, wrong: bool) -> None:
+    words = [sys.executable, "-S", str(SUBJECTS / "stateless.py"), *(["wrong"] if wrong else [])]
+    asked = program.function(words, type(rule).__name__, rule.kind)
+    verdict = refgrad.verify(asked, rule, shrink=False, explain=wrong)
+    assert verdict.conforms is not wrong, str(verdict)
+    assert not wrong or named in str(verdict.departures[0])
+
+
+def test_a_kind_that_programs_are_not_asked_to_be_is_refused() -> None:
+    with pytest.raises(CandidateError, match="programs are asked to be of kind optimizer, quantizer, estimator, mask"):
+        program.function(python(""), "GlobalNorm", "transform")
+
+
+def test_what_takes_more_than_there_is_is_refused() -> None:
+    says = '{"refgrad":1,"rules":["Magnitude"],"dtypes":["float32"],"takes":["w","gradients"],"gives":["mask"]}'
+    asked = program.function(python(f"print('{says}', flush=True); input()"), "Magnitude", "mask")
+    with pytest.raises(CandidateError, match="takes 'gradients', which"):
+        refgrad.verify(asked, Magnitude())
 
 
 @pytest.mark.slow

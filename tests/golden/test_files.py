@@ -90,6 +90,21 @@ def test_results_are_judged_by_a_case_alone() -> None:
     assert not judge(case, moved)["p"].outside.any()
 
 
+def test_an_output_is_given_whatever_it_is_computed_from() -> None:
+    """AMSGrad's largest second moment stands before the second moment, and is right beside any that is."""
+    file = reading.read(FOLDER, "AMSGrad")
+    outputs = {each["name"]: each["given"] for each in file.document["cases"][0]["outputs"]}
+    assert outputs["v_max"] == ["v"]
+    rule: Any = making.built("AMSGrad", file.document["cases"][0]["hyperparameters"])
+    case = first_case(rule)
+    results = {n: np.asarray(each.reference, np.float32) for n, each in case.sets.items()}
+    before = results["v_max"] != results["v"]
+    results["v"] = np.asarray(case.sets["v"].high, np.float32)
+    results["v_max"] = np.where(before, results["v_max"], results["v"])
+    assert not any(each.outside.any() for each in judge(case, results).values())
+    assert not before.all()
+
+
 @pytest.mark.thorough
 def test_cases_refuse_variants_and_most_mutants() -> None:
     rule = golden_rule(AdamW)

@@ -12,6 +12,7 @@ from refgrad import backends
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.axes import ELEMENT, TENSOR, Axes, axes_shape, described, named, one_of
+from refgrad.backends.cuda.device import Device
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan, free_values, plan_for
@@ -140,6 +141,18 @@ class Estimator(Rule):
         """``y`` and all gradients by one kernel; arguments and errors are those of `differentiate`."""
         return self._run(self.results(), {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
 
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """`evaluate`, `differentiate` and `both` on arrays of a device."""
+        from refgrad.estimators import on_device
+
+        backends.runner(keywords.pop("backend", "auto"))  # which refuses what is no backend
+        keywords.pop("threads", None)
+        names = ("x",) if method == "evaluate" else ("cotangent", "x")
+        given = {**dict(zip(names, args, strict=False)), **keywords}
+        wanted = {"evaluate": ("y",), "differentiate": self.results()[1:], "both": self.results()}[method]
+        found = on_device.run(self, wanted, given, device)
+        return found["y"] if method == "evaluate" else found
+
     def plan(self, shape: tuple[int, ...], t: int = 1, wanted: tuple[str, ...] | None = None) -> Plan:
         """The traced body for arrays of a shape; an estimator has no steps, so that ``t`` changes nothing."""
         return plan_for(self, len(shape), free_values(shape, {}), wanted)
@@ -158,20 +171,30 @@ class Estimator(Rule):
     def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Arguments by name as arrays, those of a row or a tensor broadcasting against ``x``; checked."""
         x = as_array(given["x"], "x")
+        self.check_names(given)
+        axes = self.takes()
+        others = {n: self._fitted(n, axes[n], given[n], x) for n in axes if n in given and n != "x"}
+        return {"x": x, **others}
+
+    def check_names(self, given: Mapping[str, Any]) -> None:
+        """Check that all arguments are there, and none besides.
+
+        Args:
+            given: them, by name; the cotangent may be missing.
+
+        Raises:
+            ArgumentError: one is missing or unknown.
+        """
         legal = [n for n in self.takes() if n in given or n != "cotangent"]
         for name in given:
             if name not in legal:
                 raise ArgumentError(
                     f"{type(self).__name__} takes no {name!r}{nearest(name, legal)}; legal: {', '.join(legal)}"
                 )
-        arrays = {"x": x}
-        for name, axes in self.takes().items():
-            if name == "x" or name not in legal:
-                continue
+        for name in legal:
             if name not in given:
-                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {described(axes)}")
-            arrays[name] = self._fitted(name, axes, given[name], x)
-        return arrays
+                what = described(self.takes()[name])
+                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {what}")
 
     def _fitted(self, name: str, axes: Axes, value: Any, x: np.ndarray) -> np.ndarray:
         array = np.asarray(value, x.dtype) if isinstance(value, (int, float)) else as_array(value, name)

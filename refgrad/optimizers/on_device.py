@@ -14,7 +14,7 @@ from refgrad.axes import LEFT, RIGHT
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda.device import Device, grid
 from refgrad.backends.cuda.staged_source import copy_source
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.optimizers import extra
 from refgrad.optimizers.leaf import Leaf, check_fits
 from refgrad.rule import Slot
@@ -23,17 +23,18 @@ from refgrad.tracing import free_values, plan_for
 _LIKE_P = Slot()
 
 
-def init(rule: Any, p: Any, state_dtype: Any, device: Device) -> dict[str, Any]:
+def init(rule: Any, p: Any, device: Device, state_dtype: Any = None) -> dict[str, Any]:
     """The state before the first step.
 
     Args:
         rule: an optimizer.
         p: an array of the device, or a tree of such.
-        state_dtype: the dtype of the state's arrays; None for that of each parameter.
         device: the device.
+        state_dtype: the dtype of the state's arrays; None for that of each parameter.
 
     Raises:
-        ArgumentError: a leaf is no array of a float dtype on the device, or a slot is a matrix.
+        ArgumentError: a leaf is no array of a float dtype on the device.
+        NoKernel: a slot is a matrix.
     """
     named = trees.leaves(p)
     for path, leaf in named:
@@ -48,7 +49,7 @@ def init(rule: Any, p: Any, state_dtype: Any, device: Device) -> dict[str, Any]:
 def _first(rule: Any, slot: Slot, p: Any, dtype: np.dtype, device: Device) -> Any:
     """A slot's value before the first step."""
     if slot.axes in (LEFT, RIGHT) and p.ndim:
-        raise ArgumentError(f"{type(rule).__name__} has states that are matrices; legal on a device: rules without")
+        raise NoKernel("its states are matrices")
     if slot.fill != "p":
         fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
         return float(fill) if slot.scalar else device.put(np.full(slot.shape(p.shape), fill, dtype))
@@ -63,8 +64,15 @@ def _first(rule: Any, slot: Slot, p: Any, dtype: np.dtype, device: Device) -> An
 
 
 def step(
-    rule: Any, p: Any, g: Any, state: Mapping[str, Any], extras: Mapping[str, Any], in_place: bool, device: Device
-) -> tuple[list[Leaf], int]:
+    rule: Any,
+    p: Any,
+    g: Any,
+    state: Mapping[str, Any],
+    t: int,
+    extras: Mapping[str, Any],
+    in_place: bool,
+    device: Device,
+) -> list[Leaf]:
     """One step.
 
     Args:
@@ -72,27 +80,29 @@ def step(
         p: the parameters, arrays of the device or a tree of such.
         g: the gradients.
         state: what `init` or the last step made.
+        t: the step, counted from 1.
         extras: the extra inputs by name.
         in_place: True if the arrays of ``p`` and ``state`` are overwritten, and not copies of them.
         device: the device.
 
     Returns:
-        The parameters with their arrays after the step, and how many steps were taken.
+        The parameters with their arrays after the step.
 
     Raises:
-        ArgumentError: what does not fit, or a rule that has no CUDA kernels; nothing has been written then.
+        ArgumentError: what does not fit; nothing has been written then.
+        NoKernel: the rule has no CUDA kernels for this.
     """
     slots = rule.slots()
     missing = [name for name in ("t", *slots) if name not in state]
     if missing:
         raise ArgumentError(f"state has no {missing[0]!r}; legal: what {type(rule).__name__}.init returned")
     if any(each.bits for each in rule.inputs().values()):
-        raise ArgumentError(f"{type(rule).__name__} takes random bits; legal on a device: rules without")
+        raise NoKernel("it takes random bits")
     numbers, arrays = extra.separated(rule.inputs(), extras, p, type(rule).__name__)
     given = {"p": p, "g": g, **arrays, **{name: state[name] for name in slots}}
-    work, t = leaves(rule, given, p, in_place, device), int(state["t"]) + 1
+    work = leaves(rule, given, p, in_place, device)
     _run(rule, work, t, numbers, device)
-    return work, t
+    return work
 
 
 def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: Device) -> list[Leaf]:
@@ -162,7 +172,7 @@ def _check_apart(found: list[Leaf], paths: list[str], device: Device) -> None:
 def _run(rule: Any, work: list[Leaf], t: int, numbers: Mapping[str, float], device: Device) -> None:
     """Overwrite every leaf with its next value, once all of them are known to have kernels."""
     if len(work) > 1 and rule.scope == "tree":
-        raise ArgumentError(f"{type(rule).__name__} sees all parameters as one vector; legal on a device: one array")
+        raise NoKernel("it sees several parameters as one vector")
     plans = []
     for leaf in work:
         shape = tuple(leaf.arrays["p"].shape)
@@ -170,7 +180,7 @@ def _run(rule: Any, work: list[Leaf], t: int, numbers: Mapping[str, float], devi
         plan = plan_for(rule, len(shape), free)
         on_cuda.program_of(plan, {name: np.dtype(a.dtype) for name, a in leaf.arrays.items()})
         if plan.graph.small and not math.prod(shape):
-            raise bad_argument("p.shape", shape, f"one with elements, where {type(rule).__name__} runs on a device")
+            raise NoKernel("a parameter has no elements, and it sets a number of them")
         plans.append((plan, free))
     for leaf, (plan, free) in zip(work, plans, strict=True):
         on_cuda.run(plan, free, leaf.arrays, device)

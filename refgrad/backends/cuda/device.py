@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,23 @@ class Device(Protocol):
 
     def copy(self, array: Any) -> Any:
         """A new contiguous array with the same elements."""
+
+    def get(self, array: Any) -> np.ndarray:
+        """A copy of an array on the host, once all launches before it have ended."""
+
+    def write(self, array: Any, values: np.ndarray) -> None:
+        """An array overwritten with one of the host's, of its shape and dtype."""
+
+    def running(self, arrays: Sequence[Any]) -> AbstractContextManager[None]:
+        """What work on some arrays is done in.
+
+        Args:
+            arrays: what the work reads and writes, those of other devices and of the host among them.
+
+        Raises:
+            ArgumentError: they lie on several devices.
+            DeviceError: the device cannot be used.
+        """
 
     def address(self, array: Any) -> int:
         """Where the elements of an array begin, as kernels know it."""

@@ -63,8 +63,11 @@ class Cuda(C):
             name: the integer.
             stop: where they end.
         """
-        start, step = "(int64_t)blockIdx.x * blockDim.x + threadIdx.x", "(int64_t)gridDim.x * blockDim.x"
+        start, step = self.thread, "(int64_t)gridDim.x * blockDim.x"
         return ["#pragma unroll 1"], f"for (int64_t {name} = {start}; {name} < {stop}; {name} += {step}) {{"
+
+    #: the number of a thread in the grid
+    thread = "(int64_t)blockIdx.x * blockDim.x + threadIdx.x"
 
     #: where the threads of a block wait for each other
     barrier = "__syncthreads()"

@@ -14,7 +14,7 @@ from refgrad.backends.cuda.source import is_one_loop, kernel_source, why_not
 from refgrad.backends.cuda.staged_source import Stage, stages
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import NoKernel
 from refgrad.tracing import Plan
 
 
@@ -31,18 +31,16 @@ def run(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Any], device: 
         device: where they lie.
 
     Raises:
-        ArgumentError: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), a dtype is not one that
-            kernels store, or a rule sets numbers of rows, columns or the tensor from no elements.
+        ArgumentError: a dtype is not one that kernels store.
+        NoKernel: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), or there are no elements and a
+            rule sets numbers of rows, columns or the tensor from them.
     """
     made = program_of(plan, {name: np.dtype(array.dtype) for name, array in arrays.items()})
     p = arrays[plan.rule.primary]
     if not p.size and not plan.graph.small:
         return
     if not p.size:
-        what = ", ".join(plan.graph.small)
-        raise bad_argument(
-            "shape", tuple(p.shape), f"one with elements, where a rule sets {what} from them on a device"
-        )
+        raise NoKernel(f"there are no elements, of which it sets {', '.join(plan.graph.small)}")
     if made.stages:
         staged_run.run(made.stages, plan, free, arrays, device)
         return
@@ -77,6 +75,7 @@ def program_of(plan: Plan, types: Mapping[str, np.dtype]) -> Program:
 
     Raises:
         ArgumentError: as `run` says.
+        NoKernel: as there.
     """
     stored = storage.names(types)
     known, key = _programs(plan), tuple(stored.items())
@@ -90,7 +89,7 @@ def _made(plan: Plan, working: np.dtype, title: str, stored: Mapping[str, str]) 
     graph = plan.graph
     reason = why_not(graph)
     if reason is not None:
-        raise ArgumentError(f"{title} has no CUDA kernel, because {reason}; legal: what docs/cuda.md lists")
+        raise NoKernel(reason, title)
     if is_one_loop(graph):
         return Program(kernel_source(graph, working, title, stored), ())
     return Program(None, stages(graph, working, title, stored))

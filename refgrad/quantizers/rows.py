@@ -16,6 +16,7 @@ import numpy as np
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
+from refgrad.backends.cuda.device import Device
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, by
@@ -124,6 +125,11 @@ class RowQuantizer(Quantizer):
         return None
 
     @property
+    def kept_scales(self) -> dict[str, WholeCodes | FormatCodes]:
+        """How parts are stored, besides codes, that are no floats; `stored` does the same."""
+        return {}
+
+    @property
     def code_of_nearest(self) -> NearestCode | None:
         """The number by which kernels keep the nearest of a table, where codes are such numbers; None where they are not."""
         return None
@@ -145,6 +151,12 @@ class RowQuantizer(Quantizer):
         """Codes, where the rule says how they are stored; of float64 arrays they are given as values."""
         codes = self.kept_codes
         return {"codes": codes} if codes is not None and np.dtype(dtype) == np.float32 else {}
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """`quantize` and `dequantize` on arrays of a device."""
+        from refgrad.quantizers import on_device
+
+        return getattr(on_device, method)(self, *args, device=device, **keywords)
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of a shape is cut."""

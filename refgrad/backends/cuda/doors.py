@@ -49,8 +49,10 @@ def call(
         try:
             return rule.at_device(function.__name__, device, *args, **keywords)
         except NoKernel as missing:
-            _say(rule, function.__name__, missing.reason)
-        return _on_host(rule, function, args, keywords, names, writes, device)
+            reason = missing.reason
+        result = _on_host(rule, function, args, keywords, names, writes, device)
+    _say(rule, function.__name__, reason)
+    return result
 
 
 def _say(rule: Any, method: str, reason: str) -> None:

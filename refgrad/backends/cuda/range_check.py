@@ -54,7 +54,7 @@ def range_source(dtype: str, open_low: bool, open_high: bool) -> KernelSource:
     kind = dtype if whole else storage.kind_of(dtype)
     arrays = [Array("x_", kind, ("n",)), Array("marks_", "int32", ("n",))]
     w.line(DIALECT.comment(f"numbers within a range, {dtype}"))
-    for line in [] if whole else storage.functions({dtype}, "float64"):
+    for line in [] if whole else storage.functions([storage.Number(dtype)], "float64"):
         w.line(line)
     with w.kernel(["n"], arrays, ["low", "high"]):
         before, head = DIALECT.strided("i", "n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -14,9 +13,10 @@ from refgrad.backends.cuda import storage
 from refgrad.backends.cuda.dialect import DIALECT
 from refgrad.backends.dialect import Array
 from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
+from refgrad.backends.staged_source import store
 from refgrad.backends.writer import Writer
 
-AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+AS_THEY_ARE: storage.Forms = MappingProxyType({})
 
 
 def why_not(graph: Graph) -> str | None:
@@ -47,7 +47,7 @@ def is_one_loop(graph: Graph) -> bool:
     return not (graph.reductions() or graph.small or small or graph.matrix())
 
 
-def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str, str] = AS_THEY_ARE) -> KernelSource:
+def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: storage.Forms = AS_THEY_ARE) -> KernelSource:
     """The source of the kernel that overwrites the outputs of an elementwise graph.
 
     It is called with the number of elements, the addresses of its arrays and its scalars in float64; any grid is right.
@@ -56,7 +56,7 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
         graph: the graph.
         dtype: the working dtype, float32 or float64.
         title: what its first line says.
-        stored: the dtypes of arrays that are not stored in the working dtype, by name (see `storage.LEGAL`).
+        stored: how arrays are stored, by name; those that are not named in the working dtype.
 
     Raises:
         ArgumentError: a dtype is not one that kernels store.
@@ -70,13 +70,13 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
     results = outputs(graph)
     names = tuple(dict.fromkeys([*graph.inputs(), *results]))
     kind = str(dtype)
-    held = {name: stored.get(name, kind) for name in names}
-    arrays = [Array(variable(name), storage.kind_of(held[name]), ("n",)) for name in names]
+    held = {name: stored.get(name, storage.Number(kind)) for name in names}
+    arrays = [Array(variable(name), held[name].kind, ("n",)) for name in names]
     scalars = [node for node in graph.nodes if node.op == "scalar"]
     w = Writer(dtype, DIALECT)
-    w.loads = {name: storage.loading(form, kind) for name, form in held.items() if form != kind}
+    w.loads = {name: form.load for name, form in held.items() if form != storage.Number(kind)}
     w.line(DIALECT.comment(title))
-    for line in storage.functions(set(held.values()), kind):
+    for line in storage.functions(held.values(), kind):
         w.line(line)
     functions(w, graph.nodes)
     with w.kernel(["n"], arrays, [f"scalar{i}" for i in range(len(scalars))]):
@@ -86,8 +86,7 @@ def kernel_source(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str
             w.line(line)
         with w.block(head):
             elements(w, [node for node in graph.nodes if node.op != "scalar"])
-            for name, node in results.items():
-                w.do(f"{variable(name)}[i] = {storage.stored(held[name], kind, f'x{node.index}')}")
+            store(w, results, held)
     return KernelSource(
         written(w, arrays, len(scalars), 1), names, len(scalars), dtype, types=tuple(a.kind for a in arrays)
     )

@@ -91,15 +91,19 @@ def scores(rule: Any, given: Mapping[str, np.ndarray], count: int | None = 1) ->
         The scores, of the working dtype: one an entry, or one a unit where the body gives that.
     """
     w = given[rule.primary]
-    plan = _as_given(plan_for(rule, w.ndim, free_values(w.shape, {})))
+    plan = as_given(plan_for(rule, w.ndim, free_values(w.shape, {})))
     if not any(node.args for node in plan.graph.nodes):
         return None
     return evaluated(plan, {n: np.ascontiguousarray(a) for n, a in given.items()}, count)["scores"]
 
 
 @derived
-def _as_given(plan: Plan) -> Plan:
-    """The plan whose outputs have the axes that the body gives them, in place of those that its rule says."""
+def as_given(plan: Plan) -> Plan:
+    """The plan whose outputs have the axes that the body gives them, in place of those that its rule says.
+
+    Args:
+        plan: that of a mask.
+    """
     axes = {name: node.axes for name, node in plan.graph.outputs.items() if node.axes != ELEMENT}
     return Plan(plan.rule, replace(plan.graph, small=axes), plan.free)
 

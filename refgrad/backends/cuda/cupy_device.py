@@ -44,6 +44,12 @@ class CupyDevice:
         """A new contiguous array with the same elements."""
         return array.copy(order="C")
 
+    def spread(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """An array broadcast to a shape."""
+        import cupy
+
+        return cupy.broadcast_to(array, shape)
+
     def get(self, array: Any) -> np.ndarray:
         """A copy on the host; what was put into the current stream has ended then."""
         return np.asarray(array.get(), array.dtype).reshape(array.shape)

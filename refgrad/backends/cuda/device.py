@@ -35,6 +35,13 @@ class Device(Protocol):
     def copy(self, array: Any) -> Any:
         """A new contiguous array with the same elements."""
 
+    def spread(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """An array broadcast to a shape, not contiguous; nothing is copied.
+
+        Raises:
+            ValueError: it does not broadcast.
+        """
+
     def get(self, array: Any) -> np.ndarray:
         """A copy of an array on the host, once all launches before it have ended."""
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import is_float
+from refgrad.arithmetic.dtypes import is_float, working
 from refgrad.axes import ELEMENT, Axes, axes_shape, one_of
 from refgrad.backends.cuda import range_check
 from refgrad.backends.cuda import run as on_cuda
-from refgrad.backends.cuda.device import Device, device_of
+from refgrad.backends.cuda.device import Device, device_of, grid
+from refgrad.backends.cuda.staged_source import conversion_source
+from refgrad.backends.cuda.storage import Number
 from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.estimators.base import Estimator, check_legal
 from refgrad.rule import Range
@@ -30,14 +32,16 @@ def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], devi
 
     Raises:
         ArgumentError: a shape, dtype, number or name that is not legal.
-        NoKernel: the rule chooses by what a mask says.
+        NoKernel: the rule looks for the nearest codes.
     """
-    if any(name not in given for name in rule.chosen):
-        raise NoKernel("a choice of entries is made first")
-    rule.check_names(given)
+    if rule.tables:
+        raise NoKernel("each vector looks for its nearest code first")
+    absent = [name for name in rule.chosen if name not in given]
+    rule.check_names({**given, **dict.fromkeys(absent)})
     x = _placed(given["x"], "x", device)
     takes = {name: axes for name, axes in rule.takes().items() if name in given}
     arrays = {name: x if name == "x" else _fitted(rule, name, takes[name], given[name], x, device) for name in takes}
+    arrays |= _choices(rule, absent, arrays, device)
     shape, gives = x.shape, rule.gives()
     shapes = {name: axes_shape(gives.get(name, ELEMENT), shape) for name in wanted}
     if not x.size:  # a sum over nothing is zero
@@ -49,6 +53,20 @@ def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], devi
     work.setdefault("cotangent", work["x"])  # which is not looked at
     on_cuda.run(plan_for(rule, max(len(shape), 1), free, wanted), free, work, device)
     return results
+
+
+def _choices(rule: Any, absent: list[str], arrays: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """The choices that no argument is: one where an entry is chosen, zero elsewhere."""
+    x, found = arrays["x"], {}
+    for name, selection in rule.selections(arrays).items() if absent and x.size else ():
+        if name in absent:
+            chosen, made = selection.mask(), device.empty(x.shape, x.dtype)
+            form, own = Number("uint8"), Number(x.dtype.name)
+            given = [x.size, device.address(chosen), device.address(made)]
+            source = conversion_source(form, own, working(x.dtype).name)
+            device.launch(source, *grid(x.size), given, device.stream())
+            found[name] = made
+    return found or dict.fromkeys(absent, x)
 
 
 def _placed(value: Any, name: str, device: Device) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from refgrad import trees
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.axes import LEFT, RIGHT
+from refgrad.backends.cuda import range_check
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda.device import Device, grid
 from refgrad.backends.cuda.staged_source import copy_source
@@ -53,6 +55,17 @@ def _first(rule: Any, slot: Slot, p: Any, dtype: np.dtype, device: Device) -> An
     if slot.fill != "p":
         fill = getattr(rule, slot.fill) if isinstance(slot.fill, str) else slot.fill
         return float(fill) if slot.scalar else device.put(np.full(slot.shape(p.shape), fill, dtype))
+    return converted(p, dtype, device)
+
+
+def converted(p: Any, dtype: np.dtype, device: Device) -> Any:
+    """A new array of a dtype, with the numbers of another one: exact, or rounded once.
+
+    Args:
+        p: an array of the device.
+        dtype: a float dtype.
+        device: the device.
+    """
     given = device.copy(p)
     if dtype == p.dtype:
         return given
@@ -96,13 +109,31 @@ def step(
     missing = [name for name in ("t", *slots) if name not in state]
     if missing:
         raise ArgumentError(f"state has no {missing[0]!r}; legal: what {type(rule).__name__}.init returned")
-    if any(each.bits for each in rule.inputs().values()):
-        raise NoKernel("it takes random bits")
-    numbers, arrays = extra.separated(rule.inputs(), extras, p, type(rule).__name__)
+    inputs = rule.inputs()
+    numbers, arrays = extra.separated(
+        {name: each if not each.bits else replace(each, bits=0) for name, each in inputs.items()},
+        extras,
+        p,
+        type(rule).__name__,
+    )
+    for name, each in inputs.items():
+        if each.bits:
+            _check_bits(arrays[name], name, each.bits, device)
     given = {"p": p, "g": g, **arrays, **{name: state[name] for name in slots}}
     work = leaves(rule, given, p, in_place, device)
     _run(rule, work, t, numbers, device)
     return work
+
+
+def _check_bits(tree: Any, name: str, bits: int, device: Device) -> None:
+    """That random bits are such."""
+    for path, array in trees.leaves(tree):
+        if getattr(array, "dtype", None) != np.uint32:
+            raise NoKernel("random bits are no arrays of uint32 on the device")
+        whole = array if array.flags.c_contiguous else device.copy(array)
+        if not range_check.within(whole, 0.0, 2.0**bits - 1, device):
+            legal = f"whole numbers from 0 to 2**{bits} - 1, as unsigned integers or as floats"
+            raise bad_argument(f"{name}{path}", "an array with larger numbers", legal)
 
 
 def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: Device) -> list[Leaf]:
@@ -118,7 +149,7 @@ def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: 
     Raises:
         ArgumentError: structures, shapes, dtypes or devices that do not fit, or arrays that overlap in place.
     """
-    slots, read_only = rule.slots(), rule.read_only()
+    slots, read_only, inputs = rule.slots(), rule.read_only(), rule.inputs()
     paths = [path for path, _ in trees.leaves(p)]
     columns = [trees.matching(p, tree, name) for name, tree in given.items()]
     found = []
@@ -130,8 +161,12 @@ def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: 
             if slot.scalar:
                 numbers[name] = float(value)
                 continue
-            _check(value, f"{name}{path}", row[0])
-            check_fits(row[0], value, f"{name}{path}", slot)
+            bits = name in inputs and inputs[name].bits
+            _check(value, f"{name}{path}", row[0], bool(bits))
+            if not bits:
+                check_fits(row[0], value, f"{name}{path}", slot)
+            elif value.shape != row[0].shape:
+                raise bad_argument(f"{name}{path}.shape", value.shape, f"{row[0].shape}, the shape of its parameter")
             apart = not value.flags.c_contiguous or (not in_place and name not in read_only)
             if apart and in_place and name not in read_only:
                 raise ArgumentError(f"{name}{path} is not contiguous; legal: a contiguous array, or the pure `step`")
@@ -142,11 +177,11 @@ def leaves(rule: Any, given: Mapping[str, Any], p: Any, in_place: bool, device: 
     return found
 
 
-def _check(value: Any, name: str, p: Any) -> None:
+def _check(value: Any, name: str, p: Any, bits: bool = False) -> None:
     """That a value is an array of a float dtype of the parameter's kind, on its card."""
     if type(value).__module__ != type(p).__module__:
         raise ArgumentError(f"{name} is a {type(value).__name__}; legal: an array on the device of the parameter")
-    if not is_float(value.dtype):
+    if not bits and not is_float(value.dtype):
         raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
     if getattr(value, "device", None) != getattr(p, "device", None):
         raise bad_argument(f"{name}.device", value.device, f"{p.device}, that of the parameter")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, OVERFLOWS, ROUNDINGS, Minifloat
 from refgrad.arithmetic.philox import random_words
+from refgrad.backends.cuda.device import Device
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, Citation, Whole
 
@@ -90,6 +91,12 @@ class Cast(Quantizer):
         if self.rounding == "stochastic":
             random = random_words(x.size, self.seed).reshape(x.shape) >> np.uint32(32 - self.random_bits)
         return {"codes": codes_of(x, self.record, self.rounding, self.overflow, random, self.random_bits)}
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """`quantize` and `dequantize` on arrays of a device."""
+        from refgrad.quantizers import cast_on_device
+
+        return getattr(cast_on_device, method)(self, *args, device=device, **keywords)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The value of each code."""

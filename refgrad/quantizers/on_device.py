@@ -16,7 +16,9 @@ from refgrad.backends.cuda.device import Device
 from refgrad.backends.cuda.storage import Codes
 from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.blockwise import Codebook
 from refgrad.quantizers.rows import Layout, RowQuantizer
+from refgrad.quantizers.ternary import FewValues
 from refgrad.tracing import free_values, plan_for
 
 
@@ -34,6 +36,8 @@ def quantize(rule: RowQuantizer, x: Any, device: Device) -> Quantized:
     """
     if not is_float(x.dtype):
         raise bad_argument("x.dtype", str(x.dtype), "a float dtype, such as float32, float64 or bfloat16")
+    if type(rule).encode not in (RowQuantizer.encode, Codebook.encode):
+        raise NoKernel("it encodes in a way of its own")
     layout, parts = rule.layout(x.shape), rule.body_parts()
     if not x.size:
         raise NoKernel("there are no elements")
@@ -74,6 +78,8 @@ def dequantize(rule: RowQuantizer, quantized: Quantized, device: Device) -> Any:
         NoKernel: the rule has no kernel that reads its codes, or one of them stands for nothing.
     """
     rule.check_parts(quantized)
+    if type(rule).decode not in (RowQuantizer.decode, Codebook.decode, FewValues.decode):
+        raise NoKernel("it decodes in a way of its own")
     known, layout = rule.read_codes, rule.layout(quantized.shape)
     if known is None or set(rule.body_parts()) != set(rule.parts) or not layout.rows:
         raise NoKernel("no kernel reads its parts")

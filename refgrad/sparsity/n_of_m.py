@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.top_k import keys, top_k
+from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 from refgrad.sparsity.base import Mask
@@ -123,6 +124,10 @@ class NOfM(Groups):
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return measured(w, self.measure)
+
+    def at_device(self, method: str, device: Device, w: Any, *args: Any, **keywords: Any) -> Any:
+        """As of any mask: on a device `mask` has no way of its own."""
+        return super().at_device(method, device, w, *args, **keywords)
 
     def mask(self, w: Any, *, backend: str = "auto", threads: int | None = None) -> np.ndarray:  # type: ignore[override]
         """Which entries of ``w`` are kept.

@@ -21,6 +21,11 @@ from refgrad.sparsity.n_of_m import Groups
 from refgrad.sparsity.sensitivity import SoftMovement
 from refgrad.tracing import free_values, plan_for
 
+#: the ways to choose, to arrange in units and to spread these that are written here; a rule with another one runs on the host
+SELECTIONS = (Unstructured.select, Groups.select, SoftMovement.select)
+UNITS = (Mask.units, Structured.units)
+SPREADS = (Mask.spread, Structured.spread)
+
 
 def mask(rule: Mask, w: Any, others: Mapping[str, Any], device: Device) -> Any:
     """Which entries of an array are kept.

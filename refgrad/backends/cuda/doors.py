@@ -47,12 +47,21 @@ def call(
     assert device is not None
     with device.running(arrays):
         try:
+            _check_own(type(rule), function.__name__)
             return rule.at_device(function.__name__, device, *args, **keywords)
         except NoKernel as missing:
             reason = missing.reason
         result = _on_host(rule, function, args, keywords, names, writes, device)
     _say(rule, function.__name__, reason)
     return result
+
+
+def _check_own(cls: type, method: str) -> None:
+    """That no class below the one that says what runs on a device has the method anew."""
+    below = cls.__mro__[: next(i for i, each in enumerate(cls.__mro__) if "at_device" in vars(each))]
+    changed = next((each for each in below if method in vars(each)), None)
+    if changed is not None:
+        raise NoKernel(f"{changed.__name__} has a {method} of its own")
 
 
 def _say(rule: Any, method: str, reason: str) -> None:

@@ -21,7 +21,7 @@ from refgrad.errors import bad_argument
 
 #: the narrow formats that arrays may be stored in: those with a sign, a zero and a NaN
 FORMATS = {name: form for name, form in MINIFLOATS.items() if form.signed and form.zero and form.nan_code is not None}
-LEGAL = ("float64", "float32", *FORMATS, "uint32")
+LEGAL = ("float64", "float32", *FORMATS, "uint32", "uint8")
 
 _ENCODE = """static __device__ inline {code} to_{name}(float x) {{
     int32_t bits = bits_float32_int32(x), size = bits & 0x7FFFFFFF, field = size >> 23;

@@ -13,6 +13,7 @@ import click
 from refgrad.cli.command_line import command_line
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
+    DEVICE,
     DTYPE,
     HYPERPARAMETERS,
     ISOLATE,
@@ -90,6 +91,7 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 @click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 @TIME_LIMIT
 @ISOLATE
+@DEVICE
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 @click.option(
     "--signature",
@@ -114,6 +116,7 @@ def verify(
     no_explain: bool,
     time_limit: float,
     isolate: bool,
+    device: str | None,
     laws: bool,
     signature: str | None,
 ) -> int:
@@ -124,6 +127,8 @@ def verify(
         raise click.MissingParameter(advice(target), param_hint="'--as'", param_type="option")
     if quiet and as_json:
         raise ArgumentError("--json is given with --quiet; legal: one of them")
+    if device is not None and (laws or signature is not None):
+        raise ArgumentError("--device is given with --laws or --signature; legal: one of them")
     if isolate and ":" in target:
         from refgrad.isolation import hosting
 
@@ -150,6 +155,7 @@ def verify(
             explain=not (no_explain or quiet),
             time_limit=time_limit,
             isolate=isolate,
+            device=device,
         )
         if signature is not None:  # there is no call in Python that says it
             verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))

@@ -60,6 +60,11 @@ ISOLATE = click.option(
     show_default=True,
     help="Run the target in a process of its own, so that there is a verdict whatever it does.",
 )
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cuda"]),
+    help="Hand TARGET, a function, arrays on a card (docs/cuda.md); it is judged on the CPU.",
+)
 TIME_LIMIT = click.option(
     "--time-limit",
     default=60.0,

@@ -20,7 +20,7 @@ from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.optimizers import extra
 from refgrad.optimizers.leaf import Leaf, check_fits
 from refgrad.rule import Slot
-from refgrad.tracing import free_values, plan_for
+from refgrad.tracing import Plan, free_values, plan_for
 
 _LIKE_P = Slot()
 
@@ -208,16 +208,25 @@ def _run(rule: Any, work: list[Leaf], t: int, numbers: Mapping[str, float], devi
     """Overwrite every leaf with its next value, once all of them are known to have kernels."""
     if len(work) > 1 and rule.scope == "tree":
         raise NoKernel("it sees several parameters as one vector")
-    plans = []
-    for leaf in work:
+    plans: list[tuple[Plan, tuple[float, ...]]] = []
+    together: dict[Any, list[int]] = {}
+    for place, leaf in enumerate(work):
         shape = tuple(leaf.arrays["p"].shape)
         free = free_values(shape, {"t": t, **leaf.scalar_values, **numbers})
         plan = plan_for(rule, len(shape), free)
-        on_cuda.program_of(plan, {name: np.dtype(a.dtype) for name, a in leaf.arrays.items()})
+        types = {name: np.dtype(a.dtype) for name, a in leaf.arrays.items()}
+        loop = on_cuda.program_of(plan, types).loop
+        alike = None if loop is None or not math.prod(shape) else (loop, plan.scalars(*free))
+        together.setdefault(place if alike is None else alike, []).append(place)
         if plan.graph.small and not math.prod(shape):
             raise NoKernel("a parameter has no elements, and it sets a number of them")
         plans.append((plan, free))
+    for places in together.values():
+        plan, free = plans[places[0]]
+        if len(places) > 1:
+            on_cuda.run_many(plan, free, [work[i].arrays for i in places], device)
+        else:
+            on_cuda.run(plan, free, work[places[0]].arrays, device)
     for leaf, (plan, free) in zip(work, plans, strict=True):
-        on_cuda.run(plan, free, leaf.arrays, device)
         if leaf.scalar_values:
             leaf.scalar_values = dict(zip(leaf.scalar_values, plan.scalar_outputs(*free), strict=True))

@@ -60,6 +60,25 @@ def test_a_tree_in_place_and_what_is_handed_in_is_left_alone(on_emulated: Any) -
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_many_tensors_are_one_launch(dtype: Any, on_emulated: Any) -> None:
+    rule, random = AdamW(weight_decay=0.1), np.random.default_rng(1)
+    sizes = [1, 3, 4095, 4096, 4097, 10000, 0, 255, 7]
+    p = {str(n): random.standard_normal(n).astype(dtype) for n in sizes}
+    g = {name: random.standard_normal(a.shape).astype(dtype) for name, a in p.items()}
+    q, h = ({name: on_host(a) for name, a in tree.items()} for tree in (p, g))
+    state, other = rule.init(p), rule.init(q)
+    before = on_emulated.emulated.launches
+    for _ in range(2):
+        p, state = rule.step(p, g, state)
+        q, other = rule.step(q, h, other)
+    assert on_emulated.emulated.launches == before + 2
+    for name in p:
+        assert seen(q[name]).tobytes() == p[name].tobytes(), name
+        assert seen(other["v"][name]).tobytes() == state["v"][name].tobytes(), name
+
+
+@needs_compiler
 def test_strides_are_read_and_not_written(on_emulated: Any) -> None:
     rule, (p, g, _) = SGD(lr=0.1), arrays(np.float32, (6, 6))
     q = on_host(p.copy())

@@ -54,6 +54,12 @@ class CupyDevice:
         """A copy on the host; what was put into the current stream has ended then."""
         return np.asarray(array.get(), array.dtype).reshape(array.shape)
 
+    def read(self, array: Any) -> Any:
+        """An array of CuPy's, or of another library's on the card, as CuPy's."""
+        import cupy
+
+        return array if isinstance(array, cupy.ndarray) else cupy.from_dlpack(array)
+
     def write(self, array: Any, values: np.ndarray) -> None:
         """An array overwritten, whatever its strides."""
         array[...] = self.put(values)
@@ -80,6 +86,12 @@ class CupyDevice:
     def address(self, array: Any) -> int:
         """Where the elements begin."""
         return int(array.data.ptr)
+
+    def card(self) -> int:
+        """The number of CuPy's current card."""
+        import cupy
+
+        return int(cupy.cuda.Device().id)
 
     def stream(self) -> Any:
         """CuPy's current stream."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from refgrad.errors import DeviceError
 
+_CUPY = {"cupy", "cupy_backends"}
 #: what stands in an error's type or text, in small letters -> what it means; the first that fits is taken
 _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -55,8 +56,10 @@ def sentence(error: Exception) -> str | None:
     'the driver is not here, or cannot be loaded; legal:'
     """
     packages = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
-    if not packages & {"cupy", "cupy_backends"} and not isinstance(error, ImportError):
+    if not packages & _CUPY and not isinstance(error, ImportError):
         return None
     text, first = f"{type(error).__name__} {error}".lower(), str(error).partition("\n")[0]
     found = next((said for words, said in _MEANINGS if any(word in text for word in words)), None)
-    return f"{found} ({first})" if found else f"CuPy failed: {type(error).__name__}: {first}"
+    if found is not None:
+        return f"{found} ({first})"
+    return f"CuPy failed: {type(error).__name__}: {first}; legal: see its text" if packages & _CUPY else None

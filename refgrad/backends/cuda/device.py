@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -45,6 +46,9 @@ class Device(Protocol):
     def get(self, array: Any) -> np.ndarray:
         """A copy of an array on the host, once all launches before it have ended."""
 
+    def read(self, array: Any) -> Any:
+        """An array of another library's on the device, or one of its own, as its own, of the same memory."""
+
     def write(self, array: Any, values: np.ndarray) -> None:
         """An array overwritten with one of the host's, of its shape and dtype."""
 
@@ -61,6 +65,9 @@ class Device(Protocol):
 
     def address(self, array: Any) -> int:
         """Where the elements of an array begin, as kernels know it."""
+
+    def card(self) -> int:
+        """The number of the device among those of its kind that is the current one."""
 
     def stream(self) -> Any:
         """The queue that launches go to now."""
@@ -97,6 +104,15 @@ def device_of(tree: Any) -> Device | None:
     leaves = trees.leaves(tree)
     packages = {type(leaf).__module__.partition(".")[0] for _, leaf in leaves}
     if "cupy" not in packages:
+        return None
+    from refgrad.backends.cuda import cupy_device
+
+    return cupy_device.device()
+
+
+def of_cupy() -> Device | None:
+    """CuPy's device; None if CuPy is not installed."""
+    if importlib.util.find_spec("cupy") is None:
         return None
     from refgrad.backends.cuda import cupy_device
 

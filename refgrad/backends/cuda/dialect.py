@@ -80,6 +80,10 @@ class Cuda(C):
         """What begins a loop in which the threads of a block share integers."""
         return f"for (int64_t {name} = {start} + threadIdx.x; {name} < {stop}; {name} += blockDim.x) {{"
 
+    def pointer(self, array: Array, address: str) -> str:
+        """An array, by its address as an integer."""
+        return f"{TYPES[array.kind]} *{array.name} = ({TYPES[array.kind]} *){address};"
+
     def shared(self, name: str, kind: str, length: int) -> str:
         """An array that the threads of a block share."""
         return f"__shared__ {TYPES[kind]} {name}[{length}];"

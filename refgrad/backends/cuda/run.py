@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.backends.cuda import staged_run, storage
-from refgrad.backends.cuda.device import Device, grid
-from refgrad.backends.cuda.source import is_one_loop, kernel_source, why_not
+from refgrad.backends.cuda.device import MOST_BLOCKS, THREADS, Device, grid
+from refgrad.backends.cuda.source import CHUNK, is_one_loop, kernel_source, many_source, why_not
 from refgrad.backends.cuda.staged_source import Stage, stages
 from refgrad.backends.cuda.storage import Codes, Forms
 from refgrad.backends.source import KernelSource
@@ -61,6 +61,59 @@ def run(
     assert made.loop is not None
     at = [device.address(arrays[name]) for name in made.loop.arrays]
     device.launch(made.loop, *grid(p.size), [p.size, *at, *plan.scalars(*free)], device.stream())
+
+
+def run_many(plan: Plan, free: tuple[float, ...], tensors: Sequence[Mapping[str, Any]], device: Device) -> None:
+    """As `run`, for several tensors in one launch.
+
+    Args:
+        plan: the plan, which one loop over the elements computes.
+        free: the values of its free names, in order, of which the scalars of all tensors are made.
+        tensors: the arrays of each tensor, by name, of the same dtypes.
+        device: where they lie.
+    """
+    types = {name: np.dtype(array.dtype) for name, array in tensors[0].items()}
+    made, own = program_of(plan, types), dtypes.working(types[plan.rule.primary])
+    assert made.loop is not None
+    source = _many(plan, own, made)
+    rows, chunks = [], 0
+    for arrays in tensors:
+        size = arrays[plan.rule.primary].size
+        rows.append((chunks, size, *(device.address(arrays[name]) for name in made.loop.arrays)))
+        chunks += -(-size // CHUNK)
+    table = _table(tuple(rows), device)
+    given = [len(rows), chunks, device.address(table), *plan.scalars(*free)]
+    device.launch(source, min(chunks, MOST_BLOCKS), THREADS, given, device.stream())
+
+
+#: tables of addresses on devices, by what they hold, those that were used last at the end
+_TABLES: dict[tuple[Any, ...], Any] = {}
+_MOST_TABLES = 64
+
+
+def _table(rows: tuple[tuple[int, ...], ...], device: Device) -> Any:
+    """A table of addresses on the device: the same ones are not copied there at each step."""
+    key = (device.name, device.card(), rows)
+    found = _TABLES.pop(key, None)
+    if found is None:
+        found = device.put(np.asarray(rows, np.int64))
+        while len(_TABLES) >= _MOST_TABLES:
+            del _TABLES[next(iter(_TABLES))]
+    _TABLES[key] = found
+    return found
+
+
+def _many(plan: Plan, own: np.dtype, made: Program) -> KernelSource:
+    known, key = _sources(plan), (own.name, *made.forms.items())
+    if key not in known:
+        known[key] = many_source(plan.graph, own, f"{type(plan.rule).__name__}, {own}", made.forms)
+    return known[key]
+
+
+@derived
+def _sources(plan: Plan) -> dict[tuple[Any, ...], KernelSource]:
+    """The kernels for several tensors that were made of a plan so far."""
+    return {}
 
 
 class Program(NamedTuple):

@@ -17,10 +17,10 @@ from refgrad.backends.source import KernelSource
 from tests.backends.cuda.devices import Emulated
 
 
-def on_host(array: np.ndarray) -> Any:
-    """A CuPy array over the memory of a NumPy array."""
+def on_host(array: np.ndarray, card: int = 0) -> Any:
+    """A CuPy array over the memory of a NumPy array, which says that it lies on a card."""
     array = np.ascontiguousarray(array).reshape(array.shape)
-    memory = cupy.cuda.UnownedMemory(array.ctypes.data, max(array.nbytes, 1), array, 0)
+    memory = cupy.cuda.UnownedMemory(array.ctypes.data, max(array.nbytes, 1), array, card)
     return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(memory, 0))
 
 
@@ -56,6 +56,9 @@ class EmulatedCupy(cupy_device.CupyDevice):
 
     def _current(self, card: int) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def card(self) -> int:
+        return 0
 
     def stream(self) -> None:
         return None

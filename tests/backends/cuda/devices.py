@@ -115,6 +115,9 @@ class OnHost:
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 
+    def card(self) -> int:
+        return 0
+
     def stream(self) -> None:
         return None
 

@@ -7,13 +7,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from refgrad.backends.cuda import doors
-from refgrad.errors import OnHostWarning
+from refgrad.errors import ArgumentError, OnHostWarning
+from refgrad.estimators import LSQ
+from refgrad.optimizers import SGD, Muon
+from refgrad.quantizers import Affine
+from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.rows import RowQuantizer
 from refgrad.rule import rules
+from refgrad.sparsity import Magnitude
 from tests.backends.cuda.conftest import needs_compiler
+from tests.backends.cuda.covered import different
+from tests.backends.test_same_bits import adversarial
 from tests.test_foreign_arrays import mapped
 from tests.used import used
 
@@ -87,3 +96,138 @@ def test_every_rule_takes_cupy_arrays_and_gives_the_bits_of_numpy(name: str, dev
         if (match := re.match(r"(\w+)\.(\w+) runs on the host", str(each.message)))
     }
     assert warned == {each for each in on_the_host() if each[0] == name}
+
+
+def quantized_there(rule: Any, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Parts and what they stand for, made on the device."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OnHostWarning)
+        found = rule.quantize(on_host(x))
+        return {name: seen(a) for name, a in found.arrays.items()}, seen(rule.dequantize(found))
+
+
+def row_quantizers(variants: bool) -> list[RowQuantizer]:
+    """Quantizers of rows, at their defaults or in their variants that kernels are made of."""
+    found: list[RowQuantizer] = []
+    for cls in rules(RowQuantizer).values():
+        rule = cls()
+        found += (v for _, v in rule.variants()) if variants else [rule]
+    return [rule for rule in dict.fromkeys(found) if tuple(rule.takes()) == ("x",)]
+
+
+def same_parts(rule: RowQuantizer, dtype: Any, shape: tuple[int, ...]) -> int:
+    """How many bits of parts and values were compared, in elements."""
+    random, wide = np.random.default_rng(4), np.float64 if dtype == np.float64 else np.float32
+    x = random.standard_normal(shape).astype(wide)
+    wild = np.where(random.random(shape) < 0.9, x, adversarial(random, shape, wide)).astype(wide)
+    with np.errstate(all="ignore"):
+        given = np.asarray(np.abs(wild) if rule.nonnegative else wild).astype(dtype)
+    wanted = rule.quantize(given)
+    values = rule.dequantize(wanted)
+    parts, found = quantized_there(rule, given)
+    for name, part in wanted.arrays.items():
+        assert (parts[name].dtype, parts[name].shape) == (part.dtype, part.shape), name
+        same = (parts[name] == part).all() if part.dtype.kind in "iu" else not different(parts[name], part)
+        assert same, name
+    assert not different(found, values)
+    return values.size + sum(part.size for part in wanted.arrays.values())
+
+
+@needs_compiler
+@pytest.mark.sample(quick=1, suite=8)
+@pytest.mark.parametrize("shape", [(6, 70), (3,), ()], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("rule", row_quantizers(False), ids=str)
+def test_quantizers_of_rows_have_the_same_bits_on_a_device(
+    rule: RowQuantizer, dtype: str, shape: tuple[int, ...], device: Any
+) -> None:
+    assert same_parts(rule, np.dtype(getattr(ml_dtypes, dtype, dtype)), shape)
+
+
+@needs_compiler
+@pytest.mark.thorough
+@pytest.mark.parametrize("rule", row_quantizers(True), ids=str)
+def test_variants_of_quantizers_of_rows_have_the_same_bits_or_run_on_the_host(rule: RowQuantizer, device: Any) -> None:
+    if getattr(rule, "nested", False) or getattr(rule, "search", "") == "grid":
+        with pytest.warns(OnHostWarning):
+            rule.quantize(on_host(np.ones((6, 70), np.float32)))
+    else:
+        assert same_parts(rule, np.dtype(np.float32), (6, 70))
+
+
+@needs_compiler
+def test_the_host_is_asked_for_nothing_where_no_code_can_be_wrong(device: Any) -> None:
+    x = np.random.default_rng(3).standard_normal((4, 64)).astype(np.float32)
+    gets = device.gets
+    quantized = Affine(bits=8).quantize(on_host(x))
+    Affine(bits=8).dequantize(quantized)
+    Magnitude().mask(on_host(x))
+    rule = SGD(momentum=0.9)
+    rule.step(on_host(x), on_host(x), rule.init(on_host(x)))
+    assert device.gets == gets
+
+
+@needs_compiler
+def test_a_code_that_stands_for_nothing_is_the_error_of_the_host(device: Any) -> None:
+    rule, x = Affine(bits=4), np.ones((2, 8), np.float32)
+    found = rule.quantize(on_host(x))
+    wrong = np.full((2, 8), 99, seen(found.codes).dtype)
+    broken = Quantized({**found.arrays, "codes": on_host(wrong)}, found.shape, found.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OnHostWarning)
+        with pytest.raises(ArgumentError, match="codes is 99; legal: whole numbers from"):
+            rule.dequantize(broken)
+
+
+def test_a_method_of_ones_own_is_not_passed_over(device: Any) -> None:
+    class Halved(SGD):
+        """SGD of half the gradient."""
+
+        def step(self, p: Any, g: Any, state: Any, **options: Any) -> Any:
+            """Half of it."""
+            return super().step(p, g * np.float32(0.5), state, **options)
+
+    rule, p, g = Halved(lr=0.5), np.ones(3, np.float32), np.full(3, 2.0, np.float32)
+    with pytest.warns(OnHostWarning, match=r"Halved\.step runs on the host.* because Halved has a step of its own"):
+        new, _ = rule.step(on_host(p), on_host(g), rule.init(on_host(p)))
+    assert seen(new).tolist() == [0.5, 0.5, 0.5]
+    with warnings.catch_warnings():  # which is said once
+        warnings.simplefilter("error", OnHostWarning)
+        rule.step(on_host(p), on_host(g), rule.init(on_host(p)))
+
+
+def test_arrays_of_several_devices_are_one_sentence(device: Any) -> None:
+    rule, p = SGD(), np.ones(3, np.float32)
+    with pytest.raises(ArgumentError, match=r"the device of the arrays is \[0, 1\]; legal: one device for all of them"):
+        rule.step(on_host(p), on_host(p, card=1), {"t": 0})
+
+
+def test_a_step_on_the_host_in_place_writes_the_arrays_themselves(device: Any) -> None:
+    rule, p = Muon(), np.random.default_rng(1).standard_normal((4, 4)).astype(np.float32)
+    q, g = on_host(p.copy()), np.ones((4, 4), np.float32)
+    state, known = rule.init(q), rule.init(p)
+    place = {name: a.data.ptr for name, a in state.items() if name != "t"}
+    with pytest.warns(OnHostWarning, match="Muon.step_ runs on the host"):
+        rule.step_(q, on_host(g), state)
+    rule.step_(p, g, known)
+    assert seen(q).tobytes() == p.tobytes()
+    assert state["t"] == known["t"] == 1
+    assert {name: a.data.ptr for name, a in state.items() if name != "t"} == place
+    assert all(seen(state[name]).tobytes() == known[name].tobytes() for name in place)
+
+
+@needs_compiler
+def test_estimators_refuse_what_does_not_fit_in_one_sentence(device: Any) -> None:
+    x = on_host(np.ones((3, 4), np.float32))
+    rule = LSQ()
+    for keywords, sentence in [
+        ({}, "LSQ needs 'scale'; legal"),
+        ({"scale": 1.0, "tau": 1.0}, "LSQ takes no 'tau'"),
+        ({"scale": -1.0}, "scale is -1.0; legal: numbers in"),
+        ({"scale": on_host(np.full(1, -2.0, np.float32))}, "scale is -2.0; legal: numbers in"),
+        ({"scale": on_host(np.ones(5, np.float32))}, r"scale.shape is \(5,\)"),
+        ({"scale": np.ones(1, np.float64)}, "scale.dtype is 'float64'; legal: float32 or narrower"),
+        ({"scale": 1.0, "backend": "cpu"}, "backend is 'cpu'"),
+    ]:
+        with pytest.raises(ArgumentError, match=sentence):
+            rule.evaluate(x, **keywords)

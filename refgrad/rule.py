@@ -166,6 +166,8 @@ class Rule(Frozen):
     writes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: why these methods run on the host if they are handed arrays of a device, in words
     on_host: ClassVar[str] = "no kernel for a device is written for it yet"
+    #: the module that has them for arrays of a device, as functions of the rule and their arguments; loaded by this name
+    device_module: ClassVar[str] = ""
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -237,7 +239,7 @@ class Rule(Frozen):
         return found
 
     def at_device(self, method: str, device: Any, *args: Any, **keywords: Any) -> Any:
-        """One of the methods in `computing` on arrays of a device, by kernels; a kind writes it.
+        """One of the methods in `computing` on arrays of a device, by kernels.
 
         Args:
             method: its name.
@@ -248,7 +250,10 @@ class Rule(Frozen):
         Raises:
             NoKernel: it has none; nothing has been written.
         """
-        raise NoKernel(self.on_host)
+        if not self.device_module:
+            raise NoKernel(self.on_host)
+        found = getattr(importlib.import_module(self.device_module), method)
+        return found(self, *args, device=device, **keywords)
 
     @property
     def claimed(self) -> frozenset[str]:

@@ -98,15 +98,15 @@ TOPICS: tuple[Topic, ...] = (
         False,
     ),
     Topic("backends/cuda/test_staged_run.py", KERNELS, ("backends.cuda.staged_source",)),
-    Topic("backends/cuda/test_rounding_source.py", KERNELS, ("backends.cuda.philox_source",)),
+    Topic("backends/cuda/test_run.py", KERNELS, ("backends.cuda.source",), False),
     Topic(
         "backends/cuda/test_doors.py",
         "every rule on a device's arrays: what its kind does there is seen by its bits",
         (
+            "backends.cuda.cupy_device",
             "backends.cuda.groups",
-            "backends.cuda.range_check",
             "estimators.on_device",
-            "quantizers.cast_on_device",
+            "quantizers.elements_on_device",
             "quantizers.on_device",
             "sparsity.on_device",
         ),
@@ -182,7 +182,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "test_cli.py",
         "the command line as people use it, command by command",
-        ("cli.judging", "cli.showing", "cli.surveying", "examples.demo"),
+        ("cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),

@@ -12,7 +12,6 @@ from refgrad import backends
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.axes import ELEMENT, TENSOR, Axes, axes_shape, described, named, one_of
-from refgrad.backends.cuda.device import Device
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan, free_values, plan_for
@@ -57,6 +56,7 @@ class Estimator(Rule):
 
     kind = "estimator"
     primary = "x"
+    device_module = "refgrad.estimators.on_device"
     parameters: ClassVar[Parameters] = Parameters()
     computing: ClassVar[frozenset[str]] = frozenset({"evaluate", "differentiate", "both"})
     #: the parameters that hold choices (see `refgrad.estimators.choosing`)
@@ -140,18 +140,6 @@ class Estimator(Rule):
     ) -> dict[str, np.ndarray]:
         """``y`` and all gradients by one kernel; arguments and errors are those of `differentiate`."""
         return self._run(self.results(), {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
-
-    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
-        """`evaluate`, `differentiate` and `both` on arrays of a device."""
-        from refgrad.estimators import on_device
-
-        backends.runner(keywords.pop("backend", "auto"))  # which refuses what is no backend
-        keywords.pop("threads", None)
-        names = ("x",) if method == "evaluate" else ("cotangent", "x")
-        given = {**dict(zip(names, args, strict=False)), **keywords}
-        wanted = {"evaluate": ("y",), "differentiate": self.results()[1:], "both": self.results()}[method]
-        found = on_device.run(self, wanted, given, device)
-        return found["y"] if method == "evaluate" else found
 
     def plan(self, shape: tuple[int, ...], t: int = 1, wanted: tuple[str, ...] | None = None) -> Plan:
         """The traced body for arrays of a shape; an estimator has no steps, so that ``t`` changes nothing."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad import backends
 from refgrad.arithmetic.dtypes import is_float, working
 from refgrad.axes import ELEMENT, Axes, axes_shape, one_of
 from refgrad.backends.cuda import range_check
@@ -19,6 +20,33 @@ from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.estimators.base import Estimator, check_legal
 from refgrad.rule import Range
 from refgrad.tracing import free_values, plan_for
+
+
+def evaluate(rule: Estimator, x: Any, device: Device, **given: Any) -> Any:
+    """`Estimator.evaluate` on arrays of a device.
+
+    Args:
+        rule: the estimator.
+        x: its input, on the device.
+        device: the device.
+        given: parameters by name, and the options of the method.
+    """
+    return _asked(rule, ("y",), {"x": x, **given}, device)["y"]
+
+
+def differentiate(rule: Estimator, cotangent: Any, x: Any, device: Device, **given: Any) -> dict[str, Any]:
+    """`Estimator.differentiate` on arrays of a device; arguments are those of `evaluate`."""
+    return _asked(rule, rule.results()[1:], {"x": x, "cotangent": cotangent, **given}, device)
+
+
+def both(rule: Estimator, cotangent: Any, x: Any, device: Device, **given: Any) -> dict[str, Any]:
+    """`Estimator.both` on arrays of a device; arguments are those of `evaluate`."""
+    return _asked(rule, rule.results(), {"x": x, "cotangent": cotangent, **given}, device)
+
+
+def _asked(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    backends.runner(given.get("backend", "auto"))  # which refuses what is no backend
+    return run(rule, wanted, {n: value for n, value in given.items() if n not in ("backend", "threads")}, device)
 
 
 def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], device: Device) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, OVERFLOWS, ROUNDINGS, Minifloat
 from refgrad.arithmetic.philox import random_words
-from refgrad.backends.cuda.device import Device
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, Citation, Whole
 
@@ -59,6 +58,7 @@ class Cast(Quantizer):
     Source: IEEE 754-2019, 4.3 and 7.4; Micikevicius et al. 2022, arXiv:2209.05433; OCP Microscaling Formats 1.0.
     """
 
+    device_module = "refgrad.quantizers.cast_on_device"
     format: Annotated[str, FORMATS] = "float8_e4m3fn"
     rounding: Annotated[str, ROUNDINGS] = "nearest_even"
     overflow: Annotated[str, OVERFLOWS] = "overflow"
@@ -91,12 +91,6 @@ class Cast(Quantizer):
         if self.rounding == "stochastic":
             random = random_words(x.size, self.seed).reshape(x.shape) >> np.uint32(32 - self.random_bits)
         return {"codes": codes_of(x, self.record, self.rounding, self.overflow, random, self.random_bits)}
-
-    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
-        """`quantize` and `dequantize` on arrays of a device."""
-        from refgrad.quantizers import cast_on_device
-
-        return getattr(cast_on_device, method)(self, *args, device=device, **keywords)
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The value of each code."""

@@ -131,4 +131,6 @@ def _whole(rule: RowQuantizer, part: str, array: Any, layout: Layout, device: De
 def _fits(codes: Any, ends: tuple[int, int], device: Device) -> bool:
     """True if all codes lie between two; their type alone may say so, and else the host waits for the device."""
     facts = np.iinfo(codes.dtype)
-    return (ends[0] <= facts.min and facts.max <= ends[1]) or range_check.within(codes, *map(float, ends), device)
+    return (ends[0] <= facts.min and facts.max <= ends[1]) or range_check.within(
+        codes, float(ends[0]), float(ends[1]), device
+    )

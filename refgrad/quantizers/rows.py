@@ -16,7 +16,6 @@ import numpy as np
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
-from refgrad.backends.cuda.device import Device
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
 from refgrad.rule import Choice, by
@@ -119,6 +118,8 @@ class RowQuantizer(Quantizer):
     array, scales one a row.
     """
 
+    device_module = "refgrad.quantizers.on_device"
+
     @property
     def kept_codes(self) -> WholeCodes | FormatCodes | None:
         """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
@@ -151,12 +152,6 @@ class RowQuantizer(Quantizer):
         """Codes, where the rule says how they are stored; of float64 arrays they are given as values."""
         codes = self.kept_codes
         return {"codes": codes} if codes is not None and np.dtype(dtype) == np.float32 else {}
-
-    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
-        """`quantize` and `dequantize` on arrays of a device."""
-        from refgrad.quantizers import on_device
-
-        return getattr(on_device, method)(self, *args, device=device, **keywords)
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of a shape is cut."""

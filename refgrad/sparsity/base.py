@@ -14,8 +14,7 @@ from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.axes import ELEMENT, Axes
 from refgrad.backends import WORTH_COMPILING
-from refgrad.backends.cuda.device import Device
-from refgrad.errors import ArgumentError, NoKernel, bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.foreign_arrays import read_array
 from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
@@ -39,6 +38,7 @@ class Mask(Rule):
     #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
     #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
     inputs: ClassVar[Mapping[str, str]] = {}
+    device_module = "refgrad.sparsity.on_device"
     computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks"})
 
     ties: Ties = "low"
@@ -149,18 +149,6 @@ class Mask(Rule):
         mask = self.mask(w, **read).reshape(len(w), math.prod(w.shape[1:]))
         ends = np.concatenate([[0], np.cumsum(np.count_nonzero(mask, axis=1))])
         return csr_array((w.reshape(mask.shape)[mask], np.nonzero(mask)[1], ends), shape=mask.shape)
-
-    def at_device(self, method: str, device: Device, w: Any, *args: Any, **keywords: Any) -> Any:
-        """`score`, `mask` and `masks` on arrays of a device."""
-        from refgrad.sparsity import on_device
-
-        if method == "masks":
-            if getattr(self, "granularity", "") == "together":
-                raise NoKernel("it ranks the entries of several arrays together")
-            ranked = [{name: each[i] for name, each in keywords.items()} for i in range(len(w))]
-            return [self.at_device("mask", device, each, **others) for each, others in zip(w, ranked, strict=True)]
-        others = {name: value for name, value in keywords.items() if name not in ("backend", "threads")}
-        return getattr(on_device, method)(self, w, others, device)
 
     def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
         """The masks of several tensors; ``others`` are sequences beside ``ws``."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.top_k import keys, top_k
-from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 from refgrad.sparsity.base import Mask
@@ -107,6 +106,9 @@ class NOfM(Groups):
     Source: Zhou et al. 2021, arXiv:2102.04010, section 3 (N:M sparsity); Mishra et al. 2021, arXiv:2104.08378 (2:4).
     """
 
+    #: what runs there does not look at this class's own `mask`
+    device_module = "refgrad.sparsity.on_device"
+
     measure: Measure = "magnitude"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
@@ -124,10 +126,6 @@ class NOfM(Groups):
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return measured(w, self.measure)
-
-    def at_device(self, method: str, device: Device, w: Any, *args: Any, **keywords: Any) -> Any:
-        """As of any mask: on a device `mask` has no way of its own."""
-        return super().at_device(method, device, w, *args, **keywords)
 
     def mask(self, w: Any, *, backend: str = "auto", threads: int | None = None) -> np.ndarray:  # type: ignore[override]
         """Which entries of ``w`` are kept.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import is_float, working
 from refgrad.axes import ELEMENT, axes_shape
-from refgrad.backends import row_kernels
+from refgrad.backends import row_kernels, runner
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda import top_k
 from refgrad.backends.cuda.device import Device, device_of, grid
@@ -27,14 +27,27 @@ UNITS = (Mask.units, Structured.units)
 SPREADS = (Mask.spread, Structured.spread)
 
 
-def mask(rule: Mask, w: Any, others: Mapping[str, Any], device: Device) -> Any:
+def masks(rule: Mask, ws: Sequence[Any], device: Device, **others: Sequence[Any]) -> list[Any]:
+    """The masks of several arrays; ``others`` are sequences beside them.
+
+    Raises:
+        NoKernel: it ranks all of their entries together, or what `mask` says.
+    """
+    if getattr(rule, "granularity", "") == "together":
+        raise NoKernel("it ranks the entries of several arrays together")
+    return [mask(rule, w, device, **{name: each[i] for name, each in others.items()}) for i, w in enumerate(ws)]
+
+
+def mask(rule: Mask, w: Any, device: Device, backend: str = "auto", threads: int | None = None, **others: Any) -> Any:
     """Which entries of an array are kept.
 
     Args:
         rule: the mask.
         w: the weights, an array of the device.
-        others: what else its scores take, by name: arrays of the device or of the host.
         device: the device.
+        backend: as of `Optimizer.step`; a device has one of its own.
+        threads: not looked at.
+        others: what else its scores take, by name: arrays of the device or of the host.
 
     Returns:
         Booleans of the shape of ``w``, on the device.
@@ -43,7 +56,8 @@ def mask(rule: Mask, w: Any, others: Mapping[str, Any], device: Device) -> Any:
         ArgumentError: what the rule says of arrays that do not fit.
         NoKernel: its pattern is searched, or nothing can be cut into its groups.
     """
-    found = score(rule, w, others, device)
+    runner(backend)  # which refuses what is no backend
+    found = score(rule, w, device, **others)
     if isinstance(rule, Groups):
         return _of_groups(rule, found, device)
     if isinstance(rule, SoftMovement):
@@ -60,7 +74,7 @@ def mask(rule: Mask, w: Any, others: Mapping[str, Any], device: Device) -> Any:
     return device.copy(whole.transpose((*range(1, rule.axis + 1), 0, *range(rule.axis + 1, w.ndim))))
 
 
-def score(rule: Mask, w: Any, others: Mapping[str, Any], device: Device) -> Any:
+def score(rule: Mask, w: Any, device: Device, **others: Any) -> Any:
     """The scores that the mask is chosen by, in the working dtype; arguments and errors are those of `mask`."""
     if not isinstance(rule, Groups | SoftMovement | Unstructured) or type(rule).units not in (
         Mask.units,

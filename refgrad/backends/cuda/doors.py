@@ -13,6 +13,8 @@ from refgrad.backends.cuda.device import Device, device_of
 from refgrad.errors import NoKernel, OnHostWarning
 from refgrad.foreign_arrays import is_foreign, leaves, mapped
 
+#: what says what runs on a device
+_WRITTEN = {"at_device", "device_module"}
 #: the rules, and the methods, of which it was said that they run on the host
 _SAID: set[tuple[str, str]] = set()
 
@@ -58,7 +60,7 @@ def call(
 
 def _check_own(cls: type, method: str) -> None:
     """That no class below the one that says what runs on a device has the method anew."""
-    below = cls.__mro__[: next(i for i, each in enumerate(cls.__mro__) if "at_device" in vars(each))]
+    below = cls.__mro__[: next(i for i, each in enumerate(cls.__mro__) if _WRITTEN & vars(each).keys())]
     changed = next((each for each in below if method in vars(each)), None)
     if changed is not None:
         raise NoKernel(f"{changed.__name__} has a {method} of its own")

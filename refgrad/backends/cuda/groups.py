@@ -19,11 +19,25 @@ from refgrad.backends.writer import Writer
 class Groups(Protocol):
     """How an array is cut: into ``lead`` stretches of ``length`` elements, each into rows of ``width``."""
 
-    shape: tuple[int, ...]
-    lead: int
-    length: int
-    width: int
-    axis: int | None
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the array."""
+
+    @property
+    def lead(self) -> int:
+        """How many stretches."""
+
+    @property
+    def length(self) -> int:
+        """Elements a stretch."""
+
+    @property
+    def width(self) -> int:
+        """Elements a row."""
+
+    @property
+    def axis(self) -> int | None:
+        """The axis that is moved to the front first."""
 
     @property
     def rows(self) -> int:

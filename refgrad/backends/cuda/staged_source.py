@@ -263,8 +263,8 @@ def conversion_source(
     """
     w = Writer(np.dtype(kind), DIALECT)
     arrays = [Array(n, form.kind, ("n",)) for n, form in (("from_", of), ("to_", to))]
-    w.line(DIALECT.comment(f"{of} to {to}"))
-    for line in storage.functions((of, to), kind):
+    w.line(DIALECT.comment(f"{of.kind} to {to.kind}"))
+    for line in storage.functions([form for form in (of, to) if isinstance(form, storage.Number)], kind):
         w.line(line)
     with w.kernel(["n"], arrays, []), _strided(w, "i", "n"):
         w.set("x", of.load(w, "from_[i]"))

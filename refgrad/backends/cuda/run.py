@@ -54,7 +54,8 @@ def run(
     if not p.size and not plan.graph.small:
         return
     if not p.size:
-        raise NoKernel(f"there are no elements, of which it sets {', '.join(plan.graph.small)}")
+        what = ", ".join(plan.graph.small)
+        raise NoKernel(f"there are no elements, of which it sets {what}", type(plan.rule).__name__)
     if made.stages:
         staged_run.run(made.stages, plan, free, arrays, made.forms, device)
         return

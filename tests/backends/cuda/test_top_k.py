@@ -24,6 +24,7 @@ def scores(shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 @needs_compiler
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("ties", ["low", "high", "keep_all", "prune_all"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_entries_are_kept(dtype: type, ties: str, emulated: Emulated) -> None:

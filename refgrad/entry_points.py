@@ -15,9 +15,7 @@ from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_sta
 from refgrad.foreign_arrays import called_with
 
 
-def entry_point(
-    function: Callable[..., Any], writes: Collection[str] = (), devices: Collection[str] = ()
-) -> Callable[..., Any]:
+def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> Callable[..., Any]:
     """A method of a rule that depends on no thread's floating-point environment, and takes arrays of other libraries as well.
 
     Where the first array is NumPy's, nothing else is looked at; where the environment is the standard one, nothing is set.
@@ -25,7 +23,6 @@ def entry_point(
     Args:
         function: the method, which takes NumPy's arrays, alone or in trees.
         writes: the arguments that it writes into.
-        devices: the packages whose arrays it takes itself, where they lie.
     """
 
     @functools.wraps(function)
@@ -35,8 +32,8 @@ def entry_point(
         ):
             return function(self, *args, **keywords)
         if is_standard():
-            return called_with(function, writes, devices, self, args, keywords)
+            return called_with(function, writes, self, args, keywords)
         with standard():
-            return called_with(function, writes, devices, self, args, keywords)
+            return called_with(function, writes, self, args, keywords)
 
     return run

@@ -30,6 +30,27 @@ class TraceError(RefgradError, TypeError):
     """A rule's body used an operation that refgrad's arithmetics do not know; a `TypeError` too."""
 
 
+class NoKernel(ArgumentError):
+    """Something has no kernel for a device; nothing has been written.
+
+    Args:
+        reason: why, in words.
+        what: what has none.
+    """
+
+    def __init__(self, reason: str, what: str = "this") -> None:
+        super().__init__(f"{what} has no CUDA kernel, because {reason}; legal: what docs/cuda.md lists")
+        self.reason = reason
+
+
+class DeviceError(RefgradError):
+    """A device cannot be used: no driver, no card, no memory; the text says which, and what to do."""
+
+
+class OnHostWarning(UserWarning):
+    """A rule copies the arrays of a device to the host, runs there, and copies its results back."""
+
+
 class CandidateError(RefgradError):
     """A candidate could not be found, built or understood."""
 

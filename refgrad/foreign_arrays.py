@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ import numpy as np
 
 from refgrad.errors import ArgumentError, with_article
 
+#: the packages whose arrays lie on a device, and the modules that run rules on them; the modules are loaded by these names
+DEVICES: Mapping[str, str] = {"cupy": "refgrad.backends.cuda.doors"}
 #: DLPack's devices whose memory a processor reads: its own, and what is pinned for a GPU
 READABLE = (1, 3)
 
@@ -35,19 +38,17 @@ def is_foreign(value: Any) -> bool:
 def called_with(
     function: Callable[..., Any],
     writes: Collection[str],
-    devices: Collection[str],
     rule: Any,
     args: tuple[Any, ...],
     keywords: Mapping[str, Any],
 ) -> Any:
     """What a method of a rule returns of arrays of any library: such as the first of them is.
 
-    Where the first array is NumPy's nothing changes.
+    Where the first array is NumPy's nothing changes. Arrays on a device go to the module that `DEVICES` names.
 
     Args:
         function: the method, which takes NumPy's arrays, alone or in trees.
         writes: the arguments that it writes into.
-        devices: the packages whose arrays it takes itself, where they lie.
         rule: the rule.
         args: what the method is handed by position.
         keywords: what it is handed by name.
@@ -56,17 +57,20 @@ def called_with(
     if held and isinstance(next(iter(held)), np.ndarray):  # the common case: a tree, or what a quantizer made
         return function(rule, *args, **keywords)
     kind = _first((*args, *keywords.values()))
-    if kind is None or _library(kind) in devices:
+    if kind is None:
         return function(rule, *args, **keywords)
     names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
+    if library(kind) in DEVICES:
+        door = importlib.import_module(DEVICES[library(kind)])
+        return door.call(rule, function, args, keywords, [n for n, _ in zip(names, args, strict=False)], writes)
     given = [*zip(names, args, strict=False), *keywords.items()]
-    read = [_mapped(value, read_array, name) for name, value in given]
+    read = [mapped(value, read_array, name) for name, value in given]
     before = [dict(each) if isinstance(each, dict) else each for each in read]
     result = function(rule, *read[: len(args)], **dict(zip(keywords, read[len(args) :], strict=True)))
     for (name, value), new, old in zip(given, read, before, strict=True):
         if name in writes:
             _write_back(value, new, old, kind)
-    return _mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
+    return mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
 
 
 @functools.cache
@@ -79,7 +83,7 @@ def _positions(function: Callable[..., Any]) -> list[str]:
 def _first(values: Iterable[Any]) -> Any:
     """The first array in some trees if it is foreign; None if it is NumPy's, or there is none."""
     for value in values:
-        for leaf in (value,) if isinstance(value, np.ndarray) else _leaves(value):
+        for leaf in (value,) if isinstance(value, np.ndarray) else leaves(value):
             if isinstance(leaf, np.ndarray):
                 return None
             if is_foreign(leaf):
@@ -87,7 +91,12 @@ def _first(values: Iterable[Any]) -> Any:
     return None
 
 
-def _leaves(node: Any) -> Iterator[Any]:
+def leaves(node: Any) -> Iterator[Any]:
+    """The leaves of what `mapped` takes, in order.
+
+    Args:
+        node: as there.
+    """
     held = _held(node)
     if held is None:
         yield node
@@ -96,7 +105,7 @@ def _leaves(node: Any) -> Iterator[Any]:
         if isinstance(each, np.ndarray):
             yield each
         else:
-            yield from _leaves(each)
+            yield from leaves(each)
 
 
 def _held(node: Any) -> Iterable[Any] | None:
@@ -113,14 +122,20 @@ def _holds(node: Any) -> bool:
     return isinstance(getattr(node, "arrays", None), Mapping) and dataclasses.is_dataclass(node)
 
 
-def _mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:
-    """A tree of the same structure, each leaf another; dicts are new ones."""
+def mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:
+    """A tree of the same structure, each leaf another; dicts are new ones.
+
+    Args:
+        node: a leaf, a dict, a list, a tuple, or a record of arrays by name.
+        action: of a leaf and its path, another leaf.
+        path: what paths begin with.
+    """
     if isinstance(node, Mapping):
-        return {name: _mapped(value, action, f"{path}[{name!r}]") for name, value in node.items()}
+        return {name: mapped(value, action, f"{path}[{name!r}]") for name, value in node.items()}
     if _holds(node):
-        return dataclasses.replace(node, arrays=_mapped(node.arrays, action, path))
+        return dataclasses.replace(node, arrays=mapped(node.arrays, action, path))
     if isinstance(node, list | tuple):
-        new = [_mapped(value, action, f"{path}[{index}]") for index, value in enumerate(node)]
+        new = [mapped(value, action, f"{path}[{index}]") for index, value in enumerate(node)]
         return type(node)(*new) if hasattr(node, "_fields") else type(node)(new)
     return action(node, path)
 
@@ -130,10 +145,10 @@ def _write_back(value: Any, new: Any, old: Any, kind: Any) -> None:
     if isinstance(value, dict):
         for name, each in new.items():
             if each is not old.get(name):
-                value[name] = _mapped(
+                value[name] = mapped(
                     each, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf
                 )
-    for leaf in _leaves(value):
+    for leaf in leaves(value):
         if hasattr(leaf, "detach") and is_foreign(leaf):
             leaf.detach().reshape(-1)[:0].zero_()  # autograd learns that the tensor was written
 
@@ -178,8 +193,12 @@ def _narrow(value: Any) -> np.ndarray:
         return np.from_dlpack(value.view(bits)).view(dtype)
 
 
-def _library(value: Any) -> str:
-    """The name of the package that an array's type is of."""
+def library(value: Any) -> str:
+    """The name of the package that an array's type is of.
+
+    Args:
+        value: the array.
+    """
     return type(value).__module__.partition(".")[0]
 
 
@@ -199,15 +218,15 @@ def like(array: np.ndarray, kind: Any) -> Any:
     Raises:
         ArgumentError: the library has no such dtype, or not as it is set.
     """
-    library = _library(kind)
+    package = library(kind)
     try:
         found = _made(array, kind)
     except (AttributeError, TypeError, StopIteration) as error:
-        raise ArgumentError(f"a result is {array.dtype}, of which {library} makes no array ({error})") from None
+        raise ArgumentError(f"a result is {array.dtype}, of which {package} makes no array ({error})") from None
     got = str(found.dtype).rpartition(".")[2]
     if got != array.dtype.name:
         raise ArgumentError(
-            f"a result is {array.dtype}, of which {library} makes {got}; legal: 64 bits switched on there, or NumPy's arrays"
+            f"a result is {array.dtype}, of which {package} makes {got}; legal: 64 bits switched on there, or NumPy's arrays"
         )
     return found
 

@@ -19,7 +19,7 @@ from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.entry_points import entry_point
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import ArgumentError, NoKernel, bad_argument, nearest
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
@@ -163,8 +163,10 @@ class Rule(Frozen):
     computing: ClassVar[frozenset[str]] = frozenset()
     #: of these methods, the arguments that they write into, by the method's name
     writes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    #: packages whose arrays these methods take where they lie, on a device
-    devices: ClassVar[frozenset[str]] = frozenset()
+    #: why these methods run on the host if they are handed arrays of a device, in words
+    on_host: ClassVar[str] = "no kernel for a device is written for it yet"
+    #: the module that has them for arrays of a device, as functions of the rule and their arguments; loaded by this name
+    device_module: ClassVar[str] = ""
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
 
@@ -188,7 +190,7 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, entry_point(vars(cls)[name], cls.writes.get(name, ()), cls.devices))
+            setattr(cls, name, entry_point(vars(cls)[name], cls.writes.get(name, ())))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
@@ -234,6 +236,23 @@ class Rule(Frozen):
         for field, rule in self.inner_rules().items():
             found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
         return found
+
+    def at_device(self, method: str, device: Any, *args: Any, **keywords: Any) -> Any:
+        """One of the methods in `computing` on arrays of a device, by kernels.
+
+        Args:
+            method: its name.
+            device: where the arrays lie (`refgrad.backends.cuda.device.Device`).
+            args: what the method is called with.
+            keywords: the same by name.
+
+        Raises:
+            NoKernel: it has none; nothing has been written.
+        """
+        if not self.device_module:
+            raise NoKernel(self.on_host)
+        found = getattr(importlib.import_module(self.device_module), method)
+        return found(self, *args, device=device, **keywords)
 
     @property
     def claimed(self) -> frozenset[str]:

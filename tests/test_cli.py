@@ -147,6 +147,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         "shrink": False,
         "explain": True,
         "time_limit": 60.0,
+        "device": None,
         "isolate": True,
     }
 

@@ -396,10 +396,11 @@ class WholeCodes:
 
 @dataclass(frozen=True)
 class FormatCodes:
-    """Results that are numbers of a small format with zero, kept as its codes; NaN as the code of zero."""
+    """Results that are numbers of a small format, kept as its codes; NaN as a code of its own, or as that of zero."""
 
     format: str
     kind: str = "uint8"
+    nan: int = 0
 
 
 @dataclass(frozen=True)

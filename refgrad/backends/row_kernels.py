@@ -28,12 +28,16 @@ def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) ->
     if not step_source.supports(plan.graph):
         return None
     stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
-    return evaluated(_numbered(plan) if stored else plan, given, count, stored)
+    return evaluated(numbered(plan) if stored else plan, given, count, stored)
 
 
 @derived
-def _numbered(plan: Plan) -> Plan:
-    """The plan whose codes are the numbers by which the values of a table are kept; as it is where there is no table."""
+def numbered(plan: Plan) -> Plan:
+    """The plan whose codes are the numbers by which the values of a table are kept; as it is where there is no table.
+
+    Args:
+        plan: that of a quantizer of rows.
+    """
     record = getattr(plan.rule, "code_of_nearest", None)  # which quantizers of rows have
     if record is None:
         return plan
@@ -56,7 +60,7 @@ def restored(
     """
     y = np.empty(parts["codes"].shape, np.float32)
     free = free_values(y.shape, {})
-    plan = _from_parts(plan_for(rule, y.ndim, free))
+    plan = from_parts(plan_for(rule, y.ndim, free))
     if not set(plan.graph.inputs()) <= set(parts):
         return None
     numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": Kept(codes)})
@@ -64,8 +68,12 @@ def restored(
 
 
 @derived
-def _from_parts(plan: Plan) -> Plan:
-    """The plan of ``y`` alone, from the parts."""
+def from_parts(plan: Plan) -> Plan:
+    """The plan of ``y`` alone, from the parts.
+
+    Args:
+        plan: that of a quantizer of rows.
+    """
     outputs = plan.graph.outputs
     parts = {node.index: name for name, node in outputs.items() if name != "y"}
     return Plan(plan.rule, plan.graph.cut({"y": outputs["y"]}, parts), plan.free)
@@ -83,15 +91,19 @@ def scores(rule: Any, given: Mapping[str, np.ndarray], count: int | None = 1) ->
         The scores, of the working dtype: one an entry, or one a unit where the body gives that.
     """
     w = given[rule.primary]
-    plan = _as_given(plan_for(rule, w.ndim, free_values(w.shape, {})))
+    plan = as_given(plan_for(rule, w.ndim, free_values(w.shape, {})))
     if not any(node.args for node in plan.graph.nodes):
         return None
     return evaluated(plan, {n: np.ascontiguousarray(a) for n, a in given.items()}, count)["scores"]
 
 
 @derived
-def _as_given(plan: Plan) -> Plan:
-    """The plan whose outputs have the axes that the body gives them, in place of those that its rule says."""
+def as_given(plan: Plan) -> Plan:
+    """The plan whose outputs have the axes that the body gives them, in place of those that its rule says.
+
+    Args:
+        plan: that of a mask.
+    """
     axes = {name: node.axes for name, node in plan.graph.outputs.items() if node.axes != ELEMENT}
     return Plan(plan.rule, replace(plan.graph, small=axes), plan.free)
 

@@ -69,7 +69,7 @@ class Kept:
         w.set(code, w.select(f"{size} < {w.number(2.0**form.least_exponent)}", units, code))
         sign = w.select(f"{bits} < 0", integer(str(form.sign_code)), integer("0"))
         w.set(code, integer(f"{code} | ({sign})"))
-        w.do(f"{target} = {w.cast(self.kind, w.select(known, code, integer('0')))}")
+        w.do(f"{target} = {w.cast(self.kind, w.select(known, code, integer(str(self.record.nan))))}")
 
     def load(self, w: Writer, code: str) -> str:
         """What ``code`` stands for."""

@@ -14,6 +14,7 @@ from refgrad.cli.command_line import command_line
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import (
     ASKED,
+    DEVICE,
     HYPERPARAMETERS,
     ISOLATE,
     JSON,
@@ -83,6 +84,7 @@ Exit codes: 0 identified, 1 unknown, 2 could not be judged,
 @JSON
 @QUIET
 @ISOLATE
+@DEVICE
 @click.option("--laws", is_flag=True, help="Check the rule's laws on the target too (needs Hypothesis).")
 @click.option(
     "--signature",
@@ -99,6 +101,7 @@ def verify(
     as_json: bool,
     quiet: bool,
     isolate: bool,
+    device: str | None,
     laws: bool,
     signature: str | None,
     **words: Any,
@@ -110,6 +113,8 @@ def verify(
         raise click.MissingParameter(advice(target), param_hint="'--as'", param_type="option")
     if quiet and as_json:
         raise ArgumentError("--json is given with --quiet; legal: one of them")
+    if device is not None and (laws or signature is not None):
+        raise ArgumentError("--device is given with --laws or --signature; legal: one of them")
     if isolate and ":" in target:
         from refgrad.isolation import hosting
 
@@ -123,7 +128,9 @@ def verify(
     stated = pairs(states, "--state", str)
     candidate: Any = target if signature is None else _library(target, signature)
     with document.apart():
-        verdict = refgrad.verify(candidate, claim, options=given, state_names=stated, isolate=isolate, **asking)
+        verdict = refgrad.verify(
+            candidate, claim, options=given, state_names=stated, isolate=isolate, device=device, **asking
+        )
         if signature is not None:  # there is no call in Python that says it
             verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))
         # one that is lost at every step would be started again for every law

@@ -66,6 +66,11 @@ ISOLATE = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 NO_SHRINK = click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 NO_EXPLAIN = click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cuda"]),
+    help="Hand TARGET, a function, arrays on a card (docs/cuda.md); it is judged on the CPU.",
+)
 TIME_LIMIT = click.option(
     "--time-limit",
     default=60.0,

@@ -56,6 +56,7 @@ class Estimator(Rule):
 
     kind = "estimator"
     primary = "x"
+    device_module = "refgrad.estimators.on_device"
     parameters: ClassVar[Parameters] = Parameters()
     computing: ClassVar[frozenset[str]] = frozenset({"evaluate", "differentiate", "both"})
     #: the parameters that hold choices (see `refgrad.estimators.choosing`)
@@ -158,20 +159,30 @@ class Estimator(Rule):
     def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Arguments by name as arrays, those of a row or a tensor broadcasting against ``x``; checked."""
         x = as_array(given["x"], "x")
+        self.check_names(given)
+        axes = self.takes()
+        others = {n: self._fitted(n, axes[n], given[n], x) for n in axes if n in given and n != "x"}
+        return {"x": x, **others}
+
+    def check_names(self, given: Mapping[str, Any]) -> None:
+        """Check that all arguments are there, and none besides.
+
+        Args:
+            given: them, by name; the cotangent may be missing.
+
+        Raises:
+            ArgumentError: one is missing or unknown.
+        """
         legal = [n for n in self.takes() if n in given or n != "cotangent"]
         for name in given:
             if name not in legal:
                 raise ArgumentError(
                     f"{type(self).__name__} takes no {name!r}{nearest(name, legal)}; legal: {', '.join(legal)}"
                 )
-        arrays = {"x": x}
-        for name, axes in self.takes().items():
-            if name == "x" or name not in legal:
-                continue
+        for name in legal:
             if name not in given:
-                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {described(axes)}")
-            arrays[name] = self._fitted(name, axes, given[name], x)
-        return arrays
+                what = described(self.takes()[name])
+                raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {what}")
 
     def _fitted(self, name: str, axes: Axes, value: Any, x: np.ndarray) -> np.ndarray:
         array = np.asarray(value, x.dtype) if isinstance(value, (int, float)) else as_array(value, name)

@@ -12,7 +12,7 @@ from refgrad import backends, trees
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
-from refgrad.backends.cuda.device import device_of
+from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers import coupled, extra, on_device
@@ -50,7 +50,6 @@ class Optimizer(Rule):
     couples: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"init", "step", "step_"})
     writes: ClassVar[Mapping[str, tuple[str, ...]]] = {"step_": ("p", "state")}
-    devices: ClassVar[frozenset[str]] = frozenset({"cupy"})
     #: from the first step on, eps and decay being zero, a gradient scaled by a number moves the parameter alike
     #: ("invariant"), as many times as far ("linear"), or as neither says ("")
     scaling: ClassVar[str] = ""
@@ -147,9 +146,6 @@ class Optimizer(Rule):
         >>> SGD(momentum=0.9).init(np.ones(2, np.float32))
         {'t': 0, 'buffer': array([0., 0.], dtype=float32)}
         """
-        device = None if isinstance(p, np.ndarray) else device_of(p)
-        if device is not None:
-            return on_device.init(self, p, state_dtype, device)
         arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         state: OptimizerState = {"t": 0}
         for name, slot in self.slots().items():
@@ -199,14 +195,10 @@ class Optimizer(Rule):
         >>> rule.step(p, {"w": np.ones(2), "b": np.ones(1)}, rule.init(p))
         ({'w': array([0.5, 0.5]), 'b': array([-0.5])}, {'t': 1})
         """
-        device = None if isinstance(p, np.ndarray) else device_of(p)
-        if device is None:
-            numbers, arrays = self._separated(extras, p)
-            work = self._prepare(p, g, state, arrays, False)
-            new, t = [item.copied() for item in work], steps_taken(state) + 1
-            self._run(new, t, numbers, backend, threads)
-        else:
-            new, t = on_device.step(self, p, g, state, extras, False, device)
+        numbers, arrays = self._separated(extras, p)
+        work = self._prepare(p, g, state, arrays, False)
+        new, t = [item.copied() for item in work], steps_taken(state) + 1
+        self._run(new, t, numbers, backend, threads)
         return trees.rebuild(p, [i.arrays["p"] for i in new]), self._collect(p, new, t)
 
     def step_(
@@ -242,18 +234,42 @@ class Optimizer(Rule):
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
             state["t"] = t
             return
-        device = None if isinstance(p, np.ndarray) else device_of(p)
-        if device is None:
-            numbers, read = self._separated(extras, p)
-            work = self._prepare(p, g, state, read, True)
-            t = steps_taken(state) + 1
-            self._run(work, t, numbers, backend, threads)
-        else:
-            work, t = on_device.step(self, p, g, state, extras, True, device)
+        numbers, read = self._separated(extras, p)
+        work = self._prepare(p, g, state, read, True)
+        t = steps_taken(state) + 1
+        self._run(work, t, numbers, backend, threads)
+        self._count(p, state, work, t)
+
+    def _count(self, p: Any, state: OptimizerState, work: list[Leaf], t: int) -> None:
+        """What a step in place changes of a state besides its arrays."""
         for name, slot in self.slots().items():
             if slot.scalar:
                 state[name] = trees.rebuild(p, [item.scalar_values[name] for item in work])
         state["t"] = t
+
+    def at_device(self, method: str, device: Device, p: Any, *args: Any, **keywords: Any) -> Any:
+        """`init`, `step` and `step_` on arrays of a device."""
+        if method == "init":
+            return on_device.init(self, p, device, *args, **keywords)
+        return self._step_at(device, method == "step_", p, *args, **keywords)
+
+    def _step_at(
+        self,
+        device: Device,
+        in_place: bool,
+        p: Any,
+        g: Any,
+        state: OptimizerState,
+        backend: str = "auto",
+        threads: int | None = None,
+        **extras: Any,
+    ) -> Any:
+        backends.runner(backend)  # which refuses what is no backend
+        t = steps_taken(state) + 1 if "t" in state else 0
+        work = on_device.step(self, p, g, state, t, extras, in_place, device)
+        if in_place:
+            return self._count(p, state, work, t)
+        return trees.rebuild(p, [i.arrays["p"] for i in work]), self._collect(p, work, t)
 
     @derived
     def _slots_like_p(self) -> tuple[str, ...] | None:

@@ -12,7 +12,9 @@ from refgrad import trees
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import format_of, working
 from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
+from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
+from refgrad.optimizers import on_device
 from refgrad.optimizers.base import Optimizer, OptimizerState
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Extra, Extras, Slot, State, Whole, by
@@ -176,6 +178,32 @@ class Stored(Wrapper):
         parts = [words[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True)]
         return trees.rebuild(p, parts)
 
+    def at_device(self, method: str, device: Device, p: Any, *args: Any, **keywords: Any) -> Any:
+        """`init`, `step` and `step_` on arrays of a device, where random bits are drawn too."""
+        from refgrad.backends.cuda.philox_source import random_words
+
+        leaves = [leaf for _, leaf in trees.leaves(p)]
+        if method != "init":
+            state = args[1] if len(args) > 1 else keywords["state"]
+            if self.stochastic and "bits" not in keywords:
+                starts = np.cumsum([0, *(leaf.size for leaf in leaves)]).tolist()
+                t = int(state["t"]) + 1
+                words = [
+                    random_words(leaf.shape, self.seed, device, t, start, BITS)
+                    for leaf, start in zip(leaves, starts, strict=False)
+                ]
+                keywords["bits"] = trees.rebuild(p, words)
+            return super().at_device(method, device, p, *args, **keywords)
+        given = self._state_dtype({path: leaf.dtype for path, leaf in trees.leaves(p)}, keywords.get("state_dtype"))
+        state = super().at_device(method, device, p, state_dtype=given)
+        if self.compensated:
+            zeros = [device.put(np.zeros(leaf.shape, leaf.dtype)) for leaf in leaves]
+            state["lost"] = trees.rebuild(p, zeros)
+        if self.mastered:
+            wide = [on_device.converted(leaf, working(leaf.dtype), device) for leaf in leaves]
+            state["master"] = trees.rebuild(p, wide)
+        return state
+
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:
         """`Optimizer.init`; the states of a parameter of a narrow dtype have that of their format unless told otherwise.
 
@@ -183,17 +211,21 @@ class Stored(Wrapper):
             ArgumentError: a dtype does not hold the numbers of its format.
         """
         dtypes = {path: as_array(leaf, f"p{path}").dtype for path, leaf in trees.leaves(p)}
-        for path, dtype in dtypes.items():
-            check_holds(dtype, self.parameter, f"p{path}.dtype")
-        if state_dtype is not None:
-            check_holds(np.dtype(state_dtype), self.states, "state_dtype")
-        narrow = any(dtype != working(dtype) for dtype in dtypes.values())
-        state = super().init(p, state_dtype=state_dtype or (dtype_of(self.states) if narrow else None))
+        state = super().init(p, state_dtype=self._state_dtype(dtypes, state_dtype))
         if self.compensated:
             state["lost"] = trees.rebuild(p, [np.zeros(leaf.shape, leaf.dtype) for _, leaf in trees.leaves(p)])
         if self.mastered:
             state["master"] = trees.rebuild(p, [leaf.astype(working(leaf.dtype)) for _, leaf in trees.leaves(p)])
         return state
+
+    def _state_dtype(self, dtypes: Mapping[str, np.dtype], given: Any) -> Any:
+        """The dtype of the states of parameters of some dtypes, by their paths; None for each parameter's own."""
+        for path, dtype in dtypes.items():
+            check_holds(dtype, self.parameter, f"p{path}.dtype")
+        if given is not None:
+            check_holds(np.dtype(given), self.states, "state_dtype")
+        narrow = any(dtype != working(dtype) for dtype in dtypes.values())
+        return given or (dtype_of(self.states) if narrow else None)
 
 
 def dtype_of(format: str) -> np.dtype:

@@ -28,6 +28,8 @@ class Transform(Rule):
     array([1.5])
     """
 
+    on_host: ClassVar[str] = "its arrays have axes of batches, workers or classes"
+
     kind = "transform"
     #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative
     shapes: ClassVar[Mapping[str, str]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
+from refgrad.isolation.recipe import Recipe
 from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
@@ -35,6 +36,7 @@ def verify(
     explain: bool | float = True,
     time_limit: float = TIME_LIMIT,
     isolate: bool | str = False,
+    device: str | None = None,
 ) -> Verdict:
     """Judge a candidate against a rule, step by step, from the candidate's own previous state.
 
@@ -61,6 +63,8 @@ def verify(
             (docs/isolation.md). That needs a candidate that is named by a string, has a name in a module, or is a rule; of
             another the verdict says that it was not. A process is used for further candidates while they behave; with
             "fresh" for this one alone.
+        device: "cuda" for a function of CuPy's arrays, or of what reads these (docs/cuda.md): it is handed arrays on the card,
+            and judged on the CPU.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -68,8 +72,10 @@ def verify(
     Raises:
         ArgumentError: an argument is not legal.
         CandidateError: the candidate cannot be found, or is nothing that can be checked.
+        DeviceError: a device is asked for that cannot be used.
     """
     rule = rule_of(rule)
+    candidate = candidate if device is None else _placed(candidate, device)
 
     def judged(thing: Any, resolve: Any) -> Verdict:
         request = Request.of(
@@ -97,6 +103,17 @@ def verify(
         notes=tuple(dict.fromkeys([*verdict.notes, *place.notes])),
         isolation=place.isolation,
     )
+
+
+def _placed(candidate: Any, device: str) -> Any:
+    """The candidate, handed arrays on a device; one that is named can be made again in another process."""
+    from refgrad.candidates import on_device
+
+    on_device.check(device)
+    if not isinstance(candidate, str):
+        return on_device.placed(candidate, device)
+    given = {"target": candidate, "name": device}
+    return Recipe(on_device.__name__, "", "function", given, lambda: on_device.function(**given))
 
 
 def _explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import tree_max
-from refgrad.arithmetic.steps import Integer, WholeCodes, step
+from refgrad.arithmetic.steps import FormatCodes, Integer, WholeCodes, step
 from refgrad.axes import ELEMENT, ROW, Axes
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
@@ -137,6 +137,11 @@ class Affine(RowQuantizer):
     def kept_codes(self) -> WholeCodes:
         """Integers."""
         return WholeCodes(str(self.code_dtype), self._nan)
+
+    @property
+    def kept_scales(self) -> dict[str, WholeCodes | FormatCodes]:
+        """Zero points, which are whole."""
+        return {"zero_point": WholeCodes("int32", self.lowest)}
 
     @property
     def code_range(self) -> tuple[int, int]:

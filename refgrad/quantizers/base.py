@@ -129,6 +129,21 @@ class Quantizer(Rule):
         Raises:
             ArgumentError: a part is missing, or has codes that the rule does not know.
         """
+        self.check_parts(quantized)
+        self._check_codes(quantized.arrays)
+        with np.errstate(all="ignore"):
+            values = self.decode(quantized.arrays, quantized.shape)
+            return values.reshape(quantized.shape).astype(quantized.dtype, copy=False)
+
+    def check_parts(self, quantized: Quantized) -> None:
+        """Check that no part is missing.
+
+        Args:
+            quantized: what is to be dequantized.
+
+        Raises:
+            ArgumentError: one is.
+        """
         for part in self.parts:
             if part not in quantized.arrays:
                 legal = ", ".join(self.parts)
@@ -136,10 +151,6 @@ class Quantizer(Rule):
                 raise ArgumentError(
                     f"quantized has no {part!r}{hint}; legal: the parts of {type(self).__name__}: {legal}"
                 )
-        self._check_codes(quantized.arrays)
-        with np.errstate(all="ignore"):
-            values = self.decode(quantized.arrays, quantized.shape)
-            return values.reshape(quantized.shape).astype(quantized.dtype, copy=False)
 
     def _check_codes(self, arrays: Mapping[str, np.ndarray]) -> None:
         """`ArgumentError` for a code that stands for nothing."""

@@ -58,6 +58,7 @@ class Cast(Quantizer):
     Source: IEEE 754-2019, 4.3 and 7.4; Micikevicius et al. 2022, arXiv:2209.05433; OCP Microscaling Formats 1.0.
     """
 
+    device_module = "refgrad.quantizers.cast_on_device"
     format: Annotated[str, FORMATS] = "float8_e4m3fn"
     rounding: Annotated[str, ROUNDINGS] = "nearest_even"
     overflow: Annotated[str, OVERFLOWS] = "overflow"

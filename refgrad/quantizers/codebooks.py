@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -135,6 +135,8 @@ class Codebook(Quantizer):
     takes the nearest value of the stored codebook, the lower one on ties.
     """
 
+    on_host: ClassVar[str] = "its table is searched for in the array"
+
     clusters: Annotated[int, Whole(1, 256)] = 16
     parts = ("codebook", "codes")
 
@@ -240,6 +242,8 @@ class ProductQuantizer(Quantizer):
     ``(vectors, subspaces)``. Codebooks are found by Lloyd's algorithm from the vectors at equally spaced places of the
     array; distances in float64, ties to the lowest code. Source: Jégou et al. 2011, IEEE TPAMI 33(1), section III.
     """
+
+    on_host: ClassVar[str] = "its tables are searched for in the array"
 
     subspaces: Annotated[int, Whole(1)] = 4
     clusters: Annotated[int, Whole(1, 256)] = 16

@@ -5,7 +5,7 @@ Source: Dettmers et al. 2022, arXiv:2110.02861, sections 2 and 2.3, and bitsandb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -14,6 +14,7 @@ import numpy as np
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.axes import ELEMENT
+from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer
@@ -109,17 +110,28 @@ class EightBit(Rule):
 
     def init(self, p: np.ndarray) -> dict[str, Any]:
         """The state before the first step of one parameter; the scales of a slot of zeros are zero."""
-        p = as_array(p, "p")
+        return self._first(as_array(p, "p"), np.zeros_like)
+
+    def _first(self, p: Any, zeros: Callable[[Any], Any]) -> dict[str, Any]:
         state = self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
         for name, slot in self.rule.slots().items():
             kept = state[name]
             if isinstance(kept, Quantized) and slot.fill == 0.0:
-                parts = {n: a if n == "codes" else np.zeros_like(a) for n, a in kept.arrays.items()}
+                parts = {n: a if n == "codes" else zeros(a) for n, a in kept.arrays.items()}
                 state[name] = Quantized(parts, kept.shape, kept.dtype)
         return state
 
     def step(self, p: np.ndarray, g: np.ndarray, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """One step of one parameter; nothing that is handed in is changed."""
+        return self._next(p, g, state)
+
+    def at_device(self, method: str, device: Device, p: Any, *args: Any, **keywords: Any) -> Any:
+        """`init` and `step` on arrays of a device."""
+        if method == "init":
+            return self._first(p, lambda a: device.put(np.zeros(a.shape, a.dtype)))
+        return self._next(p, *args, **keywords)
+
+    def _next(self, p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         p, new = self.rule.step(p, g, self.opened(state))
         return p, self._kept(p, new)
 

@@ -18,6 +18,8 @@ class ElementQuantizer(Quantizer):
     one, with the bits of the body.
     """
 
+    device_module = "refgrad.quantizers.elements_on_device"
+
     @property
     def kept_codes(self) -> WholeCodes:
         """How codes are kept."""

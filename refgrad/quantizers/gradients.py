@@ -35,6 +35,8 @@ Zero = Annotated[
 class Random(Quantizer):
     """A quantizer that rounds by chance: up where a uniform number is below the probability."""
 
+    on_host: ClassVar[str] = "its body compares float64 uniforms in NumPy"
+
     seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:

@@ -30,6 +30,8 @@ class HQQ(Quantizer):
     a range up to 1e-4, and at most 2e4).
     """
 
+    on_host: ClassVar[str] = "it goes on until an error falls no longer"
+
     bits: Bits = 4
     group: Annotated[int, Whole(1)] = 64
     axis: Annotated[int, Whole(0, 1)] = 1

@@ -88,6 +88,11 @@ class MX(RowQuantizer):
         """Codes of the format, or multiples of 1/64."""
         return WholeCodes("int8", unit=1 / 64) if self.format == "int8" else FormatCodes(self.format)
 
+    @property
+    def kept_scales(self) -> dict[str, WholeCodes | FormatCodes]:
+        """Scales, as codes of E8M0."""
+        return {"scale": FormatCodes(E8M0.name, nan=E8M0.nan_code or 0)}
+
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scale."""
         x = given["x"]
@@ -175,6 +180,11 @@ class NVFP4(RowQuantizer):
     def kept_codes(self) -> FormatCodes:
         """Codes of E2M1."""
         return FormatCodes(E2M1.name)
+
+    @property
+    def kept_scales(self) -> dict[str, WholeCodes | FormatCodes]:
+        """Scales, as codes of E4M3."""
+        return {"scale": FormatCodes(E4M3.name, nan=E4M3.nan_code or 0)}
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the elements, before they are multiplied by the scales."""

@@ -11,8 +11,9 @@ from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.scalar_math import Scalar
 from refgrad.arithmetic.steps import Integer, Ranks, WholeCodes, step
+from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import bad_argument
+from refgrad.errors import NoKernel, bad_argument
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.rows import Layout
@@ -75,6 +76,12 @@ class N2UQ(ElementQuantizer):
         if a.shape != (self.top,) or not np.isfinite(a).all():
             raise bad_argument("intervals.shape", a.shape, f"({self.top},), finite numbers")
         return np.maximum(a, _value(self.least))
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """With equal intervals, as any quantizer of elements."""
+        if method == "quantize" and (len(args) > 1 or "intervals" in keywords):
+            raise NoKernel("its thresholds are an argument")
+        return super().at_device(method, device, *args, **keywords)
 
     def quantize(self, x: np.ndarray, intervals: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, with intervals, ``2**bits - 1`` of them; thresholds are added up in float64."""

@@ -51,6 +51,8 @@ class PowerSGD(Quantizer):
     gives zero columns of P. Source: Vogels et al. 2019, arXiv:1905.13727, algorithms 1 and 2.
     """
 
+    on_host: ClassVar[str] = "it multiplies matrices"
+
     rank: Annotated[int, Whole(1)] = 2
     seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
     error: Annotated[

@@ -119,10 +119,17 @@ class RowQuantizer(Quantizer):
     array, scales one a row.
     """
 
+    device_module = "refgrad.quantizers.on_device"
+
     @property
     def kept_codes(self) -> WholeCodes | FormatCodes | None:
         """How kernels store codes, so that `stored` finds them as integers; None where they give their values."""
         return None
+
+    @property
+    def kept_scales(self) -> dict[str, WholeCodes | FormatCodes]:
+        """How parts are stored, besides codes, that are no floats; `stored` does the same."""
+        return {}
 
     @property
     def code_of_nearest(self) -> NearestCode | None:

@@ -16,6 +16,8 @@ from refgrad.rule import Choice, Citation, Range, by
 class Sparse(Quantizer):
     """Some elements as they are, the others zero. Parts: ``indices`` into the flat array, ascending int64; ``values``."""
 
+    on_host: ClassVar[str] = "how many places it keeps is not how many elements there are"
+
     ratio: Annotated[float, Range(0.0, 1.0, open_high=False)] = 0.01
     parts = ("indices", "values")
 

@@ -40,6 +40,8 @@ class RoundToNearest(Quantizer):
     (its baseline), and its code for the grid.
     """
 
+    on_host: ClassVar[str] = "columns name their groups, or are quantized one by what the others left over"
+
     bits: Bits = 4
     group: Annotated[int, Whole(0)] = 0
     grid: Grid = "asymmetric"

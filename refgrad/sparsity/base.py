@@ -38,6 +38,7 @@ class Mask(Rule):
     #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
     #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
     inputs: ClassVar[Mapping[str, str]] = {}
+    device_module = "refgrad.sparsity.on_device"
     computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks"})
 
     ties: Ties = "low"

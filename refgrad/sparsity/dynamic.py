@@ -35,6 +35,8 @@ class MaskUpdate(Rule):
     those that ``prefer`` says go ahead of others.
     """
 
+    on_host: ClassVar[str] = "how many entries it keeps is counted in the mask, and where several keys decide it sorts"
+
     kind = "mask-update"
     primary = "w"
     #: the arrays that it takes besides ``w`` and ``mask``: "signed", or "uniform"

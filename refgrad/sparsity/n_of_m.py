@@ -106,6 +106,9 @@ class NOfM(Groups):
     Source: Zhou et al. 2021, arXiv:2102.04010, section 3 (N:M sparsity); Mishra et al. 2021, arXiv:2104.08378 (2:4).
     """
 
+    #: what runs there does not look at this class's own `mask`
+    device_module = "refgrad.sparsity.on_device"
+
     measure: Measure = "magnitude"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}

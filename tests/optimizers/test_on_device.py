@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -13,61 +11,17 @@ import pytest
 from refgrad.backends.cuda import cupy_device
 from refgrad.backends.source import KernelSource
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import CAME, LAMB, SGD, AdamW, Muon, Optimizer
+from refgrad.optimizers import CAME, LAMB, SGD, AdamW, Optimizer
 from tests.backends.cuda.conftest import needs_compiler
-from tests.backends.cuda.devices import Emulated
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed (tox -e cuda has it)")
-
-
-def on_host(array: np.ndarray) -> Any:
-    """A CuPy array over the memory of a NumPy array."""
-    array = np.ascontiguousarray(array).reshape(array.shape)
-    memory = cupy.cuda.UnownedMemory(array.ctypes.data, max(array.nbytes, 1), array, 0)
-    return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(memory, 0))
-
-
-def back(array: Any) -> np.ndarray:
-    """The NumPy array that such an array was made over."""
-    return array.data.mem._owner
-
-
-class EmulatedCupy(cupy_device.CupyDevice):
-    """CuPy's device but for what needs a driver."""
-
-    def __init__(self, folder: Path) -> None:
-        self.emulated = Emulated(folder)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return on_host(np.empty(shape, dtype))
-
-    def put(self, array: np.ndarray) -> Any:
-        return on_host(array.copy())
-
-    def copy(self, array: Any) -> Any:
-        return on_host(seen(array).copy())
-
-    def stream(self) -> None:
-        return None
-
-    def launch(self, source: KernelSource, blocks: int, threads: int, arguments: Sequence[float], stream: Any) -> None:
-        self.emulated.launch(source, blocks, threads, arguments, stream)
-
-
-def seen(array: Any) -> np.ndarray:
-    """What a CuPy array over the host's memory shows, views of it included."""
-    whole = back(array).reshape(-1).view(np.uint8)
-    start = array.data.ptr - back(array).ctypes.data
-    strided = np.lib.stride_tricks.as_strided
-    first = whole[start : start + array.dtype.itemsize].view(array.dtype)
-    return strided(first, array.shape, array.strides)
+cupy_on_host = pytest.importorskip("tests.backends.cuda.cupy_on_host")
+on_host, seen = cupy_on_host.on_host, cupy_on_host.seen
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedCupy:
-    made = EmulatedCupy(tmp_path)
-    monkeypatch.setattr(cupy_device, "device", lambda: made)
-    return made
+def on_emulated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return cupy_on_host.installed(monkeypatch, tmp_path_factory)
 
 
 def arrays(dtype: Any, shape: tuple[int, ...] = (7, 31)) -> list[np.ndarray]:
@@ -78,7 +32,7 @@ def arrays(dtype: Any, shape: tuple[int, ...] = (7, 31)) -> list[np.ndarray]:
 @needs_compiler
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.float64])
 @pytest.mark.parametrize("rule", [AdamW(weight_decay=0.1), LAMB(), CAME()], ids=lambda rule: type(rule).__name__)
-def test_cupy_arrays_in_give_cupy_arrays_out(rule: Optimizer, dtype: Any, device: EmulatedCupy) -> None:
+def test_cupy_arrays_in_give_cupy_arrays_out(rule: Optimizer, dtype: Any, on_emulated: Any) -> None:
     p, *grads = arrays(dtype)
     q, state, other = on_host(p), rule.init(p, state_dtype=dtype), rule.init(on_host(p))
     assert isinstance(next(v for v in other.values() if v is not other["t"]), cupy.ndarray)
@@ -93,7 +47,7 @@ def test_cupy_arrays_in_give_cupy_arrays_out(rule: Optimizer, dtype: Any, device
 
 
 @needs_compiler
-def test_a_tree_in_place_and_what_is_handed_in_is_left_alone(device: EmulatedCupy) -> None:
+def test_a_tree_in_place_and_what_is_handed_in_is_left_alone(on_emulated: Any) -> None:
     rule, (p, g, _) = SGD(momentum=0.9), arrays(np.float32)
     tree, grads = {"w": on_host(p.copy()), "b": [on_host(p[0].copy())]}, {"w": on_host(g), "b": [on_host(g[0])]}
     state = rule.init(tree)
@@ -106,7 +60,26 @@ def test_a_tree_in_place_and_what_is_handed_in_is_left_alone(device: EmulatedCup
 
 
 @needs_compiler
-def test_strides_are_read_and_not_written(device: EmulatedCupy) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_many_tensors_are_one_launch(dtype: Any, on_emulated: Any) -> None:
+    rule, random = AdamW(weight_decay=0.1), np.random.default_rng(1)
+    sizes = [1, 3, 4095, 4096, 4097, 10000, 0, 255, 7]
+    p = {str(n): random.standard_normal(n).astype(dtype) for n in sizes}
+    g = {name: random.standard_normal(a.shape).astype(dtype) for name, a in p.items()}
+    q, h = ({name: on_host(a) for name, a in tree.items()} for tree in (p, g))
+    state, other = rule.init(p), rule.init(q)
+    before = on_emulated.emulated.launches
+    for _ in range(2):
+        p, state = rule.step(p, g, state)
+        q, other = rule.step(q, h, other)
+    assert on_emulated.emulated.launches == before + 2
+    for name in p:
+        assert seen(q[name]).tobytes() == p[name].tobytes(), name
+        assert seen(other["v"][name]).tobytes() == state["v"][name].tobytes(), name
+
+
+@needs_compiler
+def test_strides_are_read_and_not_written(on_emulated: Any) -> None:
     rule, (p, g, _) = SGD(lr=0.1), arrays(np.float32, (6, 6))
     q = on_host(p.copy())
     rule.step_(q, on_host(g).T, rule.init(q))
@@ -115,7 +88,7 @@ def test_strides_are_read_and_not_written(device: EmulatedCupy) -> None:
         rule.step_(q.T, q.T, rule.init(q))
 
 
-def test_what_does_not_fit_is_one_sentence(device: EmulatedCupy) -> None:
+def test_what_does_not_fit_is_one_sentence(on_emulated: Any) -> None:
     p, g, _ = (on_host(each) for each in arrays(np.float32))
     rule = SGD(momentum=0.9)
     state = rule.init(p)
@@ -129,9 +102,6 @@ def test_what_does_not_fit_is_one_sentence(device: EmulatedCupy) -> None:
             rule.step_(*arguments, state)
     with pytest.raises(ArgumentError, match="state has no 'buffer'"):
         rule.step(p, g, {"t": 0})
-    muon = Muon()
-    with pytest.raises(ArgumentError, match="Muon, float32 has no CUDA kernel, because it has operations on matrices"):
-        muon.step(p, g, muon.init(p))
     assert state["t"] == 0
 
 

@@ -6,16 +6,17 @@ No card has run this module (docs/cuda.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from refgrad.backends.cuda import nvrtc
+from refgrad.backends.cuda import cupy_errors, nvrtc
 from refgrad.backends.cuda.dialect import SYMBOL
 from refgrad.backends.source import KernelSource
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, bad_argument
 
 
 class CupyDevice:
@@ -43,9 +44,54 @@ class CupyDevice:
         """A new contiguous array with the same elements."""
         return array.copy(order="C")
 
+    def spread(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """An array broadcast to a shape."""
+        import cupy
+
+        return cupy.broadcast_to(array, shape)
+
+    def get(self, array: Any) -> np.ndarray:
+        """A copy on the host; what was put into the current stream has ended then."""
+        return np.asarray(array.get(), array.dtype).reshape(array.shape)
+
+    def read(self, array: Any) -> Any:
+        """An array of CuPy's, or of another library's on the card, as CuPy's."""
+        import cupy
+
+        return array if isinstance(array, cupy.ndarray) else cupy.from_dlpack(array)
+
+    def write(self, array: Any, values: np.ndarray) -> None:
+        """An array overwritten, whatever its strides."""
+        array[...] = self.put(values)
+
+    @contextmanager
+    def running(self, arrays: Sequence[Any]) -> Iterator[None]:
+        """The card on which the arrays lie is the current one; CuPy's errors are sentences.
+
+        Raises:
+            ArgumentError: the arrays lie on several cards.
+            DeviceError: there is no driver, no card, or no memory.
+        """
+        cards = {int(a.device.id): a for a in arrays if type(a).__module__.partition(".")[0] == "cupy"}
+        if len(cards) > 1:
+            raise bad_argument("the device of the arrays", sorted(cards), "one device for all of them")
+        with cupy_errors.explained(), self._current(next(iter(cards), 0)):
+            yield
+
+    def _current(self, card: int) -> AbstractContextManager[Any]:
+        import cupy
+
+        return cupy.cuda.Device(card)
+
     def address(self, array: Any) -> int:
         """Where the elements begin."""
         return int(array.data.ptr)
+
+    def card(self) -> int:
+        """The number of CuPy's current card."""
+        import cupy
+
+        return int(cupy.cuda.Device().id)
 
     def stream(self) -> Any:
         """CuPy's current stream."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,8 +36,38 @@ class Device(Protocol):
     def copy(self, array: Any) -> Any:
         """A new contiguous array with the same elements."""
 
+    def spread(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """An array broadcast to a shape, not contiguous; nothing is copied.
+
+        Raises:
+            ValueError: it does not broadcast.
+        """
+
+    def get(self, array: Any) -> np.ndarray:
+        """A copy of an array on the host, once all launches before it have ended."""
+
+    def read(self, array: Any) -> Any:
+        """An array of another library's on the device, or one of its own, as its own, of the same memory."""
+
+    def write(self, array: Any, values: np.ndarray) -> None:
+        """An array overwritten with one of the host's, of its shape and dtype."""
+
+    def running(self, arrays: Sequence[Any]) -> AbstractContextManager[None]:
+        """What work on some arrays is done in.
+
+        Args:
+            arrays: what the work reads and writes, those of other devices and of the host among them.
+
+        Raises:
+            ArgumentError: they lie on several devices.
+            DeviceError: the device cannot be used.
+        """
+
     def address(self, array: Any) -> int:
         """Where the elements of an array begin, as kernels know it."""
+
+    def card(self) -> int:
+        """The number of the device among those of its kind that is the current one."""
 
     def stream(self) -> Any:
         """The queue that launches go to now."""
@@ -72,6 +104,15 @@ def device_of(tree: Any) -> Device | None:
     leaves = trees.leaves(tree)
     packages = {type(leaf).__module__.partition(".")[0] for _, leaf in leaves}
     if "cupy" not in packages:
+        return None
+    from refgrad.backends.cuda import cupy_device
+
+    return cupy_device.device()
+
+
+def of_cupy() -> Device | None:
+    """CuPy's device; None if CuPy is not installed."""
+    if importlib.util.find_spec("cupy") is None:
         return None
     from refgrad.backends.cuda import cupy_device
 

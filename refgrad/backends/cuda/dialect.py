@@ -63,8 +63,11 @@ class Cuda(C):
             name: the integer.
             stop: where they end.
         """
-        start, step = "(int64_t)blockIdx.x * blockDim.x + threadIdx.x", "(int64_t)gridDim.x * blockDim.x"
+        start, step = self.thread, "(int64_t)gridDim.x * blockDim.x"
         return ["#pragma unroll 1"], f"for (int64_t {name} = {start}; {name} < {stop}; {name} += {step}) {{"
+
+    #: the number of a thread in the grid
+    thread = "(int64_t)blockIdx.x * blockDim.x + threadIdx.x"
 
     #: where the threads of a block wait for each other
     barrier = "__syncthreads()"
@@ -76,6 +79,10 @@ class Cuda(C):
     def by_threads(self, name: str, start: str, stop: str) -> str:
         """What begins a loop in which the threads of a block share integers."""
         return f"for (int64_t {name} = {start} + threadIdx.x; {name} < {stop}; {name} += blockDim.x) {{"
+
+    def pointer(self, array: Array, address: str) -> str:
+        """An array, by its address as an integer."""
+        return f"{TYPES[array.kind]} *{array.name} = ({TYPES[array.kind]} *){address};"
 
     def shared(self, name: str, kind: str, length: int) -> str:
         """An array that the threads of a block share."""

@@ -14,12 +14,18 @@ from refgrad.arithmetic.graph import Node
 from refgrad.axes import EACH_COLUMN, EACH_ROW, ROW, TENSOR, Axes
 from refgrad.backends.between_source import Between, own_axes
 from refgrad.backends.cuda.device import THREADS, Device, grid
-from refgrad.backends.cuda.staged_source import Stage, copy_source
+from refgrad.backends.cuda.staged_source import Stage, conversion_source
+from refgrad.backends.cuda.storage import Codes, Forms, Number
 from refgrad.tracing import Plan
 
 
 def run(
-    stages: tuple[Stage, ...], plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Any], device: Device
+    stages: tuple[Stage, ...],
+    plan: Plan,
+    free: tuple[float, ...],
+    arrays: Mapping[str, Any],
+    forms: Forms,
+    device: Device,
 ) -> None:
     """Overwrite the plan's outputs.
 
@@ -28,12 +34,13 @@ def run(
         plan: the plan.
         free: the values of its free names, in order.
         arrays: what it reads and writes, by name; the primary array has elements.
+        forms: how they are stored.
         device: where they lie.
     """
     p = arrays[plan.rule.primary]
     shape = (p.shape[0], math.prod(p.shape[1:])) if p.ndim else (1, 1)
     working = stages[0].source.dtype
-    running = _Run(device, device.stream(), working, shape, arrays, plan.scalars(*free))
+    running = _Run(device, device.stream(), working, shape, arrays, forms, plan.scalars(*free))
     for stage in stages:
         running.ahead(stage)
         if stage.sweep.reductions or stage.arrays:
@@ -51,6 +58,7 @@ class _Run:
         working: the working dtype.
         shape: the numbers of rows, and of what a row has.
         arrays: all arrays that the rule is handed, by name.
+        forms: how they are stored.
         scalars: the graph's scalars, in order.
         values: what is one number a row, a column or a tensor, in the working dtype, by the indices of nodes.
         left: what the blocks of the last pass left of its reductions.
@@ -61,6 +69,7 @@ class _Run:
     working: np.dtype
     shape: tuple[int, int]
     arrays: Mapping[str, Any]
+    forms: Forms
     scalars: tuple[float, ...]
     values: dict[int, Any] = field(default_factory=dict)
     left: list[tuple[Node, Any]] = field(default_factory=list)
@@ -78,7 +87,7 @@ class _Run:
         """What is computed ahead of a pass."""
         for node in stage.sweep.before:
             if node.op == "input":
-                self.values[node.index] = self._copied(self.arrays[node.attribute], self.working)
+                self.values[node.index] = self._read(node.attribute)
         if stage.ahead is not None:
             self._between(stage.ahead)
 
@@ -121,17 +130,18 @@ class _Run:
         each, length = (rows, row_length) if over == EACH_ROW else (1, self.size)
         return (each * -(-length // BLOCK),) * 2
 
-    def _copied(self, array: Any, dtype: np.dtype) -> Any:
-        """An array's elements in a dtype: the array itself where it has that."""
-        if np.dtype(array.dtype) == dtype:
+    def _read(self, name: str) -> Any:
+        """An array's elements in the working dtype: the array itself where it has that."""
+        array, form, plain = self.arrays[name], self.forms[name], Number(self.working.name)
+        if form == plain:
             return array
-        made = self.device.empty(array.shape, dtype)
-        self._copy(array, made)
+        made = self.device.empty(array.shape, self.working)
+        self._copy(array, made, form, plain)
         return made
 
-    def _copy(self, of: Any, to: Any) -> None:
+    def _copy(self, of: Any, to: Any, form: Number | Codes, other: Number | Codes) -> None:
         """As many elements copied as the second array has."""
-        source = copy_source(np.dtype(of.dtype).name, np.dtype(to.dtype).name)
+        source = conversion_source(form, other, self.working.name)
         given = [to.size, self.device.address(of), self.device.address(to)]
         self.device.launch(source, *grid(to.size), given, self.stream)
 
@@ -140,12 +150,12 @@ class _Run:
 
         What is given as one array may be what was in another one: that is copied before anything is written.
         """
-        held = {}
+        held, plain = {}, Number(self.working.name)
         for name, node in small.items():
             value = self.values[node.index]
             if node.op == "input":
                 value = self.device.empty(self.arrays[name].shape, self.working)
-                self._copy(self.values[node.index], value)
+                self._copy(self.values[node.index], value, plain, plain)
             held[name] = value
         for name, value in held.items():
-            self._copy(value, self.arrays[name])
+            self._copy(value, self.arrays[name], plain, self.forms[name])

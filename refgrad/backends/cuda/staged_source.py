@@ -24,7 +24,7 @@ from refgrad.backends.dialect import Array
 from refgrad.backends.fold_source import joined
 from refgrad.backends.passes import Pass, passes
 from refgrad.backends.source import KernelSource, elements, functions, outputs, prologue, variable, written
-from refgrad.backends.staged_source import read_later, read_small
+from refgrad.backends.staged_source import read_later, read_small, store
 from refgrad.backends.writer import Writer
 
 #: bytes of shared memory that a block has on every card
@@ -57,14 +57,14 @@ def most_reductions(dtype: np.dtype) -> int:
     return SHARED // (BLOCK * dtype.itemsize)
 
 
-def stages(graph: Graph, dtype: np.dtype, title: str, stored: Mapping[str, str]) -> tuple[Stage, ...]:
+def stages(graph: Graph, dtype: np.dtype, title: str, stored: storage.Forms) -> tuple[Stage, ...]:
     """The kernels of a graph, in the order in which they run.
 
     Args:
         graph: the graph.
         dtype: the working dtype.
         title: what first lines say.
-        stored: the dtypes of arrays like the primary one that are not stored in the working dtype, by name.
+        stored: how arrays like the primary one are stored, by name; those that are not named in the working dtype.
     """
     swept, made = passes(graph), []
     folded: tuple[Node, ...] = ()
@@ -91,18 +91,18 @@ def _parts(sweep: Pass, most: int) -> list[Pass]:
     return [replace(sweep, reductions=sweep.reductions[i : i + most], before=() if i else sweep.before) for i in cut]
 
 
-def _stage(graph: Graph, sweep: Pass, w: Writer, title: str, stored: Mapping[str, str], ahead: Between | None) -> Stage:
+def _stage(graph: Graph, sweep: Pass, w: Writer, title: str, stored: storage.Forms, ahead: Between | None) -> Stage:
     results = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
     arrays = tuple(dict.fromkeys([*inputs, *results]))
-    kept = {name: stored.get(name, w.kind) for name in arrays}
+    kept = {name: stored.get(name, storage.Number(w.kind)) for name in arrays}
     scalars = _scalars(graph, sweep, results)
     small, folded = [f"s{n.index}" for n in sweep.small], [f"r{n.index}" for n in sweep.reductions]
-    held = [Array(variable(a), storage.kind_of(kept[a]), ("n",)) for a in arrays]
+    held = [Array(variable(a), kept[a].kind, ("n",)) for a in arrays]
     held += [Array(name, w.kind, ("n",)) for name in (*small, *folded)]
-    w.loads = {a: storage.loading(kept[a], w.kind) for a in inputs if kept[a] != w.kind}
+    w.loads = {a: kept[a].load for a in inputs if kept[a] != storage.Number(w.kind)}
     w.line(DIALECT.comment(title))
-    for line in storage.functions(set(kept.values()), w.kind):
+    for line in storage.functions(kept.values(), w.kind):
         w.line(line)
     functions(w, sweep.nodes)
     with w.kernel(["n", "row_length"], held, [f"scalar{i}" for i in range(len(scalars))]):
@@ -115,8 +115,7 @@ def _stage(graph: Graph, sweep: Pass, w: Writer, title: str, stored: Mapping[str
                 _element(w, sweep)
                 for node in sweep.reductions:
                     w.do(f"r{node.index}[i] = x{node.args[0].index}")
-                for name, node in results.items():
-                    w.do(f"{variable(name)}[i] = {storage.stored(kept[name], w.kind, f'x{node.index}')}")
+                store(w, results, kept)
     order = [n for n in graph.nodes if n.op == "scalar"]
     text, named = written(w, held, len(scalars), 2), (*arrays, *small, *folded)
     source = KernelSource(text, named, len(scalars), np.dtype(w.kind), 2, tuple(a.kind for a in held))
@@ -241,21 +240,33 @@ def _in_a_column(w: Writer, reductions: Sequence[Node]) -> Callable[[], None]:
     return join
 
 
-@cache
 def copy_source(of: str, to: str) -> KernelSource:
-    """The kernel that copies numbers of one stored type into another: exactly, or rounded once.
+    """The kernel that copies floats of one stored type into another: exactly, or rounded once.
 
     Args:
         of: the dtype that is read.
         to: the dtype that is stored.
     """
-    kind = "float64" if "float64" in (of, to) else "float32"
+    return conversion_source(storage.Number(of), storage.Number(to), "float64" if "float64" in (of, to) else "float32")
+
+
+@cache
+def conversion_source(
+    of: storage.Number | storage.Codes, to: storage.Number | storage.Codes, kind: str
+) -> KernelSource:
+    """The kernel that copies what is stored in one way into what is stored in another.
+
+    Args:
+        of: how it is read.
+        to: how it is stored.
+        kind: the dtype in between.
+    """
     w = Writer(np.dtype(kind), DIALECT)
-    arrays = [Array(n, storage.kind_of(dtype), ("n",)) for n, dtype in (("from_", of), ("to_", to))]
-    w.line(DIALECT.comment(f"{of} to {to}"))
-    for line in storage.functions({of, to}, kind):
+    arrays = [Array(n, form.kind, ("n",)) for n, form in (("from_", of), ("to_", to))]
+    w.line(DIALECT.comment(f"{of.kind} to {to.kind}"))
+    for line in storage.functions([form for form in (of, to) if isinstance(form, storage.Number)], kind):
         w.line(line)
     with w.kernel(["n"], arrays, []), _strided(w, "i", "n"):
-        w.set("x", storage.read(of, kind, "from_[i]"))
-        w.do(f"to_[i] = {storage.stored(to, kind, 'x')}")
+        w.set("x", of.load(w, "from_[i]"))
+        to.store(w, "to_[i]", "x")
     return KernelSource(written(w, arrays, 0, 1), ("from", "to"), 0, np.dtype(kind), 1, tuple(a.kind for a in arrays))

@@ -6,18 +6,22 @@ largest number to infinity, or to NaN where a format has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS, Minifloat
+from refgrad.arithmetic.steps import FormatCodes
 from refgrad.backends.c_dialect import TYPES
+from refgrad.backends.step_source import Kept
 from refgrad.errors import bad_argument
 
 #: the narrow formats that arrays may be stored in: those with a sign, a zero and a NaN
 FORMATS = {name: form for name, form in MINIFLOATS.items() if form.signed and form.zero and form.nan_code is not None}
-LEGAL = ("float64", "float32", *FORMATS, "uint32")
+LEGAL = ("float64", "float32", *FORMATS, "uint32", "uint8")
 
 _ENCODE = """static __device__ inline {code} to_{name}(float x) {{
     int32_t bits = bits_float32_int32(x), size = bits & 0x7FFFFFFF, field = size >> 23;
@@ -83,14 +87,71 @@ def read(dtype: str, kind: str, code: str) -> str:
     return value if dtype == kind else f"({TYPES[kind]}){value}"
 
 
-def loading(dtype: str, kind: str) -> Callable[[Any, str], str]:
-    """What a writer's `loads` has of an array that is stored otherwise than it is worked in.
+@dataclass(frozen=True)
+class Number:
+    """How an array of floats is stored.
 
     Args:
-        dtype: how it is stored.
-        kind: the working dtype.
+        dtype: a name of `LEGAL`.
     """
-    return lambda w, code: read(dtype, kind, code)
+
+    dtype: str
+
+    @property
+    def kind(self) -> str:
+        """The type of its elements, to a kernel."""
+        return kind_of(self.dtype)
+
+    def store(self, w: Any, target: str, x: str) -> None:
+        """What stores ``x``."""
+        w.do(f"{target} = {stored(self.dtype, w.kind, x)}")
+
+    def load(self, w: Any, code: str) -> str:
+        """The expression of what was stored as ``code``."""
+        return read(self.dtype, w.kind, code)
+
+
+@dataclass(frozen=True)
+class Codes(Kept):
+    """How whole numbers that stand for floats are stored, from either working dtype."""
+
+    def store(self, w: Any, target: str, x: str) -> None:
+        """What stores ``x``; a number of a format is one of float32."""
+        if isinstance(self.record, FormatCodes):
+            form = MINIFLOATS[self.record.format]
+            if w.kind == "float64":
+                x = w.set(f"{x}_single", f"(float){x}", "float32")
+            if not form.zero:  # powers of two alone, of which the exponent's bits are the code
+                code = f"{w.bits('float32', x, 'int32')} >> {23 - form.mantissa_bits}"
+                w.do(f"{target} = {w.cast(self.kind, w.select(f'{x} == {x}', code, str(self.record.nan)))}")
+                return
+        super().store(w, target, x)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Codes that are read alone, each of which is a place in a list of float64 numbers.
+
+    Args:
+        kind: the integer type of the codes, of 8 bits.
+        values: the number of each code, from the least code of the type on.
+    """
+
+    kind: str
+    values: tuple[float, ...]
+
+    def store(self, w: Any, target: str, x: str) -> None:
+        """Nothing is stored so."""
+        raise AssertionError("codes of a list are read alone")
+
+    def load(self, w: Any, code: str) -> str:
+        """The number of a code."""
+        least = 128 if self.kind == "int8" else 0
+        return f"{w.table(self.values, 'float64')}[(int64_t){code} + {least}]"
+
+
+#: how the arrays of a kernel are stored, by name
+Forms = Mapping[str, Number | Codes]
 
 
 def stored(dtype: str, kind: str, x: str) -> str:
@@ -110,13 +171,14 @@ def stored(dtype: str, kind: str, x: str) -> str:
     return f"to_{dtype}({x})"
 
 
-def functions(dtypes: set[str], kind: str) -> list[str]:
+def functions(forms: Iterable[Number | Codes], kind: str) -> list[str]:
     """The functions that reading and storing take.
 
     Args:
-        dtypes: the types that are read or stored.
+        forms: how arrays are stored.
         kind: the working dtype.
     """
+    dtypes = {form.dtype for form in forms if isinstance(form, Number)}
     lines = [_ODD] if kind == "float64" and "float16" in dtypes else []
     for name in FORMATS:
         if name in dtypes:
@@ -160,15 +222,19 @@ def _decode(form: Minifloat) -> str:
     )
 
 
-def names(arrays: Mapping[str, np.dtype]) -> dict[str, str]:
-    """The names of arrays' dtypes, each of which kernels store.
+def forms(
+    arrays: Mapping[str, np.dtype], codes: Mapping[str, Codes] = MappingProxyType({})
+) -> dict[str, Number | Codes]:
+    """How arrays are stored, by name.
 
     Args:
-        arrays: the dtypes by array.
+        arrays: their dtypes.
+        codes: those that hold codes.
 
     Raises:
         ArgumentError: kernels store no such type.
     """
-    for dtype in arrays.values():
-        kind_of(dtype.name)
-    return {name: dtype.name for name, dtype in arrays.items()}
+    found: dict[str, Number | Codes] = {name: codes.get(name, Number(dtype.name)) for name, dtype in arrays.items()}
+    for form in found.values():
+        assert form.kind
+    return found

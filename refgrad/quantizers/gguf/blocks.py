@@ -31,6 +31,8 @@ class BlockFormat(Quantizer):
     leaves this to undefined conversions). A scale beyond 65504 is stored as infinity, as ggml does.
     """
 
+    on_host: ClassVar[str] = "each block tries out scales, by sums from left to right"
+
     block: ClassVar[int]
     layout: ClassVar[Layout]
     #: the number that each code stands for

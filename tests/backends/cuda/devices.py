@@ -115,6 +115,9 @@ class OnHost:
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 
+    def card(self) -> int:
+        return 0
+
     def stream(self) -> None:
         return None
 
@@ -138,20 +141,30 @@ class Emulated(OnHost):
     def compile(self, sources: Sequence[KernelSource]) -> None:
         """Several kernels compiled at once."""
         new = [s for s in dict.fromkeys(sources) if s.text not in self.entries]
-        texts = [CUDA_WORDS]
+        texts = ['#include "words.h"\n']
         for index, source in enumerate(new):
             kernel = source.text.replace(SYMBOL, f"{SYMBOL}_{index}")
             texts += [f"namespace kernel_{index} {{\n{kernel}\n{_launcher(source, index)}}}\n"]
         library = self.folder / f"emulated_{next(self.names)}.so"
         library.with_suffix(".cpp").write_text("\n".join(texts))
-        told = ["-O0", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror=uninitialized", "-w"]
-        assert COMPILER is not None
-        command = [COMPILER, *told, str(library.with_suffix(".cpp")), "-o", str(library)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        self._header()
+        self._compiler("-shared", str(library.with_suffix(".cpp")), "-o", str(library))
         loaded = ctypes.CDLL(str(library))
         for index, source in enumerate(new):
             self.entries[source.text] = getattr(loaded, f"launch_{index}")
+
+    def _header(self) -> None:
+        """The words of CUDA, compiled once for all libraries."""
+        words = self.folder / "words.h"
+        if not words.exists():
+            words.write_text(CUDA_WORDS)
+            self._compiler("-x", "c++-header", str(words))
+
+    def _compiler(self, *told: str) -> None:
+        assert COMPILER is not None
+        usual = ["-O0", "-std=c++17", "-ffp-contract=off", "-fPIC", "-Wall", "-Werror=uninitialized", "-w"]
+        done = subprocess.run([COMPILER, *usual, *told], capture_output=True, text=True, cwd=self.folder)
+        assert done.returncode == 0, done.stderr
 
     def launch(self, source: KernelSource, blocks: int, threads: int, arguments: Sequence[float], stream: Any) -> None:
         self.launches += 1

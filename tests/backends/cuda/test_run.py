@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.backends.cuda.run import run_many
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers import LAMB, SGD, AdamW, Muon
@@ -105,6 +106,24 @@ def test_sizes_of_all_kinds(kind: Any, request: pytest.FixtureRequest) -> None:
     for shape in [(), (0,), (1,), (255,), (256,), (257,), (3, 0), (2, 3, 50), (2051,)]:
         check(case(AdamW(), "float32", 2, shape), device)
     assert device.launches == before + 7  # nothing is launched for no elements
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Emulated, marks=needs_compiler), pytest.param(Interpreted, marks=needs_nvrtc)]
+)
+def test_many_tensors_are_one_launch_with_the_bits_of_each(kind: Any, request: pytest.FixtureRequest) -> None:
+    device = request.getfixturevalue("emulated") if kind is Emulated else kind()
+    sizes, before = (5, 4097, 1), device.launches
+    # parts of one array each, as the interpreter takes an address to lie in the array of all threads
+    whole = case(SGD(lr=0.1), "float32", 1, (sum(sizes),), tame=True)
+    arrays = {name: device.put(a) for name, a in whole.arrays.items()}
+    ends = np.cumsum(sizes)[:-1]
+    parts = [
+        dict(zip(arrays, each, strict=True)) for each in zip(*(np.split(a, ends) for a in arrays.values()), strict=True)
+    ]
+    run_many(whole.plan, whole.free, parts, device)
+    assert device.launches == before + 1
+    assert not different(arrays["p"], literal(whole)["p"])
 
 
 def test_what_has_no_kernel_is_refused_in_a_sentence() -> None:

@@ -27,7 +27,7 @@ extern "C" void store_{name}_float64(long n, double *in, {code} *out) {{ for (lo
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """All formats' functions, compiled for the host; what C++ leaves undefined would be told."""
-    lines = [CUDA_WORDS, DIALECT.file(storage.functions(set(storage.FORMATS), "float64"), [])]
+    lines = [CUDA_WORDS, DIALECT.file(storage.functions(map(storage.Number, storage.FORMATS), "float64"), [])]
     for name in storage.FORMATS:
         facts = {"name": name, "code": f"{storage.kind_of(name)}_t", "read": storage.read(name, "float32", "in[i]")}
         facts |= {f"store{w}": storage.stored(name, f"float{w}", "in[i]") for w in (32, 64)}

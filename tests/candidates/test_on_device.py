@@ -1,0 +1,95 @@
+"""Candidates that are functions of a device's arrays: real arrays of CuPy's in the host's memory, kernels emulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import refgrad
+from refgrad.backends.cuda import device as devices
+from refgrad.cli import main
+from refgrad.errors import ArgumentError, CandidateError, DeviceError
+from refgrad.optimizers import SGD
+from refgrad.quantizers import MX
+from tests.backends.cuda.conftest import needs_compiler
+
+SHORT: dict[str, Any] = {"steps": 2, "shrink": False, "explain": False}
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    pytest.importorskip("cupy", reason="CuPy is not installed (tox -e cuda has it)")
+    from tests.backends.cuda import cupy_on_host
+
+    return cupy_on_host.installed(monkeypatch, tmp_path_factory)
+
+
+def stepped(p: Any, g: Any, buffer: Any, t: int, lr: float, momentum: float) -> Any:
+    """A step of arrays on a device, by refgrad's own kernels."""
+    assert type(p).__module__.partition(".")[0] == "cupy"
+    new, state = SGD(lr=lr, momentum=momentum).step(p, g, {"t": int(t) - 1, "buffer": buffer})
+    return new, state["buffer"]
+
+
+def in_place(p: Any, g: Any, buffer: Any, t: int, lr: float, momentum: float) -> None:
+    """The same where the arrays are."""
+    SGD(lr=lr, momentum=momentum).step_(p, g, {"t": int(t) - 1, "buffer": buffer})
+
+
+def too_far(p: Any, g: Any, buffer: Any, t: int, lr: float, momentum: float) -> Any:
+    """The same with another rate."""
+    return stepped(p, g, buffer, t, 2 * lr, momentum)
+
+
+@needs_compiler
+def test_functions_of_arrays_on_a_device_are_judged(there: Any) -> None:
+    rule = SGD(lr=0.1, momentum=0.9)
+    for candidate in (stepped, in_place):
+        assert refgrad.verify(candidate, rule, device="cuda", **SHORT).outcome == "conforms"
+    assert refgrad.verify(too_far, rule, device="cuda", **SHORT).outcome == "does not conform"
+    quantizer = refgrad.verify(lambda x: MX().quantize(x).arrays, MX(), device="cuda", **SHORT)
+    assert quantizer.outcome == "conforms", str(quantizer)
+
+
+@needs_compiler
+def test_a_target_is_handed_arrays_on_a_device_on_the_command_line(there: Any) -> None:
+    target = f"{Path(__file__)}:stepped"
+    told = [
+        "verify",
+        target,
+        "--as",
+        "SGD",
+        "lr=0.1",
+        "momentum=0.9",
+        "--steps",
+        "2",
+        "--device",
+        "cuda",
+        "--no-isolate",
+    ]
+    found = CliRunner().invoke(main, told)
+    assert found.exit_code == 0, found.output
+    assert "CONFORMS" in found.output
+
+
+def test_what_is_no_function_is_one_sentence(there: Any) -> None:
+    with pytest.raises(CandidateError, match="the candidate is the class SGD; legal on a device: a function of CuPy's"):
+        refgrad.verify(SGD, SGD(), device="cuda")
+    with pytest.raises(ArgumentError, match="device is 'tpu'; legal: None, or 'cuda'"):
+        refgrad.verify(stepped, SGD(), device="tpu")
+
+
+def test_without_cupy_or_a_card_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError) as found:  # no machine of these tests has a card
+        refgrad.verify(stepped, SGD(), device="cuda")
+    assert "legal: " in str(found.value)
+    assert "\n" not in str(found.value)
+    monkeypatch.setattr(devices, "of_cupy", lambda: None)
+    with pytest.raises(DeviceError, match=r"CuPy is not installed; legal: pip install 'refgrad\[gpu\]'"):
+        refgrad.verify(stepped, SGD(), device="cuda")
+    said = CliRunner().invoke(main, ["verify", f"{Path(__file__)}:stepped", "--as", "SGD", "--device", "cuda"])
+    assert said.exit_code == 2  # it could not be judged
+    assert "CuPy is not installed" in said.output

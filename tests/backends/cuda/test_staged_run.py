@@ -10,6 +10,7 @@ import pytest
 from refgrad.backends.cuda import staged_source
 from refgrad.backends.cuda.run import program_of
 from refgrad.errors import ArgumentError
+from refgrad.estimators import Estimator
 from refgrad.optimizers import CAME, LAMB, SM3
 from refgrad.rule import Rule
 from tests.backends.covering import cover
@@ -30,7 +31,8 @@ def few() -> tuple[Rule, ...]:
 
 def cases(rule: Rule, tier: str) -> list[Case]:
     """All shapes on tame numbers, and one with infinities and NaN, which would be all that is seen of a sum."""
-    return [*(case(rule, tier, 3, shape, tame=True) for shape in SHAPES), case(rule, tier, 3, (7, 31))]
+    shapes = [shape for shape in SHAPES if shape or not isinstance(rule, Estimator)]  # which take one number as a row of one
+    return [*(case(rule, tier, 3, shape, tame=True) for shape in shapes), case(rule, tier, 3, (7, 31))]
 
 
 @needs_compiler

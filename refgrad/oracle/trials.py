@@ -22,7 +22,7 @@ from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screens import judged, screen_of
+from refgrad.oracle.hypotheses.screens import judged, screen_of, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import Rule
 
@@ -119,6 +119,23 @@ class Trial:
         if not self.search.claimed or (base is not None and base.fits):
             return False
         return Scored(NONE, self.whole, self.search.reference(self.whole)).fits
+
+    def told_by_more(self) -> None:
+        """Searched on more elements, where the claim explains the few that were looked at and not the run."""
+        base = self.search.tried.get(NONE.key)
+        if base is None or not base.fits or not any(c.outside for c in self.whole.values()):
+            return
+        before, self.search = (
+            self.search,
+            _search(
+                self.claim,
+                self.record,
+                telling_screen(self.claim, self.record, lambda: True),
+                self.search.claimed,
+            ),
+        )
+        self.search.end_with(before)
+        self.search.named()
 
     def closer(self) -> Search:
         """The hyperparameters of the claim as more elements tell them."""
@@ -254,6 +271,9 @@ def searched(found: list[Trial], seconds: float = math.inf) -> list[Trial]:
                 for trial in ranked[: 2 * DEEP]:
                     stage(trial.search)
                 ranked = _ranked(ranked)
+    for trial in ranked[:DEEP]:
+        trial.told_by_more()
+    ranked = _ranked(ranked)
     exact = [t for t in ranked if t.search.exact]
     for trial in exact[:1] or ranked[:DEEP] or found[:1]:
         trial.search.run(trial.alternatives, deep=trial is ranked[0] if ranked else True)

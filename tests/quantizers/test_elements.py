@@ -83,7 +83,7 @@ def parts(rule: ElementQuantizer, x: np.ndarray, least: int) -> dict[str, tuple[
             kept = rule.quantize(x).arrays
         except ArgumentError as error:
             return str(error)
-    return {n: (str(a.dtype), np.where(a == a, a, np.full((), -1, a.dtype)).tobytes()) for n, a in kept.items()}
+    return {n: (str(a.dtype), np.where(a == a, a, np.array(-1).astype(a.dtype)).tobytes()) for n, a in kept.items()}
 
 
 @pytest.mark.sample(quick=2, suite=7)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses.changes import Change
+from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
 from refgrad.oracle.hypotheses.screen import StepScreen
 
 #: steps of a run whose random bits are not known, on which hypotheses are tried
 FEW = 3
+#: elements of each leaf that are looked at where fewer show nothing of what is wrong
+MORE = (512, 4096)
 
 
 def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
@@ -31,6 +35,30 @@ def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Scre
     if not isinstance(claim.rule, Optimizer) or record.unknown:
         return RunScreen(claim.kind, small, policy)
     return StepScreen(small, policy) if elements is None else StepScreen(small, policy, elements)
+
+
+def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> Screen:
+    """`screen_of`, of so many elements that the claim itself is wrong on some where it is wrong on the whole run.
+
+    Otherwise the search would end with the claim, which explains the few elements and not the run.
+
+    Args:
+        claim: who claims to be what.
+        record: the whole run.
+        wrong: whether the claim is wrong on it; asked where a few elements show nothing.
+    """
+    screen = screen_of(claim, record)
+    for elements in MORE:
+        # a rule that reduces over tensors is looked at on a run of its own
+        if not isinstance(screen, StepScreen) or screen.couples or not _claim_fits(screen) or not wrong():
+            return screen
+        screen = screen_of(claim, record, elements)
+    return screen
+
+
+def _claim_fits(screen: Screen) -> bool:
+    counts = screen.counts(NONE)
+    return counts is not None and not any(each.outside for each in counts.values())
 
 
 def _small(claim: Claim, record: Record) -> Record:

@@ -36,8 +36,8 @@ MATRICES: Sequence[tuple[int, ...]] = (
 #: for rules whose cost grows with the cube of a side
 SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)
 
-#: few numbers, of which a share is no whole number
-ODD: Sequence[tuple[int, ...]] = ((37,), (5, 7))
+#: few numbers, of which a share is no whole number; of two axes, on which all programs settle alike
+ODD: Sequence[tuple[int, ...]] = ((3, 37), (5, 7))
 
 #: shapes that are wanted in place of those that a rule is driven in
 Shapes = Sequence[tuple[int, ...]] | None

@@ -31,7 +31,9 @@ def few() -> tuple[Rule, ...]:
 
 def cases(rule: Rule, tier: str) -> list[Case]:
     """All shapes on tame numbers, and one with infinities and NaN, which would be all that is seen of a sum."""
-    shapes = [shape for shape in SHAPES if shape or not isinstance(rule, Estimator)]  # which take one number as a row of one
+    shapes = [
+        shape for shape in SHAPES if shape or not isinstance(rule, Estimator)
+    ]  # which take one number as a row of one
     return [*(case(rule, tier, 3, shape, tame=True) for shape in shapes), case(rule, tier, 3, (7, 31))]
 
 

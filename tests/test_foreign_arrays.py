@@ -166,7 +166,7 @@ def test_what_cannot_be_read_written_or_made_is_said() -> None:
         def __dlpack_device__(self) -> tuple[int, int]:
             return 2, 0
 
-    with pytest.raises(ArgumentError, match=r"^p is a Elsewhere that is on a device \(2\)"):
+    with pytest.raises(ArgumentError, match=r"^p is an Elsewhere that is on a device \(2\)"):
         SGD().init(Elsewhere())
 
 

@@ -248,7 +248,15 @@ class Optimizer(Rule):
         state["t"] = t
 
     def at_device(self, method: str, device: Device, p: Any, *args: Any, **keywords: Any) -> Any:
-        """`init`, `step` and `step_` on arrays of a device."""
+        """`init`, `step` and `step_` on arrays of a device.
+
+        Args:
+            method: its name.
+            device: where the arrays lie.
+            p: the parameters, as the method takes them.
+            args: what it is called with besides.
+            keywords: the same by name.
+        """
         if method == "init":
             return on_device.init(self, p, device, *args, **keywords)
         return self._step_at(device, method == "step_", p, *args, **keywords)

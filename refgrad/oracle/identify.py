@@ -119,7 +119,8 @@ def _was_found(error: CandidateError) -> bool:
 
     Where a framework is loaded, a function may be taken for one that returns an optimizer of its, and is called.
     """
-    return "legal: " in str(error) or str(error).startswith("building ")
+    text = str(error)
+    return ("legal: " in text and not text.startswith("there is no module")) or text.startswith("building ")
 
 
 def _other_kinds(kind: Kind) -> str:

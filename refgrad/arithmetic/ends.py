@@ -88,9 +88,6 @@ def of_sum(
     low, high = _flushed(low, high, flushed)
     signed = [_signed(sign, term) for sign, term in terms]
     low, high, overflowed = infinities.of_sum(signed, low, high, model.largest)
-    met = infinities.cancel(terms)
-    if met.any():
-        known = known._replace(value=np.where(met, np.nan, known.value), error=np.where(met, 0.0, known.bound()))
     return fitted(known, low, high, nan | overflowed, model)
 
 

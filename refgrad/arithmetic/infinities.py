@@ -89,23 +89,6 @@ def of_sum(terms: Sequence[Ends], low: Array, high: Array, largest: float) -> tu
     return *_set(low, high, up, down), (up | down) & (others > largest)
 
 
-def cancel(terms: Sequence[tuple[int, Bounded]]) -> Array:
-    """Where infinities of both signs are added, which is NaN in every order; a number that is taken out again may be left out.
-
-    Args:
-        terms: 1 or -1, and what it is the sign of.
-    """
-    found: Array = np.zeros((), bool)
-    if sum(bool(infinite(term).any()) for _, term in terms) < 2:
-        return found
-    for i, (sign, term) in enumerate(terms):
-        for other_sign, other in terms[i + 1 :]:
-            if term is not other:
-                both = certain(term) & certain(other)
-                found = found | (both & (sign * np.sign(term.lowest()) == -other_sign * np.sign(other.lowest())))
-    return found
-
-
 def of_terms(least: Array, most: Array, axes: tuple[int, ...], low: Array, high: Array) -> Ends:
     """The same of many terms along axes.
 

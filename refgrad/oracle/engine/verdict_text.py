@@ -16,6 +16,9 @@ from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
 
+#: how the sentence of a departure begins that is another rule, and no departure of the claim
+ANOTHER = "it is "
+
 
 def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
@@ -50,7 +53,8 @@ def explanation(verdict: Any) -> str:
         counts = f"0 of {known.total} elements outside; {verdict.rule} itself: {verdict.total.outside}"
         if known.doubt:
             return f"may be {_departed(verdict, known)}: {counts}; but {known.doubt}"
-        return f"agrees with {_departed(verdict, known)}: {counts}"
+        link = "is" if known.sentence.startswith(ANOTHER) else "agrees with"
+        return f"{link} {_departed(verdict, known)}: {counts}"
     nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
     if nearest is not None:
         found = f"{nearest.outside} of {nearest.total} elements outside"
@@ -84,6 +88,9 @@ def short_hex(value: float) -> str:
 
 
 def _departed(verdict: Any, departure: Departure) -> str:
+    """The claim with a departure; another rule by itself."""
+    if departure.sentence.startswith(ANOTHER):
+        return departure.sentence.removeprefix(ANOTHER)
     return f"{verdict.rule} in which {departure.sentence.rstrip('.')} ({departure.name})"
 
 

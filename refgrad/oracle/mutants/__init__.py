@@ -159,8 +159,13 @@ def _fits(graph: Graph) -> bool:
     return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 
-def _computed(plan: Plan, graph: Graph) -> Hashable:
-    """What a graph of a plan computes, of numbers too, and when: the count of steps may stand in a guard alone."""
+def computed(plan: Plan, graph: Graph) -> Hashable:
+    """What a graph of a plan computes, of numbers too, and when: the count of steps may stand in a guard alone.
+
+    Args:
+        plan: the plan.
+        graph: its graph, or what was made of it.
+    """
     guards = tuple(guard for guard in graph.guards if names_in(guard[0]) & set(plan.free))
     return signature(graph), tuple(graph.scalar_outputs.items()), guards
 
@@ -168,7 +173,7 @@ def _computed(plan: Plan, graph: Graph) -> Hashable:
 def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> list[Mutation]:
     """Every mutation of some plans of one rule, in a fixed order; those that make equal graphs are one."""
     plans = list(plans)
-    unchanged = tuple(_computed(plan, plan.graph) for plan in plans)
+    unchanged = tuple(computed(plan, plan.graph) for plan in plans)
     seen: set[tuple] = {unchanged}
     result = []
     for rewrite in rewrites:
@@ -180,7 +185,7 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                     fit = all(map(_fits, graphs))
                 except TraceError:
                     continue  # values of shapes that do not go together, beside products of matrices
-                made = tuple(map(_computed, plans, graphs))
+                made = tuple(map(computed, plans, graphs))
                 if made not in seen and fit:
                     seen.add(made)
                     result.append(mutation)

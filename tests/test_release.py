@@ -58,5 +58,6 @@ def test_the_lock_has_a_hash_for_each_file_and_names_no_place() -> None:
     assert all(re.fullmatch(r"[\w.-]+==\S+ \\", line) for line in lines[::2])
     assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", line) for line in lines[1::2])
     named = {line.partition("==")[0].replace("_", "-") for line in lines[::2]}
-    needed = {re.split(r"[>=]", line)[0].replace("_", "-") for line in PROJECT["dependencies"]}
+    extras = [line for name in ("test", "jax") for line in PROJECT["optional-dependencies"][name]]
+    needed = {re.split(r"[>=]", line)[0].replace("_", "-") for line in [*PROJECT["dependencies"], *extras]}
     assert needed <= named

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import importlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Annotated, Any, ClassVar, dataclass_transform
@@ -179,9 +179,21 @@ class Rule(Frozen):
             raise TypeError(
                 f"{name} takes hyperparameters by name, not {args[0]!r}; legal: {name}(), and so in a mark of pytest"
             )
+        fields = dataclasses.fields(cls)
+        if len(args) > sum(not each.kw_only for each in fields):
+            raise ArgumentError(
+                f"{cls.__name__} takes hyperparameters by name, not {args[0]!r}; legal: {', '.join(cls.legal())}"
+            )
+        cls._check_names(given, {each.name for each in fields})
         new = super().__new__(cls)
         object.__setattr__(new, "_claimed", frozenset(given))
         return new
+
+    @classmethod
+    def _check_names(cls, given: Collection[str], known: Collection[str]) -> None:
+        for word in sorted(set(given) - set(known)):
+            names = ", ".join(cls.legal())
+            raise ArgumentError(f"{cls.__name__} has no {word!r}{nearest(word, cls.legal())}; legal: {names}")
 
     def __reduce__(self) -> tuple[typing.Callable[..., Any], tuple[Any, ...]]:
         make, arguments = super().__reduce__()
@@ -318,11 +330,7 @@ class Rule(Frozen):
             inner = {n: changes.pop(n) for n in list(changes) if n not in self.legal() and n.startswith(f"{field}_")}
             if inner:
                 changes[field] = rule.replace(**{n.removeprefix(f"{field}_"): v for n, v in inner.items()})
-        unknown = set(changes) - set(self.legal())
-        if unknown:
-            word = sorted(unknown)[0]
-            names = ", ".join(self.legal())
-            raise ArgumentError(f"{type(self).__name__} has no {word!r}{nearest(word, self.legal())}; legal: {names}")
+        self._check_names(changes, self.legal())
         new = dataclasses.replace(self, **changes)
         object.__setattr__(new, "_claimed", self._claimed | set(changes))
         return new
@@ -480,6 +488,10 @@ def _hints(cls: type[Rule]) -> dict[str, Any]:
         hints = typing.get_type_hints(cls, include_extras=True)
         known = {n: h.__metadata__[0] for n, h in hints.items() if typing.get_origin(h) is Annotated}
         names = sorted((f.name for f in dataclasses.fields(cls)), key=lambda name: name == "scalars")
+        for name in names:
+            if name not in known:
+                legal = "a type with its legal values, such as NonNegative, Positive, Decay, a Range or a Choice"
+                raise bad_argument(f"the type of {cls.__name__}.{name}", hints.get(name), legal)
         _HINTS[cls] = {n: known[n] for n in names}
     return _HINTS[cls]
 

@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import refgrad
 from refgrad import optimizers as o
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, TraceError
 from refgrad.oracle.engine.reproduce import called
 from refgrad.report import catalogue, rules_page
 from refgrad.report.listing import listing
@@ -252,3 +253,42 @@ def test_a_notebook_shows_what_a_behaviour_means_and_a_rule_without_a_citation()
     assert refgrad.optimizers.AdamW.legal()["eps_placement"].sentences["inside"] in (
         refgrad.optimizers.AdamW(eps_placement="inside")._repr_html_()
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: o.SGD(momentun=0.9), "SGD has no 'momentun'; did you mean 'momentum'?; legal: lr, "),
+        (lambda: o.SGD(0.1), "SGD takes hyperparameters by name, not 0.1; legal: lr, "),
+    ],
+    ids=["a name", "a position"],
+)
+def test_what_a_rule_has_not_is_refused_where_it_is_made(make: Any, text: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        make()
+    assert str(caught.value).startswith(text)
+
+
+def test_a_hyperparameter_needs_a_type_that_says_what_is_legal() -> None:
+    class Untyped(o.Optimizer):
+        lr: float = 0.1
+        state = State()
+
+        def update(self, p: Any, g: Any, t: Any) -> Any:
+            return (p - self.lr * g,)
+
+    with pytest.raises(ArgumentError, match=r"^the type of Untyped\.lr is <class 'float'>; legal: .*NonNegative"):
+        Untyped()
+
+
+@pytest.mark.parametrize("results", [1, 2], ids=["alone", "too many"])
+def test_an_update_returns_the_parameter_and_its_state(results: int) -> None:
+    class Returns(o.Optimizer):
+        state = State()
+
+        def update(self, p: Any, g: Any, t: Any) -> Any:
+            return p - g if results == 1 else (p - g, g)
+
+    p = np.ones(3, np.float32)
+    with pytest.raises(TraceError, match=r"^Returns\.update returns .*; legal: a tuple of p$"):
+        Returns().step(p, p, Returns().init(p))

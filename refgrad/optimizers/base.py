@@ -14,7 +14,7 @@ from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, TraceError, bad_argument
 from refgrad.optimizers import coupled, extra, on_device
 from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
@@ -125,7 +125,11 @@ class Optimizer(Rule):
             ``p`` and the slots that exist, by name.
         """
         others = [given.get(name) for name in (*self.extras, *self.state)]
-        results = dict(zip(("p", *self.state), self.update(given["p"], given["g"], *others, given["t"]), strict=True))
+        returned, names = self.update(given["p"], given["g"], *others, given["t"]), ("p", *self.state)
+        if not isinstance(returned, tuple) or len(returned) != len(names):
+            found = f"{len(returned)} results" if isinstance(returned, tuple) else "no tuple"
+            raise TraceError(f"{type(self).__name__}.update returns {found}; legal: a tuple of {', '.join(names)}")
+        results = dict(zip(names, returned, strict=True))
         return {name: results[name] for name in ("p", *self.slots())}
 
     def init(self, p: Any, *, state_dtype: Any = None) -> OptimizerState:

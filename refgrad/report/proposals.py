@@ -57,4 +57,7 @@ def advice(target: str) -> str:
     """What to write where a target is judged and no rule is named."""
     found = proposals(target)
     named = f"legal: --as RULE; by its name it may be --as {' or --as '.join(found)}" if found else "legal: --as RULE"
-    return f"{named}; `refgrad list` has all rules, and `refgrad identify {target}` finds out what it is"
+    kinds = {rules()[name].kind for name in found}
+    # an optimizer is what is tried where nothing is said
+    kind = f" --kind {kinds.pop()}" if len(kinds) == 1 and kinds != {"optimizer"} else ""
+    return f"{named}; `refgrad list` has all rules, and `refgrad identify {target}{kind}` finds out what it is"

@@ -71,6 +71,9 @@ class Request:
         Raises:
             ArgumentError: one of them is not legal.
         """
+        if options is not None and not isinstance(options, Mapping):
+            raise bad_argument("options", options, "values by name, such as {'lr': 0.1}")
+        check_seed(more.get("seed", 0))
         return cls(
             candidate=candidate,
             rule=rule,
@@ -81,6 +84,12 @@ class Request:
             time_limit=check_time_limit(time_limit),
             **more,
         )
+
+
+def check_seed(value: Any) -> None:
+    """`ArgumentError` unless a whole number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise bad_argument("seed", value, "a whole number from 0 on")
 
 
 def check_explain(value: Any) -> float:

@@ -249,8 +249,17 @@ def numbers(values: Any, dtype: Any) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values.astype(dtype)
     nested = np.atleast_1d(np.asarray(values, dtype=object))
-    flat = [float.fromhex(v) if isinstance(v, str) else float(v) for v in nested.ravel()]
+    flat = [_number(v) for v in nested.ravel()]
     return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
+
+
+def _number(value: Any) -> float:
+    """A number, or one as a string: in hexadecimal with 0x before it, in decimals without."""
+    try:
+        return float.fromhex(value) if isinstance(value, str) and "x" in value.lower() else float(value)
+    except (TypeError, ValueError):
+        legal = "numbers, or strings such as '0x1.8p+0', all rows of one length"
+        raise bad_argument("inputs", value, legal) from None
 
 
 def _check_arrays(place: str, arrays: Any) -> None:
@@ -281,5 +290,5 @@ def _extra(value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == "u":
         return [value.reshape(shape)]
     if isinstance(value, str | float | int) or np.ndim(value) == 0:
-        return float.fromhex(value) if isinstance(value, str) else float(value)
+        return _number(value)
     return [numbers(value, dtype).reshape(shape)]

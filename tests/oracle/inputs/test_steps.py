@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import dtypes
+from refgrad.errors import ArgumentError
+from refgrad.oracle.inputs.cases import Cases, Inputs
 from refgrad.oracle.inputs.steps import FAMILIES, generate
 
 
@@ -32,3 +34,16 @@ def test_gradients_repeat_vanish_and_nearly_cancel() -> None:
     (before, *_), (after, *_) = (g for g in generate(2, "float32", 0).g)
     for related in (after == before, after == -before, after == 0.0):
         assert related.mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("10", 10.0), ("0x10", 16.0), ("-0x1.8p+1", -3.0), ("inf", np.inf), ("1e-3", np.float32(1e-3))]
+)
+def test_numbers_in_strings_are_decimal_but_for_those_with_0x(text: str, number: float) -> None:
+    assert Inputs.of([text], [["0.5"]]).arrays[0]["p"].tolist() == [number]
+
+
+@pytest.mark.parametrize("values", ["a", ["x"], [[1.0], [1.0, 2.0]]], ids=["a letter", "letters", "ragged"])
+def test_what_is_no_number_is_refused(values: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^inputs is .*; legal: numbers, or strings such as"):
+        Cases.of(x=values)

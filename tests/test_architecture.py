@@ -295,6 +295,97 @@ def test_a_step_on_small_arrays_loads_no_compiler() -> None:
     assert loaded(STEP) == []
 
 
+#: modules of Python that only systems of the Unix kind have
+POSIX_ONLY = frozenset({"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"})
+#: attributes and arguments of the same sort, by what they belong to
+POSIX_NAMES = {
+    "os": frozenset(
+        {
+            "chown",
+            "fork",
+            "forkpty",
+            "getpgid",
+            "getuid",
+            "geteuid",
+            "killpg",
+            "memfd_create",
+            "nice",
+            "pread",
+            "preadv",
+        }
+        | {"pwrite", "pwritev", "readv", "register_at_fork", "sched_getaffinity", "setpgid", "setsid", "uname", "wait4"}
+        | {"waitpid", "writev"}
+    ),
+    "signal": frozenset(
+        {"SIGALRM", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "alarm", "pthread_sigmask", "setitimer"}
+    ),
+    "keywords": frozenset({"pass_fds", "preexec_fn"}),
+}
+#: modules that run only where `refgrad.isolation.hosting.possible`
+ISOLATED = ("isolation.child", "isolation.process", "isolation.shared")
+#: what asks for the system, or for the name, in the same function or statement
+ASKS = ("hasattr(", "sys.platform", "except ImportError")
+
+
+def pieces(tree: ast.Module) -> Iterator[ast.AST]:
+    """Functions without those within them, and the statements of modules and classes, each to be read by itself."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        piece = waiting.pop()
+        if isinstance(piece, ast.ClassDef):
+            waiting += piece.body
+        else:
+            yield piece
+
+
+def of_posix_alone(tree: ast.Module, module: str) -> list[str]:
+    """What only systems of the Unix kind have, and that is used without a question."""
+    found = []
+    for piece in pieces(tree):
+        later = isinstance(piece, ast.FunctionDef | ast.AsyncFunctionDef)
+        if any(word in ast.unparse(piece) for word in ASKS) or (later and module in ISOLATED):
+            continue
+        for node in ast.walk(piece):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {name.partition(".")[0] for name in imported(node)} & POSIX_ONLY
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names = {node.attr} & POSIX_NAMES.get(node.value.id, frozenset())
+            elif isinstance(node, ast.keyword):
+                names = {node.arg or ""} & POSIX_NAMES["keywords"]
+            else:
+                continue
+            found += sorted(names)
+    return found
+
+
+def test_what_only_unix_has_is_used_where_it_was_asked_for() -> None:
+    found = {module: of_posix_alone(tree, module) for module, tree in modules().items()}
+    assert {module: names for module, names in found.items() if names} == {"candidates.program": ["SIGKILL"]}, (
+        "the one that is bound to Linux by its caller"
+    )
+
+
+def test_the_reader_of_unix_sees_what_is_used_without_a_question() -> None:
+    text = """
+import resource
+class C:
+    def f(self):
+        import fcntl
+        os.killpg(1, signal.SIGKILL)
+        Popen([], preexec_fn=g)
+    def g(self):
+        if hasattr(os, "fork"):
+            os.fork()
+try:
+    import pwd
+except ImportError:
+    pwd = None
+"""
+    tree = ast.parse(text)
+    assert sorted(of_posix_alone(tree, "any")) == ["SIGKILL", "fcntl", "killpg", "preexec_fn", "resource"]
+    assert of_posix_alone(tree, "isolation.child") == ["resource"]
+
+
 #: an import in every place that one can hide in
 HIDDEN = """
 import a

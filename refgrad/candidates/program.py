@@ -11,6 +11,7 @@ import inspect
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,10 @@ class Program:
     def __init__(self, command: Sequence[str], rule: str, kind: str) -> None:
         try:
             self._process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             raise CandidateError(f"{command[0]} cannot be started: {error.strerror}") from None
@@ -189,7 +193,10 @@ def _text(value: Any) -> str:
 
 
 def _die_with_parent() -> None:
-    """A program ends with the process that asks it, which is ended when it hangs."""
+    """On Linux a program ends with the process that asks it, which is ended when it hangs.
+
+    Elsewhere it ends with the group of that process, or when it reads that nobody asks any more.
+    """
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 

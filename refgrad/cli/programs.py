@@ -40,6 +40,7 @@ def judge(
     """Judge PROGRAM, which speaks refgrad's protocol on its standard input and output, against a rule."""
     import refgrad
     from refgrad.candidates import program as subject
+    from refgrad.isolation import hosting
     from refgrad.isolation.recipe import Recipe
     from refgrad.rule import short_name
 
@@ -47,6 +48,8 @@ def judge(
     given = {"command": [program, *arguments], "rule": short_name(type(claim)), "kind": claim.kind}
     recipe = Recipe(subject.__name__, "", "function", given, lambda: subject.function(**given))
     with document.apart():
-        verdict = refgrad.verify(recipe, claim, isolate="fresh", **searched(words))
+        verdict = refgrad.verify(
+            recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **searched(words)
+        )
     show_verdict(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

@@ -354,13 +354,18 @@ def serve(questions: BinaryIO, answers: BinaryIO, given: Region, told: Region, b
 
 
 def limit_memory(most: int) -> None:
-    """Memory of this process is at most so many bytes; more is a `MemoryError`, or an allocation that fails in C."""
+    """No core of this process is written; on Linux its memory is at most so many bytes.
+
+    More is a `MemoryError`, or an allocation that fails in C. Other systems refuse the limit, or take it and limit nothing.
+    """
     import resource
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # which only the system's administrator raises again
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,9 +46,14 @@ def _now() -> Any:
     return os.getcwd(), tuple(sys.path), surroundings()
 
 
+def possible() -> bool:
+    """Whether this system has what isolation needs: groups of processes, and descriptors that a child is handed."""
+    return os.name == "posix"
+
+
 def begin() -> None:
-    """Start a process for the next candidate, so that it imports while the caller does something else."""
-    if not _IDLE:
+    """Start a process for the next candidate, so that it imports while the caller does something else; none where none can be."""
+    if possible() and not _IDLE:
         _IDLE.append((_now(), Child(MEMORY)))
 
 
@@ -67,8 +73,6 @@ def target_of(candidate: Any) -> Any:
     Raises:
         NotMadeError: it cannot be made there; the text says why.
     """
-    if os.name != "posix":
-        raise NotMadeError("this system has no processes of the kind that is needed")
     if isinstance(candidate, Recipe) and candidate.why:
         raise NotMadeError(candidate.why)
     if isinstance(candidate, str | Recipe | Rule):
@@ -94,12 +98,17 @@ def judged(
         judge: is handed the candidate, and what makes it elsewhere, as `refgrad.oracle.engine.request.Request.resolve`.
 
     Raises:
-        ArgumentError: ``isolate`` is neither true, false nor `FRESH`.
+        ArgumentError: ``isolate`` is neither true, false nor `FRESH`, or `FRESH` where there is no isolation.
     """
     if not isinstance(isolate, bool) and isolate != FRESH:
         raise bad_argument("isolate", isolate, f"True, False or {FRESH!r}")
     if not isolate:
         return judge(_here(candidate), None), Place()
+    if not possible():
+        none = f"there is no isolation on {platform.system() or 'this system'}"
+        if isolate == FRESH:
+            raise bad_argument("isolate", isolate, f"True or False, since {none}; the candidate then runs here")
+        return judge(_here(candidate), None), Place(f"{NOT}: {none}")
     try:
         return _hosted(target_of(candidate), isolate == FRESH, time_limit, judge)
     except NotMadeError as error:

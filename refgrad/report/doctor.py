@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -23,6 +24,12 @@ USED = {
     "jax": "judges JAX functions",
     "optax": "judges its transformations",
     "keras": "judges its optimizers",
+    "matplotlib": "verdict.plot()",
+    "safetensors": "golden files",
+    "cupy-cuda13x": "arrays on a card",
+    "cupy-cuda12x": "the same for drivers of CUDA 12",
+    "nvidia-cuda-nvrtc": "compiles CUDA kernels",
+    "nvidia-cuda-nvrtc-cu12": "the same for drivers of CUDA 12",
 }
 
 
@@ -67,8 +74,16 @@ def _arithmetic() -> tuple[tuple[str, str], ...]:
     found = float_environment.deviations()
     return (
         ("environment", f"{', '.join(found)}: set by something that was loaded here" if found else "standard"),
-        ("device", "none that is used: kernels run on the CPU"),
+        ("device", _device()),
     )
+
+
+def _device() -> str:
+    """Where kernels run; whether there is a card is not asked, since that would load CuPy."""
+    cpu = "kernels for NumPy's arrays run on the CPU"
+    if importlib.util.find_spec("cupy") is None:
+        return f"{cpu}; CuPy is not installed, whose arrays CUDA kernels compute"
+    return f"{cpu}, CUDA kernels for those of CuPy, which is installed"
 
 
 def _kernels() -> tuple[tuple[str, str], ...]:

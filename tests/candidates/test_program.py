@@ -22,6 +22,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.cli import judging, programs
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
+from refgrad.isolation import hosting
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
 from refgrad.quantizers import Affine
@@ -200,6 +201,35 @@ def test_what_is_no_answer_is_a_fault(answer: str, kind: str) -> None:
     with pytest.raises(CandidateFault) as caught:
         asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(("system", "bound"), [("linux", True), ("darwin", False), ("win32", False)])
+def test_a_program_is_bound_to_its_parent_by_a_call_of_linux_alone(
+    monkeypatch: pytest.MonkeyPatch, system: str, bound: bool
+) -> None:
+    def started(command: Any, **keywords: Any) -> Any:
+        raise OSError(0, f"bound: {keywords['preexec_fn'] is not None}")
+
+    monkeypatch.setattr(program.subprocess, "Popen", started)
+    monkeypatch.setattr(sys, "platform", system)
+    with pytest.raises(CandidateError, match=f"cannot be started: bound: {bound}"):
+        program.function(["a program"], "AdamW", "optimizer")
+
+
+@pytest.mark.parametrize(("possible", "isolate"), [(True, hosting.FRESH), (False, True)], ids=["posix", "elsewhere"])
+def test_the_command_asks_for_a_fresh_process_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, possible: bool, isolate: Any
+) -> None:
+    asked: list[Any] = []
+
+    def verify(*thing: Any, **keywords: Any) -> Any:
+        asked.append(keywords["isolate"])
+        raise CandidateError("seen")
+
+    monkeypatch.setattr(refgrad, "verify", verify)
+    monkeypatch.setattr(hosting, "possible", lambda: possible)
+    CliRunner().invoke(programs.judge, ["a program", "--as", "AdamW"], standalone_mode=False)
+    assert asked == [isolate]
 
 
 def test_a_program_that_dies_between_is_a_crash() -> None:

@@ -133,6 +133,27 @@ def test_an_object_without_a_name_is_not_isolated_and_the_verdict_says_so_first(
     assert "not isolated" in str(verdict).partition("Elements")[0]
 
 
+def test_where_there_is_no_isolation_the_candidate_runs_here_and_the_first_lines_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosting.end()
+    monkeypatch.setattr(hosting, "possible", lambda: False)
+    monkeypatch.setattr(hosting, "Child", lambda memory: pytest.fail("a process was started"))
+    monkeypatch.setattr(hosting, "Host", lambda *a, **k: pytest.fail("a process was started"))
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    hosting.begin()
+    for thing in (f"{candidates.__name__}:right_optimizer", candidates.downhill):
+        verdict = refgrad.verify(thing, SGD(lr=0.1), steps=1, isolate=True)
+        assert verdict.conforms, verdict
+        assert verdict.isolation == "not isolated: there is no isolation on Windows"
+        assert verdict.isolation in str(verdict).partition("Elements")[0]
+    with pytest.raises(
+        ArgumentError, match=r"isolate is 'fresh'; legal: True or False, since there is no isolation on"
+    ):
+        refgrad.verify(candidates.downhill, SGD(lr=0.1), steps=1, isolate="fresh")
+    assert not hosting._IDLE
+
+
 @pytest.mark.slow
 def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     for thing in (candidates.downhill, SGD, SGD()):

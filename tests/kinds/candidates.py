@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,20 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Example:
-    """What is tried of a kind; ``misbehaving`` are candidates by the fault that they have."""
+    """What is tried of a kind.
+
+    Attributes:
+        rule: the claim.
+        right, wrong: candidates.
+        misbehaving: candidates by the fault that they have.
+        lawless: a law of the rule, and a candidate that breaks it; what is wrong need not, since laws are shared by many rules.
+    """
 
     rule: Rule
     right: Any
     wrong: Any
     misbehaving: Mapping[str, Any]
+    lawless: tuple[str, Any]
 
 
 def raising(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,6 +67,10 @@ def uphill(p: Array, g: Array, lr: float) -> Array:
     return p + p.dtype.type(lr) * g
 
 
+def never_up(p: Array, g: Array, lr: float) -> Array:
+    return p - p.dtype.type(lr) * np.abs(g)
+
+
 def wide_p(p: Array, g: Array, lr: float) -> Array:
     return p.astype(np.float64) - lr * g
 
@@ -70,12 +83,21 @@ SLOTS = {"m": True, "v": False}
 CODES = on_codes(adam, SLOTS)
 
 
+def drifting(p: Array, g: Array, m: Array, v: Array, t: int) -> tuple[Array, ...]:
+    moved, *slots = adam(p, g, m, v, t)
+    return moved + p.dtype.type(0.125), *slots
+
+
 def without_nan(g: Array) -> Array:
     return np.where(np.isnan(g), g.dtype.type(0), g)
 
 
 def without_infinities(g: Array) -> Array:
     return np.nan_to_num(g, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def without_negative_zeros(g: Array) -> Array:
+    return np.where((g == 0) & np.signbit(g), g.dtype.type(1), without_nan(g))
 
 
 def flat(g: Array) -> Array:
@@ -102,6 +124,11 @@ def truncated(x: Array) -> Array:
     return (x.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
+def without_zeros(x: Array) -> dict[str, Array]:
+    codes = bfloat16(np.where(x == 0, x.dtype.type(1), x))
+    return {"codes": codes, "y": codes.view(ml_dtypes.bfloat16).astype(x.dtype)}
+
+
 def too_few(x: Array) -> Array:
     return bfloat16(x).reshape(-1)[:1].copy()
 
@@ -116,6 +143,10 @@ def rectangle(g: Array, x: Array, width: float) -> Array:
 
 def wider(g: Array, x: Array, width: float) -> Array:
     return g * (np.abs(x) < width).astype(x.dtype) * x.dtype.type(1 / width)
+
+
+def squared(g: Array, x: Array, width: float) -> Array:
+    return rectangle(g, x, width) * np.abs(g)
 
 
 def sideways(g: Array, x: Array, width: float) -> Array:
@@ -155,6 +186,13 @@ def not_evolved(w: Array, mask: Array, u: Array, zeta: float) -> tuple[Array, Ar
     return mask, w
 
 
+TURNS = itertools.count()
+
+
+def evolved_in_turns(w: Array, mask: Array, u: Array, zeta: float) -> tuple[Array, Array]:
+    return evolved(w, mask, u, zeta) if next(TURNS) % 2 else (mask, w)
+
+
 def doubled_next(w: Array, mask: Array, u: Array, zeta: float) -> Array:
     return mask * 2
 
@@ -165,27 +203,35 @@ EXAMPLES: Mapping[str, Example] = {
         downhill,
         uphill,
         {"raised": raising(downhill), "mutated": writing(downhill, "g"), "dtype": wide_p},
+        ("odd", never_up),
     ),
     "8-bit-optimizer": Example(
         EIGHT_BIT,
         CODES,
         on_codes(adam, SLOTS, eps=1e-5),
-        {"raised": raising(CODES)},
+        {"raised": raising(CODES), "mutated": writing(CODES, "g")},
+        ("still", on_codes(drifting, SLOTS)),
     ),
     "transform": Example(
         optimizers.ZeroNaNs(),
         without_nan,
         without_infinities,
         {"raised": raising(without_nan), "mutated": writing(without_nan, "g"), "shape": flat},
+        ("zeros of either sign", without_negative_zeros),
     ),
     "scaling": Example(
-        optimizers.BatchScaledRate(), proportional, inverse, {"raised": raising(proportional), "structure": no_number}
+        optimizers.BatchScaledRate(),
+        proportional,
+        inverse,
+        {"raised": raising(proportional), "structure": no_number},
+        ("grows", inverse),
     ),
     "quantizer": Example(
         quantizers.Cast(format="bfloat16"),
         bfloat16,
         truncated,
         {"raised": raising(bfloat16), "mutated": writing(bfloat16, "x"), "shape": too_few},
+        ("zeros", without_zeros),
     ),
     "estimator": Example(
         estimators.Rectangular(width=0.5),
@@ -196,23 +242,26 @@ EXAMPLES: Mapping[str, Example] = {
             "mutated": (writing(spike, "x"), rectangle),
             "shape": (spike, sideways),
         },
+        ("linear in the cotangent", (spike, squared)),
     ),
     "mask": Example(
         sparsity.Magnitude(),
         largest,
         smallest,
         {"raised": raising(largest), "mutated": writing(largest, "w"), "structure": doubled},
+        ("best", smallest),
     ),
     "mask-update": Example(
         sparsity.SET(tails="together"),
         evolved,
         not_evolved,
         {"raised": raising(evolved), "mutated": writing(evolved, "w"), "structure": doubled_next},
+        ("repeatable", evolved_in_turns),
     ),
 }
 
 
-#: the same by names that a target can have, such as ``tests.kinds.candidates:mask_update_right``
+#: the same by names that a target can have, such as ``tests.kinds.candidates:right_mask_update``
 for _kind, _example in EXAMPLES.items():
     _word = _kind.replace("-", "_")
     globals()[f"right_{_word}"], globals()[f"wrong_{_word}"] = _example.right, _example.wrong

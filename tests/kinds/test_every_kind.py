@@ -25,6 +25,7 @@ from refgrad.errors import ArgumentError
 from refgrad.kinds.table import MODULES, kind_of, kinds
 from refgrad.rule import rules
 from refgrad.strength import measure
+from refgrad.strength.rejections import REFGRAD
 from refgrad.surveys.attempts import judge
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, VARIANT
 from refgrad.surveys.implementations import Implementation
@@ -121,6 +122,9 @@ def test_laws_of_right_and_wrong(kind: str) -> None:
     reports = check_laws(example.right, example.rule, examples=5)
     assert not [str(r) for r in reports if r.broken]
     assert any(r.outcome.startswith("holds") for r in reports)
+    law, candidate = example.lawless
+    (report,) = check_laws(candidate, example.rule, laws=[law], examples=5)
+    assert report.outcome == "broken", report
 
 
 @pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
@@ -157,7 +161,8 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(
-        f"from tests.kinds.candidates import EXAMPLES\nright = EXAMPLES[{kind!r}].right\nrule = EXAMPLES[{kind!r}].rule\n"
+        f"from tests.kinds.candidates import EXAMPLES\nexample = EXAMPLES[{kind!r}]\n"
+        "right, wrong, raising = example.right, example.wrong, example.misbehaving['raised']\n"
     )
     rule = str(EXAMPLES[kind].rule)
     run = CliRunner().invoke(main, ["verify", "mine.py:right", "--as", rule, "--steps", "2", "--json"])
@@ -167,6 +172,17 @@ def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatc
     assert run.exit_code == 0, run.output
     found = json.loads(run.output, parse_constant=pytest.fail)
     assert (found["outcome"], found["exit_code"]) == ("identified", 0)
+    for word, faults in {"wrong": [], "raising": ["raised"]}.items():
+        words = [f"mine.py:{word}", "--as", rule, "--steps", "2", "--json"]
+        run = CliRunner().invoke(main, ["verify", *words, "--no-explain", "--no-shrink"])
+        told = json.loads(run.output, parse_constant=pytest.fail)
+        assert (run.exit_code, told["outcome"]) == (1, "does not conform"), run.output
+        assert [fault["kind"] for fault in told["faults"][:1]] == faults
+    run = CliRunner().invoke(main, ["identify", *words])
+    told = json.loads(run.output, parse_constant=pytest.fail)
+    assert told["exit_code"] == run.exit_code != 0
+    assert told["outcome"] not in ("identified", "ambiguous")
+    assert "raised" in {fault["kind"] for fault in told["faults"]}
 
 
 def test_a_kind_that_does_not_exist_is_named() -> None:
@@ -188,8 +204,11 @@ def test_the_plugin_takes_every_kind(pytester: pytest.Pytester, monkeypatch: pyt
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     pytester.makepyfile(PLUGIN)
     installed = "refgrad" in {entry.name for entry in entry_points(group="pytest11")}
-    result = pytester.runpytest_subprocess(*([] if installed else ["-p", "refgrad.testing.plugin"]))
-    result.assert_outcomes(passed=len(KINDS), failed=2 * len(KINDS))
+    result = pytester.runpytest_subprocess("-rA", *([] if installed else ["-p", "refgrad.testing.plugin"]))
+    lines = [line.split() for line in result.outlines if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
+    assert {words[1].rpartition("::")[2]: words[0] for words in lines} == {
+        f"test_{kind.replace('-', '_')}_{word}": outcome for kind in KINDS for word, outcome in PLUGIN_OUTCOMES.items()
+    }
     text = result.stdout.str()
     assert text.count("DOES NOT CONFORM") >= 2 * len(KINDS)
     assert text.count("raised: RuntimeError: out of order") + text.count("raised RuntimeError: out of order") >= len(
@@ -197,19 +216,19 @@ def test_the_plugin_takes_every_kind(pytester: pytest.Pytester, monkeypatch: pyt
     )
 
 
+PLUGIN_OUTCOMES = {"right": "PASSED", "wrong": "FAILED", "raising": "FAILED"}
 PLUGIN = """
 import pytest
 from tests.kinds.candidates import EXAMPLES, evolved, largest, spike
 
-MARKED = []
 for kind, example in EXAMPLES.items():
-    for candidate in (example.right, example.wrong, example.misbehaving["raised"]):
+    named = {"right": example.right, "wrong": example.wrong, "raising": example.misbehaving["raised"]}
+    for word, candidate in named.items():
         def returned(candidate=candidate):
             return candidate
 
-        name = f"test_{len(MARKED)}_{kind.replace('-', '_')}"
+        name = f"test_{kind.replace('-', '_')}_{word}"
         globals()[name] = pytest.mark.refgrad(example.rule, steps=2, explain=False, shrink=False)(returned)
-        MARKED.append(name)
 """
 
 
@@ -221,6 +240,9 @@ def test_strength_takes_every_kind(kind: str) -> None:
     measured = measure(rule, values=100)
     assert measured.programs.values >= 100
     assert measured.programs.outside == 0
+    assert measured.mutants.made >= 1
+    assert measured.mutants.rejected[REFGRAD]["all"] == measured.mutants.made, measured
+    assert measured.mutants.survivors == ()
 
 
 class Hidden:

@@ -92,6 +92,9 @@ class Nested:
             name: what errors call the value.
             value: an instance of a rule.
 
+        Returns:
+            The value.
+
         Raises:
             ArgumentError: it is no rule, such as a rule's class, or one of another kind.
         """
@@ -246,6 +249,9 @@ class Rule(Frozen):
             args: what the method is called with.
             keywords: the same by name.
 
+        Returns:
+            What the method returns, with arrays of the device.
+
         Raises:
             NoKernel: it has none; nothing has been written.
         """
@@ -288,6 +294,9 @@ class Rule(Frozen):
         Args:
             name: its name; that of a nested rule's as in `numbers`.
 
+        Returns:
+            What it may be, as in `legal`.
+
         Raises:
             KeyError: there is none of the name.
         """
@@ -306,6 +315,9 @@ class Rule(Frozen):
 
         Args:
             changes: values by name; those of a nested rule as in `numbers`.
+
+        Returns:
+            A new rule of the same class, which claims what this one did and what was changed; this one stays as it is.
 
         Raises:
             ArgumentError: there is no such hyperparameter, or the value is illegal.
@@ -433,6 +445,9 @@ def stated(rule: Rule) -> str:
     Args:
         rule: the rule.
 
+    Returns:
+        A call of the rule's class, which `refgrad.rule_text.rule_of` reads.
+
     >>> from refgrad.optimizers import AdamW
     >>> stated(AdamW(lr=1e-3)), str(AdamW(lr=1e-3))
     ('AdamW(lr=0.001)', 'AdamW()')
@@ -522,6 +537,9 @@ def find(name: str) -> type[Rule]:
         name: the plain name of one of refgrad's own rules, such as ``"AdamW"``, which no other rule can take; a qualified
             name, such as ``"refgrad.optimizers:AdamW"`` or ``"package.module:MyRule"``, whose module is imported; or the
             plain name of another rule that was defined in this process, if there is one alone.
+
+    Returns:
+        The rule's class.
 
     Raises:
         ArgumentError: there is no such rule; the error names the nearest one, or those among which the name does not choose.

@@ -69,7 +69,18 @@ class Cases:
 
     @classmethod
     def of(cls, dtype: Any = "float32", **arrays: Any) -> Cases:
-        """One case: each of the rule's arrays by name, as an array, numbers or hex strings.
+        """One case, of a kind without state.
+
+        Args:
+            dtype: the float dtype of all arrays.
+            arrays: each of the rule's arrays by name, of any shape that the rule takes: an array, which is cast, or numbers or
+                hex strings, nested as they are.
+
+        Returns:
+            Cases with that one alone.
+
+        Raises:
+            ValueError, TypeError: a string that is no hex float, or lists of different lengths in one array.
 
         >>> Cases.of(x=[0.5, -1.0], cotangent=[1.0, 1.0]).arrays[0]["x"]
         array([ 0.5, -1. ], dtype=float32)
@@ -229,10 +240,21 @@ class Inputs:
 
     @staticmethod
     def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
-        """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step.
+        """One leaf, of an optimizer.
 
-        A gradient may be None. So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of
-        numbers.
+        Args:
+            p: the parameter before the first step, of any shape: an array, which is cast, or numbers or hex strings.
+            g: for each step a gradient shaped like ``p``, or None where there is none at that step.
+            dtype: the float dtype of the parameter, the gradients and the extra inputs.
+            extras: the rule's extra inputs by name: for each step an array shaped like ``p`` (one of unsigned integers, such as
+                random bits, keeps its dtype), or a number, such as the loss.
+
+        Returns:
+            Cases of that leaf alone, and of as many steps as there are gradients.
+
+        Raises:
+            ArgumentError: there is no step, or extra inputs are not given for each.
+            ValueError: a gradient of another size than ``p``, a string that is no hex float, or extra inputs of unequal length.
 
         >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
         [[array([ 0.5, -0.5], dtype=float32)]]

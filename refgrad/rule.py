@@ -500,7 +500,7 @@ def _hints(cls: type[Rule]) -> dict[str, Any]:
 
 
 def is_own(cls: type[Rule]) -> bool:
-    """Whether a rule is one of refgrad's own."""
+    """True if a rule is one of refgrad's own."""
     package, _, module = cls.__module__.partition(".")
     return package == "refgrad" and module.partition(".")[0] in ROOMS
 

@@ -159,7 +159,7 @@ class Extra:
 
     @property
     def scalar(self) -> bool:
-        """Whether it is one number."""
+        """True if it is one number."""
         return self.facts.scalar
 
 

@@ -110,7 +110,7 @@ def settle(value: Array, error: Array, model: Model) -> Bounded:
 
 
 def _fits(value: Array, error: Array, model: Model) -> bool:
-    """Whether nothing in a set may overflow, so that its bound is finite too."""
+    """True if nothing in a set may overflow, so that its bound is finite too."""
     return bool(greatest(np.abs(value) + error) <= model.largest)
 
 
@@ -250,7 +250,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:
-    """Whether a product of a number with itself may be negative by its bound somewhere."""
+    """True if a product of a number with itself may be negative by its bound somewhere."""
     squared = len({id(b) for b in above}) < len(above)
     return squared and bool(some(np.abs(found.value) < found.bound()))
 

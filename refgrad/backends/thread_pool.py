@@ -153,7 +153,7 @@ class Worker(threading.Thread):
 
     @property
     def spins(self) -> bool:
-        """Whether work can be handed to it at once."""
+        """True if work can be handed to it at once."""
         return bool(self._slot[8] == IDLE)
 
     def hand(self, kernel: Kernel, arguments: bytes, held: object) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a candidate before it is needed, so that it goes on while the host judges what came before.
+"""Questions sent to a candidate before their answers are needed, so that it works while the host judges earlier ones.
 
 A run with its steps, or cases one after another, are one question, whose answers are taken one by one. If something else is
 asked before they are taken they are lost, and asked for again.

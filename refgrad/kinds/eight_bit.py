@@ -114,7 +114,7 @@ class EightBitKind(Stepped):
 
 
 def _quantized(rule: EightBit, p: np.ndarray) -> bool:
-    """Whether any slot of a parameter is kept in codes."""
+    """True if any slot of a parameter is kept in codes."""
     return bool(rule.quantized_slots(p.shape))
 
 

@@ -221,7 +221,7 @@ class Kind(ABC):
         yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
 
     def _takes(self, rule: Any, arrays: Arrays) -> bool:
-        """Whether a rule without state takes the arrays of a case."""
+        """True if a rule without state takes the arrays of a case."""
         try:
             self.literal(rule, arrays)  # type: ignore[attr-defined]
         except (ArgumentError, ArithmeticError, IndexError, ValueError):

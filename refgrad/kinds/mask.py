@@ -90,7 +90,7 @@ class MaskKind(Stateless):
         return Fault("count", output.step, message)
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
-        """Whether scores were shown."""
+        """What was judged: the scores too, if they were shown."""
         return "the scores, then the mask given the scores" if "scores" in set(tensors) else "the mask"
 
     def comparable(self, rule: Mask, other: Mask, record: Record) -> bool:

@@ -47,7 +47,7 @@ class MaskUpdateKind(Stateless):
         return sizes(rule, dtype, seed)
 
     def situations(self, rule: MaskUpdate, asked: Asked) -> Iterator[Situation]:
-        """Those of every kind, then what is no number among the weights.
+        """Those of every kind, then NaN and infinities among the weights.
 
         Which connections stay where a weight is NaN, programs settle in several ways; the weights under a mask they do not.
         """

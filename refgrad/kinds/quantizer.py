@@ -65,7 +65,7 @@ class QuantizerKind(Stateless):
         return cases
 
     def situations(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
-        """Every code that can be handed to a decoder, then those of every kind, and what is no number.
+        """Every code that can be handed to a decoder, then those of every kind, and NaN and infinities.
 
         Of a group with NaN or an infinity a scale is judged that is a sum or a maximum of what is in it. What becomes of codes,
         and of scales that are powers of two or chosen among candidates, programs settle in several ways.

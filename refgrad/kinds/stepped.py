@@ -225,7 +225,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
 
 
 def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
-    """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
+    """True if a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
     legal = slot.shape(p)
     free = slot.axes != ELEMENT or len(shape) == 1
     return shape == legal or (free and math.prod(shape) == math.prod(legal))

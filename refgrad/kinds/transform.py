@@ -55,7 +55,7 @@ class TransformKind(Stateless):
         return generate(rule, len(families(rule)), asked.dtype, asked.seed)
 
     def situations(self, rule: Transform, asked: Asked) -> Iterator[Situation]:
-        """Those of every kind, and what is no number where every program gives the same."""
+        """Those of every kind, and NaN and infinities where every program gives the same."""
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
         for name, how_many in product(VALUES, EVERY):

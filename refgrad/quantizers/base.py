@@ -83,7 +83,7 @@ class Quantizer(Rule):
 
     @property
     def nonnegative(self) -> bool:
-        """Whether it is meant for arrays without negative numbers."""
+        """True if it is meant for arrays without negative numbers."""
         return False
 
     def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -170,7 +170,7 @@ class RigL(Dynamic):
         return self.alpha if self.anneal == "constant" else self.alpha * (1.0 - t / self.end) ** self.power
 
     def is_update(self, t: int) -> bool:
-        """Whether connections move at step ``t``; there is no step of the weights then."""
+        """True if connections move at step ``t``; there is no step of the weights then."""
         return t % self.every == 0 and 0 < t <= self.end
 
     def grow(self, g: np.ndarray, kept: np.ndarray, before: np.ndarray, k: int, *then: np.ndarray) -> np.ndarray:
@@ -291,7 +291,7 @@ class ACDC(MaskUpdate):
     )
 
     def is_sparse(self, epoch: int) -> bool:
-        """Whether an epoch, counted from 0, is in a sparse phase."""
+        """True if an epoch, counted from 0, is in a sparse phase."""
         if epoch >= self.final:
             return True
         if epoch < self.warmup or epoch >= self.decompress:
@@ -311,7 +311,7 @@ class ACDC(MaskUpdate):
         return [0, self.warmup, self.warmup + self.phase, self.warmup + 2 * self.phase, self.final, self.final + 1]
 
     def is_mask_epoch(self, epoch: int) -> bool:
-        """Whether a mask is made at the beginning of an epoch."""
+        """True if a mask is made at the beginning of an epoch."""
         return self.is_sparse(epoch) and not (epoch > 0 and self.is_sparse(epoch - 1))
 
 

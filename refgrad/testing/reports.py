@@ -35,7 +35,7 @@ class LawReport:
 
     @property
     def broken(self) -> bool:
-        """Whether the law was found broken."""
+        """True if the law was found broken."""
         return self.outcome == BROKEN
 
     def __str__(self) -> str:

@@ -286,7 +286,7 @@ class _Hidden:
 
 
 def _as_stored(graph: Graph, output: str) -> bool:
-    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    """True if an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
     return output in graph.outputs and graph.outputs[output].op == "round"
 
 

@@ -94,7 +94,7 @@ class Verdict:
 
     @property
     def conforms(self) -> bool:
-        """Whether the candidate is the rule, as far as was seen."""
+        """True if the candidate is the rule, as far as was seen."""
         return self.outcome == CONFORMS
 
     @property

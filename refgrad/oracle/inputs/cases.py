@@ -163,7 +163,7 @@ class Cases:
         return self.steps[step - 1][leaf]["g"]
 
     def given(self, step: int, leaf: int) -> bool:
-        """Whether a leaf has a gradient at a step, counted from 1."""
+        """True if a leaf has a gradient at a step, counted from 1."""
         return (step - 1, leaf) not in self.absent
 
     def count(self, step: int, leaf: int) -> int:

@@ -129,7 +129,7 @@ class Trial:
         self._probe = Probe(rule)
 
     def right(self) -> bool:
-        """Whether the right program conforms, in the same run."""
+        """True if the right program conforms, in the same run."""
         for stage in self._own:
             _known(stage)
         return not any(stage.wrong for stage in self._own)

@@ -26,7 +26,7 @@ from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
 from refgrad.surveys.worker import table_of
-from refgrad.surveys.workers import Crew
+from refgrad.surveys.workers import WorkerPool
 from refgrad.version import VERSION
 
 SCHEMA = "refgrad-survey-1"
@@ -221,9 +221,9 @@ def survey(
     keys = {r.key: versions[r.package] for r in installed}
     done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
     report = _Report(progress, len(installed), len(done))
-    crew = Crew(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
+    pool = WorkerPool(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
     with written:
-        for cell in crew.judged([r for r in installed if r.key not in done]):
+        for cell in pool.judged([r for r in installed if r.key not in done]):
             done[cell.key] = cell
             written.add(cell)
             report.done(cell)

@@ -34,6 +34,9 @@ def most_ways(size: int) -> int:
 
     Args:
         size: how many elements are evaluated together.
+
+    Returns:
+        The number, fewer the more elements there are.
     """
     return max(LEAST_WAYS, WORK // (size + OVERHEAD))
 

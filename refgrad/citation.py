@@ -142,6 +142,9 @@ class Citation:
         Args:
             text: such as what the publication leaves open.
 
+        Returns:
+            The text, with that in brackets at its end.
+
         >>> adam = Citation("Kingma & Ba 2015", "Adam", "ICLR", read="package", source="torch 2.13.0")
         >>> adam.told("eps: outside the root, as in the paper")
         'eps: outside the root, as in the paper (which is as reported: its own text was not read)'
@@ -183,6 +186,9 @@ class Source:
 
         Args:
             text: "paper", "published", "elsewhere", "authors" or a package's name, then ``": detail"`` or nothing.
+
+        Returns:
+            The source.
         """
         name, _, detail = text.partition(": ")
         return cls(name, "", detail) if name in _KINDS else cls("package", name, detail)  # type: ignore[arg-type]
@@ -224,6 +230,9 @@ def by(sentence: str, *sources: str) -> Alternative:
     Args:
         sentence: what it means.
         sources: who does it, each as `Source.of` reads it.
+
+    Returns:
+        The behaviour, as `Choice` and `Flag` take it.
 
     >>> print(by("eps is added to the root", "published: delta", "torch"))
     eps is added to the root (the paper as reported: delta; torch)

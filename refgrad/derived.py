@@ -44,6 +44,9 @@ def derived(make: Callable[[Owner], Value]) -> Callable[[Owner], Value]:
         make: a method of a `Frozen` class, or a function of one `Frozen` object. It depends on the object's fields alone. A
             result that can be changed, such as a dict, is the same one at every call, so that it can be filled.
 
+    Returns:
+        A function of the same object, which keeps its results with it.
+
     >>> from refgrad.optimizers import SGD
     >>> @derived
     ... def noted(rule):
@@ -72,6 +75,9 @@ def unchecked(thing: Owner, changes: Mapping[str, Any]) -> Owner:
     Args:
         thing: the object.
         changes: new values of fields, by name.
+
+    Returns:
+        The copy.
     """
     new = type(thing).__new__(type(thing))
     for name, value in (_fields(thing) | dict(changes)).items():

@@ -78,6 +78,9 @@ def with_article(noun: str) -> str:
     Args:
         noun: a word, such as the name of a type or a kind of rules.
 
+    Returns:
+        Both words.
+
     >>> with_article("int"), with_article("list"), with_article("8-bit-optimizer"), with_article("ndarray")
     ('an int', 'a list', 'an 8-bit-optimizer', 'an ndarray')
     """

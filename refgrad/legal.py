@@ -60,7 +60,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Whole:
-    """The whole numbers from ``low`` to ``high``, both legal; they choose what a body does, as names do.
+    """The whole numbers from ``low`` to ``high``, both legal; each number selects a behaviour, as a name would.
 
     Args:
         low: the least.

@@ -6,7 +6,7 @@ import math
 
 
 def on_left(shape: tuple[int, ...], side: str) -> bool:
-    """Whether it is columns that are seen in a basis, of the ``shorter`` or the ``longer`` side; of a square, rows or columns."""
+    """True if it is columns that are seen in a basis, of the ``shorter`` or ``longer`` side; of a square, rows or columns."""
     rows, columns = shape
     return rows >= columns if side == "longer" else rows < columns
 

@@ -92,6 +92,9 @@ class Nested:
             name: what errors call the value.
             value: an instance of a rule.
 
+        Returns:
+            The value.
+
         Raises:
             ArgumentError: it is no rule, such as a rule's class, or one of another kind.
         """
@@ -258,6 +261,9 @@ class Rule(Frozen):
             args: what the method is called with.
             keywords: the same by name.
 
+        Returns:
+            What the method returns, with arrays of the device.
+
         Raises:
             NoKernel: it has none; nothing has been written.
         """
@@ -300,6 +306,9 @@ class Rule(Frozen):
         Args:
             name: its name; that of a nested rule's as in `numbers`.
 
+        Returns:
+            What it may be, as in `legal`.
+
         Raises:
             KeyError: there is none of the name.
         """
@@ -318,6 +327,9 @@ class Rule(Frozen):
 
         Args:
             changes: values by name; those of a nested rule as in `numbers`.
+
+        Returns:
+            A new rule of the same class, which claims what this one did and what was changed; this one stays as it is.
 
         Raises:
             ArgumentError: there is no such hyperparameter, or the value is illegal.
@@ -441,6 +453,9 @@ def stated(rule: Rule) -> str:
     Args:
         rule: the rule.
 
+    Returns:
+        A call of the rule's class, which `refgrad.rule_text.rule_of` reads.
+
     >>> from refgrad.optimizers import AdamW
     >>> stated(AdamW(lr=1e-3)), str(AdamW(lr=1e-3))
     ('AdamW(lr=0.001)', 'AdamW()')
@@ -497,7 +512,7 @@ def _hints(cls: type[Rule]) -> dict[str, Any]:
 
 
 def is_own(cls: type[Rule]) -> bool:
-    """Whether a rule is one of refgrad's own."""
+    """True if a rule is one of refgrad's own."""
     package, _, module = cls.__module__.partition(".")
     return package == "refgrad" and module.partition(".")[0] in ROOMS
 
@@ -534,6 +549,9 @@ def find(name: str) -> type[Rule]:
         name: the plain name of one of refgrad's own rules, such as ``"AdamW"``, which no other rule can take; a qualified
             name, such as ``"refgrad.optimizers:AdamW"`` or ``"package.module:MyRule"``, whose module is imported; or the
             plain name of another rule that was defined in this process, if there is one alone.
+
+    Returns:
+        The rule's class.
 
     Raises:
         ArgumentError: there is no such rule; the error names the nearest one, or those among which the name does not choose.

@@ -39,6 +39,9 @@ def build_rule(name: str, hyperparameters: Iterable[str], renaming: Renaming = l
             (``inner=SGD(lr=0.1)``); the hyperparameters of a rule inside are known as ``inner_lr`` too.
         renaming: reads names that others give the rule's hyperparameters, such as ``betas=(0.9, 0.99)``.
 
+    Returns:
+        The rule.
+
     Raises:
         ArgumentError: no such rule or hyperparameter, or a value that is not legal.
 
@@ -60,6 +63,9 @@ def rule_of(text: str, place: str) -> Rule:
         text: a name, plain or qualified (see `refgrad.rule.find`), or a call of one with keywords: numbers, names of
             behaviours, true and false, and rules.
         place: what errors call the argument.
+
+    Returns:
+        The rule.
 
     Raises:
         ArgumentError: the text says no rule, or one that is not legal.
@@ -142,6 +148,9 @@ def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[s
         texts: the texts.
         what: what errors call them.
         read: from a value's text to the value.
+
+    Returns:
+        Name -> value as read, in the order of the texts.
 
     Raises:
         ArgumentError: a text is none, or two give one name.

@@ -2,9 +2,6 @@
 
 The value goes to a rule as ``rule.replace(lr=...)``. Every argument that is a number may be a float, a fraction, or one of mpmath
 for any precision, and a function returns what its numbers are; durations are in steps and need not be whole.
-
-Raises:
-    ArgumentError: by every function, for a negative ``t``, a duration that is not positive, or an unknown shape.
 """
 
 from __future__ import annotations
@@ -50,6 +47,12 @@ def constant(t: Any, *, base: Any) -> Any:
     Args:
         t: steps taken so far.
         base: the value.
+
+    Returns:
+        ``base``.
+
+    Raises:
+        ArgumentError: ``t`` is negative.
     """
     _checked(t)
     return base
@@ -64,6 +67,12 @@ def linear(t: Any, *, base: Any, final: Any, total: Any, begin: Any = 0) -> Any:
         final: the value from ``begin + total`` on.
         total: how many steps the line takes.
         begin: the step at which it begins.
+
+    Returns:
+        The value at ``t``, between ``base`` and ``final``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``total`` is not positive.
 
     >>> [linear(t, base=1.0, final=0.0, total=4) for t in range(6)]
     [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
@@ -81,6 +90,12 @@ def polynomial(t: Any, *, base: Any, final: Any, total: Any, power: Any, begin: 
         total: how many steps it takes.
         power: the exponent; 1 is a straight line.
         begin: the step at which it begins.
+
+    Returns:
+        The value at ``t``, between ``base`` and ``final``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``total`` is not positive.
 
     >>> polynomial(2, base=1.0, final=0.0, total=4, power=2)
     0.25
@@ -100,6 +115,12 @@ def exponential(t: Any, *, base: Any, rate: Any, every: Any = 1, staircase: bool
         staircase: whether the exponent is rounded down, so that the value changes once in ``every`` steps.
         begin: the step at which it begins.
 
+    Returns:
+        The value at ``t``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``every`` is not positive.
+
     >>> [exponential(t, base=1.0, rate=0.5, every=2, staircase=True) for t in range(5)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
@@ -115,6 +136,12 @@ def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]])
         t: steps taken so far.
         base: the first value.
         factors: pairs ``(step, factor)``, in any order.
+
+    Returns:
+        The value at ``t``.
+
+    Raises:
+        ArgumentError: ``t`` is negative.
 
     >>> [piecewise_constant(t, base=1.0, factors=[(2, 0.5), (3, 0.1)]) for t in range(4)]
     [1.0, 1.0, 0.5, 0.05]
@@ -135,6 +162,12 @@ def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
         total: how many steps the way down takes.
         final: the value from then on.
 
+    Returns:
+        The value at ``t``, between ``base`` and ``final``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``total`` is not positive.
+
     >>> cosine(5, base=1.0, total=10)
     0.5
 
@@ -153,6 +186,12 @@ def cosine_restarts(t: Any, *, base: Any, period: Any, growth: Any = 1, final: A
         period: how many steps the first period takes.
         growth: how many times as long each period is as the one before; 1 if all are alike.
         final: the value that each period runs towards.
+
+    Returns:
+        The value at ``t``, between ``base`` and ``final``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``period`` or ``growth`` is not positive.
 
     >>> [cosine_restarts(t, base=1.0, period=2, growth=2) for t in (0, 1, 2, 4, 6)]
     [1.0, 0.5, 1.0, 0.5, 1.0]
@@ -174,6 +213,12 @@ def inverse_square_root(t: Any, *, base: Any, warmup: Any) -> Any:
         t: steps taken so far.
         base: the largest value; in the source ``d_model**-0.5 warmup**-0.5``.
         warmup: how many steps the way up takes.
+
+    Returns:
+        The value at ``t``, at most ``base``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``warmup`` is not positive.
 
     >>> [inverse_square_root(t, base=1.0, warmup=4) for t in (0, 3, 15)]
     [0.25, 1.0, 0.5]
@@ -206,6 +251,12 @@ def warmup_stable_decay(
         decay: how many steps the way down takes.
         final: the last value.
         shape: how the way down runs: "linear", "cosine" or "root" (one minus the root of the part that has passed).
+
+    Returns:
+        The value at ``t``, between 0 and ``base``, or ``base`` and ``final``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, ``decay`` is not positive, or ``shape`` is unknown.
 
     >>> [warmup_stable_decay(t, base=1.0, warmup=2, stable=1, decay=2) for t in range(6)]
     [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
@@ -257,6 +308,12 @@ def one_cycle(
         shape: how both ways run: "cosine" or "linear".
         ends: where the rise and the cycle end: "last_step" (torch) or "whole" (optax); see `CYCLES`.
 
+    Returns:
+        The value at ``t``, at most ``peak``.
+
+    Raises:
+        ArgumentError: ``t`` is negative, ``total`` is not positive, or ``shape`` or ``ends`` is unknown.
+
     >>> [one_cycle(t, peak=1.0, total=11, rise=0.5, start_factor=2, shape="linear", ends="whole") for t in (0, 5)]
     [0.5, 1.0]
 
@@ -286,6 +343,12 @@ def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any =
         down: how many steps the way down takes.
         gamma: the height over ``base`` is multiplied by ``gamma**t``; 1 if it stays.
 
+    Returns:
+        The value at ``t``, between ``base`` and ``peak`` where ``gamma`` is 1.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``up`` or ``down`` is not positive.
+
     >>> [triangular(t, base=0.0, peak=1.0, up=2, down=2) for t in range(5)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
 
@@ -307,6 +370,12 @@ def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -
         then: what comes after it, called with the steps since then.
         start: the first value.
 
+    Returns:
+        The value at ``t``: on the line before ``steps``, then what ``then`` returns.
+
+    Raises:
+        ArgumentError: ``t`` is negative, or ``steps`` is not positive while the line is asked for.
+
     >>> [warmup(t, steps=2, base=1.0, then=lambda s: 1.0 / (1 + s)) for t in range(4)]
     [0.0, 0.5, 1.0, 0.5]
     """
@@ -325,8 +394,11 @@ def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) ->
         schedules: functions of a number of steps.
         boundaries: the steps at which the second and all later ones begin, ascending: one less than there are schedules.
 
+    Returns:
+        What the schedule in force returns.
+
     Raises:
-        ArgumentError: the numbers of schedules and boundaries do not go together.
+        ArgumentError: ``t`` is negative, or the numbers of schedules and boundaries do not go together.
 
     >>> [join(t, schedules=[lambda s: 10 + s, lambda s: 20 + s], boundaries=[2]) for t in range(4)]
     [10, 11, 20, 21]

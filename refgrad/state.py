@@ -49,6 +49,9 @@ class Slot:
         Args:
             p: the shape of the parameter.
 
+        Returns:
+            The shape that the slot has beside that parameter.
+
         >>> from refgrad.axes import RIGHT, ROW
         >>> Slot(axes=ROW).shape((4, 3, 2)), Slot(axes=RIGHT).shape((4, 3, 2))
         ((4, 1, 1), (6, 6))
@@ -72,6 +75,9 @@ def scalar_slot(fill: float) -> Slot:
 
     Args:
         fill: its first value.
+
+    Returns:
+        The slot.
     """
     return Slot(fill, scalar=True)
 
@@ -153,7 +159,7 @@ class Extra:
 
     @property
     def scalar(self) -> bool:
-        """Whether it is one number."""
+        """True if it is one number."""
         return self.facts.scalar
 
 

@@ -55,6 +55,9 @@ class Plan(Frozen):
 
         Args:
             free: the values of `free`, by name.
+
+        Returns:
+            Name -> value, those of ``free`` included.
         """
         constant = self.table["const"]
         return {n: constant(v) for n, v in {**self.rule.numbers(), **free}.items()}
@@ -102,6 +105,9 @@ def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule
         rule: the rule.
         scope: what the scalars note their expressions and branches in.
         prefix: what their names begin with, such as ``"inner_"``.
+
+    Returns:
+        A copy, which only a body reads.
     """
     own = {n: v for n, v in rule.numbers().items() if n in rule.legal()}
     changes: dict[str, Any] = {n: scope.named(prefix + n, v) for n, v in own.items()}
@@ -129,6 +135,9 @@ def free_values(shape: tuple[int, ...], scalar_values: Mapping[str, float]) -> t
         shape: the shape of the primary array.
         scalar_values: the values of the rule's `scalar_inputs`, in their order.
 
+    Returns:
+        A float for each of `free_names`.
+
     >>> free_values((4, 3), {"t": 1})
     (1.0, 12.0, 3.0, 4.0)
     """
@@ -140,6 +149,9 @@ def lengths(shape: tuple[int, ...]) -> tuple[float, ...]:
 
     Args:
         shape: the shape of the primary array.
+
+    Returns:
+        Three floats.
     """
     if len(shape) == 1:  # the common case, at each step of each parameter
         length = float(shape[0])
@@ -156,6 +168,9 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
         ndim: the number of axes of its arrays.
         free: the values of `free_names` by name; the branches that these take are those of the plan.
         wanted: the names of the results that are asked for; by default all.
+
+    Returns:
+        The plan.
 
     Raises:
         TraceError: the body uses an operation that no arithmetic knows, or gives a result with other axes than it says.
@@ -195,6 +210,9 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
         free: the values of `free_names`, in order.
         wanted: the names of the results that are asked for; by default all.
 
+    Returns:
+        The plan, the same one for all values that take the same branches.
+
     Raises:
         TraceError: as `trace` says.
     """
@@ -223,6 +241,9 @@ def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     Args:
         rule: the rule.
         ndim: the number of axes of its arrays.
+
+    Returns:
+        The plans, none if nothing was traced yet.
     """
     return [plan for _, plan in _plans(rule).get((ndim, None), [])]
 

@@ -36,6 +36,9 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
         name: what errors call ``other``.
         path: where in the trees these two stand.
 
+    Returns:
+        The leaves of ``other``, each at the place of its counterpart in `leaves` of ``reference``.
+
     Raises:
         ArgumentError: the structures differ; the error says where, and what is legal there.
 
@@ -62,6 +65,9 @@ def rebuild(tree: Any, new: list[Any]) -> Any:
     Args:
         tree: the tree that gives the structure.
         new: as many leaves as it has, in the order of `leaves`.
+
+    Returns:
+        The new tree; its dicts, lists and tuples are of the same types.
 
     >>> rebuild({"w": 1, "b": [2, 3]}, [10, 20, 30])
     {'w': 10, 'b': [20, 30]}

@@ -21,7 +21,7 @@ SOURCES = {
 }
 WITH_EXAMPLES = [module for module, path in SOURCES.items() if re.search(r"^ *>>> ", path.read_text(), re.MULTILINE)]
 
-#: modules whose public functions and methods each say what their arguments are
+#: modules whose public functions and methods say what each argument is, and if they have arguments, what they return
 DOCUMENTED = [
     "refgrad.citation",
     "refgrad.rule",
@@ -44,6 +44,18 @@ DOCUMENTED = [
     "refgrad.arithmetic.top_k",
     "refgrad.arithmetic.working",
     "refgrad.oracle.acceptance.judge",
+    "refgrad.oracle.acceptance.policy",
+    "refgrad.oracle.inputs.cases",
+    "refgrad.quantizers.base",
+    "refgrad.estimators.base",
+    "refgrad.sparsity.base",
+    "refgrad.oracle.engine.verdict",
+    "refgrad.oracle.identification",
+    "refgrad.oracle.verify",
+    "refgrad.oracle.identify",
+    "refgrad.surveys.run",
+    "refgrad.testing.check",
+    "refgrad.testing.reports",
 ]
 
 
@@ -63,17 +75,40 @@ def public(module: str) -> list[tuple[str, ast.FunctionDef]]:
     return [(name, node) for name, node in functions if not node.name.startswith("_") or node.name == "__call__"]
 
 
+def arguments(function: ast.FunctionDef) -> list[str]:
+    """The names of a function's arguments, without the object or class that a method is called on."""
+    given = function.args
+    names = [a.arg for a in (*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg) if a]
+    return [n for n in names if n not in ("self", "cls")]
+
+
 @pytest.mark.parametrize(
     ("name", "function"), [pytest.param(*pair, id=f"{m}:{pair[0]}") for m in DOCUMENTED for pair in public(m)]
 )
 def test_every_argument_is_named(name: str, function: ast.FunctionDef) -> None:
     text = ast.get_docstring(function) or ""
-    given = function.args
-    names = [a.arg for a in (*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg) if a]
-    names = [n for n in names if n not in ("self", "cls")]
+    names = arguments(function)
     section = text.partition("Args:\n")[2].partition("\n\n")[0]
     told = re.findall(r"^    (\w+): \S", section, re.MULTILINE)
     assert told == names, f"{name} tells of {told}"
+
+
+def silent(functions: list[tuple[str, ast.FunctionDef]]) -> list[str]:
+    """Functions that have arguments and return something, and do not say what."""
+    returning = [(name, f) for name, f in functions if f.returns and ast.unparse(f.returns) != "None" and arguments(f)]
+    told = re.compile(r"^(Returns|Yields):\n    \S", re.MULTILINE)
+    return [name for name, f in returning if not told.search(ast.get_docstring(f) or "")]
+
+
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_what_is_returned_is_told(module: str) -> None:
+    assert silent(public(module)) == []
+
+
+def test_the_check_of_returns_sees_one_that_is_left_out() -> None:
+    source = 'def f(a) -> int:\n    """One line."""\ndef g(a) -> None:\n    """One line."""\n'
+    functions = [(f.name, f) for f in ast.parse(source).body if isinstance(f, ast.FunctionDef)]
+    assert silent(functions) == ["f"]
 
 
 def test_the_check_of_arguments_sees_one_that_is_left_out() -> None:

@@ -88,7 +88,7 @@ class Bounded(NamedTuple):
         return np.zeros(np.shape(self.value)) if self.error is None else self.error
 
     def has_ends(self) -> bool:
-        """Whether more is known of it than its bound."""
+        """True if more is known of it than its bound."""
         return self.low is not None or self.high is not None or self.nan is not None
 
     def lowest(self) -> Array:

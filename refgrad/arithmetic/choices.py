@@ -40,6 +40,9 @@ class Choices:
         Args:
             node: the operation.
             decision: what it may give.
+
+        Returns:
+            An array shaped like the decision's result.
         """
         self.open.pop(node, None)
         if not decision.open.any():
@@ -52,6 +55,9 @@ class Choices:
 
         Args:
             node: the operation.
+
+        Returns:
+            0 for the centre's result, 1 for the first of the others, and so on.
         """
         return int(np.max(self._digit(node)))
 
@@ -79,6 +85,9 @@ class Choices:
 
         Args:
             decisions: those that turn.
+
+        Returns:
+            Decision -> booleans shaped like its result; decisions through which no ways are left are not there.
         """
         found = {}
         for nodes in _by_axes(decisions):

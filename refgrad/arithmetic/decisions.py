@@ -27,6 +27,9 @@ class Decision(NamedTuple):
 
         Args:
             choice: for each element 0 for the centre's result, 1 for the first of the others, and so on.
+
+        Returns:
+            An array shaped like the result.
         """
         result = self.result
         for number, other in enumerate(self.others, 1):
@@ -40,6 +43,9 @@ def near(a: Bounded, b: Bounded) -> Array:
     Args:
         a: the one.
         b: the other, of a shape that broadcasts against that of the first.
+
+    Returns:
+        Booleans of the shape that both broadcast to.
     """
     reach = a.reach_of_decision() + b.reach_of_decision()
     if a.has_ends() or b.has_ends():
@@ -56,6 +62,9 @@ def compare(ufunc: np.ufunc, a: Bounded, b: Bounded) -> Decision:
         ufunc: NumPy's comparison.
         a: the one number.
         b: the other.
+
+    Returns:
+        Booleans, open where the bounds meet.
     """
     result = ufunc(a.value, b.value)
     return Decision(result, near(a, b), (~result,))
@@ -66,6 +75,9 @@ def sign(x: Bounded) -> Decision:
 
     Args:
         x: the number.
+
+    Returns:
+        Floats of -1, 0 and 1, open where zero is in reach.
     """
     result, (low, high) = np.sign(x.value), x.ends_of_decision()
     open_ = near(x, Bounded(np.asarray(0.0)))
@@ -83,6 +95,9 @@ def whole(ufunc: np.ufunc, x: Bounded) -> Decision:
     Args:
         ufunc: NumPy's rounding to a whole number.
         x: what is rounded.
+
+    Returns:
+        Whole numbers as floats, open where two neighbours are in reach; its error where more are.
     """
     least, most = x.ends_of_decision()
     endless = infinities.infinite(x)
@@ -106,6 +121,9 @@ def step(x: Bounded, function: Any) -> Decision:
     Args:
         x: what the function takes.
         function: the record of `refgrad.arithmetic.steps` that it is.
+
+    Returns:
+        Floats, open where two results are in reach; its error where more are.
     """
     result = function(x.value)
     if x.error is None:

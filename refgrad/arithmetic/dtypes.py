@@ -44,7 +44,7 @@ def format_of(dtype: Any) -> Format:
 
 @cache
 def is_float(dtype: Any) -> bool:
-    """Whether a dtype is a floating-point format that refgrad knows."""
+    """True if a dtype is a floating-point format that refgrad knows."""
     try:
         format_of(dtype)
     except ValueError:

@@ -34,6 +34,9 @@ def most_ways(size: int) -> int:
 
     Args:
         size: how many elements are evaluated together.
+
+    Returns:
+        The number, fewer the more elements there are.
     """
     return max(LEAST_WAYS, WORK // (size + OVERHEAD))
 
@@ -440,5 +443,5 @@ def _unknown(known: Bounded, marks: np.ndarray) -> Bounded:
 
 
 def _complementary(a: Any, b: Any) -> bool:
-    """Whether two coefficients are positive and add up to one, at every step."""
+    """True if two coefficients are positive and add up to one, at every step."""
     return bool(np.all(np.abs(a + b - 1.0) < 1e-12) and np.all(a > 0) and np.all(b > 0))

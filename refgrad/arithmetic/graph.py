@@ -29,7 +29,7 @@ class Node:
 
     @property
     def is_boolean(self) -> bool:
-        """Whether its value is true or false."""
+        """True if its value is true or false."""
         return self.op in BOOLEAN
 
     def __repr__(self) -> str:
@@ -65,11 +65,11 @@ class Graph:
         return [n for n in self.nodes if n.op in REDUCTIONS]
 
     def couples(self) -> bool:
-        """Whether elements see each other: by a reduction, or by an operation on matrices."""
+        """True if elements see each other: by a reduction, or by an operation on matrices."""
         return self.matrix() or any(n.op in REDUCTIONS for n in self.nodes)
 
     def matrix(self) -> bool:
-        """Whether some operation is one on matrices, or some value a square matrix."""
+        """True if some operation is one on matrices, or some value a square matrix."""
         return any(n.op in MATRIX for n in self.nodes) or not all(map(broadcasts, self._axes()))
 
     def not_unique(self) -> frozenset[str]:

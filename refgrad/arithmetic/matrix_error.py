@@ -196,7 +196,7 @@ def _lengths(m: Bounded, model: Model) -> tuple[Array, Array]:
 
 
 def _orthonormal(q: Array, units: float) -> Array:
-    """Whether each column has the length one and is orthogonal to all others."""
+    """For each column, True if it has the length one and is orthogonal to all others."""
     off = np.abs(np.matmul(transposed(q), q) - np.eye(q.shape[-1]))
     return np.asarray((off <= units).all(axis=-2, keepdims=True))
 

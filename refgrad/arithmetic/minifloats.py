@@ -104,7 +104,7 @@ class Minifloat:
 
     @cached_property
     def has_minus_zero(self) -> bool:
-        """Whether zero has a sign."""
+        """True if zero has a sign."""
         return self.signed and self.zero and self.specials != "nan_at_minus_zero"
 
     def beyond_code(self, overflow: str) -> int:

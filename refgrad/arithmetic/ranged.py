@@ -71,7 +71,7 @@ class Shaped(Carrier):
         """The array's shape."""
         raise NotImplementedError
 
-    def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+    def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
         """The same numbers in other places."""
         raise NotImplementedError
 
@@ -88,21 +88,21 @@ class Shaped(Carrier):
     @property
     def T(self) -> Self:  # NumPy's name
         """The transpose."""
-        return self.moved(np.transpose)
+        return self.rearranged(np.transpose)
 
     def reshape(self, *shape: Any) -> Self:
         """As NumPy's."""
-        return self.moved(lambda a: a.reshape(*shape))
+        return self.rearranged(lambda a: a.reshape(*shape))
 
     def transpose(self, *axes: int) -> Self:
         """As NumPy's."""
-        return self.moved(lambda a: a.transpose(*axes))
+        return self.rearranged(lambda a: a.transpose(*axes))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Self:
-        return self.moved(lambda a: a[key])
+        return self.rearranged(lambda a: a[key])
 
 
 class Ranged(Shaped):
@@ -122,7 +122,7 @@ class Ranged(Shaped):
         """The array's shape."""
         return np.broadcast_shapes(np.shape(self.known.value), np.shape(self.known.bound()))
 
-    def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+    def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
         """The same numbers in other places."""
         shape = self.shape
         value = function(np.broadcast_to(self.known.value, shape))
@@ -298,7 +298,7 @@ def _axes(x: Ranged, axis: Any) -> tuple[int, ...]:
 
 def _reduced(x: Ranged, known: Bounded, axes: tuple[int, ...], keepdims: bool) -> Ranged:
     result = x.of(known)
-    return result if keepdims else result.moved(lambda a: np.squeeze(a, axes))
+    return result if keepdims else result.rearranged(lambda a: np.squeeze(a, axes))
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Ranged:
@@ -403,9 +403,9 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
     np.stack: _stacked,
     np.split: lambda x, count: [x[i * (len(x) // count) : (i + 1) * (len(x) // count)] for i in range(count)],
-    np.swapaxes: lambda x, a, b: x.moved(lambda y: np.swapaxes(y, a, b)),
-    np.pad: lambda x, widths: x.moved(lambda y: np.pad(y, widths)),
-    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.moved(
+    np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),
+    np.pad: lambda x, widths: x.rearranged(lambda y: np.pad(y, widths)),
+    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.rearranged(
         lambda y: np.lib.stride_tricks.sliding_window_view(y, window, axis)
     ),
     np.linalg.solve: lambda a, b: next(x for x in (a, b) if isinstance(x, Ranged)).of(
@@ -414,7 +414,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.empty_like: lambda x: _filled(x, 0.0),
     np.zeros_like: lambda x: _filled(x, 0.0),
     np.ones_like: lambda x: _filled(x, 1.0),
-    np.broadcast_to: lambda x, shape: x.moved(lambda y: np.broadcast_to(y, shape)),
+    np.broadcast_to: lambda x, shape: x.rearranged(lambda y: np.broadcast_to(y, shape)),
     np.full_like: _filled,
     np.any: lambda x: bool(np.any((x != 0.0).settled())),
 }

@@ -73,7 +73,7 @@ class Edit:
 
 
 def is_number(node: Node, value: float) -> bool:
-    """Whether a node is this literal number."""
+    """True if a node is this literal number."""
     return node.op == "scalar" and node.attribute == const(value)
 
 

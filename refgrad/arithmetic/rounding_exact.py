@@ -95,7 +95,7 @@ def _finite(size: Any, negative: bool, form: Minifloat, mode: str, overflow: str
 
 
 def goes_up(past: int, gap: int, odd: bool, negative: bool, mode: str, chance: Chance) -> bool:
-    """Whether a magnitude goes to the larger of two neighbours.
+    """True if a magnitude goes to the larger of two neighbours.
 
     It lies ``past`` beyond the smaller one, more than 0 and less than ``gap``; ``odd`` tells whether the smaller one has
     an odd significand.

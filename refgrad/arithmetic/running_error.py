@@ -33,6 +33,9 @@ def exact(values: Array, model: Model) -> Bounded:
     Args:
         values: float64.
         model: says whether subnormals may be flushed.
+
+    Returns:
+        The values, of no error where nothing may be flushed.
     """
     if model.flushes:
         lost = np.where(np.abs(values) < model.smallest_normal, np.abs(values), 0.0)
@@ -81,6 +84,9 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
         value: the number as float64 has it.
         error: how far off it may be, as it was computed; one of the working format that has none stays what it is.
         model: what is charged.
+
+    Returns:
+        A value without axes.
     """
     if error == 0.0 and is_working(np.asarray(value), model):
         return Bounded(np.asarray(value))
@@ -110,7 +116,7 @@ def settle(value: Array, error: Array, model: Model) -> Bounded:
 
 
 def _fits(value: Array, error: Array, model: Model) -> bool:
-    """Whether nothing in a set may overflow, so that its bound is finite too."""
+    """True if nothing in a set may overflow, so that its bound is finite too."""
     return bool(greatest(np.abs(value) + error) <= model.largest)
 
 
@@ -200,6 +206,9 @@ def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bo
         total: the sum without them.
         cancelled: these numbers.
         model: what is charged.
+
+    Returns:
+        The sum, with the error that they leave.
     """
     error = total.bound()
     for term in cancelled:
@@ -250,7 +259,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:
-    """Whether a product of a number with itself may be negative by its bound somewhere."""
+    """True if a product of a number with itself may be negative by its bound somewhere."""
     squared = len({id(b) for b in above}) < len(above)
     return squared and bool(some(np.abs(found.value) < found.bound()))
 
@@ -362,6 +371,9 @@ def absolute(x: Bounded, model: Model) -> Bounded:
     Args:
         x: the value.
         model: what is charged.
+
+    Returns:
+        Numbers that are not negative, shaped like ``x``.
     """
     found = Bounded(np.abs(x.value), x.error, sure=x.sure)
     if x.error is None or not (x.has_ends() or (found.value < x.error).any()):
@@ -376,6 +388,9 @@ def negative(x: Bounded, model: Model) -> Bounded:
     Args:
         x: the value.
         model: what is charged.
+
+    Returns:
+        Numbers shaped like ``x``.
     """
     found = Bounded(-x.value, x.error, sure=x.sure, overflowed=x.overflowed)
     return found._replace(low=-x.highest(), high=-x.lowest(), nan=x.may_be_nan()) if x.has_ends() else found
@@ -414,6 +429,9 @@ def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
         condition: booleans that were decided.
         a: the value where they are true.
         b: the value elsewhere; all of shapes that broadcast against each other.
+
+    Returns:
+        Numbers of the shape that all broadcast to.
     """
     sure = None if a.sure is None and b.sure is None else np.where(condition, a.known(), b.known())
     found = Bounded(np.where(condition, a.value, b.value), np.where(condition, a.bound(), b.bound()), sure=sure)
@@ -473,6 +491,9 @@ def loosened(x: Bounded, bits: int) -> Bounded:
     Args:
         x: the value of an exact one.
         bits: how many of it are right.
+
+    Returns:
+        The value of ``x``, with a larger error.
     """
     return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
@@ -485,6 +506,9 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
         axes: the axes along which they are added, which are kept with the length one.
         terms: how many are added to one number.
         model: what is charged.
+
+    Returns:
+        The sums, of the shape of ``x`` but for those axes.
     """
     steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
@@ -505,6 +529,9 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
         x: these numbers.
         axes: the axes along which the largest is taken, which are kept with the length one.
         model: what is charged.
+
+    Returns:
+        The largest ones, of the shape of ``x`` but for those axes.
     """
     value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)

@@ -50,7 +50,7 @@ class Step(Protocol):
         """Of one number, in exact arithmetic."""
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether there is no result between two results, the first of which is the lower one."""
+        """True where there is no result between two results, the first of which is the lower one."""
 
 
 def step(x: Any, rule: Step) -> Any:
@@ -96,7 +96,7 @@ class Integer:
         return (self.low if whole < self.low else self.high if whole > self.high else whole) * Fraction(self.unit)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbouring multiples of the unit."""
+        """True where they are neighbouring multiples of the unit."""
         return high - low <= self.unit
 
 
@@ -119,7 +119,7 @@ class ToFormat:
         return rounding_exact.value_exactly(rounding_exact.round_exactly(x, form, self.mode, self.overflow), form)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether what lies half-way between them is rounded to one of them."""
+        """True where what lies half-way between them is rounded to one of them."""
         middle = low / 2 + high / 2
         down, up = (rounding.round_to_format(middle, MINIFLOATS[self.format], m, "saturate") for m in ("down", "up"))
         return (down <= low) & (up >= high)
@@ -162,7 +162,7 @@ class SharedScale:
         return power ** next((e for e in range(-127, 127) if fits(e)), 127)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbouring powers of two."""
+        """True where they are neighbouring powers of two."""
         return high <= 2 * low
 
 
@@ -204,7 +204,7 @@ class Nearest:
         return _thresholds(self, np.dtype(dtype))
 
     def _tie_goes_up(self, lower: Any) -> Any:
-        """Whether a tie of a code with the next goes to that."""
+        """True where a tie of a code with the next goes to that."""
         if self.ties in ("lower", "upper", "bitsandbytes_4bit"):
             return lower >= 0 if self.ties == "upper" else lower < 0
         return lower % 2 == 1
@@ -223,7 +223,7 @@ class Nearest:
         return values[upper if goes_up else upper - 1]
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbours in the table."""
+        """True where they are neighbours in the table."""
         table = np.unique(np.asarray(self.values, np.float64))
         return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1
 
@@ -293,7 +293,7 @@ class Ranks:
         return Fraction(bisect_left(self.bounds, x) + self.first)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbours."""
+        """True where they are neighbours."""
         return high - low <= 1
 
 
@@ -329,7 +329,7 @@ class Exponent:
         return Fraction(2) ** k if self.power else Fraction(k)
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbouring powers of two, or exponents."""
+        """True where they are neighbouring powers of two, or exponents."""
         return high <= 2 * low if self.power else high - low <= 1
 
 
@@ -380,7 +380,7 @@ class OnGrid:
         return Fraction(float(self(np.asarray([float(x)], np.float32))[0]))
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Whether they are neighbours among the values that places have."""
+        """True where they are neighbours among the values that places have."""
         table = np.unique(np.asarray(self.values, np.float64)[self._codes])
         return np.searchsorted(table, high) - np.searchsorted(table, low) <= 1
 

@@ -26,7 +26,7 @@ def get(source: KernelSource) -> Kernel:
 
 
 def at_hand(source: KernelSource) -> bool:
-    """Whether a kernel is in memory or on disk, so that nobody waits for the compiler; the disk is asked once."""
+    """True if a kernel is in memory or on disk, so that nobody waits for the compiler; the disk is asked once."""
     if source.text in _LOADED:
         return True
     if source.text in _MISSED:

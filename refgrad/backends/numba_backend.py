@@ -104,7 +104,7 @@ def takes_leaves(plan: Plan, dtype: np.dtype) -> bool:
 
 
 def at_hand(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
-    """Whether the kernels of a plan are in memory or on disk, so that nobody waits for the compiler.
+    """True if the kernels of a plan are in memory or on disk, so that nobody waits for the compiler.
 
     Args:
         plan: the plan.

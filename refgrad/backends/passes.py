@@ -38,17 +38,17 @@ class Pass:
 
 
 def is_element(node: Node) -> bool:
-    """Whether a node has a value for every element."""
+    """True if a node has a value for every element."""
     return node.axes == ELEMENT
 
 
 def is_small(node: Node) -> bool:
-    """Whether a node is one number a row, a column or a tensor."""
+    """True if a node is one number a row, a column or a tensor."""
     return node.axes in (ROW, COLUMN, TENSOR) or (node.axes == NUMBER and bool(node.args))
 
 
 def sweeps(node: Node) -> bool:
-    """Whether a node reduces elements, so that it takes a pass."""
+    """True if a node reduces elements, so that it takes a pass."""
     return node.op in REDUCTIONS and is_element(node.args[0])
 
 

@@ -9,7 +9,7 @@ from refgrad.backends import selection_source as sources
 
 
 def wanted(backend: str, size: int) -> bool:
-    """Whether a kernel is asked for, or worth its while; `ArgumentError` for an unknown backend."""
+    """True if a kernel is asked for, or worth its while; `ArgumentError` for an unknown backend."""
     runner(backend)
     return backend == "numba" or (backend == "auto" and size >= WORTH_COMPILING)
 

@@ -23,7 +23,7 @@ AHEAD = {"low": ">=", "high": ">"}
 
 
 def supported(dtype: np.dtype, m: int, ties: str) -> bool:
-    """Whether there is a kernel for such groups."""
+    """True if there is a kernel for such groups."""
     return str(dtype) in INFINITY and m <= LARGEST_GROUP and ties in AHEAD
 
 

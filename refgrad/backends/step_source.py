@@ -36,7 +36,7 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 
 def supports(graph: Graph) -> bool:
-    """Whether every step function in a graph has lines here."""
+    """True if every step function in a graph has lines here."""
     return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step")
 
 

@@ -153,7 +153,7 @@ class Worker(threading.Thread):
 
     @property
     def spins(self) -> bool:
-        """Whether work can be handed to it at once."""
+        """True if work can be handed to it at once."""
         return bool(self._slot[8] == IDLE)
 
     def hand(self, kernel: Kernel, arguments: bytes, held: object) -> None:
@@ -217,15 +217,15 @@ def run(kernel: Kernel, chunks: Sequence[bytes], held: object = None) -> None:
         held: what the kernel reads and writes; kept alive until the last chunk is done, however this call ends.
     """
     mine, *others = chunks
-    crew = [_worker() for _ in others]
+    workers = [_worker() for _ in others]
     try:
-        for worker, arguments in zip(crew, others, strict=True):
+        for worker, arguments in zip(workers, others, strict=True):
             worker.hand(kernel, arguments, held)
         kernel.entry(mine)
     finally:
-        for worker in crew:
+        for worker in workers:
             worker.wait()
-        _idle.extend(crew)
+        _idle.extend(workers)
 
 
 def _worker() -> Worker:

@@ -44,13 +44,13 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def looks_like_update(function: Callable[..., Any]) -> bool:
-    """Whether a function takes a parameter and its gradient by names that say so."""
+    """True if a function takes a parameter and its gradient by names that say so."""
     names = parameters_of(function)
     return any(n in names for n in PARAMETER) and any(n in names for n in GRADIENT)
 
 
 def takes_parameters(thing: Any) -> bool:
-    """Whether a function's first argument can only be the parameters: it is required, and no hyperparameter's name."""
+    """True if a function's first argument can only be the parameters: it is required, and no hyperparameter's name."""
     if isinstance(thing, type) or not callable(thing) or looks_like_update(thing):
         return False
     parameters = list(parameters_of(thing).values())
@@ -61,7 +61,7 @@ def takes_parameters(thing: Any) -> bool:
 
 
 def takes_anything(parameters: Parameters) -> bool:
-    """Whether there is a ``**kwargs`` among the parameters."""
+    """True if there is a ``**kwargs`` among the parameters."""
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
 

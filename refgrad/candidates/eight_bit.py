@@ -45,7 +45,7 @@ class EightBitCandidate(Protocol):
 
     @property
     def takes_small(self) -> bool:
-        """Whether parameters below the size from which slots are quantized can be handed to it."""
+        """True if parameters below the size from which slots are quantized can be handed to it."""
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> Run:
         """Hand it its parameters, copied; its observations have codes and scales by ``slot.part``."""

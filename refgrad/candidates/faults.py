@@ -34,7 +34,7 @@ def stepping(name: str) -> Iterator[None]:
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays of one shape and dtype hold the same bytes, NaN and signed zero included."""
+    """True if two arrays of one shape and dtype hold the same bytes, NaN and signed zero included."""
     return one.tobytes() == other.tobytes()
 
 

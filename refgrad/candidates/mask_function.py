@@ -114,7 +114,7 @@ def read(returned: Any, unwrap: Callable[[Any], np.ndarray], name: str) -> MaskS
 
 
 def speaks_of(function: Callable[..., Any], words: tuple[str, ...]) -> bool:
-    """Whether a function's annotations or module name a framework's arrays."""
+    """True if a function's annotations or module name a framework's arrays."""
     inner = inspect.unwrap(function)
     inner = getattr(inner, "func", inner)
     annotations = " ".join(str(a) for a in getattr(inner, "__annotations__", {}).values())

@@ -20,7 +20,7 @@ Order = Literal["C", "K"]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class StepRequest:
     """A step that a candidate is asked for.
 
     Attributes:
@@ -51,7 +51,7 @@ class Taken:
     kept: bool = True
 
 
-def take(run: Run, asked: Asked) -> Taken:
+def take(run: Run, asked: StepRequest) -> Taken:
     """A step with copies, what was seen after it, and whether the candidate keeps to its own memory."""
     handed: dict[str, Any] = {
         n: v if isinstance(v, float) else [a if a is None else np.array(a, order=asked.order, copy=True) for a in v]

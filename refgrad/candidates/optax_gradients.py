@@ -26,7 +26,7 @@ def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TransformCan
 
 
 def _makes_one(function: Callable[..., Any]) -> bool:
-    """Whether a function says that it returns a transformation."""
+    """True if a function says that it returns a transformation."""
     returned = getattr(function, "__annotations__", {}).get("return", "")
     return "GradientTransformation" in (returned if isinstance(returned, str) else getattr(returned, "__name__", ""))
 

@@ -106,7 +106,7 @@ def entries(value: Any) -> list[Any]:
 
 
 def _unmasked(inner: Any, params: Any) -> list[bool] | None:
-    """Whether each leaf is in the group that a state is of; None if the state has no arrays of leaves."""
+    """For each leaf, True if it is in the group that a state is of; None if the state has no arrays of leaves."""
     structure: Any = jax.tree.structure(params)
     for _, value in named(inner):
         if jax.tree.structure(value, is_leaf=_is_masked) == structure:
@@ -115,7 +115,7 @@ def _unmasked(inner: Any, params: Any) -> list[bool] | None:
 
 
 def _probed(transform: optax.GradientTransformation, state: Any, params: Any, label: str) -> list[bool]:
-    """Whether each leaf's update is NaN when the numbers of a group are; all False where there are none, or it cannot be told."""
+    """For each leaf, True if its update is NaN when the numbers of a group are; all False where that cannot be told."""
     spoilt_any = []
 
     def spoilt(path: Any, value: Any) -> Any:

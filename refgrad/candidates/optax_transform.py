@@ -302,7 +302,7 @@ class OptaxRun:
 
 
 def _exchange(found: dict[str, Value], sides: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Exchange what is kept of rows and of columns where it is of the other: optax goes by which side is longer."""
+    """Swap row and column statistics where optax sorts the axes by length and the rule does not."""
     row, column = (found.get(side) for side in sides)
     if len(shape) != 2 or not isinstance(row, np.ndarray) or not isinstance(column, np.ndarray):
         return

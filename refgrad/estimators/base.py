@@ -65,11 +65,34 @@ class Estimator(Rule):
     tables: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x: Any, *parameters: Any) -> Any:
-        """``(x, *parameters) -> y``; a subclass writes it as the paper does."""
+        """The forward value; a subclass writes it as the paper does.
+
+        Args:
+            x: the input, an array or a value of another arithmetic (a tracer, an enclosure, exact numbers).
+            parameters: the values of `Estimator.parameters` in their order, of axes that broadcast against ``x``.
+
+        Returns:
+            ``y``, shaped like ``x``, a value of the same arithmetic.
+
+        Raises:
+            NotImplementedError: the subclass does not write it.
+        """
         raise NotImplementedError
 
     def backward(self, cotangent: Any, x: Any, *parameters: Any) -> Any:
-        """``(cotangent, x, *parameters) -> x_grad``, or a tuple that goes on with each learned parameter's gradient."""
+        """The declared gradients; a subclass writes them as the paper does.
+
+        Args:
+            cotangent: the gradient of the loss with respect to ``y``, shaped like ``x``, a value as in `forward`.
+            x: the input.
+            parameters: as in `forward`.
+
+        Returns:
+            ``x_grad``, shaped like ``x``; with learned parameters a tuple that goes on with the gradient of each, of its axes.
+
+        Raises:
+            NotImplementedError: the subclass does not write it.
+        """
         raise NotImplementedError
 
     def parameter_axes(self) -> dict[str, Axes]:
@@ -99,7 +122,14 @@ class Estimator(Rule):
         return ("y", "x_grad", *(f"{n}_grad" for n in self.learned()))
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`forward` and `backward` on values by name."""
+        """`forward` and `backward` on values by name.
+
+        Args:
+            given: a value for ``x``, ``cotangent`` and each of the parameters, of one arithmetic.
+
+        Returns:
+            A value for each of `results`.
+        """
         parameters = [given[n] for n in self.parameters]
         grads = self.backward(given["cotangent"], given["x"], *parameters)
         grads = grads if isinstance(grads, tuple) else (grads,)
@@ -128,21 +158,53 @@ class Estimator(Rule):
     ) -> dict[str, np.ndarray]:
         """The surrogate gradients: the product of a cotangent with the declared Jacobian.
 
-        Arguments and errors are those of `evaluate`; ``cotangent`` is an array shaped like ``x``.
+        Args:
+            cotangent: the gradient of the loss with respect to ``y``, an array shaped like ``x``.
+            x: an array of any float dtype and shape.
+            backend: "auto", "numpy" or "numba"; the bits are the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+            parameters: by name, as in `evaluate`.
 
         Returns:
             ``x_grad``, and ``<name>_grad`` for each learned parameter, shaped so that it broadcasts against ``x``.
+
+        Raises:
+            ArgumentError: a shape, dtype, number or name that is not legal.
         """
         return self._run(self.results()[1:], {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
 
     def both(
         self, cotangent: Any, x: Any, *, backend: str = "auto", threads: int | None = None, **parameters: Any
     ) -> dict[str, np.ndarray]:
-        """``y`` and all gradients by one kernel; arguments and errors are those of `differentiate`."""
+        """``y`` and all gradients by one kernel; the bits are those of `evaluate` and `differentiate`.
+
+        Args:
+            cotangent: the gradient of the loss with respect to ``y``, an array shaped like ``x``.
+            x: an array of any float dtype and shape.
+            backend: "auto", "numpy" or "numba"; the bits are the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+            parameters: by name, as in `evaluate`.
+
+        Returns:
+            ``y`` and ``x_grad``, of the shape and dtype of ``x``, and ``<name>_grad`` for each learned parameter, shaped so
+            that it broadcasts against ``x``.
+
+        Raises:
+            ArgumentError: a shape, dtype, number or name that is not legal.
+        """
         return self._run(self.results(), {"x": x, "cotangent": cotangent, **parameters}, backend, threads)
 
     def plan(self, shape: tuple[int, ...], t: int = 1, wanted: tuple[str, ...] | None = None) -> Plan:
-        """The traced body for arrays of a shape; an estimator has no steps, so that ``t`` changes nothing."""
+        """The traced body for arrays of a shape.
+
+        Args:
+            shape: the shape of ``x``.
+            t: changes nothing, since an estimator has no steps.
+            wanted: the names of the results that are asked for; by default all.
+
+        Returns:
+            The plan, which is kept with the rule.
+        """
         return plan_for(self, len(shape), free_values(shape, {}), wanted)
 
     def formula_lines(self) -> list[str]:
@@ -157,7 +219,17 @@ class Estimator(Rule):
         return formula.guarded_lines(self.plan((4, 4), 10))
 
     def prepared(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Arguments by name as arrays, those of a row or a tensor broadcasting against ``x``; checked."""
+        """Arguments by name as arrays, checked.
+
+        Args:
+            given: ``x`` and what else is handed over, by name.
+
+        Returns:
+            Name -> array; those of a row or a tensor broadcast against ``x``.
+
+        Raises:
+            ArgumentError: a shape, dtype, number or name that is not legal.
+        """
         x = as_array(given["x"], "x")
         self.check_names(given)
         axes = self.takes()
@@ -220,7 +292,16 @@ class Estimator(Rule):
 
 
 def check_legal(name: str, legal: Range, array: np.ndarray) -> None:
-    """`ArgumentError` naming the first number of an array that is not legal."""
+    """Check the numbers of an array.
+
+    Args:
+        name: what errors call the array.
+        legal: what they may be.
+        array: the array, of any float dtype and shape.
+
+    Raises:
+        ArgumentError: one is not legal; the first is named.
+    """
     values = array.astype(np.float64).ravel()
     above = values > legal.low if legal.open_low else values >= legal.low
     below = values < legal.high if legal.open_high else values <= legal.high

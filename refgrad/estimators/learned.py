@@ -179,7 +179,7 @@ class PACT(Estimator):
 
     @property
     def of_absolute_values(self) -> bool:
-        """Whether the clip is that of which both halves are the derivatives: it rounds where the other does not."""
+        """True if the clip is that of which both halves are the derivatives: it rounds where the other does not."""
         return self.at_zero == self.at_alpha == "half"
 
     def forward(self, x: Any, alpha: Any) -> Any:  # type: ignore[override]

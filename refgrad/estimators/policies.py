@@ -84,7 +84,7 @@ def passes(cotangent: Any, condition: Any) -> Any:
 
 
 def within(x: Any, limit: Any, edge: str) -> Any:
-    """Whether x is below a limit, or at it where the edge is inclusive."""
+    """True where x is below a limit, or at it where the edge is inclusive."""
     return x <= limit if edge == "inclusive" else x < limit
 
 

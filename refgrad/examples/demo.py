@@ -25,7 +25,7 @@ class Case:
 
     @property
     def installed(self) -> bool:
-        """Whether its package is on this machine; nothing is imported to find out."""
+        """True if its package is on this machine; nothing is imported to find out."""
         return find_spec(self.target.partition(":")[0].partition(".")[0]) is not None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refgrad.errors import RefgradError
-from refgrad.golden.inputs import Drawn, plain
+from refgrad.golden.inputs import Sample, plain
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.sets import OutputSet, sets
 from refgrad.rule import Rule, short_name
@@ -51,7 +51,7 @@ class Case:
         return f"{short_name(type(self.rule))}-{total.hexdigest()[:12]}"
 
 
-def case_of(rule: Rule, drawn: Drawn, dtype: str) -> Case | None:
+def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:
     """The case of some arrays; None if the rule does not take them, or too much is open there.
 
     Args:

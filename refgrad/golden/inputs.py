@@ -25,7 +25,7 @@ FEW = 4
 Arrays = Mapping[str, Any]
 
 
-class Drawn(NamedTuple):
+class Sample(NamedTuple):
     """Arrays as `refgrad.sets` takes them, and what they are like."""
 
     family: str
@@ -45,7 +45,7 @@ def golden_rule(cls: type[Rule]) -> Rule:
     return rule.replace(min_8bit_size=1) if rule.kind == "8-bit-optimizer" else rule
 
 
-def drawn(rule: Rule, level: Level, dtype: str) -> Iterator[Drawn]:
+def drawn(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
     """Arrays that cases may be made of, the most telling first.
 
     Args:
@@ -68,7 +68,7 @@ def _corner(shape: tuple[int, ...], most: int, rows: int = 4) -> tuple[slice, ..
     return (slice(0, rows), slice(0, max(1, most // rows)), *(slice(0, 1),) * (len(shape) - 2))
 
 
-def _steps(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Drawn]:
+def _steps(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Sample]:
     """One leaf each, at a step of its own, from the state that the rule itself comes to."""
     inner = kind.told(rule)
     made: Cases = kind.generate(rule, max(AT), dtype, seed)
@@ -85,10 +85,10 @@ def _steps(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Itera
         own = {n: state[n] for n in rule.slots()} if inner is rule else {}
         given = {"p": p, "g": leaf.gradient(t, 0), **own, **arrays, **numbers, "t": t}
         if all(np.isfinite(np.asarray(a, np.float64)).all() for a in given.values()):
-            yield Drawn(leaf.names[0], given)
+            yield Sample(leaf.names[0], given)
 
 
-def _cases(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Drawn]:
+def _cases(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Sample]:
     """Corners of generated cases, then small cases of other shapes."""
     made = kind.generate(rule, FEW, dtype, seed)
     try:
@@ -99,7 +99,7 @@ def _cases(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Itera
     for name, arrays in itertools.chain(zip(made.names, made.arrays, strict=True), small):
         few = _few(rule, kind, arrays, most)
         if few is not None and all(np.isfinite(np.asarray(a, np.float64)).all() for a in few.values()):
-            yield Drawn(name, few)
+            yield Sample(name, few)
 
 
 def _few(rule: Any, kind: Any, arrays: Arrays, most: int) -> Arrays | None:

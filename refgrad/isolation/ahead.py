@@ -1,4 +1,4 @@
-"""What is asked of a candidate before it is needed, so that it goes on while the host judges what came before.
+"""Questions sent to a candidate before their answers are needed, so that it works while the host judges earlier ones.
 
 A run with its steps, or cases one after another, are one question, whose answers are taken one by one. If something else is
 asked before they are taken they are lost, and asked for again.
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from refgrad.candidates.one_step import Asked, Taken
+from refgrad.candidates.one_step import StepRequest, Taken
 from refgrad.errors import RefgradError
 from refgrad.isolation import messages
 
@@ -51,10 +51,10 @@ class Asking(Protocol):
     def result(self, what: str, /) -> Any:
         """The next answer, a result."""
 
-    def taken(self, asked: Asked, what: str, /) -> tuple[Taken, Any]:
+    def taken(self, asked: StepRequest, what: str, /) -> tuple[Taken, Any]:
         """The next answer, what came of a step, and the run's notes after it; None where these are not told."""
 
-    def waits(self, asked: Sequence[Asked], /) -> list[float]:
+    def waits(self, asked: Sequence[StepRequest], /) -> list[float]:
         """Seconds after which each step is looked at again."""
 
 
@@ -71,7 +71,7 @@ class Run:
     """
 
     def __init__(
-        self, host: Asking, thing: int, name: str, args: Sequence[Any], asked: Sequence[Asked], what: str
+        self, host: Asking, thing: int, name: str, args: Sequence[Any], asked: Sequence[StepRequest], what: str
     ) -> None:
         self._host, self._what = host, what
         self._asked, self._start = next(_batches(asked)), call_of(thing, name, args)
@@ -91,7 +91,7 @@ class Run:
         """The same of another run that is started so, without steps."""
         return self._host.ask(*self._start, what)
 
-    def holds(self, asked: Sequence[Asked]) -> bool:
+    def holds(self, asked: Sequence[StepRequest]) -> bool:
         """True if its answers are to these steps, or to the first of them, and still to be taken."""
         same = len(self._asked) <= len(asked) and all(map(_same_step, self._asked, asked))
         return self._host.count == self._count and same
@@ -106,7 +106,9 @@ def call_of(
     return {"ask": "call", "thing": thing, "name": name, "given": given}, buffers
 
 
-def steps(host: Asking, thing: int, asked: Sequence[Asked], what: str, begun: bool) -> Iterator[tuple[Taken, Any]]:
+def steps(
+    host: Asking, thing: int, asked: Sequence[StepRequest], what: str, begun: bool
+) -> Iterator[tuple[Taken, Any]]:
     """What comes of a run's steps one after another, each of which has the time of a question; some may be asked for already."""
     for number, some in enumerate(_batches(asked)):
         if number or not begun:
@@ -181,9 +183,9 @@ class Cases:
         self._host.result(f"building {name}")
 
 
-def _batches(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
+def _batches(asked: Sequence[StepRequest]) -> Iterator[list[StepRequest]]:
     """Steps, as many together as have `MOST_TOGETHER` bytes, or one."""
-    some: list[Asked] = []
+    some: list[StepRequest] = []
     size = 0
     for each in asked:
         more = sum(a.nbytes for a in messages.arrays_in(each.given))
@@ -195,12 +197,12 @@ def _batches(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
         yield some
 
 
-def _pickled(host: Asking, asked: Sequence[Asked]) -> bytes:
+def _pickled(host: Asking, asked: Sequence[StepRequest]) -> bytes:
     waits = host.waits(asked)
     return pickle.dumps([(a.given, a.order, a.probed, wait) for a, wait in zip(asked, waits, strict=True)], 5)
 
 
-def _same_step(one: Asked, other: Asked) -> bool:
+def _same_step(one: StepRequest, other: StepRequest) -> bool:
     return (one.order, one.probed) == (other.order, other.probed) and _same(dict(one.given), dict(other.given))
 
 

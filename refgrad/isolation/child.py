@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from refgrad.candidates.faults import check_kept, copies
-from refgrad.candidates.one_step import Asked, kept, take
+from refgrad.candidates.one_step import StepRequest, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
@@ -78,7 +78,7 @@ class Server:
     def _steps(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
         """A run's steps one after another, the last answer being that to the first one that fails."""
         run, (asked,) = self._things[message["thing"]], buffers
-        steps = [Asked(*each) for each in pickle.loads(asked)]
+        steps = [StepRequest(*each) for each in pickle.loads(asked)]
         for each in steps:
             with foreign():
                 taken = take(run, each)

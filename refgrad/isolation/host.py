@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from refgrad.candidates.one_step import Asked, Taken
+from refgrad.candidates.one_step import StepRequest, Taken
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, RefgradError
 from refgrad.isolation import messages
@@ -143,7 +143,7 @@ class Host:
                 raise MessageError(f"{result!r:.40}")
             return result
 
-    def taken(self, asked: Asked, what: str) -> tuple[Taken, Any]:
+    def taken(self, asked: StepRequest, what: str) -> tuple[Taken, Any]:
         """The next answer, what came of a step, and what the run's notes are after it; None where that is not told."""
         with self._watching(what, self._limit):
             answer, found = self._next(what)
@@ -158,7 +158,7 @@ class Host:
             raise _raised(answer["raised"], what)
         return answer, found
 
-    def waits(self, asked: Sequence[Asked]) -> list[float]:
+    def waits(self, asked: Sequence[StepRequest]) -> list[float]:
         """Seconds after which each step is looked at again: `LATE` once a verdict, at the last of those that are looked at."""
         probed = [i for i, each in enumerate(asked) if each.probed]
         late = probed[-1:] if self._waits else []
@@ -235,7 +235,7 @@ class Host:
         return CandidateFault(kind, message)
 
 
-def _taken(asked: Asked, answer: Mapping[str, Any], found: list[bytearray]) -> Taken:
+def _taken(asked: StepRequest, answer: Mapping[str, Any], found: list[bytearray]) -> Taken:
     """What came of a step, as the child tells it."""
     (data,) = found
     changed = tuple((str(name), int(leaf)) for name, leaf in answer["changed"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.candidates.one_step import Asked, Taken
+from refgrad.candidates.one_step import StepRequest, Taken
 from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.errors import RefgradError
 from refgrad.isolation import ahead, messages
@@ -109,7 +109,7 @@ class Remote:
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         return self._called("", args, keywords)
 
-    def begin_run(self, name: str, args: Sequence[Any], asked: Sequence[Asked]) -> None:
+    def begin_run(self, name: str, args: Sequence[Any], asked: Sequence[StepRequest]) -> None:
         """Ask for the run that will be started so, and for its steps; what goes wrong is raised when it is started."""
         if self._begun is not None and self._begun.begins(self._thing, name, args) and self._begun.holds(asked):
             return
@@ -127,7 +127,7 @@ class Remote:
             self._cases = ahead.Cases(self, self._host, rule, given, forms, strided)
         return self._cases
 
-    def take_all(self, asked: Sequence[Asked]) -> Iterator[Taken]:
+    def take_all(self, asked: Sequence[StepRequest]) -> Iterator[Taken]:
         """A run's steps, which are all asked for at once, if they were not when it was started."""
         begun, self._begun = self._begun, None
         if begun is not None and not begun.holds(asked):  # and it has taken others

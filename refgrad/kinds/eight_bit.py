@@ -12,7 +12,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import LOCKED, SHAPES, Asked, Record, Situation, Wanted
+from refgrad.kinds.kind import LOCKED, SHAPES, Driven, Record, Situation, Wanted
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
@@ -59,7 +59,7 @@ class EightBitKind(Stepped):
         """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
         return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)
 
-    def situations(self, rule: EightBit, asked: Asked) -> Iterator[Situation]:
+    def situations(self, rule: EightBit, asked: Driven) -> Iterator[Situation]:
         """Shapes, of arrays too small to be quantized only where the candidate takes them."""
         cases = sizes(rule.rule, asked.dtype, asked.seed)
         if cases is not None:
@@ -114,7 +114,7 @@ class EightBitKind(Stepped):
 
 
 def _quantized(rule: EightBit, p: np.ndarray) -> bool:
-    """Whether any slot of a parameter is kept in codes."""
+    """True if any slot of a parameter is kept in codes."""
     return bool(rule.quantized_slots(p.shape))
 
 

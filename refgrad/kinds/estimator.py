@@ -13,7 +13,7 @@ from refgrad.candidates.protocol import STRIDED
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import CASES, Answer, Asked, Call, Graph, Record, Results, Situation, Stateless
+from refgrad.kinds.kind import CASES, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
@@ -47,7 +47,7 @@ class EstimatorKind(Stateless):
         """As many cases as there are steps."""
         return generate(rule, steps, dtype, seed)
 
-    def few(self, rule: Estimator, asked: Asked) -> Cases:
+    def few(self, rule: Estimator, asked: Driven) -> Cases:
         """Those of every kind, and lengths of which a share is no whole number."""
         return super().few(rule, asked).with_more(sizes(rule, asked.dtype, asked.seed, ODD))
 
@@ -55,7 +55,7 @@ class EstimatorKind(Stateless):
         """A case a shape."""
         return sizes(rule, dtype, seed)
 
-    def situations(self, rule: Estimator, asked: Asked) -> Iterator[Situation]:
+    def situations(self, rule: Estimator, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and inputs that are not finite where a result tells them."""
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)

@@ -102,7 +102,7 @@ class Wanted:
     how: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Asked(NamedTuple):
+class Driven(NamedTuple):
     """Who is driven through situations, and with what.
 
     Attributes:
@@ -202,7 +202,7 @@ class Kind(ABC):
             return frozenset(subject.takes(self.told(rule)))
         return named_by(load(thing) if isinstance(thing, str) else thing, rule, options)
 
-    def situations(self, rule: Any, asked: Asked) -> Iterator[Situation]:
+    def situations(self, rule: Any, asked: Driven) -> Iterator[Situation]:
         """What a candidate is driven through besides the generated cases, each time anew; a situation that fails ends it.
 
         Here shapes, and another setting of the numbers that it is told by name.
@@ -217,18 +217,18 @@ class Kind(ABC):
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 
-    def _set(self, rules: list[Any], asked: Asked) -> Iterator[Situation]:
+    def _set(self, rules: list[Any], asked: Driven) -> Iterator[Situation]:
         yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
 
     def _takes(self, rule: Any, arrays: Arrays) -> bool:
-        """Whether a rule without state takes the arrays of a case."""
+        """True if a rule without state takes the arrays of a case."""
         try:
             self.literal(rule, arrays)  # type: ignore[attr-defined]
         except (ArgumentError, ArithmeticError, IndexError, ValueError):
             return False
         return True
 
-    def few(self, rule: Any, asked: Asked) -> Cases:
+    def few(self, rule: Any, asked: Driven) -> Cases:
         """Fewer cases than `generate` makes by default, for another setting of the rule."""
         return self.generate(rule, FEW, asked.dtype, asked.seed, asked.subject)
 

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.candidates.masks import MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Stateless
+from refgrad.kinds.kind import Answer, Call, Driven, Graph, Record, Results, Stateless
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units
@@ -37,7 +37,7 @@ class MaskKind(Stateless):
         """One case a family, of the rule's example shape."""
         return generate(rule, dtype, seed)
 
-    def few(self, rule: Mask, asked: Asked) -> Cases:
+    def few(self, rule: Mask, asked: Driven) -> Cases:
         """Those of every kind, and lengths of which a share is no whole number."""
         return super().few(rule, asked).with_more(sizes(rule, asked.dtype, asked.seed, ODD))
 
@@ -90,7 +90,7 @@ class MaskKind(Stateless):
         return Fault("count", output.step, message)
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
-        """Whether scores were shown."""
+        """What was judged: the scores too, if they were shown."""
         return "the scores, then the mask given the scores" if "scores" in set(tensors) else "the mask"
 
     def comparable(self, rule: Mask, other: Mask, record: Record) -> bool:

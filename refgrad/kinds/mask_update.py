@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.candidates.faults import copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
@@ -46,8 +46,8 @@ class MaskUpdateKind(Stateless):
         """A case a shape."""
         return sizes(rule, dtype, seed)
 
-    def situations(self, rule: MaskUpdate, asked: Asked) -> Iterator[Situation]:
-        """Those of every kind, then what is no number among the weights.
+    def situations(self, rule: MaskUpdate, asked: Driven) -> Iterator[Situation]:
+        """Those of every kind, then NaN and infinities among the weights.
 
         Which connections stay where a weight is NaN, programs settle in several ways; the weights under a mask they do not.
         """

@@ -14,7 +14,7 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, SETTING, Asked, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import FREE, LOCKED, SETTING, Driven, Record, Situation, Wanted, judged_of
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -66,7 +66,7 @@ class OptimizerKind(Stepped):
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
 
-    def situations(self, rule: Optimizer, asked: Asked) -> Iterator[Situation]:
+    def situations(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""
         yield from super().situations(rule, asked)
         able: frozenset[str] = getattr(asked.subject, "abilities", frozenset())
@@ -94,7 +94,7 @@ class OptimizerKind(Stepped):
             yield Situation("groups", grouped(*how, other), rule)
         yield Situation(CALLED[late_steps], late_steps(*how), rule, alike=True)
 
-    def _together(self, rule: Optimizer, asked: Asked) -> Iterator[Situation]:
+    def _together(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
         makes = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []

@@ -14,7 +14,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Answer, Asked, Call, Graph, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
 from refgrad.kinds.readings import READING, read, readings
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
@@ -64,8 +64,8 @@ class QuantizerKind(Stateless):
             )
         return cases
 
-    def situations(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
-        """Every code that can be handed to a decoder, then those of every kind, and what is no number.
+    def situations(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
+        """Every code that can be handed to a decoder, then those of every kind, and NaN and infinities.
 
         Of a group with NaN or an infinity a scale is judged that is a sum or a maximum of what is in it. What becomes of codes,
         and of scales that are powers of two or chosen among candidates, programs settle in several ways.
@@ -78,7 +78,7 @@ class QuantizerKind(Stateless):
             yield from super().situations(rule, asked)
             yield from self._not_finite(rule, asked)
 
-    def _not_finite(self, rule: Quantizer, asked: Asked) -> Iterator[Situation]:
+    def _not_finite(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
         cases = self.sizes(rule, asked.dtype, asked.seed)
         made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
         for name, each in made.items():

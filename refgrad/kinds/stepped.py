@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.axes import ELEMENT
-from refgrad.candidates.one_step import GRADIENT, Asked, Order, Taken, kept, take
+from refgrad.candidates.one_step import GRADIENT, Order, StepRequest, Taken, kept, take
 from refgrad.candidates.protocol import STRIDED, Candidate, Observation, Run
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import Call, Kind, Question, Record
@@ -97,10 +97,10 @@ class Stepped(Kind):
                 asked = [self._asked(record, t, order) for t in range(1, _until(cases, 1))]
                 begin(*self._start(subject, record), asked)
 
-    def _asked(self, record: Record, step: int, order: Order) -> Asked:
+    def _asked(self, record: Record, step: int, order: Order) -> StepRequest:
         """What the candidate is asked for at a step."""
         extras = _asked_for(record, [self.told(rule) for rule in record.rules], step)
-        return Asked({GRADIENT: _gradients(record.cases, step), **extras}, order, step <= PROBED_STEPS)
+        return StepRequest({GRADIENT: _gradients(record.cases, step), **extras}, order, step <= PROBED_STEPS)
 
     def _begun(self, run: Run, subject: Candidate, record: Record) -> None:
         """What a run says of itself: the rule of each leaf, and random bits that it draws by itself."""
@@ -167,7 +167,7 @@ def _gradients(cases: Cases, step: int) -> list[Any]:
     return [leaf["g"] if cases.given(step, i) else None for i, leaf in enumerate(cases.steps[step - 1])]
 
 
-def _taken(run: Run, asked: Sequence[Asked], call: Callable[[Callable[[], Any]], Any]) -> Iterator[Taken]:
+def _taken(run: Run, asked: Sequence[StepRequest], call: Callable[[Callable[[], Any]], Any]) -> Iterator[Taken]:
     """The steps one by one; a run in another process is told all of them at once, and goes on by itself."""
     ahead = getattr(run, "take_all", None)
     if ahead is not None:
@@ -225,7 +225,7 @@ def _check_outputs(before: Observation, after: Observation, step: int, record: R
 
 
 def fits(shape: tuple[int, ...], slot: Slot, p: tuple[int, ...]) -> bool:
-    """Whether a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
+    """True if a state has its slot's shape; it may be flat, and axes may be left out where it is not one an element."""
     legal = slot.shape(p)
     free = slot.axes != ELEMENT or len(shape) == 1
     return shape == legal or (free and math.prod(shape) == math.prod(legal))

@@ -14,7 +14,7 @@ from refgrad.arithmetic import exact
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
-from refgrad.kinds.kind import CASES, Answer, Asked, Call, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import CASES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
@@ -50,12 +50,12 @@ class TransformKind(Stateless):
         """A case for each of several lengths of the rule's axes."""
         return sizes(rule, dtype, seed)
 
-    def few(self, rule: Transform, asked: Asked) -> Cases:
+    def few(self, rule: Transform, asked: Driven) -> Cases:
         """A case of each family: which of them shows a number, depends on the number."""
         return generate(rule, len(families(rule)), asked.dtype, asked.seed)
 
-    def situations(self, rule: Transform, asked: Asked) -> Iterator[Situation]:
-        """Those of every kind, and what is no number where every program gives the same."""
+    def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
+        """Those of every kind, and NaN and infinities where every program gives the same."""
         yield from super().situations(rule, asked)
         cases = sizes(rule, asked.dtype, asked.seed)
         for name, how_many in product(VALUES, EVERY):

@@ -260,6 +260,9 @@ class Optimizer(Rule):
             p: the parameters, as the method takes them.
             args: what it is called with besides.
             keywords: the same by name.
+
+        Returns:
+            What the method returns, with arrays of the device.
         """
         if method == "init":
             return on_device.init(self, p, device, *args, **keywords)
@@ -300,6 +303,9 @@ class Optimizer(Rule):
             shape: the parameter's shape, of which the number of axes counts.
             t: the step, counted from 1.
             scalar_values: the values of the other `scalar_inputs`, by name and in their order; by default 1.
+
+        Returns:
+            The plan, which is kept with the rule.
 
         Raises:
             TraceError: `update` uses an operation that no arithmetic knows.
@@ -402,6 +408,9 @@ def steps_taken(state: Mapping[str, Any]) -> int:
 
     Args:
         state: the state.
+
+    Returns:
+        The number, from 0.
 
     Raises:
         ArgumentError: it is no whole number, or a negative one.

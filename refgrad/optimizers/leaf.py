@@ -140,6 +140,9 @@ def alone(arrays: Collection[np.ndarray]) -> bool:
 
     Args:
         arrays: the arrays.
+
+    Returns:
+        False for a view of another array, or where one array is there twice.
     """
     for array in arrays:
         if array.base is not None:

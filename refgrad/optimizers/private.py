@@ -41,7 +41,7 @@ class _Diff2(Transform):
     lengths: ClassVar[Mapping[str, int]] = {"workers": 2, "samples": 4, "d": 3}
 
     def restarts(self, number: int) -> bool:
-        """Whether a round, counted from 0, is one that starts anew: every ``restart``-th."""
+        """True if a round, counted from 0, is one that starts anew: every ``restart``-th."""
         return number % self.restart == 0
 
     def order(self) -> float:

@@ -95,17 +95,17 @@ class Stored(Wrapper):
 
     @property
     def stochastic(self) -> bool:
-        """Whether the parameter is rounded by chance."""
+        """True if the parameter is rounded by chance."""
         return self.rounding == "stochastic"
 
     @property
     def compensated(self) -> bool:
-        """Whether what rounding loses is kept."""
+        """True if what rounding loses is kept."""
         return self.compensation in ("kahan", "wide")
 
     @property
     def mastered(self) -> bool:
-        """Whether a copy is kept that is not rounded."""
+        """True if a copy is kept that is not rounded."""
         return self.compensation == "master"
 
     @property

@@ -98,5 +98,8 @@ def elementwise(rule: Optimizer) -> bool:
 
     Args:
         rule: the rule, which is traced on a matrix.
+
+    Returns:
+        False where an operation on the first or the second step reduces elements, or is one on matrices.
     """
     return not any(rule.plan((2, 2), t).graph.couples() for t in (1, 2))

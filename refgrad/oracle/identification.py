@@ -20,21 +20,32 @@ SCHEMA = "refgrad-identification-1"
 class Identification:
     """What a candidate is, as far as is known; see `refgrad.identify`.
 
-    ``explanations`` have nothing outside, the simplest first; where there are several, they differ in real arithmetic only
-    on other inputs than were seen. ``nearest`` are those that come nearest where nothing explains the candidate, else empty.
-    ``faults`` are what the candidate did wrong besides values: with one, the outcome is "misbehaves", and ``explanations``
-    are of what was seen nevertheless.
+    Attributes:
+        outcome: "identified", "ambiguous", "unknown", "misbehaves" or "could not be judged".
+        candidate: what was judged, as a text.
+        claim: the rule that was asked for, or None where all were tried.
+        explanations: those with nothing outside, the simplest first; where there are several, they differ in real arithmetic
+            only on other inputs than were seen.
+        nearest: those that come nearest where nothing explains the candidate, else empty.
+        itself: the rule that the best explanation changes, as it is.
+        rules: the names of the rules that could be tried.
+        hypotheses: how many hypotheses were tried.
+        mode: how it was judged, as in `refgrad.Verdict`.
+        steps: how many steps were taken; for rules without state cases.
+        dtype: the name of the dtype of the inputs.
+        seed: the seed that the inputs were made from; None where the caller gave them.
+        faults: what the candidate did wrong besides values: with one, the outcome is "misbehaves", and ``explanations`` are of
+            what was seen nevertheless.
+        environment: versions of what was loaded, the machine, and how subnormals are handled, by name.
+        notes: what else is worth knowing, a sentence each.
     """
 
     outcome: str
     candidate: str
-    #: the rule that was asked for, or None where all were tried
     claim: str | None
     explanations: tuple[Explanation, ...]
     nearest: tuple[Explanation, ...]
-    #: the rule that the best explanation changes, as it is
     itself: Explanation | None
-    #: rules that could be tried, and hypotheses that were
     rules: tuple[str, ...]
     hypotheses: int
     mode: str
@@ -60,7 +71,14 @@ class Identification:
         return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self))}
 
     def to_json(self, **options: Any) -> str:
-        """All of it as strict JSON."""
+        """All of it as strict JSON; see `to_dict`.
+
+        Args:
+            options: keyword arguments of `json.dumps`, such as ``indent=2``.
+
+        Returns:
+            JSON text without NaN or infinities, which are strings in it.
+        """
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def __str__(self) -> str:

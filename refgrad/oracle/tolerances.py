@@ -236,7 +236,7 @@ class _Asked:
 
 
 def _wrong(claim: Claim, record: Record, asked: Mapping[tuple[str, int, int], _Asked]) -> Iterator[Wrong]:
-    """The mutants and the other named behaviours of the rule that have some value outside its sets on the cases."""
+    """Mutants and variants that leave the rule's sets somewhere."""
     for change in _changes(claim, record):
         found: dict[str, list[Frontier]] = {}
         outside = False

@@ -23,7 +23,15 @@ WORTH_COMPILING = 1 << 16
 
 
 def around(value: np.ndarray, error: np.ndarray) -> Ends:
-    """What lies within an error of a value."""
+    """What lies within an error of a value.
+
+    Args:
+        value: an array of floats.
+        error: how far it reaches on either side, not negative, of the same shape.
+
+    Returns:
+        The least and the largest, element by element.
+    """
     return value - error, value + error
 
 
@@ -75,15 +83,31 @@ class Quantizer(Rule):
 
     @property
     def nonnegative(self) -> bool:
-        """Whether it is meant for arrays without negative numbers."""
+        """True if it is meant for arrays without negative numbers."""
         return False
 
     def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Numbers on which the rule's ties decide, under scales by which nothing is rounded; None where it has none."""
+        """Numbers on which the rule's ties decide, under scales by which nothing is rounded; None where it has none.
+
+        Args:
+            random: where they are drawn from.
+            shape: the shape of the array.
+
+        Returns:
+            A float32 array of that shape, or None.
+        """
         return None
 
     def besides(self, x: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
-        """Arrays that `quantize` takes besides ``x``, to be judged with: uniforms, activations; none by default."""
+        """Arrays that `quantize` takes besides ``x``, to be judged with: uniforms, activations; none by default.
+
+        Args:
+            x: the array that is quantized with them.
+            random: where they are drawn from.
+
+        Returns:
+            Name -> array.
+        """
         return {}
 
     def admitted(
@@ -91,8 +115,16 @@ class Quantizer(Rule):
     ) -> Ends | None:
         """The least and the largest that a part, or ``y``, may be, given the parts before it; None: the rule's own bits.
 
-        ``x`` has the working dtype, ``own`` is what the rule itself gives, in float64; ``reach`` is the relative error that one
-        operation of another program may have. Where the ends are infinite nothing is decided.
+        Args:
+            part: its name, one of `parts`, or "y".
+            x: the array that was quantized, in the working dtype.
+            seen: the parts that the candidate gave, by name.
+            own: what the rule itself gives, in float64.
+            reach: the relative error that one operation of another program may have.
+            besides: what `besides` gave.
+
+        Returns:
+            Two arrays shaped like the part. Where the ends are infinite nothing is decided.
         """
         return None
 
@@ -101,11 +133,32 @@ class Quantizer(Rule):
         return {"x": ELEMENT}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of an array of the working dtype, by name; ``x`` is not changed."""
+        """The parts of an array; a subclass writes it as the paper does.
+
+        Args:
+            x: a contiguous array of the working dtype (float64 for float64, else float32), which is not changed.
+
+        Returns:
+            Each of `parts` by name.
+
+        Raises:
+            NotImplementedError: the subclass does not write it.
+        """
         raise NotImplementedError
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """The array of a shape that parts stand for, in float32 or float64."""
+        """The array that parts stand for; a subclass writes it as the paper does.
+
+        Args:
+            arrays: each of `parts` by name.
+            shape: the shape of the array that was quantized.
+
+        Returns:
+            An array of that many elements, float32 or float64.
+
+        Raises:
+            NotImplementedError: the subclass does not write it.
+        """
         raise NotImplementedError
 
     def quantize(self, x: np.ndarray) -> Quantized:
@@ -113,6 +166,10 @@ class Quantizer(Rule):
 
         Args:
             x: an array of any float dtype and shape; read-only and non-contiguous arrays are read as they are.
+
+        Returns:
+            The rule's `parts` by name, codes of an integer or float dtype and scales shaped as the rule says, with the shape and
+            dtype of ``x``.
 
         Raises:
             ArgumentError: ``x`` is not an array of a float dtype, or has a shape that the rule cannot cut into groups.
@@ -125,6 +182,12 @@ class Quantizer(Rule):
 
     def dequantize(self, quantized: Quantized) -> np.ndarray:
         """The array that codes and scales stand for, rounded once to the dtype of the array that they were made from.
+
+        Args:
+            quantized: what `quantize` gave, or the same parts of another origin with the shape and dtype of the array.
+
+        Returns:
+            An array of ``quantized.shape`` and ``quantized.dtype``.
 
         Raises:
             ArgumentError: a part is missing, or has codes that the rule does not know.
@@ -167,5 +230,15 @@ class Quantizer(Rule):
             raise bad_argument("codes", int(codes[wrong].flat[0]), f"whole numbers from {low} to {high}{besides}")
 
     def round_trip(self, x: np.ndarray) -> np.ndarray:
-        """`dequantize` of `quantize`: the array as the quantizer can represent it."""
+        """`dequantize` of `quantize`: the array as the quantizer can represent it.
+
+        Args:
+            x: an array of any float dtype and shape.
+
+        Returns:
+            An array of the shape and dtype of ``x``.
+
+        Raises:
+            ArgumentError: what `quantize` says.
+        """
         return self.dequantize(self.quantize(x))

@@ -69,7 +69,7 @@ class Codebook(RowQuantizer):
 
     @property
     def nonnegative(self) -> bool:
-        """Whether the table has no negative value."""
+        """True if the table has no negative value."""
         return min(self.table()) >= 0
 
     def tied(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

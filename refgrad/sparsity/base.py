@@ -52,19 +52,52 @@ class Mask(Rule):
         return dict.fromkeys(inspect.signature(self.scores).parameters, ELEMENT)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`scores` on values by name."""
+        """`scores` on values by name.
+
+        Args:
+            given: a value for each argument of `scores`, of one arithmetic.
+
+        Returns:
+            Its value, called ``scores``.
+        """
         return {"scores": self.scores(**{name: given[name] for name in self.takes()})}
 
     def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
-        """Which are kept, as booleans like the scores; among equal scores those that ``prefer`` says go first."""
+        """Which are kept; a pattern writes it.
+
+        Args:
+            scores: one number a unit, as `score` returns them.
+            prefer: booleans like the scores: among equal scores those where it is true go first.
+
+        Returns:
+            Booleans like the scores.
+
+        Raises:
+            NotImplementedError: the subclass does not write it.
+        """
         raise NotImplementedError
 
     def units(self, x: np.ndarray) -> np.ndarray:
-        """An array as `scores` sees it: the first axis runs over the units where whole units are kept or pruned."""
+        """An array as `scores` sees it: the first axis runs over the units where whole units are kept or pruned.
+
+        Args:
+            x: an array of the shape of the weights.
+
+        Returns:
+            The array, or a view of it whose axes are in another order.
+        """
         return x
 
     def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """From the units that are kept to the entries that are, as an array of the weights' shape."""
+        """From the units that are kept to the entries that are.
+
+        Args:
+            chosen: booleans, one a unit, as `select` returns them.
+            shape: the shape of the weights.
+
+        Returns:
+            Booleans of that shape.
+        """
         return np.broadcast_to(chosen, self.units(np.empty(shape, bool)).shape).reshape(shape).copy()
 
     def example_shape(self) -> tuple[int, ...]:
@@ -73,6 +106,14 @@ class Mask(Rule):
 
     def prepare(self, w: Any, others: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The arrays that `scores` reads, checked, in the working dtype of ``w`` and arranged in units.
+
+        Args:
+            w: the weights, an array of any float dtype.
+            others: what else `scores` takes, by name; each broadcasts to the shape of ``w``. What is all ones by default may be
+                left out.
+
+        Returns:
+            Name -> array, for each argument of `scores`.
 
         Raises:
             ArgumentError: an array that is missing or not taken, of no float dtype, or that does not broadcast to ``w``.
@@ -106,6 +147,9 @@ class Mask(Rule):
             w: the weights, of any float dtype.
             others: what else `scores` takes, by name; each broadcasts to the shape of ``w``.
 
+        Returns:
+            An array of the working dtype.
+
         Raises:
             ArgumentError: what `prepare` says.
         """
@@ -118,7 +162,19 @@ class Mask(Rule):
         return literal(self, arrays, {})["scores"] if found is None else found
 
     def mask(self, w: Any, **others: Any) -> np.ndarray:
-        """Which entries of ``w`` are kept: booleans of its shape. Arguments and errors are those of `score`."""
+        """Which entries of ``w`` are kept.
+
+        Args:
+            w: the weights, an array of any float dtype and of a shape that the rule takes.
+            others: what else `scores` takes, by name, such as activations or gradients; each broadcasts to the shape of ``w``.
+
+        Returns:
+            Booleans of the shape of ``w``, true where the entry is kept.
+
+        Raises:
+            ArgumentError: an array that is missing, not taken, of no float dtype or of another shape, or a ``w`` that the rule's
+                pattern does not fit.
+        """
         return self.spread(self.select(self.score(w, **others)), np.shape(w))
 
     def sparse(self, w: Any, **others: Any) -> csr_array:
@@ -151,7 +207,18 @@ class Mask(Rule):
         return csr_array((w.reshape(mask.shape)[mask], np.nonzero(mask)[1], ends), shape=mask.shape)
 
     def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
-        """The masks of several tensors; ``others`` are sequences beside ``ws``."""
+        """The masks of several tensors.
+
+        Args:
+            ws: the weights, a sequence of arrays as `mask` takes them.
+            others: what else `scores` takes, by name; a sequence of arrays each, one for each of ``ws``.
+
+        Returns:
+            A mask for each of ``ws``, as `mask` returns it.
+
+        Raises:
+            ArgumentError: what `mask` says.
+        """
         return [self.mask(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
 
 
@@ -172,11 +239,26 @@ class Unstructured(Mask):
     ] = "tensor"
 
     def kept(self, size: int) -> int:
-        """How many of so many are kept."""
+        """How many are kept.
+
+        Args:
+            size: how many there are in one ranking.
+
+        Returns:
+            The number.
+        """
         return counts.kept(size, self.sparsity, self.rounding, self.counted, self.at_least)
 
     def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
-        """The largest of each ranking."""
+        """The largest of each ranking.
+
+        Args:
+            scores: one number a unit, as `score` returns them.
+            prefer: booleans like the scores: among equal scores those where it is true go first.
+
+        Returns:
+            Booleans like the scores.
+        """
         by_row = self.granularity == "row" and scores.ndim > 0
         shape = (scores.shape[0], math.prod(scores.shape[1:])) if by_row else (1, scores.size)
         ranked = keys(scores, self.nan_rank).reshape(shape)
@@ -184,7 +266,19 @@ class Unstructured(Mask):
         return top_k(ranked, self.kept(shape[1]), self.ties, first).reshape(scores.shape)
 
     def masks(self, ws: Sequence[Any], **others: Sequence[Any]) -> list[np.ndarray]:
-        """The masks of several tensors, by one ranking if the granularity is "together"."""
+        """The masks of several tensors, by one ranking if the granularity is "together".
+
+        Args:
+            ws: the weights, a sequence of arrays as `mask` takes them.
+            others: what else `scores` takes, by name; a sequence of arrays each, one for each of ``ws``.
+
+        Returns:
+            A mask for each of ``ws``, as `mask` returns it; of one ranking as many entries are kept as the sparsity says of all
+            tensors together.
+
+        Raises:
+            ArgumentError: what `mask` says.
+        """
         if self.granularity != "together" or not ws:
             return super().masks(ws, **others)
         scores = [self.score(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
@@ -211,12 +305,30 @@ class Structured(Unstructured):
     axis: Annotated[int, Whole(0, 7)] = 0
 
     def units(self, x: np.ndarray) -> np.ndarray:
-        """The slices along the first axis."""
+        """The slices along the first axis.
+
+        Args:
+            x: an array of the shape of the weights.
+
+        Returns:
+            A view of it.
+
+        Raises:
+            ArgumentError: it has no such axis.
+        """
         if self.axis >= x.ndim:
             raise bad_argument("w.ndim", x.ndim, f"more than {self.axis}, the axis of {self}")
         return np.moveaxis(x, self.axis, 0)
 
     def spread(self, chosen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Every entry of a slice as the slice."""
+        """Every entry of a slice as the slice.
+
+        Args:
+            chosen: booleans, one a slice, or of any shape that broadcasts to the slices.
+            shape: the shape of the weights.
+
+        Returns:
+            Booleans of that shape.
+        """
         whole = np.broadcast_to(chosen, (shape[self.axis], *shape[: self.axis], *shape[self.axis + 1 :]))
         return np.moveaxis(whole, 0, self.axis).copy()

@@ -21,7 +21,7 @@ from refgrad.sparsity.magnitude import Magnitude
 Arrays = Mapping[str, np.ndarray]
 
 
-class Moved(NamedTuple):
+class UpdatedMask(NamedTuple):
     """A mask after an update, and which connections are new in it."""
 
     mask: np.ndarray
@@ -170,20 +170,22 @@ class RigL(Dynamic):
         return self.alpha if self.anneal == "constant" else self.alpha * (1.0 - t / self.end) ** self.power
 
     def is_update(self, t: int) -> bool:
-        """Whether connections move at step ``t``; there is no step of the weights then."""
+        """True if connections move at step ``t``; there is no step of the weights then."""
         return t % self.every == 0 and 0 < t <= self.end
 
     def grow(self, g: np.ndarray, kept: np.ndarray, before: np.ndarray, k: int, *then: np.ndarray) -> np.ndarray:
         """The ``k`` connections with the largest |g| that may grow, given what was kept and what there was before."""
         return best(np.abs(g), ~(kept if self.candidates == "dropped_too" else before), k, self.ties, *then)
 
-    def update(self, w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int, prefer: np.ndarray | None = None) -> Moved:
+    def update(
+        self, w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int, prefer: np.ndarray | None = None
+    ) -> UpdatedMask:
         """The mask after the update of step ``t``, and which connections are new: these start at zero."""
         k = self.share(int(np.count_nonzero(mask)), self.fraction(t))
         # of equal weights that are preferred those with the largest gradients are dropped, since they may grow again
         kept = self.drop(w, mask, k, *(() if prefer is None else (prefer, -np.abs(g))))
         after = kept | self.grow(g, kept, mask, k, *(() if prefer is None else (prefer,)))
-        return Moved(after, after & ~mask)
+        return UpdatedMask(after, after & ~mask)
 
     def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
         """The mask as it is between updates."""
@@ -248,14 +250,14 @@ class SET(Dynamic):
     def _share(self, mask: np.ndarray) -> int:
         return self.share(int(np.count_nonzero(mask)), self.zeta)
 
-    def update(self, w: np.ndarray, mask: np.ndarray, u: np.ndarray, prefer: np.ndarray | None = None) -> Moved:
+    def update(self, w: np.ndarray, mask: np.ndarray, u: np.ndarray, prefer: np.ndarray | None = None) -> UpdatedMask:
         """The mask after an update; ``u`` are uniform numbers like ``w``."""
         # of equal weights that are preferred those with the largest numbers are dropped, since they may grow again
         kept = self.remaining(w, mask, *(() if prefer is None else (prefer, -u)))
         free = ~(kept if self.candidates == "dropped_too" else mask)
         then = () if prefer is None else (prefer,)
         after = kept | best(u, free, int(np.count_nonzero(mask & ~kept)), self.ties, *then)
-        return Moved(after, after & ~mask)
+        return UpdatedMask(after, after & ~mask)
 
     def after(self, given: Arrays, t: int, prefer: np.ndarray | None = None) -> np.ndarray:
         """The mask after an update."""
@@ -291,7 +293,7 @@ class ACDC(MaskUpdate):
     )
 
     def is_sparse(self, epoch: int) -> bool:
-        """Whether an epoch, counted from 0, is in a sparse phase."""
+        """True if an epoch, counted from 0, is in a sparse phase."""
         if epoch >= self.final:
             return True
         if epoch < self.warmup or epoch >= self.decompress:
@@ -311,7 +313,7 @@ class ACDC(MaskUpdate):
         return [0, self.warmup, self.warmup + self.phase, self.warmup + 2 * self.phase, self.final, self.final + 1]
 
     def is_mask_epoch(self, epoch: int) -> bool:
-        """Whether a mask is made at the beginning of an epoch."""
+        """True if a mask is made at the beginning of an epoch."""
         return self.is_sparse(epoch) and not (epoch > 0 and self.is_sparse(epoch - 1))
 
 

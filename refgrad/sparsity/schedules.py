@@ -49,7 +49,7 @@ def cubic(
 
 
 def is_mask_step(t: int, *, begin: int, end: int, freq: int, phase: str = "relative") -> bool:
-    """Whether the mask is made anew at a step; ``end`` is included, and below zero there is none."""
+    """True if the mask is made anew at a step; ``end`` is included, and below zero there is none."""
     PHASE.check("phase", phase)
     if freq < 1:
         raise bad_argument("freq", freq, "a whole number from 1")

@@ -47,7 +47,7 @@ class RunArray(Shaped):
         """The array's shape."""
         return np.broadcast_shapes(*(f.shape for f in self.factors)) if self.factors else self.values.shape
 
-    def moved(self, function: Callable[[Array], Array]) -> RunArray:
+    def rearranged(self, function: Callable[[Array], Array]) -> RunArray:
         """The same numbers in other places."""
         return RunArray(function(self.values), self.run)
 
@@ -127,10 +127,10 @@ def _stacked(parts: Sequence[Any], *args: Any) -> RunArray:
 MOVES: Mapping[Any, Callable[..., Any]] = {
     np.stack: _stacked,
     np.split: lambda x, count: [RunArray(part, x.run) for part in np.split(x.values, count)],
-    np.swapaxes: lambda x, a, b: x.moved(lambda y: np.swapaxes(y, a, b)),
-    np.pad: lambda x, widths: x.moved(lambda y: np.pad(y, widths)),
-    np.broadcast_to: lambda x, shape: x.moved(lambda y: np.broadcast_to(y, shape)),
-    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.moved(
+    np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),
+    np.pad: lambda x, widths: x.rearranged(lambda y: np.pad(y, widths)),
+    np.broadcast_to: lambda x, shape: x.rearranged(lambda y: np.broadcast_to(y, shape)),
+    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.rearranged(
         lambda y: np.lib.stride_tricks.sliding_window_view(y, window, axis)
     ),
     np.empty_like: lambda x: RunArray(np.zeros(x.shape), x.run),

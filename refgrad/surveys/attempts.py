@@ -54,7 +54,7 @@ class _Judge:
         return {n: value for n, value in self.row.policy.items() if f"{n}={value}" in granted}
 
     def bare(self, granted: list[str]) -> bool:
-        """Whether the target is driven without its shield."""
+        """True if the target is driven without its shield."""
         return self.row.through in SHIELDS and SHIELDS[self.row.through] not in granted
 
     def verdict(self, what: str, variant: Mapping[str, Any], granted: list[str], **how: Any) -> Verdict:

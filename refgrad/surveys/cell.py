@@ -1,4 +1,4 @@
-"""One cell of a survey: what an implementation is found to be, and all that is needed to see that again."""
+"""One cell of a survey: what an implementation is found to be, and what is needed to reproduce it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
 from refgrad.surveys.worker import table_of
-from refgrad.surveys.workers import Crew
+from refgrad.surveys.workers import WorkerPool
 from refgrad.version import VERSION
 
 SCHEMA = "refgrad-survey-1"
@@ -87,7 +87,15 @@ class Survey:
         return tuple(r.name for r in self.rules if r.name in known)
 
     def at(self, rule: str, column: str) -> tuple[Cell, ...]:
-        """The cells of a rule in a column."""
+        """The cells of a rule in a column.
+
+        Args:
+            rule: the rule's name.
+            column: one of `columns`.
+
+        Returns:
+            The cells, none where nothing was judged.
+        """
         return tuple(c for c in self.cells if c.rule == rule and c.column == column)
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,12 +114,30 @@ class Survey:
         }
 
     def to_json(self, **options: Any) -> str:
-        """The survey as strict JSON."""
+        """The survey as strict JSON, which `read` reads back from a file.
+
+        Args:
+            options: keyword arguments of `json.dumps`, such as ``indent=2``.
+
+        Returns:
+            JSON text.
+        """
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Survey:
-        """The survey that `to_dict` gave; `ArgumentError` for anything else."""
+        """The survey that `to_dict` gave.
+
+        Args:
+            data: what it gave.
+
+        Returns:
+            The survey.
+
+        Raises:
+            ArgumentError: it is something else, or of another version.
+            KeyError, TypeError: a field is missing or not known.
+        """
         if data.get("schema") != SCHEMA:
             raise bad_argument("schema", data.get("schema"), SCHEMA)
         return cls(
@@ -126,7 +152,17 @@ class Survey:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Survey:
-        """The survey in a JSON file."""
+        """The survey in a JSON file.
+
+        Args:
+            path: a file with what `to_json` gave.
+
+        Returns:
+            The survey.
+
+        Raises:
+            ArgumentError: the file cannot be read, or is no survey.
+        """
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -165,6 +201,9 @@ def survey(
         table: the implementations, as ``package.module:name`` of a list of `refgrad.surveys.implementations.Implementation`.
         progress: called before and after each cell.
 
+    Returns:
+        What was judged, cell by cell.
+
     Raises:
         ArgumentError: no such package or rule is in the table, or the log is the file of something else.
     """
@@ -182,9 +221,9 @@ def survey(
     keys = {r.key: versions[r.package] for r in installed}
     done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
     report = _Report(progress, len(installed), len(done))
-    crew = Crew(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
+    pool = WorkerPool(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
     with written:
-        for cell in crew.judged([r for r in installed if r.key not in done]):
+        for cell in pool.judged([r for r in installed if r.key not in done]):
             done[cell.key] = cell
             written.add(cell)
             report.done(cell)

@@ -42,7 +42,7 @@ def batches(rows: Sequence[Implementation]) -> list[Batch]:
 
 
 @dataclass
-class Crew:
+class WorkerPool:
     """Threads that feed one process each."""
 
     table: str

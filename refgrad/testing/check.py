@@ -82,5 +82,16 @@ def _apart(report: Any, trial: Trial, law: Any) -> LawReport:
 
 
 def known_laws(rule: Rule) -> Mapping[str, Any]:
-    """The laws of a rule's kind, and of the rule, by name."""
+    """The laws that `check_laws` tries on implementations of a rule.
+
+    Args:
+        rule: the rule, an instance.
+
+    Returns:
+        Name -> law: those of the rule's kind, and the rule's own.
+
+    >>> from refgrad.optimizers import SGD
+    >>> "permutation" in known_laws(SGD())
+    True
+    """
     return {law.name: law for law in kind_of(rule).laws(rule)}

@@ -35,7 +35,7 @@ class LawReport:
 
     @property
     def broken(self) -> bool:
-        """Whether the law was found broken."""
+        """True if the law was found broken."""
         return self.outcome == BROKEN
 
     def __str__(self) -> str:
@@ -52,7 +52,14 @@ class BrokenLawError(VerdictError):
 
 
 def raise_if_broken(reports: Sequence[LawReport]) -> None:
-    """`BrokenLawError` with the reports of the laws that are broken, if any is."""
+    """Raise an error if a law is broken.
+
+    Args:
+        reports: what `refgrad.testing.check_laws` returned.
+
+    Raises:
+        BrokenLawError: at least one law is broken; the text is the reports of all that are.
+    """
     __tracebackhide__ = True
     broken = [str(report) for report in reports if report.broken]
     if broken:

@@ -48,6 +48,6 @@ def test_a_picture_says_what_is_found(name: str) -> None:
     verdict = judged(job, shrink=False)
     shown = " ".join(words((FOLDER / f"{name}.svg").read_text(encoding="utf-8")))
     assert verdict.explanation is not None
-    # the first part of what explains it: how much else was searched for hangs on the machine
+    # the first part of what explains it: how much else was searched for depends on the machine
     for told in (headline(verdict), verdict.explanation.sentence.partition(" (")[0]):
         assert " ".join(told.split()) in shown, f"python -m tests.docs.jobs {name}"

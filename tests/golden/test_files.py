@@ -20,7 +20,7 @@ from refgrad.errors import ArgumentError
 from refgrad.golden import checking, making, reading, records
 from refgrad.golden.case import Case, case_of, judge
 from refgrad.golden.flags import FLAGS
-from refgrad.golden.inputs import Drawn, drawn, golden_rule
+from refgrad.golden.inputs import Sample, drawn, golden_rule
 from refgrad.golden.levels import LEVELS, level_of
 from refgrad.golden.records import GoldenError
 from refgrad.golden.wrong import Wrong, mutants, others, variants
@@ -122,11 +122,11 @@ def test_cases_refuse_variants_and_most_mutants() -> None:
 def test_an_id_is_that_of_the_inputs_alone() -> None:
     rule = golden_rule(SGD)
     case = first_case(rule)
-    same = case_of(rule, Drawn("other", {**case.arrays, **{n: int(v) for n, v in case.numbers.items()}}), "float32")
+    same = case_of(rule, Sample("other", {**case.arrays, **{n: int(v) for n, v in case.numbers.items()}}), "float32")
     assert same is not None
     assert same.id == case.id
     changed = {**case.arrays, "p": case.arrays["p"] + 1, "t": 1}
-    other = case_of(rule, Drawn("normal", changed), "float32")
+    other = case_of(rule, Sample("normal", changed), "float32")
     assert other is not None
     assert other.id != case.id
 
@@ -257,7 +257,7 @@ def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
         arrays = {n: file.array(number, "in", n) for n in record["inputs"]}
         arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
         rule = making.built(name, record["hyperparameters"])
-        case = case_of(rule, Drawn(record["family"], arrays), record["dtype"])
+        case = case_of(rule, Sample(record["family"], arrays), record["dtype"])
         assert case is not None
         now = {key: array.tobytes() for key, array in making._arrays(number, case)}
         if any(file.arrays[key].tobytes() != data for key, data in now.items()):

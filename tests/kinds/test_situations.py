@@ -11,7 +11,7 @@ import pytest
 
 import refgrad
 from refgrad.arithmetic.dtypes import as_dtype
-from refgrad.kinds.kind import Asked
+from refgrad.kinds.kind import Driven
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.situations import exercise
@@ -127,7 +127,7 @@ def test_every_rule_is_itself_at_another_setting(name: str) -> None:
         assert not [n for n in rule.reads() if n in rule.legal() and neutral(rule.numbers()[n])]
         return
     claim = Claim.of(request(other))
-    tally = claim.judge(claim.drive(claim.kind.few(other, Asked(claim.subject, frozenset(), claim.request.dtype, 0))))
+    tally = claim.judge(claim.drive(claim.kind.few(other, Driven(claim.subject, frozenset(), claim.request.dtype, 0))))
     assert not tally.faults
     assert not tally.outside, (str(other), tally.counts)
     assert tally.decided

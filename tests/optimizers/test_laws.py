@@ -17,9 +17,9 @@ from tests.optimizers.made_up import extras
 
 #: faults of other packages, kept as variants: the same amount is taken from every entry, whatever its sign; the least and
 #: the largest of three are taken from their sum one after the other, which rounds otherwise where all signs are changed
-LAWLESS = {"SGDW(decay='constant')", "RM3(median='difference')"}
+EXEMPT = {"SGDW(decay='constant')", "RM3(median='difference')"}
 ALL = [v for cls in rules(Optimizer).values() for v in (cls(), *(rule for _, rule in cls().variants()))]
-RULES = [rule for rule in ALL if str(rule) not in LAWLESS and "odd" not in rule.exempt()]
+RULES = [rule for rule in ALL if str(rule) not in EXEMPT and "odd" not in rule.exempt()]
 ELEMENTWISE = [rule for rule in RULES if not rule.plan((2, 2), 2).graph.couples()]
 
 

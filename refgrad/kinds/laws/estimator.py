@@ -15,7 +15,7 @@ FAR, FACTOR = 1e30, -4.0
 
 
 def is_local(rule: Estimator) -> bool:
-    """Whether the elements of the input do not see each other."""
+    """True if the elements of the input do not see each other."""
     axes = {*rule.parameter_axes().values(), *rule.gives().values()}
     return not rule.chosen and axes <= {ELEMENT} and not rule.plan((2, 2)).graph.reductions()
 

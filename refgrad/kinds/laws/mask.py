@@ -59,11 +59,11 @@ def _nested(call: Call, rule: Mask, arrays: Arrays) -> Iterator[Claim]:
 
 
 def _changed(change: Any) -> Any:
-    def claims(call: Call, rule: Mask, arrays: Arrays) -> Iterator[Claim]:
+    def case_claims(call: Call, rule: Mask, arrays: Arrays) -> Iterator[Claim]:
         one, other = call(arrays), {**arrays, **change(rule, arrays)}
         yield Claim(other, {"mask": call(other)["mask"]}, {"mask": one["mask"]})
 
-    return claims
+    return case_claims
 
 
 def _mirrored(rule: Mask, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -83,7 +83,7 @@ class Law:
 
 
 def is_local(rule: Optimizer) -> bool:
-    """Whether the elements of a tensor do not see each other, by the rule's own graph."""
+    """True if the elements of a tensor do not see each other, by the rule's own graph."""
     graph = rule.plan((4, 4), 3).graph
     couples = graph.matrix() or any(node.axes in (ROW, COLUMN, TENSOR) for node in graph.nodes)
     return not couples and not any(name.endswith("_length") for e in graph.scalars() for name in names_in(e))

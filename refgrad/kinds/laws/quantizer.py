@@ -22,11 +22,11 @@ def _of_y(results: Mapping[str, np.ndarray], change: Any = None) -> dict[str, np
 def _between(change_x: Any, change_y: Any) -> Any:
     """The law that a change of the array is one of what its codes stand for."""
 
-    def claims(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
+    def case_claims(call: Call, rule: Quantizer, arrays: Arrays) -> Iterator[Claim]:
         one, other = call(arrays), {"x": change_x(arrays["x"])}
         yield Claim(other, call(other), _of_y(one, change_y))
 
-    return claims
+    return case_claims
 
 
 def _four(a: np.ndarray) -> np.ndarray:

@@ -66,6 +66,9 @@ def outside(judged: Iterable[Judged]) -> int:
 
     Args:
         judged: outputs, each of any shape.
+
+    Returns:
+        The number.
     """
     return sum(int((j.status == OUTSIDE).sum()) for j in judged)
 
@@ -99,6 +102,9 @@ def enclosure_of(plan: Plan, model: Model) -> Enclosure:
     Args:
         plan: the traced rule.
         model: of the format that is computed in.
+
+    Returns:
+        The enclosure, which is kept with the plan.
     """
     known = _enclosures(plan)
     if model not in known:
@@ -139,6 +145,9 @@ def how_matrices(graphs: Iterable[Graph]) -> list[str]:
 
     Args:
         graphs: where these stand.
+
+    Returns:
+        The sentences, none if there are no such operations.
     """
     notes = (OPERATIONS[n.op].judged for graph in graphs for n in graph.nodes if n.op in MATRIX)
     return list(dict.fromkeys(filter(None, notes)))
@@ -286,7 +295,7 @@ class _Hidden:
 
 
 def _as_stored(graph: Graph, output: str) -> bool:
-    """Whether an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
+    """True if an output is rounded by the rule itself, so that what goes on from it goes on from what was stored."""
     return output in graph.outputs and graph.outputs[output].op == "round"
 
 
@@ -322,6 +331,9 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         values: the output, float64.
         dtype: what it is stored in: the correctly rounded result of anything in the set is acceptable.
         policy: whether subnormals are kept.
+
+    Returns:
+        Statuses, the truth, and the least and the largest that are acceptable, shaped like the output.
     """
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
@@ -400,6 +412,9 @@ def undecide(judged: Judged, open_: np.ndarray | None) -> Judged:
     Args:
         judged: the output on one way through the decisions.
         open_: the elements at which a decision that it depends on was open (`Branch.open`); None if there is no such decision.
+
+    Returns:
+        The output with other statuses; itself if nothing was open.
     """
     if open_ is None:
         return judged
@@ -413,6 +428,9 @@ def admitted(judged: Judged) -> Judged:
 
     Args:
         judged: the output.
+
+    Returns:
+        The output with other statuses.
     """
     return replace(judged, status=np.where(judged.status == UNDECIDED, INSIDE, judged.status))
 
@@ -426,6 +444,9 @@ def met(judged: Judged, values: np.ndarray) -> Judged:
     Args:
         judged: the output.
         values: what was seen, shaped like the statuses.
+
+    Returns:
+        The output with other statuses.
     """
     seen = np.isnan(values) | (np.isinf(values) & np.isnan(judged.truth))
     return replace(judged, status=np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status))
@@ -440,6 +461,9 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
     Args:
         known: all outputs on the ways before; None if there were none.
         new: the same outputs on one more.
+
+    Returns:
+        All outputs, by name; the new ones if there were none before.
     """
     if known is None:
         return new

@@ -58,7 +58,20 @@ class Policy:
 
     @classmethod
     def of(cls, value: Any) -> Policy:
-        """A policy from a policy, None (the default), or a mapping of its fields."""
+        """A policy from whatever stands for one.
+
+        Args:
+            value: a policy, a dict of its fields, or None for the default.
+
+        Returns:
+            The policy; one that is given is returned as it is.
+
+        Raises:
+            ArgumentError: it is something else, or a field's name or value is not legal.
+
+        >>> Policy.of({"subnormals": "flush"}).changed(), Policy.of(None) == Policy()
+        ({'subnormals': 'flush'}, True)
+        """
         if value is None:
             return cls()
         if isinstance(value, cls):

@@ -173,7 +173,7 @@ def judge_decoded(
 
 
 def has_graph(rule: Quantizer) -> bool:
-    """Whether a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
+    """True if a quantizer's parts are judged by enclosures of its own graph; others between ends, or to the bit."""
     return isinstance(rule, RowQuantizer) and set(rule.body_parts()) <= {*rule.parts, "y"}
 
 

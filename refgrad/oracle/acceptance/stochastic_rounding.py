@@ -3,7 +3,7 @@
 Of each element the enclosure says between which two numbers it lies, and how far along: r. With independent, unbiased bits it
 goes up (u is 1, else 0) with probability r, whatever happened before. So for any tilt and any weight c that is known beforehand,
 the product of exp(tilt c u) / (1 + r (exp(tilt c) - 1)) over all elements is a martingale that starts at 1: exactly, though r is
-another each time and hangs on what was rounded before, as no binomial distribution is. It reaches 1/delta with a probability of
+another each time and depends on what was rounded before, as no binomial distribution is. It reaches 1/delta with a probability of
 at most delta (Ville 1939), and so does the mean over several tilts. The weight is 1 for sums of u - r, and the u - r of the step
 before, or of the element before, for products. What the enclosure leaves open of r is in the candidate's favour.
 """

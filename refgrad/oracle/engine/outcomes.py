@@ -66,7 +66,7 @@ class Departure:
 
     @property
     def explains(self) -> bool:
-        """Whether no element is outside under it."""
+        """True if no element is outside under it."""
         return self.outside == 0
 
 

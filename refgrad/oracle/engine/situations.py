@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Asked, Record, Situation
+from refgrad.kinds.kind import Driven, Record, Situation
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import neutral
@@ -66,7 +66,7 @@ class Situations:
     def __init__(self, claim: Any) -> None:
         request, kind = claim.request, claim.kind
         named = claim.named if claim.change is None else claim.change.settable(claim.named)
-        asked = Asked(claim.subject, named, request.dtype, request.seed)
+        asked = Driven(claim.subject, named, request.dtype, request.seed)
         self._claim, self._all = claim, iter(kind.situations(claim.rule, asked))
         self._next: list[Situation | None] = []
         self._raised: Exception | None = None

@@ -35,14 +35,42 @@ class WrongImplementationError(VerdictError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the oracle says of a candidate; see `refgrad.verify`."""
+    """What the oracle says of a candidate; see `refgrad.verify`.
+
+    Attributes:
+        outcome: "conforms", "does not conform" or "could not be judged".
+        candidate: what was judged, as a text.
+        rule: the rule that it was judged as, with the hyperparameters that differ from the default or are claimed.
+        policy: the fields of `refgrad.Policy` by name.
+        mode: how it was judged: `LOCKED` (from the candidate's own state at each step), perhaps with more words, `FREE`
+            (enclosures carried from the start), or for a rule without state `CASES` or other words.
+        steps: how many steps were taken; for a rule without state cases, which `Finding.step` counts then too.
+        dtype: the name of the dtype of the inputs.
+        seed: the seed that the inputs were made from; None where the caller gave them.
+        counts: how many elements of each tensor are inside, outside and undecided.
+        first: the first element that is outside, if any is.
+        faults: what the candidate did wrong besides values, such as changing its inputs.
+        departures: what the candidate may be instead, under which the same observations were judged again.
+        counterexample: the smallest failing input that was found, if one was looked for.
+        reproduce: a command or program that gives the same verdict again; empty where there is none.
+        tightest: the largest distance from the truth over half-width of the acceptance set, by tensor; at most 1 where all are
+            inside.
+        errors: distances from the truth in ulps, by tensor, of rules whose results are numbers.
+        by_step: by tensor, and by step or case of the run that the verdict is about: what `plot` draws; it is no part of the
+            document.
+        environment: versions of what was loaded, the machine, and how subnormals are handled, by name.
+        situations: how many cases each situation had that the candidate was driven through besides ordinary ones, by name.
+        situation: the one in which something is wrong, and the rule there where it is set otherwise; empty for ordinary cases.
+        unexercised: what the candidate was not exercised on, and why, a sentence each.
+        settings: where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it.
+        isolation: where the candidate ran, if a process of its own was asked for: that it did, or "not isolated: " and why.
+        notes: what else is worth knowing, a sentence each.
+    """
 
     outcome: str
     candidate: str
     rule: str
     policy: Mapping[str, Any]
-    #: how it was judged: `LOCKED` (from the candidate's own state at each step), perhaps with more words, `FREE` (enclosures
-    #: carried from the start), or for a rule without state `CASES` or other words; ``steps`` and `Finding.step` then count cases
     mode: str
     steps: int
     dtype: str
@@ -53,28 +81,20 @@ class Verdict:
     departures: tuple[Departure, ...] = ()
     counterexample: Counterexample | None = None
     reproduce: str = ""
-    #: largest distance from the truth over half-width of the acceptance set, by tensor; at most 1 where all are inside
     tightest: Mapping[str, float] = field(default_factory=dict)
-    #: distances from the truth in ulps, by tensor, of rules whose results are numbers
     errors: Mapping[str, Errors] = field(default_factory=dict)
-    #: by tensor, and by step or case of the run that the verdict is about: what `plot` draws; it is no part of the document
     by_step: Mapping[str, Mapping[int, AtStep]] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict)
-    #: how many cases each situation had that the candidate was driven through besides ordinary ones, by name
     situations: Mapping[str, int] = field(default_factory=dict)
-    #: the situation in which something is wrong, and the rule there where it is set otherwise; empty for ordinary cases
     situation: str = ""
-    #: what the candidate was not exercised on, and why, a sentence each
     unexercised: tuple[str, ...] = ()
-    #: where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it
     settings: tuple[str, ...] = ()
-    #: where the candidate ran, if a process of its own was asked for: that it did, or "not isolated: " and why
     isolation: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def conforms(self) -> bool:
-        """Whether the candidate is the rule, as far as was seen."""
+        """True if the candidate is the rule, as far as was seen."""
         return self.outcome == CONFORMS
 
     @property
@@ -93,7 +113,14 @@ class Verdict:
         return next((d for d in self.departures if d.explains), None)
 
     def raise_if_wrong(self) -> Verdict:
-        """The verdict itself if the candidate conforms; else `WrongImplementationError` with the whole report."""
+        """Raise an error with the whole report unless the candidate conforms.
+
+        Returns:
+            The verdict itself.
+
+        Raises:
+            WrongImplementationError: the candidate does not conform, or could not be judged.
+        """
         if not self.conforms:
             raise WrongImplementationError(str(self), self)
         return self
@@ -108,7 +135,14 @@ class Verdict:
         return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(fields), **(found or {})}
 
     def to_json(self, **options: Any) -> str:
-        """The verdict as strict JSON."""
+        """The verdict as strict JSON; see `to_dict`.
+
+        Args:
+            options: keyword arguments of `json.dumps`, such as ``indent=2``.
+
+        Returns:
+            JSON text without NaN or infinities, which are strings in it.
+        """
         return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def plot(self, ax: Axes | None = None, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -137,7 +171,15 @@ class Verdict:
 
 
 def plain(value: Any, dtype: str | None = None) -> Any:
-    """A record's fields as what JSON holds; with a dtype, floats also as its shortest decimals."""
+    """A record's fields as what JSON holds.
+
+    Args:
+        value: a mapping, a sequence, or one value.
+        dtype: the name of a float dtype, in whose shortest decimals floats are written besides.
+
+    Returns:
+        The same in dicts and lists; a float is a dict of its value (a string if it is not finite) and its hex float.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v, dtype) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

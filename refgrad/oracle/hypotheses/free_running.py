@@ -35,7 +35,7 @@ class Sets:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class FreeRun:
     """A run, and the acceptance sets of what was seen of it: by leaf, step and tensor."""
 
     record: Record
@@ -43,7 +43,7 @@ class Followed:
     outside: int
 
     @classmethod
-    def of(cls, record: Record, outputs: Iterable[Output]) -> Followed:
+    def of(cls, record: Record, outputs: Iterable[Output]) -> FreeRun:
         """A run with its outputs, judged under some rules."""
         found, outside = {}, 0
         for output in outputs:

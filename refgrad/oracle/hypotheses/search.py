@@ -73,7 +73,7 @@ class Search:
         return self
 
     def beyond(self, seconds: float) -> Search:
-        """Goes on, for some seconds, where what fits turned out not to be so elsewhere: it explains nothing from here on."""
+        """Go on for some seconds after a fitting explanation was refuted elsewhere; it no longer counts."""
         for key, scored in self.tried.items():
             if scored.fits and scored.change.parts:
                 self.tried[key] = dataclasses.replace(scored, loose=True)

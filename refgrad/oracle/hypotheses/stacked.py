@@ -29,7 +29,7 @@ from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses.changes import NONE, Change
-from refgrad.oracle.hypotheses.free_running import Followed
+from refgrad.oracle.hypotheses.free_running import FreeRun
 from refgrad.oracle.hypotheses.stack import Stack, stack_of
 from refgrad.oracle.inputs.cases import Inputs
 from refgrad.tracing import Plan, free_names, free_values
@@ -119,12 +119,12 @@ class Stacked:
     def _outputs(self, change: Change) -> Iterator[Output]:
         return self.kind.outputs(self.part, self.part_rules(change), change.wanted(self.policy))
 
-    def follow(self, change: Change) -> Followed:
+    def follow(self, change: Change) -> FreeRun:
         """The part that is looked at, followed from the start under a change."""
-        return Followed.of(self.part, self._outputs(change))
+        return FreeRun.of(self.part, self._outputs(change))
 
     @cached_property
-    def followed(self) -> Followed | None:
+    def followed(self) -> FreeRun | None:
         """The same under the claim, where the state cannot be read; None for trees."""
         if self.locked or any(rule.scope == "tree" for rule in self.record.rules):
             return None

@@ -69,7 +69,18 @@ class Cases:
 
     @classmethod
     def of(cls, dtype: Any = "float32", **arrays: Any) -> Cases:
-        """One case: each of the rule's arrays by name, as an array, numbers or hex strings.
+        """One case, of a kind without state.
+
+        Args:
+            dtype: the float dtype of all arrays.
+            arrays: each of the rule's arrays by name, of any shape that the rule takes: an array, which is cast, or numbers or
+                hex strings, nested as they are.
+
+        Returns:
+            Cases with that one alone.
+
+        Raises:
+            ValueError, TypeError: a string that is no hex float, or lists of different lengths in one array.
 
         >>> Cases.of(x=[0.5, -1.0], cotangent=[1.0, 1.0]).arrays[0]["x"]
         array([ 0.5, -1. ], dtype=float32)
@@ -77,15 +88,36 @@ class Cases:
         return cls([{name: numbers(values, dtype) for name, values in arrays.items()}], [""])
 
     def name(self, case: int) -> str:
-        """What a case is called: its name, or its number in brackets."""
+        """What a case is called: its name, or its number in brackets.
+
+        Args:
+            case: its number, from 0.
+
+        Returns:
+            The name.
+        """
         return self.names[case] if case < len(self.names) else f"[{case}]"
 
     def only(self, case: int) -> Cases:
-        """One of the cases, by itself."""
+        """One of the cases, by itself.
+
+        Args:
+            case: its number, from 0.
+
+        Returns:
+            Cases with that one, in all steps.
+        """
         return self.leaves(lambda i, _: i == case)
 
     def leaves(self, keeps: Callable[[int, Arrays], bool]) -> Cases:
-        """The cases for which a function of their number and arrays is true."""
+        """The cases for which a function of their number and arrays is true.
+
+        Args:
+            keeps: from a case's number and its arrays to true or false.
+
+        Returns:
+            Cases with these, in their order and in all steps.
+        """
         own = [i for i, arrays in enumerate(self.arrays) if keeps(i, arrays)]
         steps = [[step[i] for i in own] for step in self.steps]
         return dataclasses.replace(
@@ -98,19 +130,40 @@ class Cases:
         )
 
     def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Cases:
-        """The same cases with every array changed."""
+        """The same cases with every array changed.
+
+        Args:
+            change: from an array to another one.
+
+        Returns:
+            Cases with the same names, numbers and events.
+        """
         row = lambda cases: [{n: np.asarray(change(a)) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
         return dataclasses.replace(self, arrays=row(self.arrays), steps=[row(step) for step in self.steps])
 
     def with_more(self, more: Cases | None) -> Cases:
-        """These cases and more of them, of a kind without state."""
+        """These cases and more of them, of a kind without state.
+
+        Args:
+            more: cases of the same rule; None for none.
+
+        Returns:
+            These cases and then those.
+        """
         if more is None:
             return self
         names = [self.name(i) for i in range(len(self.arrays))] + [more.name(i) for i in range(len(more.arrays))]
         return dataclasses.replace(self, arrays=[*self.arrays, *more.arrays], names=names)
 
     def at_steps(self, chosen: slice | Sequence[int]) -> Cases:
-        """The same cases with some of the steps."""
+        """The same cases with some of the steps.
+
+        Args:
+            chosen: a slice of the steps, or their numbers from 0.
+
+        Returns:
+            Cases with these steps in that order, and without a seed.
+        """
         at = list(range(len(self.steps))[chosen] if isinstance(chosen, slice) else chosen)
         return dataclasses.replace(
             self,
@@ -123,7 +176,17 @@ class Cases:
         )
 
     def with_array(self, case: int, name: str, array: np.ndarray, step: int | None = None) -> Cases:
-        """The same cases with another array in one place: before the first step, or at a step, counted from 0."""
+        """The same cases with another array in one place.
+
+        Args:
+            case: its number, from 0.
+            name: what the array is called.
+            array: the new one.
+            step: its number, from 0; None for before the first step.
+
+        Returns:
+            Cases with that array.
+        """
         row = lambda cases: [{**a, name: array} if i == case else a for i, a in enumerate(cases)]  # noqa: E731
         if step is None:
             return dataclasses.replace(self, arrays=row(self.arrays))
@@ -131,7 +194,16 @@ class Cases:
         return dataclasses.replace(self, steps=steps)
 
     def with_number(self, step: int, name: str, value: float) -> Cases:
-        """The same cases with another number at a step, counted from 0."""
+        """The same cases with another number at a step.
+
+        Args:
+            step: its number, from 0.
+            name: what the number is called.
+            value: the new one.
+
+        Returns:
+            Cases with that number.
+        """
         given = [{**each, name: value} if t == step else each for t, each in enumerate(self.numbers)]
         return dataclasses.replace(self, numbers=given)
 
@@ -148,25 +220,64 @@ class Cases:
         return [[arrays["g"] for arrays in step] for step in self.steps]
 
     def gradient(self, step: int, leaf: int) -> np.ndarray:
-        """The gradient of a leaf at a step, counted from 1."""
+        """The gradient of a leaf at a step.
+
+        Args:
+            step: its number, from 1.
+            leaf: its number, from 0.
+
+        Returns:
+            An array shaped like the leaf's parameter; zeros where it has no gradient.
+        """
         return self.steps[step - 1][leaf]["g"]
 
     def given(self, step: int, leaf: int) -> bool:
-        """Whether a leaf has a gradient at a step, counted from 1."""
+        """True if a leaf has a gradient at a step.
+
+        Args:
+            step: its number, from 1.
+            leaf: its number, from 0.
+
+        Returns:
+            False where the leaf is left as it is.
+        """
         return (step - 1, leaf) not in self.absent
 
     def count(self, step: int, leaf: int) -> int:
-        """How many gradients a leaf has had up to a step, counted from 1: the step that it is at by itself."""
+        """How many gradients a leaf has had up to a step: the step that it is at by itself.
+
+        Args:
+            step: its number, from 1.
+            leaf: its number, from 0.
+
+        Returns:
+            The number, at most ``step``.
+        """
         return step - sum(t < step and case == leaf for t, case in self.absent)
 
     def extras(self, step: int) -> dict[str, Any]:
-        """The extra inputs of a step, counted from 1: one array a leaf, or a number."""
+        """The extra inputs of a step.
+
+        Args:
+            step: its number, from 1.
+
+        Returns:
+            Name -> one array a leaf, or a number.
+        """
         leaves = self.steps[step - 1]
         arrays: dict[str, Any] = {n: [leaf[n] for leaf in leaves] for n in leaves[0] if n != "g"}
         return arrays | (dict(self.numbers[step - 1]) if self.numbers else {})
 
     def of_leaf(self, step: int, leaf: int, rule: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """The extra inputs that a rule takes of one leaf at a step counted from 1: arrays, and numbers.
+        """The extra inputs that a rule takes of one leaf at a step.
+
+        Args:
+            step: its number, from 1.
+            leaf: its number, from 0.
+            rule: the rule.
+
+        Returns:
+            Name -> array, and name -> number.
 
         Raises:
             ArgumentError: one is missing.
@@ -189,7 +300,21 @@ def of_steps(
     seed: int | None = None,
     extras: Sequence[Mapping[str, Any]] = (),
 ) -> Cases:
-    """The cases of a kind with state from columns; see `Inputs`."""
+    """The cases of a kind with state from columns; see `Inputs`.
+
+    Args:
+        p: the parameters before the first step, one array a leaf.
+        g: for each step the gradients, one array a leaf; None where a leaf has none.
+        names: what each leaf is called in reports.
+        seed: the seed that they were made from, if they were.
+        extras: for each step the extra inputs by name: one array a leaf, or a number.
+
+    Returns:
+        The cases.
+
+    Raises:
+        ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
+    """
     if not p or not g:
         raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
     absent = frozenset((t, i) for t, grads in enumerate(g) for i, each in enumerate(grads) if each is None)
@@ -229,10 +354,21 @@ class Inputs:
 
     @staticmethod
     def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
-        """One leaf: ``p`` an array (or numbers, or hex strings), ``g`` a sequence with one like it for each step.
+        """One leaf, of an optimizer.
 
-        A gradient may be None. So are the rule's extra inputs, by name; of one that is a number (the loss), a sequence of
-        numbers.
+        Args:
+            p: the parameter before the first step, of any shape: an array, which is cast, or numbers or hex strings.
+            g: for each step a gradient shaped like ``p``, or None where there is none at that step.
+            dtype: the float dtype of the parameter, the gradients and the extra inputs.
+            extras: the rule's extra inputs by name: for each step an array shaped like ``p`` (one of unsigned integers, such as
+                random bits, keeps its dtype), or a number, such as the loss.
+
+        Returns:
+            Cases of that leaf alone, and of as many steps as there are gradients.
+
+        Raises:
+            ArgumentError: there is no step, or extra inputs are not given for each.
+            ValueError: a gradient of another size than ``p``, a string that is no hex float, or extra inputs of unequal length.
 
         >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
         [[array([ 0.5, -0.5], dtype=float32)]]
@@ -245,7 +381,18 @@ class Inputs:
 
 
 def numbers(values: Any, dtype: Any) -> np.ndarray:
-    """Numbers or hex strings, nested as they are, as an array of at least one axis; an array is cast."""
+    """Numbers or hex strings as an array.
+
+    Args:
+        values: an array, which is cast; or numbers or hex strings, nested as they are.
+        dtype: the dtype of the result.
+
+    Returns:
+        An array of the same shape; one number becomes one of one axis.
+
+    Raises:
+        ValueError, TypeError: a string that is no hex float, or lists of different lengths in one array.
+    """
     if isinstance(values, np.ndarray):
         return values.astype(dtype)
     nested = np.atleast_1d(np.asarray(values, dtype=object))

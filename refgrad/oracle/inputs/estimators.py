@@ -33,7 +33,7 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
     """As many cases as there are steps: ordinary numbers, numbers of many magnitudes, and decisions, in turn."""
     Whole(1).check("steps", steps)
     random = np.random.Generator(np.random.Philox(seed))
-    families = {"aimed": _aimed, "ordinary": _ordinary, "scaled": _scaled}
+    families = {"aimed": _at_boundaries, "ordinary": _ordinary, "scaled": _scaled}
     names = [list(families)[i % len(families)] for i in range(steps)]
     facts = dtypes.format_of(dtype)
     arrays = []
@@ -150,7 +150,7 @@ def _scaled(
     return np.where(random.random(SHAPE) < 0.05, 0.0, values)
 
 
-def _aimed(
+def _at_boundaries(
     rule: Estimator, parameters: Mapping[str, np.ndarray], random: np.random.Generator, facts: dtypes.Format
 ) -> np.ndarray:
     """Floats on both sides of decisions; zeros, ones and the edges of the format besides."""

@@ -44,7 +44,7 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
 
 
 def _flat(rule: Mask, make: Make) -> bool:
-    """Whether a rule selects among all entries, whatever their axes; which axes rows and units are, programs settle otherwise."""
+    """True if a rule selects among all entries, whatever their axes; which axes rows and units are, programs settle otherwise."""
     try:
         made = make((8, 8), np.random.Generator(np.random.Philox(0)))
         rows, flat = rule.mask(**made), rule.mask(**{n: a.reshape(-1) for n, a in made.items()})

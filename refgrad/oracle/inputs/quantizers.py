@@ -59,7 +59,7 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
 
 
 def _squares(rule: Quantizer, dtype: np.dtype) -> bool:
-    """Whether a rule takes more numbers besides an array than that has, such as a matrix of second moments."""
+    """True if a rule takes more numbers besides an array than that has, such as a matrix of second moments."""
     x = np.ones((2, 64), dtype)
     try:
         besides = rule.besides(x, np.random.Generator(np.random.Philox(0)))
@@ -69,7 +69,7 @@ def _squares(rule: Quantizer, dtype: np.dtype) -> bool:
 
 
 def _takes(rule: Quantizer, x: np.ndarray) -> bool:
-    """Whether a rule takes an array; one of blocks, or of matrices, refuses some shapes."""
+    """True if a rule takes an array; one of blocks, or of matrices, refuses some shapes."""
     try:
         rule.quantize(x)
     except ArgumentError:

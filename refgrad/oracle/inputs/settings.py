@@ -24,7 +24,7 @@ COUNTS = (3.0, 2.0)
 
 
 def neutral(value: float) -> bool:
-    """Whether a number hides what is done with it: 0, 1, or infinite."""
+    """True if a number hides what is done with it: 0, 1, or infinite."""
     return value in (0.0, 1.0) or math.isinf(value)
 
 
@@ -70,7 +70,7 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a number is one of steps."""
+    """True if a number is one of steps."""
     return any(part in ("steps", "interval", "period", "every", "warmup") for part in name.split("_"))
 
 

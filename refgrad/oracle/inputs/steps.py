@@ -50,7 +50,7 @@ def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -
     if rule is None:
         return made
     made = completed(small_leaves(made, rule), rule)
-    return _aimed(made, rule, np.random.Generator(np.random.Philox([seed, 1])))
+    return _at_boundaries(made, rule, np.random.Generator(np.random.Philox([seed, 1])))
 
 
 def epsilons(rule: Rule) -> list[float]:
@@ -130,7 +130,7 @@ def completed(inputs: Cases, rule: Optimizer) -> Cases:
     return dataclasses.replace(inputs, steps=steps, numbers=numbers)
 
 
-def _aimed(inputs: Cases, rule: Optimizer, random: np.random.Generator) -> Cases:
+def _at_boundaries(inputs: Cases, rule: Optimizer, random: np.random.Generator) -> Cases:
     """The same with gradients aimed at decisions, from the states that the rule itself goes through."""
     shape = inputs.p[0].shape
     if not any(decision_boundaries.decisions(rule.plan(shape, t)) for t in range(1, len(inputs.steps) + 1)):

@@ -70,7 +70,7 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
 
 
 def moderate(rule: Transform, lengths: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether arrays of which an axis is long have few enough elements: what a rule costs may grow with the cube of them.
+    """True if arrays of which an axis is long have few enough elements: what a rule costs may grow with the cube of them.
 
     Args:
         rule: the rule.

@@ -21,7 +21,7 @@ from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST
 
-#: what is no number, by the name of the situation in which it is driven
+#: NaN and infinities, by the name of the situation in which it is driven
 VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
 #: operations that make codes, or what only some programs keep of NaN
 CODING = frozenset({"step", "round", "cast", "loose", "power_of_two", "mod"})
@@ -48,7 +48,7 @@ def followed(graph: Graph, of: str = "g") -> frozenset[str]:
 
 
 def _is_followed(node: Node, of: str) -> bool:
-    """Whether a node makes no code, is no operation on matrices, and nothing that one program computes and another leaves out."""
+    """True if a node makes no code, is no operation on matrices, and nothing that one program computes and another leaves out."""
     multiplies = node.op in ("mul", "div") and any(map(_is_zero, node.args))
     # where NaN decides whether it is multiplied by 0, both ways are followed, but not into a sum over elements
     masks = _masks(node, of) and not _reaches(node.args[0], of)
@@ -57,13 +57,13 @@ def _is_followed(node: Node, of: str) -> bool:
 
 
 def _masks(node: Node, of: str) -> bool:
-    """Whether it is a number of an input or else zero: some programs choose, and others multiply by 1 or 0."""
+    """True if it is a number of an input or else zero: some programs choose, and others multiply by 1 or 0."""
     branches = node.args[1:]
     return node.op == "where" and any(map(_is_zero, branches)) and any(_reaches(each, of) for each in branches)
 
 
 def _is_zero(node: Node) -> bool:
-    """Whether it is the number 0: what is multiplied by it, one program leaves out and another makes NaN of."""
+    """True if it is the number 0: what is multiplied by it, one program leaves out and another makes NaN of."""
     return node.op == "scalar" and node.attribute.op == "const" and node.attribute.args == (0.0,)
 
 
@@ -118,14 +118,14 @@ def _ordered(graph: Graph, of: str) -> frozenset[str]:
 
 
 def _is_ordered(node: Node, of: str) -> bool:
-    """Whether a node is no operation on matrices, has a value where it is infinite, and is no decision on what may be NaN."""
+    """True if a node is no operation on matrices, has a value where it is infinite, and is no decision on what may be NaN."""
     return node.op not in MATRIX | WAVES and not (
         node.op in DECIDING and any(_may_cancel(each, of) for each in node.args)
     )
 
 
 def _may_cancel(node: Node, of: str) -> bool:
-    """Whether infinities may meet below a node: two in a sum or quotient, or one a decision's zero in a product."""
+    """True if infinities may meet below a node: two in a sum or quotient, or one a decision's zero in a product."""
     return any(each.op in MEETING and _meet(each, of) for each in walk(node))
 
 

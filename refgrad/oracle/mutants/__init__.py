@@ -110,17 +110,17 @@ class Mutation:
 
     @property
     def model(self) -> bool:
-        """Whether it widens the acceptance sets."""
+        """True if it widens the acceptance sets."""
         return self.rewrite.model
 
     @property
     def precision(self) -> bool:
-        """Whether it changes roundings alone."""
+        """True if it changes roundings alone."""
         return self.rewrite.precision
 
     @property
     def scalars(self) -> bool:
-        """Whether it rounds a scalar."""
+        """True if it rounds a scalar."""
         return self.rewrite.scalars
 
     def apply(self, plan: Plan) -> Plan:
@@ -155,7 +155,7 @@ def found_in(plan: Plan, rewrite: Rewrite) -> dict[Hashable, Found]:
 
 
 def _fits(graph: Graph) -> bool:
-    """Whether no output that is one number a row, a column or a tensor became one an element."""
+    """True if no output that is one number a row, a column or a tensor became one an element."""
     return all(within(graph.outputs[n].axes, axes) for n, axes in graph.small.items())
 
 

@@ -193,14 +193,14 @@ def _leaves(form: Form, output: str) -> list[Node]:
 
 
 def _is_array(form: Form, node: Node) -> bool:
-    """Whether a node is an input, a new value, or something of elements that is read more than once."""
+    """True if a node is an input, a new value, or something of elements that is read more than once."""
     if node.op == "input" or node.index in form.new:
         return node.index not in form.new or form.new[node.index] != "p"
     return node.axes == ELEMENT and len(form.users[node.index]) > 1 and not node.is_boolean
 
 
 def _earlier(other: Node | None, node: Node) -> bool:
-    """Whether a new value is known before a node is computed."""
+    """True if a new value is known before a node is computed."""
     return other is None or other.index < node.index
 
 

@@ -95,23 +95,23 @@ class Form:
         return self.called("weight_decay")
 
     def is_eps(self, node: Node) -> bool:
-        """Whether a node is a scalar made of an eps alone."""
+        """True if a node is a scalar made of an eps alone."""
         if node.op != "scalar":
             return False
         used = names_in(node.attribute)
         return bool(used) and all(self.own_names.get(n, n).startswith("eps") for n in used)
 
     def has(self, word: str) -> bool:
-        """Whether some scalar that meets an array reads a name."""
+        """True if some scalar that meets an array reads a name."""
         return any(word in names_in(e) for e in self.graph.scalars())
 
     @property
     def decays_weights(self) -> bool:
-        """Whether some scalar that meets an array reads the weight decay."""
+        """True if some scalar that meets an array reads the weight decay."""
         return self.has(str(self.weight_decay.args[0]))
 
     def knows(self, expr: Expr) -> bool:
-        """Whether every name that an expression reads is a number of the rule."""
+        """True if every name that an expression reads is a number of the rule."""
         return names_in(expr) <= set(self.plan.rule.numbers())
 
     def text(self, node: Node) -> str:

@@ -1,4 +1,4 @@
-"""Which faults are planted into a rule: all that the lists of each situation have of it, and of them so many by lot."""
+"""The faults planted into a rule: a fixed number of each situation's list, drawn by seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPPED = ("optimizer", "8-bit-optimizer")
 def planted(rule: Rule, seed: int = 0) -> list[Fault]:
     """The faults that are planted into a rule.
 
-    Of each situation's list so many are drawn by lot, from the seed and the rule's name, first one of each kind: which
+    Of each situation's list at most `MOST` are drawn at random, from the seed and the rule's name, first one of each kind: which
     they are depends on nothing that was seen of a run.
 
     Args:

@@ -140,7 +140,7 @@ class Probe:
 
 
 def differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether results differ by more than rounding.
+    """True if results differ by more than rounding.
 
     Args:
         one, other: results by name.

@@ -64,7 +64,7 @@ def default_faults(rule: Rule) -> Iterator[Fault]:
 
 
 def _alike(rule: Rule, other: Rule) -> bool:
-    """Whether rules take and give the same arrays, so that one can stand in the other's place."""
+    """True if rules take and give the same arrays, so that one can stand in the other's place."""
     arrays = lambda each: (dict(each.takes()), dict(each.gives()), each.slots(), getattr(each, "parts", ()))  # noqa: E731
     return bool(arrays(rule) == arrays(other))
 

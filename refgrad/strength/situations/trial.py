@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Asked, Record, Situation
+from refgrad.kinds.kind import Driven, Record, Situation
 from refgrad.oracle.engine.outcomes import why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
@@ -87,7 +87,7 @@ class _Run:
         claim, asks = self.claim, self.claim.request
         cases = claim.cases()
         yield _Stage(ORDINARY, claim, cases, bits(claim.driven(cases)))
-        asked = Asked(claim.subject, claim.named, asks.dtype, asks.seed)
+        asked = Driven(claim.subject, claim.named, asks.dtype, asks.seed)
         for situation in claim.kind.situations(claim.rule, asked):
             yield from self._taken(situation)
 
@@ -129,7 +129,7 @@ class Trial:
         self._probe = Probe(rule)
 
     def right(self) -> bool:
-        """Whether the right program conforms, in the same run."""
+        """True if the right program conforms, in the same run."""
         for stage in self._own:
             _known(stage)
         return not any(stage.wrong for stage in self._own)

@@ -1,4 +1,4 @@
-"""Fair bits are as seldom suspected as is promised, whatever r is and hangs on; a bias is seen, soonest where r is near 0 or 1.
+"""Fair bits are as seldom suspected as is promised, whatever r is and depends on; a bias is seen, soonest where r is near 0 or 1.
 
 That verdicts use it is tested in tests/optimizers/test_stored.py.
 """
@@ -26,7 +26,7 @@ def worst(steps: list[Roundings]) -> tuple[float, str]:
 
 
 def test_fair_bits_are_suspected_no_more_often_than_is_said() -> None:
-    """Each r hangs on what was rounded before, as a parameter does."""
+    """Each r depends on what was rounded before, as a parameter does."""
     counts, runs = dict.fromkeys((2.0, 10.0), 0), 400
     for seed in range(runs):
         random, steps = np.random.default_rng(seed), []

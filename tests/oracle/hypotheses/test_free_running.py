@@ -10,14 +10,14 @@ from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import NONE
-from refgrad.oracle.hypotheses.free_running import Followed
+from refgrad.oracle.hypotheses.free_running import FreeRun
 from refgrad.tracing import plan_for
 from tests.oracle.hypotheses.runs import hidden, record_of
 
 
-def followed(rule: Optimizer) -> Followed:
+def followed(rule: Optimizer) -> FreeRun:
     record = record_of(hidden(rule), rule)
-    return Followed.of(record, kind_of(rule).outputs(record, record.rules, NONE.wanted(Policy())))
+    return FreeRun.of(record, kind_of(rule).outputs(record, record.rules, NONE.wanted(Policy())))
 
 
 @pytest.mark.parametrize("rule", [AdamW(weight_decay=0.1), Lion(), SGD(momentum=0.9)], ids=str)

@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
-from refgrad.kinds.kind import Asked
+from refgrad.kinds.kind import Driven
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer
@@ -127,7 +127,7 @@ def test_what_is_no_number_and_becomes_one_is_refused(rule: Any, kind: str, situ
 
 @pytest.mark.parametrize("rule", [Q8_0(), MX(), TopK()], ids=str)
 def test_of_scales_and_codes_that_programs_settle_in_several_ways_nothing_is_driven(rule: Any) -> None:
-    asked = Asked(None, frozenset(), np.dtype("f4"), 0)
+    asked = Driven(None, frozenset(), np.dtype("f4"), 0)
     assert not {"NaN", "infinities"} & {each.name for each in kind_of(rule).situations(rule, asked)}
 
 

@@ -23,7 +23,7 @@ from refgrad.oracle.hypotheses.known_forms import fitted_forms, wrong_leaves
 from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screens import judged, telling_screen
+from refgrad.oracle.hypotheses.screens import judged, not_rare, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import short_name
 
@@ -75,7 +75,7 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     """What the search finds; where that is refuted elsewhere, what it finds beyond it."""
     seconds = claim.request.explain
     # processor time, so that a busy machine finds what an idle one finds
-    screen = telling_screen(claim, record, lambda: tally.outside > 0)
+    screen = telling_screen(claim, record, lambda: not_rare(tally.counts))
     search = Search(screen, seconds=seconds, control=control, clock=time.process_time)
     known = _known(claim, record, tally, search)
     if known is not None:

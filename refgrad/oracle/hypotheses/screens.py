@@ -19,6 +19,8 @@ from refgrad.oracle.hypotheses.screen import StepScreen
 FEW = 3
 #: elements of each leaf that are looked at where fewer show nothing of what is wrong
 MORE = (512, 4096)
+#: of so many elements one at least must be wrong for that: what is wrong at fewer is no departure, and searches are dear
+RARE = 500
 
 
 def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
@@ -45,7 +47,7 @@ def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> S
     Args:
         claim: who claims to be what.
         record: the whole run.
-        wrong: whether the claim is wrong on it; asked where a few elements show nothing.
+        wrong: True if the claim is wrong on it, and not on a few elements alone; asked where a few elements show nothing.
     """
     screen = screen_of(claim, record)
     for elements in MORE:
@@ -54,6 +56,15 @@ def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> S
             return screen
         screen = screen_of(claim, record, elements)
     return screen
+
+
+def not_rare(counts: Counts) -> bool:
+    """True if enough elements of some output are wrong that more of them are worth looking at.
+
+    Args:
+        counts: the statuses of all elements, by output.
+    """
+    return any(each.outside * RARE >= each.total > 0 for each in counts.values())
 
 
 def _claim_fits(screen: Screen) -> bool:

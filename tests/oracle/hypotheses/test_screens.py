@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from refgrad.optimizers import SGD
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE
-from refgrad.oracle.hypotheses.screens import MORE, screen_of, telling_screen
+from refgrad.oracle.hypotheses.screens import MORE, RARE, not_rare, screen_of, telling_screen
 from refgrad.oracle.hypotheses.stack import _chosen
 from refgrad.oracle.inputs.cases import Inputs
 
@@ -34,3 +35,10 @@ def test_more_elements_are_looked_at_until_what_is_wrong_shows() -> None:
     assert few is not None
     assert enough is not None
     assert (few["p"].outside, enough["p"].outside) == (0, len(G))
+
+
+def test_what_is_wrong_at_few_elements_alone_is_not_searched_for_among_more() -> None:
+    right = Count(inside=10 * RARE)
+    assert not not_rare({"m": right, "p": Count(inside=10 * RARE - 9, outside=9)})
+    assert not_rare({"m": right, "p": Count(inside=10 * RARE - 10, outside=10)})
+    assert not not_rare({})

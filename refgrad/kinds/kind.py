@@ -228,6 +228,10 @@ class Kind(ABC):
             return False
         return True
 
+    def shown_otherwise(self, rule: Any) -> list[Any]:
+        """Named variants of a rule that a candidate may answer in another form than the rule, so that they are tried apart."""
+        return []
+
     def few(self, rule: Any, asked: Driven) -> Cases:
         """Fewer cases than `generate` makes by default, for another setting of the rule."""
         return self.generate(rule, FEW, asked.dtype, asked.seed, asked.subject)

@@ -53,6 +53,13 @@ class QuantizerKind(Stateless):
         """The candidate that a thing is."""
         return resolve(candidate, options)
 
+    def shown_otherwise(self, rule: Quantizer) -> list[Quantizer]:
+        """Those of which a candidate may leave out a part that is the same for every array: one each."""
+        found = {rule.constant_parts(): rule}
+        for _, variant in rule.variants():
+            found.setdefault(variant.constant_parts(), variant)
+        return list(found.values())[1:]
+
     def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """One case a family; of a decoder alone every code."""
         if subject is None or subject.quantize is not None:

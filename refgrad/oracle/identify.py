@@ -83,7 +83,8 @@ def identify(
     guessed = rule is None and not isinstance(candidate, Rule)
     if not isinstance(inputs, Cases | None):
         raise bad_argument("inputs", inputs, f"{kind.legal_inputs}, or None")
-    every = [claim] if claim is not None else [cls() for cls in rules().values() if cls.kind == kind.name]
+    own = [cls() for cls in rules().values() if cls.kind == kind.name]
+    every = [claim] if claim is not None else [*own, *(form for each in own for form in kind.shown_otherwise(each))]
 
     def judged(thing: Any, resolve: Any) -> Identification:
         request = Request.of(

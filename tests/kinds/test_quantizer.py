@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
 from refgrad.oracle.inputs.cases import Cases
@@ -254,3 +255,20 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(main, ["verify", "mine.py:quantize", "--as", "Affine", "symmetric=true", "bits=4", "divisor=half"])
     assert done.exit_code == 1
     assert "narrow=True" in done.output  # the half of 14 is 7, as the highest code is
+
+
+@pytest.mark.slow
+def test_a_kind_tries_what_may_leave_out_a_part_too() -> None:
+    """A pair of scale and codes is no answer of `Affine()`, whose zero point differs, and one of its symmetric variant."""
+    rule = Affine(symmetric=True, granularity="tensor")
+    shown = [str(v) for name in ("Affine", "NF4") for v in kind_of("quantizer").shown_otherwise(rules()[name]())]
+    assert shown == ["Affine(symmetric=True)"]
+
+    def pair(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        made = rule.quantize(x).arrays
+        return made["scale"], made["codes"]
+
+    x = np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32)
+    found = refgrad.identify(pair, "quantizer", inputs=Cases.of(x=x))
+    assert found.exit_code == 0, found
+    assert "Affine(symmetric=True" in str(found).partition("\n")[0]

@@ -224,6 +224,7 @@ def _own_rule(run: Any, leaf: int, rule: Any, record: Record) -> Any:
         told = run.rule_for(leaf, rule)
         if type(told) is not type(rule):
             raise CandidateFault("structure", f"rule_for gave {with_article(type(told).__name__)}; legal: {legal}")
+        rule.replace(**told.hyperparameters())  # illegal ones too may have been put there
         return _settled(rule, told, "", (getattr(run, "of_groups", ()), record))
     except ArgumentError as error:
         raise CandidateFault("structure", f"rule_for gave a rule of which {error}; the rule is {legal}") from None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from refgrad.candidates.protocol import Observation, Run
+from refgrad.candidates.protocol import CandidateFault, Observation, Run
 
 #: the name of the gradients among what a step is handed; the rest are extra inputs
 GRADIENT = "gradient"
@@ -78,6 +78,10 @@ def kept(seen: Observation) -> Observation:
     """What was seen, copied."""
     params = [np.array(a, order="C", copy=True) for a in seen.params]
     state = [{n: v if isinstance(v, float) else np.array(v, copy=True) for n, v in s.items()} for s in seen.state]
+    if state and len(state) != len(params):
+        raise CandidateFault(
+            "structure", f"the candidate shows {len(params)} parameters and {len(state)} states of them"
+        )
     return Observation(params, state or [{} for _ in params])
 
 

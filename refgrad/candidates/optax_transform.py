@@ -182,6 +182,8 @@ class OptaxRun:
         self._stated = candidate.stated
         names = [leaf_name(i, p.ndim, candidate.names) for i, p in enumerate(params)]
         self._own = [(name, candidate.groups.get(name, {})) for name in names]
+        #: the hyperparameters that are stated of some group, which stand above what the rule claims
+        self.of_groups = frozenset(word for _, own in self._own for word in own)
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
         self._sides = [next((n for n, k in rule.slots().items() if k.axes == axes), "") for axes in (ROW, COLUMN)]
         self._shared = {slot for slot, kind in rule.slots().items() if kind.axes == TENSOR}

@@ -78,4 +78,4 @@ class CandidateFault(RefgradError):
     details: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)

@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.candidates.one_step import StepRequest, Taken
 from refgrad.candidates.protocol import CandidateFault, Observation
-from refgrad.errors import RefgradError
+from refgrad.errors import ArgumentError, RefgradError
 from refgrad.isolation import ahead, messages
 from refgrad.isolation.ahead import Asking
 from refgrad.isolation.messages import METHODS, WORDS
@@ -198,4 +198,10 @@ def _checked(name: str, value: Any, candidate: str) -> Any:
 
 
 def _with(rule: Any, fields: Mapping[str, Any]) -> Any:
-    return rule.replace(**{n: _with(getattr(rule, n), v[0]) if isinstance(v, list) else v for n, v in fields.items()})
+    """A rule with other hyperparameters as the child tells them; a `CandidateFault` if they are none of it."""
+    try:
+        return rule.replace(
+            **{n: _with(getattr(rule, n), v[0]) if isinstance(v, list) else v for n, v in fields.items()}
+        )
+    except (ArgumentError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CandidateFault("structure", f"the candidate says that it is another rule, of which {error}") from None

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.one_step import GRADIENT, Order, StepRequest, Taken, kept, take
-from refgrad.candidates.protocol import STRIDED, Candidate, Observation, Run
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.candidates.protocol import STRIDED, Candidate, CandidateFault, Observation, Run
+from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.kinds.kind import Call, Kind, Question, Record
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.simpler import parts, simpler
-from refgrad.rule import Slot
+from refgrad.rule import Rule, Slot
 
 #: steps after which the gradient's memory is overwritten, to see whether the candidate still uses it
 PROBED_STEPS = 2
@@ -60,7 +61,9 @@ class Stepped(Kind):
             name, given = self._start(subject, record)
             run.append(call(lambda: getattr(subject, name)(*given), f"building {subject.name}"))
             self._begun(run[0], subject, record)
-            return kept(call(run[0].observe, subject.name))
+            seen = kept(call(run[0].observe, subject.name))
+            _check_start(seen, record, [self.told(rule) for rule in record.rules])
+            return seen
 
         def go_on(step: int) -> Observation:
             nonlocal steps
@@ -106,10 +109,9 @@ class Stepped(Kind):
         """What a run says of itself: the rule of each leaf, and random bits that it draws by itself."""
         record.settings.extend(getattr(run, "settings", ()))
         record.read = frozenset(getattr(run, "read", ()))
-        rule_for = getattr(run, "rule_for", None)
-        if rule_for is not None:
+        if getattr(run, "rule_for", None) is not None:
             rules = enumerate(record.rules)
-            record.rules = [self.retold(rule, rule_for(leaf, self.told(rule))) for leaf, rule in rules]
+            record.rules = [self.retold(rule, _own_rule(run, leaf, self.told(rule), record)) for leaf, rule in rules]
         record.unknown = _unknown(run, [self.told(rule) for rule in record.rules])
         for name in sorted(record.unknown):
             record.notes.append(
@@ -209,13 +211,98 @@ def _asked_for(record: Record, rules: Sequence[Any], step: int) -> dict[str, Any
     return {n: float(given[n]) if extra.scalar else given[n] for n, extra in wanted.items()}
 
 
+def _own_rule(run: Any, leaf: int, rule: Any, record: Record) -> Any:
+    """The rule with what a run says of itself; what is claimed stays a claim, and what it says otherwise is told first.
+
+    Only settings of groups that are stated (`refgrad.candidates.optax_transform.in_groups`) stand above a claim.
+
+    Raises:
+        CandidateFault: it says what is no such rule.
+    """
+    legal = f"{type(rule).__name__} with legal hyperparameters"
+    try:
+        told = run.rule_for(leaf, rule)
+        if type(told) is not type(rule):
+            raise CandidateFault("structure", f"rule_for gave {with_article(type(told).__name__)}; legal: {legal}")
+        rule.replace(**told.hyperparameters())  # illegal ones too may have been put there
+        return _settled(rule, told, "", (getattr(run, "of_groups", ()), record))
+    except ArgumentError as error:
+        raise CandidateFault("structure", f"rule_for gave a rule of which {error}; the rule is {legal}") from None
+
+
+def _settled(rule: Any, told: Any, within: str, by: tuple[Container[str], Record]) -> Any:
+    """A rule with those of another's hyperparameters that it does not claim; those of a rule within likewise."""
+    changes, (stated, record) = {}, by
+    for name, value in told.hyperparameters().items():
+        ours, word = getattr(rule, name), f"{within}{name}"
+        if isinstance(ours, Rule) and type(value) is type(ours):
+            value = _settled(ours, value, f"{word}_", by)
+        elif value != ours:
+            claimed, known = name in rule.claimed, word in record.read
+            record.read |= {word}
+            is_so = f"{word}={ours!r} is {'claimed' if claimed else 'the default'}"
+            judged = "" if claimed and word not in stated else ", and is judged at that"
+            record.settings += [] if known and not claimed else [f"{is_so}; the candidate says {value!r:.60}{judged}"]
+            value = value if judged else ours
+        if value != ours:
+            changes[name] = value
+    return rule.replace(**changes) if changes else rule
+
+
+def _check_count(seen: Observation, leaves: int) -> None:
+    """`CandidateFault` if what was seen is not as many parameters, and as many states, as were handed over."""
+    for what, found in (("parameters", seen.params), ("states", seen.state)):
+        if len(found) != leaves:
+            raise CandidateFault(
+                "structure", f"the candidate shows {len(found)} {what}; legal: {leaves}, one a parameter"
+            )
+
+
+def _check_start(seen: Observation, record: Record, rules: Sequence[Any]) -> None:
+    """`CandidateFault` if what is seen before the first step are not the parameters that were handed over."""
+    _check_count(seen, len(record.cases.p))
+    for leaf, (given, p) in enumerate(zip(record.cases.p, seen.params, strict=True)):
+        name = record.cases.name(leaf) or "p"
+        if (p.shape or (1,)) != (given.shape or (1,)):
+            raise CandidateFault("shape", f"before the first step {name} has shape {p.shape}; legal: {given.shape}")
+        if not dtypes.is_float(p.dtype):
+            raise CandidateFault("dtype", f"before the first step {name} has dtype {p.dtype}; legal: {given.dtype}")
+        wrong = ~_handed_over(given.reshape(p.shape), p)
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            where = f"{name}{list(index) if index else ''}"
+            numbers = f"{float(p[index])!r}; legal: {float(given.reshape(p.shape)[index])!r}"
+            message = f"before the first step parameter {where} is not what was handed over: {numbers}"
+            raise CandidateFault("structure", message)
+        _check_state(seen, leaf, name, rules)
+
+
+def _handed_over(given: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Where a parameter is the number that was handed over, rounded to the dtype that it is kept in; any NaN is NaN."""
+    with np.errstate(all="ignore"):
+        rounded, kept_wide = given.astype(p.dtype).astype(np.float64), p.astype(np.float64)
+    alike = (rounded == kept_wide) & (np.signbit(rounded) == np.signbit(kept_wide))
+    return alike | (np.isnan(rounded) & np.isnan(kept_wide))
+
+
+def _check_state(seen: Observation, leaf: int, name: str, rules: Sequence[Any]) -> None:
+    """`CandidateFault` for a slot of numbers of a parameter that is kept in no float dtype."""
+    slots = rules[leaf].slots() if seen.params[leaf].size else {}
+    for slot, value in seen.state[leaf].items():
+        if slot in slots and not slots[slot].scalar and not dtypes.is_float(np.asarray(value).dtype):
+            found = np.asarray(value).dtype
+            raise CandidateFault("dtype", f"{slot} of {name} has dtype {found}; legal: a float dtype")
+
+
 def _check_outputs(before: Observation, after: Observation, step: int, record: Record, rules: Sequence[Any]) -> None:
+    _check_count(after, len(before.params))
     for leaf, (old, new) in enumerate(zip(before.params, after.params, strict=True)):
         name = record.cases.name(leaf)
         if new.shape != old.shape:
             record.faults.append(Fault("shape", step, f"p {name} has shape {new.shape}; legal: {old.shape}"))
         elif new.dtype != old.dtype:
             record.faults.append(Fault("dtype", step, f"p {name} has dtype {new.dtype}; legal: {old.dtype}"))
+        _check_state(after, leaf, name, rules)
         slots = rules[leaf].slots() if old.size else {}  # what is kept of no number may have any shape
         for slot, value in after.state[leaf].items():
             if slot in slots and not slots[slot].scalar and not fits(np.shape(value), slots[slot], old.shape):

@@ -10,7 +10,7 @@ from typing import Any
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Kind, Question, Record
-from refgrad.oracle.acceptance.findings import Fault
+from refgrad.oracle.acceptance.findings import FAULTS, Fault
 from refgrad.oracle.engine.time_limit import watched
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
@@ -61,7 +61,10 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
         record.seen.append(question())
         return None
     except CandidateFault as error:
-        fault = Fault(error.kind, number, str(error))
+        kind = (
+            error.kind if isinstance(error.kind, str) and error.kind in FAULTS else "raised"
+        )  # it may be a stranger's
+        fault = Fault(kind, number, str(error))
     except CandidateError:
         raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback

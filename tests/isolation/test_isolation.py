@@ -162,19 +162,22 @@ def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     assert found.outcome == "identified"
 
 
-@pytest.mark.slow
 def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path) -> None:
-    """A recipe that fails there is made here, unless the process was to be fresh; a target never is."""
+    """What fails there is not made here, however it is named and whatever it raises; a module that only this process has is."""
     place = tmp_path / "only_once.py"
     place.write_text("import os\nif os.getpid() != int(os.environ['ONLY']): raise ValueError\ndef f(p, g): return p\n")
-    recipe = Recipe("only_once", str(place), "f", None, lambda: candidates.downhill)
+    recipe = Recipe("only_once", str(place), "f", None, lambda: pytest.fail("it was made here"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONLY", str(os.getpid()))
-        verdict = refgrad.verify(recipe, SGD(), steps=1, isolate=True)
-        assert verdict.isolation == "not isolated: making it there raised ValueError: "
-        for thing, isolate in ((recipe, "fresh"), (f"{place}:f", True)):
+        for thing, isolate in ((recipe, "fresh"), (recipe, True), (f"{place}:f", True)):
             with pytest.raises(CandidateError, match="ValueError"):
                 refgrad.verify(thing, SGD(), steps=1, isolate=isolate)
+        place.write_text("from refgrad.isolation.recipe import NotMadeError\nraise NotMadeError('there is no module')")
+        with pytest.raises(CandidateError, match="there is no module; isolate=False makes it in this process"):
+            refgrad.verify(recipe, SGD(), steps=1, isolate=True)
+    only_here = Recipe("only_here", "", "f", None, lambda: candidates.downhill)
+    verdict = refgrad.verify(only_here, SGD(), steps=1, isolate=True)
+    assert verdict.isolation == "not isolated: there is no module 'only_here' there"
 
 
 @pytest.mark.parametrize("rule", [SGD(momentum=0.9), ArcTan()], ids=str)

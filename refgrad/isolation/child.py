@@ -6,16 +6,12 @@ words; answers go to a descriptor of their own.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import faulthandler
-import json
-import operator
 import os
 import pickle
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
@@ -30,6 +26,7 @@ from refgrad.float_environment import candidate_notes, foreign, guarding
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import laid_out, text_of
+from refgrad.isolation.pristine import Snapshot
 from refgrad.isolation.recipe import NotMadeError, Recipe, made
 from refgrad.isolation.shared import Region
 from refgrad.kinds.kind import Stateless
@@ -50,9 +47,7 @@ class Server:
 
     def __init__(self) -> None:
         self._things: list[Any] = []
-        own = [module for name, module in sys.modules.items() if name.partition(".")[0] == "refgrad"]
-        #: modules that another candidate of this process relies on, and what stood in them
-        self._known = [(module, dict(vars(module))) for module in (builtins, json, pickle, np, *own)]
+        self._before = Snapshot()
 
     def answers(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
         """The answers to a question, the last of which says so; whatever the candidate raises is one."""
@@ -116,10 +111,12 @@ class Server:
 
     def _made(self, target: Any, rule: Any, options: Any, state_names: Any, replaced: Any) -> dict[str, Any]:
         kind = kind_of(rule)
+        self._before.extend()  # before anything of the candidate runs
         with foreign():
             target = _target(target, replaced)
         with foreign():
             subject = kind.resolve(target, rule, options, state_names)
+        self._before.extend()
         named = kind.named(subject, rule, target, options)
         told = isinstance(target, type | Rule)
         return {**self._kept(subject), "name": str(subject.name), "named": frozenset(named), "told": told}
@@ -159,9 +156,7 @@ class Server:
         self._things.clear()
         messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        same = (all(map(operator.is_, map(vars(m).get, names), names.values())) for m, names in self._known)
-        left = any(each is not threading.main_thread() and not _of_refgrad(each) for each in threading.enumerate())
-        return {"clean": all(same) and not left}
+        return {"clean": self._before.same()}
 
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
@@ -228,11 +223,6 @@ def _noted(run: Any) -> dict[str, Any]:
         if isinstance(notes, list) and all(type(each) is str for each in notes):
             return {"notes": tuple(notes)}
     return {}
-
-
-def _of_refgrad(thread: threading.Thread) -> bool:
-    """True if it is one of the threads that kernels run on."""
-    return type(thread).__module__.partition(".")[0] == "refgrad"
 
 
 def _result(found: Any, last: bool) -> Answer:

@@ -28,7 +28,7 @@ from refgrad.quantizers import Affine
 from refgrad.sparsity import Magnitude
 from refgrad.testing import check_laws
 from tests.depth import at_depth
-from tests.isolation import table
+from tests.isolation import lingering, table
 from tests.isolation.hostile import RIGHT, RIGHT_AS_PROGRAMS, TIMED
 from tests.kinds import candidates
 
@@ -197,6 +197,43 @@ def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
     assert "exit code 0" in report.message
     with pytest.raises(ArgumentError, match="isolate is 'yes'; legal: True, False or 'fresh'"):
         refgrad.verify(SGD(), SGD(), isolate="yes")
+
+
+def test_what_a_candidate_leaves_is_seen() -> None:
+    """In processes as the child's: a snapshot is the same before, and is not after."""
+    code = """if True:
+        import os, refgrad.isolation.child
+        from refgrad.isolation.pristine import Snapshot
+        from tests.isolation.lingering import LEFT
+        snapshot, unseen = Snapshot(), []
+        for name, leave in [("nothing", lambda: None), *LEFT.items()]:
+            forked = os.fork()
+            if not forked:
+                leave()
+                os._exit(snapshot.same())
+            if os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]):
+                unseen.append(name)
+        print(*unseen)"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert told.stdout.split() == ["nothing"]
+    assert len(lingering.LEFT) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["method", "thread"])
+def test_a_wrong_candidate_has_nothing_of_the_one_before(name: str) -> None:
+    hosting.end()
+    assert refgrad.verify(f"tests.isolation.lingering:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
+    assert not hosting._IDLE
+    assert not refgrad.verify(WRONG, AdamW(), steps=2, isolate=True, explain=False, shrink=False).conforms
+
+
+@pytest.mark.parametrize(("name", "kind"), [("leaves_at_once", "crashed"), ("own_argument_error", "raised")])
+def test_the_line_that_gives_a_crash_again_does_not_end_the_readers_program(name: str, kind: str) -> None:
+    verdict = refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False, shrink=False)
+    assert [fault.kind for fault in verdict.faults] == [kind]
+    assert verdict.reproduce.endswith(", isolate=True)") == (kind == "crashed")
+    assert eval(verdict.reproduce, {"refgrad": refgrad}).outcome == verdict.outcome
 
 
 @pytest.mark.slow

@@ -124,7 +124,8 @@ class Host:
         try:
             return self.result(what, STARTING)
         except NotMadeError as error:
-            raise FailedThereError(error, "" if isinstance(given[0], str) else HERE) from None
+            own = str(getattr(given[0], "place", "refgrad")).partition(".")[0] == "refgrad"  # which a command asks for
+            raise FailedThereError(error, "" if own else HERE) from None
 
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> Any:
         """The result of a question; whatever goes wrong is a `CandidateFault`, or what refgrad raised in the child."""

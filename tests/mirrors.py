@@ -43,6 +43,7 @@ TOPICS: tuple[Topic, ...] = (
             "isolation.remote",
             "isolation.ahead",
             "isolation.child",
+            "isolation.pristine",
             "isolation.process",
             "isolation.hosting",
         ),

@@ -9,9 +9,11 @@ import base64
 import ctypes
 import inspect
 import json
+import math
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,12 +43,13 @@ class Program:
     Args:
         command: the program and its arguments.
         rule, kind: what it is asked to be.
+        patience: seconds in which it is to say that it is.
 
     Raises:
         CandidateError: it cannot be started, or does not say that it is such a rule.
     """
 
-    def __init__(self, command: Sequence[str], rule: str, kind: str) -> None:
+    def __init__(self, command: Sequence[str], rule: str, kind: str, patience: float = math.inf) -> None:
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -58,12 +61,12 @@ class Program:
             raise CandidateError(f"{command[0]} cannot be started: {error.strerror}") from None
         self._name, self._count = command[0].rpartition("/")[2], 0
         try:
-            self.hello = self._greeted(rule, kind)
+            self.hello = self._greeted(rule, kind, patience)
         except CandidateFault as fault:
             raise CandidateError(str(fault)) from None
 
-    def _greeted(self, rule: str, kind: str) -> Mapping[str, Any]:
-        told = self._answer({"refgrad": VERSION, "ask": "hello", "rule": rule, "kind": kind})
+    def _greeted(self, rule: str, kind: str, patience: float) -> Mapping[str, Any]:
+        told = self._answer_within({"refgrad": VERSION, "ask": "hello", "rule": rule, "kind": kind}, patience)
         if told.get("refgrad") != VERSION:
             raise CandidateError(f"{self._name} speaks version {told.get('refgrad')!r}; legal: {VERSION}")
         for field in ("rules", "dtypes", "takes", "gives"):
@@ -135,6 +138,27 @@ class Program:
         if not isinstance(found, dict):
             raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: a JSON object")
         return found
+
+    def _answer_within(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """The answer to a message; a program that takes longer is killed, and waited for no more."""
+        found: list[dict[str, Any] | BaseException] = []
+
+        def asked() -> None:
+            try:
+                found.append(self._answer(message))
+            except BaseException as error:
+                found.append(error)
+
+        thread = threading.Thread(target=asked, daemon=True)  # a program that it started may hold the pipe
+        thread.start()
+        thread.join(min(seconds, threading.TIMEOUT_MAX))
+        if not found:
+            self._process.kill()
+            raise CandidateFault("hung", f"{self._name} hung: no answer to {message['ask']} within {seconds:g} s")
+        (result,) = found
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def _ended(self) -> str:
         """How it ended: closed pipes come a moment before that."""
@@ -235,20 +259,21 @@ class Stateless:
             return self.program.call({n: known[n] for n in wanted})
 
 
-def function(command: Sequence[str], rule: str, kind: str) -> Any:
+def function(command: Sequence[str], rule: str, kind: str, patience: float = math.inf) -> Any:
     """A program as a candidate: of an optimizer or quantizer a function of what it says that it takes.
 
     Args:
         command: the program and its arguments.
         rule: the rule's name.
         kind: its kind.
+        patience: seconds in which it is to say that it is that.
 
     Raises:
         CandidateError: it cannot be started, or does not say that it is such a rule; or rules of the kind are not asked so.
     """
     if kind not in KINDS:
         raise CandidateError(f"{rule} is of kind {kind}; programs are asked to be of kind {', '.join(KINDS)}")
-    program = Program(command, rule, kind)
+    program = Program(command, rule, kind, patience)
     said = [str(text)[:200] for text in program.hello.get("restrictions", ())]
     name = str(program.hello.get("name", command[0].rpartition("/")[2]))[:80]
     name = f"{name} ({'; '.join(said)})" if said else name

@@ -42,14 +42,17 @@ def judge(
     from refgrad.candidates import program as subject
     from refgrad.isolation import hosting
     from refgrad.isolation.recipe import Recipe
+    from refgrad.oracle.engine.time_limit import check_time_limit
     from refgrad.rule import short_name
 
     claim = claimed(rule, hyperparameters)
-    given = {"command": [program, *arguments], "rule": short_name(type(claim)), "kind": claim.kind}
+    asked = searched(words)
+    given = {
+        **{"command": [program, *arguments], "rule": short_name(type(claim)), "kind": claim.kind},
+        "patience": check_time_limit(asked["time_limit"]),
+    }
     recipe = Recipe(subject.__name__, "", "function", given, lambda: subject.function(**given))
     with document.apart():
-        verdict = refgrad.verify(
-            recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **searched(words)
-        )
+        verdict = refgrad.verify(recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **asked)
     show_verdict(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

@@ -6,16 +6,12 @@ words; answers go to a descriptor of their own.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import faulthandler
-import json
-import operator
 import os
 import pickle
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
@@ -30,6 +26,7 @@ from refgrad.float_environment import candidate_notes, foreign, guarding
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import laid_out, text_of
+from refgrad.isolation.pristine import Snapshot
 from refgrad.isolation.recipe import NotMadeError, Recipe, made
 from refgrad.isolation.shared import Region
 from refgrad.kinds.kind import Stateless
@@ -50,13 +47,13 @@ class Server:
 
     def __init__(self) -> None:
         self._things: list[Any] = []
-        own = [module for name, module in sys.modules.items() if name.partition(".")[0] == "refgrad"]
-        #: modules that another candidate of this process relies on, and what stood in them
-        self._known = [(module, dict(vars(module))) for module in (builtins, json, pickle, np, *own)]
+        self._before = Snapshot()
 
     def answers(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
         """The answers to a question, the last of which says so; whatever the candidate raises is one."""
-        ask = {"steps": self._steps, "run": self._run, "cases": self._cases}.get(message["ask"], self._one)
+        ask = {"steps": self._steps, "run": self._run, "cases": self._cases, "make": self._make}.get(
+            message["ask"], self._one
+        )
         try:
             yield from ask(message, buffers)
         except BaseException as error:
@@ -106,12 +103,20 @@ class Server:
                 answer = {"raised": _described(error), "last": last}, []
             yield answer
 
-    def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
-        with foreign():
-            target, rule, options, state_names = _given(message, buffers)
+    def _make(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Iterator[Answer]:
+        """That what is asked for is understood, before any of the candidate runs; then what was made."""
+        given = _understood(message, buffers)
+        yield _result({"understood": True}, last=False)
+        yield _result(self._made(*given), last=True)
+
+    def _made(self, target: Any, rule: Any, options: Any, state_names: Any, replaced: Any) -> dict[str, Any]:
         kind = kind_of(rule)
+        self._before.extend()  # before anything of the candidate runs
+        with foreign():
+            target = _target(target, replaced)
         with foreign():
             subject = kind.resolve(target, rule, options, state_names)
+        self._before.extend()
         named = kind.named(subject, rule, target, options)
         told = isinstance(target, type | Rule)
         return {**self._kept(subject), "name": str(subject.name), "named": frozenset(named), "told": told}
@@ -151,9 +156,7 @@ class Server:
         self._things.clear()
         messages.forget()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        same = (all(map(operator.is_, map(vars(m).get, names), names.values())) for m, names in self._known)
-        left = any(each is not threading.main_thread() and not _of_refgrad(each) for each in threading.enumerate())
-        return {"clean": all(same) and not left}
+        return {"clean": self._before.same()}
 
     def _surroundings(self, message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
         return {"environment": environment(), "notes": list(candidate_notes())}
@@ -222,11 +225,6 @@ def _noted(run: Any) -> dict[str, Any]:
     return {}
 
 
-def _of_refgrad(thread: threading.Thread) -> bool:
-    """True if it is one of the threads that kernels run on."""
-    return type(thread).__module__.partition(".")[0] == "refgrad"
-
-
 def _result(found: Any, last: bool) -> Answer:
     """A result as it is told."""
     made: list[bytes] = []
@@ -245,27 +243,39 @@ def _no_answer(error: MessageError) -> CandidateFault:
     return CandidateFault("structure", f"the candidate returned {error}; legal: arrays and numbers")
 
 
-def _given(message: Mapping[str, Any], buffers: list[bytearray]) -> tuple[Any, Any, Any, Any]:
+def _understood(message: Mapping[str, Any], buffers: list[bytearray]) -> Any:
+    """The arguments of `refgrad.isolation.host.Host.resolve`.
+
+    Raises:
+        NotMadeError: the rule that is claimed is not found here.
+    """
+    try:
+        return messages.decode(message["given"], buffers, trusted=True)
+    except MessageError as error:
+        raise NotMadeError(f"reading the claim there raised {error}") from error
+
+
+def _target(target: Any, replaced: Mapping[str, Any] | None) -> Any:
     """What a candidate is made of, itself as it is found here; with other hyperparameters if it is a rule and these are given.
 
     Raises:
-        NotMadeError: it, or the rule that it claims to be, cannot be made here.
+        NotMadeError: it cannot be made here.
     """
+    handed = isinstance(target, Recipe)
     try:
-        target, rule, options, state_names, replaced = messages.decode(message["given"], buffers, trusted=True)
-        handed = isinstance(target, Recipe)
         target = made(target)
     except ENDING:
         raise
     except BaseException as error:  # also what a test raises to be skipped
-        said = "" if isinstance(error, CandidateError) else f"making it there raised {type(error).__name__}: "
-        raise NotMadeError(f"{said}{error}") from error
+        name = type(error).__name__
+        said = "" if isinstance(error, CandidateError) else f"making it there raised {name}: "
+        raise NotMadeError(f"{said}{error}", name) from error
     if handed and target is None:
-        raise NotMadeError("making it there gave None")
+        raise NotMadeError("it returned None; legal: a candidate, such as an optimizer's class")
     if replaced is not None:
         target = load(target) if isinstance(target, str) else target
         target = target.replace(**replaced) if isinstance(target, Rule) else target
-    return target, rule, options, state_names
+    return target
 
 
 def differences(rule: Rule, given: Rule) -> dict[str, Any]:
@@ -286,7 +296,7 @@ def _described(error: BaseException) -> dict[str, str]:
     if isinstance(error, RefgradError) and (isinstance(error, CandidateError) or not from_outside(error)):
         name = next(c.__name__ for c in (ArgumentError, NotMadeError, RefgradError) if isinstance(error, c))
         name = "CandidateError" if name == "RefgradError" else name
-        return {"kind": "", "message": str(error), "class": name}
+        return {"kind": getattr(error, "raised", ""), "message": str(error), "class": name}
     return told
 
 

@@ -18,7 +18,7 @@ from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import seen_in
 from refgrad.isolation.process import Child, Noise
-from refgrad.isolation.recipe import NotMadeError
+from refgrad.isolation.recipe import FailedThereError, NotMadeError
 from refgrad.isolation.remote import Remote, no_answer
 
 #: seconds that a child may take to import refgrad
@@ -29,6 +29,8 @@ MEMORY = 8 << 30
 MOST = 4
 #: seconds after which what a candidate has returned is looked at again
 LATE = 0.005
+#: what to do about a candidate that is not made elsewhere
+HERE = "; isolate=False makes it in this process"
 
 
 class Host:
@@ -99,7 +101,8 @@ class Host:
 
         Raises:
             CandidateError: there is none.
-            NotMadeError: it cannot be made in another process.
+            NotMadeError: it cannot be asked for in another process.
+            FailedThereError: it was asked for, and making it failed.
         """
         given = (target, rule, dict(options), None if state_names is None else dict(state_names), replaced)
         try:
@@ -115,7 +118,14 @@ class Host:
         except MessageError as error:
             raise NotMadeError(str(error)) from None
         target = getattr(given[0], "attribute", given[0])
-        return self.ask({"ask": "make", "given": encoded}, buffers, f"making {target}", STARTING)
+        what = f"making {target}"
+        self.tell({"ask": "make", "given": encoded}, buffers, what, STARTING)
+        self.result(what, STARTING)  # it is understood; from here on the candidate runs, and is not believed
+        try:
+            return self.result(what, STARTING)
+        except NotMadeError as error:
+            own = str(getattr(given[0], "place", "refgrad")).partition(".")[0] == "refgrad"  # which a command asks for
+            raise FailedThereError(error, "" if own else HERE) from None
 
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> Any:
         """The result of a question; whatever goes wrong is a `CandidateFault`, or what refgrad raised in the child."""
@@ -249,7 +259,9 @@ def _raised(told: Any, what: str) -> Exception:
     if not isinstance(told, dict):
         return no_answer(what)
     kind, message, name = (str(told.get(n, "")) for n in ("kind", "message", "class"))
-    known = {c.__name__: c for c in (ArgumentError, CandidateError, NotMadeError)}
+    known = {c.__name__: c for c in (ArgumentError, CandidateError)}
+    if name == NotMadeError.__name__:
+        return NotMadeError(message, kind)
     if name in known:
         return known[name](message)
     return CandidateFault(kind, f"{what} {message}" if kind == "crashed" else message)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from refgrad.errors import CandidateError, bad_argument
+from refgrad.errors import bad_argument
 from refgrad.float_environment import guarding
 from refgrad.isolation.host import MEMORY, Host
 from refgrad.isolation.process import Child, surroundings
-from refgrad.isolation.recipe import NotMadeError, Recipe, named
+from refgrad.isolation.recipe import FailedThereError, NotMadeError, Recipe, importable, named
 from refgrad.rule import Rule
 
 Result = TypeVar("Result")
@@ -75,29 +75,32 @@ def target_of(candidate: Any) -> Any:
     """
     if isinstance(candidate, Recipe) and candidate.why:
         raise NotMadeError(candidate.why)
-    if isinstance(candidate, str | Recipe | Rule):
+    if isinstance(candidate, str | Rule):
         return candidate
-    recipe = named(candidate)
+    recipe = named(candidate) if not isinstance(candidate, Recipe) else candidate
     if recipe is None:
         raise NotMadeError(
             "the candidate was handed over as an object that has no name in a module; one that is named, as 'module:name', "
             "can be made again there"
         )
+    if not importable(recipe):
+        raise NotMadeError(f"there is no module {recipe.place!r} there")
     return recipe
 
 
 def judged(
     candidate: Any, isolate: bool | str, time_limit: float, judge: Callable[[Any, Any], Result]
 ) -> tuple[Result, Place]:
-    """What becomes of a candidate that is made in a process of its own, or here where it cannot be made there.
+    """What becomes of a candidate that is made in a process of its own, or here where it cannot even be asked for there.
 
     Args:
         candidate: as `refgrad.verify` takes it, or a recipe.
-        isolate: as `refgrad.verify` takes it. With `FRESH` a child has no say in where the candidate is made.
+        isolate: as `refgrad.verify` takes it. A child has no say in where the candidate is made.
         time_limit: seconds that one question may take.
         judge: is handed the candidate, and what makes it elsewhere, as `refgrad.oracle.engine.request.Request.resolve`.
 
     Raises:
+        FailedThereError: it was asked for in a process of its own, and making it failed.
         ArgumentError: ``isolate`` is neither true, false nor `FRESH`, or `FRESH` where there is no isolation.
     """
     if not isinstance(isolate, bool) and isolate != FRESH:
@@ -113,7 +116,7 @@ def judged(
         return _hosted(target_of(candidate), isolate == FRESH, time_limit, judge)
     except NotMadeError as error:
         if isinstance(candidate, str):
-            raise CandidateError(f"the candidate cannot be made in a process of its own: {error}") from None
+            raise FailedThereError(error) from None
         why = str(error)
     return judge(_here(candidate), None), Place(f"{NOT}: {why}")
 
@@ -131,7 +134,7 @@ def _hosted(target: Any, fresh: bool, time_limit: float, judge: Callable[[Any, A
     except NotMadeError as error:
         host.close()
         if fresh:
-            raise CandidateError(f"the candidate cannot be made in a process of its own: {error}") from None
+            raise FailedThereError(error) from None
         raise
     except BaseException:
         host.close()

@@ -7,12 +7,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import machinery
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refgrad.errors import RefgradError, with_article
+from refgrad.errors import CandidateError, RefgradError, with_article
 from refgrad.rule import Rule
 
 #: what crosses as data
@@ -20,7 +21,29 @@ PLAIN = (bool, int, float, str, np.ndarray, np.generic, Rule)
 
 
 class NotMadeError(RefgradError):
-    """A candidate cannot be made in another process; the text says why."""
+    """A candidate cannot be made in another process; the text says why.
+
+    Args:
+        message: why.
+        raised: the name of what making it raised.
+    """
+
+    def __init__(self, message: str, raised: str = "") -> None:
+        super().__init__(message)
+        self.raised = raised
+
+
+class FailedThereError(CandidateError):
+    """Making a candidate failed in another process, which has no say in where it is made.
+
+    Args:
+        error: what the process says.
+        here: how it is made in this one.
+    """
+
+    def __init__(self, error: NotMadeError, here: str = "") -> None:
+        super().__init__(f"the candidate cannot be made in a process of its own: {error}{here}")
+        self.said, self.raised = str(error), error.raised
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +79,13 @@ def named(thing: Any) -> Recipe | None:
     if module is None or not isinstance(attribute, str) or _found(module, attribute) is not thing:
         return None
     return Recipe(module.__name__, getattr(module, "__file__", None) or "", attribute, None, lambda: thing)
+
+
+def importable(recipe: Recipe) -> bool:
+    """True if another process finds the module, by its file or by its name; a module that was only made here is not found."""
+    top = recipe.place.partition(".")[0]
+    finders = (machinery.BuiltinImporter, machinery.FrozenImporter, machinery.PathFinder)
+    return Path(recipe.file).is_file() or any(finder.find_spec(top) is not None for finder in finders)
 
 
 def handed(value: Any) -> Any:

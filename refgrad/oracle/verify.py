@@ -102,7 +102,15 @@ def verify(
         environment={**verdict.environment, **place.environment},
         notes=tuple(dict.fromkeys([*verdict.notes, *place.notes])),
         isolation=place.isolation,
+        reproduce=_reproduced(verdict) if place.isolation == hosting.ISOLATED else verdict.reproduce,
     )
+
+
+def _reproduced(verdict: Verdict) -> str:
+    """The line that gives a verdict again; what ended or held up its process must not do so to the reader's."""
+    ends = any(fault.kind in ("crashed", "hung") for fault in verdict.faults)
+    line = verdict.reproduce
+    return f"{line[:-1]}, isolate=True)" if ends and line.endswith(")") else line
 
 
 def _placed(candidate: Any, device: str) -> Any:

@@ -44,8 +44,8 @@ def check_laws(
         policy: what counts as rounding where two runs differ in bits.
         options: extra keyword arguments for the candidate's constructor.
         time_limit: seconds that one step may take of a candidate in a process of its own; here there is no limit.
-        isolate: make and run the candidate in a process of its own, as for `refgrad.verify`, or where it cannot be made there,
-            here.
+        isolate: make and run the candidate in a process of its own, as for `refgrad.verify`, or where it cannot be
+            asked for there, here.
 
     Returns:
         A report a law.

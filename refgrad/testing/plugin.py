@@ -8,7 +8,8 @@
         refgrad_verify(MyAdamW, AdamW(lr=1e-3))
 
 Candidates are made and run in a process of their own (docs/isolation.md): it imports the test's module, and calls the test, or
-takes what has a name there. What cannot be made there runs in this one, and the verdict says "not isolated" first.
+takes what has a name there. What has no name that leads to it there runs in this one, and the verdict says "not isolated"
+first.
 
 A verdict that does not conform is the test's report, in colour, and so is the sentence that says why a candidate cannot be
 asked: no traceback of refgrad's inside. What was judged stands in the properties of a JUnit file (``--junit-xml``), and under
@@ -129,6 +130,7 @@ def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, 
         item.user_properties += properties(error.verdict)
         raise
     except CandidateError as error:
+        _skip_as_there(error)
         item.user_properties += unasked(rule, error)
         item.stash[UNASKED] = error
         raise
@@ -136,6 +138,15 @@ def _judge(item: pytest.Item, candidate: Any, rule: Any, keywords: Mapping[str, 
         raise Misuse(f"{asker}: {error}") from None
     item.user_properties += properties(verdict)
     return verdict
+
+
+def _skip_as_there(error: Exception) -> None:
+    """What a test raised in another process to be skipped, or to be expected to fail, is done here, where nothing of it runs."""
+    from refgrad.isolation.recipe import FailedThereError
+
+    if isinstance(error, FailedThereError) and error.raised in ("Skipped", "XFailed"):
+        reason = error.said.partition(f"raised {error.raised}: ")[2]
+        (pytest.skip if error.raised == "Skipped" else pytest.xfail)(reason)
 
 
 def _returned(item: pytest.Function) -> Any:

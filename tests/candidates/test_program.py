@@ -184,6 +184,12 @@ def test_what_is_no_greeting_is_no_candidate(code: str, says: str) -> None:
         program.function(python(code), "AdamW", "optimizer")
 
 
+def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time() -> None:
+    code = "import os, time\nwhile True: os.write(1, b' '); time.sleep(0.01)"
+    with pytest.raises(CandidateError, match=r"python[\d.]* hung: no answer to hello within 0\.2 s"):
+        program.function(python(code), "AdamW", "optimizer", 0.2)
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

@@ -28,7 +28,7 @@ from refgrad.quantizers import Affine
 from refgrad.sparsity import Magnitude
 from refgrad.testing import check_laws
 from tests.depth import at_depth
-from tests.isolation import table
+from tests.isolation import lingering, table
 from tests.isolation.hostile import RIGHT, RIGHT_AS_PROGRAMS, TIMED
 from tests.kinds import candidates
 
@@ -162,19 +162,22 @@ def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     assert found.outcome == "identified"
 
 
-@pytest.mark.slow
 def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path) -> None:
-    """A recipe that fails there is made here, unless the process was to be fresh; a target never is."""
+    """What fails there is not made here, however it is named and whatever it raises; a module that only this process has is."""
     place = tmp_path / "only_once.py"
     place.write_text("import os\nif os.getpid() != int(os.environ['ONLY']): raise ValueError\ndef f(p, g): return p\n")
-    recipe = Recipe("only_once", str(place), "f", None, lambda: candidates.downhill)
+    recipe = Recipe("only_once", str(place), "f", None, lambda: pytest.fail("it was made here"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONLY", str(os.getpid()))
-        verdict = refgrad.verify(recipe, SGD(), steps=1, isolate=True)
-        assert verdict.isolation == "not isolated: making it there raised ValueError: "
-        for thing, isolate in ((recipe, "fresh"), (f"{place}:f", True)):
+        for thing, isolate in ((recipe, "fresh"), (recipe, True), (f"{place}:f", True)):
             with pytest.raises(CandidateError, match="ValueError"):
                 refgrad.verify(thing, SGD(), steps=1, isolate=isolate)
+        place.write_text("from refgrad.isolation.recipe import NotMadeError\nraise NotMadeError('there is no module')")
+        with pytest.raises(CandidateError, match="there is no module; isolate=False makes it in this process"):
+            refgrad.verify(recipe, SGD(), steps=1, isolate=True)
+    only_here = Recipe("only_here", "", "f", None, lambda: candidates.downhill)
+    verdict = refgrad.verify(only_here, SGD(), steps=1, isolate=True)
+    assert verdict.isolation == "not isolated: there is no module 'only_here' there"
 
 
 @pytest.mark.parametrize("rule", [SGD(momentum=0.9), ArcTan()], ids=str)
@@ -194,6 +197,43 @@ def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
     assert "exit code 0" in report.message
     with pytest.raises(ArgumentError, match="isolate is 'yes'; legal: True, False or 'fresh'"):
         refgrad.verify(SGD(), SGD(), isolate="yes")
+
+
+def test_what_a_candidate_leaves_is_seen() -> None:
+    """In processes as the child's: a snapshot is the same before, and is not after."""
+    code = """if True:
+        import os, refgrad.isolation.child
+        from refgrad.isolation.pristine import Snapshot
+        from tests.isolation.lingering import LEFT
+        snapshot, unseen = Snapshot(), []
+        for name, leave in [("nothing", lambda: None), *LEFT.items()]:
+            forked = os.fork()
+            if not forked:
+                leave()
+                os._exit(snapshot.same())
+            if os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]):
+                unseen.append(name)
+        print(*unseen)"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert told.stdout.split() == ["nothing"]
+    assert len(lingering.LEFT) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["method", "thread"])
+def test_a_wrong_candidate_has_nothing_of_the_one_before(name: str) -> None:
+    hosting.end()
+    assert refgrad.verify(f"tests.isolation.lingering:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
+    assert not hosting._IDLE
+    assert not refgrad.verify(WRONG, AdamW(), steps=2, isolate=True, explain=False, shrink=False).conforms
+
+
+@pytest.mark.parametrize(("name", "kind"), [("leaves_at_once", "crashed"), ("own_argument_error", "raised")])
+def test_the_line_that_gives_a_crash_again_does_not_end_the_readers_program(name: str, kind: str) -> None:
+    verdict = refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False, shrink=False)
+    assert [fault.kind for fault in verdict.faults] == [kind]
+    assert verdict.reproduce.endswith(", isolate=True)") == (kind == "crashed")
+    assert eval(verdict.reproduce, {"refgrad": refgrad}).outcome == verdict.outcome
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def test_verdicts_are_the_reports(pytester: pytest.Pytester) -> None:
     assert "DOES NOT CONFORM" in text
     assert "Smallest input that fails" in text
     assert "raise_if_wrong" not in text  # no traceback of our inside
-    assert "test_forgot returned None; legal: a candidate" in text
+    assert "it returned None; legal: a candidate" in text
 
 
 ISOLATED = """
@@ -135,6 +135,10 @@ def test_fixture_beside_another(refgrad_verify, opened):
 @judged
 def test_skipped():
     pytest.skip("elsewhere")
+
+@judged
+def test_expected_to_fail():
+    pytest.xfail("known")
 """
 
 
@@ -145,12 +149,17 @@ def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester
         pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     pytester.makepyfile(ISOLATED)
     result = pytester.runpytest_subprocess(*_plugin(), *(["-n", str(processes)] if processes else []))
-    result.assert_outcomes(passed=6, failed=4, skipped=1)
+    result.assert_outcomes(passed=6, failed=4, skipped=1, xfailed=1)
     text = result.stdout.str()
     assert "its process ended with exit code 0" in text
     assert "the candidate cannot be made: making test_leaves_in_its_body" in text
     assert "not isolated: the test uses the fixture 'tmp_path', which does something in this process" in text
-    assert "not isolated: making it there raised ValueError: not there" in text
+    assert (
+        "could not be judged: the candidate cannot be made in a process of its own: making it there raised ValueError"
+        in text
+    )
+    assert "isolate=False makes it in this process" in text
+    assert "not isolated: making it there" not in text
 
 
 MISUSED = """

@@ -9,6 +9,7 @@ import _thread
 import builtins
 import functools
 import operator
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -117,8 +118,31 @@ def _functions_of(value: Any) -> Iterator[FunctionType]:
 
 
 def _interpreter() -> tuple[Any, ...]:
-    """The hooks of imports, traces and profiles, by identity; what they hold is kept, so that none is taken for another."""
-    return [*map(_Same, sys.meta_path)], [*map(_Same, sys.path_hooks)], _Same(sys.gettrace()), _Same(sys.getprofile())
+    """The hooks of imports, traces and profiles, by identity; what they hold is kept, so that none is taken for another.
+
+    And what the system holds of the process: its limits, and the folder where it stands.
+    """
+    hooks = [*map(_Same, sys.meta_path)], [*map(_Same, sys.path_hooks)]
+    return *hooks, _Same(sys.gettrace()), _Same(sys.getprofile()), _limits(), _folder()
+
+
+def _limits() -> list[tuple[int, int]]:
+    """How much of each resource the process may take; nothing where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    return [
+        resource.getrlimit(getattr(resource, name)) for name in sorted(vars(resource)) if name.startswith("RLIMIT_")
+    ]
+
+
+def _folder() -> str:
+    """Where the process stands; nothing where that folder is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 class _Same:

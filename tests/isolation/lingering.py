@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -45,6 +47,8 @@ LEFT: dict[str, Callable[[], Any]] = {
     "profile": lambda: sys.setprofile(lambda *_: None),
     "thread": lambda: (_thread.start_new_thread(time.sleep, (600,)), time.sleep(0.05)),  # it is counted once it runs
     "module": lambda: sys.modules.update({"json": sys}),
+    "limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+    "folder": lambda: os.chdir(os.sep),
 }
 
 method = doing(LEFT["method"])

@@ -216,7 +216,7 @@ def test_what_a_candidate_leaves_is_seen() -> None:
         print(*unseen)"""
     told = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
     assert told.stdout.split() == ["nothing"]
-    assert len(lingering.LEFT) == 10
+    assert len(lingering.LEFT) == 12
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from refgrad.version import VERSION
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
+    from refgrad.formulas import formula
+    from refgrad.legal import Choice, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
@@ -26,15 +28,23 @@ __all__ = [
     "ArgumentError",
     "CandidateError",
     "Cases",
+    "Choice",
+    "Fraction",
     "Identification",
     "Inputs",
+    "NonNegative",
     "OutputSet",
     "Policy",
+    "Positive",
+    "Range",
+    "Real",
     "RefgradError",
     "Survey",
     "Tolerances",
     "Verdict",
+    "Whole",
     "estimators",
+    "formula",
     "identify",
     "optimizers",
     "quantizers",
@@ -48,6 +58,7 @@ __all__ = [
 #: packages that are imported when they are first asked for
 _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
+    "formula": "refgrad.formulas",
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",
@@ -59,6 +70,7 @@ _LATER = {
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.engine.verdict",
     "Policy": "refgrad.oracle.acceptance.policy",
+    **dict.fromkeys(("Choice", "Fraction", "NonNegative", "Positive", "Range", "Real", "Whole"), "refgrad.legal"),
     "Inputs": "refgrad.oracle.inputs.cases",
     "Cases": "refgrad.oracle.inputs.cases",
 }

@@ -12,97 +12,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import infinities, nan_choices
+from refgrad.arithmetic import array_error, infinities, nan_choices
 from refgrad.arithmetic import running_error as bounds
-from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.decisions import near
+from refgrad.arithmetic.explorer import Explorer
 from refgrad.arithmetic.operations import BOOLEAN, OPERATIONS, UFUNCS
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 
 #: operations that choose by what they are handed
 CHOOSING = BOOLEAN | {"maximum", "minimum", "sign"}
-
-
-class OpenChoice(Exception):  # not an error: a fork that has not been taken yet
-    """A choice that may go either way was met for the first time."""
-
-
-class Explorer:
-    """One way through a body's choices, in the order in which they are met.
-
-    Attributes:
-        forced: how the first choices go.
-        met_nan: whether NaN was sorted, or compared where that is not left open: programs settle it in several ways.
-    """
-
-    def __init__(self, forced: Sequence[bool] = ()) -> None:
-        self.forced, self._met, self.met_nan = tuple(forced), 0, False
-
-    def look(self, *operands: Bounded) -> None:
-        """Note whether what a choice is made by is NaN somewhere."""
-        self.met_nan = self.met_nan or any(bool(np.isnan(x.value).any()) for x in operands)
-
-    def choose(self) -> bool:
-        """How the next choice goes; `OpenChoice` if that has not been said."""
-        if self._met == len(self.forced):
-            raise OpenChoice
-        self._met += 1
-        return self.forced[self._met - 1]
-
-    def settle(self, likely: np.ndarray, open_: np.ndarray) -> np.ndarray:
-        """Truth values with those that may be either chosen."""
-        result = np.array(likely, dtype=bool)
-        for at in np.argwhere(open_):
-            result[tuple(at)] = self.choose()
-        return result
-
-
-class Shaped(Carrier):
-    """A carrier with NumPy's names for an array's shape, and for its numbers in other places; a subclass says how they move."""
-
-    __slots__ = ()
-
-    dtype = np.dtype(np.float64)  # what choices are turned into
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The array's shape."""
-        raise NotImplementedError
-
-    def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
-        """The same numbers in other places."""
-        raise NotImplementedError
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(np.prod(self.shape))
-
-    @property
-    def T(self) -> Self:  # NumPy's name
-        """The transpose."""
-        return self.rearranged(np.transpose)
-
-    def reshape(self, *shape: Any) -> Self:
-        """As NumPy's."""
-        return self.rearranged(lambda a: a.reshape(*shape))
-
-    def transpose(self, *axes: int) -> Self:
-        """As NumPy's."""
-        return self.rearranged(lambda a: a.transpose(*axes))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Self:
-        return self.rearranged(lambda a: a[key])
 
 
 class Ranged(Shaped):
@@ -129,6 +50,15 @@ class Ranged(Shaped):
         error = None if self.known.error is None else function(np.broadcast_to(self.known.error, shape))
         return self.of(Bounded(value, error))
 
+    def joined(self, parts: Sequence[Any], function: Callable[[list[np.ndarray]], np.ndarray]) -> Self:
+        """The numbers of several arrays, of which this is one, in one array."""
+        known = [_whole(p) if isinstance(p, Ranged) else self.lift(p) for p in parts]
+        return self.of(Bounded(function([k.value for k in known]), function([k.bound() for k in known])))
+
+    def filled(self, value: float) -> Self:
+        """An array of this shape with one number everywhere."""
+        return self.of(Bounded(np.full(self.shape, value), np.zeros(self.shape)))
+
     def __setitem__(self, key: Any, value: Any) -> None:
         new = self.lift(value)
         self.known.value[key] = new.value
@@ -136,10 +66,10 @@ class Ranged(Shaped):
         self.known.error[key] = new.bound()
 
     def __matmul__(self, other: Any) -> Ranged:
-        return self.of(product(self.known, self.lift(other), self.model))
+        return self.of(array_error.product(self.known, self.lift(other), self.model))
 
     def __rmatmul__(self, other: Any) -> Ranged:
-        return self.of(product(self.lift(other), self.known, self.model))
+        return self.of(array_error.product(self.lift(other), self.known, self.model))
 
     def __float__(self) -> float:
         raise TraceError("a transform's body makes a Python float of an array; return the array")
@@ -182,13 +112,17 @@ class Ranged(Shaped):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and ufunc is np.matmul:
-            return self.of(product(self.lift(inputs[0]), self.lift(inputs[1]), self.model))
+            return self.of(array_error.product(self.lift(inputs[0]), self.lift(inputs[1]), self.model))
         if method == "__call__" and ufunc is np.isnan:
             return np.isnan(self.known.value)
         if ufunc is np.fmin:
             self.explorer.look(*(self.lift(a) for a in inputs))
         if method == "__call__" and ufunc in _MORE and not kwargs:
             return self.of(_MORE[ufunc](*(self.lift(a) for a in inputs), self.model))
+        if method == "__call__" and ufunc.__name__ in _SPECIAL and not kwargs:
+            return self.of(_SPECIAL[ufunc.__name__](self.known, ufunc(self.known.value), self.model))
+        if method == "__call__" and ufunc in WRITTEN:
+            return WRITTEN[ufunc](*inputs)
         if ufunc is np.power or ufunc in UFUNCS:
             return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
         raise TraceError(f"numpy.{ufunc.__name__} is not an operation that a transform is judged through")
@@ -260,58 +194,24 @@ def _where(like: Ranged, condition: Any, a: Any, b: Any) -> Ranged:
     return like.of(Bounded(value, error))
 
 
-def product(a: Bounded, b: Bounded, model: Model) -> Bounded:
-    """A product of matrices, or with a vector: sums of products in any order."""
-    size_a, size_b = np.abs(a.value) + a.bound(), np.abs(b.value) + b.bound()
-    magnitude = size_a @ size_b
-    carried = a.bound() @ size_b + np.abs(a.value) @ b.bound()
-    terms = a.value.shape[-1]
-    relative = model.charge * 2 + max(terms - 1, 0) * model.unit_roundoff + terms * 2.0**-52
-    some = (size_a != 0.0).astype(np.float64) @ (size_b != 0.0).astype(np.float64)  # a product with zero loses nothing
-    return Bounded(a.value @ b.value, carried + relative * magnitude + some * model.underflow)
-
-
-def solution(a: Bounded, b: Bounded, model: Model) -> Bounded:
-    """The solution of a symmetric positive definite system, by elimination, a factorization or the inverse.
-
-    With A x = b and an error dA, db of each, |x' - x| <= |A^-1| (|dA| |x'| + |db|). A method's own backward error is charged to
-    |dA_ij| <= 3 n (n + 1) u sqrt(a_ii a_jj), the bound of Cholesky's factorization (Higham 2002, theorem 10.3) with room for
-    elimination and for products with the inverse, and x' is |A^-1| |b|, by which the inverse's products are bounded too.
-    """
-    inverse = np.abs(np.linalg.inv(a.value))
-    n = a.value.shape[-1]
-    scale = np.sqrt(np.abs(np.diagonal(a.value)))
-    own = 3 * n * (n + 1) * (model.unit_roundoff * model.roundings) * np.outer(scale, scale)
-    perturbation = a.bound() + own
-    first = inverse @ (np.abs(b.value) + b.bound())
-    growth = np.max(np.sum(inverse @ perturbation, axis=-1), initial=0.0)
-    error = inverse @ (perturbation @ first + b.bound() + model.charge * n * np.abs(b.value))
-    error = error / (1.0 - growth) if growth < 0.5 else np.full(error.shape, np.inf)
-    return Bounded(np.linalg.solve(a.value, b.value), error + n * model.underflow)
-
-
-def _axes(x: Ranged, axis: Any) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(x.ndim))
-    return tuple(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
-
-
 def _reduced(x: Ranged, known: Bounded, axes: tuple[int, ...], keepdims: bool) -> Ranged:
     result = x.of(known)
     return result if keepdims else result.rearranged(lambda a: np.squeeze(a, axes))
 
 
+def _whole(x: Ranged) -> Bounded:
+    """A value and a bound of the array's shape."""
+    return Bounded(np.broadcast_to(x.known.value, x.shape), np.broadcast_to(x.known.bound(), x.shape))
+
+
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Ranged:
-    axes = _axes(x, axis)
-    count = int(np.prod([x.shape[a] for a in axes]))
-    whole = Bounded(np.broadcast_to(x.known.value, x.shape), np.broadcast_to(x.known.bound(), x.shape))
-    return _reduced(x, bounds.add_up(whole, axes, count, x.model), axes, keepdims)
+    axes = axes_of(x, axis)
+    return _reduced(x, bounds.add_up(_whole(x), axes, counted(x, axis), x.model), axes, keepdims)
 
 
 def _largest(x: Any, axis: Any = None, keepdims: bool = False, initial: float = -np.inf) -> Ranged:
-    axes = _axes(x, axis)
-    whole = Bounded(np.broadcast_to(x.known.value, x.shape), np.broadcast_to(x.known.bound(), x.shape))
-    found = _reduced(x, bounds.largest(whole, axes, x.model), axes, keepdims)
+    axes = axes_of(x, axis)
+    found = _reduced(x, bounds.largest(_whole(x), axes, x.model), axes, keepdims)
     return found if initial == -np.inf else found._apply("maximum", found, initial)
 
 
@@ -324,13 +224,12 @@ def _over(x: Ranged, count: int) -> Ranged:
 
 
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Ranged:
-    count = int(np.prod([x.shape[a] for a in _axes(x, axis)]))
-    return _over(_sum(x, axis, keepdims), count)
+    return _over(_sum(x, axis, keepdims), counted(x, axis))
 
 
-def _variance(x: Any, axis: Any = None, ddof: int = 0) -> Ranged:
+def _variance(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Ranged:
     centred = x - _mean(x, axis, True)
-    return _over(_sum(centred * centred, axis), int(np.prod([x.shape[a] for a in _axes(x, axis)])) - ddof)
+    return _over(_sum(centred * centred, axis, keepdims), counted(x, axis) - ddof)
 
 
 def _percentile(x: Any, percent: float, axis: int, method: Any) -> Ranged:
@@ -358,41 +257,39 @@ def _argsort(x: Any, kind: Any) -> np.ndarray:
     return np.argsort(keys, kind=kind)
 
 
-def _stacked(parts: Sequence[Any], *args: Any) -> Ranged:
-    like = next(p for p in parts if isinstance(p, Ranged))
-    known = [like.lift(p) for p in parts]
-    values = [np.broadcast_to(k.value, p.shape) for k, p in zip(known, parts, strict=True)]
-    errors = [np.broadcast_to(k.bound(), p.shape) for k, p in zip(known, parts, strict=True)]
-    return like.of(Bounded(np.stack(values, *args), np.stack(errors, *args)))
+def _sorted(x: Any, axis: int = -1) -> Ranged:
+    x.explorer.look(x.known)
+    return x.of(array_error.ordered(_whole(x), axis % x.ndim))
 
 
-def _filled(x: Any, value: float) -> Ranged:
-    return x.of(Bounded(np.full(x.shape, value), np.zeros(x.shape)))
+def _cumulated(x: Any, axis: int | None = None) -> Ranged:
+    x = x.reshape(-1) if axis is None else x
+    return x.of(array_error.cumulated(_whole(x), (axis or 0) % x.ndim, x.model))
 
 
-def _log1p(x: Bounded, model: Model) -> Bounded:
-    value, room = np.log1p(x.value), 1.0 + x.value - x.bound()
-    carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
-    return Bounded(
-        value, carried + (model.charge + 8 * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
-    )
+def _like(*operands: Any) -> Ranged:
+    return next(x for x in operands if isinstance(x, Ranged))
 
 
-def _fmin(a: Bounded, b: Bounded, model: Model) -> Bounded:
-    least = bounds.minimum(a, b, model)
-    value = np.fmin(a.value, b.value)
-    error = np.where(np.isnan(a.value), b.bound(), np.where(np.isnan(b.value), a.bound(), least.bound()))
-    return Bounded(value, error)
+def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Ranged:
+    like = _like(*operands)
+    whole = [_whole(x) if isinstance(x, Ranged) else like.lift(x) for x in operands]
+    return like.of(array_error.einsum(checked_spec(spec, whole), whole, like.model))
 
 
 #: what NumPy calls by its own name, although a rule's graph would not have it so: bits that the machine gives
 _MORE: Mapping[Any, Callable[..., Bounded]] = {
     **{op.sketch: op.error for op in OPERATIONS.values() if op.function and op.rounds and op.sketch and op.error},
-    np.log1p: _log1p,
-    np.fmin: _fmin,
+    np.log1p: array_error.log1p,
+    np.expm1: array_error.expm1,
+    np.fmin: array_error.fmin,
 }
+#: functions of SciPy's, by name, so that it need not be imported
+_SPECIAL: Mapping[str, Callable[..., Bounded]] = {"erf": array_error.erf, "expit": array_error.expit}
 REDUCTIONS: Mapping[str, Callable[..., Ranged]] = {"sum": _sum, "max": _largest}
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
+    **MOVES,
+    **WRITTEN,
     np.sum: _sum,
     np.max: _largest,
     np.min: _smallest,
@@ -400,21 +297,11 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.var: _variance,
     np.percentile: _percentile,
     np.argsort: _argsort,
-    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    np.stack: _stacked,
-    np.split: lambda x, count: [x[i * (len(x) // count) : (i + 1) * (len(x) // count)] for i in range(count)],
-    np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),
-    np.pad: lambda x, widths: x.rearranged(lambda y: np.pad(y, widths)),
-    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.rearranged(
-        lambda y: np.lib.stride_tricks.sliding_window_view(y, window, axis)
+    np.sort: _sorted,
+    np.cumsum: _cumulated,
+    np.einsum: _einsum,
+    np.linalg.solve: lambda a, b: _like(a, b).of(
+        array_error.solution(_like(a, b).lift(a), _like(a, b).lift(b), _like(a, b).model)
     ),
-    np.linalg.solve: lambda a, b: next(x for x in (a, b) if isinstance(x, Ranged)).of(
-        solution(a.lift(a), a.lift(b), a.model)
-    ),
-    np.empty_like: lambda x: _filled(x, 0.0),
-    np.zeros_like: lambda x: _filled(x, 0.0),
-    np.ones_like: lambda x: _filled(x, 1.0),
-    np.broadcast_to: lambda x, shape: x.rearranged(lambda y: np.broadcast_to(y, shape)),
-    np.full_like: _filled,
     np.any: lambda x: bool(np.any((x != 0.0).settled())),
 }

@@ -64,6 +64,10 @@ class Transform(Rule):
         """
         raise NotImplementedError
 
+    def names(self) -> list[str]:
+        """What the body calls the arrays, in order."""
+        return list(inspect.signature(self.apply).parameters)
+
     def takes(self) -> dict[str, Axes]:
         """The arrays: name -> the names of their axes, as in `shapes`."""
         return {name: tuple(text.split()) for name, text in self.shapes.items()}
@@ -90,7 +94,7 @@ class Transform(Rule):
         Raises:
             ArgumentError: too few or too many arrays, arrays of different dtypes, or shapes that do not fit.
         """
-        names = list(inspect.signature(self.apply).parameters)
+        names = self.names()
         if len(arrays) != len(names):
             raise ArgumentError(
                 f"{type(self).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}"

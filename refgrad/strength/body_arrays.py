@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.operations import UFUNCS
-from refgrad.arithmetic.ranged import Shaped
+from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
@@ -51,6 +51,14 @@ class RunArray(Shaped):
         """The same numbers in other places."""
         return RunArray(function(self.values), self.run)
 
+    def joined(self, parts: Sequence[Any], function: Callable[[list[Array]], Array]) -> RunArray:
+        """The numbers of several arrays, of which this is one, in one array."""
+        return RunArray(function([self.run.operand(part) for part in parts]), self.run)
+
+    def filled(self, value: float) -> RunArray:
+        """An array of this shape with one number everywhere."""
+        return RunArray(np.full(self.shape, value), self.run)
+
     def __setitem__(self, key: Any, value: Any) -> None:
         self.values[key] = self.run.operand(value)
 
@@ -83,13 +91,21 @@ class RunArray(Shaped):
             return np.isnan(self.values)
         if ufunc is np.power:
             return self._power(*inputs)
+        if ufunc in WRITTEN:
+            return WRITTEN[ufunc](*inputs)
         return self.run.do(UFUNCS.get(ufunc, ufunc.__name__), *inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in MOVES:
             return MOVES[function](*args, **kwargs)
+        if function is np.any:
+            return bool(np.any(self.values != 0.0))
         if function is np.argsort:  # an order is no array of the run
             return self.run.do("argsort", *args, **kwargs).values
+        if function is np.einsum:
+            return self.run.do("einsum", *args[1:], spec=checked_spec(args[0], args[1:]))
+        if function.__name__ not in OPERATIONS and function in WRITTEN:
+            return WRITTEN[function](*args, **kwargs)
         if function.__name__ not in OPERATIONS:
             raise TraceError(f"numpy.{function.__name__} is not an operation of a transform")
         return self.run.do(function.__name__, *args, **kwargs)
@@ -116,26 +132,3 @@ class RuleOfRun:
 def values_of(x: Any) -> Array:
     """The numbers of an array of a run, or of any other."""
     return x.values if isinstance(x, RunArray) else np.asarray(x)
-
-
-def _stacked(parts: Sequence[Any], *args: Any) -> RunArray:
-    run = next(p.run for p in parts if isinstance(p, RunArray))
-    return RunArray(np.stack([values_of(p) for p in parts], *args), run)
-
-
-#: functions that move numbers, or make arrays of one number
-MOVES: Mapping[Any, Callable[..., Any]] = {
-    np.stack: _stacked,
-    np.split: lambda x, count: [RunArray(part, x.run) for part in np.split(x.values, count)],
-    np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),
-    np.pad: lambda x, widths: x.rearranged(lambda y: np.pad(y, widths)),
-    np.broadcast_to: lambda x, shape: x.rearranged(lambda y: np.broadcast_to(y, shape)),
-    np.lib.stride_tricks.sliding_window_view: lambda x, window, axis: x.rearranged(
-        lambda y: np.lib.stride_tricks.sliding_window_view(y, window, axis)
-    ),
-    np.empty_like: lambda x: RunArray(np.zeros(x.shape), x.run),
-    np.zeros_like: lambda x: RunArray(np.zeros(x.shape), x.run),
-    np.ones_like: lambda x: RunArray(np.ones(x.shape), x.run),
-    np.full_like: lambda x, value: RunArray(np.full(x.shape, value), x.run),
-    np.any: lambda x: bool(np.any(x.values != 0.0)),
-}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.shaped import axes_of, counted
 from refgrad.strength.body_run import Run
 from refgrad.strength.interpreter import ROUNDED
 from refgrad.strength.rounding_styles import Array
@@ -15,25 +16,46 @@ from refgrad.strength.rounding_styles import Array
 REAL = np.longdouble
 
 
-def _axes(x: Array, axis: Any) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(x.ndim))
-    return tuple(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
-
-
 def _sum(run: Run, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return run.total(x, _axes(x, axis), keepdims)
+    return run.total(x, axes_of(x, axis), keepdims)
 
 
 def _mean(run: Run, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    count = int(np.prod([x.shape[a] for a in _axes(x, axis)]))
-    return run.quotient(_sum(run, x, axis, keepdims), np.asarray(float(count)))
+    return run.quotient(_sum(run, x, axis, keepdims), np.asarray(float(counted(x, axis))))
 
 
-def _variance(run: Run, x: Array, axis: Any = None, ddof: int = 0) -> Array:
+def _variance(run: Run, x: Array, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
     centred = run.round(x - _mean(run, x, axis, True))
-    count = int(np.prod([x.shape[a] for a in _axes(x, axis)])) - ddof
-    return run.quotient(_sum(run, run.round(centred * centred), axis), np.asarray(float(count)))
+    squares = _sum(run, run.round(centred * centred), axis, keepdims)
+    return run.quotient(squares, np.asarray(float(counted(x, axis) - ddof)))
+
+
+def _einsum(run: Run, *operands: Array, spec: str) -> Array:
+    """Rounded products of the operands in turn, added in a random order."""
+    taken, _, given = spec.partition("->")
+    axes = sorted(set(taken) - {","})
+    kept = [axis for axis in axes if axis in given] + [axis for axis in axes if axis not in given]
+    product = np.ones((), run.dtype)
+    for names, x in zip(taken.split(","), operands, strict=True):
+        own = np.einsum(f"{names}->{''.join(a for a in kept if a in names)}", x)
+        own = np.expand_dims(own, tuple(i for i, axis in enumerate(kept) if axis not in names))
+        product = run.round(product * own)
+    lengths = {
+        a: n for names, x in zip(taken.split(","), operands, strict=True) for a, n in zip(names, x.shape, strict=True)
+    }
+    product = np.broadcast_to(product, [lengths[axis] for axis in kept])
+    folded = tuple(i for i, axis in enumerate(kept) if axis not in given)
+    total = run.total(product, folded) if folded else product
+    return np.einsum(f"{''.join(a for a in kept if a in given)}->{given}", total)
+
+
+def _cumulated(run: Run, x: Array, axis: int = -1) -> Array:
+    """Sums of the first elements, one after the other."""
+    last = np.moveaxis(x, axis, -1)
+    sums = np.empty_like(last)
+    for i in range(last.shape[-1]):
+        sums[..., i] = last[..., i] if i == 0 else run.round(sums[..., i - 1] + last[..., i])
+    return np.moveaxis(sums, -1, axis)
 
 
 def _solve(run: Run, a: Array, b: Array) -> Array:
@@ -52,6 +74,17 @@ def _solve(run: Run, a: Array, b: Array) -> Array:
     return np.linalg.solve(lower.T, np.linalg.solve(lower, b)).astype(np.float64)
 
 
+def special(name: str) -> Callable[..., Any]:
+    """A function of SciPy's, which is loaded when it is first called; it knows float64 alone."""
+
+    def call(x: Array) -> Array:
+        import scipy.special
+
+        return np.asarray(getattr(scipy.special, name)(np.asarray(x, np.float64)), x.dtype)
+
+    return call
+
+
 def _rounded(function: Callable[..., Any]) -> Callable[..., Array]:
     return lambda run, *args: run.round(function(*args))
 
@@ -63,7 +96,8 @@ def _exact(function: Callable[..., Any]) -> Callable[..., Array]:
 #: an operation's name -> a function of the run and of float64 arrays that hold float32 numbers
 OPERATIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _rounded(function) for name, function in ROUNDED.items()},
-    **{name: _rounded(getattr(np, name)) for name in ("log1p", "square")},
+    **{name: _rounded(getattr(np, name)) for name in ("log1p", "expm1", "square")},
+    **{name: _rounded(special(name)) for name in ("erf", "expit")},
     **{name: _exact(getattr(np, name)) for name in ("maximum", "minimum", "fmin", "sign", "where", "percentile")},
     **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs")},
     "neg": _exact(np.negative),
@@ -72,4 +106,7 @@ OPERATIONS: Mapping[str, Callable[..., Array]] = {
     "var": _variance,
     "matmul": lambda run, a, b: run.product(a, b),
     "solve": _solve,
+    "einsum": _einsum,
+    "cumsum": _cumulated,
+    "sort": _exact(np.sort),
 }

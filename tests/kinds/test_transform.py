@@ -13,7 +13,9 @@ import pytest
 
 import refgrad
 from refgrad import optimizers as o
-from refgrad.arithmetic.ranged import Explorer, Ranged, product, solution
+from refgrad.arithmetic.array_error import product, solution
+from refgrad.arithmetic.explorer import Explorer
+from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.ranged import Explorer, OpenChoice, Ranged
+from refgrad.arithmetic.explorer import Explorer, OpenChoice
+from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside

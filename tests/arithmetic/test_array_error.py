@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refgrad.arithmetic import ranged
+from refgrad.arithmetic import array_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
@@ -17,7 +17,7 @@ MODEL = model_for(Policy(), np.dtype(np.float32))
 def test_products_of_what_lies_within_the_bounds_lie_within_the_bound(left: float, right: float) -> None:
     random = np.random.default_rng(0)
     a, b = (random.standard_normal((3, 3)) for _ in range(2))
-    found = ranged.product(Bounded(a, np.full((3, 3), left)), Bounded(b, np.full((3, 3), right)), MODEL)
+    found = array_error.product(Bounded(a, np.full((3, 3), left)), Bounded(b, np.full((3, 3), right)), MODEL)
     for _ in range(50):
         one = (a + left * np.sign(random.standard_normal((3, 3)))) @ (
             b + right * np.sign(random.standard_normal((3, 3)))
@@ -31,5 +31,5 @@ def test_products_of_what_lies_within_the_bounds_lie_within_the_bound(left: floa
 def test_a_product_with_zeros_is_zero() -> None:
     """Nothing underflows there, so that a comparison with zero is decided."""
     b = Bounded(np.full((3, 2), 2.0**-140))
-    assert (ranged.product(Bounded(np.zeros((3, 3))), b, MODEL).bound() == 0.0).all()
-    assert (ranged.product(Bounded(np.full((3, 3), 2.0**-100)), b, MODEL).bound() > 0.0).all()
+    assert (array_error.product(Bounded(np.zeros((3, 3))), b, MODEL).bound() == 0.0).all()
+    assert (array_error.product(Bounded(np.full((3, 3), 2.0**-100)), b, MODEL).bound() > 0.0).all()

@@ -1,0 +1,142 @@
+"""Bounds on operations that join the elements of arrays of any shape, as in `refgrad.arithmetic.running_error`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.bounded import Bounded
+from refgrad.arithmetic.running_error import Model, minimum, settle
+
+
+def product(a: Bounded, b: Bounded, model: Model) -> Bounded:
+    """A product of matrices, or with a vector: sums of products in any order."""
+    return _sums_of_products([a, b], lambda left, right: left @ right, a.value.shape[-1], model)
+
+
+def einsum(spec: str, operands: Sequence[Bounded], model: Model) -> Bounded:
+    """Sums of products of elements, as `numpy.einsum` has them: products in any order, added in any order.
+
+    Args:
+        spec: which axes meet and which are folded, such as ``"id,jd->ij"``.
+        operands: the factors.
+        model: what is charged.
+    """
+    taken, _, given = spec.partition("->")
+    lengths = {
+        axis: length
+        for axes, operand in zip(taken.split(","), operands, strict=True)
+        for axis, length in zip(axes, np.shape(operand.value), strict=True)
+    }
+    terms = math.prod(length for axis, length in lengths.items() if axis not in given)
+    return _sums_of_products(operands, lambda *arrays: np.einsum(spec, *arrays, optimize=True), terms, model)
+
+
+def _sums_of_products(
+    operands: Sequence[Bounded], multiplied: Callable[..., np.ndarray], terms: int, model: Model
+) -> Bounded:
+    """Sums of products of some factors.
+
+    What the factors are off by is carried one factor at a time: those before it as they are, those after it at their largest.
+
+    Args:
+        operands: the factors.
+        multiplied: the sums, of the numbers of all factors.
+        terms: how many products are added to one number.
+        model: what is charged.
+    """
+    values, errors = [x.value for x in operands], [x.bound() for x in operands]
+    sizes = [np.abs(value) + error for value, error in zip(values, errors, strict=True)]
+    magnitude = multiplied(*sizes)
+    carried: Any = 0.0
+    for i, error in enumerate(errors):
+        if np.any(error):
+            carried = carried + multiplied(*map(np.abs, values[:i]), error, *sizes[i + 1 :])
+    factors = len(operands)
+    relative = model.charge * factors + max(terms - 1, 0) * model.unit_roundoff + terms * factors * 2.0**-53
+    some = multiplied(*((size != 0.0).astype(np.float64) for size in sizes))  # a product with zero loses nothing
+    error = carried + relative * magnitude + some * (max(factors - 1, 1) * model.underflow)
+    return Bounded(multiplied(*values), error)
+
+
+def solution(a: Bounded, b: Bounded, model: Model) -> Bounded:
+    """The solution of a symmetric positive definite system, by elimination, a factorization or the inverse.
+
+    With A x = b and an error dA, db of each, |x' - x| <= |A^-1| (|dA| |x'| + |db|). A method's own backward error is charged to
+    |dA_ij| <= 3 n (n + 1) u sqrt(a_ii a_jj), the bound of Cholesky's factorization (Higham 2002, theorem 10.3) with room for
+    elimination and for products with the inverse, and x' is |A^-1| |b|, by which the inverse's products are bounded too.
+    """
+    inverse = np.abs(np.linalg.inv(a.value))
+    n = a.value.shape[-1]
+    scale = np.sqrt(np.abs(np.diagonal(a.value)))
+    own = 3 * n * (n + 1) * (model.unit_roundoff * model.roundings) * np.outer(scale, scale)
+    perturbation = a.bound() + own
+    first = inverse @ (np.abs(b.value) + b.bound())
+    growth = np.max(np.sum(inverse @ perturbation, axis=-1), initial=0.0)
+    error = inverse @ (perturbation @ first + b.bound() + model.charge * n * np.abs(b.value))
+    error = error / (1.0 - growth) if growth < 0.5 else np.full(error.shape, np.inf)
+    return Bounded(np.linalg.solve(a.value, b.value), error + n * model.underflow)
+
+
+def log1p(x: Bounded, model: Model) -> Bounded:
+    """The logarithm of one more."""
+    value, room = np.log1p(x.value), 1.0 + x.value - x.bound()
+    carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
+    return _of_library(value, carried, model)
+
+
+def fmin(a: Bounded, b: Bounded, model: Model) -> Bounded:
+    """The lesser of two, or the one that is a number."""
+    least = minimum(a, b, model)
+    value = np.fmin(a.value, b.value)
+    error = np.where(np.isnan(a.value), b.bound(), np.where(np.isnan(b.value), a.bound(), least.bound()))
+    return Bounded(value, error)
+
+
+def expm1(x: Bounded, model: Model) -> Bounded:
+    """The exponential less one."""
+    value = np.expm1(x.value)
+    carried = (np.abs(value) + 1.0) * np.expm1(x.bound())
+    return _of_library(value, carried, model)
+
+
+def erf(x: Bounded, value: np.ndarray, model: Model) -> Bounded:
+    """The error function, whose slope is steepest at zero.
+
+    Args:
+        x: the argument.
+        value: the function of its centre.
+        model: what is charged.
+    """
+    return _of_library(value, np.minimum(2.0 / math.sqrt(math.pi) * x.bound(), 2.0), model)
+
+
+def expit(x: Bounded, value: np.ndarray, model: Model) -> Bounded:
+    """The logistic function, written as one over one more than an exponential: its arguments as of `erf`."""
+    carried = np.minimum(np.minimum(0.25 * x.bound(), value * np.expm1(x.bound())), 1.0)
+    return _of_library(value, carried, model)
+
+
+def _of_library(value: np.ndarray, carried: np.ndarray, model: Model) -> Bounded:
+    error = carried + (model.charge + 8 * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
+    return settle(value, error, model)
+
+
+def ordered(x: Bounded, axis: int) -> Bounded:
+    """Numbers in rising order along an axis: each place lies between the ends in their order."""
+    value = np.sort(x.value, axis=axis)
+    low, high = (np.sort(end, axis=axis) for end in (x.value - x.bound(), x.value + x.bound()))
+    return Bounded(value, np.maximum(high - value, value - low))
+
+
+def cumulated(x: Bounded, axis: int, model: Model) -> Bounded:
+    """Sums of the first elements along an axis, each in any order."""
+    value, count = np.cumsum(x.value, axis=axis), np.shape(x.value)[axis]
+    shape = tuple(count if i == axis else 1 for i in range(np.ndim(x.value)))
+    steps = np.arange(count, dtype=np.float64).reshape(shape)
+    magnitude = np.cumsum(np.abs(x.value) + x.bound(), axis=axis)
+    relative = steps * model.unit_roundoff + (steps + 1) * 2.0**-52
+    return settle(value, np.cumsum(x.bound(), axis=axis) + relative * magnitude, model)

@@ -1,0 +1,194 @@
+"""The door for a formula of one's own: a function in NumPy's vocabulary becomes a rule that kernels are judged by."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from refgrad.citation import Citation
+from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.legal import Whole
+from refgrad.optimizers.transform import Transform
+
+#: how long axes are with which a formula is tried, in the order in which they are named first, where nothing is said
+LENGTHS = (6, 37, 5, 11)
+#: what a type of a hyperparameter may be, for errors
+TYPES = "a type with its legal values, such as refgrad.Positive, or Annotated[float, refgrad.Range(0, 1)]"
+#: where a parameter of a function stands that is an array
+_ARRAYS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Formula(Transform):
+    """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
+
+    on_host = "its arrays have axes that it names itself"
+
+    #: the function that was decorated
+    function: ClassVar[Callable[..., Any]]
+
+    def names(self) -> list[str]:
+        """The arrays, in order."""
+        return list(self.shapes)
+
+    def apply(self, *arrays: Any) -> Any:
+        """The function on arrays or what stands for them, with this rule's hyperparameters."""
+        found = type(self).function(*arrays, **self.hyperparameters())
+        several = _each(found) if isinstance(found, tuple | list | dict) else [found]
+        if any(each is None for each in several):
+            name = type(self).__name__
+            raise ArgumentError(f"{name} returned None; legal: `return` an array, or a tuple or dict of arrays")
+        return found
+
+    def check(self, *arrays: np.ndarray) -> None:
+        """Each axis has one length in all arrays that have it.
+
+        Raises:
+            ArgumentError: an array has more or fewer axes, or an axis another length than in an array before.
+        """
+        lengths: dict[str, tuple[int, str]] = {}
+        for array, (name, text) in zip(arrays, self.shapes.items(), strict=True):
+            axes = axes_named(text)
+            if array.ndim != len(axes):
+                raise bad_argument(f"{name}.shape", array.shape, f"{len(axes)} axes: {' '.join(axes) or 'one number'}")
+            for axis, length in zip(axes, array.shape, strict=True):
+                known, where = lengths.setdefault(axis, (length, name))
+                if known != length:
+                    raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
+
+
+def _each(found: Any) -> Iterator[Any]:
+    return iter(found.values() if isinstance(found, dict) else found)
+
+
+def axes_named(text: str) -> list[str]:
+    """The names of an array's axes, of a text such as ``"batch feature"``; a plus sign at its end is no part of them."""
+    return text.replace("+", "").split()
+
+
+def formula(
+    *, lengths: Mapping[str, int] | None = None, citation: Citation | None = None, **axes: str
+) -> Callable[[Callable[..., Any]], type[Formula]]:
+    """Decorate a function of arrays, written as it would be for NumPy, so that it is a rule.
+
+    The function says what is meant; a kernel, whatever its order of operations, is judged by the set of what correct
+    programs of the function may return (`refgrad.verify`). Its hyperparameters are keyword-only, with a type that says which
+    values are legal and a default; it calls NumPy's functions on the arrays, `refgrad.softmax` and `refgrad.logsumexp`.
+
+    Args:
+        lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
+        citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
+        axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
+            ``""`` for one number; with a plus sign at the end for an array of numbers that are not negative.
+
+    Returns:
+        A decorator. What it returns is the formula's class: ``rmsnorm(eps=1e-5)`` is a rule, and ``rmsnorm()(x, weight)`` its
+        value for arrays of one float dtype (float16 and bfloat16 are widened to float32, and rounded once at the end).
+
+    Raises:
+        ArgumentError: the function and what is said of it do not fit; the error says what to write.
+
+    >>> import numpy as np
+    >>> import refgrad
+    >>> @refgrad.formula(x="batch feature", weight="feature")
+    ... def rmsnorm(x, weight, *, eps: refgrad.Positive = 1e-6):
+    ...     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
+    >>> print(rmsnorm(eps=0.5))
+    rmsnorm(eps=0.5)
+    >>> rmsnorm(eps=0.5)(np.array([[1.0, 2.0]]), np.array([1.0, 3.0])).tolist()
+    [[0.5773502691896258, 3.4641016151377544]]
+    """
+
+    def decorate(function: Callable[..., Any]) -> type[Formula]:
+        return _made(function, axes, dict(lengths or {}), citation)
+
+    return decorate
+
+
+def _made(
+    function: Callable[..., Any], axes: Mapping[str, str], lengths: dict[str, int], citation: Citation | None
+) -> type[Formula]:
+    if not inspect.isfunction(function):
+        raise bad_argument("what is decorated", function, "a function, defined by `def`")
+    name = function.__name__
+    arrays, numbers = _parameters(function)
+    shapes = _shapes(name, arrays, axes)
+    body: dict[str, Any] = {
+        "__module__": function.__module__,
+        "__qualname__": function.__qualname__,
+        "__doc__": function.__doc__ or f"The formula {name}.",
+        "__annotations__": _types(function, numbers),
+        **{number: parameter.default for number, parameter in numbers.items()},
+        "function": staticmethod(function),
+        "shapes": shapes,
+        "lengths": _lengths(name, shapes, lengths),
+    }
+    if citation is not None:
+        body["citation"] = citation
+    return type(name, (Formula,), body)
+
+
+def _parameters(
+    function: Callable[..., Any],
+) -> tuple[list[str], dict[str, inspect.Parameter]]:
+    """The arrays that a function takes, and its hyperparameters."""
+    name, arrays, numbers = function.__name__, list[str](), dict[str, inspect.Parameter]()
+    for word, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in _ARRAYS:
+            if parameter.default is not inspect.Parameter.empty:
+                legal = "arrays without defaults; hyperparameters after a star, as in def f(x, *, eps: refgrad.Positive = 1e-6)"
+                raise bad_argument(f"the default of {name}'s {word}", parameter.default, legal)
+            arrays.append(word)
+        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            if parameter.default is inspect.Parameter.empty:
+                raise ArgumentError(
+                    f"{name}'s {word} has no default; legal: one of its legal values, {word}: ... = 1.0"
+                )
+            numbers[word] = parameter
+        else:
+            raise ArgumentError(
+                f"{name} takes {parameter}; legal: arrays by name, and hyperparameters by name after a star"
+            )
+    if not arrays:
+        raise ArgumentError(f"{name} takes no array; legal: one at least, before a star")
+    return arrays, numbers
+
+
+def _shapes(name: str, arrays: list[str], axes: Mapping[str, str]) -> dict[str, str]:
+    """The axes of each array, in the function's order."""
+    for word in axes:
+        if word not in arrays:
+            raise ArgumentError(f"{name} takes no array {word!r}{nearest(word, arrays)}; legal: {', '.join(arrays)}")
+    for word in arrays:
+        text = axes.get(word)
+        if not isinstance(text, str):
+            legal = f'the names of its axes, as in @refgrad.formula({word}="batch feature")'
+            raise bad_argument(f"what is said of {name}'s {word}", text, legal)
+        found = axes_named(text)
+        if not all(axis.isidentifier() for axis in found) or len(set(found)) < len(found) or "+" in text[:-1]:
+            legal = "different names with spaces between, such as 'batch feature'"
+            raise bad_argument(f"what is said of {name}'s {word}", text, legal)
+    return {word: axes[word] for word in arrays}
+
+
+def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> dict[str, int]:
+    """How long each axis is with which the formula is tried."""
+    known = list(dict.fromkeys(axis for text in shapes.values() for axis in axes_named(text)))
+    for axis, length in given.items():
+        if axis not in known:
+            raise ArgumentError(f"{name} has no axis {axis!r}{nearest(axis, known)}; legal: {', '.join(known)}")
+        Whole(1).check(f"lengths of {name}: {axis}", length)
+    return {axis: given.get(axis, LENGTHS[i % len(LENGTHS)]) for i, axis in enumerate(known)}
+
+
+def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The types of hyperparameters, each with its legal values."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    for number in numbers:
+        if typing.get_origin(hints.get(number)) is not Annotated:
+            given = hints.get(number, "not said")
+            raise bad_argument(f"the type of {function.__name__}.{number}", given, TYPES)
+    return {number: hints[number] for number in numbers}

@@ -10,7 +10,7 @@ from refgrad.version import VERSION
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
-    from refgrad.formulas import formula
+    from refgrad.formulas import formula, logsumexp, softmax
     from refgrad.legal import Choice, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
@@ -46,9 +46,11 @@ __all__ = [
     "estimators",
     "formula",
     "identify",
+    "logsumexp",
     "optimizers",
     "quantizers",
     "sets",
+    "softmax",
     "sparsity",
     "survey",
     "tolerances",
@@ -58,7 +60,7 @@ __all__ = [
 #: packages that are imported when they are first asked for
 _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
-    "formula": "refgrad.formulas",
+    **dict.fromkeys(("formula", "logsumexp", "softmax"), "refgrad.formulas"),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

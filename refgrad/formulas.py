@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
@@ -58,6 +59,14 @@ class Formula(Transform):
                 known, where = lengths.setdefault(axis, (length, name))
                 if known != length:
                     raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
+
+    def formula_lines(self) -> list[str]:
+        """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter."""
+        try:
+            lines = textwrap.dedent(inspect.getsource(type(self).function)).splitlines()
+        except (OSError, TypeError):
+            return []
+        return lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :]
 
 
 def _each(found: Any) -> Iterator[Any]:
@@ -192,3 +201,39 @@ def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter
             given = hints.get(number, "not said")
             raise bad_argument(f"the type of {function.__name__}.{number}", given, TYPES)
     return {number: hints[number] for number in numbers}
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """The shares of exponentials: ``exp(x - max x)`` over its sum along an axis.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        axis: along which shares add up to one.
+
+    Returns:
+        Shares of the shape of ``x``.
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return powers / np.sum(powers, axis=axis, keepdims=True)
+
+
+def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
+    """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        axis: the axis.
+        keepdims: True to keep it, of length one.
+
+    Returns:
+        The logarithms, of the shape of ``x`` but for the axis.
+
+    >>> float(logsumexp(np.array([0.0, 0.0])))
+    0.6931471805599453
+    """
+    largest = np.max(x, axis=axis, keepdims=True)
+    total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
+    return total if keepdims else np.squeeze(total, axis)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import sys
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -585,6 +586,9 @@ def _qualified(name: str) -> type[Rule]:
         except (Exception, SystemExit) as error:
             raised = f"importing {module!r} raised {type(error).__name__}: {error}"
             raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
+    found = None if name in REGISTRY else vars(sys.modules[module]).get(own)
+    if isinstance(found, type) and issubclass(found, Rule) and found.kind != Rule.kind:  # one without a citation
+        return found
     if name not in REGISTRY:
         rules()  # so that the nearest is found among all
         hint = nearest(name, REGISTRY)

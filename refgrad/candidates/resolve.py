@@ -125,6 +125,31 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def import_file(place: str) -> str:
+    """Import a file as the module that Python calls it, so that what it defines is found by that name in other processes too.
+
+    Args:
+        place: ``path/to/file.py``; its folder comes first among those that modules are looked for in.
+
+    Returns:
+        The module's name.
+
+    Raises:
+        CandidateError: there is no such file, another module has its name, or importing it raised.
+    """
+    path = Path(place).resolve()
+    if not path.is_file():
+        raise CandidateError(f"there is no file {place!r} (from {str(Path.cwd())!r})")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    found = _load_module(path.stem).__file__
+    if found is None or Path(found).resolve() != path:
+        raise CandidateError(
+            f"{place} would be the module {path.stem}, which is {found}; legal: a file of another name"
+        )
+    return path.stem
+
+
 def _load_module(name: str) -> ModuleType:
     return _guarded(name, lambda: importlib.import_module(name))
 

@@ -114,6 +114,9 @@ def searched(words: Mapping[str, Any]) -> dict[str, Any]:
 def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:
     """The rule that is named, with hyperparameters by its own names or by those of frameworks, such as ``betas=(0.9, 0.99)``."""
     from refgrad.candidates.names import by_own_names
+    from refgrad.candidates.resolve import import_file
     from refgrad.rule_text import build_rule
 
-    return build_rule(rule, hyperparameters, by_own_names)
+    place, suffix, name = rule.partition(".py:")
+    named = f"{import_file(place + '.py')}:{name}" if suffix else rule
+    return build_rule(named, hyperparameters, by_own_names)

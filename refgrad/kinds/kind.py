@@ -388,6 +388,10 @@ class Kind(ABC):
         """Departures that only this kind has: a name, a sentence, and keywords for `Wanted.how`."""
         return iter(())
 
+    def rewritten(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Mutants of a rule without a graph, which are made of its text: as `departures`."""
+        return iter(())
+
     def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
         """What the rule's graph takes of a case; None if the rule has no graph, so that it has no mutants."""
         return None
@@ -454,6 +458,10 @@ class Stateless(Kind):
         """A case and its results with a departure of the kind's own undone, for the rule to judge (see `Kind.departures`)."""
         return arrays, seen
 
+    def departed(self, rule: Any, how: Mapping[str, Any]) -> Any:
+        """The rule as it is judged under a departure of the kind's own (see `Kind.rewritten`)."""
+        return rule
+
     def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
         """One a case; a candidate in another process is handed all of them at once, and goes on by itself."""
         rule, started = record.rules[0], list[Callable[[Arrays], Any]]()
@@ -501,7 +509,7 @@ class Stateless(Kind):
             if seen is None or not arrays[rule.primary].size:  # no number was computed
                 continue
             arrays, seen = self.read(rule, arrays, seen, wanted.how)
-            answer = self.judge(rule, arrays, seen, policy, wanted.plans)
+            answer = self.judge(self.departed(rule, wanted.how), arrays, seen, policy, wanted.plans)
             for name, (judged, values) in answer.items():
                 unit = self.unit(rule, name, arrays, values)
                 yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import exact
+from refgrad.arithmetic.body_mutations import BodyMutation
+from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
@@ -28,6 +30,8 @@ from refgrad.oracle.inputs.transforms import families, generate, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.tracing import Plans, plan_for
 
+#: the keyword of `refgrad.kinds.kind.Wanted.how` for an operation that is replaced
+REPLACED = "replaced"
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -152,11 +156,34 @@ class TransformKind(Stateless):
         wide = [np.asarray(a, np.float64) for a in arrays.values()]
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
+    def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """One operation of the body's text, replaced by another."""
+        met: dict[BodyMutation, None] = {}
+        arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
+        with np.errstate(all="ignore"):
+            Replacing(rule, met=met)(*arrays.values())
+        for mutation in met:
+            yield mutation.words, mutation.sentence, {REPLACED: mutation}
+
+    def departed(self, rule: Transform, how: Mapping[str, Any]) -> Any:
+        """The rule with that operation replaced."""
+        return _Replaced(rule, how[REPLACED]) if REPLACED in how else rule
+
     def laws(self, rule: Transform) -> tuple[Any, ...]:
         """Those of transforms."""
         from refgrad.kinds.laws.transform import LAWS
 
         return LAWS
+
+
+class _Replaced:
+    """A transform with an operation of its text replaced; all else is the transform's."""
+
+    def __init__(self, rule: Transform, mutation: BodyMutation) -> None:
+        self._rule, self.apply = rule, Replacing(rule, mutation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rule, name)
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

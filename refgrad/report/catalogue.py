@@ -11,6 +11,7 @@ from refgrad.axes import ELEMENT, described
 from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
+from refgrad.formulas import Formula
 from refgrad.layout import WIDTH, columns, wrapped
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
@@ -53,8 +54,12 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     def said(texts: Iterable[str]) -> list[str]:
         return [line for text in texts for line in wrapped(text, width, rest=INDENT)]
 
-    source = said([str(rule.citation), rule.citation.provenance()])
+    cited = getattr(type(rule), "citation", None)
+    source = ["a formula without a citation"] if cited is None else said([str(cited), cited.provenance()])
     parts = [(str(rule), [*source, "", *_prose(inspect.cleandoc(type(rule).__doc__ or ""), width)])]
+    if isinstance(rule, Formula):
+        parts.append(("Formula", rule.formula_lines()))
+        parts.append(("Takes", listed([(name, text or "one number") for name, text in rule.shapes.items()])))
     if theirs := [*elsewhere_with_difference(rule), *itself_elsewhere(type(rule))]:
         parts.append(("Elsewhere", said(theirs)))
     if isinstance(rule, Optimizer):
@@ -169,6 +174,7 @@ def record(rule: Rule) -> dict[str, Any]:
         Its name and kind, the citation with what was read, and for each named behaviour its values with sentence and sources.
     """
     behaviours: dict[str, Any] = {}
+    cited = getattr(type(rule), "citation", None)
     for name, legal in rule.legal().items():
         if isinstance(legal, Choice):
             behaviours[name] = {v: _told(a.sentence, a.sources) for v, a in legal.alternatives.items()}
@@ -178,8 +184,8 @@ def record(rule: Rule) -> dict[str, Any]:
         "rule": str(rule),
         "name": qualified_name(type(rule)),
         "kind": rule.kind,
-        "citation": rule.citation.to_dict(),
-        "unspecified": rule.citation.told(rule.unspecified),
+        "citation": None if cited is None else cited.to_dict(),
+        "unspecified": "" if cited is None else cited.told(rule.unspecified),
         "behaviours": behaviours,
         "default_reasons": dict(rule.default_reasons),
     }

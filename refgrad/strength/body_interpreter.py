@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.arithmetic.operations import OPERATIONS as TABLE
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.strength.body_arrays import RuleOfRun, RunArray, values_of
-from refgrad.strength.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.strength.body_operations import OPERATIONS, REAL
 from refgrad.strength.rounding_styles import Array, Rounding
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.optimizers.transform import Transform
 from refgrad.strength.body_interpreter import BodyRun
-from refgrad.strength.body_mutations import BodyMutation
 from refgrad.strength.body_operations import REAL
 from refgrad.strength.rounding_styles import PLAIN, Array, Rounding, Style
 

@@ -257,6 +257,12 @@ def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
         yield Change(name, sentence, "field", how={name: keywords})
 
 
+def rewritten(rule: Rule, kind: Kind) -> Iterator[Change]:
+    """Mutants of a rule without a graph, made of its text."""
+    for name, sentence, keywords in kind.rewritten(rule):
+        yield Change(name, sentence, "mutant", how={name: keywords})
+
+
 def others(rule: Rule) -> Iterator[Change]:
     """Every other rule of the kind: with all numbers that it shares with a rule, with those that it uses, and with its own."""
     for cls in rules().values():

@@ -250,6 +250,7 @@ class Search:
     def mutants(self) -> None:
         """Every mutant of the claim."""
         self.score(self._mutants)
+        self.score(changes.rewritten(self.screen.rule, self.screen.kind))
 
     def further(self) -> None:
         """Mutants that few programs are."""

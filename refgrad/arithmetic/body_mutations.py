@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import linecache
@@ -10,13 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-import refgrad.optimizers
-from refgrad.rule import Rule
-from refgrad.strength.body_run import Run
+from refgrad.rule import Rule, is_own
 
 #: operations that stand for one another; "first" and "second" are the operands
 REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
@@ -47,6 +46,37 @@ SCALED = frozenset({"add", "sub", "mul", "div", "sqrt", "exp", "log", "log1p", "
 SCALED |= {"max", "min"}
 
 
+class Run(Protocol):
+    """One run of a rule's body, on arrays of its own."""
+
+    def unchanged(self, op: str, *args: Any, **how: Any) -> Any:
+        """One operation by name, as the rule's text says."""
+
+    def array(self, values: Any) -> Any:
+        """An array of this run."""
+
+    def operand(self, value: Any) -> Any:
+        """The numbers of an operand."""
+
+
+#: what an operation is said to lack where one of its operands stands for it
+WITHOUT: Mapping[str, str] = {"add": "term", "sub": "term", "mul": "factor", "div": "divisor"}
+#: what else stands for an operation, in words
+SAID: Mapping[str, str] = {
+    "double": "{op} is taken twice",
+    "minus": "{op} has the other sign",
+    "number twice": "the number is taken twice",
+    "exchanged": "the sides are exchanged",
+    "another divisor": "the divisor is the other one",
+    "the other end": "the other end is taken",
+    "reversed": "the order is reversed",
+    "outside the root": "the number is added beside the root",
+    "under the root": "the number is added under the root",
+}
+#: how much of a piece of text a sentence shows
+LONG = 72
+
+
 @dataclass(frozen=True)
 class Place:
     """One operation of a rule's text: its file, instruction and line, the piece of text, and the operation."""
@@ -71,19 +101,67 @@ class BodyMutation:
         return f"{self.by} for {self.place.op} in {self.place.piece}"
 
     @property
+    def words(self) -> str:
+        """What is altered, shorter, in the words of the text."""
+        return described(self.by, self.place.op, self.place.piece).removeprefix("there is ")
+
+    @property
     def sentence(self) -> str:
-        """The same, as a sentence."""
-        return f"{self.by} stands for {self.place.op}, line {self.place.line} of {Path(self.place.file).name}"
+        """What is altered, and where."""
+        altered = described(self.by, self.place.op, self.place.piece)
+        return (
+            f"{altered} in `{_short(self.place.piece, LONG)}`, line {self.place.line} of {Path(self.place.file).name}"
+        )
+
+
+def described(by: str, op: str, piece: str) -> str:
+    """What an operation of a text is where something else stands for it.
+
+    Args:
+        by: one of `replacements`.
+        op: the operation.
+        piece: its text, as far as that is known.
+
+    >>> described("first", "mul", "np.sqrt(v) * weight")
+    'there is no factor `weight`'
+    >>> described("sum", "mean", "np.mean(x)")
+    'sum stands for mean'
+    """
+    operands = _operands(piece)
+    if by in ("first", "second") and op in WITHOUT and len(operands) == 2:
+        return f"there is no {WITHOUT[op]} `{_short(operands[by == 'first'])}`"
+    if by in ("first", "second") and len(operands) > (by == "second"):
+        return f"`{_short(operands[by == 'second'])}` stands for {op}"
+    return SAID[by].format(op=op) if by in SAID else f"{by} stands for {op}"
+
+
+def _short(text: str, most: int = 24) -> str:
+    """A text, or its beginning."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _operands(piece: str) -> list[str]:
+    """The texts of the operands of a piece of text; none where it is no whole expression."""
+    try:
+        node = ast.parse(piece, mode="eval").body
+    except (SyntaxError, ValueError):
+        return []
+    if isinstance(node, ast.BinOp):
+        return [ast.unparse(node.left), ast.unparse(node.right)]
+    if isinstance(node, ast.UnaryOp):
+        return [ast.unparse(node.operand)]
+    return [ast.unparse(arg) for arg in node.args] if isinstance(node, ast.Call) else []
 
 
 def texts_of(rule: Rule) -> tuple[str, ...]:
-    """Where the texts of a rule stand: refgrad's folder of optimizers, and the files of the classes that a user wrote."""
+    """Where the texts of a rule stand: the folder of one of refgrad's own, or the files of the classes that a user wrote."""
+    if is_own(type(rule)):
+        return (str(Path(inspect.getfile(type(rule))).parent),)
     classes = [cls for cls in type(rule).__mro__ if not cls.__module__.startswith(("refgrad.", "builtins"))]
     methods = [
         inspect.unwrap(v) for cls in classes for n, v in vars(cls).items() if callable(v) and not n.startswith("__")
     ]
-    own = {method.__code__.co_filename for method in methods if hasattr(method, "__code__")}
-    return (str(Path(refgrad.optimizers.__file__).parent), *sorted(own))
+    return tuple(sorted({method.__code__.co_filename for method in methods if hasattr(method, "__code__")}))
 
 
 def place_of(op: str, texts: tuple[str, ...]) -> Place:
@@ -114,6 +192,8 @@ def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
         yield from ("double", "minus")
     if op not in ("where", "mul", "div") and len(args) == 2 and any(isinstance(a, int | float) and a for a in args):
         yield "number twice"
+        if op == "add":
+            yield "maximum"
 
 
 def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
@@ -136,7 +216,7 @@ def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, 
         return run.unchanged(by, *args, **how)
     found = run.unchanged(op, *args, **how)
     if by in ("first", "second"):
-        return run.array(np.broadcast_to(run.operand(args[by == "second"]), found.shape).copy())
+        return run.array(np.broadcast_to(run.operand(args[by == "second"]), found.shape))
     if by == "reversed":
-        return run.array(found.values[::-1].copy())
-    return run.array(2 * found.values if by == "double" else -found.values)
+        return run.array(run.operand(found)[::-1])
+    return run.array(2 * run.operand(found) if by == "double" else -run.operand(found))

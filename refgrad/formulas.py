@@ -37,7 +37,10 @@ class Formula(Transform):
 
     def apply(self, *arrays: Any) -> Any:
         """The function on arrays or what stands for them, with this rule's hyperparameters."""
-        found = type(self).function(*arrays, **self.hyperparameters())
+        try:
+            found = type(self).function(*arrays, **self.hyperparameters())
+        except (IndexError, ValueError, ZeroDivisionError) as error:
+            raise ArgumentError(f"{self} of shapes {', '.join(str(a.shape) for a in arrays)} raised {error}") from error
         several = _each(found) if isinstance(found, tuple | list | dict) else [found]
         if any(each is None for each in several):
             name = type(self).__name__
@@ -56,7 +59,8 @@ class Formula(Transform):
             if array.ndim != len(axes):
                 raise bad_argument(f"{name}.shape", array.shape, f"{len(axes)} axes: {' '.join(axes) or 'one number'}")
             for axis, length in zip(axes, array.shape, strict=True):
-                known, where = lengths.setdefault(axis, (length, name))
+                fixed = (int(axis), "the formula") if axis.isdigit() else (length, name)
+                known, where = lengths.setdefault(axis, fixed)
                 if known != length:
                     raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
 
@@ -91,7 +95,8 @@ def formula(
         lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
-            ``""`` for one number; with a plus sign at the end for an array of numbers that are not negative.
+            ``""`` for one number; a number for an axis of that length, as in ``"token 2"``; with a plus sign at the end for an
+            array of numbers that are not negative.
 
     Returns:
         A decorator. What it returns is the formula's class: ``rmsnorm(eps=1e-5)`` is a rule, and ``rmsnorm()(x, weight)`` its
@@ -177,20 +182,23 @@ def _shapes(name: str, arrays: list[str], axes: Mapping[str, str]) -> dict[str, 
             legal = f'the names of its axes, as in @refgrad.formula({word}="batch feature")'
             raise bad_argument(f"what is said of {name}'s {word}", text, legal)
         found = axes_named(text)
-        if not all(axis.isidentifier() for axis in found) or len(set(found)) < len(found) or "+" in text[:-1]:
-            legal = "different names with spaces between, such as 'batch feature'"
+        names = [axis for axis in found if not (axis.isdigit() and int(axis))]
+        if not all(axis.isidentifier() for axis in names) or len(set(names)) < len(names) or "+" in text[:-1]:
+            legal = "different names or lengths with spaces between, such as 'batch feature' or 'token 2'"
             raise bad_argument(f"what is said of {name}'s {word}", text, legal)
     return {word: axes[word] for word in arrays}
 
 
 def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> dict[str, int]:
     """How long each axis is with which the formula is tried."""
-    known = list(dict.fromkeys(axis for text in shapes.values() for axis in axes_named(text)))
+    axes = dict.fromkeys(axis for text in shapes.values() for axis in axes_named(text))
+    known = [axis for axis in axes if not axis.isdigit()]
     for axis, length in given.items():
         if axis not in known:
             raise ArgumentError(f"{name} has no axis {axis!r}{nearest(axis, known)}; legal: {', '.join(known)}")
         Whole(1).check(f"lengths of {name}: {axis}", length)
-    return {axis: given.get(axis, LENGTHS[i % len(LENGTHS)]) for i, axis in enumerate(known)}
+    fixed = {axis: int(axis) for axis in axes if axis.isdigit()}
+    return fixed | {axis: given.get(axis, LENGTHS[i % len(LENGTHS)]) for i, axis in enumerate(known)}
 
 
 def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

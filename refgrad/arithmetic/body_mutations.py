@@ -157,8 +157,10 @@ def texts_of(rule: Rule) -> tuple[str, ...]:
     """Where the texts of a rule stand: the folder of one of refgrad's own, or the files of the classes that a user wrote."""
     if is_own(type(rule)):
         return (str(Path(inspect.getfile(type(rule))).parent),)
+    written = vars(type(rule)).get("function")  # of a formula, wherever it stands
     classes = [cls for cls in type(rule).__mro__ if not cls.__module__.startswith(("refgrad.", "builtins"))]
-    methods = [
+    methods = [inspect.unwrap(written)] if written else []
+    methods += [
         inspect.unwrap(v) for cls in classes for n, v in vars(cls).items() if callable(v) and not n.startswith("__")
     ]
     return tuple(sorted({method.__code__.co_filename for method in methods if hasattr(method, "__code__")}))

@@ -52,6 +52,7 @@ def generate(
 def sizes(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
     """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another."""
     axes = sorted({axis for named in rule.shapes.values() for axis in named.replace("+", "").split()})
+    axes = [axis for axis in axes if not axis.isdigit()]  # those have the length that they are called by
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
     wanted += [{axis: LONG} for axis in axes]

@@ -1,0 +1,105 @@
+"""Formulas of layers, written as anybody would for NumPy: rules that kernels of them are judged by.
+
+Each is `refgrad.formula` of a few lines; ``refgrad verify kernels.py:mine --as refgrad.examples.formulas:rmsnorm``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+import refgrad
+
+Array = Any
+
+
+@refgrad.formula(x="batch feature", weight="feature")
+def rmsnorm(x: Array, weight: Array, *, eps: refgrad.Positive = 1e-6) -> Array:
+    """Rows over the root of their mean square, scaled feature by feature."""
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
+
+
+@refgrad.formula(x="batch feature", weight="feature", bias="feature")
+def layernorm(x: Array, weight: Array, bias: Array, *, eps: refgrad.Positive = 1e-5) -> Array:
+    """Rows without their mean, over the root of their variance; scaled and moved feature by feature."""
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps) * weight + bias
+
+
+@refgrad.formula(x="batch group member", weight="group member", bias="group member")
+def groupnorm(x: Array, weight: Array, bias: Array, *, eps: refgrad.Positive = 1e-5) -> Array:
+    """As `layernorm`, of each group of features by itself."""
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps) * weight + bias
+
+
+@refgrad.formula(x="batch class")
+def softmax(x: Array) -> Array:
+    """Shares of exponentials, row by row."""
+    return refgrad.softmax(x)
+
+
+@refgrad.formula(x="batch class")
+def log_softmax(x: Array) -> Array:
+    """Logarithms of these shares."""
+    return x - refgrad.logsumexp(x, keepdims=True)
+
+
+@refgrad.formula(logits="batch class", target="batch class+")
+def cross_entropy(logits: Array, target: Array, *, z_loss: refgrad.NonNegative = 0.0) -> Array:
+    """The mean over rows of minus the target's logarithms of shares, and of ``z_loss`` times the squared log of the sum.
+
+    ``target`` are shares that add up to one, such as one-hot rows that are smoothed.
+    """
+    log_sum = refgrad.logsumexp(logits, keepdims=True)
+    losses = np.sum(target * (log_sum - logits), axis=-1) + z_loss * (log_sum * log_sum)[:, 0]
+    return np.mean(losses)
+
+
+@refgrad.formula(x="batch feature")
+def gelu(x: Array) -> Array:
+    """The number times the normal distribution function of it."""
+    return x * (0.5 * (1.0 + scipy.special.erf(x * math.sqrt(0.5))))
+
+
+@refgrad.formula(x="batch feature")
+def gelu_tanh(x: Array) -> Array:
+    """The same, with a hyperbolic tangent in place of the error function."""
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+@refgrad.formula(x="batch feature", gate="batch feature")
+def swiglu(x: Array, gate: Array) -> Array:
+    """One half of a projection times the other's SiLU."""
+    return x * (gate * scipy.special.expit(gate))
+
+
+@refgrad.formula(x="token head pair 2", cos="token pair", sin="token pair")
+def rotary(x: Array, cos: Array, sin: Array) -> Array:
+    """Pairs of neighbouring features turned by an angle, whose cosine and sine are given."""
+    c, s = cos[:, None, :], sin[:, None, :]
+    first, second = x[..., 0], x[..., 1]
+    return np.stack([first * c - second * s, first * s + second * c], axis=-1)
+
+
+@refgrad.formula(q="query depth", k="key depth", v="key value", lengths={"key": 19})
+def attention(q: Array, k: Array, v: Array, *, scale: refgrad.Positive = 0.125) -> Array:
+    """Scaled dot-product attention of one head."""
+    shares = refgrad.softmax(scale * np.einsum("id,jd->ij", q, k))
+    return np.einsum("ij,jv->iv", shares, v)
+
+
+@refgrad.formula(x="batch in", weight="out in", bias="out")
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """A layer of weights and biases."""
+    return x @ weight.T + bias
+
+
+@refgrad.formula(x="batch feature")
+def statistics(x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each feature over the batch."""
+    mean = np.mean(x, axis=0)
+    return mean, np.mean((x - mean) * (x - mean), axis=0)

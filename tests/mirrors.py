@@ -247,7 +247,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "strength/test_body_programs.py",
         "bodies of rules run another way: programs that are right and programs with a fault",
-        ("strength.body_arrays", "strength.body_interpreter", "strength.body_mutations", "strength.graph_programs"),
+        (
+            "strength.body_arrays",
+            "strength.body_interpreter",
+            "arithmetic.body_mutations",
+            "arithmetic.replacing",
+            "strength.graph_programs",
+        ),
         False,
     ),
     Topic("strength/test_measurement.py", "figures, measured and counted", ("strength.figures",)),

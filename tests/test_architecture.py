@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
     ("quantizers", "sparsity"),
+    ("formulas",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),
     ("kinds.kind",),

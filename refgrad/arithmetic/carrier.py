@@ -14,6 +14,15 @@ from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.operations.op import Value
 from refgrad.errors import TraceError
 
+#: what a rule writes for what has no fixed bits in NumPy, or would look at an array's values
+REDUCED = {
+    "sum": "; write tree_sum(x), or tree_sum(x, 'row'), of refgrad.arithmetic.primitives",
+    "max": "; write tree_max(x), or tree_max(x, 'row'), of refgrad.arithmetic.primitives",
+    "mean": "; write tree_sum(x, 'row') / length(x, 'row'), of refgrad.arithmetic.primitives",
+    "all": "; a rule does not branch on an array's values: write numpy.where",
+    "any": "; a rule does not branch on an array's values: write numpy.where",
+}
+
 
 class Carrier(Value):
     """Base of the values that a rule may be handed in place of arrays."""
@@ -33,7 +42,7 @@ class Carrier(Value):
             return self._apply("where", *args)
         if function is np.clip and len(args) == 3 and not kwargs:
             return self._apply("minimum", self._apply("maximum", args[0], args[1]), args[2])
-        hint = "; use refgrad.arithmetic.primitives for reductions" if function in (np.sum, np.max, np.mean) else ""
+        hint = REDUCED.get(function.__name__, "")
         raise TraceError(
             f"numpy.{function.__name__} is not an operation of a rule{hint}; known: where, clip, {_known()}"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.carrier import REDUCED, Carrier
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
 from refgrad.axes import ELEMENT, NUMBER, Axes, after, broadcasts, joint, left_by
@@ -189,6 +189,10 @@ class Builder:
         return tuple(n for n in self.nodes if n.index in needed)
 
 
+class _Lacking(TraceError, AttributeError):
+    """A name that arrays have and tracers have not: what asks whether there is one is answered."""
+
+
 class Tracer(Carrier):
     """An array that only remembers what is done to it."""
 
@@ -201,6 +205,11 @@ class Tracer(Carrier):
     def ndim(self) -> int:
         """The number of axes of the parameter; a rule may branch on it."""
         return self.builder.ndim
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python and NumPy ask for these
+            raise AttributeError(name)
+        raise _Lacking(f"an array of a rule's body has no {name!r}{REDUCED.get(name, '')}")
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if op == "length":

@@ -75,9 +75,10 @@ class Estimator(Rule):
             ``y``, shaped like ``x``, a value of the same arithmetic.
 
         Raises:
-            NotImplementedError: the subclass does not write it.
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        name = type(self).__name__
+        raise ArgumentError(f"{name} has no forward; write `def forward(self, x, ...): return y`, with its parameters")
 
     def backward(self, cotangent: Any, x: Any, *parameters: Any) -> Any:
         """The declared gradients; a subclass writes them as the paper does.
@@ -91,9 +92,12 @@ class Estimator(Rule):
             ``x_grad``, shaped like ``x``; with learned parameters a tuple that goes on with the gradient of each, of its axes.
 
         Raises:
-            NotImplementedError: the subclass does not write it.
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        legal = (
+            "write `def backward(self, cotangent, x, ...): return x_grad`; what has no gradient is a refgrad.formula"
+        )
+        raise ArgumentError(f"{type(self).__name__} has no backward; {legal}")
 
     def parameter_axes(self) -> dict[str, Axes]:
         """The axes of each parameter under these hyperparameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,11 @@ from refgrad.rule import Extra, Rule, Slot
 from refgrad.tracing import Plan, free_values, lengths, plan_for
 
 OptimizerState = dict[str, Any]
+
+
+def _tuple_of(names: Sequence[str]) -> str:
+    """How a body returns results of these names."""
+    return f"`return {', '.join(names)}`" if len(names) > 1 else f"`return ({names[0]},)`, with the comma"
 
 
 class Optimizer(Rule):
@@ -128,7 +133,7 @@ class Optimizer(Rule):
         returned, names = self.update(given["p"], given["g"], *others, given["t"]), ("p", *self.state)
         if not isinstance(returned, tuple) or len(returned) != len(names):
             found = f"{len(returned)} results" if isinstance(returned, tuple) else "no tuple"
-            raise TraceError(f"{type(self).__name__}.update returns {found}; legal: a tuple of {', '.join(names)}")
+            raise TraceError(f"{type(self).__name__}.update returns {found}; legal: {_tuple_of(names)}")
         results = dict(zip(names, returned, strict=True))
         return {name: results[name] for name in ("p", *self.slots())}
 

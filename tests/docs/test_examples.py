@@ -30,6 +30,7 @@ PARTS = [
     ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),
     ("docs/own-rule.md", ""),
+    ("docs/formula.md", ""),
     ("docs/situations.md", ""),
     ("docs/strength.md", ""),
     ("docs/submissions.md", ""),

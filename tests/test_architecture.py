@@ -344,18 +344,27 @@ def of_posix_alone(tree: ast.Module, module: str) -> list[str]:
     found = []
     for piece in pieces(tree):
         later = isinstance(piece, ast.FunctionDef | ast.AsyncFunctionDef)
-        if any(word in ast.unparse(piece) for word in ASKS) or (later and module in ISOLATED):
+        if later and module in ISOLATED:
             continue
-        for node in ast.walk(piece):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = {name.partition(".")[0] for name in imported(node)} & POSIX_ONLY
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                names = {node.attr} & POSIX_NAMES.get(node.value.id, frozenset())
-            elif isinstance(node, ast.keyword):
-                names = {node.arg or ""} & POSIX_NAMES["keywords"]
-            else:
-                continue
-            found += sorted(names)
+        names = posix_names(piece)
+        if names and not any(word in ast.unparse(piece) for word in ASKS):  # few have such names, and text takes long
+            found += names
+    return found
+
+
+def posix_names(piece: ast.AST) -> list[str]:
+    """What only systems of the Unix kind have, and that is used in a piece of a module."""
+    found = []
+    for node in ast.walk(piece):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {name.partition(".")[0] for name in imported(node)} & POSIX_ONLY
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names = {node.attr} & POSIX_NAMES.get(node.value.id, frozenset())
+        elif isinstance(node, ast.keyword):
+            names = {node.arg or ""} & POSIX_NAMES["keywords"]
+        else:
+            continue
+        found += sorted(names)
     return found
 
 

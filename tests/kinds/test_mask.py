@@ -153,7 +153,7 @@ def test_counts_of_unstructured_masks() -> None:
     def off_by_one(w: Any, sparsity: float) -> Any:
         return best_n(np.abs(w).reshape(1, -1), w.size - round(sparsity * w.size) - 1, w.size).reshape(w.shape)
 
-    verdict = refgrad.verify(off_by_one, Magnitude(sparsity=0.25))
+    verdict = refgrad.verify(off_by_one, Magnitude(sparsity=0.25), shrink=False)
     assert {fault.kind for fault in verdict.faults} == {"count"}
     assert verdict.explanation is not None
     assert verdict.explanation.name in (
@@ -168,7 +168,7 @@ def test_a_threshold_takes_all_that_is_tied() -> None:
         score = np.where(np.isnan(w), np.inf, np.abs(w))
         return score >= np.sort(score.ravel())[round(sparsity * w.size)]
 
-    verdict = refgrad.verify(at_least, Magnitude())
+    verdict = refgrad.verify(at_least, Magnitude(), shrink=False)
     assert verdict.explanation is not None
     assert verdict.explanation.name == "ties=keep_all"
     refgrad.verify(at_least, Magnitude(ties="keep_all"), inputs=refgrad.Cases.of(w=[[1, 1, 2, 0]])).raise_if_wrong()

@@ -19,6 +19,7 @@ from refgrad.oracle.inputs.settings import neutral, other_setting
 from refgrad.rule import Rule, rules
 from refgrad.strength.situations import Fault, Trial
 from refgrad.strength.situations.trial import REFUSED
+from tests.depth import at_depth
 from tests.kinds.candidates import EXAMPLES
 
 Array = np.ndarray
@@ -65,7 +66,7 @@ def test_a_forgotten_tail_is_found(kind: str) -> None:
     candidate = right(kind)
     pair = isinstance(candidate, tuple)
     wrong = (forgetting(candidate[0], other), candidate[1]) if pair else forgetting(candidate, other)
-    verdict = refgrad.verify(wrong, EXAMPLES[kind].rule, **FEW, explain=5.0)
+    verdict = refgrad.verify(wrong, EXAMPLES[kind].rule, **FEW, explain=at_depth(quick=1.0, suite=5.0, thorough=5.0))
     assert verdict.outcome == "does not conform"
     if verdict.situation == "shapes":
         assert verdict.explanation is None or verdict.explanation.name == f"tail of {WIDTH}"

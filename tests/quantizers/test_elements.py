@@ -71,8 +71,8 @@ PREPARED: list[tuple[ElementQuantizer, str]] = [
     (DoReFaGradient(), "float32"),
     (NaturalCompression(), "float64"),
     (TernGrad(clip=2.5), "float32"),
-    (AdaRound(scale=0.3), "float32"),
     (INQ(bits=7), "float64"),
+    (AdaRound(scale=0.3), "float32"),
 ]
 
 

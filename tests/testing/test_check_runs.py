@@ -56,7 +56,8 @@ def broken(wrong: str) -> Any:
 @pytest.mark.sample(quick=2, suite=2)
 @pytest.mark.parametrize(("wrong", "law"), [("even", "odd"), ("leaks", "alone"), ("axis", "shape"), ("", None)])
 def test_what_is_broken_is_named(wrong: str, law: str | None) -> None:
-    reports = check_laws(broken(wrong), AdamW(), laws=["odd", "permutation", "alone", "shape"])
+    laws, examples = ["odd", "permutation", "alone", "shape"], at_depth(quick=15, suite=50, thorough=50)
+    reports = check_laws(broken(wrong), AdamW(), laws=laws, examples=examples)
     assert (law in [r.law for r in reports if r.broken]) == (law is not None), "\n".join(map(str, reports))
     if law is None:
         assert not any(r.broken for r in reports)

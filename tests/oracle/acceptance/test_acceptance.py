@@ -219,7 +219,7 @@ def test_overflow_by_class() -> None:
     inputs = Inputs.of([3e38, 3e38, 1.0], [[-3e38, 3e38, 1.0]])
     assert refgrad.verify(descended, sgd, inputs=inputs).conforms
     saturating = lambda p, g: np.clip(descended(p, g), -largest, largest)  # noqa: E731
-    first = refgrad.verify(saturating, sgd, inputs=inputs, shrink=False).first
+    first = refgrad.verify(saturating, sgd, inputs=inputs, explain=False, shrink=False).first
     assert first is not None
     assert (first.value, first.truth) == (largest, np.inf)
 
@@ -230,7 +230,7 @@ def test_a_candidate_that_returns_nan_gets_a_verdict() -> None:
         new.reshape(-1)[7] = np.nan
         return new, m, v
 
-    verdict = refgrad.verify(poisoned, RULE, steps=2, shrink=False)
+    verdict = refgrad.verify(poisoned, RULE, steps=2, explain=False, shrink=False)
     assert verdict.exit_code == 1
     assert verdict.first is not None
     assert np.isnan(verdict.first.value)

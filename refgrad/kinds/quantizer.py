@@ -30,9 +30,10 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
 from refgrad.oracle.inputs.quantizers import generate, sizes
-from refgrad.oracle.inputs.undefined import followed, not_finite
+from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.quantizers.gradients import OneBit
 from refgrad.tracing import Plans, free_values, plan_for
@@ -252,13 +253,23 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     if isinstance(rule, Cast):
         return frozenset(rule.parts)
     if has_graph(rule):
-        plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
-        numbers = {n for n in rule.parts if plan.graph.outputs[n].axes != ELEMENT}
-        return followed(plan.graph, rule.primary) & frozenset(numbers)
+        graph = plan_for(rule, 2, free_values((2, 2), {})).graph  # type: ignore[arg-type]
+        numbers = {n for n in rule.parts if graph.outputs[n].axes != ELEMENT}
+        return (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+    if isinstance(rule, ElementQuantizer) and name != "NaN":
+        return _chosen(rule, name)
     if name != "NaN" or isinstance(rule, BlockFormat | OneBit) or "indices" in rule.parts:
         return frozenset()
     parts = {n: a for n, a in truth_of(rule, arrays).items() if a.dtype.kind == "f" and a.size < arrays["x"].size}
     return frozenset(n for n, a in parts.items() if np.isnan(a).any())
+
+
+def _chosen(rule: Any, name: str) -> frozenset[str]:
+    """The parts of a rule with a body that are chosen by comparisons with an infinity."""
+    if name == "NaN":
+        return frozenset()
+    graph = plan_for(rule, 2, free_values((2, 2), {})).graph
+    return chosen_by_infinities(graph, rule.primary) & frozenset(rule.parts)
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.judge import (
+    FIELDS,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
@@ -297,7 +298,7 @@ def either(one: Judged | None, other: Judged) -> Judged:
     if one is None:
         return other
     better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
-    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    pairs = [(getattr(one, field), getattr(other, field)) for field in FIELDS]
     return Judged(*(np.where(better, b, a) for a, b in pairs))
 
 

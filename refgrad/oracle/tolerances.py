@@ -201,7 +201,7 @@ def _check_tolerances(rtol: Any, atol: Any) -> None:
 def _check_names(rule: Any, names: Iterable[str]) -> None:
     """`ArgumentError` for an array that the rule does not take."""
     if rule.kind == "optimizer":
-        legal = ("p", "g", *rule.inputs(), *rule.scalar_inputs())
+        legal = ("p", "g", *rule.inputs())
     elif rule.kind == "transform":
         legal = tuple(rule.shapes)
     else:

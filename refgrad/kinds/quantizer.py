@@ -90,12 +90,14 @@ class QuantizerKind(Stateless):
         and of scales that are powers of two or chosen among candidates, programs settle in several ways.
         """
         if asked.subject is not None and asked.subject.given:
-            for situation in super().situations(rule, asked):
-                if situation.name != SETTING:  # which has its cases of the candidate
-                    cases = under_given_parts(situation.rule, situation.cases, asked.subject.given)
-                    yield dataclasses.replace(situation, cases=cases)
-                else:
-                    yield situation
+            for each in super().situations(rule, asked):
+                # another setting has its cases of the candidate already
+                made = (
+                    each.cases
+                    if each.name == SETTING
+                    else under_given_parts(each.rule, each.cases, asked.subject.given)
+                )
+                yield dataclasses.replace(each, cases=made)
             return
         if asked.subject is None or asked.subject.dequantize is not None:
             cases = every_code(rule, asked.dtype, asked.seed)

@@ -194,7 +194,7 @@ def tolerances(
 
 def _check_tolerances(rtol: Any, atol: Any) -> None:
     for name, value in {"rtol": rtol, "atol": atol}.items():
-        if not isinstance(value, numbers.Real) or not value >= 0:
+        if not isinstance(value, numbers.Real) or not float(value) >= 0.0:
             raise bad_argument(name, value, "a number from 0")
 
 

@@ -20,7 +20,6 @@ from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTION
 from refgrad.arithmetic.ranged import Shaped
 from refgrad.axes import ONE, places, terms
 from refgrad.errors import RefgradError, TraceError
-from refgrad.tracing import Plan
 
 #: what NumPy calls by its own name, although a rule's graph would not have it so
 FUNCTIONS_OF_ONE: Mapping[Any, str] = {
@@ -190,24 +189,24 @@ def evaluate(
     return found
 
 
-def certain(plan: Plan, free: Sequence[float], of: str, value: float) -> frozenset[str]:
+def certain(graph: Graph, scalars: Sequence[Any], of: str, value: float) -> frozenset[str]:
     """The outputs that are no number somewhere where one element of an input is NaN or infinite and all else is a number.
 
     Args:
-        plan: the traced rule.
-        free: the values of its free names.
+        graph: the rule's.
+        scalars: the graph's, in its order.
         of: the input's name.
         value: NaN, or an infinity.
     """
     given = {}
-    for node in plan.graph.nodes:
+    for node in graph.nodes:
         if node.op == "input":
             given[node.attribute] = np.full([1 if axis == ONE else 2 for axis in node.axes], NUMBERS)
     if of not in given:
         return frozenset()
     given[of][..., -1:] = classes.of(np.asarray(value))
     try:
-        found = evaluate(plan.graph, given, [float(x) for x in plan.scalars(*free)])
+        found = evaluate(graph, given, [float(x) for x in scalars])
     except UNKNOWN:
         return frozenset()
     return frozenset(n for n, mask in found.items() if classes.no_number(mask).any())

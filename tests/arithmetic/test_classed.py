@@ -75,8 +75,9 @@ def test_the_outputs_that_are_no_number_somewhere(name: str, value: float, outpu
     rule: Any = find(name)()
     numbers = (*rule.scalar_inputs(), *(n for n, slot in rule.slots().items() if slot.scalar))
     free = free_values((2, 2), {"t": 2, **dict.fromkeys(numbers, 1.0)})
-    assert classed.certain(rule.plan((2, 2), 2), free, "g", value) & {"p", "m", "v"} == outputs
+    plan = rule.plan((2, 2), 2)
+    assert classed.certain(plan.graph, list(plan.scalars(*free)), "g", value) & {"p", "m", "v"} == outputs
 
 
 def test_of_no_such_input_nothing_is_certain() -> None:
-    assert classed.certain(find("SGD")().plan((2, 2), 1), free_values((2, 2), {"t": 1}), "loss", np.nan) == frozenset()
+    assert classed.certain(find("SGD")().plan((2, 2), 1).graph, [], "loss", np.nan) == frozenset()

@@ -115,7 +115,8 @@ def _certain(rule: Optimizer, plan: Plan, value: float) -> bool:
     """True if an output of a step is no number where a gradient is NaN or infinite, whatever program it is of."""
     numbers = (*rule.scalar_inputs(), *(n for n, slot in rule.slots().items() if slot.scalar))
     try:
-        return bool(classed.certain(plan, free_values((2, 2), {"t": 2, **dict.fromkeys(numbers, 1.0)}), "g", value))
+        scalars = plan.scalars(*free_values((2, 2), {"t": 2, **dict.fromkeys(numbers, 1.0)}))
+        return bool(classed.certain(plan.graph, list(scalars), "g", value))
     except ArithmeticError:  # of a number that is kept these are none
         return False
 
@@ -180,7 +181,7 @@ def undefined_inputs(cases: Cases, plan: Plan, chosen: bool = False) -> dict[str
     nan = followed(graph, "x") - (_deciding(graph) if chosen else frozenset())
     masked = {n for n, node in graph.outputs.items() if any(_masks(each, "x") for each in walk(node))}
     for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x") - masked}.items():
-        tells = outputs or classed.certain(plan, free_values((2, 2), {}), "x", VALUES[name])
+        tells = outputs or classed.certain(graph, list(plan.scalars(*free_values((2, 2), {}))), "x", VALUES[name])
         made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if tells else []
         if made:
             new = Cases(made, [name] * len(few), cases.seed, outputs=outputs)

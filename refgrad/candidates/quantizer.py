@@ -2,17 +2,17 @@
 
 A function ``f(x, **hyperparameters)`` on NumPy arrays that returns the rule's parts, as a dict by name or a tuple in the
 rule's order (one array is the last part, or of a packed format the bytes); what a rule takes besides, such as uniforms, it
-is handed by name; a pair of such a function and one that goes back, ``g(*parts)`` by name or in
-order, or a pair of None and that; an object with methods ``quantize`` and ``dequantize``, or the second alone; or a
-quantizer of refgrad; or a function or an observer of torch's (`torch_quantizer`). A decoder alone is judged on every code
-that the rule has.
+is handed by name, and so are the scales and zero points that it has as arguments, under which it makes codes. Or a pair of
+such a function and one that goes back, ``g(*parts)`` by name or in order; a pair of None and that; an object with methods
+``quantize`` and ``dequantize``, or the second alone; a quantizer of refgrad; or a function or an observer of torch's
+(`torch_quantizer`). A decoder alone is judged on every code that the rule has.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,37 @@ Parts = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class QuantizerCandidate:
-    """A candidate: its parts of an array, if it is no decoder alone, and the array of its parts if it has a way back."""
+    """A candidate: its parts of an array, if it is no decoder alone, and the array of its parts if it has a way back.
+
+    ``taken`` are the names of what it takes; ``given`` those of the rule's parts among them, which it is handed (`handed_parts`).
+    """
 
     name: str
     quantize: Callable[..., Parts] | None
     dequantize: Callable[[Quantizer, Parts, np.ndarray], Any] | None = None
+    taken: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
+
+
+def handed_parts(candidate: QuantizerCandidate, rule: Quantizer) -> QuantizerCandidate:
+    """A candidate that knows which of a rule's parts it takes: those under which it makes codes.
+
+    Args:
+        candidate: the candidate.
+        rule: the rule that it claims to be.
+
+    Raises:
+        CandidateError: it takes some of the numbers that codes are made under, and makes others by itself.
+    """
+    given = tuple(n for n in rule.parts if n in candidate.taken)
+    if not given:
+        return candidate
+    under = [n for n in rule.parts[:-1] if n not in rule.constant_parts()]
+    missing = [n for n in under if n not in given]
+    if missing or rule.parts[-1] in given:
+        legal = f"a function of x, or of x with {', '.join(under)}" if under else "a function of x"
+        raise CandidateError(f"{candidate.name} takes {', '.join(given)} of {rule}; legal: {legal}")
+    return replace(candidate, given=given)
 
 
 def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
@@ -62,7 +88,8 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
 
     def quantize(rule: Quantizer, x: np.ndarray, **besides: np.ndarray) -> Parts:
         taken = {n: a for n, a in besides.items() if n in parameters}
-        return named_parts(forward(x, **{**_bound(forward, rule), **taken, **options}), rule, name)
+        returned = forward(x, **{**_bound(forward, rule), **taken, **options})
+        return named_parts(returned, rule, name, frozenset(taken))
 
     def dequantize(rule: Quantizer, parts: Parts, x: np.ndarray) -> Any:
         assert backward is not None
@@ -71,7 +98,10 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
             return backward(**{n: parts[n] for n in taken}, **_bound(backward, rule))
         return backward(*(parts[n] for n in rule.parts), **_bound(backward, rule))
 
-    return QuantizerCandidate(shown, None if alone else quantize, None if backward is None else dequantize)
+    back = None if backward is None else dequantize
+    if alone:
+        return QuantizerCandidate(shown, None, back)
+    return QuantizerCandidate(shown, quantize, back, frozenset(parameters) - set(options))
 
 
 def _ways(thing: Any) -> tuple[Any, Any]:
@@ -115,12 +145,20 @@ def _reference(name: str, thing: Any, options: Mapping[str, Any]) -> QuantizerCa
     return QuantizerCandidate(describe_rule(mine), quantize, dequantize)
 
 
-def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
-    """What a function returned, by the names of the rule's parts; bytes of a packed format are unpacked."""
+def named_parts(result: Any, rule: Quantizer, name: str, given: frozenset[str] = frozenset()) -> Parts:
+    """What a function returned, by the names of the rule's parts; bytes of a packed format are unpacked.
+
+    Args:
+        result: what was returned.
+        rule: the quantizer.
+        name: how messages call the function.
+        given: the parts that it was handed, and need not return.
+    """
+    own = tuple(n for n in rule.parts if n not in given)
     unpack = getattr(rule, "unpack", None)
     if unpack is not None and not isinstance(result, (Mapping, tuple, list)):
         return dict(unpack(np.asarray(result)).arrays)
-    legal = f"a dict with {', '.join(rule.parts)}, a tuple of these, or {rule.parts[-1]} alone"
+    legal = f"a dict with {', '.join(own)}, a tuple of these, or {own[-1]} alone"
     if isinstance(result, Mapping):
         missing = [n for n in rule.parts[-1:] if n not in result]
         if missing:
@@ -132,12 +170,12 @@ def named_parts(result: Any, rule: Quantizer, name: str) -> Parts:
                 raise CandidateFault("structure", f"{name} returned {part!r}{hint}; legal: {', '.join(known)}")
         return {n: np.asarray(result[n]) for n in (*rule.parts, "y") if n in result}
     if isinstance(result, (tuple, list)):
-        shown = [n for n in rule.parts if n not in rule.constant_parts()]
+        shown = [n for n in own if n not in rule.constant_parts()]
         if len(result) == len(shown):
             return {n: np.asarray(a) for n, a in zip(shown, result, strict=True)}
-        if len(result) != len(rule.parts):
+        if len(result) != len(own):
             raise CandidateFault("structure", f"{name} returned {len(result)} values; legal: {legal}")
-        return {n: np.asarray(a) for n, a in zip(rule.parts, result, strict=True)}
-    if len(rule.parts) > 1:
+        return {n: np.asarray(a) for n, a in zip(own, result, strict=True)}
+    if len([n for n in own if n not in rule.constant_parts()] if given else own) > 1:
         raise CandidateFault("structure", f"{name} returned {with_article(type(result).__name__)}; legal: {legal}")
-    return {rule.parts[0]: np.asarray(result)}
+    return {own[-1]: np.asarray(result)}

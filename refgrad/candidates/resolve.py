@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -71,6 +72,8 @@ def describe(thing: Any) -> str:
         return with_options(describe(thing.func), thing.keywords)
     named = thing if isinstance(thing, type) or inspect.isroutine(thing) else type(thing)
     module = getattr(named, "__module__", None)
+    if named is not thing and module == "builtins":  # a number, a string, a list
+        return reprlib.repr(thing)
     # torch.optim.adamw.AdamW is known as torch.optim.AdamW: the shortest package that has it under its own name
     parts = (module or "").split(".")
     for length in range(1, len(parts)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import LOCKED, SHAPES, Driven, Record, Situation, Wanted
+from refgrad.kinds.kind import LOCKED, SHAPES, Driven, Record, Situation, Wanted, judged_of
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
@@ -22,6 +23,7 @@ from refgrad.oracle.inputs.calls import late_steps, saved_and_loaded, zeros
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.eight_bit import generate
 from refgrad.oracle.inputs.steps import sizes
+from refgrad.oracle.inputs.undefined import nan_gradients
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
@@ -68,6 +70,11 @@ class EightBitKind(Stepped):
             yield from (Situation(SHAPES, each, rule) for each in [taken] if each.arrays)
         how = (rule.rule, asked.dtype, asked.seed)
         yield Situation("zeros", self.filled(rule, zeros(*how)), rule)
+        nan = nan_gradients(
+            *how, steps=(1, 1)
+        )  # what becomes of codes, which come after it, programs settle by themselves
+        if nan is not None:
+            yield Situation("NaN", self.filled(rule, replace(nan, outputs=frozenset())), rule)
         if SAVED in getattr(asked.subject, "abilities", frozenset()):
             yield Situation("saved and loaded", self.filled(rule, saved_and_loaded(*how)), rule)
         yield Situation("late steps", self.filled(rule, late_steps(*how)), rule, alike=True)
@@ -82,7 +89,7 @@ class EightBitKind(Stepped):
                 continue
             try:
                 for leaf in leaves:
-                    yield from leaf.outputs(t)
+                    yield from judged_of(record.cases, leaf.outputs(t))
             except ArgumentError as error:  # codes that stand for nothing are refused by the quantizer
                 raise CandidateFault("structure", str(error)) from None
 

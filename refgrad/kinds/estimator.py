@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.running_error import exact
 from refgrad.axes import COLUMN, ELEMENT, ROW, TENSOR, Axes
 from refgrad.candidates.estimator import check_outputs, resolve
 from refgrad.candidates.protocol import STRIDED
@@ -14,8 +15,10 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.kinds.kind import CASES, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless
+from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
+from refgrad.oracle.acceptance.judge import model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case, outcomes_seen, sums_apart
@@ -61,7 +64,7 @@ class EstimatorKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
             chosen = any("nan" in name.split("_") for name in rule.legal())
-            for name, undefined in undefined_inputs(cases, rule.plan((2, 2)).graph, chosen).items():
+            for name, undefined in undefined_inputs(cases, rule.plan((2, 2)), chosen).items():
                 if not rule.chosen:  # read off values, of which a product with 0 or a detached part makes NaN
                     yield Situation(name, undefined, rule)
             matrices = [a["x"].ndim == 2 and 1 < a["x"].size <= MOST for a in cases.arrays]
@@ -105,6 +108,17 @@ class EstimatorKind(Stateless):
         free = dict(zip(free_names(rule, x.ndim), values, strict=True))
         judged = judge_case(plans(rule, x.ndim, values), free, arrays, seen, policy, PRODUCTS)
         return {**chosen, **{n: (judged[n], seen[n]) for n in rule.results() if n in judged}}
+
+    def no_numbers(self, rule: Estimator, arrays: Arrays, seen: Results) -> Mapping[str, np.ndarray]:
+        """By the rule's graph; of a choice nothing."""
+        if rule.chosen or not arrays["x"].ndim:
+            return {}
+        arrays = rule.prepared(arrays)
+        plan, bound = _planned(rule, arrays)
+        model = model_for(Policy(), arrays["x"].dtype)
+        with np.errstate(all="ignore"):
+            inputs = {n: exact(a.astype(np.float64), model) for n, a in arrays.items()}
+            return no_numbers.of_graph(plan.graph, inputs, scalars_of(plan, plan.graph, bound, model), {})
 
     def conditioned(self, rule: Estimator, arrays: Arrays, seen: Results) -> Arrays:
         """The case with the choices that the value shows."""

@@ -32,6 +32,7 @@ from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import Judged, admitted, met
@@ -417,10 +418,15 @@ class Kind(ABC):
 def judged_of(cases: Cases, outputs: Iterable[Output]) -> Iterator[Output]:
     """The outputs that cases are about; where NaN leaves what programs give open, none of them is undecided."""
     for output in outputs:
-        if not cases.outputs or output.tensor in cases.outputs:
-            judged = admitted(output.judged) if cases.nan_open else output.judged
-            floats = cases.may_meet and output.unit != np.bool_
-            yield replace(output, judged=met(judged, np.asarray(output.values, np.float64)) if floats else judged)
+        values = np.asarray(output.values, np.float64)
+        if cases.outputs is not None and output.tensor not in cases.outputs:
+            looked_at = no_numbers.alone(output.judged, values)
+            if looked_at is not None:
+                yield replace(output, judged=looked_at)
+            continue
+        judged = admitted(output.judged) if cases.nan_open else output.judged
+        judged = met(judged, values) if cases.may_meet and output.unit != np.bool_ else judged
+        yield replace(output, judged=no_numbers.refused(judged, values))
 
 
 class Stateless(Kind):
@@ -453,6 +459,10 @@ class Stateless(Kind):
     @abstractmethod
     def judge(self, rule: Any, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """The results of one case, judged in conditioning order; a `CandidateFault` if they are none."""
+
+    def no_numbers(self, rule: Any, arrays: Arrays, seen: Results) -> Mapping[str, np.ndarray]:
+        """By result where no program gives a number, of a case with NaN or infinities; nowhere by default."""
+        return {}
 
     def read(self, rule: Any, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
         """A case and its results with a departure of the kind's own undone, for the rule to judge (see `Kind.departures`)."""
@@ -510,6 +520,11 @@ class Stateless(Kind):
                 continue
             arrays, seen = self.read(rule, arrays, seen, wanted.how)
             answer = self.judge(self.departed(rule, wanted.how), arrays, seen, policy, wanted.plans)
+            if record.cases.nan_open or record.cases.may_meet:
+                looked_at = no_numbers.looked_at(
+                    {n: j for n, (j, _) in answer.items()}, self.no_numbers(rule, arrays, seen)
+                )
+                answer = {n: (looked_at[n], values) for n, (_, values) in answer.items()}
             for name, (judged, values) in answer.items():
                 unit = self.unit(rule, name, arrays, values)
                 yield Output(number + 1, number, name, judged, values, unit, self._origin(rule, arrays, values))

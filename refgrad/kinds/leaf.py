@@ -13,7 +13,7 @@ from refgrad.axes import broadcasts
 from refgrad.kinds.kind import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import judge, no_numbers
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -87,12 +87,21 @@ class Leaf:
             return
         step = self.step(t)
         judged, carried = judge.judge(step, self.policy)
+        if self.record.cases.nan_open or self.record.cases.may_meet:
+            judged = no_numbers.looked_at(judged, self._no_numbers(step))
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
         judged.update(judge.judge_scalars(step, scalar_values))
         self.carried = carried
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
                 yield name, judged[name], step, self.values(name, t).dtype
+
+    def _no_numbers(self, step: Step) -> no_numbers.Where:
+        """Where of a step no program gives a number."""
+        model, graph = judge.model_for(self.policy, step.after["p"].dtype), step.plan.graph
+        with np.errstate(all="ignore"):
+            scalars = judge.scalars_of(step.plan, graph, step.free, model)
+        return no_numbers.of_graph(graph, step.before, scalars, step.after)
 
     def _left_alone(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         """Without a gradient nothing of a leaf may change."""

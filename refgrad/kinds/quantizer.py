@@ -12,9 +12,9 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.axes import ELEMENT
-from refgrad.candidates.quantizer import resolve
+from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import SETTING, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
 from refgrad.kinds.readings import READING, read, readings
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
@@ -28,11 +28,12 @@ from refgrad.oracle.acceptance.quantized_parts import (
     truth_of,
 )
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.codes import every_code, is_of_codes
+from refgrad.oracle.inputs.codes import every_code, given_parts, is_of_codes, under_given_parts
 from refgrad.oracle.inputs.quantizers import generate, sizes
-from refgrad.oracle.inputs.undefined import followed, not_finite
+from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
+from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.quantizers.gradients import OneBit
 from refgrad.tracing import Plans, free_values, plan_for
@@ -49,19 +50,30 @@ class QuantizerKind(Stateless):
     results_hang_together = True
     legal_inputs = "refgrad.Cases with x"
 
+    def resolve(
+        self, candidate: Any, rule: Any, options: Mapping[str, Any], state_names: Mapping[str, str] | None
+    ) -> Any:
+        """The candidate, with the parts that it is handed."""
+        return handed_parts(super().resolve(candidate, rule, options, state_names), rule)
+
     def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
         """The candidate that a thing is."""
         return resolve(candidate, options)
 
     def shown_otherwise(self, rule: Quantizer) -> list[Quantizer]:
-        """Those of which a candidate may leave out a part that is the same for every array: one each."""
-        found = {rule.constant_parts(): rule}
+        """Those of which a candidate may leave out a part that is the same for every array, or has codes of another range."""
+        form = lambda each: (each.constant_parts(), getattr(each, "code_range", None))  # noqa: E731
+        found = {form(rule): rule}
         for _, variant in rule.variants():
-            found.setdefault(variant.constant_parts(), variant)
+            found.setdefault(form(variant), variant)
         return list(found.values())[1:]
 
     def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """One case a family; of a decoder alone every code."""
+        if subject is not None and subject.given:
+            if not has_graph(rule):
+                raise ArgumentError(f"{rule} does not say what codes are under given {', '.join(subject.given)}")
+            return under_given_parts(rule, generate(rule, dtype, seed), subject.given)
         if subject is None or subject.quantize is not None:
             return generate(rule, dtype, seed)
         cases = every_code(rule, dtype, seed)
@@ -77,6 +89,16 @@ class QuantizerKind(Stateless):
         Of a group with NaN or an infinity a scale is judged that is a sum or a maximum of what is in it. What becomes of codes,
         and of scales that are powers of two or chosen among candidates, programs settle in several ways.
         """
+        if asked.subject is not None and asked.subject.given:
+            for each in super().situations(rule, asked):
+                # another setting has its cases of the candidate already
+                made = (
+                    each.cases
+                    if each.name == SETTING
+                    else under_given_parts(each.rule, each.cases, asked.subject.given)
+                )
+                yield dataclasses.replace(each, cases=made)
+            return
         if asked.subject is None or asked.subject.dequantize is not None:
             cases = every_code(rule, asked.dtype, asked.seed)
             if cases is not None:
@@ -132,7 +154,13 @@ class QuantizerKind(Stateless):
         """Each part that was seen, then ``y``."""
         if is_of_codes(rule, arrays):
             return judge_decoded(rule, arrays, seen["y"], policy, plans)
-        return judge_parts(rule, arrays, dict(seen), policy, plans)
+        given = given_parts(rule, arrays)
+        if not given:
+            return judge_parts(rule, arrays, dict(seen), policy, plans)
+        rest, shapes = {n: a for n, a in arrays.items() if n not in given}, shapes_of(rule, arrays)
+        parts = {n: a.reshape(shapes[n]) for n, a in given.items()}
+        judged = judge_parts(rule, rest, {**parts, **seen}, policy, plans)
+        return {n: found for n, found in judged.items() if n not in given}
 
     def departures(self, rule: Quantizer) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """What becomes of numbers before they are quantized, and of codes after."""
@@ -168,7 +196,7 @@ class QuantizerKind(Stateless):
         """The same parts in the same shapes, of the same arrays."""
         first = record.cases.arrays[0]
         besides = other.besides(first["x"], np.random.Generator(np.random.Philox(0)))
-        if other.parts != rule.parts or set(first) != {"x", *besides}:
+        if other.parts != rule.parts or set(first) - set(rule.parts) != {"x", *besides}:
             return False
         try:
             return all(shapes_of(other, a) == shapes_of(rule, a) for a in record.cases.arrays)
@@ -179,17 +207,20 @@ class QuantizerKind(Stateless):
         """Halves of a flat array, then the element that failed beside those that scales are made of; of codes none."""
         if is_of_codes(rule, cases.arrays[0]):
             return
+        given = given_parts(rule, cases.arrays[0])
+        if any(a.ndim for a in given.values()):  # of which each stands for a group
+            return
         x = cases.arrays[0]["x"].reshape(-1)
         half = x.size // 2
         if half:
-            yield from (_case(rule, part.copy()) for part in (x[:half], x[half:]))
+            yield from (_case(rule, part.copy(), given) for part in (x[:half], x[half:]))
         shape = cases.arrays[0]["x"].shape
         if len(index) == len(shape) and all(i < n for i, n in zip(index, shape, strict=True)):
             at = int(np.ravel_multi_index(index, shape))
             for ends in ((int(np.abs(x).argmax()),), (int(x.argmin()), int(x.argmax()))):
                 few = x[[*ends, at]].copy()
                 if few.size < x.size:
-                    yield _case(rule, few)
+                    yield _case(rule, few, given)
 
     def reduced(self, record: Record) -> Cases | None:
         """The first rows of every case, where the rule takes them."""
@@ -228,7 +259,7 @@ def _whole(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
 def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The first rows of a case; all of it if the rule does not take them alone."""
     x = arrays["x"]
-    if x.ndim < 2 or len(x) <= ROWS or is_of_codes(rule, arrays):
+    if x.ndim < 2 or len(x) <= ROWS or is_of_codes(rule, arrays) or given_parts(rule, arrays):
         return arrays
     few = x[:ROWS].copy()
     try:
@@ -239,8 +270,8 @@ def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return made
 
 
-def _case(rule: Quantizer, x: np.ndarray) -> Cases:
-    return Cases([_whole(rule, {"x": x})], [""])
+def _case(rule: Quantizer, x: np.ndarray, given: Arrays) -> Cases:
+    return Cases([{**_whole(rule, {"x": x}), **given}], [""])
 
 
 def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
@@ -252,13 +283,23 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     if isinstance(rule, Cast):
         return frozenset(rule.parts)
     if has_graph(rule):
-        plan = plan_for(rule, 2, free_values((2, 2), {}))  # type: ignore[arg-type]
-        numbers = {n for n in rule.parts if plan.graph.outputs[n].axes != ELEMENT}
-        return followed(plan.graph, rule.primary) & frozenset(numbers)
+        graph = plan_for(rule, 2, free_values((2, 2), {})).graph  # type: ignore[arg-type]
+        numbers = {n for n in rule.parts if graph.outputs[n].axes != ELEMENT}
+        return (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+    if isinstance(rule, ElementQuantizer) and name != "NaN":
+        return _chosen(rule, name)
     if name != "NaN" or isinstance(rule, BlockFormat | OneBit) or "indices" in rule.parts:
         return frozenset()
     parts = {n: a for n, a in truth_of(rule, arrays).items() if a.dtype.kind == "f" and a.size < arrays["x"].size}
     return frozenset(n for n, a in parts.items() if np.isnan(a).any())
+
+
+def _chosen(rule: Any, name: str) -> frozenset[str]:
+    """The parts of a rule with a body that are chosen by comparisons with an infinity."""
+    if name == "NaN":
+        return frozenset()
+    graph = plan_for(rule, 2, free_values((2, 2), {})).graph
+    return chosen_by_infinities(graph, rule.primary) & frozenset(rule.parts)
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:
@@ -266,9 +307,10 @@ def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.nd
     if is_of_codes(rule, arrays):
         return {"y": np.asarray(subject.dequantize(rule, {n: arrays[n].copy() for n in rule.parts}, x.copy()))}
     parts = dict(subject.quantize(rule, x, **besides))
-    if subject.dequantize is not None and set(rule.parts) <= set(parts):
+    whole = {**given_parts(rule, arrays), **parts}
+    if subject.dequantize is not None and set(rule.parts) <= set(whole):
         # in the rule's shapes, as the rule's own parts are
-        handed = {n: a.copy() for n, a in fitting(parts, rule, arrays).items() if n != "y"}
+        handed = {n: a.copy() for n, a in fitting(whole, rule, arrays).items() if n != "y"}
         parts["y"] = np.asarray(subject.dequantize(rule, handed, x.copy()))
     return parts
 

@@ -18,6 +18,7 @@ from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
 from refgrad.kinds.kind import CASES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
+from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
@@ -102,6 +103,16 @@ class TransformKind(Stateless):
         """Every result; all undecided where choices that rounding decides go too many ways."""
         judged = judge_body(rule, arrays, seen, policy)
         return {n: (_unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
+
+    def no_numbers(self, rule: Transform, arrays: Arrays, seen: Results) -> Mapping[str, np.ndarray]:
+        """By the body itself."""
+        found = no_numbers.of_body(rule, arrays)
+        if found is None or len(found) != len(seen):
+            return {}
+        return {
+            n: np.broadcast_to(a, np.shape(seen[n])) if a.size > 1 else a.reshape(())
+            for n, a in zip(seen, found, strict=True)
+        }
 
     def ways(self, rule: Transform, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
         """Those through the body's open choices, if they are few."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import starmap
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import guarded
 from refgrad.foreign_arrays import read_array
 from refgrad.kinds.kind import Record
@@ -87,7 +88,18 @@ class Tolerances:
         return together([each.needs for each in self.by_tensor.values()])
 
     def covers(self, rtol: float, atol: float) -> bool:
-        """True if no right program fails under one pair for all tensors, on these cases."""
+        """True if no right program fails under one pair for all tensors, on these cases.
+
+        Args:
+            rtol, atol: the pair; neither is negative.
+
+        Returns:
+            True or false.
+
+        Raises:
+            ArgumentError: one is negative, or no number.
+        """
+        _check_tolerances(rtol, atol)
         return self.needs.covered(rtol, atol)
 
     def accepted(self, rtol: float | None = None, atol: float | None = None) -> tuple[Wrong, ...]:
@@ -95,9 +107,16 @@ class Tolerances:
 
         Args:
             rtol, atol: one pair for all tensors; without them each tensor has its own recommended one.
+
+        Returns:
+            These programs.
+
+        Raises:
+            ArgumentError: one is negative, or no number.
         """
         pairs = {n: (t.rtol, t.atol) for n, t in self.by_tensor.items()}
         if rtol is not None or atol is not None:
+            _check_tolerances(rtol or 0.0, atol or 0.0)
             pairs = dict.fromkeys(pairs, (rtol or 0.0, atol or 0.0))
         return tuple(each for each in self.wrong if each.passes(pairs))
 
@@ -173,12 +192,35 @@ def tolerances(
     )
 
 
+def _check_tolerances(rtol: Any, atol: Any) -> None:
+    for name, value in {"rtol": rtol, "atol": atol}.items():
+        if not isinstance(value, numbers.Real) or not float(value) >= 0.0:
+            raise bad_argument(name, value, "a number from 0")
+
+
+def _check_names(rule: Any, names: Iterable[str]) -> None:
+    """`ArgumentError` for an array that the rule does not take."""
+    if rule.kind == "optimizer":
+        legal = ("p", "g", *rule.inputs())
+    elif rule.kind == "transform":
+        legal = tuple(rule.shapes)
+    else:
+        x = np.zeros((2, 256), np.float32)
+        besides = rule.besides(x, np.random.default_rng(0)) if rule.kind == "quantizer" else {}
+        legal = (*rule.takes(), *besides, *(("cotangent",) if rule.kind == "estimator" else ()))
+    for name in names:
+        if name not in legal:
+            raise ArgumentError(f"arrays has {name!r}{nearest(name, legal)}; legal: {', '.join(dict.fromkeys(legal))}")
+
+
 def _inputs(rule: Any, arrays: Any, dtype: Any) -> Any:
     """A caller's arrays as cases; None for generated ones."""
     if arrays is None or isinstance(arrays, Cases):
         return arrays
     if not isinstance(arrays, Mapping):
         raise bad_argument("arrays", type(arrays).__name__, "arrays by name, refgrad.Cases, or None")
+    if rule.kind in ("optimizer", "transform", "estimator", "quantizer", "mask"):
+        _check_names(rule, arrays)
     given = {name: np.asarray(read_array(value, f"arrays[{name!r}]")) for name, value in arrays.items()}
     if dtype is not None:
         wanted = dtypes.as_dtype(dtype)

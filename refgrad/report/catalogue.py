@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from refgrad.arithmetic import formula
 from refgrad.axes import ELEMENT, described
@@ -15,7 +17,10 @@ from refgrad.formulas import Formula
 from refgrad.layout import WIDTH, columns, wrapped
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.transform import Transform
+from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Choice, Flag, Range, Rule, Slot, Whole, qualified_name
+from refgrad.sparsity.base import Mask
 from refgrad.surveys.implementations import known
 
 #: distributions whose names of a rule are told
@@ -70,6 +75,7 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     if isinstance(rule, Estimator):
         parts.append(("Value and gradients", said(update(rule, step))))
         parts.append(("Parameters", listed(_parameters(rule))))
+    parts += [(title, listed(rows)) for title, rows in _arrays(rule)]
     parts.append(
         ("Hyperparameters", listed([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
     )
@@ -204,6 +210,20 @@ def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
     what = dict.fromkeys(rule.chosen, "a choice, which is made, and read off a candidate's results")
     listed: list[tuple[str, ...]] = [(n, f"{shape} in {p.legal}", what.get(n, _role(p))) for n, p, shape in given]
     return listed + [(n, "an array of its own shape", "given; choices depend on it") for n in rule.tables]
+
+
+def _arrays(rule: Rule) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """What a mask, a quantizer or a transform takes and gives, under titles: names, each with its axes."""
+    if isinstance(rule, Transform):
+        yield "Takes", [(n, f"an array of axes {axes}" if axes else "a number") for n, axes in rule.shapes.items()]
+    elif isinstance(rule, Mask):
+        yield "Takes", [(n, described(axes)) for n, axes in rule.takes().items()]
+        yield "Gives", [("mask", f"{described(ELEMENT)}: true where it is kept")]
+    elif isinstance(rule, Quantizer):
+        besides = rule.besides(np.zeros((2, 256), np.float32), np.random.default_rng(0))
+        yield "Takes", [(n, described(rule.takes().get(n, ELEMENT))) for n in (*rule.takes(), *besides)]
+        own = rule.gives()
+        yield "Gives", [(n, described(own[n]) if n in own else "as the rule keeps it") for n in rule.parts]
 
 
 def _role(parameter: Parameter) -> str:

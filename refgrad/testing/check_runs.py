@@ -45,7 +45,9 @@ def _silent(trial: Trial, law: Law) -> str:
     if not law.applies(rule):
         return "the rule is not of that kind"
     if not trial.follows and law.subject(rule) != rule:
-        return f"the candidate cannot be told {', '.join(f'{n}={v}' for n, v in _changed(law, rule).items())}"
+        changed = _changed(law, rule)
+        sets = ", ".join(f"{n}={v}" for n, v in changed.items())
+        return f"it sets {sets}, which the candidate does not take: legal are arguments named {', '.join(changed)}"
     return rule.exempt().get(law.name) or law.subject(rule).exempt().get(law.name, "")
 
 

@@ -137,3 +137,12 @@ def test_arguments_are_checked() -> None:
     narrow = refgrad.tolerances(o.SGD(), "bfloat16", ordinary(20))
     assert narrow.dtype == "bfloat16"
     assert narrow.by_tensor["p"].needs.atol(0.0) < 0.05
+
+
+def test_what_is_misspelt_is_named_and_no_tolerance_is_negative(found: Tolerances) -> None:
+    x = np.ones(2, np.float32)
+    with pytest.raises(ArgumentError, match=r"arrays has 'gg'.*; legal: p, g"):
+        refgrad.tolerances(o.SGD(lr=0.1), arrays={"p": x, "gg": x})
+    for pair in ({"rtol": -1.0}, {"atol": float("nan")}, {"rtol": "small"}):
+        with pytest.raises(ArgumentError, match="legal: a number from 0"):
+            found.accepted(**pair)

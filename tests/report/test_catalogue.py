@@ -7,8 +7,8 @@ import pytest
 from refgrad.optimizers import AdamW, Lookahead, RAdam
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.elsewhere import sentences
-from refgrad.report.catalogue import itself_elsewhere, update
-from refgrad.rule import Rule, rules
+from refgrad.report.catalogue import itself_elsewhere, page, update
+from refgrad.rule import Rule, find, rules
 from refgrad.surveys.implementations import known
 
 LONG = "2 / (1 - beta2) - 1 - (2 t) beta2^t / (1 - beta2^t) > 4"
@@ -38,3 +38,17 @@ def test_a_framework_is_said_once_what_its_rule_is(cls: type[Rule]) -> None:
     assert len({*own, *others}) == len(own) + len(set(others))
     rows = {row.target.replace(":", ".") for row in known() if type(row.claim) is cls and not row.variant}
     assert set(own) <= rows
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        ("Magnitude", {"Takes": ["w"], "Gives": ["mask"]}),
+        ("Affine", {"Takes": ["x"], "Gives": ["scale", "zero_point", "codes"]}),
+        ("LogisticDescent", {"Takes": ["theta", "z"]}),
+    ],
+)
+def test_what_a_rule_without_a_formula_takes_and_gives(name: str, titles: dict[str, list[str]]) -> None:
+    sections = {part.partition("\n")[0]: part.splitlines()[1:] for part in page(find(name)(), 1).split("\n\n")}
+    for title, names in titles.items():
+        assert [line.split()[0] for line in sections[title]] == names

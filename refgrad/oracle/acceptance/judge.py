@@ -36,12 +36,14 @@ class Judged:
         status: `INSIDE`, `OUTSIDE` or `UNDECIDED`, uint8.
         truth: the centre of the acceptance set that decided it, float64.
         low, high: the ends of that set, float64, on the grid of the output's dtype.
+        no_number: where no program gives a number, as far as that was looked at (`refgrad.oracle.acceptance.no_numbers`).
     """
 
     status: np.ndarray
     truth: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    no_number: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _judge_in_chunks(
         inputs = {n: _part(b, cut) for n, b in before.items()}
         parts.append(judge_outputs(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy))
     judged = {
-        n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in _FIELDS))
+        n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in FIELDS))
         for n in parts[0][0]
     }
     carried = {n: _joined([c[n] for _, c in parts], shape) for n in parts[0][1]}
@@ -226,7 +228,7 @@ def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
     return joined(parts, lambda arrays: np.concatenate(arrays).reshape(shape))
 
 
-_FIELDS = ("status", "truth", "low", "high")
+FIELDS = ("status", "truth", "low", "high")
 
 
 def judge_outputs(
@@ -470,4 +472,4 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
     worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
     fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
     better = {n: within(fewer, new[n].status.shape) for n in new}
-    return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in _FIELDS)) for n in new}
+    return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in FIELDS)) for n in new}

@@ -8,6 +8,7 @@ its parts must be those of the rule to the bit.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.judge import (
+    FIELDS,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
@@ -297,7 +299,7 @@ def either(one: Judged | None, other: Judged) -> Judged:
     if one is None:
         return other
     better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
-    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    pairs = [(getattr(one, field), getattr(other, field)) for field in FIELDS]
     return Judged(*(np.where(better, b, a) for a, b in pairs))
 
 
@@ -314,10 +316,20 @@ def _values(rule: RowQuantizer, seen: Parts, layout: Layout) -> dict[str, np.nda
         try:
             found[name] = rule.values(name, seen[name], layout).astype(np.float64)
         except ArgumentError as error:
-            raise CandidateFault("structure", str(error)) from None
+            raise CandidateFault("structure", f"{error}{_where_legal(rule, name, seen[name], layout)}") from None
     if "y" in seen and set(rule.parts) <= set(seen):
         found["y"] = layout.cut(seen["y"].astype(np.float64))
     return found
+
+
+def _where_legal(rule: RowQuantizer, name: str, part: np.ndarray, layout: Layout) -> str:
+    """The named behaviour of a rule under which a part stands for something that under its own stands for nothing."""
+    for label, variant in rule.variants():
+        if variant.parts == rule.parts:
+            with contextlib.suppress(ArgumentError):
+                variant.values(name, part, layout)
+                return f"; these are legal with {label}"
+    return ""
 
 
 def _arranged(judged: Judged, values: np.ndarray, layout: Layout) -> tuple[Judged, np.ndarray]:

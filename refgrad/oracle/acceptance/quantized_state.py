@@ -15,6 +15,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
+from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import either
@@ -70,6 +71,11 @@ def judge_step(
         judged, _ = judge(Step(plan, named, exact_before, seen | observed), policy)
         judged = {n: j for n, j in judged.items() if n not in kept}
     found = dict(judged)
+    if not np.isfinite(g).all():
+        model = model_for(policy, new_p.dtype)
+        with np.errstate(all="ignore"):
+            where = no_numbers.of_graph(plan.graph, exact_before, scalars_of(plan, plan.graph, named, model), {})
+        found |= no_numbers.looked_at({"p": found["p"]}, where)
     for name, kept_parts in kept.items() if parts else ():
         codes = judge_codes(rule.quantizer(name), carried[name], kept_parts, policy)
         found |= {f"{name}.{part}": status for part, status in codes.items()}

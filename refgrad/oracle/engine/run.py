@@ -269,7 +269,8 @@ class Judgement:
     def unseen(self) -> Iterator[str]:
         """The outputs that the rule has and the candidate did not give."""
         wanted, seen = self.claim.kind.expected(self.claim.rule), self.total().counts
-        missing = [name for name in wanted if name not in seen]
+        handed = getattr(self.claim.subject, "given", ())
+        missing = [name for name in wanted if name not in seen and name not in handed]
         if missing and seen:
             yield f"{', '.join(missing)}: the candidate does not show {'them' if len(missing) > 1 else 'it'}"
 

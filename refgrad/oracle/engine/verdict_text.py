@@ -178,16 +178,41 @@ def _finding(found: Finding, turned: str) -> Iterator[tuple[str, str]]:
     whose = " of parameter" if turned == "step" else " of inputs"
     place = f"{found.tensor}{index}" + (f"{whose} {found.leaf}" if found.leaf else "")
     yield "where", f"{turned} {found.step}, {place}, {found.dtype}"
-    low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
-    yield "value", number(found.value, found.dtype)
-    yield "truth", number(found.truth, found.dtype)
-    yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
-    yield "off by", f"{found.ulps:.6g} ulps of the truth"
+    codes = _codes(found)
+    if codes is not None:
+        value, truth, low, high = codes
+        yield from {
+            "value": f"{value}",
+            "truth": f"{truth}",
+            "legal": f"{low}" if low == high else f"from {low} to {high}",
+            "off by": f"{abs(value - truth)}",
+        }.items()
+    else:
+        yield from _numbers(found)
     if found.inputs:
         yield (
             "inputs",
             ", ".join(f"{name} = {_input(name, value, found.dtype)}" for name, value in found.inputs.items()),
         )
+
+
+def _codes(found: Finding) -> tuple[int, ...] | None:
+    """A code, the right one, and the least and largest that are right, as whole numbers; None if these are other numbers."""
+    numbers = (found.value, found.truth, found.low, found.high)
+    if found.tensor.rpartition(".")[2] != "codes" or not all(map(math.isfinite, numbers)):
+        return None
+    whole = tuple(round(each) for each in numbers)
+    # what rounding may do to a code is charged to its ends, and is none of it
+    near = all(abs(each - n) <= 2.0**-16 * max(1.0, abs(each)) for each, n in zip(numbers, whole, strict=True))
+    return whole if near else None
+
+
+def _numbers(found: Finding) -> Iterator[tuple[str, str]]:
+    low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
+    yield "value", number(found.value, found.dtype)
+    yield "truth", number(found.truth, found.dtype)
+    yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    yield "off by", f"{found.ulps:.6g} ulps of the truth"
 
 
 def _input(name: str, value: float, dtype: str) -> str:

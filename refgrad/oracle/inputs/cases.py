@@ -33,7 +33,7 @@ class Cases:
         saved: steps, counted from 0, before which the candidate's state is saved, and loaded into another one made alike.
         settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
-        outputs: the outputs that are judged; all if there are none.
+        outputs: the outputs that are judged in full; of others only whether they are numbers where none can be. None for all.
         nan_open: whether what comparisons, signs and maxima make of NaN is left open: programs settle it in several ways.
         may_meet: whether infinities may meet in one program and not in another, so that NaN and infinities are alike.
 
@@ -50,7 +50,7 @@ class Cases:
     saved: frozenset[int] = frozenset()
     settings: Sequence[Mapping[str, float]] = ()
     judged: frozenset[int] = frozenset()
-    outputs: frozenset[str] = frozenset()
+    outputs: frozenset[str] | None = None
     nan_open: bool = False
     may_meet: bool = False
 

@@ -5,7 +5,8 @@ A case has the rule's parts beside ``x``, which is what they stand for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,38 @@ MOST = 256
 def is_of_codes(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> bool:
     """True if a case hands over parts, of which the array is asked for."""
     return set(rule.parts) <= set(arrays)
+
+
+def given_parts(rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parts that a case hands over for codes to be made under them; none where it hands over all.
+
+    Args:
+        rule: the quantizer.
+        arrays: those of the case.
+    """
+    return {} if is_of_codes(rule, arrays) else {n: a for n, a in arrays.items() if n in rule.parts}
+
+
+#: what the rule's own scales are multiplied by, from case to case: codes fill their range, are cut off at its ends, fill half
+FACTORS = (1.0, 0.25, 2.0)
+
+
+def under_given_parts(rule: Quantizer, cases: Cases, names: Sequence[str]) -> Cases:
+    """Cases with scales, and what else codes are made under: the rule's own, some of them smaller and some larger.
+
+    Args:
+        rule: the quantizer.
+        cases: those of a quantizer.
+        names: the parts that are handed over; where there is one number for all, as a number.
+    """
+    made, kept = [], [i for i, arrays in enumerate(cases.arrays) if arrays["x"].size]  # of nothing there is no scale
+    for number, arrays in enumerate(cases.arrays[i] for i in kept):
+        own = rule.quantize(arrays["x"], **{n: a for n, a in arrays.items() if n != "x"}).arrays
+        factor = FACTORS[number % len(FACTORS)]
+        parts = {n: own[n] * own[n].dtype.type(factor) if own[n].dtype.kind == "f" else own[n] for n in names}
+        whole = getattr(rule, "granularity", "tensor") == "tensor"
+        made.append({**arrays, **{n: a.reshape(()) if whole and a.size == 1 else a for n, a in parts.items()}})
+    return replace(cases, arrays=made, names=[cases.name(i) for i in kept])
 
 
 def every_code(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:

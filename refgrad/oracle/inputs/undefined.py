@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from refgrad.arithmetic import classed
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import MATRIX, OUTCOMES, REDUCTIONS
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST
+from refgrad.tracing import Plan, free_values
 
 #: NaN and infinities, by the name of the situation in which it is driven
 VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
@@ -71,16 +73,17 @@ def _reaches(node: Node, of: str) -> bool:
     return any(each.op == "input" and each.attribute == of for each in walk(node))
 
 
-def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+def nan_gradients(rule: Optimizer, dtype: np.dtype, seed: int, steps: tuple[int, int] = (0, 1)) -> Cases | None:
     """Two small leaves, each with NaN among its gradients at one step; None if no output of the rule tells it.
 
     Args:
         rule: the rule.
         dtype: of parameters and gradients.
         seed: of the other numbers.
+        steps: of each leaf at which of two steps it is, counted from 0.
     """
-    outputs = followed(rule.plan((2, 2), 1).graph) & followed(rule.plan((2, 2), 2).graph)
-    cases = _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), (0, 1), lambda first: np.nan, outputs)
+    outputs = _at_both_steps(rule, np.nan, followed)
+    cases = _with_one(small_run(rule, dtype, seed, 2, SHAPES[:2]), steps, lambda first: np.nan, outputs)
     return None if cases is None else dataclasses.replace(cases, nan_open=True)
 
 
@@ -92,24 +95,54 @@ def infinite_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | N
         dtype: of parameters and gradients.
         seed: of the other numbers.
     """
-    outputs = _ordered(rule.plan((2, 2), 1).graph, "g") & _ordered(rule.plan((2, 2), 2).graph, "g")
+    outputs = _at_both_steps(rule, np.inf, _ordered)
     cases = _with_one(
         small_run(rule, dtype, seed, 2, SHAPES[:2]), (1, 1), lambda first: np.copysign(np.inf, first), outputs
     )
     return None if cases is None else dataclasses.replace(cases, may_meet=True)
 
 
+def _at_both_steps(
+    rule: Optimizer, value: float, judged: Callable[[Graph, str], frozenset[str]]
+) -> frozenset[str] | None:
+    """The outputs that are judged in full at both steps; None if there are none, and none that is no number for certain."""
+    first, second = (rule.plan((2, 2), t) for t in (1, 2))
+    found = judged(first.graph, "g") & judged(second.graph, "g")
+    return found if found or _certain(rule, second, value) else None
+
+
+def _certain(rule: Optimizer, plan: Plan, value: float) -> bool:
+    """True if an output of a step is no number where a gradient is NaN or infinite, whatever program it is of."""
+    numbers = (*rule.scalar_inputs(), *(n for n, slot in rule.slots().items() if slot.scalar))
+    try:
+        scalars = plan.scalars(*free_values((2, 2), {"t": 2, **dict.fromkeys(numbers, 1.0)}))
+        return bool(classed.certain(plan.graph, list(scalars), "g", value))
+    except ArithmeticError:  # of a number that is kept these are none
+        return False
+
+
 def _with_one(
-    cases: Cases, steps: tuple[int, ...], value: Callable[[float], float], outputs: frozenset[str]
+    cases: Cases, steps: tuple[int, ...], value: Callable[[float], float], outputs: frozenset[str] | None
 ) -> Cases | None:
     """A run with one gradient of each leaf changed, at that leaf's step, by what it is at first; None for no outputs."""
-    if not outputs:
+    if outputs is None:
         return None
     for leaf, step in enumerate(steps):
         g = cases.steps[step][leaf]["g"].copy()
         g[1, 1] = value(cases.steps[0][leaf]["g"][1, 1])
         cases = cases.with_array(leaf, "g", g, step)
     return dataclasses.replace(cases, outputs=outputs)
+
+
+def chosen_by_infinities(graph: Graph, of: str) -> frozenset[str]:
+    """The outputs that every program chooses alike where one element of an input is infinite: none that needs a code, or a mask.
+
+    Args:
+        graph: the graph.
+        of: the input's name.
+    """
+    settled = lambda node: node.op in CODING or (_masks(node, of) and node.args[1].op != "sign")  # noqa: E731
+    return frozenset(n for n in _ordered(graph, of) if not any(map(settled, walk(graph.outputs[n]))))
 
 
 def _ordered(graph: Graph, of: str) -> frozenset[str]:
@@ -135,20 +168,21 @@ def _meet(node: Node, of: str) -> bool:
     return node.op != "mul" or any(each.op in DECIDING for arg in node.args for each in walk(arg))
 
 
-def undefined_inputs(cases: Cases, graph: Graph, chosen: bool = False) -> dict[str, Cases]:
+def undefined_inputs(cases: Cases, plan: Plan, chosen: bool = False) -> dict[str, Cases]:
     """Two small inputs of an estimator with a NaN, and with an infinity, by the name of the situation.
 
     Args:
         cases: of many shapes.
-        graph: the estimator's.
+        plan: the estimator's, of an array of two axes.
         chosen: whether what is decided on NaN is a named behaviour, of which no other program need know.
     """
     few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
-    found = {}
+    found, graph = {}, plan.graph
     nan = followed(graph, "x") - (_deciding(graph) if chosen else frozenset())
     masked = {n for n, node in graph.outputs.items() if any(_masks(each, "x") for each in walk(node))}
     for name, outputs in {"NaN": nan, "infinities": _ordered(graph, "x") - masked}.items():
-        made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if outputs else []
+        tells = outputs or classed.certain(graph, list(plan.scalars(*free_values((2, 2), {}))), "x", VALUES[name])
+        made = [{**a, "x": _third(a["x"], VALUES[name])} for a in few] if tells else []
         if made:
             new = Cases(made, [name] * len(few), cases.seed, outputs=outputs)
             found[name] = dataclasses.replace(new, nan_open=name == "NaN", may_meet=name == "infinities")

@@ -122,6 +122,12 @@ TABLE: tuple[LeftOut, ...] = (
     LeftOut("default", ("behaviour",), _says("form=batch"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
     LeftOut("value", ("infinity",), _named("MX"), "the standard leaves what is no number to the implementation"),
+    LeftOut(
+        "value",
+        ("infinity",),
+        _named("NaturalCompression"),
+        "C leaves the exponent that frexp gives of an infinity unspecified",
+    ),
     LeftOut("value", ("infinity",), _named("HQQ"), "it is searched for in steps that are not finite"),
     LeftOut("value", ("NaN",), _named("SignDescent"), "torch's sign of NaN is 0, that of 0"),
     LeftOut("value", ("NaN",), _named("WinsorizedMean"), "what is no number has no place in an order"),

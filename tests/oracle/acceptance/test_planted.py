@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Record
 from refgrad.oracle.acceptance.policy import Policy
@@ -134,6 +135,29 @@ def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: st
             continue
         counts[subnormals] = claim.judge(record).outside > claim.judge(driven(claim)).outside
     assert len(set(counts.values())) == 1, counts
+
+
+def rectified(off: int) -> Callable[..., Any]:
+    """RAdam with another number in its rectification, (rho - 2 + off); before the variance is tractable it is right."""
+
+    def step(p, g, m, v, t, lr, beta1, beta2, eps):  # type: ignore[no-untyped-def]
+        f = np.float32
+        m, v = f(beta1) * m + f(1 - beta1) * g, f(beta2) * v + f(1 - beta2) * g * g
+        most = 2 / (1 - beta2) - 1
+        rho = most - 2 * t * beta2**t / (1 - beta2**t)
+        m_hat = m / f(1 - beta1**t)
+        if rho <= 4:
+            return p - f(lr) * m_hat, m, v
+        r = np.sqrt((rho - 4) * (rho - 2 + off) * most / ((most - 4) * (most - 2) * rho))
+        return p - f(lr * r) * m_hat / (np.sqrt(v / f(1 - beta2**t)) + f(eps)), m, v
+
+    return step
+
+
+@pytest.mark.parametrize(("off", "conforms"), [(0, True), (-1, False), (1, False), (2, False)])
+def test_scalars_in_float32_are_no_excuse_for_others(off: int, conforms: bool) -> None:
+    """Where the variance is just tractable, rounding in float32 takes most digits of rho, and of nothing else."""
+    assert refgrad.verify(rectified(off), find("RAdam")(scalars="float32"), explain=False).conforms == conforms
 
 
 #: every rule and each of its variants, but for how scalars are rounded, which the sets take in by what a policy says

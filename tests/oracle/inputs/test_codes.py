@@ -11,8 +11,9 @@ import pytest
 
 import refgrad
 from refgrad.candidates.quantizer import resolve
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
-from refgrad.quantizers import Cast, Quantizer
+from refgrad.quantizers import Q8_0, Affine, Cast, Quantizer
 from refgrad.rule import rules
 
 RULES = [rule for rule in (cls() for cls in rules().values()) if isinstance(rule, Quantizer)]
@@ -81,3 +82,53 @@ def test_codes_of_nan_that_become_numbers_are_found(encoder: Any) -> None:
     assert not verdict.conforms
     assert verdict.first is not None
     assert verdict.first.inputs["codes"] in (127.0, 255.0)
+
+
+def magnitude(x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
+    return np.minimum(np.rint(np.abs(x / scale)), 255).astype(np.uint8)
+
+
+def wrapping(x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
+    return (np.rint(x / scale).astype(np.int64) + zero_point).astype(np.uint8)
+
+
+def clipped(x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
+    return np.clip(np.rint(x / scale) + zero_point, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("encoder", "conforms"), [(clipped, True), (wrapping, False), (magnitude, False)])
+def test_codes_under_given_scales(encoder: Any, conforms: bool) -> None:
+    """Scales come from outside, smaller than those of the array and larger: what is beyond the range is cut off at its ends."""
+    verdict = refgrad.verify(encoder, Affine(signed=False), explain=False)
+    assert verdict.conforms == conforms
+    assert set(verdict.counts) == {"codes"}
+    assert verdict.unexercised[0].startswith("y: ")
+    if not conforms:
+        assert verdict.counterexample is not None
+        assert {"x", "scale", "zero_point"} <= set(verdict.counterexample.arrays)
+
+
+def test_given_scales_of_groups_and_a_way_back() -> None:
+    def along(x: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
+        return [a.astype(np.float32).reshape(-1, *(1,) * (x.ndim - 1)) for a in parts]
+
+    def encode(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+        s, z = along(x, scale, zero_point)
+        return np.clip(np.rint(x / s) + z, -128, 127).astype(np.int8)
+
+    def decode(codes: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+        s, z = along(codes, scale, zero_point)
+        return (codes.astype(np.float32) - z) * s
+
+    verdict = refgrad.verify((encode, decode), Affine(granularity="channel"), explain=False)
+    assert verdict.conforms, str(verdict)
+    assert set(verdict.counts) == {"codes", "y"}
+
+
+def test_who_takes_a_scale_takes_all_that_codes_are_made_under() -> None:
+    with pytest.raises(
+        CandidateError, match=r"takes scale of .*; legal: a function of x, or of x with scale, zero_point"
+    ):
+        refgrad.verify(lambda x, scale: x, Affine())
+    with pytest.raises(ArgumentError, match="does not say what codes are under given"):
+        refgrad.verify(lambda x, scale: x, Q8_0())

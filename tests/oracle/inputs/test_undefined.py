@@ -140,7 +140,7 @@ def test_every_code_of_nan_is_one() -> None:
 def test_what_nan_is_decided_on_in_an_estimator_goes_every_way() -> None:
     cases = Cases.of(x=np.ones((3, 4)), cotangent=np.ones((3, 4)))
     for rule in (ClippedSTE(), SoftSign()):
-        found = undefined_inputs(cases, rule.plan((2, 2)).graph)["NaN"]
+        found = undefined_inputs(cases, rule.plan((2, 2)))["NaN"]
         assert np.isnan(found.arrays[0]["x"]).sum() == 1
         assert found.nan_open
 

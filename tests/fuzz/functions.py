@@ -18,6 +18,8 @@ from tests.fuzz.values import Path
 #: what a number of steps may be in a schedule, and what any number may be
 STEPS = REALS - {"nan", "inf", "-inf", "-5", "-1"}
 FINITE = REALS - {"nan", "inf", "-inf"}
+#: and what numbers of one array may be
+ROWS = REALS | {"list of one", "array of two"}
 #: the arguments of each schedule; strings are behaviours
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "constant": {"base": 1.0},
@@ -85,8 +87,23 @@ def verify(drawn: Drawn) -> Subject:
         "options": none | {"dict"},
         "state_names": none | {"dict"},
         "shrink": {"true"},
-        "explain": {"true", "0", "1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18"},
-        "time_limit": {"1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18", "float32", "int64"},
+        "explain": {
+            "true",
+            "0",
+            "1",
+            "3",
+            "2.7",
+            "3.0",
+            "0.5",
+            "inf",
+            "10**9",
+            "10**18",
+            "array",
+            "int64",
+            "float32",
+            "fraction",
+        },
+        "time_limit": {"1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18", "float32", "int64", "array"},
         "isolate": {"true"},
         "device": none,
     }
@@ -117,9 +134,9 @@ def cases(drawn: Drawn) -> Subject:
     """`Cases.of` and `Inputs.of`."""
     if drawn.seed % 2:
         arguments: dict[str, Any] = {"x": [0.5, -1.0], "dtype": "float32"}
-        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": REALS})
+        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": ROWS})
     arguments = {"p": [1.0, 2.0], "g": [[0.5, -0.5]], "dtype": "float32"}
-    legal = {"p": REALS, "g": {"list of one", "array of two"}}
+    legal = {"p": ROWS, "g": {"list of one", "array of two"}}
     return _function(lambda **given: len(refgrad.Inputs.of(**given).arrays), arguments, legal)
 
 

@@ -142,7 +142,9 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
         return True
     if change.name == "none":
         return last in subject.optional
-    return change.name in ("float", "int") and last in subject.numbers_too
+    if change.name in ("float", "int"):
+        return last in subject.numbers_too
+    return change.name in subject.kinds_too
 
 
 def plain(value: Any) -> Any:

@@ -57,6 +57,7 @@ class Subject:
         legal: for each of the numbers, the changes of `tests.fuzz.values.NUMBERS` that are legal there.
         optional: arguments that may be left out or be None.
         numbers_too: arrays for which a plain number is taken too.
+        kinds_too: of `tests.fuzz.values.REFUSED`, what is an array there all the same.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Subject:
     legal: Mapping[str, Collection[str]] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     numbers_too: frozenset[str] = frozenset()
+    kinds_too: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def optimizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             paths,
             [("state_dtype",)] if rule.kind == "optimizer" else [],
             legal={"state_dtype": {"none"}},
-            optional=frozenset({"state_dtype", "a", "b"}),  # a tree of one leaf fewer is a tree
+            optional=frozenset({"state_dtype", "a", "b"}),  # a tree of one leaf fewer, or of none, is a tree
+            kinds_too=frozenset({"empty dict"}),
         )
     g = {"a": drawn.array("g a"), "b": drawn.array("g b", (3, 2))} if tree else drawn.array("g")
     state = rule.init(p)
@@ -265,6 +268,7 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: rule.decode(given["arrays"], given["shape"]).reshape(given["shape"]).astype(given["dtype"]),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
+            kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()
     besides = {n: make(rule, x, drawn.source(n)) for n, make in kinds.BESIDES.items() if n in taken}

@@ -196,7 +196,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "test_cli.py",
         "the command line as people use it, command by command",
-        ("cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
+        ("cli.group", "cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),

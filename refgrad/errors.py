@@ -85,7 +85,7 @@ def shown(value: object) -> str:
         A text; of what has no ``repr`` (a whole number of thousands of digits, an object whose own code fails) the type alone.
 
     >>> shown(0.5), shown("a" * 1000)[-12:], shown(10**5000)
-    ('0.5', "aaaaaaaa ...", 'an int')
+    ('0.5', 'aaaaaaaa ...', 'an int')
     """
     try:
         text = repr(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from refgrad.version import VERSION
@@ -10,8 +11,9 @@ from refgrad.version import VERSION
 def main() -> None:
     """Run the command line; for the version alone, nothing of it is imported."""
     if sys.argv[1:] == ["--version"]:
-        print(f"refgrad, version {VERSION}")
-        return
+        with contextlib.suppress(OSError):  # the command line says below what is wrong with standard output
+            print(f"refgrad, version {VERSION}", flush=True)
+            return
     from refgrad.cli import main as command
 
     command(prog_name="refgrad")

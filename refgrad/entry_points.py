@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arguments import check_options
 from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_standard, standard
 from refgrad.foreign_arrays import called_with
 
@@ -18,7 +19,8 @@ from refgrad.foreign_arrays import called_with
 def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> Callable[..., Any]:
     """A method of a rule that depends on no thread's floating-point environment, and takes arrays of other libraries as well.
 
-    Where the first array is NumPy's, nothing else is looked at; where the environment is the standard one, nothing is set.
+    Where the first array is NumPy's, nothing else is looked at; where the environment is the standard one, nothing is set. What
+    is told by name besides arrays passes the gate of `refgrad.arguments`.
 
     Args:
         function: the method, which takes NumPy's arrays, alone or in trees.
@@ -27,6 +29,8 @@ def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> C
 
     @functools.wraps(function)
     def run(self: Any, *args: Any, **keywords: Any) -> Any:
+        if keywords:
+            check_options(keywords)
         if (  # `is_standard`, without a call
             args and type(args[0]) is np.ndarray and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0
         ):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: characters of a value that an error shows; and of a word, beyond which nothing like it is looked for
+SHOWN, LONGEST = 400, 100
+
 
 class RefgradError(Exception):
     """Base of every error that refgrad raises on purpose."""
@@ -60,7 +63,7 @@ def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
 
     Args:
         name: the argument, as the caller knows it.
-        value: what was given, shown by ``repr``.
+        value: what was given, as `shown` writes it.
         legal: what would be legal, after "legal: ".
 
     Returns:
@@ -69,7 +72,26 @@ def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
     >>> str(bad_argument("steps", 0, "a whole number from 1"))
     'steps is 0; legal: a whole number from 1'
     """
-    return ArgumentError(f"{name} is {value!r}; legal: {legal}")
+    return ArgumentError(f"{name} is {shown(value)}; legal: {legal}")
+
+
+def shown(value: object) -> str:
+    """A value as errors show it: its ``repr``, of which no more than `SHOWN` characters are kept.
+
+    Args:
+        value: anything, such as what a caller handed over by mistake.
+
+    Returns:
+        A text; of what has no ``repr`` (a whole number of thousands of digits, an object whose own code fails) the type alone.
+
+    >>> shown(0.5), shown("a" * 1000)[-12:], shown(10**5000)
+    ('0.5', 'aaaaaaaa ...', 'an int')
+    """
+    try:
+        text = repr(value)
+    except Exception:  # whatever the code of others raises
+        return with_article(type(value).__name__)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
 def with_article(noun: str) -> str:
@@ -87,7 +109,7 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun.lower().startswith(('a', 'e', 'i', 'o', '8', 'nd')) else 'a'} {noun}"
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     """A hint at what may have been meant.
 
     Args:
@@ -96,7 +118,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
         cutoff: how like it a word must be, from 0 to 1; more where there are hundreds, one of which is like it by chance.
 
     Returns:
-        A text such as ``"; did you mean 'AdamW'?"``, or an empty one if nothing is near.
+        A text such as ``"; did you mean 'AdamW'?"``, or an empty one if nothing is near, or it is no word.
 
     >>> nearest("adamw2", ["AdamW", "Lion"])
     "; did you mean 'AdamW'?"
@@ -105,6 +127,8 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     >>> nearest("no", ["random", "os"], cutoff=0.7)
     ''
     """
+    if not isinstance(word, str) or len(word) > LONGEST:
+        return ""
     import difflib  # half of the time that `import refgrad` takes
 
     by_lower = {name.lower(): name for name in known}

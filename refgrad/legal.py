@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
+
 from refgrad.citation import Alternative, by
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import bad_argument, nearest
+
+#: what Python, or NumPy, makes a number of though it is none
+NO_NUMBERS = (bool, str, bytes, bytearray, np.bool_, np.datetime64, np.timedelta64)
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,8 @@ class Range:
         Raises:
             ArgumentError: it is no number (a bool and a text are none), is NaN, or lies outside.
         """
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        if isinstance(value, (bool, str)) or number not in self:
+        number = as_number(value)
+        if number not in self:
             raise bad_argument(name, value, f"a number in {self}")
         return number
 
@@ -83,9 +86,8 @@ class Whole:
         Raises:
             ArgumentError: it is no integer (a bool and a float are none), or lies outside.
         """
-        whole = not isinstance(value, bool) and hasattr(value, "__index__")
-        number = int(value) if whole else self.low - 1  # type: ignore[call-overload]
-        if number < self.low or (self.high is not None and number > self.high):
+        number = as_whole(value)
+        if number is None or number < self.low or (self.high is not None and number > self.high):
             raise bad_argument(name, value, str(self))
         return number
 
@@ -117,8 +119,8 @@ class Choice:
         Raises:
             ArgumentError: it is none of them; the error says which is nearest.
         """
-        if value not in self.sentences:
-            raise ArgumentError(f"{name} is {value!r}; legal: {self}{nearest(str(value), self.sentences)}")
+        if not isinstance(value, str) or value not in self.sentences:
+            raise bad_argument(name, value, f"{self}{nearest(value, self.sentences)}")
         return str(value)
 
 
@@ -158,6 +160,40 @@ class Flag:
         if not isinstance(value, bool):
             raise bad_argument(name, value, "True or False")
         return value
+
+
+def as_number(value: object) -> float:
+    """A value as a float; NaN for what is no number: a bool, a text, bytes, or a number that no float holds.
+
+    Args:
+        value: a number of Python or NumPy, of any library that makes a float of it, or anything else.
+
+    >>> as_number(2), as_number(True), as_number("2"), as_number(10**400)
+    (2.0, nan, nan, nan)
+    """
+    if isinstance(value, NO_NUMBERS):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def as_whole(value: object) -> int | None:
+    """A value as an int; None for what is no whole number: a bool, a float, a text.
+
+    Args:
+        value: a whole number of Python or NumPy, an array of one, or anything else.
+
+    >>> as_whole(3), as_whole(3.0), as_whole(True)
+    (3, None, None)
+    """
+    if isinstance(value, NO_NUMBERS):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _alternative(sentence: str | Alternative) -> Alternative:

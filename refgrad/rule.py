@@ -206,11 +206,23 @@ class Rule(Frozen):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, entry_point(vars(cls)[name], cls.writes.get(name, ())))
+            setattr(cls, name, entry_point(cls.checked_method(vars(cls)[name]), cls.writes.get(name, ())))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
             _register(cls)
+
+    @classmethod
+    def checked_method(cls, function: typing.Callable[..., Any]) -> typing.Callable[..., Any]:
+        """A method of `computing` as callers get it: a kind checks here, once for all of its rules, what their bodies are handed.
+
+        Args:
+            function: the method, as a rule's class has it.
+
+        Returns:
+            The same, or a function that checks its arguments and calls it.
+        """
+        return function
 
     def __post_init__(self) -> None:
         for name, legal in self.legal().items():
@@ -560,6 +572,8 @@ def find(name: str) -> type[Rule]:
     >>> find("AdamW") is find("refgrad.optimizers:AdamW")
     True
     """
+    if not isinstance(name, str):
+        raise bad_argument("the name of a rule", name, "a text such as 'AdamW'")
     if ":" in name:
         return _qualified(name)
     for room in ROOMS:

@@ -6,21 +6,60 @@ for any precision, and a function returns what its numbers are; durations are in
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, ParamSpec
 
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.arguments import flag, several
+from refgrad.errors import bad_argument
+from refgrad.legal import Choice, Range, as_number
 
 Schedule = Callable[[Any], Any]
+Arguments = ParamSpec("Arguments")
+
+REAL, NOT_NEGATIVE, POSITIVE = Range(), Range(0.0, open_low=False), Range(0.0)
+#: what each argument may be, by its name, which means the same in every schedule; a number stays what it is
+LEGAL: Mapping[str, Range] = {
+    **dict.fromkeys(("base", "final", "peak", "start", "begin", "rise"), REAL),
+    **dict.fromkeys(("t", "warmup", "stable", "steps", "rate", "power", "gamma"), NOT_NEGATIVE),
+    **dict.fromkeys(("total", "every", "period", "decay", "up", "down", "start_factor", "final_factor"), POSITIVE),
+    "growth": Range(1.0, open_low=False),  # periods that shorten come to an end, and what follows has none
+}
+#: cycles that are gone through one by one; those of which there are more are counted by a logarithm
+CYCLES_WALKED = 10_000
+#: the largest exponent of an exact power of a fraction, whose digits grow with it
+EXACT_POWER = 1_000
 
 
-def _checked(t: Any, **durations: Any) -> None:
-    if t < 0:
-        raise bad_argument("t", t, "a number of steps from 0")
-    for name, value in durations.items():
-        if not value > 0:
-            raise bad_argument(name, value, "a positive number of steps")
+def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
+    """A schedule that refuses what its arguments may not be, by their names (`LEGAL`)."""
+
+    @functools.wraps(function)
+    def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:
+        for name, value in (*zip(("t",), args, strict=False), *given.items()):
+            if name in LEGAL:
+                _check(name, value, LEGAL[name])
+        return function(*args, **given)
+
+    return run
+
+
+def _check(name: str, value: Any, legal: Range) -> None:
+    """`ArgumentError` unless a number of any kind lies in an interval."""
+    if as_number(value) not in legal:
+        raise bad_argument(name, value, f"a number in {legal}")
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """A power of a number that is not negative; infinity where it is larger than any float."""
+    if isinstance(base, Fraction) and exponent > EXACT_POWER:
+        base = float(base)
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
 
 
 def _cos(x: Any) -> Any:
@@ -41,6 +80,7 @@ def _part(t: Any, total: Any, begin: Any = 0) -> Any:
     return min(max((t - begin) / total, 0), 1)
 
 
+@gated
 def constant(t: Any, *, base: Any) -> Any:
     """``base`` at every step.
 
@@ -52,12 +92,12 @@ def constant(t: Any, *, base: Any) -> Any:
         ``base``.
 
     Raises:
-        ArgumentError: ``t`` is negative.
+        ArgumentError: an argument is no number, or ``t`` is negative.
     """
-    _checked(t)
     return base
 
 
+@gated
 def linear(t: Any, *, base: Any, final: Any, total: Any, begin: Any = 0) -> Any:
     """From ``base`` to ``final`` in a straight line, and held there.
 
@@ -80,6 +120,7 @@ def linear(t: Any, *, base: Any, final: Any, total: Any, begin: Any = 0) -> Any:
     return polynomial(t, base=base, final=final, total=total, begin=begin, power=1)
 
 
+@gated
 def polynomial(t: Any, *, base: Any, final: Any, total: Any, power: Any, begin: Any = 0) -> Any:
     """``(base - final) (1 - part)**power + final``, where ``part`` is the part of the steps that has passed, from 0 to 1.
 
@@ -100,10 +141,10 @@ def polynomial(t: Any, *, base: Any, final: Any, total: Any, power: Any, begin: 
     >>> polynomial(2, base=1.0, final=0.0, total=4, power=2)
     0.25
     """
-    _checked(t, total=total)
-    return (base - final) * (1 - _part(t, total, begin)) ** power + final
+    return (base - final) * _power(1 - _part(t, total, begin), power) + final
 
 
+@gated
 def exponential(t: Any, *, base: Any, rate: Any, every: Any = 1, staircase: bool = False, begin: Any = 0) -> Any:
     """``base rate**((t - begin) / every)``, and ``base`` before ``begin``.
 
@@ -124,11 +165,11 @@ def exponential(t: Any, *, base: Any, rate: Any, every: Any = 1, staircase: bool
     >>> [exponential(t, base=1.0, rate=0.5, every=2, staircase=True) for t in range(5)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
-    _checked(t, every=every)
     exponent = max(t - begin, 0) / every
-    return base * rate ** (math.floor(exponent) if staircase else exponent)
+    return base * _power(rate, math.floor(exponent) if flag("staircase", staircase) else exponent)
 
 
+@gated
 def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
     """``base`` times every factor whose step has been reached.
 
@@ -141,18 +182,19 @@ def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]])
         The value at ``t``.
 
     Raises:
-        ArgumentError: ``t`` is negative.
+        ArgumentError: an argument is no number, or ``t`` is negative.
 
     >>> [piecewise_constant(t, base=1.0, factors=[(2, 0.5), (3, 0.1)]) for t in range(4)]
     [1.0, 1.0, 0.5, 0.05]
     """
-    _checked(t)
-    for step, factor in factors:
+    for pair in several("factors", factors, "pairs (step, factor)"):
+        step, factor = _pair(pair)
         if t >= step:
             base = base * factor
     return base
 
 
+@gated
 def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
     """Half a cosine from ``base`` to ``final``, and held there.
 
@@ -173,10 +215,10 @@ def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
 
     Source: Loshchilov & Hutter 2017, SGDR, arXiv:1608.03983, equation 5, one period.
     """
-    _checked(t, total=total)
     return final + (base - final) * (1 + _cos(_part(t, total))) / 2
 
 
+@gated
 def cosine_restarts(t: Any, *, base: Any, period: Any, growth: Any = 1, final: Any = 0.0) -> Any:
     """`cosine` again and again, each period longer than the one before.
 
@@ -191,19 +233,32 @@ def cosine_restarts(t: Any, *, base: Any, period: Any, growth: Any = 1, final: A
         The value at ``t``, between ``base`` and ``final``.
 
     Raises:
-        ArgumentError: ``t`` is negative, or ``period`` or ``growth`` is not positive.
+        ArgumentError: ``t`` is negative, ``period`` is not positive, or ``growth`` is less than 1.
 
     >>> [cosine_restarts(t, base=1.0, period=2, growth=2) for t in (0, 1, 2, 4, 6)]
     [1.0, 0.5, 1.0, 0.5, 1.0]
 
     Source: Loshchilov & Hutter 2017, SGDR, arXiv:1608.03983, equation 5.
     """
-    _checked(t, period=period, growth=growth)
-    while t >= period:
-        t, period = t - period, period * growth
+    t, period = _within(t, period, growth)
     return cosine(t, base=base, total=period, final=final)
 
 
+def _within(t: Any, period: Any, growth: Any) -> tuple[Any, Any]:
+    """How far a step is in its period, and how long this one is."""
+    for _ in range(CYCLES_WALKED):
+        if t < period:
+            return t, period
+        t, period = t - period, period * growth
+    if growth == 1:
+        return t % period, period
+    cycles = math.floor(math.log1p(float(t / period) * float(growth - 1)) / math.log(float(growth)))
+    longest = float(period) * float(growth) ** cycles
+    begin = (longest - float(period)) / float(growth - 1)
+    return min(max(float(t) - begin, 0.0), longest), longest
+
+
+@gated
 def inverse_square_root(t: Any, *, base: Any, warmup: Any) -> Any:
     """Up in a straight line to ``base`` at step ``warmup`` (counted from 1), and down with the root of the step.
 
@@ -225,7 +280,7 @@ def inverse_square_root(t: Any, *, base: Any, warmup: Any) -> Any:
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3.
     """
-    _checked(t, warmup=warmup)
+    _check("warmup", warmup, POSITIVE)
     n = t + 1
     return base * min(n / warmup, _root(warmup / n))
 
@@ -236,8 +291,11 @@ DECAYS: dict[str, Callable[[Any], Any]] = {
     "cosine": lambda part: (1 + _cos(part)) / 2,
     "root": lambda part: 1 - _root(part),
 }
+CYCLE_SHAPES = Choice(linear="in a straight line", cosine="along half a cosine")
+SHAPES = Choice(**CYCLE_SHAPES.alternatives, root="one minus the root of the part that has passed")
 
 
+@gated
 def warmup_stable_decay(
     t: Any, *, base: Any, warmup: Any, stable: Any, decay: Any, final: Any = 0.0, shape: str = "linear"
 ) -> Any:
@@ -264,9 +322,7 @@ def warmup_stable_decay(
     Source: Hu et al. 2024, MiniCPM,
     arXiv:2404.06395, section 4.2; the root by Hägele et al. 2024, arXiv:2405.18392.
     """
-    _checked(t, decay=decay)
-    if shape not in DECAYS:
-        raise ArgumentError(f"shape is {shape!r}; legal: {', '.join(DECAYS)}{nearest(shape, DECAYS)}")
+    SHAPES.check("shape", shape)
     if t < warmup:
         return base * t / warmup
     return final + (base - final) * DECAYS[shape](_part(t, decay, warmup + stable))
@@ -283,8 +339,13 @@ CYCLES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
         total,
     ),  # the final value comes after ``total`` steps (optax)
 }
+ENDS = Choice(
+    last_step="the rise ends, and the last value comes, a step earlier than there are steps (torch)",
+    whole="the last value comes after as many steps as there are (optax)",
+)
 
 
+@gated
 def one_cycle(
     t: Any,
     *,
@@ -320,11 +381,8 @@ def one_cycle(
     Source: Smith & Topin 2018,
     arXiv:1708.07120, with the two phases of fastai.
     """
-    _checked(t, total=total)
-    if shape not in ("cosine", "linear"):
-        raise bad_argument("shape", shape, "'cosine' or 'linear'")
-    if ends not in CYCLES:
-        raise bad_argument("ends", ends, "'last_step' or 'whole'")
+    CYCLE_SHAPES.check("shape", shape)
+    ENDS.check("ends", ends)
     first = peak / start_factor
     top, end = CYCLES[ends](total, rise)
     low, high, start, length = (first, peak, 0, top) if t <= top else (first / final_factor, peak, top, end - top)
@@ -332,6 +390,7 @@ def one_cycle(
     return low + (high - low) * (1 - down if t <= top else down)
 
 
+@gated
 def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any = 1) -> Any:
     """From ``base`` to ``peak`` and back, again and again.
 
@@ -354,12 +413,12 @@ def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any =
 
     Source: Smith 2017, cyclical learning rates, arXiv:1506.01186, section 3.1 (``triangular`` and ``exp_range``).
     """
-    _checked(t, up=up, down=down)
     within = t % (up + down)
     height = within / up if within <= up else 1 - (within - up) / down
-    return base + (peak - base) * height * gamma**t
+    return base + (peak - base) * height * _power(gamma, t)
 
 
+@gated
 def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -> Any:
     """From ``start`` to ``base`` in a straight line, and then another schedule.
 
@@ -379,6 +438,7 @@ def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -
     >>> [warmup(t, steps=2, base=1.0, then=lambda s: 1.0 / (1 + s)) for t in range(4)]
     [0.0, 0.5, 1.0, 0.5]
     """
+    _check_function("then", then)
     return join(
         t,
         schedules=[lambda s: linear(s, base=start, final=base, total=steps), then],
@@ -386,6 +446,7 @@ def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -
     )
 
 
+@gated
 def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> Any:
     """Several schedules one after the other; each is called with the steps since it began.
 
@@ -403,8 +464,27 @@ def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) ->
     >>> [join(t, schedules=[lambda s: 10 + s, lambda s: 20 + s], boundaries=[2]) for t in range(4)]
     [10, 11, 20, 21]
     """
-    _checked(t)
+    schedules, boundaries = several("schedules", schedules, "schedules"), several("boundaries", boundaries, "steps")
     if len(boundaries) != len(schedules) - 1:
-        raise bad_argument("boundaries", list(boundaries), f"{len(schedules) - 1}, one less than the schedules")
+        raise bad_argument("boundaries", boundaries, f"{len(schedules) - 1}, one less than the schedules")
+    for boundary in boundaries:
+        _check("boundaries", boundary, REAL)
+    for each in schedules:
+        _check_function("schedules", each)
     number = sum(t >= boundary for boundary in boundaries)
     return schedules[number](t - (boundaries[number - 1] if number else 0))
+
+
+def _check_function(name: str, value: Any) -> None:
+    if not callable(value):
+        raise bad_argument(name, value, "a function of a number of steps")
+
+
+def _pair(pair: Any) -> tuple[Any, Any]:
+    """A step and a factor."""
+    parts = several("factors", pair, "pairs (step, factor)")
+    if len(parts) != 2:
+        raise bad_argument("factors", pair, "pairs (step, factor)")
+    for part in parts:
+        _check("factors", part, REAL)
+    return parts[0], parts[1]

@@ -196,7 +196,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "test_cli.py",
         "the command line as people use it, command by command",
-        ("cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
+        ("cli.group", "cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
@@ -327,6 +327,9 @@ ACROSS: Mapping[str, str] = {
     "docs/test_examples.py": "the examples of the pages",
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
+    "fuzz/test_calls.py": "random calls of every public function, judged",
+    "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",
+    "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",
     "kinds/test_every_kind.py": "every kind with every entry point",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",

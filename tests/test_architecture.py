@@ -24,7 +24,9 @@ PACKAGE = Path(refgrad.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout", "rooms"),
     ("derived", "foreign_arrays"),
-    ("axes", "legal", "entry_points"),
+    ("axes", "legal"),
+    ("arguments",),
+    ("entry_points",),
     ("state", "trees", "schedules"),
     ("rule",),
     ("rule_text", "arithmetic"),

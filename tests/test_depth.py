@@ -8,7 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import depth, fuzz
+from tests import depth
+from tests.fuzz import properties
 
 pytest_plugins = ["pytester"]
 
@@ -96,12 +97,12 @@ def test_examples_follow_the_profile() -> None:
 
 
 def test_fuzzing_takes_every_file_in_turn_and_is_repeatable() -> None:
-    chosen = fuzz.files()
+    chosen = properties.files()
     assert "tests/optimizers/test_robust.py" in chosen
     assert "tests/test_depth.py" not in chosen
-    first = [next(turn) for turn in [fuzz.turns(chosen, 3)] for _ in chosen]
+    first = [next(turn) for turn in [properties.turns(chosen, 3)] for _ in chosen]
     assert sorted(file for file, _ in first) == chosen
-    assert first == [next(turn) for turn in [fuzz.turns(chosen, 3)] for _ in chosen]
+    assert first == [next(turn) for turn in [properties.turns(chosen, 3)] for _ in chosen]
     assert len({seed for _, seed in first}) == len(chosen)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -276,14 +277,53 @@ def test_optax(name: str) -> None:
         assert near(float(schedule(t)), float(theirs(t)), 0, 2.0**-24), (t, schedule(t), theirs(t))
 
 
-def test_bad_arguments() -> None:
-    with pytest.raises(ArgumentError, match="t is -1; legal: a number of steps from 0"):
-        s.constant(-1, base=1.0)
-    with pytest.raises(ArgumentError, match="total is 0; legal: a positive number of steps"):
-        s.cosine(0, base=1.0, total=0)
-    with pytest.raises(ArgumentError, match="shape is 'cosin'; legal: linear, cosine, root; did you mean 'cosine'"):
-        s.warmup_stable_decay(0, base=1.0, warmup=1, stable=1, decay=1, shape="cosin")
-    with pytest.raises(ArgumentError, match="ends is 'end'; legal: 'last_step' or 'whole'"):
-        s.one_cycle(0, peak=1.0, total=3, ends="end")
-    with pytest.raises(ArgumentError, match=r"boundaries is \[\]; legal: 1, one less than the schedules"):
-        s.join(0, schedules=[lambda t: t, lambda t: t], boundaries=[])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: s.constant(-1, base=1.0), r"t is -1; legal: a number in \[0, inf\)"),
+        (lambda: s.constant(float("inf"), base=1.0), r"t is inf; legal: a number in \[0, inf\)"),
+        (lambda: s.constant(10**400, base=1.0), r"t is 1000.* \.\.\.; legal: a number"),
+        (lambda: s.constant(0, base="3"), r"base is '3'; legal: a number in \(-inf, inf\)"),
+        (lambda: s.linear(0, base=True, final=0, total=3), "base is True; legal: a number"),
+        (lambda: s.cosine(0, base=1.0, total=0), r"total is 0; legal: a number in \(0, inf\)"),
+        (lambda: s.cosine_restarts(9, base=1.0, period=2, growth=0.5), r"growth is 0.5; legal: a number in \[1, inf\)"),
+        (lambda: s.exponential(1, base=1.0, rate=-0.5), r"rate is -0.5; legal: a number in \[0, inf\)"),
+        (lambda: s.exponential(1, base=1.0, rate=0.5, staircase=1), "staircase is 1; legal: True or False"),
+        (lambda: s.piecewise_constant(1, base=1.0, factors=[(1, 2, 3)]), r"factors is \(1, 2, 3\); legal: .*pairs"),
+        (lambda: s.piecewise_constant(1, base=1.0, factors=3), "factors is 3; legal: a sequence of pairs"),
+        (
+            lambda: s.warmup_stable_decay(0, base=1.0, warmup=1, stable=1, decay=1, shape="cosin"),
+            r"shape is 'cosin'; legal: linear \| cosine \| root; did you mean 'cosine'",
+        ),
+        (lambda: s.one_cycle(0, peak=1.0, total=3, ends="end"), r"ends is 'end'; legal: last_step \| whole"),
+        (lambda: s.one_cycle(0, peak=1.0, total=3, start_factor=0), "start_factor is 0; legal: a number in"),
+        (lambda: s.warmup(0, steps=2, base=1.0, then=None), "then is None; legal: a function of a number of steps"),
+        (
+            lambda: s.join(0, schedules=[lambda t: t, lambda t: t], boundaries=[]),
+            r"boundaries is \[\]; legal: 1, one less than the schedules",
+        ),
+    ],
+)
+def test_bad_arguments(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_restarts_at_any_step_end() -> None:
+    """Periods that are alike, or grow by little, are counted where there are too many to go through."""
+    assert s.cosine_restarts(10**18 + 1, base=1.0, period=2) == pytest.approx(0.5)
+    growth = 1 + mpf(2) ** -20
+    for t in (9_000.25, 90_000.25):
+        cycles = int(mpmath.log1p(t * (growth - 1)) / mpmath.log(growth))
+        begin, period = (growth**cycles - 1) / (growth - 1), growth**cycles
+        expected = (1 + mpmath.cospi((t - begin) / period)) / 2
+        assert s.cosine_restarts(t, base=1.0, period=1.0, growth=float(growth)) == pytest.approx(
+            float(expected), abs=1e-6
+        )
+    assert 0.0 <= s.cosine_restarts(1e18, base=1.0, period=1e-9, growth=1.0 + 2.0**-40) <= 1.0
+
+
+def test_powers_of_any_size_end() -> None:
+    assert s.exponential(10**9, base=1.0, rate=2.0) == float("inf")
+    assert s.polynomial(Fraction(1), base=1, final=0, total=Fraction(3), power=10**9) == 0.0
+    assert s.polynomial(Fraction(1), base=1, final=0, total=Fraction(3), power=2) == Fraction(4, 9)

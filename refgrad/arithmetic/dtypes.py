@@ -54,9 +54,10 @@ def is_float(dtype: Any) -> bool:
 
 def as_dtype(value: Any, name: str = "dtype") -> np.dtype:
     """A float dtype, or one by name, those of ml_dtypes included; `ArgumentError` that names the argument for anything else."""
+    named = getattr(ml_dtypes, value, value) if isinstance(value, str) else value
     try:
-        found = np.dtype(getattr(ml_dtypes, str(value), value))
-    except TypeError:
+        found = None if isinstance(value, np.generic | np.ndarray | None) else np.dtype(named)
+    except (TypeError, ValueError, SyntaxError):  # the last two of texts that NumPy reads as dtypes of several parts
         found = None
     if found is None or not is_float(found):
         raise bad_argument(name, value, "a float dtype, such as 'float32' or 'bfloat16'")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import ArgumentError, nearest
+from refgrad.arguments import BACKEND
 from refgrad.tracing import Plan
 
 Runner = Callable[[Plan, tuple[float, ...], Mapping[str, np.ndarray], "int | None"], None]
@@ -45,9 +45,7 @@ def runner(name: str) -> Runner:
     >>> arrays["p"]
     array([0.5, 0.5])
     """
-    if name not in _RUNNERS:
-        raise ArgumentError(f"backend is {name!r}{nearest(name, _RUNNERS)}; legal: {', '.join(_RUNNERS)}")
-    return _RUNNERS[name]
+    return _RUNNERS[BACKEND.check("backend", name)]
 
 
 def _numpy(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -64,12 +66,30 @@ def compile_object(source: KernelSource) -> bytes:
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
     names["float64"] = types.float64
     names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
-    names["function"] = njit(error_model="numpy", fastmath=False)
-    exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
-    compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
+    with _compiling():
+        names["function"] = njit(error_model="numpy", fastmath=False)
+        exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
+        compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
     text = with_own_fill(with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL))) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
+
+
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Numba compiles, whatever NUMBA_DISABLE_JIT says, which is meant for functions that a debugger goes through."""
+    import numba
+
+    config: Any = numba.config
+    with _LOCK:
+        before, config.DISABLE_JIT = config.DISABLE_JIT, 0
+        try:
+            yield
+        finally:
+            config.DISABLE_JIT = before
 
 
 def with_own_roots(text: str) -> str:

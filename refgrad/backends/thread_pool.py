@@ -7,6 +7,7 @@ memory: neither side needs the interpreter lock for that. What spins and hands o
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -26,6 +27,9 @@ ROUNDS = 5000
 SOON = 5e-4
 #: below this many elements work is not split even if a worker is spinning; below the second, not if it is parked
 WORTH_HANDING, WORTH_WAKING = 32_768, 400_000
+
+#: threads that one kernel may have on any machine, and for each CPU
+AT_LEAST, A_CPU = 16, 4
 
 #: chunks begin at multiples of this many elements, so that no two threads write one cache line
 ALIGNMENT = 64
@@ -59,8 +63,9 @@ work:
   br label %look
 park:
   %was = cmpxchg ptr %slot, i64 IDLE, i64 PARKED acq_rel acquire
-  %parked = extractvalue { i64, i1 } %was, 1
-  br i1 %parked, label %end, label %look
+  %before = extractvalue { i64, i1 } %was, 0
+  %other.work = icmp eq i64 %before, POSTED
+  br i1 %other.work, label %look, label %end
 end:
   ret i64 0
 }
@@ -143,6 +148,8 @@ class Worker(threading.Thread):
         self._slot[8] = PARKED
         self._at = self._slot.ctypes.data + 64
         self.held: object = None
+        #: true while it is woken: an interrupt may come when its slot says so and its lock does not
+        self._waking = False
         self.start()
 
     def run(self) -> None:
@@ -159,19 +166,30 @@ class Worker(threading.Thread):
     def hand(self, kernel: Kernel, arguments: bytes, held: object) -> None:
         """Begin a chunk; what it reads and writes is kept alive until the next one."""
         self.held = (arguments, held)
-        if self._native.post(self._at, kernel.address, arguments) == PARKED:
-            self._go.release()
+        unsure, self._waking = self._waking, True
+        if self._native.post(self._at, kernel.address, arguments) == PARKED or unsure:
+            self._wake()
+        self._waking = False
 
     def stir(self) -> None:
         """Begin to spin, so that the next chunk can be handed over at once."""
-        if self._native.stir(self._at):
-            self._go.release()
+        unsure, self._waking = self._waking, True
+        if self._native.stir(self._at) or unsure:
+            self._wake()
+        self._waking = False
 
     def wait(self) -> None:
         """Until the chunk is done."""
         while not self._native.finished(self._at, ROUNDS):
+            if self._waking:
+                self._wake()
             time.sleep(0)
         self.held = None
+
+    def _wake(self) -> None:
+        """Let it out of its lock; once too often does no harm: it spins for a moment, and parks again."""
+        with contextlib.suppress(RuntimeError):  # it has been let out already
+            self._go.release()
 
 
 _idle: list[Worker] = []  # append and pop are atomic: callers in several threads get different workers
@@ -201,9 +219,14 @@ def worth(size: int) -> int:
     return 2 if spins else 1
 
 
+def most() -> int:
+    """How many threads one kernel is given, whatever a caller asks for: more than a few a CPU only wait for one another."""
+    return max(AT_LEAST, A_CPU * available())
+
+
 def split(size: int, threads: int, unit: int = ALIGNMENT) -> list[tuple[int, int]]:
     """Contiguous chunks as (start, length), as many as there are threads or fewer; they begin at multiples of a unit."""
-    chunk = -(-size // threads)
+    chunk = -(-size // min(threads, most()))
     chunk += -chunk % unit
     return [(start, min(chunk, size - start)) for start in range(0, size, chunk)]
 
@@ -217,15 +240,30 @@ def run(kernel: Kernel, chunks: Sequence[bytes], held: object = None) -> None:
         held: what the kernel reads and writes; kept alive until the last chunk is done, however this call ends.
     """
     mine, *others = chunks
-    workers = [_worker() for _ in others]
+    workers: list[Worker] = []
     try:
-        for worker, arguments in zip(workers, others, strict=True):
-            worker.hand(kernel, arguments, held)
+        for arguments in others:
+            workers.append(_worker())
+            workers[-1].hand(kernel, arguments, held)
         kernel.entry(mine)
     finally:
-        for worker in workers:
-            worker.wait()
-        _idle.extend(workers)
+        _returned(workers)
+
+
+def _returned(workers: list[Worker]) -> None:
+    """Wait until all chunks are done, and keep the workers for the next call; an interrupt comes when that is over.
+
+    What is interrupted in between is waited for again, so that no worker writes after the call has ended, and none is lost.
+    """
+    interrupt: BaseException | None = None
+    while workers:
+        try:
+            workers[-1].wait()
+            _idle.append(workers.pop())
+        except BaseException as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _worker() -> Worker:

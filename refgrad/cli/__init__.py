@@ -2,8 +2,8 @@
 doctor, golden.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
-be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed. Whatever a command needs is
-imported when it runs, so that help and the version come at once.
+be found or built is one of these), 64 the command line is wrong, 70 refgrad itself failed, 74 standard output cannot be
+written. Whatever a command needs is imported when it runs, so that help and the version come at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Each command has examples of its own: `refgrad verify --help`.
 \b
 Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
-64 the command line is wrong, 70 refgrad itself failed.
+64 the command line is wrong, 70 refgrad itself failed,
+74 standard output cannot be written.
 With --json, verify and identify print one document whatever happens;
 see `refgrad schema`.
 """

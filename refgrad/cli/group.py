@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -9,12 +10,15 @@ from typing import Any
 
 import click
 
+from refgrad.cli.output import UnwrittenError, open_closed, writing
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.report import document
 
 #: the environment variable by which a shell asks what it may offer
 COMPLETING = "_REFGRAD_COMPLETE"
-UNJUDGED, USAGE, INTERNAL, INTERRUPTED = 2, 64, 70, 130
+#: characters of an error's message, which may have a candidate's words
+TOLD = 20_000
+UNJUDGED, USAGE, INTERNAL, UNWRITTEN, INTERRUPTED = 2, 64, 70, 74, 130
 
 
 class Cli(click.Group):
@@ -25,14 +29,28 @@ class Cli(click.Group):
         if COMPLETING in os.environ:  # click answers the shell, and exits
             return super().main(*args, **{**kwargs, "complete_var": COMPLETING})
         kwargs["standalone_mode"] = False
+        open_closed()
         given = list(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())  # targets are looked for where the user stands, as `python -m` does
         try:
-            code = super().main(*args, **kwargs)
+            with writing():
+                code = super().main(*args, **kwargs)
         except BaseException as error:
-            code = _failed(error, document.wanted(given))
+            with contextlib.suppress(OSError):  # where standard error cannot be written either, the exit code tells it
+                code = UNWRITTEN if isinstance(error, UnwrittenError) else INTERNAL
+                code = _failed(error, document.wanted(given))
         sys.exit(code if isinstance(code, int) else 0)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """The command line as click reads it, which prints help."""
+        with writing():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with writing():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that is named, or an error that names the nearest."""
@@ -53,8 +71,12 @@ def _failed(error: BaseException, as_json: bool) -> int:
     elif isinstance(error, RefgradError):
         from refgrad.layout import printable
 
+        message = message if len(message) <= TOLD else f"{message[:TOLD]} ..."
         click.echo(f"Error: {printable(message)}", err=True)
         code = USAGE if isinstance(error, ArgumentError) else UNJUDGED
+    elif isinstance(error, UnwrittenError):
+        click.echo(f"Error: {message}", err=True)
+        return UNWRITTEN
     else:
         traceback.print_exception(error)
         sys.stderr.flush()

@@ -93,7 +93,12 @@ def _log() -> str:
     from refgrad.backends import kernel_cache
 
     folder = kernel_cache.folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if folder is None:
+            raise OSError("the user has no folder for what is kept")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(f"--log is not given, and there is no place for one ({error}); legal: --log FILE") from None
     return str(folder / "survey.jsonl")
 
 

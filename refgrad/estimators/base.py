@@ -261,7 +261,7 @@ class Estimator(Rule):
                 raise ArgumentError(f"{type(self).__name__} needs {name!r}; legal: an array of {what}")
 
     def _fitted(self, name: str, axes: Axes, value: Any, x: np.ndarray) -> np.ndarray:
-        array = np.asarray(value, x.dtype) if isinstance(value, (int, float)) else as_array(value, name)
+        array = np.asarray(_number(value, name), x.dtype) if type(value) in (int, float) else as_array(value, name)
         shape = axes_shape(axes, x.shape)
         if array.shape != shape:
             vector = array.ndim <= 1 and array.size == int(np.prod(shape))
@@ -293,6 +293,14 @@ class Estimator(Rule):
         run(plan_for(self, x.ndim, free, wanted), free, {**ready, **results}, threads)
         with np.errstate(over="ignore", under="ignore"):
             return {n: r.astype(x.dtype, copy=False) for n, r in results.items()}
+
+
+def _number(value: float, name: str) -> float:
+    """A number of Python's as a float; `ArgumentError` for one that no float holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise bad_argument(name, value, "a number that a float holds") from None
 
 
 def check_legal(name: str, legal: Range, array: np.ndarray) -> None:

@@ -27,7 +27,10 @@ class Selection(NamedTuple):
 
     def mask(self) -> np.ndarray:
         """What the rule chooses."""
-        return self.rule.mask(**self.arrays)
+        try:
+            return self.rule.mask(**self.arrays)
+        except ArgumentError as error:  # which calls them as the mask does
+            raise ArgumentError(f"x is refused as the weights w of {self.rule}: {error}") from None
 
 
 class Shown(NamedTuple):

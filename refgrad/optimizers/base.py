@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad import backends, trees
+from refgrad.arguments import number
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.axes import ELEMENT, LEFT, RIGHT, Axes
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError, bad_argument
+from refgrad.legal import as_number
 from refgrad.optimizers import coupled, extra, on_device
 from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
@@ -148,17 +151,18 @@ class Optimizer(Rule):
             A dict with ``t`` (steps taken, 0) and one entry a slot, structured like ``p``.
 
         Raises:
-            ArgumentError: a leaf is not an array of a float dtype.
+            ArgumentError: a leaf is not an array of a float dtype, or the state's dtype is none.
 
         >>> import numpy as np
         >>> from refgrad.optimizers import SGD
         >>> SGD(momentum=0.9).init(np.ones(2, np.float32))
         {'t': 0, 'buffer': array([0., 0.], dtype=float32)}
         """
+        dtype = None if state_dtype is None else as_dtype(state_dtype, "state_dtype")
         arrays = [as_array(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         state: OptimizerState = {"t": 0}
         for name, slot in self.slots().items():
-            state[name] = trees.rebuild(p, [self._first(slot, a, state_dtype or a.dtype) for a in arrays])
+            state[name] = trees.rebuild(p, [self._first(slot, a, dtype or a.dtype) for a in arrays])
         return state
 
     def _first(self, slot: Slot, p: np.ndarray, dtype: Any) -> Any:
@@ -285,6 +289,7 @@ class Optimizer(Rule):
         **extras: Any,
     ) -> Any:
         backends.runner(backend)  # which refuses what is no backend
+        check_state(state, in_place)
         t = steps_taken(state) + 1 if "t" in state else 0
         work = on_device.step(self, p, g, state, t, extras, in_place, device)
         if in_place:
@@ -340,6 +345,7 @@ class Optimizer(Rule):
     ) -> list[Leaf]:
         """Every leaf with its arrays, checked; nothing has been written when this raises."""
         slots = self.slots()
+        check_state(state, in_place)
         missing = [name for name in ("t", *slots) if name not in state]
         if missing:
             raise ArgumentError(f"state has no {missing[0]!r}; legal: what {type(self).__name__}.init returned")
@@ -367,7 +373,7 @@ class Optimizer(Rule):
         for name, value in given.items():
             slot = slots.get(name, _LIKE_P)
             if slot.scalar:
-                scalar_values[name] = float(value)
+                scalar_values[name] = number(value, _label(name, path, slots))
             elif name != "p":
                 shape = slot.shape(p.shape)
                 if not as_it_is(value, p.dtype, shape):
@@ -401,6 +407,8 @@ class Optimizer(Rule):
 
 
 _LIKE_P = Slot()
+#: the largest number of steps: all whole numbers up to it are floats
+MOST = 2**53
 
 
 def _label(name: str, path: str, slots: Mapping[str, Slot]) -> str:
@@ -421,10 +429,23 @@ def steps_taken(state: Mapping[str, Any]) -> int:
         ArgumentError: it is no whole number, or a negative one.
     """
     t = state["t"]
-    try:
-        taken = int(t)
-    except (TypeError, ValueError, OverflowError):
-        taken = -1
-    if taken < 0 or taken != t:
+    if type(t) is int and 0 <= t <= MOST:
+        return t
+    taken = as_number(t)
+    if not 0 <= taken <= MOST or taken != int(taken):
         raise bad_argument("state['t']", t, "a whole number from 0, the steps that were taken")
-    return taken
+    return int(taken)
+
+
+def check_state(state: Any, in_place: bool = False) -> None:
+    """Check that a state is one: a mapping from the names of slots.
+
+    Args:
+        state: what was handed in.
+        in_place: whether it is written too.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if not isinstance(state, MutableMapping if in_place else Mapping):
+        raise bad_argument("state", state, "the dict that init or the last step returned")

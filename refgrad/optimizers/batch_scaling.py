@@ -6,9 +6,11 @@ import dataclasses
 import math
 from typing import Annotated, ClassVar
 
-from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Whole
+
+#: batch sizes and numbers of epochs: those that a float holds exactly
+COUNT = Whole(1, 2**53)
 
 
 class Scaling(Transform):
@@ -26,6 +28,7 @@ class Scaling(Transform):
 
     def scaled(self, batch: int, epochs: int = 1) -> dict[str, float]:
         """Everything that the rule makes of a batch size and of a number of epochs, by name; ``rate`` first."""
+        COUNT.check("epochs", epochs)
         return {"rate": self.rate(batch)}
 
 
@@ -108,7 +111,7 @@ class RegimeAdaptation(Scaling):
 
     def epochs(self, epochs: int, batch: int) -> int:
         """How many epochs of the larger batch stand for so many of the smaller."""
-        return epochs * math.ceil(_size(batch) / self.batch)
+        return COUNT.check("epochs", epochs) * math.ceil(_size(batch) / self.batch)
 
     def rate(self, batch: int) -> float:
         """The learning rate at a batch size."""
@@ -120,6 +123,5 @@ class RegimeAdaptation(Scaling):
 
 
 def _size(batch: int) -> int:
-    if batch < 1:
-        raise bad_argument("batch", batch, "a batch size of at least 1")
-    return batch
+    """A batch size; `ArgumentError` unless a whole number from 1 that a float holds."""
+    return COUNT.check("batch", batch)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad import trees
+from refgrad.arguments import number
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Extra
@@ -40,14 +41,6 @@ def separated(
     numbers = {n: number(extras[n], n) for n, extra in wanted.items() if extra.scalar}
     arrays = {n: extras[n] for n, extra in wanted.items() if not extra.scalar}
     return numbers, {n: _floats(a, n, wanted[n], p) if wanted[n].bits else a for n, a in arrays.items()}
-
-
-def number(value: Any, name: str) -> float:
-    """A number as a float: a Python number, or an array of one element."""
-    try:
-        return float(value.item() if isinstance(value, np.ndarray) else value)
-    except (TypeError, ValueError):
-        raise bad_argument(name, value, "a number") from None
 
 
 def _floats(value: Any, name: str, extra: Extra, p: Any) -> Any:

@@ -70,7 +70,7 @@ def as_they_are(p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str]
     Returns:
         The arrays by name, if each is just what kernels take, and none can overlap another; None for all else.
     """
-    if type(p) is not np.ndarray or p.dtype not in WORKING or "t" not in state:
+    if type(p) is not np.ndarray or p.dtype not in WORKING or type(state) is not dict or "t" not in state:
         return None
     dtype, shape = p.dtype, p.shape
     if not as_it_is(p, dtype, shape, True) or not as_it_is(g, dtype, shape):

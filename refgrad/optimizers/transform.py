@@ -106,7 +106,8 @@ class Transform(Rule):
                 raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[0]}")
         self.check(*given)
         with np.errstate(all="ignore"):
-            return _narrowed(self.apply(*(a.astype(working(dtype), copy=True) for a in given)), dtype)
+            # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
+            return _narrowed(self.apply(*(np.array(a, working(dtype), order="C", copy=True) for a in given)), dtype)
 
 
 def _narrowed(result: Any, dtype: np.dtype) -> Any:

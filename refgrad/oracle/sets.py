@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arguments import by_name
 from refgrad.arithmetic import exact
+from refgrad.arithmetic.arrays import plain_array
 from refgrad.candidates.eight_bit import flat
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.kinds.table import kind_of, rule_of
+from refgrad.legal import Whole
 from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
@@ -21,6 +24,8 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
 
+#: the step that is asked about
+STEP = Whole(1, 1_000_000)
 #: decimal digits in which the truth is computed
 DIGITS = 60
 #: codes to either side that are tried where a decision is open
@@ -108,6 +113,9 @@ def sets(
     (array([ True]), array([False]))
     """
     rule, policy = rule_of(rule), Policy.of(policy)
+    by_name("arrays", arrays, "{'p': parameter, 'g': gradient}")
+    if given is not None:
+        by_name("given", given, "{'v': what was seen}")
     kind = kind_of(rule)
     record = record_of(rule, arrays, given)
     last = record.steps if kind.stepped else 1
@@ -265,11 +273,12 @@ def _single(kind: Any, rule: Rule, arrays: Mapping[str, Any], given: Mapping[str
 def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
     """The record of one step: the same state before every step up to it, and what came of the last."""
     arrays = dict(arrays)
-    t = int(arrays.pop("t", 1))
+    t = STEP.check("arrays['t']", arrays.pop("t", 1))
     missing = [n for n in ("p", "g") if n not in arrays]
-    if missing or t < 1:
+    if missing:
         raise bad_argument("arrays", sorted(arrays), "p and g, slots of the state, and t from 1")
-    p, g, inner = np.asarray(arrays.pop("p")), np.asarray(arrays.pop("g")), kind.told(rule)
+    p, g = (plain_array(np.asanyarray(arrays.pop(name)), name) for name in ("p", "g"))
+    inner = kind.told(rule)
     plain = inner is rule  # else its state is codes, and no arrays of one's own
     extras = {n: arrays.pop(n) for n in inner.inputs() if n in arrays}
     state = {**rule.init(p), "t": t - 1}

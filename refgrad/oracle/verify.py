@@ -83,7 +83,7 @@ def verify(
             rule,
             steps=steps,
             dtype=dtype,
-            seed=seed or 0,
+            seed=0 if seed is None else seed,
             draws_seed=seed is None,
             policy=policy,
             inputs=inputs,

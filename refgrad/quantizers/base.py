@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.arrays import as_array, as_it_is
-from refgrad.arithmetic.dtypes import working
+from refgrad.arguments import FROM_ZERO, several
+from refgrad.arithmetic.arrays import as_array, as_it_is, plain_array
+from refgrad.arithmetic.dtypes import as_dtype, is_float, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument, nearest
@@ -71,6 +74,28 @@ class Quantizer(Rule):
 
     #: the code that stands for NaN, besides those of `legal_codes`
     poison_code: ClassVar[int | None] = None
+
+    @classmethod
+    def checked_method(cls, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`quantize` with what it takes besides ``x`` as NumPy's own arrays of a float dtype.
+
+        Args:
+            function: a method of `computing`, as the rule's class has it.
+
+        Returns:
+            The method, which refuses what is no such array by its name.
+        """
+        names = tuple(inspect.signature(function).parameters)[2:]
+        if function.__name__ != "quantize" or not names:
+            return function
+
+        @functools.wraps(function)
+        def quantize(self: Quantizer, x: np.ndarray, *args: Any, **keywords: Any) -> Quantized:
+            given = {**dict(zip(names, args, strict=False)), **keywords}
+            checked = {n: as_array(v, n) if n in names and v is not None else v for n, v in given.items()}
+            return function(self, x, *args[len(names) :], **checked)  # type: ignore[no-any-return]
+
+        return quantize
 
     def constant_parts(self) -> tuple[str, ...]:
         """The parts that are the same for every array, which a candidate may leave out of a tuple."""
@@ -190,13 +215,21 @@ class Quantizer(Rule):
             An array of ``quantized.shape`` and ``quantized.dtype``.
 
         Raises:
-            ArgumentError: a part is missing, or has codes that the rule does not know.
+            ArgumentError: a part is missing, is no array, has codes that the rule does not know, or does not fit the shape.
         """
         self.check_parts(quantized)
-        self._check_codes(quantized.arrays)
-        with np.errstate(all="ignore"):
-            values = self.decode(quantized.arrays, quantized.shape)
-            return values.reshape(quantized.shape).astype(quantized.dtype, copy=False)
+        arrays = {name: kept_array(value, name) for name, value in quantized.arrays.items()}
+        shape, dtype = _shape(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
+        self._check_codes(arrays)
+        try:
+            with np.errstate(all="ignore"):
+                return self.decode(arrays, shape).reshape(shape).astype(dtype, copy=False)
+        except ArgumentError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # parts that do not go together
+            found = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in arrays.items())
+            legal = f"the parts that {self}.quantize gives of an array of shape {shape}"
+            raise ArgumentError(f"quantized has the parts {found}; legal: {legal} ({error})") from error
 
     def check_parts(self, quantized: Quantized) -> None:
         """Check that no part is missing.
@@ -205,8 +238,10 @@ class Quantizer(Rule):
             quantized: what is to be dequantized.
 
         Raises:
-            ArgumentError: one is.
+            ArgumentError: one is, or these are no parts at all.
         """
+        if not isinstance(quantized, Quantized) or not isinstance(quantized.arrays, Mapping):
+            raise bad_argument("quantized", quantized, f"what {type(self).__name__}.quantize gives")
         for part in self.parts:
             if part not in quantized.arrays:
                 legal = ", ".join(self.parts)
@@ -242,3 +277,27 @@ class Quantizer(Rule):
             ArgumentError: what `quantize` says.
         """
         return self.dequantize(self.quantize(x))
+
+
+def kept_array(value: Any, name: str) -> np.ndarray:
+    """A part of what was quantized as NumPy's own array, its bytes in the order of the machine.
+
+    Args:
+        value: the part.
+        name: what errors call it.
+
+    Returns:
+        The same memory, or a copy where the bytes were in another order.
+
+    Raises:
+        ArgumentError: it is no array of integers, booleans or floats.
+    """
+    array = plain_array(value, name)
+    if array.dtype.kind not in "iub" and not is_float(array.dtype):
+        raise bad_argument(f"{name}.dtype", str(array.dtype), "integers, booleans or a float dtype")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """The shape of the array that was quantized; `ArgumentError` if it is none."""
+    return tuple(FROM_ZERO.check("quantized.shape", length) for length in several("quantized.shape", value, "lengths"))

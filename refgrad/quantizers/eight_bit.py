@@ -17,7 +17,7 @@ from refgrad.axes import ELEMENT
 from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
 from refgrad.optimizers.adam import Adam
-from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.base import Optimizer, check_state
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
 from refgrad.quantizers.rows import RowQuantizer
@@ -137,6 +137,7 @@ class EightBit(Rule):
 
     def opened(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The state with its slots as arrays."""
+        check_state(state)
         return {
             n: self.quantizer(n).dequantize(value) if isinstance(value, Quantized) else value
             for n, value in state.items()

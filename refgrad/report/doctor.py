@@ -87,17 +87,18 @@ def _device() -> str:
 
 
 def _kernels() -> tuple[tuple[str, str], ...]:
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    return (("cache", _cache()), ("C compiler", compiler or "none, and none is needed"))
+
+
+def _cache() -> str:
+    """Where compiled kernels are kept, and how many there are."""
     folder = kernel_cache.folder()
+    if folder is None:
+        return "none, since the user has no folder: kernels are compiled by each process; REFGRAD_CACHE_DIR names one"
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     size = sum(path.stat().st_size for path in files)
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    return (
-        (
-            "cache",
-            f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB{'' if _writable(folder) else ', NOT WRITABLE'}",
-        ),
-        ("C compiler", compiler or "none, and none is needed"),
-    )
+    return f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB{'' if _writable(folder) else ', NOT WRITABLE'}"
 
 
 def _writable(folder: Path) -> bool:

@@ -5,15 +5,19 @@ Masks are booleans; whatever is random (noise, uniform numbers) is handed in.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arguments import FROM_ZERO, by_name
+from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.top_k import Order, keys, top_k
 from refgrad.axes import ELEMENT, Axes
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Choice, Citation, Fraction, Nested, NonNegative, Rule, Whole, by
 from refgrad.sparsity import counts
 from refgrad.sparsity.magnitude import Magnitude
@@ -47,6 +51,55 @@ class MaskUpdate(Rule):
 
     ties: Order = "low"
 
+    @classmethod
+    def checked_method(cls, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A method whose arrays are NumPy's own and shaped like the weights, and whose step is one.
+
+        Args:
+            function: `after` or `weights`, as the rule's class has it.
+
+        Returns:
+            The method, which refuses by its name what is otherwise.
+        """
+        names = tuple(inspect.signature(function).parameters)[1:]
+
+        @functools.wraps(function)
+        def run(self: MaskUpdate, *args: Any, **keywords: Any) -> Any:
+            told = {**dict(zip(names, args, strict=False)), **keywords}
+            if "given" in told:
+                told["given"] = self.arrays(told["given"])
+                shape = told["given"]["w"].shape
+                told |= {n: _booleans(told[n], n, shape) for n in ("mask", "prefer") if told.get(n) is not None}
+            if "t" in told:
+                told["t"] = FROM_ZERO.check("t", told["t"])
+            return function(self, *args[len(names) :], **told)
+
+        return run
+
+    def arrays(self, given: Any) -> dict[str, np.ndarray]:
+        """What the rule looks at, checked.
+
+        Args:
+            given: ``w``, ``mask`` and the rest of `takes` by name.
+
+        Returns:
+            Name -> array, all of the shape of ``w``; the mask is booleans, and the others are of float dtypes.
+
+        Raises:
+            ArgumentError: one is missing, is no such array, or has another shape.
+        """
+        by_name("given", given, "{'w': weights, 'mask': mask}")
+        missing = [name for name in self.takes() if name not in given]
+        if missing:
+            raise ArgumentError(f"given has no {missing[0]!r}; {type(self).__name__} takes {', '.join(self.takes())}")
+        w = as_array(given["w"], "w")
+        found = {"w": w, "mask": _booleans(given["mask"], "mask", w.shape)}
+        for name in self.inputs:
+            array = found[name] = as_array(given[name], name)
+            if array.shape != w.shape:
+                raise bad_argument(f"{name}.shape", array.shape, f"{w.shape}, that of w")
+        return found
+
     def takes(self) -> dict[str, Axes]:
         """``w``, ``mask`` and the rest."""
         return dict.fromkeys(("w", "mask", *self.inputs), ELEMENT)
@@ -62,6 +115,16 @@ class MaskUpdate(Rule):
     def weights(self, given: Arrays, mask: np.ndarray, t: int) -> np.ndarray:
         """The weights that training goes on with, under the next mask."""
         return np.where(mask, given["w"], np.zeros_like(given["w"]))
+
+
+def _booleans(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask as NumPy's own booleans of a shape."""
+    array = plain_array(value, name)
+    if array.dtype != np.bool_:
+        raise bad_argument(f"{name}.dtype", str(array.dtype), "bool")
+    if array.shape != shape:
+        raise bad_argument(f"{name}.shape", array.shape, f"{shape}, that of w")
+    return array
 
 
 class Dynamic(MaskUpdate):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
@@ -69,7 +70,9 @@ class Groups(Mask):
         length = lines.shape[1]
         whole = length - length % self.m
         if whole < length and self.tail == "error":
-            raise bad_argument("the length to be cut into groups", length, f"a multiple of m={self.m}, or another tail")
+            raise bad_argument(
+                "w.shape: the length to be cut into groups", length, f"a multiple of m={self.m}, or another tail"
+            )
         ranked = keys(lines, self.nan_rank)
         chosen = np.ones(lines.shape, bool)
         chosen[:, :whole] = self._of_groups(ranked[:, :whole], self.m, None if first is None else first[:, :whole])
@@ -141,7 +144,7 @@ class NOfM(Groups):
         """
         from refgrad.backends import selection
 
-        w, fast = np.asarray(w), None
+        w, fast = as_array(w, "w"), None
         if selection.wanted(backend, w.size) and self.measure == "magnitude" and self.along in ("last", "flat"):
             fast = selection.n_of_m(w, self.kept(), self.m, self.along, self.ties, self.nan_rank, threads)
         return super().mask(w) if fast is None else fast

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.arguments import AT_LEAST_ONE, by_name, flag, several
+from refgrad.errors import ArgumentError, bad_argument, nearest, shown
 from refgrad.oracle.engine.request import check_explain
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.rule import Rule, rules, short_name
@@ -138,6 +139,7 @@ class Survey:
             ArgumentError: it is something else, or of another version.
             KeyError, TypeError: a field is missing or not known.
         """
+        by_name("the survey", data, "what to_dict gave")
         if data.get("schema") != SCHEMA:
             raise bad_argument("schema", data.get("schema"), SCHEMA)
         return cls(
@@ -165,7 +167,7 @@ class Survey:
         """
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArgumentError(f"{str(path)!r} is no survey: {error}; legal: a file that --json wrote") from None
 
     def __str__(self) -> str:
@@ -207,12 +209,12 @@ def survey(
     Raises:
         ArgumentError: no such package or rule is in the table, or the log is the file of something else.
     """
+    flag("resume", resume)
     rows = table_of(table)
     known = _rules(rules, rows)
     wanted = _wanted(rows, _checked(packages, [r.package for r in rows], "package"), known)
-    jobs = (os.cpu_count() or 1) if jobs is None else jobs
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise bad_argument("jobs", jobs, "a whole number from 1")
+    jobs = (os.cpu_count() or 1) if jobs is None else AT_LEAST_ONE.check("jobs", jobs)
+    limits = check_time_limit(time_limit), check_explain(explain)
     versions = {r.package: r.version() for r in wanted}
     missing = {r.key: r.missing() for r in wanted}
     installed = [r for r in wanted if not missing[r.key]]
@@ -221,7 +223,7 @@ def survey(
     keys = {r.key: versions[r.package] for r in installed}
     done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
     report = _Report(progress, len(installed), len(done))
-    pool = WorkerPool(table, jobs, check_time_limit(time_limit), check_explain(explain), report.begun)
+    pool = WorkerPool(table, jobs, *limits, report.begun)
     with written:
         for cell in pool.judged([r for r in installed if r.key not in done]):
             done[cell.key] = cell
@@ -271,12 +273,12 @@ def _checked(given: Iterable[str] | None, known: Iterable[str], what: str) -> li
         return None
     if isinstance(given, str):
         raise bad_argument(f"{what}s", given, f"several names of a {what}, such as [{given!r}]")
-    names = list(dict.fromkeys(known))
-    for name in (given := list(given)):
-        if name not in names:
+    names, chosen = list(dict.fromkeys(known)), several(f"{what}s", given, f"names of a {what}")
+    for name in chosen:
+        if not isinstance(name, str) or name not in names:
             legal = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
-            raise ArgumentError(f"no {what} is called {name!r}{nearest(str(name), names)}; legal: {legal}")
-    return given
+            raise ArgumentError(f"no {what} is called {shown(name)}{nearest(name, names)}; legal: {legal}")
+    return chosen
 
 
 def _rules(given: Iterable[str] | None, rows: Sequence[Implementation]) -> dict[str, type[Rule]]:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from refgrad.backends import compiler, kernel_cache
 from refgrad.backends.numba_backend import kernel_sources
 from refgrad.backends.source import KernelSource
 from refgrad.optimizers import AdamW
+from refgrad.report import doctor
 
 STEP = """
 import sys, numpy as np
@@ -101,6 +103,60 @@ def test_a_file_that_others_may_write_is_not_trusted(folder: Path, source: Kerne
     for mode in (0o620, 0o602):
         kernel_cache.path_of(source).chmod(mode)
         assert kernel_cache.read(source) is None
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"{}", b"3", b'{"key": ' * 50_000, b"\xff\n\x00"], ids=repr)
+def test_whatever_stands_in_a_file_is_damage(folder: Path, source: KernelSource, content: bytes) -> None:
+    kernel_cache.write(source, b"machine code")
+    path = kernel_cache.path_of(source)
+    assert path is not None
+    path.write_bytes(content)
+    assert kernel_cache.read(source) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("made", ["pipe", "folder", "large", "link to a pipe"])
+def test_what_is_no_file_of_a_kernel_is_not_opened(folder: Path, source: KernelSource, made: str) -> None:
+    """A pipe would be waited for, and a file of any size read into memory."""
+    kernel_cache.write(source, b"machine code")
+    path = kernel_cache.path_of(source)
+    assert path is not None
+    path.unlink()
+    if made == "folder":
+        path.mkdir()
+    elif made == "large":
+        with path.open("wb") as file:
+            file.truncate(kernel_cache.LARGEST + 1)
+        path.chmod(0o600)
+    else:
+        pipe = path if made == "pipe" else path.with_suffix(".pipe")
+        os.mkfifo(pipe, 0o600)
+        if pipe != path:
+            path.symlink_to(pipe)
+    assert kernel_cache.read(source) is None
+    kernel_cache.write(source, b"machine code")
+    assert kernel_cache.read(source) == (None if made == "folder" else b"machine code")
+
+
+def test_where_a_user_has_no_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, source: KernelSource) -> None:
+    for name in ("REFGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", staticmethod(nobody))
+    assert kernel_cache.folder() is kernel_cache.path_of(source) is None
+    kernel_cache.write(source, b"machine code")
+    assert kernel_cache.read(source) is None
+    assert "REFGRAD_CACHE_DIR" in dict(doctor._kernels())["cache"]
+
+
+def test_numba_compiles_where_it_was_told_not_to(monkeypatch: pytest.MonkeyPatch, source: KernelSource) -> None:
+    """As in runs that measure coverage; what it was told holds again afterwards."""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert compiler.compile_object(source)
+    assert numba.config.DISABLE_JIT == 1
 
 
 LLVM = """\

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
+import signal
 import threading
 import time
 
@@ -90,6 +92,38 @@ def test_an_interrupted_caller_waits_for_the_others(add: Kernel) -> None:
         shared(dataclasses.replace(add, entry=interrupted), a, 2)
     assert (a[:100_032] == 0).all()
     assert (a[100_032:] == 1).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that interrupt")
+def test_workers_come_back_however_often_a_caller_is_interrupted(add: Kernel) -> None:
+    """At any moment: while workers are taken, woken and waited for. Each chunk that was begun is done when the call ends."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    a, delays, interrupted = np.zeros(4096, np.float32), random.Random(0), 0
+    before, handler = threading.active_count(), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(150):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delays.uniform(1e-5, 4e-4))
+                while True:
+                    shared(add, a, 4)
+            except KeyboardInterrupt:
+                interrupted += 1
+                seen = a.copy()
+                assert np.array_equal(seen, a)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert interrupted == 150
+    assert threading.active_count() <= before + 3 + 4  # an interrupt between two bytecodes may lose one
+    assert len({id(worker) for worker in thread_pool._idle}) == len(thread_pool._idle)
+
+
+def test_more_threads_than_a_machine_has_use_for_are_not_made() -> None:
+    assert len(thread_pool.split(10**9, 10**9)) <= thread_pool.most() + 1
+    assert thread_pool.most() >= thread_pool.available()
 
 
 def test_how_many_threads_are_worth_their_while() -> None:

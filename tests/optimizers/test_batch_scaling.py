@@ -55,5 +55,5 @@ def test_regime_adaptation_keeps_the_number_of_updates() -> None:
     assert rule.epochs(90, 4096) * (1024 * 4096 // 4096) == 90 * (1024 * 4096 // 128)
     assert rule.epochs(10, 129) == 20
     assert rule.rate(128 * 16) == 0.4
-    with pytest.raises(ArgumentError, match="a batch size of at least 1"):
+    with pytest.raises(ArgumentError, match="batch is 0; legal: a whole number from 1"):
         rule.rate(0)

@@ -93,6 +93,21 @@ def test_strides_do_not_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_order_in_memory_changes_no_bit(name: str) -> None:
+    """NumPy adds in the order in which numbers lie in memory; the axes are long enough for that to show."""
+    rule, random = rules(Transform)[name](), np.random.default_rng(3)
+    shapes = [[7 * rule.lengths[axis] for axis in axes.strip("+").split()] for axes in rule.shapes.values()]
+    for dtype in (np.float32, np.float64):
+        arrays = [np.abs(np.asarray(random.standard_normal(shape), dtype)) for shape in shapes]
+        try:
+            expected = leaves(rule(*arrays))
+        except ArgumentError:  # of lengths that go together otherwise
+            continue
+        found = leaves(rule(*(np.array(a, order="F") for a in arrays)))
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_does_not_fit_is_refused(name: str) -> None:
     rule, arrays = rules(Transform)[name](), ARGUMENTS[name]
     with pytest.raises(ArgumentError, match="was called with 0 arrays; legal:"):

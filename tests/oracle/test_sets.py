@@ -114,7 +114,10 @@ def test_an_open_code_has_its_neighbour() -> None:
     [
         ({"p": np.ones(2, np.float32)}, "arrays is \\['p'\\]"),
         ({"p": np.ones(2, np.float32), "g": np.ones(2, np.float32), "k": np.ones(2)}, "arrays have 'k'"),
-        ({"p": np.ones(2, np.float32), "g": np.ones(2, np.float32), "t": 0}, "t from 1"),
+        (
+            {"p": np.ones(2, np.float32), "g": np.ones(2, np.float32), "t": 0},
+            r"arrays\['t'\] is 0; legal: a whole number from 1",
+        ),
     ],
     ids=["no gradient", "unknown", "step zero"],
 )

@@ -65,13 +65,24 @@ class Finding:
     inputs: Mapping[str, float]
 
 
+#: characters of a fault's message
+TOLD = 4000
+
+
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong besides a value: ``kind`` is a key of `FAULTS`, ``step`` the step or case."""
+    """Something wrong besides a value: ``kind`` is a key of `FAULTS`, ``step`` the step or case.
+
+    A message may have a candidate's words, of which no more than `TOLD` characters are kept.
+    """
 
     kind: str
     step: int
     message: str
+
+    def __post_init__(self) -> None:
+        if len(self.message) > TOLD:
+            object.__setattr__(self, "message", f"{self.message[:TOLD]} ...")
 
 
 FAULTS: Mapping[str, str] = {

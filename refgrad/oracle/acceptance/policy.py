@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from refgrad.errors import ArgumentError, nearest
-from refgrad.rule import Choice
+from refgrad.errors import ArgumentError, bad_argument, nearest, shown
+from refgrad.rule import Choice, Whole
+
+#: how many roundings an operation may take
+ROUNDINGS = Whole(1, 64)
 
 CHOICES: dict[str, Choice] = {
     "subnormals": Choice(
@@ -50,9 +54,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name in ("roundings", "scalar_roundings"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:
-                raise ArgumentError(f"Policy.{name} is {value!r}; legal: a whole number from 1 to 64")
+            object.__setattr__(self, name, ROUNDINGS.check(f"Policy.{name}", getattr(self, name)))
         for name, choice in CHOICES.items():
             choice.check(f"Policy.{name}", getattr(self, name))
 
@@ -76,12 +78,14 @@ class Policy:
             return cls()
         if isinstance(value, cls):
             return value
-        if not isinstance(value, dict):
-            raise ArgumentError(f"policy is {value!r}; legal: a Policy, a dict of its fields, or None")
+        if not isinstance(value, Mapping):
+            raise bad_argument("policy", value, "a Policy, a dict of its fields, or None")
         for name in value:
             if name not in cls.__dataclass_fields__:
                 fields = ", ".join(cls.__dataclass_fields__)
-                raise ArgumentError(f"Policy has no {name!r}{nearest(name, cls.__dataclass_fields__)}; legal: {fields}")
+                raise ArgumentError(
+                    f"Policy has no {shown(name)}{nearest(name, cls.__dataclass_fields__)}; legal: {fields}"
+                )
         return cls(**value)
 
     #: whether what comparisons, signs and maxima make of NaN is left open

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arguments import STEPS, by_name, flag
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
+from refgrad.legal import as_number, as_whole
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.rule import Rule
@@ -71,9 +73,12 @@ class Request:
         Raises:
             ArgumentError: one of them is not legal.
         """
-        if options is not None and not isinstance(options, Mapping):
-            raise bad_argument("options", options, "values by name, such as {'lr': 0.1}")
-        check_seed(more.get("seed", 0))
+        if options is not None:
+            by_name("options", options, "{'lr': 0.1}")
+        if "seed" in more:
+            more["seed"] = check_seed(more["seed"])
+        more["steps"] = STEPS.check("steps", more.get("steps", cls.steps))
+        flag("shrink", more.get("shrink", False))
         return cls(
             candidate=candidate,
             rule=rule,
@@ -86,16 +91,19 @@ class Request:
         )
 
 
-def check_seed(value: Any) -> None:
-    """`ArgumentError` unless a whole number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+def check_seed(value: Any) -> int:
+    """A seed as an int; `ArgumentError` unless a whole number from 0 on."""
+    number = as_whole(value)
+    if number is None or number < 0:
         raise bad_argument("seed", value, "a whole number from 0 on")
+    return number
 
 
 def check_explain(value: Any) -> float:
     """Seconds for the search, 0 for none; `ArgumentError` unless a bool or a number that is not negative."""
     if isinstance(value, bool):
         return EXPLAIN_SECONDS if value else 0.0
-    if not isinstance(value, (int, float)) or not value >= 0:
+    seconds = as_number(value)
+    if not seconds >= 0:
         raise bad_argument("explain", value, "true, false, or seconds that are not negative")
-    return float(value)
+    return seconds

@@ -18,6 +18,7 @@ from typing import Any
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
 from refgrad.float_environment import foreign
+from refgrad.legal import as_number
 
 #: seconds that one step may take where nothing else is said
 TIME_LIMIT = 60.0
@@ -31,9 +32,10 @@ Call = Callable[[Callable[[], Any], str], Any]
 
 def check_time_limit(value: Any) -> float:
     """Seconds as a float; `ArgumentError` unless positive. Infinity is no limit."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    seconds = as_number(value)
+    if not seconds > 0:
         raise bad_argument("time_limit", value, "a positive number of seconds, or infinity for no limit")
-    return float(value)
+    return seconds
 
 
 @contextmanager

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from refgrad.arguments import FROM_ZERO, by_name, number, several
+from refgrad.arithmetic.arrays import plain_array
+from refgrad.arithmetic.dtypes import as_dtype, is_float
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
 
 Arrays = Mapping[str, np.ndarray]
+#: what stands for numbers
+NUMBERS = "numbers, or strings such as '0x1.8p+0', all rows of one length"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +61,29 @@ class Cases:
     may_meet: bool = False
 
     def __post_init__(self) -> None:
+        for name, what in (
+            ("arrays", "dicts of arrays"),
+            ("names", "texts"),
+            ("steps", "lists of dicts"),
+            ("numbers", "dicts"),
+        ):
+            _check_several(f"inputs.{name}", getattr(self, name), what)
+        if self.seed is not None:
+            FROM_ZERO.check("inputs.seed", self.seed)
         if not self.arrays:
-            raise ArgumentError("inputs have no case; legal: at least one")
+            raise ArgumentError("inputs have no case; legal: at least one in inputs.arrays")
         for case, arrays in enumerate(self.arrays):
             _check_arrays(f"inputs.arrays[{case}]", arrays)
         for t, step in enumerate(self.steps):
+            _check_several(f"inputs.steps[{t}]", step, "dicts of arrays")
             if len(step) != len(self.arrays):
                 raise bad_argument(f"len(inputs.steps[{t}])", len(step), f"{len(self.arrays)}, one a case")
             for case, arrays in enumerate(step):
                 _check_arrays(f"inputs.steps[{t}][{case}]", arrays)
         if self.numbers and len(self.numbers) != len(self.steps):
             raise bad_argument("len(inputs.numbers)", len(self.numbers), f"{len(self.steps)}, one a step")
+        for t, given in enumerate(self.numbers):
+            by_name(f"inputs.numbers[{t}]", given, "{'loss': 1.0}")
 
     @classmethod
     def of(cls, dtype: Any = "float32", **arrays: Any) -> Cases:
@@ -80,12 +98,12 @@ class Cases:
             Cases with that one alone.
 
         Raises:
-            ValueError, TypeError: a string that is no hex float, or lists of different lengths in one array.
+            ArgumentError: no float dtype, what is no number or no hex float, or lists of different lengths in one array.
 
         >>> Cases.of(x=[0.5, -1.0], cotangent=[1.0, 1.0]).arrays[0]["x"]
         array([ 0.5, -1. ], dtype=float32)
         """
-        return cls([{name: numbers(values, dtype) for name, values in arrays.items()}], [""])
+        return cls([{name: numbers(values, dtype, name) for name, values in arrays.items()}], [""])
 
     def name(self, case: int) -> str:
         """What a case is called: its name, or its number in brackets.
@@ -315,8 +333,15 @@ def of_steps(
     Raises:
         ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
     """
+    p, g = several("p", p, "arrays, one a leaf"), several("g", g, "gradients, one list a step")
+    g = [several(f"g[{t}]", grads, "arrays, one a leaf") for t, grads in enumerate(g)]
+    extras = several("extras", extras, "dicts, one a step")
     if not p or not g:
-        raise ArgumentError("inputs have no leaf or no step; legal: at least one of each")
+        raise ArgumentError("inputs p or g are empty; legal: at least one leaf and one step")
+    for t, step in enumerate(extras):
+        by_name(f"extras[{t}]", step, "{'loss': 1.0}")
+    for i, array in enumerate(p):
+        _check_arrays("inputs", {f"p[{i}]": _array(array)})
     absent = frozenset((t, i) for t, grads in enumerate(g) for i, each in enumerate(grads) if each is None)
     if absent:
         g = [[np.zeros_like(p[i]) if each is None and i < len(p) else each for i, each in enumerate(gs)] for gs in g]
@@ -367,46 +392,66 @@ class Inputs:
             Cases of that leaf alone, and of as many steps as there are gradients.
 
         Raises:
-            ArgumentError: there is no step, or extra inputs are not given for each.
-            ValueError: a gradient of another size than ``p``, a string that is no hex float, or extra inputs of unequal length.
+            ArgumentError: there is no step, extra inputs are not given for each, or are of unequal length; a gradient of another
+                size than ``p``; what is no number or no hex float.
 
         >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
         [[array([ 0.5, -0.5], dtype=float32)]]
         """
-        leaf = numbers(p, dtype)
-        each = [dict(zip(extras, step, strict=True)) for step in zip(*extras.values(), strict=True)]
-        steps = [{n: _extra(v, dtype, leaf.shape) for n, v in step.items()} for step in each]
-        grads = [[None if each is None else numbers(each, dtype).reshape(leaf.shape)] for each in g]
-        return of_steps([leaf], grads, [""], extras=steps)
+        leaf, given = numbers(p, dtype, "p"), several("g", g, "gradients, one a step")
+        columns = {name: several(name, column, "inputs, one a step") for name, column in extras.items()}
+        for name, column in columns.items():
+            if len(column) != len(given):
+                raise bad_argument(f"len({name})", len(column), f"{len(given)}, one a step")
+        steps = [{n: _extra(v[t], dtype, leaf.shape, n) for n, v in columns.items()} for t in range(len(given))]
+        grads = [[None if each is None else _like(numbers(each, dtype, "g"), leaf.shape, "g")] for each in given]
+        return of_steps([leaf], grads, [""], extras=steps if columns else ())
 
 
-def numbers(values: Any, dtype: Any) -> np.ndarray:
+def _like(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """An array of as many numbers as the parameter has, in its shape."""
+    if array.size != math.prod(shape):
+        raise bad_argument(f"{name}.shape", array.shape, f"{shape}, that of p")
+    return array.reshape(shape)
+
+
+def numbers(values: Any, dtype: Any, name: str = "inputs") -> np.ndarray:
     """Numbers or hex strings as an array.
 
     Args:
         values: an array, which is cast; or numbers or hex strings, nested as they are.
-        dtype: the dtype of the result.
+        dtype: the float dtype of the result.
+        name: what errors call them.
 
     Returns:
         An array of the same shape; one number becomes one of one axis.
 
     Raises:
-        ValueError, TypeError: a string that is no hex float, or lists of different lengths in one array.
+        ArgumentError: what is no number or no hex float, lists of different lengths in one array, or no float dtype.
     """
+    dtype = as_dtype(dtype)
     if isinstance(values, np.ndarray):
-        return values.astype(dtype)
-    nested = np.atleast_1d(np.asarray(values, dtype=object))
-    flat = [_number(v) for v in nested.ravel()]
+        array = plain_array(values, name)
+        if array.dtype.kind not in "iub" and not is_float(array.dtype):
+            raise bad_argument(f"{name}.dtype", str(array.dtype), "a dtype of numbers")
+        return array.astype(dtype)
+    try:
+        nested = np.atleast_1d(np.asarray(values, dtype=object))
+    except ValueError:
+        raise bad_argument(name, values, NUMBERS) from None
+    flat = [_number(v, name) for v in nested.ravel()]
     return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, name: str = "inputs") -> float:
     """A number, or one as a string: in hexadecimal with 0x before it, in decimals without."""
-    try:
-        return float.fromhex(value) if isinstance(value, str) and "x" in value.lower() else float(value)
-    except (TypeError, ValueError):
-        legal = "numbers, or strings such as '0x1.8p+0', all rows of one length"
-        raise bad_argument("inputs", value, legal) from None
+    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    if isinstance(value, str):
+        try:
+            return float.fromhex(value) if "x" in value.lower() else float(value)
+        except (ValueError, OverflowError):
+            raise bad_argument(name, value, NUMBERS) from None
+    return number(value, name, NUMBERS)
 
 
 def _check_arrays(place: str, arrays: Any) -> None:
@@ -417,7 +462,10 @@ def _check_arrays(place: str, arrays: Any) -> None:
             raise bad_argument(f"{place}[{name!r}]", type(array).__name__, "a NumPy array")
 
 
-def _check_shapes(place: str, arrays: Sequence[np.ndarray], shapes: list[tuple[int, ...]]) -> None:
+def _check_shapes(place: str, arrays: Any, shapes: list[tuple[int, ...]]) -> None:
+    arrays = several(place, arrays, "arrays, one a leaf")
+    for i, array in enumerate(arrays):
+        _check_arrays("inputs", {f"{place}[{i}]": _array(array)})
     found = [np.shape(a) for a in arrays]
     if found != shapes:
         raise bad_argument(f"inputs.{place} shapes", found, f"{shapes}, those of p")
@@ -432,10 +480,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float | int)
 
 
-def _extra(value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+def _extra(value: Any, dtype: Any, shape: tuple[int, ...], name: str) -> Any:
     """One extra input of one leaf: numbers shaped like it, or one number."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "u":
-        return [value.reshape(shape)]
-    if isinstance(value, str | float | int) or np.ndim(value) == 0:
-        return _number(value)
-    return [numbers(value, dtype).reshape(shape)]
+        return [_like(value, shape, name)]
+    if isinstance(value, list | tuple | np.ndarray) and np.shape(value) != ():
+        return [_like(numbers(value, dtype, name), shape, name)]
+    return _number(value, name)
+
+
+def _check_several(place: str, value: Any, what: str) -> None:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise bad_argument(place, value, f"a list of {what}")
+    if what == "texts" and not all(isinstance(each, str) for each in value):
+        raise bad_argument(place, value, f"a list of {what}")

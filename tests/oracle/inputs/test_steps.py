@@ -45,5 +45,5 @@ def test_numbers_in_strings_are_decimal_but_for_those_with_0x(text: str, number:
 
 @pytest.mark.parametrize("values", ["a", ["x"], [[1.0], [1.0, 2.0]]], ids=["a letter", "letters", "ragged"])
 def test_what_is_no_number_is_refused(values: object) -> None:
-    with pytest.raises(ArgumentError, match=r"^inputs is .*; legal: numbers, or strings such as"):
+    with pytest.raises(ArgumentError, match=r"^x is .*; legal: numbers, or strings such as"):
         Cases.of(x=values)

@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 
 def files() -> list[str]:
     """The test files that hold a property."""
-    every = sorted(Path(__file__).parent.rglob("test_*.py"))
+    every = sorted(TESTS.rglob("test_*.py"))
     return [p.relative_to(ROOT).as_posix() for p in every if "\n@given(" in p.read_text(encoding="utf-8")]
 
 
@@ -39,8 +40,12 @@ def command(file: str, seed: int) -> list[str]:
     return [sys.executable, "-m", "pytest", *options, file]
 
 
-def main() -> int:
-    """0 if nothing failed, 1 if something did."""
+def main(arguments: Sequence[str]) -> int:
+    """0 if nothing failed, 1 if something did.
+
+    Args:
+        arguments: the command line after the program's name.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -48,7 +53,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="no run is started after so long; 60 by default")
     parser.add_argument("--seed", type=int, default=None, help="decides order and seeds; a random one by default")
     parser.add_argument("--once", action="store_true", help="one turn for each file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     chosen = options.files or files()
     print(f"{len(chosen)} files; to do the same again: --seed {seed}", flush=True)
@@ -64,7 +69,3 @@ def main() -> int:
             print(done.stdout, done.stderr, sep="\n")
             return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

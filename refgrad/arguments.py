@@ -1,0 +1,135 @@
+"""The gate for what is no array: named arguments that many public functions take, each with what it may be.
+
+What it may be are the records of `refgrad.legal`, as for hyperparameters, so that a number, a name or a choice is refused alike
+wherever it is handed in, in one error that names the argument. Arrays have a gate of their own, `refgrad.arithmetic.arrays`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.errors import bad_argument
+from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number
+
+#: what runs a rule
+BACKEND = Choice(
+    auto="a kernel where one is at hand or worth compiling, else NumPy",
+    numpy="the rule's body on NumPy's arrays",
+    numba="a compiled kernel",
+)
+#: numbers of threads, of steps that are taken, of batches and epochs
+AT_LEAST_ONE = Whole(1)
+#: seeds, and steps that were taken
+FROM_ZERO = Whole(0)
+#: steps of one run: as many as are kept in memory with what each of them brings
+STEPS = Whole(1, 10_000)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check what any method that computes may be told besides arrays: ``backend`` and ``threads``.
+
+    Args:
+        options: what a method was called with by name; other names are not looked at.
+
+    Raises:
+        ArgumentError: an unknown backend, or threads that are no whole number from 1.
+    """
+    if "backend" in options:
+        BACKEND.check("backend", options["backend"])
+    threads = options.get("threads")
+    if threads is not None:
+        AT_LEAST_ONE.check("threads", threads)
+
+
+def number(value: Any, name: str, legal: str = "a number") -> float:
+    """A number as a float, infinities and NaN too: a number of Python, NumPy or another library, or an array of one element.
+
+    Args:
+        value: what was handed in.
+        name: what errors call it.
+        legal: what would be legal, for the error.
+
+    Returns:
+        The number.
+
+    Raises:
+        ArgumentError: it is none, such as a text or a bool, or is larger than any float.
+    """
+    value = value.reshape(()) if isinstance(value, np.ndarray) and value.size == 1 else value
+    found = as_number(value)
+    if math.isnan(found) and not _is_nan(value):
+        raise bad_argument(name, value, legal)
+    return found
+
+
+def _is_nan(value: Any) -> bool:
+    """True for a number of any library that is NaN."""
+    if isinstance(value, NO_NUMBERS) or not hasattr(type(value), "__float__"):
+        return False
+    try:
+        return math.isnan(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def flag(name: str, value: object) -> bool:
+    """A value that must be true or false.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+
+    Returns:
+        The value.
+
+    Raises:
+        ArgumentError: it is no bool.
+    """
+    if not isinstance(value, bool):
+        raise bad_argument(name, value, "True or False")
+    return value
+
+
+def by_name(name: str, value: object, example: str) -> Mapping[str, Any]:
+    """A value that must be a mapping from names.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+        example: a legal one, for the error.
+
+    Returns:
+        The value.
+
+    Raises:
+        ArgumentError: it is no mapping, or has a key that is no text.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise bad_argument(name, value, f"values by name, such as {example}")
+    return value
+
+
+def several(name: str, value: object, what: str) -> list[Any]:
+    """A value that must hold several things in order: a list, a tuple, or whatever else can be gone through, but no text.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+        what: what it holds, for the error.
+
+    Returns:
+        The things.
+
+    Raises:
+        ArgumentError: it cannot be gone through, or is a text, bytes, or a mapping.
+    """
+    if isinstance(value, str | bytes | bytearray | Mapping):
+        raise bad_argument(name, value, f"a sequence of {what}")
+    try:
+        return list(value)  # type: ignore[call-overload, no-any-return]
+    except TypeError:
+        raise bad_argument(name, value, f"a sequence of {what}") from None

@@ -1,0 +1,222 @@
+"""The public functions that are no methods of rules, each with arguments that are right and cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+import refgrad
+from refgrad import schedules
+from refgrad.optimizers import SGD, AdamW
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.rule import find
+from tests.fuzz.subjects import COUNTS, REALS, Drawn, Subject
+from tests.fuzz.values import Path
+
+#: what a number of steps may be in a schedule, and what any number may be
+STEPS = REALS - {"nan", "inf", "-inf", "-5", "-1"}
+FINITE = REALS - {"nan", "inf", "-inf"}
+#: and what numbers of one array may be
+ROWS = REALS | {"list of one", "array of two"}
+#: the arguments of each schedule; strings are behaviours
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {
+    "constant": {"base": 1.0},
+    "linear": {"base": 1.0, "final": 0.0, "total": 10, "begin": 2},
+    "polynomial": {"base": 1.0, "final": 0.0, "total": 10, "power": 2.0, "begin": 0},
+    "exponential": {"base": 1.0, "rate": 0.5, "every": 2, "staircase": False, "begin": 1},
+    "piecewise_constant": {"base": 1.0, "factors": [(2, 0.5), (3, 0.1)]},
+    "cosine": {"base": 1.0, "total": 10, "final": 0.1},
+    "cosine_restarts": {"base": 1.0, "period": 3, "growth": 2, "final": 0.0},
+    "inverse_square_root": {"base": 1.0, "warmup": 4},
+    "warmup_stable_decay": {"base": 1.0, "warmup": 2, "stable": 3, "decay": 4, "final": 0.0, "shape": "linear"},
+    "one_cycle": {"peak": 1.0, "total": 11, "rise": 0.5, "start_factor": 25, "shape": "cosine", "ends": "whole"},
+}
+
+
+def schedule(name: str) -> Callable[[Drawn], Subject]:
+    """The subject of a schedule.
+
+    Args:
+        name: of its function.
+    """
+
+    def made(drawn: Drawn) -> Subject:
+        arguments = {"t": drawn.seed % 20, **SCHEDULES[name]}
+        legal: dict[str, Collection[str]] = {n: FINITE for n, v in arguments.items() if not isinstance(v, str | bool)}
+        legal |= {"t": STEPS, "factors": {"list"}, "staircase": {"true"}}
+        function = getattr(schedules, name)
+        return Subject(
+            f"schedules.{name}",
+            arguments,
+            lambda given: float(function(given.pop("t"), **given)),
+            numbers=[(n,) for n in arguments],
+            legal=legal,
+            optional=frozenset(n for n in arguments if n not in ("t", "base", "peak")),
+        )
+
+    return made
+
+
+def verify(drawn: Drawn) -> Subject:
+    """`refgrad.verify` of a rule that is itself, on one step."""
+    arguments = {
+        "candidate": SGD(lr=0.1),
+        "rule": SGD(lr=0.1),
+        "steps": 1,
+        "dtype": "float32",
+        "seed": 0,
+        "policy": None,
+        "inputs": None,
+        "options": None,
+        "state_names": None,
+        "shrink": False,
+        "explain": False,
+        "time_limit": 10.0,
+        "isolate": False,
+        "device": None,
+    }
+    none = {"none"}
+    legal: dict[str, Collection[str]] = {
+        "steps": {"1", "3", "int64"},
+        "dtype": {"none"},
+        "seed": {"none", "0", "1", "3", "int64"},
+        "policy": none | {"dict"},
+        "inputs": none,
+        "options": none | {"dict"},
+        "state_names": none | {"dict"},
+        "shrink": {"true"},
+        "explain": {
+            "true",
+            "0",
+            "1",
+            "3",
+            "2.7",
+            "3.0",
+            "0.5",
+            "inf",
+            "10**9",
+            "10**18",
+            "array",
+            "int64",
+            "float32",
+            "fraction",
+        },
+        "time_limit": {"1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18", "float32", "int64", "array"},
+        "isolate": {"true"},
+        "device": none,
+    }
+    return _function(refgrad.verify, arguments, legal)
+
+
+def identify(drawn: Drawn) -> Subject:
+    """`refgrad.identify` with arguments that are refused before it begins; the right ones take seconds."""
+    arguments = {"candidate": SGD(), "rule": SGD(), "steps": 1, "dtype": None, "seed": 0, "policy": None}
+    arguments |= {"inputs": None, "options": None, "time_limit": 10.0, "isolate": False}
+    return _function(refgrad.identify, arguments, {})
+
+
+def sets(drawn: Drawn) -> Subject:
+    """`refgrad.sets` of a step."""
+    arrays = {"p": drawn.array("p"), "g": drawn.array("g"), "t": 3}
+    subject = _function(
+        lambda **given: len(refgrad.sets(**given)),
+        {"rule": AdamW(), "arrays": arrays, "policy": None, "given": None},
+        {"policy": {"none", "dict"}, "given": {"none", "dict"}, "t": COUNTS - {"0"}},
+        [("arrays", "p"), ("arrays", "g")],
+    )
+    subject.numbers.append(("arrays", "t"))
+    return subject
+
+
+def cases(drawn: Drawn) -> Subject:
+    """`Cases.of` and `Inputs.of`."""
+    if drawn.seed % 2:
+        arguments: dict[str, Any] = {"x": [0.5, -1.0], "dtype": "float32"}
+        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": ROWS})
+    arguments = {"p": [1.0, 2.0], "g": [[0.5, -0.5]], "dtype": "float32"}
+    legal = {"p": ROWS, "g": {"list of one", "array of two"}}
+    return _function(lambda **given: len(refgrad.Inputs.of(**given).arrays), arguments, legal)
+
+
+def inputs(drawn: Drawn) -> Subject:
+    """`Inputs` of columns."""
+    arguments: dict[str, Any] = {
+        "p": [drawn.array("p")],
+        "g": [[drawn.array("g")]],
+        "names": (),
+        "seed": None,
+        "extras": (),
+    }
+    legal = {"names": {"list"}, "seed": {"none", "0", "1", "3", "int64"}, "extras": {"list"}}
+    return _function(lambda **given: len(refgrad.Inputs(**given).arrays), arguments, legal)
+
+
+def policy(drawn: Drawn) -> Subject:
+    """A policy."""
+    arguments = {"roundings": 3, "scalar_roundings": 2, "subnormals": "keep", "sums": "any", "precision": "wide"}
+    legal = {name: {"1", "3", "int64"} for name in ("roundings", "scalar_roundings")}
+    return _function(lambda **given: bool(Policy(**given)), arguments, legal)
+
+
+def tolerances(drawn: Drawn) -> Subject:
+    """`refgrad.tolerances` with arguments that are refused before it begins."""
+    arguments = {"rule": SGD(), "dtype": None, "arrays": None, "steps": 1, "seed": 0, "policy": None}
+    return _function(refgrad.tolerances, arguments, {})
+
+
+def survey(drawn: Drawn) -> Subject:
+    """`refgrad.survey` of nothing, with arguments that are refused before it begins."""
+    arguments = {"packages": [], "rules": [], "jobs": 1, "time_limit": 1.0, "explain": 0, "log": None, "resume": False}
+    return _function(refgrad.survey, arguments, {})
+
+
+def found(drawn: Drawn) -> Subject:
+    """`find` of a name."""
+    return _function(lambda **given: find(**given).__name__, {"name": "AdamW"}, {})
+
+
+#: functions whose right calls take seconds: what changes nothing is not called
+SLOW = frozenset({"identify", "tolerances", "survey"})
+
+FUNCTIONS: Mapping[str, Callable[[Drawn], Subject]] = {
+    **{f"schedules.{name}": schedule(name) for name in SCHEDULES},
+    "verify": verify,
+    "identify": identify,
+    "sets": sets,
+    "cases": cases,
+    "inputs": inputs,
+    "policy": policy,
+    "tolerances": tolerances,
+    "survey": survey,
+    "find": found,
+}
+
+
+def _function(
+    function: Callable[..., Any],
+    arguments: dict[str, Any],
+    legal: Mapping[str, Collection[str]],
+    arrays: list[Path] | None = None,
+) -> Subject:
+    name = getattr(function, "__name__", "function")
+    nested = {path[0] for path in arrays or []}
+    return Subject(
+        name,
+        arguments,
+        lambda given: _judged(function(**given)),
+        None,
+        list(arrays or []),
+        [(n,) for n in arguments if n not in nested],
+        legal=legal,
+        optional=frozenset(arguments),
+    )
+
+
+def _judged(found: Any) -> Any:
+    """Of a verdict what it says; it must be the right one."""
+    if isinstance(found, refgrad.Verdict):
+        assert found.exit_code == 0, str(found)[:400]
+        return 0
+    return np.asarray(found) if isinstance(found, float | int) else found

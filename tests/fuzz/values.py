@@ -1,0 +1,246 @@
+"""What is handed to a public function in place of what it takes: other layouts, subclasses, kinds, shapes, dtypes and numbers.
+
+Each change has a name, so that a call is told and made again by names and seeds alone; `changes` draws some for arguments.
+"""
+
+from __future__ import annotations
+
+import fractions
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from hypothesis import strategies as st
+
+#: where an argument is in a call: names, and names within dicts
+Path = tuple[str, ...]
+
+
+class Loud(np.ndarray):
+    """A subclass whose arithmetic is another: sums are differences, products are matrix products."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the subclass's own arithmetic was called")
+
+    def __mul__(self, other: Any) -> Any:
+        raise AssertionError("the subclass's own product was called")
+
+
+def _strided(x: np.ndarray) -> np.ndarray:
+    """The same numbers as every second of an array."""
+    if not x.ndim:
+        return np.repeat(x, 2)[::2].reshape(())
+    return np.repeat(x, 2, axis=-1)[..., ::2]
+
+
+def _backwards(x: np.ndarray) -> np.ndarray:
+    return np.flip(np.flip(x, 0).copy(), 0) if x.ndim else x.copy()
+
+
+def _unaligned(x: np.ndarray) -> np.ndarray:
+    """The same numbers, one byte behind a multiple of their size."""
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    found = memory[1 : 1 + x.nbytes].view(x.dtype).reshape(x.shape)
+    found[...] = x
+    return found
+
+
+def _read_only(x: np.ndarray) -> np.ndarray:
+    found = x.copy()
+    found.flags.writeable = False
+    return found
+
+
+#: the same numbers otherwise in memory, or of a subclass: right as the plain ones are, or refused
+PRESENTED: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder()),
+    "fortran": lambda x: np.array(x, order="F"),
+    "strided": _strided,
+    "backwards": _backwards,
+    "unaligned": _unaligned,
+    "read-only": _read_only,
+    "matrix": lambda x: np.matrix(x) if x.ndim == 2 else x.view(Loud),
+    "loud": lambda x: x.view(Loud),
+    "record": lambda x: x.view(np.recarray),
+    "scalar": lambda x: x[()] if not x.ndim else x.copy(),
+}
+
+#: of no dtype or kind that computes: never a result
+REFUSED: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "none": lambda x: None,
+    "text": lambda x: "0.5",
+    "bytes": lambda x: b"0.5",
+    "object": lambda x: object(),
+    "set": lambda x: {1.0},
+    "complex": lambda x: x.astype(np.complex64),
+    "whole": lambda x: np.ones(x.shape, np.int32),
+    "objects": lambda x: x.astype(object),
+    "texts": lambda x: np.full(x.shape, "a"),
+    "dates": lambda x: np.zeros(x.shape, "M8[s]"),
+    "structured": lambda x: np.zeros(x.shape, [("a", np.float32)]),
+    "long double": lambda x: x.astype(np.longdouble),
+    "masked": lambda x: np.ma.masked_array(x, mask=np.zeros(x.shape, bool)),
+    "a rule": lambda x: np.ndarray,
+    "generator": lambda x: iter(()),
+    "nested": lambda x: [[1.0], [1.0, 2.0]],
+    "float": lambda x: 0.5,
+    "int": lambda x: 3,
+    "true": lambda x: True,
+    "empty dict": lambda x: {},
+}
+
+#: of another shape or dtype, or of other numbers: right as it stands, or refused
+OTHER: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "no axis": lambda x: np.ones((), x.dtype),
+    "no element": lambda x: np.ones((0,), x.dtype),
+    "no row": lambda x: np.ones((0, 4), x.dtype),
+    "no column": lambda x: np.ones((4, 0), x.dtype),
+    "one": lambda x: np.ones((1,), x.dtype),
+    "an axis more": lambda x: x[None],
+    "an axis less": lambda x: x.reshape(-1),
+    "turned": lambda x: x.T,
+    "shorter": lambda x: x[1:] if x.ndim else x,
+    "five axes": lambda x: np.ones((2, 1, 2, 1, 2), x.dtype),
+    "float64": lambda x: x.astype(np.float64),
+    "float32": lambda x: x.astype(np.float32),
+    "float16": lambda x: x.astype(np.float16),
+    "bfloat16": lambda x: x.astype(ml_dtypes.bfloat16),
+    "float8": lambda x: x.astype(ml_dtypes.float8_e4m3fn),
+    "nan": lambda x: np.full(x.shape, np.nan).astype(x.dtype),
+    "infinite": lambda x: np.full(x.shape, np.inf).astype(x.dtype),
+    "subnormal": lambda x: (x * np.asarray(2.0**-140)).astype(x.dtype),
+    "huge": lambda x: (np.sign(x) * float(ml_dtypes.finfo(x.dtype).max)).astype(x.dtype),
+    "zero": lambda x: np.zeros(x.shape, x.dtype),
+    "negative zero": lambda x: np.full(x.shape, -0.0).astype(x.dtype),
+    "equal": lambda x: np.ones(x.shape, x.dtype),
+    "negative": lambda x: -np.abs(x),
+}
+
+#: for numbers, names and whatever else is no array; `FITS` says which are legal where
+NUMBERS: Mapping[str, Callable[[], Any]] = {
+    "-5": lambda: -5,
+    "-1": lambda: -1,
+    "0": lambda: 0,
+    "1": lambda: 1,
+    "3": lambda: 3,
+    "2.7": lambda: 2.7,
+    "3.0": lambda: 3.0,
+    "0.5": lambda: 0.5,
+    "true": lambda: True,
+    "numpy true": lambda: np.True_,
+    "nan": lambda: float("nan"),
+    "inf": lambda: float("inf"),
+    "-inf": lambda: -float("inf"),
+    "text 3": lambda: "3",
+    "text": lambda: "\x1b[31mred",
+    "empty text": lambda: "",
+    "bytes": lambda: b"1",
+    "10**9": lambda: 10**9,
+    "10**18": lambda: 10**18,
+    "10**400": lambda: 10**400,
+    "-10**400": lambda: -(10**400),
+    "none": lambda: None,
+    "list": list,
+    "list of one": lambda: [3],
+    "dict": dict,
+    "dict of junk": lambda: {1: 2},
+    "set": set,
+    "object": object,
+    "type": lambda: int,
+    "complex": lambda: 1 + 2j,
+    "int64": lambda: np.int64(3),
+    "float32": lambda: np.float32(0.5),
+    "array": lambda: np.asarray(3),
+    "array of two": lambda: np.asarray([1.0, 2.0]),
+    "fraction": lambda: fractions.Fraction(1, 3),
+    "date": lambda: np.datetime64("2020-01-01"),
+    "lambda": lambda: lambda: 1,
+}
+
+
+#: what Python itself asks for by name
+POSITIONAL = ("p", "g", "x", "w", "cotangent", "mask", "prefer")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One argument that is another than it should be.
+
+    Attributes:
+        path: which argument.
+        family: "presented", "refused", "other", "number", "missing", "unknown" or "aliased".
+        name: of the change within its family; of "aliased" the other argument, its parts joined by a dot.
+    """
+
+    path: Path
+    family: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.family} {self.name}".rstrip()
+
+
+FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "presented": PRESENTED,
+    "refused": REFUSED,
+    "other": OTHER,
+    "number": NUMBERS,
+}
+
+
+def applied(change: Change, arguments: dict[str, Any]) -> None:
+    """Make a change to the arguments of a call, in place.
+
+    Args:
+        change: the change.
+        arguments: by name; dicts among them are gone into.
+    """
+    *before, last = change.path
+    holder = arguments
+    for name in before:
+        holder = holder[name]
+    if change.family == "missing":
+        del holder[last]
+    elif change.family == "unknown":
+        holder["surplus"] = 1.0
+    elif change.family == "aliased":
+        value: Any = arguments
+        for name in change.name.split("."):
+            value = value[name]
+        holder[last] = value
+    elif change.family == "number":
+        holder[last] = NUMBERS[change.name]()
+    else:
+        with np.errstate(all="ignore"):
+            holder[last] = FAMILIES[change.family][change.name](holder[last])
+
+
+def changes(arrays: list[Path], numbers: list[Path], written: bool) -> st.SearchStrategy[list[Change]]:
+    """Up to two changes of the arguments of a call.
+
+    Args:
+        arrays: where arrays are.
+        numbers: where anything else is.
+        written: whether the call writes into arrays, so that arrays that are one matter.
+    """
+    options: list[st.SearchStrategy[Change]] = []
+    if arrays:
+        where = st.sampled_from(arrays)
+        options += [
+            st.builds(Change, where, st.just(family), st.sampled_from(sorted(FAMILIES[family])))
+            for family in ("presented", "refused", "other")
+        ]
+    droppable = [path for path in arrays if len(path) > 1 or path[0] not in POSITIONAL]
+    if droppable:
+        options.append(st.builds(Change, st.sampled_from(droppable), st.just("missing")))
+    if len(arrays) > 1:
+        other = st.sampled_from([".".join(path) for path in arrays])
+        options += [st.builds(Change, st.sampled_from(arrays), st.just("aliased"), other)] * (1 + 2 * written)
+    if numbers:
+        drawn = st.builds(Change, st.sampled_from(numbers), st.just("number"), st.sampled_from(sorted(NUMBERS)))
+        options += [drawn, drawn]
+    one = st.one_of(options)
+    two = st.lists(one, max_size=2, unique_by=lambda change: change.path)
+    return st.one_of(st.lists(one, max_size=1), st.lists(one, min_size=1, max_size=1), two)

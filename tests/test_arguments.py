@@ -1,0 +1,117 @@
+"""The gate for what is no array: the same refusal of the same value wherever it is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad import arguments
+from refgrad.arithmetic.dtypes import as_dtype
+from refgrad.errors import ArgumentError, nearest, shown
+from refgrad.estimators import ClippedSTE
+from refgrad.optimizers import SGD, AdamW, BatchScaledRate
+from refgrad.quantizers import NF4, QSGD, Affine, PowerSGD, Quantized
+from refgrad.rule import find
+from refgrad.sparsity import SET, Magnitude, NOfM
+
+X = np.linspace(-1.0, 1.0, 8, dtype=np.float32)
+STATE = AdamW().init(X)
+GIVEN = {"w": X, "mask": X > 0, "u": np.abs(X)}
+
+#: what is called with a wrong value, and how the error begins
+CALLS: dict[str, Callable[[], Any]] = {
+    "backend is \\['numpy'\\]; legal: auto \\| numpy \\| numba": lambda: SGD().step(X, X, {"t": 0}, backend=["numpy"]),  # type: ignore[arg-type]
+    "threads is 0; legal: a whole number from 1": lambda: SGD().step(X, X, {"t": 0}, threads=0),
+    "threads is '2'": lambda: ClippedSTE().evaluate(X, threads="2"),  # type: ignore[arg-type]
+    "threads is 1.5": lambda: NOfM().mask(X, threads=1.5),  # type: ignore[arg-type]
+    "threads is True": lambda: SGD().step_(X.copy(), X.copy(), {"t": 0}, threads=True),
+    "state_dtype is <class 'int'>; legal: a float dtype": lambda: AdamW().init(X, state_dtype=int),
+    "state_dtype is \\[\\]": lambda: AdamW().init(X, state_dtype=[]),
+    "state is None; legal: the dict that init": lambda: AdamW().step(X, X, None),  # type: ignore[arg-type]
+    "state\\['t'\\] is True": lambda: AdamW().step(X, X, {**STATE, "t": True}),
+    "state\\['t'\\] is -5": lambda: AdamW().step_(X.copy(), X.copy(), {**AdamW().init(X), "t": -5}),
+    "state\\['t'\\] is 1000": lambda: AdamW().step(X, X, {**STATE, "t": 10**400}),
+    "state\\['t'\\] is '3'": lambda: AdamW().step(X, X, {**STATE, "t": "3"}),
+    "AdamW.lr is b'1'; legal: a number": lambda: AdamW(lr=b"1"),  # type: ignore[arg-type]
+    "AdamW.lr is np.True_": lambda: AdamW(lr=np.True_),  # type: ignore[arg-type]
+    "AdamW.lr is 1000.* \\.\\.\\.; legal": lambda: AdamW(lr=10**500),
+    "AdamW.lr is an int; legal": lambda: AdamW(lr=10**5000),
+    "AdamW.scalars is \\{1\\}; legal: float64 \\| float32": lambda: AdamW(scalars={1}),  # type: ignore[arg-type]
+    "the name of a rule is 3": lambda: find(3),  # type: ignore[arg-type]
+    "batch is 0; legal: a whole number from 1": lambda: BatchScaledRate().rate(0),
+    "batch is '64'": lambda: BatchScaledRate().rate("64"),  # type: ignore[arg-type]
+    "epochs is 2.5": lambda: BatchScaledRate().scaled(64, 2.5),  # type: ignore[arg-type]
+    "uniform is a list": lambda: QSGD().quantize(X, [0.5] * 8),  # type: ignore[arg-type]
+    "uniform.dtype is 'int64'": lambda: QSGD().quantize(X, uniform=np.zeros(8, np.int64)),
+    "quantized is None; legal: what NF4.quantize gives": lambda: NF4().dequantize(None),  # type: ignore[arg-type]
+    "codes is a NoneType": lambda: Affine().dequantize(_kept(codes=None)),
+    "codes.dtype is 'object'": lambda: Affine().dequantize(_kept(codes=np.zeros(8, object))),
+    "quantized.shape is 3; legal": lambda: Affine().dequantize(Quantized(_kept().arrays, 3, X.dtype)),  # type: ignore[arg-type]
+    "quantized.dtype is <class 'str'>": lambda: Affine().dequantize(Quantized(_kept().arrays, (8,), str)),  # type: ignore[arg-type]
+    "quantized\\['codes'\\] has shape \\(3,\\)": lambda: Affine().dequantize(_kept(codes=np.zeros(3, np.int8))),
+    "quantized has the parts p float32\\[1, 1\\], .*legal: the parts that PowerSGD": lambda: _misfit(),
+    "given has no 'mask'": lambda: SET().after({"w": X}, 0),
+    "given is 3; legal: values by name": lambda: SET().after(3, 0),  # type: ignore[arg-type]
+    "mask.dtype is 'float32'; legal: bool": lambda: SET().after({**GIVEN, "mask": X}, 0),
+    "u.shape is \\(3,\\); legal: \\(8,\\)": lambda: SET().after({**GIVEN, "u": X[:3]}, 0),
+    "t is -1; legal: a whole number": lambda: SET().after(GIVEN, -1),
+    "prefer is a list": lambda: SET().after(GIVEN, 0, [True] * 8),  # type: ignore[arg-type]
+    "w is a masked array": lambda: NOfM().mask(np.ma.masked_array(X)),
+    "w is a list": lambda: Magnitude().mask([1.0, 2.0]),
+}
+
+
+def _misfit() -> np.ndarray:
+    """Parts that are arrays of legal numbers, and do not go together."""
+    rule = PowerSGD(rank=1)
+    kept = rule.quantize(X.reshape(2, 4))
+    return rule.dequantize(Quantized({**kept.arrays, "p": kept["p"][:1]}, kept.shape, kept.dtype))
+
+
+def _kept(**parts: Any) -> Quantized:
+    kept = Affine().quantize(X)
+    return Quantized({**kept.arrays, **parts}, kept.shape, kept.dtype)
+
+
+@pytest.mark.parametrize("message", CALLS)
+def test_what_is_no_such_value_is_refused_by_name(message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        CALLS[message]()
+
+
+def test_numbers_are_read_from_every_library_and_nothing_else_is() -> None:
+    for value in (3, 3.0, np.int8(3), np.float16(3.0), np.asarray(3), np.asarray([3.0]), Fraction(3)):
+        assert arguments.number(value, "x") == 3.0
+    assert np.isnan(arguments.number(float("nan"), "x"))
+    for value in ("3", b"3", True, np.True_, None, [3], 3j, np.datetime64("2020"), 10**400, np.ones(2)):
+        with pytest.raises(ArgumentError, match="x is "):
+            arguments.number(value, "x")
+
+
+def test_dtypes_are_named_or_handed_over() -> None:
+    for value in ("float32", np.float32, np.dtype(">f4"), "bfloat16"):
+        assert as_dtype(value).itemsize in (2, 4)
+    for value in (None, int, "int8", "no such", "f4,f4", "(2", [], np.float32(1), np.ones(2), 3, "finfo"):
+        with pytest.raises(ArgumentError, match="dtype is"):
+            as_dtype(value)
+
+
+def test_several_things_are_no_text_and_no_mapping() -> None:
+    assert arguments.several("names", (n for n in "ab"), "names") == ["a", "b"]
+    for value in ("ab", b"ab", {"a": 1}, 3, None):
+        with pytest.raises(ArgumentError, match="names is "):
+            arguments.several("names", value, "names")
+
+
+def test_values_are_shown_however_they_show_themselves() -> None:
+    class Silent:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert shown(Silent()) == "a Silent"
+    assert len(shown("x" * 10**6)) < 500
+    assert nearest(3, ["a"]) == nearest("x" * 10**6, ["a"]) == ""

@@ -210,14 +210,13 @@ class Search:
 
     def policies(self) -> None:
         """Other policies."""
-        self.score(changes.policies(self.screen.policy))
+        self.score(self.screen.policies())
 
     def variants(self) -> None:
         """Pairs of named variants, and each under another policy."""
         order = {s.change.key: i for i, s in enumerate(self.ranked)}
         fields = sorted(self._fields(), key=lambda c: order.get(c.key, len(order)))[:PAIRED]
-        policies = changes.policies(self.screen.policy)
-        self._join([*itertools.combinations(fields, 2), *itertools.product(fields, policies)])
+        self._join([*itertools.combinations(fields, 2), *itertools.product(fields, self.screen.policies())])
 
     def numbers(self) -> None:
         """Hyperparameters off by a factor, zero or squared, and other whole numbers."""

@@ -27,9 +27,13 @@ class Stack:
     given: Sequence[Mapping[str, float]]
     batch: int
 
+    def rows(self, steps: tuple[int, ...]) -> list[int]:
+        """The places of some steps."""
+        return [self.steps.index(t) for t in steps]
+
     def at(self, steps: tuple[int, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What was there before some steps, and after."""
-        rows = [self.steps.index(t) for t in steps]
+        rows = self.rows(steps)
         if rows == list(range(len(self.steps))):
             return dict(self.before), dict(self.after)
         return {n: a[rows] for n, a in self.before.items()}, {n: a[rows] for n, a in self.after.items()}

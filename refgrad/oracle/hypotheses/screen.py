@@ -53,8 +53,10 @@ class StepScreen(Stacked):
                 if glance is None or any(c.outside for c in glance.values()):
                     return glance
             return screen.judged_counts(dataclasses.replace(change, of=None))
-        except (ArgumentError, ArithmeticError, ValueError):
-            return None  # the change is not defined for these hyperparameters, or has state of other shapes
+        except (ArgumentError, ArithmeticError, TypeError, ValueError):
+            # the change is not defined for these hyperparameters (a root of a negative number is no float), or has state of
+            # other shapes
+            return None
 
     def _as(self, rule: Rule) -> StepScreen | None:
         """The same run as another rule's; None if that has other state than was read, or takes what was not handed over."""
@@ -62,7 +64,7 @@ class StepScreen(Stacked):
             self._others[rule] = None
             if isinstance(rule, Optimizer) and self._could_be(rule):
                 record = dataclasses.replace(self.record, rules=[rule] * len(self.record.rules))
-                self._others[rule] = StepScreen(record, self.policy, self.elements, self)
+                self._others[rule] = StepScreen(record, self.policy, self.elements, self.besides, self)
         return self._others[rule]
 
     @cached_property
@@ -74,7 +76,7 @@ class StepScreen(Stacked):
             record, cases=record.cases.only(0).at_steps(steps), rules=record.rules[:1], seen=seen
         )
         claimed = self.claimed.glance if isinstance(self.claimed, StepScreen) else None
-        return StepScreen(first, self.policy, self.elements // 4, claimed)
+        return StepScreen(first, self.policy, self.elements // 4, self.besides, claimed)
 
     def _could_be(self, rule: Optimizer) -> bool:
         arrays = {n for n, slot in rule.slots().items() if not slot.scalar}

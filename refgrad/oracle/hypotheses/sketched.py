@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.judge import Judged
@@ -19,7 +20,7 @@ from refgrad.oracle.acceptance.judge import Judged
 BEYOND = 1e3
 #: the share of such elements with which a hypothesis is wrong: of a run that was followed, whose sets grow from step to step,
 #: and of steps that are judged by themselves, where wide sets and open decisions are of few elements
-MANY, FEW = 0.4, 0.05
+MANY, FEW = 0.4, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,12 @@ class Sets:
         place = np.argsort(order)
         joined = (np.concatenate([getattr(part, field) for part in parts])[place] for field in cls.__annotations__)
         return cls(*joined)
+
+    def blunted(self, unit: np.dtype) -> Sets:
+        """Those that are at least as wide as a rounding of what was observed, which another hypothesis makes of larger terms."""
+        with np.errstate(all="ignore"):
+            half = np.maximum(self.half, np.abs(self.observed) * float(dtypes.ulp(np.asarray(1.0), unit)))
+        return Sets(half, self.usable, self.observed)
 
     def rows(self, rows: Sequence[int]) -> Sets:
         """Those of some steps."""

@@ -39,15 +39,21 @@ class Stack:
         return {n: a[rows] for n, a in self.before.items()}, {n: a[rows] for n, a in self.after.items()}
 
 
-def stack_of(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
-    """The leaves' arrays by step: a few elements in one row, or whole tensors.
+def stack_of(
+    record: Record, leaves: list[int], whole: bool, elements: int, besides: Mapping[int, np.ndarray] | None = None
+) -> Stack:
+    """The leaves' arrays by step: a few elements in one row, with those of some places besides, or whole tensors.
 
     Raises:
         ValueError: what was seen of a state does not have the rule's number of elements.
     """
     rule = record.rules[leaves[0]]
     p = record.cases.arrays[leaves[0]]["p"]
-    chosen = {leaf: _chosen(record.cases.arrays[leaf]["p"].size, leaf, elements) for leaf in leaves}
+    none, more = np.zeros(0, int), besides or {}
+    chosen = {
+        leaf: np.union1d(_chosen(record.cases.arrays[leaf]["p"].size, leaf, elements), more.get(leaf, none)).astype(int)
+        for leaf in leaves
+    }
 
     def gathered(arrays: list[np.ndarray]) -> np.ndarray:
         if whole:

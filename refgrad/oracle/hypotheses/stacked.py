@@ -46,6 +46,8 @@ class Stacked:
     record: Record
     policy: Policy
     elements: int = ELEMENTS
+    #: by leaf further elements that are looked at, by their flat places
+    besides: Mapping[int, np.ndarray] = field(default_factory=dict)
     #: the same run under the claim, where this one's rule is another
     claimed: Stacked | None = None
     _known: dict[Any, Count] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Stacked:
             p = self.record.cases.arrays[leaf]["p"]
             groups.setdefault((rule, p.shape if self.couples else p.ndim), []).append(leaf)
         return [
-            stack_of(self.record, leaves, self.couples, self.elements)
+            stack_of(self.record, leaves, self.couples, self.elements, self.besides)
             for leaves in groups.values()
             if len(self.record.seen) > 1
         ]
@@ -113,8 +115,8 @@ class Stacked:
         total: dict[str, Count] = {}
         for stack in self.stacks:
             rule = change.changed(stack.rule)
-            for output, counted in self._stack_counts(stack, rule, change, change.policy_of(self.policy)).items():
-                total[output] = total.get(output, Count()) + counted
+            for output, each in self._stack_counts(stack, rule, change, change.policy_of(self.policy)).items():
+                total[output] = total.get(output, Count()) + each
         return total
 
     def _outputs(self, change: Change) -> Iterator[Output]:
@@ -232,7 +234,7 @@ class Stacked:
 
     def sets_of(self, number: int, output: str) -> Sets | None:
         """The acceptance sets of an output of a stack at all steps, under the claim; None if some step has none."""
-        if number >= len(self.stacks):
+        if not self.locked or number >= len(self.stacks):
             return None
         if (number, output) not in self._sets:
             stack, parts, order = self.stacks[number], [], list[int]()
@@ -245,7 +247,8 @@ class Stacked:
                 parts.append(Sets.of(judged, stack.at(steps)[1][output]))
                 order += stack.rows(steps)
             whole = bool(parts) and len(order) == len(stack.steps)
-            self._sets[number, output] = Sets.stacked(parts, order) if whole else None
+            sets = Sets.stacked(parts, order).blunted(stack.after[output].dtype) if whole else None
+            self._sets[number, output] = sets
         return self._sets[number, output]
 
     def scalars(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, rebuilt
 from refgrad.arithmetic.scalar_math import Expr, const
+from refgrad.arithmetic.steps import Integer
 from refgrad.oracle.mutants.patterns import Form, Found
 
 BOUNDARY = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
 TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 ROUNDINGS = {"rint": "to the nearest", "floor": "down", "ceil": "up"}
+#: how else a number is rounded to a whole one, by words
+DIRECTIONS: Mapping[str, Callable[[Edit, Node], Node]] = {
+    "down": lambda d, x: d.op("floor", x),
+    "up": lambda d, x: d.op("ceil", x),
+    "toward zero": lambda d, x: d.op("where", d.op("lt", x, d.number(0.0)), d.op("ceil", x), d.op("floor", x)),
+}
+#: the same of halves, as `Integer.ties` calls it
+HALVES = {"even": "to the even one", "up": "up", "away": "away from zero"}
 FACTORS = {2.0: "twice", 0.5: "half"}
 
 
@@ -42,19 +52,33 @@ def _half(d: Edit, args: tuple[Node, ...]) -> Node:
 
 
 def roundings(form: Form) -> Iterator[Found]:
-    """Another direction of rounding to whole numbers, or none."""
+    """Another direction of rounding to whole numbers, of all of them or of halves, or none."""
     for node in form.graph.nodes:
-        if node.op in ROUNDINGS:
-            text = form.text(node.args[0])
-            for new, how in ROUNDINGS.items():
-                if new != node.op:
-                    sentence = f"{text} rounded {how}"
-                    yield form.at(node, sentence, sentence, lambda d, a, n=new: d.op(n, *a), new)
-            yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
+        whole = node.attribute if node.op == "step" and isinstance(node.attribute, Integer) else None
+        if node.op not in ROUNDINGS and (whole is None or whole.unit != 1.0):
+            continue
+        text = form.text(node.args[0])
+        bounds = (-math.inf, math.inf) if whole is None else (whole.low, whole.high)
+        for how, make in DIRECTIONS.items():
+            if how != ROUNDINGS.get(node.op):
+                sentence = f"{text} rounded {how}"
+                yield form.at(node, sentence, sentence, lambda d, a, m=make, b=bounds: _within(d, m(d, a[0]), *b), how)
+        yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
+        for ties, how in HALVES.items():
+            if ties != ("even" if node.op == "rint" else whole and whole.ties):
+                other = Integer(ties, *bounds)
+                sentence = f"{text} rounded to the nearest" + ("" if ties == "even" else f", halves {how}")
+                yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op("step", a[0], attribute=o), ties)
+
+
+def _within(d: Edit, whole: Node, low: float, high: float) -> Node:
+    """A whole number that is held between bounds, where there are any."""
+    raised = d.op("maximum", whole, d.number(low)) if math.isfinite(low) else whole
+    return d.op("minimum", raised, d.number(high)) if math.isfinite(high) else raised
 
 
 def numbers(form: Form) -> Iterator[Found]:
-    """A number of the rule's text, or of its hyperparameters, twice or half as large at one place, or with the other sign."""
+    """A number of the text or a hyperparameter twice or half at a place, or with the other sign; a whole one off by one."""
     for node in form.graph.nodes:
         for i, arg in enumerate(node.args):
             if arg.op != "scalar" or arg.attribute == const(0.0):
@@ -62,8 +86,19 @@ def numbers(form: Form) -> Iterator[Found]:
             for factor, word in FACTORS.items():
                 sentence = f"{word} {form.text(arg)} in {form.text(node)}"
                 yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, factor), (i, factor))
+            if arg.attribute.op == "const" and abs(value := arg.attribute.args[0]) > 2.0 and value.is_integer():
+                for new in (value - 1.0, value + 1.0):
+                    sentence = f"{new:g} for {form.text(arg)} in {form.text(node)}"
+                    yield form.at(node, sentence, sentence, _number(node, i, new), (i, new, "whole"))
             sentence = f"minus {form.text(arg)} in {form.text(node)}"
             yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, -1.0), (i, -1.0))
+
+
+def _number(node: Node, i: int, value: float) -> Callable[..., Node]:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(node, tuple(d.number(value) if j == i else a for j, a in enumerate(args)))
+
+    return make
 
 
 def _scaled(node: Node, i: int, expr: Expr, factor: float) -> Callable[..., Node]:

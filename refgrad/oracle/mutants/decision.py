@@ -52,22 +52,36 @@ def _half(d: Edit, args: tuple[Node, ...]) -> Node:
 
 
 def roundings(form: Form) -> Iterator[Found]:
-    """Another direction of rounding to whole numbers, of all of them or of halves, or none."""
+    """Another direction of rounding to whole numbers, or none."""
+    for node in form.graph.nodes:
+        if node.op in ROUNDINGS:
+            text = form.text(node.args[0])
+            for new, how in ROUNDINGS.items():
+                if new != node.op:
+                    sentence = f"{text} rounded {how}"
+                    yield form.at(node, sentence, sentence, lambda d, a, n=new: d.op(n, *a), new)
+            yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
+
+
+def directions(form: Form) -> Iterator[Found]:
+    """Rounding toward zero, halves to another side, and all of that where a rule says to which side its halves go."""
     for node in form.graph.nodes:
         whole = node.attribute if node.op == "step" and isinstance(node.attribute, Integer) else None
-        if node.op not in ROUNDINGS and (whole is None or whole.unit != 1.0):
+        if node.op != "rint" and (whole is None or whole.unit != 1.0):
             continue
         text = form.text(node.args[0])
         bounds = (-math.inf, math.inf) if whole is None else (whole.low, whole.high)
         for how, make in DIRECTIONS.items():
-            if how != ROUNDINGS.get(node.op):
+            if whole is not None or how == "toward zero":
                 sentence = f"{text} rounded {how}"
                 yield form.at(node, sentence, sentence, lambda d, a, m=make, b=bounds: _within(d, m(d, a[0]), *b), how)
-        yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
+        if whole is not None:
+            sentence = f"{text} is not rounded"
+            yield form.at(node, f"{text} not rounded", sentence, lambda d, a, b=bounds: _within(d, a[0], *b))
         for ties, how in HALVES.items():
-            if ties != ("even" if node.op == "rint" else whole and whole.ties):
+            if ties != ("even" if whole is None else whole.ties):
                 other = Integer(ties, *bounds)
-                sentence = f"{text} rounded to the nearest" + ("" if ties == "even" else f", halves {how}")
+                sentence = f"{text} rounded to the nearest, halves {how}"
                 yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op("step", a[0], attribute=o), ties)
 
 
@@ -78,7 +92,7 @@ def _within(d: Edit, whole: Node, low: float, high: float) -> Node:
 
 
 def numbers(form: Form) -> Iterator[Found]:
-    """A number of the text or a hyperparameter twice or half at a place, or with the other sign; a whole one off by one."""
+    """A number of the rule's text, or of its hyperparameters, twice or half as large at one place, or with the other sign."""
     for node in form.graph.nodes:
         for i, arg in enumerate(node.args):
             if arg.op != "scalar" or arg.attribute == const(0.0):
@@ -86,12 +100,19 @@ def numbers(form: Form) -> Iterator[Found]:
             for factor, word in FACTORS.items():
                 sentence = f"{word} {form.text(arg)} in {form.text(node)}"
                 yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, factor), (i, factor))
-            if arg.attribute.op == "const" and abs(value := arg.attribute.args[0]) > 2.0 and value.is_integer():
-                for new in (value - 1.0, value + 1.0):
-                    sentence = f"{new:g} for {form.text(arg)} in {form.text(node)}"
-                    yield form.at(node, sentence, sentence, _number(node, i, new), (i, new, "whole"))
             sentence = f"minus {form.text(arg)} in {form.text(node)}"
             yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, -1.0), (i, -1.0))
+
+
+def whole_numbers(form: Form) -> Iterator[Found]:
+    """A whole number of the rule's text, such as the highest code, off by one at one place."""
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args):
+            value = arg.attribute.args[0] if arg.op == "scalar" and arg.attribute.op == "const" else 0.0
+            if abs(value) > 2.0 and float(value).is_integer():
+                for new in (value - 1.0, value + 1.0):
+                    sentence = f"{new:g} for {form.text(arg)} in {form.text(node)}"
+                    yield form.at(node, sentence, sentence, _number(node, i, new), (i, new))
 
 
 def _number(node: Node, i: int, value: float) -> Callable[..., Node]:

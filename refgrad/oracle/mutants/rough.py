@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, Make, rebuilt
-from refgrad.axes import ELEMENT
 from refgrad.oracle.mutants.patterns import Form, Found
 
 #: significant bits that a reciprocal square root of common hardware has, and a number of bfloat16
@@ -30,17 +29,6 @@ def narrowed(form: Form) -> Iterator[Found]:
                     f"{what} is {verb} to {format_}",
                     lambda d, a, n=node, c=(format_, rounding): d.op("cast", d.copy(n, a), attribute=c),
                 )
-
-
-def inputs(form: Form) -> Iterator[Found]:
-    """An input of a rule without state that goes through a narrower format first, so that it is rounded twice."""
-    for node in form.graph.nodes:
-        if node.op == "input" and node.axes == ELEMENT:
-            for format_ in FORMATS:
-                text = f"{node.attribute} through {format_}"
-                sentence = f"{node.attribute} is rounded to {format_} first"
-                make = lambda d, a, n=node, c=(format_, "nearest"): d.op("cast", d.copy(n, a), attribute=c)  # noqa: E731
-                yield form.at(node, text, sentence, make)
 
 
 def roots(form: Form) -> Iterator[Found]:

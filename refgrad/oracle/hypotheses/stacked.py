@@ -162,9 +162,9 @@ class Stacked:
         total: dict[str, Count] = {}
         for plan, frees in self.steps_by_plan(stack, rule, change).items():
             numbers = rewriting.keys(plan.graph)
-            steps = tuple(t for t, _ in frees)
-            keys = {
-                output: (id(stack), output, numbers[node.index], rule, policy, steps)
+            given = tuple((t, *names.items()) for t, names in frees)
+            keys = {  # rules that differ in what an output does not read have one count of it
+                output: (id(stack), output, numbers[node.index], policy, given, rule.scalars, _read(plan, rule, output))
                 for output, node in plan.graph.outputs.items()
                 if output in stack.after
             }
@@ -318,6 +318,13 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
         seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
         inputs[rewriting.observed_name(name)] = seen
     return inputs
+
+
+def _read(plan: Plan, rule: Optimizer, output: str) -> tuple[tuple[str, float], ...]:
+    """The hyperparameters that an output's own part reads, with their values."""
+    nodes = rewriting.cone_nodes(plan.graph, output)
+    used = {n for node in nodes if node.op == "scalar" for n in scalar_math.names_in(node.attribute)}
+    return tuple((n, value) for n, value in rule.numbers().items() if n in used)
 
 
 def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:

@@ -113,9 +113,9 @@ def largest_below_top(record: Minifloat) -> float:
     return float(2.0**exponent * (2.0 - 2.0**-record.mantissa_bits))
 
 
-def _narrow(rule: Quantizer) -> bool:
-    """True of a cast to a format narrower than 16 bits, to which numbers may come by way of one of 16."""
-    return isinstance(rule, Cast) and rule.record.bits < 16
+def _may_come_by(format_: str) -> Callable[[Quantizer], bool]:
+    """True of a cast to another format, to which numbers may come by way of one of 16 bits."""
+    return lambda rule: isinstance(rule, Cast) and rule.record.name != format_
 
 
 def _has_subnormals(rule: Quantizer) -> bool:
@@ -156,11 +156,16 @@ def _to_interleaved(codes: np.ndarray) -> np.ndarray:
 READINGS: Mapping[str, Reading] = {
     each.name: each
     for each in (
-        Reading("x through float16", "x is rounded to float16 first, so twice in all", _narrow, _through(np.float16)),
+        Reading(
+            "x through float16",
+            "x is rounded to float16 first, so twice in all",
+            _may_come_by("float16"),
+            _through(np.float16),
+        ),
         Reading(
             "x through bfloat16",
             "x is rounded to bfloat16 first, so twice in all",
-            _narrow,
+            _may_come_by("bfloat16"),
             _through(ml_dtypes.bfloat16),
         ),
         Reading(

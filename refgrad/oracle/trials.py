@@ -22,7 +22,7 @@ from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screens import judged, not_rare, screen_of, telling_screen
+from refgrad.oracle.hypotheses.screens import judged, screen_of, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import Rule
 
@@ -123,7 +123,7 @@ class Trial:
     def told_by_more(self) -> None:
         """Searched on more elements, where the claim explains the few that were looked at and not the run."""
         base = self.search.tried.get(NONE.key)
-        if base is None or not base.fits or not not_rare(self.whole):
+        if base is None or not base.fits or not any(c.outside for c in self.whole.values()):
             return
         before, self.search = (
             self.search,

@@ -10,14 +10,29 @@ import pytest
 
 from refgrad.arithmetic import floats, scalar_math
 from refgrad.arithmetic.graph import Graph, axes_of
-from refgrad.optimizers import LAMB, SGD, AdaBelief, Adadelta, Adafactor, AdamW, AMSGrad, Lion, RAdam, Rprop, Sophia
+from refgrad.kinds.table import kind_of
+from refgrad.optimizers import (
+    LAMB,
+    SGD,
+    AdaBelief,
+    Adadelta,
+    Adafactor,
+    AdamW,
+    AMSGrad,
+    Lion,
+    NAdam,
+    RAdam,
+    Rprop,
+    Sophia,
+)
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import distinct, same
-from refgrad.oracle.mutants import FURTHER, REWRITES, Mutation, computed, mutations
+from refgrad.oracle.mutants import CASE_FURTHER, FURTHER, REWRITES, Mutation, computed, mutations
 from refgrad.oracle.mutants.operand import signature
+from refgrad.quantizers import Affine
 from refgrad.rule import find, rules
-from refgrad.tracing import Plan
+from refgrad.tracing import Plan, plan_for
 
 SHAPE = (3, 2)
 #: one rule of each build: averages, signs, branches on t, nested roots, reductions over rows and tensors, small slots
@@ -166,15 +181,25 @@ def test_every_rewrite_finds_something_in_some_rule(rewrite: Any) -> None:
 @pytest.mark.parametrize("rewrite", FURTHER, ids=lambda r: r.name)
 def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
     found = []
-    for rule in (AdaBelief(), LAMB(), Sophia(), Adafactor(), Adadelta()):
+    for rule in (AdaBelief(), LAMB(), NAdam(), Sophia(), Adafactor(), Adadelta()):
         plan = rule.plan((4, 4), 1)
         for mutation in mutations([plan], (rewrite,)):
             graph = mutation.apply(plan).graph
             assert set(graph.outputs) == set(plan.graph.outputs)
-            assert signature(graph) != signature(plan.graph)
+            assert computed(plan, graph) != computed(plan, plan.graph)
             found.append((type(rule), mutation.name))
     assert found
     assert len(set(found)) > len(found) // 2
+
+
+@pytest.mark.parametrize("rewrite", CASE_FURTHER, ids=lambda r: r.name)
+def test_what_is_tried_late_of_rules_without_state_makes_valid_graphs(rewrite: Any) -> None:
+    graph = kind_of("quantizer").graph(Affine(), {"x": np.linspace(-1.0, 2.0, 12).reshape(3, 4)})
+    assert graph is not None
+    plan = graph.plan(Affine(), plan_for)
+    found = mutations([plan], (rewrite,))
+    assert {signature(m.apply(plan).graph) for m in found}.isdisjoint({signature(plan.graph)})
+    assert len({m.name for m in found}) == len(found) >= 6
 
 
 def changes(rule: Optimizer) -> dict[str, Change]:

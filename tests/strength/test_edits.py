@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import refgrad
 from tests.strength.edits.__main__ import TEXTS, ordered
 from tests.strength.edits.editing import Edit, edits
-from tests.strength.edits.figures import table
+from tests.strength.edits.figures import page, read, table
 from tests.strength.edits.judging import EQUAL, RIGHT, UNNAMED, WRONG, outcome
 from tests.strength.edits.text import NUMPY, Text, in_python
 
+PAGE = Path(__file__).parents[2] / "docs" / "explanations.md"
+LOG = Path(__file__).parent / "edits" / "log.jsonl"
 TEXT = {text.name: text for text in TEXTS}
 EVERY = [edit for text in TEXTS for edit in edits(text)]
 
@@ -47,6 +51,28 @@ def test_the_worst_comes_first() -> None:
     lines = [{"kind": k, "language": NUMPY, "outcome": o} for k, o in (("a", RIGHT), ("b", UNNAMED), ("c", WRONG))]
     rows = [row.split("|")[1].strip() for row in table(lines).split("\n\n")[1].splitlines()[2:]]
     assert rows == ["c", "b", "a"]
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the page is in the repository, not in the package")
+def test_the_page_says_what_the_log_has() -> None:
+    assert page(read(LOG).values(), EVERY) in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("Affine", "np.rint(x / scale) + zero", "np.floor(x / scale) + zero", "x / scale' rounded down"),
+        ("Cast bfloat16", "x.astype(ml", "x.astype(np.float16).astype(ml", "x through float16"),
+        ("AdEMAMix", "(1 - beta3)", "(1 + beta3)", "1 + beta3 for 1 - beta3"),
+        ("C Adagrad", "i = 0;", "i = 1;", "the first element"),
+    ],
+    ids=str,
+)
+def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str) -> None:
+    text, edit = edited(name, old, new)
+    verdict = refgrad.verify(text.made(edit.source), text.rule, shrink=False)
+    assert [(d.name, d.sure) for d in verdict.departures] == [(told, "fact")]
 
 
 @pytest.mark.thorough

@@ -49,8 +49,9 @@ class Departure:
     """A named variant of the rule, or of the policy, under which the same observations were judged again.
 
     ``doubt`` says why one that explains all may yet not be what the candidate is; empty for a fact. ``known`` says whose rule
-    of the claim's name is known to be that, such as ``optax.nadam``; empty of others. ``sure`` is `FACT`, `MAY_BE` or, where
-    elements are outside, `NEAR`, and follows.
+    of the claim's name is known to be that, such as ``optax.nadam``; empty of others. ``another`` is True of another rule, whose
+    sentence says "it is ..." in place of what departs from the claim. ``sure`` is `FACT`, `MAY_BE` or, where elements are
+    outside, `NEAR`, and follows.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Departure:
     total: int
     doubt: str = ""
     known: str = ""
+    another: bool = False
     sure: str = field(init=False)
 
     def __post_init__(self) -> None:

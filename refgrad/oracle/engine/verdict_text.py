@@ -16,8 +16,8 @@ from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
 
-#: how the sentence of a departure begins that is another rule, and no departure of the claim
-ANOTHER = "it is "
+#: how the sentence of a departure begins that is another rule
+IT_IS = "it is "
 
 
 def sections(verdict: Any) -> list[Section]:
@@ -53,7 +53,7 @@ def explanation(verdict: Any) -> str:
         counts = f"0 of {known.total} elements outside; {verdict.rule} itself: {verdict.total.outside}"
         if known.doubt:
             return f"may be {_departed(verdict, known)}: {counts}; but {known.doubt}"
-        link = "is" if known.sentence.startswith(ANOTHER) else "agrees with"
+        link = "is" if known.another else "agrees with"
         return f"{link} {_departed(verdict, known)}: {counts}"
     nearest = min(verdict.departures, key=lambda d: d.outside / max(d.total, 1), default=None)
     if nearest is not None:
@@ -89,8 +89,8 @@ def short_hex(value: float) -> str:
 
 def _departed(verdict: Any, departure: Departure) -> str:
     """The claim with a departure; another rule by itself."""
-    if departure.sentence.startswith(ANOTHER):
-        return departure.sentence.removeprefix(ANOTHER)
+    if departure.another:
+        return departure.sentence.removeprefix(IT_IS)
     return f"{verdict.rule} in which {departure.sentence.rstrip('.')} ({departure.name})"
 
 

@@ -15,7 +15,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import situated
+from refgrad.oracle.hypotheses import places, situated
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
@@ -23,7 +23,7 @@ from refgrad.oracle.hypotheses.known_forms import fitted_forms, wrong_leaves
 from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screens import judged, not_rare, telling_screen
+from refgrad.oracle.hypotheses.screens import judged, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import short_name
 
@@ -75,7 +75,7 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     """What the search finds; where that is refuted elsewhere, what it finds beyond it."""
     seconds = claim.request.explain
     # processor time, so that a busy machine finds what an idle one finds
-    screen = telling_screen(claim, record, lambda: not_rare(tally.counts))
+    screen = telling_screen(claim, record, lambda: tally.outside > 0)
     search = Search(screen, seconds=seconds, control=control, clock=time.process_time)
     known = _known(claim, record, tally, search)
     if known is not None:
@@ -93,6 +93,9 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     explained = [_with_owner(search, told, each) for each in explaining]
     if _facts(explaining):
         return tuple(explained)  # beside a fact nothing is near
+    first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
+    if first:
+        return tuple(Meaning(place, None, claim) for place in first)
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
     return (*explained, *(_meaning(claim, s) for s in near))
@@ -116,7 +119,8 @@ def _related(claim: Claim, record: Record, tally: Tally) -> Iterator[Meaning]:
             for whole in _whole(found.claim, found.record, tally, [scored.change] if scored.fits else []):
                 if not whole.outside and not _doubt(found.search.control(), whole.change):
                     title, own = found.title(whole.change), short_name(type(claim.rule))
-                    yield _meaning(found.claim, whole, name=title, sentence=f"it is {title}, not {own}")
+                    told = Departure(title, f"it is {title}, not {own}", 0, _total(whole), another=True)
+                    yield Meaning(told, whole.change, found.claim)
 
 
 def _known(claim: Claim, record: Record, tally: Tally, search: Search) -> Meaning | None:
@@ -229,7 +233,11 @@ def _simplicity(scored: Scored) -> tuple[object, ...]:
     return change.parts, change.precision, change.model, change.kind
 
 
-def _meaning(claim: Claim, scored: Scored, doubt: str = "", name: str = "", sentence: str = "") -> Meaning:
-    total, change = sum(c.total for c in scored.counts.values()), scored.change
-    departure = Departure(name or change.name, sentence or change.sentence, scored.outside, total, doubt)
+def _meaning(claim: Claim, scored: Scored, doubt: str = "") -> Meaning:
+    change, another = scored.change, scored.change.of is not None
+    departure = Departure(change.name, change.sentence, scored.outside, _total(scored), doubt, another=another)
     return Meaning(departure, change, claim)
+
+
+def _total(scored: Scored) -> int:
+    return sum(count.total for count in scored.counts.values())

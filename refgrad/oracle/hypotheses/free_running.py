@@ -13,6 +13,7 @@ from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.acceptance.findings import Output
+from refgrad.oracle.hypotheses.sketched import Sets
 from refgrad.tracing import Plans, free_names, free_values
 
 #: scalar arithmetic in float64 that takes arrays as well
@@ -23,15 +24,6 @@ TABLE: scalar_math.Table = {
     "max": np.maximum,
     "min": np.minimum,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Sets:
-    """The half-widths of the acceptance sets of one tensor after one step, and where they say something."""
-
-    half: np.ndarray
-    usable: np.ndarray
-    observed: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +39,9 @@ class FreeRun:
         """A run with its outputs, judged under some rules."""
         found, outside = {}, 0
         for output in outputs:
-            judged, observed = output.judged, output.values.astype(np.float64)
-            outside += int(np.count_nonzero(judged.status == judge.OUTSIDE))
-            with np.errstate(all="ignore"):
-                half = (judged.high - judged.low) / 2
-                usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
-            if output.step > 0 and np.ndim(observed):
-                key = output.leaf, output.step, output.tensor
-                found[key] = Sets(half, usable & (judged.status != judge.UNDECIDED), observed)
+            outside += int(np.count_nonzero(output.judged.status == judge.OUTSIDE))
+            if output.step > 0 and np.ndim(output.values):
+                found[output.leaf, output.step, output.tensor] = Sets.of(output.judged, output.values)
         return cls(record, found, outside)
 
     def distance(self, rules: list[Optimizer], plans: Plans, values: Mapping[str, float]) -> np.ndarray:
@@ -97,7 +84,6 @@ class FreeRun:
                 for name, value in found.items():
                     sets = self.sets.get((leaf, t, name))
                     if sets is not None:
-                        ratio = (np.broadcast_to(value, sets.observed.shape) - sets.observed) / sets.half
-                        yield name, np.nan_to_num(np.clip(ratio[sets.usable], -1e9, 1e9), nan=1e9)
+                        yield name, sets.distances(value)
             state |= {n: found[n] for n in slots if n in found}
             state |= dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}

@@ -1,4 +1,4 @@
-"""Where elements are wrong, of a candidate that is right on ordinary cases: the tail of an array, or all beyond a place."""
+"""Where elements are wrong: the tail of an array, all beyond a place, or the first ones alone."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from refgrad.oracle.engine.tally import Tally
 WIDTHS = tuple(sorted({*(2**k for k in range(1, 17)), *range(96, 1025, 32)}, key=lambda n: (n & (n - 1) != 0, n)))
 #: of the elements of which a place says that they are wrong, how many must be: some are right by chance
 SHARE = 0.8
+#: elements at most that are the first ones of an array
+FIRST = 64
 
 
 def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
@@ -27,14 +29,26 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         tally: the same, judged.
     """
     total = sum(count.total for count in tally.counts.values())
-    leaves = _wrong(claim, record) if claim.situation == SHAPES else []
+    leaves = list(wrong_elements(claim, record).values()) if claim.situation == SHAPES else []
     for name, sentence in _places(leaves):
         return (Departure(name, sentence, 0, total),)
     return ()
 
 
-def _wrong(claim: Claim, record: Record) -> list[np.ndarray]:
-    """For each leaf or case of more than one element which of its elements are wrong in some output of that size, flat."""
+def first_ones(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+    """The same of ordinary cases, whose arrays have no tail: the first elements of each, if these alone are wrong."""
+    leaves = list(wrong_elements(claim, record).values())
+    count = max((int(np.flatnonzero(wrong)[-1]) + 1 for wrong in leaves if wrong.any()), default=0)
+    parts = [wrong[: min(count, wrong.size)] for wrong in leaves]
+    if not count or count > FIRST or sum(int(p.sum()) for p in parts) < SHARE * sum(p.size for p in parts):
+        return ()
+    name = "the first element" if count == 1 else f"the first {count} elements"
+    sentence = f"{name} of an array {'is' if count == 1 else 'are'} wrong, and no others"
+    return (Departure(name, sentence, 0, sum(c.total for c in tally.counts.values())),)
+
+
+def wrong_elements(claim: Claim, record: Record) -> dict[int, np.ndarray]:
+    """For each leaf or case which of its elements are wrong in some output of that size, flat."""
     primary = claim.rule.primary
     found: dict[int, np.ndarray] = {}
     for output in claim.kind.outputs(record, list(record.rules), claim.wanted):
@@ -42,7 +56,7 @@ def _wrong(claim: Claim, record: Record) -> list[np.ndarray]:
         if output.judged.status.size == int(np.prod(shape)) and output.step:
             wrong = (output.judged.status == OUTSIDE).ravel()
             found[output.leaf] = found.get(output.leaf, np.zeros(wrong.shape, bool)) | wrong
-    return [wrong for _, wrong in sorted(found.items()) if wrong.size]
+    return {leaf: wrong for leaf, wrong in sorted(found.items()) if wrong.size}
 
 
 def _places(leaves: list[np.ndarray]) -> Iterator[tuple[str, str]]:

@@ -42,6 +42,9 @@ class Screen(Protocol):
         Under a change that is wrong it may have looked at a part of the run alone; under the claim itself it has not.
         """
 
+    def policies(self) -> list[Change]:
+        """Other policies under which something of the run may be judged otherwise."""
+
     def plans(self, change: Change) -> list[Plan]:
         """The plans that the run takes under a change, which mutants are made of; none where there is no graph."""
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from refgrad.arithmetic import rewriting
+from refgrad.arithmetic import dtypes, rewriting
 from refgrad.arithmetic.scalar_math import names_in
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.hypotheses import equivalence
-from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.changes import NONE, Change, policies
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.oracle.hypotheses.recovery import recover
@@ -53,8 +53,10 @@ class StepScreen(Stacked):
                 if glance is None or any(c.outside for c in glance.values()):
                     return glance
             return screen.judged_counts(dataclasses.replace(change, of=None))
-        except (ArgumentError, ArithmeticError, ValueError):
-            return None  # the change is not defined for these hyperparameters, or has state of other shapes
+        except (ArgumentError, ArithmeticError, TypeError, ValueError):
+            # the change is not defined for these hyperparameters (a root of a negative number is no float), or has state of
+            # other shapes
+            return None
 
     def _as(self, rule: Rule) -> StepScreen | None:
         """The same run as another rule's; None if that has other state than was read, or takes what was not handed over."""
@@ -62,7 +64,7 @@ class StepScreen(Stacked):
             self._others[rule] = None
             if isinstance(rule, Optimizer) and self._could_be(rule):
                 record = dataclasses.replace(self.record, rules=[rule] * len(self.record.rules))
-                self._others[rule] = StepScreen(record, self.policy, self.elements)
+                self._others[rule] = StepScreen(record, self.policy, self.elements, self.besides, self)
         return self._others[rule]
 
     @cached_property
@@ -73,7 +75,8 @@ class StepScreen(Stacked):
         first = dataclasses.replace(
             record, cases=record.cases.only(0).at_steps(steps), rules=record.rules[:1], seen=seen
         )
-        return StepScreen(first, self.policy, self.elements // 4)
+        claimed = self.claimed.glance if isinstance(self.claimed, StepScreen) else None
+        return StepScreen(first, self.policy, self.elements // 4, self.besides, claimed)
 
     def _could_be(self, rule: Optimizer) -> bool:
         arrays = {n for n, slot in rule.slots().items() if not slot.scalar}
@@ -81,6 +84,12 @@ class StepScreen(Stacked):
         given = set(rule.inputs()) <= set(self.rule.inputs()) and rule.scope == self.rule.scope
         # a rule around another would fit wherever nothing of it shows
         return observed and given and len(rule.inner_rules()) <= len(self.rule.inner_rules())
+
+    def policies(self) -> list[Change]:
+        """Those of sums where a rule has sums, and those of precision where something is narrow."""
+        arrays = [each["p"].dtype for each in self.record.cases.arrays]
+        telling = {"subnormals": True, "sums": self.couples, "precision": any(dtypes.working(a) != a for a in arrays)}
+        return [change for change in policies(self.policy) if all(telling[field_] for field_ in change.policy)]
 
     def plans(self, change: Change) -> list[Plan]:
         """The plans that the steps of the first stack take."""

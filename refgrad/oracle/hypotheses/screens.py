@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED, RunScreen
@@ -17,10 +20,8 @@ from refgrad.oracle.hypotheses.screen import StepScreen
 
 #: steps of a run whose random bits are not known, on which hypotheses are tried
 FEW = 3
-#: elements of each leaf that are looked at where fewer show nothing of what is wrong
-MORE = (512, 4096)
-#: of so many elements one at least must be wrong for that: what is wrong at fewer is no departure, and searches are dear
-RARE = 500
+#: elements of each leaf that are looked at besides, at most, where only these are wrong
+SOME = 64
 
 
 def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Screen:
@@ -40,31 +41,26 @@ def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Scre
 
 
 def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> Screen:
-    """`screen_of`, of so many elements that the claim itself is wrong on some where it is wrong on the whole run.
+    """`screen_of`; where the claim explains the few elements that are looked at, with some of those that are wrong besides.
 
     Otherwise the search would end with the claim, which explains the few elements and not the run.
 
     Args:
         claim: who claims to be what.
         record: the whole run.
-        wrong: True if the claim is wrong on it, and not on a few elements alone; asked where a few elements show nothing.
+        wrong: True if the claim is wrong on it; asked where a few elements show nothing.
     """
     screen = screen_of(claim, record)
-    for elements in MORE:
-        # a rule that reduces over tensors is looked at on a run of its own
-        if not isinstance(screen, StepScreen) or screen.couples or not _claim_fits(screen) or not wrong():
-            return screen
-        screen = screen_of(claim, record, elements)
-    return screen
+    # a rule that reduces over tensors is looked at on a run of its own
+    if not isinstance(screen, StepScreen) or screen.couples or not _claim_fits(screen) or not wrong():
+        return screen
+    return StepScreen(screen.record, screen.policy, screen.elements, besides=some_wrong(claim, record))
 
 
-def not_rare(counts: Counts) -> bool:
-    """True if enough elements of some output are wrong that more of them are worth looking at.
-
-    Args:
-        counts: the statuses of all elements, by output.
-    """
-    return any(each.outside * RARE >= each.total > 0 for each in counts.values())
+def some_wrong(claim: Claim, record: Record) -> dict[int, np.ndarray]:
+    """Some of the elements of each leaf that are wrong under a claim in some output, as flat places in order."""
+    found = {leaf: np.flatnonzero(wrong) for leaf, wrong in places.wrong_elements(claim, record).items() if wrong.any()}
+    return {leaf: each[np.unique(np.linspace(0, len(each) - 1, SOME).astype(int))] for leaf, each in found.items()}
 
 
 def _claim_fits(screen: Screen) -> bool:

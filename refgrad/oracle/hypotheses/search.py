@@ -25,7 +25,7 @@ from refgrad.oracle.hypotheses.control import Control
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.valued import valued
-from refgrad.oracle.mutants import CASE_REWRITES, FURTHER, REWRITES, Mutation, mutations
+from refgrad.oracle.mutants import CASE_FURTHER, CASE_REWRITES, FURTHER, REWRITES, Mutation, mutations
 from refgrad.tracing import Plan
 
 #: how many changes go into combinations, how many named variants into pairs, under how many mutants numbers are recovered
@@ -83,7 +83,7 @@ class Search:
     def singles(self) -> Search:
         """All single changes of the claim, likely ones first, as long as there is time."""
         self._end = self.clock() + self.seconds
-        for stage in (self.named, self.policies, self.numbers, self.mutants):
+        for stage in (self.named, self.policies, self.numbers, self.mutants, self.further):
             self._guarded(stage)
         self._end = math.inf
         return self
@@ -210,14 +210,13 @@ class Search:
 
     def policies(self) -> None:
         """Other policies."""
-        self.score(changes.policies(self.screen.policy))
+        self.score(self.screen.policies())
 
     def variants(self) -> None:
         """Pairs of named variants, and each under another policy."""
         order = {s.change.key: i for i, s in enumerate(self.ranked)}
         fields = sorted(self._fields(), key=lambda c: order.get(c.key, len(order)))[:PAIRED]
-        policies = changes.policies(self.screen.policy)
-        self._join([*itertools.combinations(fields, 2), *itertools.product(fields, policies)])
+        self._join([*itertools.combinations(fields, 2), *itertools.product(fields, self.screen.policies())])
 
     def numbers(self) -> None:
         """Hyperparameters off by a factor, zero or squared, and other whole numbers."""
@@ -254,7 +253,8 @@ class Search:
 
     def further(self) -> None:
         """Mutants that few programs are."""
-        self.score(_mutant(m) for m in mutations(self.screen.plans(NONE), FURTHER))
+        few = FURTHER if self.screen.kind.stepped else (*CASE_FURTHER, *FURTHER)
+        self.score(_mutant(m) for m in mutations(self.screen.plans(NONE), few))
 
     def values(self) -> None:
         """Other whole numbers, and the claim's named variants, with the hyperparameters that the data tell."""

@@ -27,23 +27,33 @@ class Stack:
     given: Sequence[Mapping[str, float]]
     batch: int
 
+    def rows(self, steps: tuple[int, ...]) -> list[int]:
+        """The places of some steps."""
+        return [self.steps.index(t) for t in steps]
+
     def at(self, steps: tuple[int, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """What was there before some steps, and after."""
-        rows = [self.steps.index(t) for t in steps]
+        rows = self.rows(steps)
         if rows == list(range(len(self.steps))):
             return dict(self.before), dict(self.after)
         return {n: a[rows] for n, a in self.before.items()}, {n: a[rows] for n, a in self.after.items()}
 
 
-def stack_of(record: Record, leaves: list[int], whole: bool, elements: int) -> Stack:
-    """The leaves' arrays by step: a few elements in one row, or whole tensors.
+def stack_of(
+    record: Record, leaves: list[int], whole: bool, elements: int, besides: Mapping[int, np.ndarray] | None = None
+) -> Stack:
+    """The leaves' arrays by step: a few elements in one row, with those of some places besides, or whole tensors.
 
     Raises:
         ValueError: what was seen of a state does not have the rule's number of elements.
     """
     rule = record.rules[leaves[0]]
     p = record.cases.arrays[leaves[0]]["p"]
-    chosen = {leaf: _chosen(record.cases.arrays[leaf]["p"].size, leaf, elements) for leaf in leaves}
+    none, more = np.zeros(0, int), besides or {}
+    chosen = {
+        leaf: np.union1d(_chosen(record.cases.arrays[leaf]["p"].size, leaf, elements), more.get(leaf, none)).astype(int)
+        for leaf in leaves
+    }
 
     def gathered(arrays: list[np.ndarray]) -> np.ndarray:
         if whole:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import rewriting, scalar_error, scalar_math
+from refgrad.arithmetic import floats, rewriting, scalar_error, scalar_math
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, scalar
@@ -30,16 +30,13 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.free_running import FreeRun
+from refgrad.oracle.hypotheses.sketched import FEW, MANY, Sets, counted, hopeless
 from refgrad.oracle.hypotheses.stack import Stack, stack_of
 from refgrad.oracle.inputs.cases import Inputs
 from refgrad.tracing import Plan, free_names, free_values
 
 #: elements of each leaf that are looked at, where nothing else is said
 ELEMENTS = 64
-
-#: where more than this share of elements are so many half-widths of the claim's sets away, a hypothesis of a run that was
-#: followed is wrong, however wide its own sets are
-BEYOND, MANY = 1e3, 0.4
 
 
 @dataclass(eq=False)
@@ -49,10 +46,16 @@ class Stacked:
     record: Record
     policy: Policy
     elements: int = ELEMENTS
+    #: by leaf further elements that are looked at, by their flat places
+    besides: Mapping[int, np.ndarray] = field(default_factory=dict)
+    #: the same run under the claim, where this one's rule is another
+    claimed: Stacked | None = None
     _known: dict[Any, Count] = field(default_factory=dict)
     #: by rule and step: the arithmetic of scalars, the names' values, and what was evaluated already
     _pairs: dict[Any, tuple[scalar_math.Table, dict[str, Any], dict[Expr, Any]]] = field(default_factory=dict)
     _inputs: dict[Any, dict[str, Bounded]] = field(default_factory=dict)
+    _sets: dict[Any, Sets | None] = field(default_factory=dict)
+    _wide: dict[Any, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         answered = [each for each in self.record.seen if each is not None]
@@ -93,7 +96,7 @@ class Stacked:
             p = self.record.cases.arrays[leaf]["p"]
             groups.setdefault((rule, p.shape if self.couples else p.ndim), []).append(leaf)
         return [
-            stack_of(self.record, leaves, self.couples, self.elements)
+            stack_of(self.record, leaves, self.couples, self.elements, self.besides)
             for leaves in groups.values()
             if len(self.record.seen) > 1
         ]
@@ -112,8 +115,8 @@ class Stacked:
         total: dict[str, Count] = {}
         for stack in self.stacks:
             rule = change.changed(stack.rule)
-            for output, counted in self._stack_counts(stack, rule, change, change.policy_of(self.policy)).items():
-                total[output] = total.get(output, Count()) + counted
+            for output, each in self._stack_counts(stack, rule, change, change.policy_of(self.policy)).items():
+                total[output] = total.get(output, Count()) + each
         return total
 
     def _outputs(self, change: Change) -> Iterator[Output]:
@@ -135,11 +138,7 @@ class Stacked:
         if self.followed is None or not change.parts or change.precision:
             return None
         found = self.followed.distances(self.part_rules(change), change.plans, {})
-        distances = {name: np.abs(each) for name, each in found.items()}
-        if sum(np.count_nonzero(d > BEYOND) for d in distances.values()) <= MANY * sum(map(len, distances.values())):
-            return None
-        outside = {name: int(np.count_nonzero(d > 1.0)) for name, d in distances.items()}
-        return {name: Count(len(d) - outside[name], outside[name], 0) for name, d in distances.items()}
+        return {n: counted(each) for n, each in found.items()} if hopeless(list(found.values()), MANY) else None
 
     def steps_by_plan(
         self, stack: Stack, rule: Optimizer, change: Change
@@ -163,14 +162,19 @@ class Stacked:
         total: dict[str, Count] = {}
         for plan, frees in self.steps_by_plan(stack, rule, change).items():
             numbers = rewriting.keys(plan.graph)
-            steps = tuple(t for t, _ in frees)
-            for output, node in plan.graph.outputs.items():
-                if output in stack.after:
-                    key = (id(stack), output, numbers[node.index], rule, policy, steps)
-                    if key not in self._known:
-                        judged = self.judged(stack, rewriting.cone(plan.graph, output), output, rule, frees, policy)
-                        self._known[key] = count(judged)
-                    total[output] = total.get(output, Count()) + self._known[key]
+            given = tuple((t, *names.items()) for t, names in frees)
+            keys = {  # rules that differ in what an output does not read have one count of it
+                output: (id(stack), output, numbers[node.index], policy, given, rule.scalars, _read(plan, rule, output))
+                for output, node in plan.graph.outputs.items()
+                if output in stack.after
+            }
+            unknown = {o: rewriting.cone(plan.graph, o) for o, key in keys.items() if key not in self._known}
+            sketched = self._sketched(stack, unknown, rule, frees) if self._sketches(change) else {}
+            for output, cone in unknown.items():
+                known = sketched.get(output) or count(self.judged(stack, cone, output, rule, frees, policy))
+                self._known[keys[output]] = known
+            for output, key in keys.items():
+                total[output] = total.get(output, Count()) + self._known[key]
         return total
 
     def judged(
@@ -193,6 +197,59 @@ class Stacked:
             scalars = self.scalars(cone, rule, frees, model, after["p"].ndim)
             enclosure = Enclosure(cone, model, stack.batch)
             return judge.judge_outputs(enclosure, inputs, scalars, {output: after[output]}, policy)[0][output]
+
+    def _sketches(self, change: Change) -> bool:
+        """True if a change that is not the claim has sets that are hardly wider than the claim's."""
+        rough = change.policy or any(m.precision or m.model for m in change.mutations)
+        return bool(self.claimed or change.parts) and not rough
+
+    def _sketched(
+        self, stack: Stack, cones: Mapping[str, Graph], rule: Optimizer, frees: list[tuple[int, dict[str, float]]]
+    ) -> Counts:
+        """What is outside of outputs that are wrong beyond doubt, about; of another rule of all, if one is."""
+        found = {
+            o: each for o, cone in cones.items() if (each := self._distances(stack, cone, o, rule, frees)) is not None
+        }
+        wrong = {o for o, each in found.items() if hopeless([each], FEW)}
+        told = found if wrong and self.claimed is not None else wrong
+        return {o: counted(found[o]) for o in told}
+
+    def _distances(
+        self, stack: Stack, cone: Graph, output: str, rule: Optimizer, frees: list[tuple[int, dict[str, float]]]
+    ) -> np.ndarray | None:
+        """How far an output of some steps is from what was observed, in half-widths of the claim's sets."""
+        sets = (self.claimed or self).sets_of(self.stacks.index(stack), output)
+        if sets is None or sets.observed.shape != stack.after[output].shape:
+            return None
+        steps = tuple(t for t, _ in frees)
+        if (id(stack), steps) not in self._wide:
+            before, after = stack.at(steps)
+            wide = {n: a.astype(np.float64) for n, a in before.items()}
+            wide |= {rewriting.observed_name(n): a.astype(np.float64) for n, a in after.items()}
+            self._wide[id(stack), steps] = wide
+        model = judge.model_for(self.policy, stack.after["p"].dtype)
+        scalars = [each.value for each in self.scalars(cone, rule, frees, model, stack.after["p"].ndim)]
+        (values,) = floats.evaluate(cone, self._wide[id(stack), steps], scalars, stack.batch).values()
+        return sets.rows(stack.rows(steps)).distances(values)
+
+    def sets_of(self, number: int, output: str) -> Sets | None:
+        """The acceptance sets of an output of a stack at all steps, under the claim; None if some step has none."""
+        if not self.locked or number >= len(self.stacks):
+            return None
+        if (number, output) not in self._sets:
+            stack, parts, order = self.stacks[number], [], list[int]()
+            for plan, frees in self.steps_by_plan(stack, stack.rule, NONE).items():
+                if output not in plan.graph.outputs or output not in stack.after:
+                    break
+                cone = rewriting.cone(plan.graph, output)
+                judged = self.judged(stack, cone, output, stack.rule, frees, self.policy)
+                steps = tuple(t for t, _ in frees)
+                parts.append(Sets.of(judged, stack.at(steps)[1][output]))
+                order += stack.rows(steps)
+            whole = bool(parts) and len(order) == len(stack.steps)
+            sets = Sets.stacked(parts, order).blunted(stack.after[output].dtype) if whole else None
+            self._sets[number, output] = sets
+        return self._sets[number, output]
 
     def scalars(
         self, graph: Graph, rule: Optimizer, frees: list[tuple[int, dict[str, float]]], model: Model, ndim: int
@@ -261,6 +318,13 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
         seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
         inputs[rewriting.observed_name(name)] = seen
     return inputs
+
+
+def _read(plan: Plan, rule: Optimizer, output: str) -> tuple[tuple[str, float], ...]:
+    """The hyperparameters that an output's own part reads, with their values."""
+    nodes = rewriting.cone_nodes(plan.graph, output)
+    used = {n for node in nodes if node.op == "scalar" for n in scalar_math.names_in(node.attribute)}
+    return tuple((n, value) for n, value in rule.numbers().items() if n in used)
 
 
 def _kept_and_given(rule: Optimizer) -> tuple[list[str], list[str]]:

@@ -73,6 +73,9 @@ REWRITES: tuple[Rewrite, ...] = (
 
 #: for both, tried where none of these explains a run: there are many, and few programs are wrong so
 FURTHER: tuple[Rewrite, ...] = (
+    Rewrite("scalar sign", "a sum for a difference in scalar arithmetic", operand.scalar_signs),
+    Rewrite("scalar number", "a number of the text twice or half in scalar arithmetic", operand.scalar_numbers),
+    Rewrite("cleaned", "a gradient of NaN taken for zero", step.cleaned),
     Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),
     Rewrite("magnitude", "the magnitude of an input besides the gradient", further.magnitudes),
     Rewrite("corrected in a slot", "an average corrected for its bias in another slot", further.corrected_in_a_slot),
@@ -81,6 +84,12 @@ FURTHER: tuple[Rewrite, ...] = (
     Rewrite("of one term", "a factor of a sum as a factor of one term", further.of_one_term),
     Rewrite("schedule", "the learning rate by the count of steps", schedule.scheduled),
     Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
+)
+
+#: the same for rules without state, before those
+CASE_FURTHER: tuple[Rewrite, ...] = (
+    Rewrite("direction", "a number rounded toward zero, down or up, or its halves otherwise", decision.directions),
+    Rewrite("whole number", "a whole number off by one", decision.whole_numbers),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, rebuilt
 from refgrad.arithmetic.scalar_math import Expr, const
+from refgrad.arithmetic.steps import Integer
 from refgrad.oracle.mutants.patterns import Form, Found
 
 BOUNDARY = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
 TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 ROUNDINGS = {"rint": "to the nearest", "floor": "down", "ceil": "up"}
+#: how else a number is rounded to a whole one, by words
+DIRECTIONS: Mapping[str, Callable[[Edit, Node], Node]] = {
+    "down": lambda d, x: d.op("floor", x),
+    "up": lambda d, x: d.op("ceil", x),
+    "toward zero": lambda d, x: d.op("where", d.op("lt", x, d.number(0.0)), d.op("ceil", x), d.op("floor", x)),
+}
+#: the same of halves, as `Integer.ties` calls it
+HALVES = {"even": "to the even one", "up": "up", "away": "away from zero"}
 FACTORS = {2.0: "twice", 0.5: "half"}
 
 
@@ -53,6 +63,34 @@ def roundings(form: Form) -> Iterator[Found]:
             yield form.at(node, f"{text} not rounded", f"{text} is not rounded", lambda d, a: a[0])
 
 
+def directions(form: Form) -> Iterator[Found]:
+    """Rounding toward zero, halves to another side, and all of that where a rule says to which side its halves go."""
+    for node in form.graph.nodes:
+        whole = node.attribute if node.op == "step" and isinstance(node.attribute, Integer) else None
+        if node.op != "rint" and (whole is None or whole.unit != 1.0):
+            continue
+        text = form.text(node.args[0])
+        bounds = (-math.inf, math.inf) if whole is None else (whole.low, whole.high)
+        for how, make in DIRECTIONS.items():
+            if whole is not None or how == "toward zero":
+                sentence = f"{text} rounded {how}"
+                yield form.at(node, sentence, sentence, lambda d, a, m=make, b=bounds: _within(d, m(d, a[0]), *b), how)
+        if whole is not None:
+            sentence = f"{text} is not rounded"
+            yield form.at(node, f"{text} not rounded", sentence, lambda d, a, b=bounds: _within(d, a[0], *b))
+        for ties, how in HALVES.items():
+            if ties != ("even" if whole is None else whole.ties):
+                other = Integer(ties, *bounds)
+                sentence = f"{text} rounded to the nearest, halves {how}"
+                yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op("step", a[0], attribute=o), ties)
+
+
+def _within(d: Edit, whole: Node, low: float, high: float) -> Node:
+    """A whole number that is held between bounds, where there are any."""
+    raised = d.op("maximum", whole, d.number(low)) if math.isfinite(low) else whole
+    return d.op("minimum", raised, d.number(high)) if math.isfinite(high) else raised
+
+
 def numbers(form: Form) -> Iterator[Found]:
     """A number of the rule's text, or of its hyperparameters, twice or half as large at one place, or with the other sign."""
     for node in form.graph.nodes:
@@ -64,6 +102,24 @@ def numbers(form: Form) -> Iterator[Found]:
                 yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, factor), (i, factor))
             sentence = f"minus {form.text(arg)} in {form.text(node)}"
             yield form.at(node, sentence, sentence, _scaled(node, i, arg.attribute, -1.0), (i, -1.0))
+
+
+def whole_numbers(form: Form) -> Iterator[Found]:
+    """A whole number of the rule's text, such as the highest code, off by one at one place."""
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args):
+            value = arg.attribute.args[0] if arg.op == "scalar" and arg.attribute.op == "const" else 0.0
+            if abs(value) > 2.0 and float(value).is_integer():
+                for new in (value - 1.0, value + 1.0):
+                    sentence = f"{new:g} for {form.text(arg)} in {form.text(node)}"
+                    yield form.at(node, sentence, sentence, _number(node, i, new), (i, new))
+
+
+def _number(node: Node, i: int, value: float) -> Callable[..., Node]:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(node, tuple(d.number(value) if j == i else a for j, a in enumerate(args)))
+
+    return make
 
 
 def _scaled(node: Node, i: int, expr: Expr, factor: float) -> Callable[..., Node]:

@@ -8,7 +8,7 @@ from functools import partial
 from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions
-from refgrad.arithmetic.scalar_math import Expr
+from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import EACH_ROW, ELEMENT, NUMBER, left_by
 from refgrad.oracle.mutants.patterns import Form, Found, replacing
 
@@ -99,16 +99,41 @@ def _sums(form: Form, node: Node) -> Iterator[Found]:
 
 def scalars(form: Form) -> Iterator[Found]:
     """A factor or term that is missing in scalar arithmetic."""
-    graph = form.graph
-    exprs = [*graph.scalars(), *(e for e, _ in graph.guards)]
-    for old in dict.fromkeys(s for e in exprs for s in subexpressions(e)):
+    for old in _expressions(form.graph):
         if old.op in ("mul", "add", "sub", "div", "sqrt"):
             for new in old.args[: 1 if old.op in ("sub", "div", "sqrt") else 2]:
-                if new.op == "const":
-                    continue
-                text = f"{scalar_text(new)} for {scalar_text(old)}"
-                sentence = f"{scalar_text(new)} stands for {scalar_text(old)}"
-                yield Found(("scalar", old, new), text, sentence, partial(rebuilt, graph, scalar=replacing(old, new)))
+                if new.op != "const":
+                    yield _scalar(form.graph, old, new)
+
+
+def scalar_signs(form: Form) -> Iterator[Found]:
+    """A sum for a difference in scalar arithmetic, and the reverse."""
+    for old in _expressions(form.graph):
+        if old.op in ("add", "sub"):
+            yield _scalar(form.graph, old, Expr("sub" if old.op == "add" else "add", old.args))
+
+
+def scalar_numbers(form: Form) -> Iterator[Found]:
+    """A number of the rule's text twice or half as large where it stands in scalar arithmetic."""
+    for old in _expressions(form.graph):
+        for i, arg in enumerate(old.args if old.op not in ("const", "name") else ()):
+            if arg.op == "const" and arg.args[0] not in (0.0, 1.0, 2.0):
+                for factor in (2.0, 0.5):
+                    new = const(factor * arg.args[0])
+                    yield _scalar(form.graph, old, Expr(old.op, (*old.args[:i], new, *old.args[i + 1 :])))
+
+
+def _expressions(graph: Graph) -> list[Expr]:
+    """All scalar expressions of a graph, and what they are made of, once."""
+    exprs = [*graph.scalars(), *(e for e, _ in graph.guards)]
+    return list(dict.fromkeys(s for e in exprs for s in subexpressions(e)))
+
+
+def _scalar(graph: Graph, old: Expr, new: Expr) -> Found:
+    """One scalar expression for another, wherever it stands."""
+    text = f"{scalar_text(new)} for {scalar_text(old)}"
+    sentence = f"{scalar_text(new)} stands for {scalar_text(old)}"
+    return Found(("scalar", old, new), text, sentence, partial(rebuilt, graph, scalar=replacing(old, new)))
 
 
 def mistaken(form: Form) -> Iterator[Found]:

@@ -116,6 +116,18 @@ def ties(form: Form) -> Iterator[Found]:
                 yield form.at(node, text, f"the sign of zero is {value}", make)
 
 
+def cleaned(form: Form) -> Iterator[Found]:
+    """A gradient of NaN taken for zero."""
+    for node in form.graph.nodes:
+        if node.op == "input" and node.attribute == "g":
+
+            def make(d: Edit, a: tuple[Node, ...], node: Node = node) -> Node:
+                g = d.copy(node, a)
+                return d.op("where", d.op("eq", g, g), g, d.number(0.0))
+
+            yield form.at(node, "a gradient of NaN taken for zero", "a gradient of NaN is taken for zero", make)
+
+
 def clipped(form: Form) -> Iterator[Found]:
     """The gradient clipped to one, element by element."""
     for node in form.graph.nodes:

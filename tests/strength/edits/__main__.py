@@ -25,6 +25,9 @@ TEXTS: tuple[Text, ...] = (
     *in_jax.TEXTS,
 )
 
+#: the marks of a page between which counts stand
+BEGIN, END = "<!-- counts -->", "<!-- /counts -->"
+
 
 def ordered(every: list[Edit], seed: int) -> list[Edit]:
     """All edits, so that the first n of them are spread over all kinds: one of each kind at random, then another of each."""
@@ -45,6 +48,12 @@ def ordered(every: list[Edit], seed: int) -> list[Edit]:
 @click.option("--within", type=float, default=None, help="Seconds after which no further program is begun.")
 @click.option("--again", default=None, help="Try again what had one of these outcomes, separated by commas.")
 @click.option("--only", default=None, help="Programs whose text's name holds this.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default=None,
+    help="Write the counts of the log into this page, between its marks, and run none.",
+)
 @click.option("--count", is_flag=True, help="Say how many programs there are, and run none.")
 def main(
     log: Path,
@@ -54,6 +63,7 @@ def main(
     within: float | None,
     again: str | None,
     only: str | None,
+    page: Path | None,
     count: bool,
 ) -> None:
     """Edit texts, ask what each edited program is, and print how often the answer is true."""
@@ -62,6 +72,11 @@ def main(
         click.echo(f"{len(TEXTS)} texts, {len(chosen)} programs, {len({e.kind for e in chosen})} kinds of edit")
         return
     known, started = figures.read(log), time.monotonic()
+    if page is not None:
+        before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        page.write_text(f"{before}{BEGIN}\n{figures.page(known.values(), chosen)}\n{END}{after}", encoding="utf-8")
+        return
     redo = set(again.split(",")) if again else set()
     first = ordered(chosen, seed)[:most]
     for edit in first:

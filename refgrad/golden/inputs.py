@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,11 +12,11 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.axes import COLUMN, ELEMENT, ROW, Axes
 from refgrad.errors import ArgumentError, RefgradError
 from refgrad.golden.levels import Level
-from refgrad.kinds.kind import SETTING, SHAPES, Driven, Situation
+from refgrad.kinds.kind import SETTING, Driven, Situation
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.undefined import not_finite
+from refgrad.oracle.inputs.undefined import VALUES
 from refgrad.rule import Rule
 from refgrad.strength.exercised import with_decays
 
@@ -27,8 +26,8 @@ AT = (3, 1, 10)
 FIRST = ("NaN", "infinities", SETTING, "extremes", "zeros")
 #: the last step of a situation that a case is taken at
 LAST = 12
-#: one of so many elements is NaN, of at most so many elements
-EVERY, SMALL = 5, 24
+#: one of so many elements is NaN or an infinity, the third first, of so many cases
+EVERY, PLACE, SMALL = 5, 2, 3
 #: cases of a rule without state that are generated, of kinds that make as many as one likes
 FEW = 4
 Arrays = Mapping[str, Any]
@@ -84,7 +83,7 @@ def drawn(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
     make = _steps if kind.stepped else _cases
     for seed in level.seeds:
         with np.errstate(all="ignore"):
-            yield from make(rule, kind, number, seed, level.elements)
+            yield from make(rule, kind, number, seed, level.elements if dtype == level.dtypes[0] else level.few)
 
 
 def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
@@ -105,12 +104,15 @@ def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
             found = list(kind.situations(rule, Driven(None, frozenset(rule.numbers()), as_dtype(dtype), seed)))
             found = [s for s in found if not (s.cases.absent or s.cases.saved or s.cases.settings)]
             found.sort(key=lambda s: FIRST.index(s.name) if s.name in FIRST else len(FIRST))
-            more = (
-                _later(rule, kind, as_dtype(dtype), seed, level.elements)
-                if kind.stepped
-                else _named_nan(rule, kind, found)
-            )
-            every = [more, *(make(each, kind, level.elements) for each in found)]
+            if kind.stepped:
+                more = _later(rule, kind, as_dtype(dtype), seed, level.few)
+            else:
+                small = [
+                    s.arrays for s in itertools.islice(_cases(rule, kind, as_dtype(dtype), seed, level.few), SMALL)
+                ]
+                more = _not_finite(rule, kind, small, [s for s in found if s.name in VALUES])
+                found = [s for s in found if s.name not in VALUES]
+            every = [more, *(make(each, kind, level.few) for each in found)]
             yield from (each for each in itertools.chain(*itertools.zip_longest(*every)) if each is not None)
 
 
@@ -127,15 +129,26 @@ def _later(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Itera
             yield found
 
 
-def _named_nan(rule: Any, kind: Any, situations: Sequence[Situation]) -> Iterator[Sample]:
-    """A small case with a NaN, of a rule that says what comes of it."""
-    small = next((s.cases for s in situations if s.name == SHAPES), None)
-    named = any("nan" in name.split("_") for name in rule.legal())
-    if named and small is not None:
-        for each in not_finite(small, rule.primary, functools.partial(kind._takes, rule), EVERY).values():
-            few = _few(rule, kind, each.arrays[0], SMALL)
-            if few is not None:
-                yield Sample(f"{each.names[0]}, as named", few, may_meet=each.may_meet)
+def _not_finite(rule: Any, kind: Any, small: Sequence[Arrays], found: Sequence[Situation]) -> Iterator[Sample]:
+    """Small cases with NaN and infinities in place of some numbers, as far as programs agree on what comes of them.
+
+    A rule that says what comes of NaN is held to that.
+    """
+    said = any("nan" in name.split("_") for name in rule.legal())
+    agreed = {each.name: each.cases for each in found}
+    for (name, value), arrays in itertools.product(VALUES.items(), small):
+        x = np.asarray(arrays[rule.primary])
+        if not (said or name in agreed) or x.size <= PLACE or x.dtype.kind in "iub":
+            continue
+        here = np.arange(x.size).reshape(x.shape) % EVERY == PLACE
+        changed = {**arrays, rule.primary: np.where(here, x.dtype.type(value), x)}
+        if not kind._takes(rule, {n: np.asarray(a) for n, a in changed.items()}):
+            continue
+        if said:
+            yield Sample(f"{name}, as named", changed, may_meet=name == "infinities")
+        else:
+            cases = agreed[name]
+            yield Sample(name, changed, None, cases.outputs, cases.nan_open, cases.may_meet)
 
 
 def _corner(shape: tuple[int, ...], most: int, rows: int = 4) -> tuple[slice, ...]:
@@ -200,8 +213,13 @@ def _situated_cases(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
 def _as_situated(sample: Sample, found: Situation) -> Sample:
     name = found.name if found.name in sample.family else f"{found.name}: {sample.family}".rstrip(": ")
     cases = found.cases
-    told = {"outputs": cases.outputs, "nan_open": cases.nan_open, "may_meet": cases.may_meet}
-    return sample._replace(family=name[:100], rule=found.rule, **told)
+    return sample._replace(
+        family=name[:100],
+        rule=found.rule,
+        outputs=cases.outputs,
+        nan_open=cases.nan_open,
+        may_meet=cases.may_meet,
+    )
 
 
 def _cases(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Sample]:

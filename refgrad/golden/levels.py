@@ -19,8 +19,9 @@ class Level:
         most: cases of a rule or variant at most, of the first dtype.
         other: cases of a rule at most, of each other dtype.
         telling: cases beside these at most, each of which refuses something that none before it does: of other settings, steps
-            and shapes, and with zeros, NaN and infinities.
+            and shapes, and with zeros, NaN and infinities; half as many of a variant.
         elements: numbers in the largest array of a case at most.
+        few: numbers in the largest array of a case of another dtype, or of those beside the first ones.
         wrong: named wrong values of a rule at most.
         bytes: what the arrays of a rule take at most, but for the first case of the rule and of each variant.
         every: True to keep every case, and not only those that refuse something that the ones before it do not.
@@ -33,6 +34,7 @@ class Level:
     other: int
     telling: int
     elements: int
+    few: int
     wrong: int
     bytes: int
     every: bool = False
@@ -42,9 +44,9 @@ class Level:
 DTYPES = ("float32", "bfloat16", "float64", "float16")
 
 LEVELS: Mapping[str, Level] = {
-    "smoke": Level("smoke", DTYPES[:2], (0,), 3, 1, 2, 24, 8, 1 << 20),
-    "standard": Level("standard", DTYPES, (0, 1), 12, 12, 6, 128, 40, 4 << 20, True),
-    "exhaustive": Level("exhaustive", DTYPES, tuple(range(16)), 96, 96, 24, 512, 400, 48 << 20, True),
+    "smoke": Level("smoke", DTYPES[:2], (0,), 3, 1, 2, 24, 12, 8, 1 << 20),
+    "standard": Level("standard", DTYPES, (0, 1), 12, 12, 6, 128, 128, 40, 4 << 20, True),
+    "exhaustive": Level("exhaustive", DTYPES, tuple(range(16)), 96, 96, 24, 512, 512, 400, 48 << 20, True),
 }
 
 

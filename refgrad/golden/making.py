@@ -16,7 +16,7 @@ from refgrad.golden.case import Case, case_of
 from refgrad.golden.flags import FLAGS
 from refgrad.golden.inputs import drawn, golden_rule, telling
 from refgrad.golden.levels import Level
-from refgrad.golden.wrong import DEFAULT, Wrong, mutants, others, survivors, told, variants
+from refgrad.golden.wrong import Wrong, mutants, others, survivors, told, variants
 from refgrad.rule import Rule, rules, short_name
 
 MANIFEST = "manifest.json"
@@ -24,8 +24,8 @@ MANIFEST = "manifest.json"
 TRIED = 10
 #: and of situations, for each seed
 TOLD = 20
-#: variants that hardly any case tells apart, since one mostly lies within the other's sets: no more is looked for on their account
-HOPELESS = {DEFAULT, "scalars=float32"}
+#: the variant that mostly lies within the sets of the rule itself: no more is looked for to tell them
+SCALARS = "scalars=float32"
 
 
 @dataclass
@@ -75,7 +75,8 @@ def choose(cls: type[Rule], level: Level) -> Chosen:
         left = others(every, rule)
         for dtype in level.dtypes if not name else level.dtypes[:1]:
             left = _choose(found, name, rule, level, dtype, left)
-        left = _choose_telling(found, name, rule, level, left)
+        if name != SCALARS:
+            left = _choose_telling(found, name, rule, level, left)
         faults = [w for w in left if w.mutation is not None]
         found.left += [f"{name or 'the rule'}: {w.name}" for w in left if w.mutation is None]
         found.left += [f"fault: {w.name}" for w in survivors(rule, faults)]
@@ -110,7 +111,7 @@ def _choose_telling(found: Chosen, name: str, rule: Rule, level: Level, left: li
     Of the rule itself one with NaN or an infinity is added whatever it refuses.
     """
     tried: list[tuple[Case, bool, list[Wrong]]] = []
-    hoped = {w for w in left if {name or DEFAULT, w.name} != HOPELESS}
+    hoped = {w for w in left if name or w.name != SCALARS}
     for sample in telling(rule, level, level.dtypes[0]):
         looked = len(tried) >= TOLD * len(level.seeds) or not hoped.difference(*(told for _, _, told in tried))
         undefined = bool(name) or any(not finite for _, finite, _ in tried)
@@ -129,7 +130,7 @@ def _add_best(
 ) -> list[Wrong]:
     """Add the case that refuses most of what is left, and so on; and the first that is not finite of the rule itself."""
     must = [] if name else [each for each in tried if not each[1]][:1]
-    for number in range(level.telling + len(must)):
+    for number in range((level.telling // 2 if name else level.telling) + len(must)):
         own = must if number < len(must) else tried
         best = max(own, key=lambda each: len(set(each[2]).intersection(left)), default=None)
         refused = [] if best is None else [w for w in left if w in best[2]]

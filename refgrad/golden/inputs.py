@@ -105,15 +105,31 @@ def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
             found = [s for s in found if not (s.cases.absent or s.cases.saved or s.cases.settings)]
             found.sort(key=lambda s: FIRST.index(s.name) if s.name in FIRST else len(FIRST))
             if kind.stepped:
-                more = _later(rule, kind, as_dtype(dtype), seed, level.few)
+                more, most = _later(rule, kind, as_dtype(dtype), seed, level.few), level.few
             else:
-                small = [
-                    s.arrays for s in itertools.islice(_cases(rule, kind, as_dtype(dtype), seed, level.few), SMALL)
-                ]
-                more = _not_finite(rule, kind, small, [s for s in found if s.name in VALUES])
+                most = level.elements
+                cases = itertools.islice(_cases(rule, kind, as_dtype(dtype), seed, most), SMALL)
+                more = _not_finite(rule, kind, [s.arrays for s in cases], [s for s in found if s.name in VALUES])
                 found = [s for s in found if s.name not in VALUES]
-            every = [more, *(make(each, kind, level.few) for each in found)]
+            edges = _edges(rule, kind, as_dtype(dtype), seed, most) if kind.name == "estimator" else iter(())
+            every = [edges, more, *(make(each, kind, most) for each in found)]
             yield from (each for each in itertools.chain(*itertools.zip_longest(*every)) if each is not None)
+
+
+def _edges(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Sample]:
+    """Those columns of the generated cases whose numbers have the fewest digits: the edges 0, 1 and the like are among them."""
+    made: Cases = kind.generate(rule, FEW, dtype, seed)
+    for name, arrays in zip(made.names, made.arrays, strict=True):
+        x = np.asarray(arrays["x"])
+        if x.ndim != 2 or x.size <= most:
+            continue
+        rows, columns = (each.stop for each in _corner(x.shape, most))
+        fractions = np.frexp(x[:rows].astype(np.float64))[0] * 2.0**53
+        digits = np.log2(np.gcd(fractions.astype(np.int64), 1 << 53)).sum(0)
+        chosen = np.sort(np.argsort(-digits, kind="stable")[:columns])
+        cut = _cut(rule.takes(), _unchosen(rule, arrays), (slice(0, rows), chosen))  # type: ignore[arg-type]
+        if kind._takes(rule, cut):
+            yield Sample(f"{name}, edges", cut)
 
 
 def _later(rule: Any, kind: Any, dtype: np.dtype, seed: int, most: int) -> Iterator[Sample]:

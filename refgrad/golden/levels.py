@@ -21,7 +21,7 @@ class Level:
         telling: cases beside these at most, each of which refuses something that none before it does: of other settings, steps
             and shapes, and with zeros, NaN and infinities; half as many of a variant.
         elements: numbers in the largest array of a case at most.
-        few: numbers in the largest array of a case of another dtype, or of those beside the first ones.
+        few: numbers in the largest array of a case of another dtype, and of those of an optimizer beside the first ones.
         wrong: named wrong values of a rule at most.
         bytes: what the arrays of a rule take at most, but for the first case of the rule and of each variant.
         every: True to keep every case, and not only those that refuse something that the ones before it do not.

@@ -154,14 +154,14 @@ def test_a_file_has_arrays_of_bfloat16() -> None:
 @pytest.mark.parametrize("level", ["standard", "exhaustive"])
 def test_a_level_keeps_to_its_budget_and_is_verified(level: str, tmp_path: Path) -> None:
     """The first case of each is there whatever it takes, and no more than the budget but for the last one besides."""
-    small = dataclasses.replace(level_of(level), bytes=6000, most=3, other=2, seeds=(0,))
+    small = dataclasses.replace(level_of(level), bytes=20_000, most=3, other=2, seeds=(0,))
     for folder in ("once", "again"):
         making.make(tmp_path / folder, small, ["SignDescent"])
     data = (tmp_path / "once" / "SignDescent.safetensors").read_bytes()
     assert data == (tmp_path / "again" / "SignDescent.safetensors").read_bytes()
     document = reading.read(tmp_path / "once", "SignDescent").document
     assert {case["dtype"] for case in document["cases"]} == set(DTYPES)
-    assert len(data) < 5 * small.bytes
+    assert len(data) < 3 * small.bytes
     assert list(checking.verify(tmp_path / "once", ["SignDescent"])) == []
 
 

@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import exact
 from refgrad.errors import RefgradError
 from refgrad.golden.inputs import Sample, plain
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.sets import OutputSet, sets
+from refgrad.oracle.sets import OutputSet, record_of, sets
 from refgrad.rule import Rule, short_name
 
 #: ways through open decisions that a case holds at most: those with more are left out
 MOST_WAYS = 8
+#: decimal digits in which truths are computed again: others than they are written with
+MORE_DIGITS = 75
 
 Results = Mapping[str, np.ndarray]
 
@@ -87,9 +90,26 @@ def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:
         found = _agreed(found, drawn.outputs)
         if not found or not any(np.isfinite(end).any() for each in found.values() for end in each.admissible[0]):
             return None
+    found = _steady(rule, drawn.arrays, found)
     arrays, numbers = plain(drawn.arrays)
     whole = not _elementwise(rule, found)
     return Case(rule, drawn.family, dtype, arrays, numbers, found, whole, drawn.nan_open, drawn.may_meet)
+
+
+def _steady(rule: Rule, arrays: Mapping[str, Any], found: Mapping[str, OutputSet]) -> dict[str, OutputSet]:
+    """The sets, without exact results that are others in more digits: an edge is met there but for the rounding of digits."""
+    wanted = [name for name, each in found.items() if each.exact is not None]
+    again = kind_of(rule).exactly(rule, record_of(rule, arrays), MORE_DIGITS) if wanted else {}
+
+    def steady(name: str, each: OutputSet) -> bool:
+        return name in again and np.array_equal(
+            exact.to_odd(np.reshape(again[name], each.truth.shape)), each.truth, equal_nan=True
+        )
+
+    return {
+        n: replace(each, exact=None, truth=each.low) if n in wanted and not steady(n, each) else each
+        for n, each in found.items()
+    }
 
 
 def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str]) -> dict[str, OutputSet]:

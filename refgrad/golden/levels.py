@@ -44,7 +44,7 @@ class Level:
 DTYPES = ("float32", "bfloat16", "float64", "float16")
 
 LEVELS: Mapping[str, Level] = {
-    "smoke": Level("smoke", DTYPES[:2], (0,), 3, 1, 2, 24, 12, 8, 1 << 20),
+    "smoke": Level("smoke", DTYPES[:2], (0,), 3, 1, 2, 24, 12, 6, 1 << 17),
     "standard": Level("standard", DTYPES, (0, 1), 12, 12, 6, 128, 128, 40, 4 << 20, True),
     "exhaustive": Level("exhaustive", DTYPES, tuple(range(16)), 96, 96, 24, 512, 512, 400, 48 << 20, True),
 }

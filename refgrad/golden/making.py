@@ -24,6 +24,8 @@ MANIFEST = "manifest.json"
 TRIED = 10
 #: and of situations, for each seed
 TOLD = 20
+#: letters of what is not refused
+TEXT = 240
 #: the variant that mostly lies within the sets of the rule itself: no more is looked for to tell them
 SCALARS = "scalars=float32"
 
@@ -230,7 +232,7 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
         "source": source[:2000],
         "cases": cases,
         "wrong": list(_wrong_values(chosen, level.wrong)),
-        "not_refused": [text[:800] for text in dict.fromkeys(chosen.left)],
+        "not_refused": [text[:TEXT] for text in dict.fromkeys(chosen.left)],
         "mutants": chosen.mutants,
     }
     return document, arrays

@@ -43,6 +43,8 @@ AXES = {"torch.optim:Adafactor": (0, 1, 2), "optax:adafactor": (0, 1, 2), "optax
 #: Its first gradients are drawn with a number that is not
 DIVIDE_BY_SUM = ("optax.contrib:prodigy", "optax.contrib:dadapt_adamw")
 SEEN = 2.0**-10
+#: what makes a number of numbers so large that norms of them are NaN: asked on tame ones
+TAME = {"keras.optimizers:Lamb": "a norm that is NaN is no norm above zero, so that the ratio is 1"}
 #: what raises on a parameter of no elements: a row of the ledger each
 RAISE_ON_EMPTY = ("torch.optim:Adafactor",)
 #: what a number that is not zero is multiplied by
@@ -66,7 +68,7 @@ def settings(draw: Any, rule: Any, told: frozenset[str]) -> Any:
 @st.composite
 def problems(draw: Any, row: Implementation, dtype: Any) -> Cases:
     """Parameters of one to three shapes and their gradients for a few steps; tame numbers, or all of them."""
-    element = draw(st.sampled_from([moderate(), numbers(dtype)]))
+    element = draw(st.sampled_from([moderate(), *([] if row.target in TAME else [numbers(dtype)])]))
     legal = [shape for shape in SHAPES if len(shape) in AXES.get(row.target, (0, 1, 2, 3))]
     legal = [shape for shape in legal if 0 not in shape or row.target not in RAISE_ON_EMPTY]
     shapes = draw(st.lists(st.sampled_from(legal), min_size=1, max_size=3, unique=True))

@@ -43,8 +43,11 @@ AXES = {"torch.optim:Adafactor": (0, 1, 2), "optax:adafactor": (0, 1, 2), "optax
 #: Its first gradients are drawn with a number that is not
 DIVIDE_BY_SUM = ("optax.contrib:prodigy", "optax.contrib:dadapt_adamw")
 SEEN = 2.0**-10
-#: what makes a number of numbers so large that norms of them are NaN: asked on tame ones
-TAME = {"keras.optimizers:Lamb": "a norm that is NaN is no norm above zero, so that the ratio is 1"}
+#: what loses the NaN that comes of numbers so large that norms of them overflow: asked on tame ones
+TAME = {
+    "keras.optimizers:Lamb": "a norm that is NaN is no norm above zero, so that the ratio is 1",
+    "torch.optim:Adafactor": "Python's max(1, NaN) is 1, so that an update whose norm is NaN is not divided by it",
+}
 #: what raises on a parameter of no elements: a row of the ledger each
 RAISE_ON_EMPTY = ("torch.optim:Adafactor",)
 #: what a number that is not zero is multiplied by

@@ -290,14 +290,25 @@ class OptaxRun:
         return Observation(params, found)
 
     def _read_group(self, found: Sequence[dict[str, Value]], places: Sequence[int], fields: Mapping[str, Any]) -> None:
-        """Read the slots of some leaves from the fields of a state by name."""
+        """Read the slots of some leaves from the fields of a state by name.
+
+        Of a leaf whose second moment optax keeps whole, in `v`, its row and column statistics are zeros that stand for nothing.
+        """
+        whole = self._kept_whole(fields, len(found))
         for slot, name in slot_names(self._scalar_names, self._stated, fields, self._name).items():
             scalar, values = self._scalar_names[slot], entries(fields[name])
             if len(values) == 1 and (scalar or slot in self._shared):
                 values = values * len(found)
             for i in places if len(values) == len(found) else ():
-                if isinstance(values[i], jax.Array):
+                if isinstance(values[i], jax.Array) and not (slot in self._sides and i in whole):
                     found[i][slot] = float(values[i]) if scalar else np.asarray(values[i])
+
+    def _kept_whole(self, fields: Mapping[str, Any], count: int) -> frozenset[int]:
+        """The leaves that have a second moment of their own shape beside fields for its row and column statistics."""
+        values = entries(fields["v"]) if {"v", "v_row", "v_col"} <= fields.keys() else []
+        shapes = [np.shape(p) for p in jax.tree.leaves(self._params)]
+        pairs = enumerate(zip(values, shapes, strict=True)) if len(values) == count else ()
+        return frozenset(i for i, (value, shape) in pairs if np.shape(value) == shape)
 
     def _precision(self) -> AbstractContextManager[Any]:
         return _enable_x64() if self._wide else nullcontext()

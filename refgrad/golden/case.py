@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic import exact
 from refgrad.errors import RefgradError
 from refgrad.golden.inputs import Sample, plain
 from refgrad.kinds.table import kind_of
-from refgrad.oracle.sets import OutputSet, sets
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.sets import OutputSet, record_of, sets
 from refgrad.rule import Rule, short_name
 
 #: ways through open decisions that a case holds at most: those with more are left out
 MOST_WAYS = 8
+#: decimal digits in which truths are computed again: others than they are written with
+MORE_DIGITS = 75
 
 Results = Mapping[str, np.ndarray]
 
@@ -32,6 +36,8 @@ class Case:
         arrays, numbers: what the rule is handed.
         sets: by output, what is acceptable, in conditioning order.
         whole: True if an output depends on all elements of those before it, so that these count as given only if all are.
+        nan_open: True if the sets leave open what comparisons, signs and maxima make of NaN.
+        may_meet: True if infinities may meet in one program and not in another, so that NaN is right wherever it comes out.
     """
 
     rule: Rule
@@ -41,6 +47,16 @@ class Case:
     numbers: Mapping[str, float]
     sets: Mapping[str, OutputSet]
     whole: bool
+    nan_open: bool = False
+    may_meet: bool = False
+
+    @property
+    def policy(self) -> dict[str, str]:
+        """What differs from the usual policy, as a file has it."""
+        return {
+            **({"decisions_on_nan": "open"} if self.nan_open else {}),
+            **({"nan": "right"} if self.may_meet else {}),
+        }
 
     @property
     def id(self) -> str:
@@ -59,15 +75,55 @@ def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:
         drawn: the arrays.
         dtype: of the arrays.
     """
+    rule = rule if drawn.rule is None else drawn.rule
     try:
-        found = sets(rule, drawn.arrays)
+        found = sets(rule, drawn.arrays, policy=Policy().opened() if drawn.nan_open else None)
     except (RefgradError, ArithmeticError, LookupError, TypeError, ValueError):  # it does not take these arrays
         return None
     ends = [end for each in found.values() for pair in each.admissible for end in pair]
-    if any(len(each.admissible) > MOST_WAYS for each in found.values()) or not all(np.isfinite(e).all() for e in ends):
+    if any(len(each.admissible) > MOST_WAYS for each in found.values()):
         return None
+    if drawn.finite:
+        if not all(np.isfinite(e).all() for e in ends):
+            return None
+    else:
+        found = _agreed(found, drawn.outputs)
+        if not found or not any(np.isfinite(end).any() for each in found.values() for end in each.admissible[0]):
+            return None
+    found = _steady(rule, drawn.arrays, found)
     arrays, numbers = plain(drawn.arrays)
-    return Case(rule, drawn.family, dtype, arrays, numbers, found, not _elementwise(rule, found))
+    whole = not _elementwise(rule, found)
+    return Case(rule, drawn.family, dtype, arrays, numbers, found, whole, drawn.nan_open, drawn.may_meet)
+
+
+def _steady(rule: Rule, arrays: Mapping[str, Any], found: Mapping[str, OutputSet]) -> dict[str, OutputSet]:
+    """The sets, without exact results that are others in more digits: an edge is met there but for the rounding of digits."""
+    wanted = [name for name, each in found.items() if each.exact is not None]
+    again = kind_of(rule).exactly(rule, record_of(rule, arrays), MORE_DIGITS) if wanted else {}
+
+    def steady(name: str, each: OutputSet) -> bool:
+        return name in again and np.array_equal(
+            exact.to_odd(np.reshape(again[name], each.truth.shape)), each.truth, equal_nan=True
+        )
+
+    return {
+        n: replace(each, exact=None, truth=each.low) if n in wanted and not steady(n, each) else each
+        for n, each in found.items()
+    }
+
+
+def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str]) -> dict[str, OutputSet]:
+    """The outputs that programs agree on, as far as what they are given is among them; each with sets that have ends.
+
+    The exact path counts where it says what the sets do: it knows of no NaN that comparisons and maxima leave out.
+    """
+    kept: dict[str, OutputSet] = {}
+    for name, each in found.items():
+        pairs = [*each.admissible, *([each.wide] if each.wide is not None else [])]
+        sound = all((np.isnan(low) == np.isnan(high)).all() and not (low > high).any() for low, high in pairs)
+        if sound and (not outputs or name in outputs) and all(n in kept for n in each.given if n != name):
+            kept[name] = each if each.contains(each.truth).all() else replace(each, exact=None, truth=each.low)
+    return kept
 
 
 def _elementwise(rule: Any, found: Mapping[str, OutputSet]) -> bool:
@@ -100,8 +156,8 @@ def judge(case: Case, results: Results) -> dict[str, Judged]:
             continue
         values = np.asarray(results[name], np.float64).reshape(each.low.shape)
         given = _given(case, each, results)
-        right = _within(values, each.admissible)
-        wide = _within(values, [each.wide]) if each.wide is not None else np.ones(values.shape, bool)
+        right = within(values, each.admissible, case.may_meet)
+        wide = within(values, [each.wide], case.may_meet) if each.wide is not None else np.ones(values.shape, bool)
         unjudged = np.zeros(values.shape, bool) if each.wide is not None else np.broadcast_to(~given, values.shape)
         found[name] = Judged(~np.where(given, right, wide), unjudged)
     return found
@@ -109,7 +165,7 @@ def judge(case: Case, results: Results) -> dict[str, Judged]:
 
 def _given(case: Case, each: OutputSet, results: Results) -> np.ndarray:
     """Where everything that an output is conditioned on is what the case has."""
-    same = [np.asarray(results[n], np.float64).reshape(case.sets[n].low.shape) == case.sets[n].reference
+    same = [_alike(np.asarray(results[n], np.float64).reshape(case.sets[n].low.shape), case.sets[n].reference)
             for n in each.given if n in results]  # fmt: skip
     missing = any(n not in results for n in each.given)
     if missing or not same:
@@ -117,8 +173,22 @@ def _given(case: Case, each: OutputSet, results: Results) -> np.ndarray:
     return np.logical_and.reduce(same) if not case.whole else np.asarray(all(s.all() for s in same))
 
 
-def _within(values: np.ndarray, admissible: Any) -> np.ndarray:
-    found = np.zeros(values.shape, bool)
+def _alike(values: np.ndarray, reference: Any) -> np.ndarray:
+    """Where numbers are the same, or both NaN."""
+    wide = np.asarray(reference, np.float64)
+    return np.asarray((values == wide) | (np.isnan(values) & np.isnan(wide)))
+
+
+def within(values: np.ndarray, admissible: Any, nan: bool = False) -> np.ndarray:
+    """Which numbers lie in one of some sets: between its ends, or NaN where these are NaN or one infinity.
+
+    Args:
+        values: numbers in float64.
+        admissible: the ends of each set.
+        nan: True if NaN is right wherever it comes out.
+    """
+    found = np.isnan(values) if nan else np.zeros(values.shape, bool)
     for low, high in admissible:
-        found |= (values >= low) & (values <= high)
+        none = np.isnan(low) | (np.isinf(low) & (low == high))
+        found |= (values >= low) & (values <= high) | (none & np.isnan(values))
     return found

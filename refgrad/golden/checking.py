@@ -12,15 +12,13 @@ import numpy as np
 from refgrad.arithmetic import exact
 from refgrad.errors import RefgradError
 from refgrad.golden import records
+from refgrad.golden.case import MORE_DIGITS, within
 from refgrad.golden.flags import FLAGS
 from refgrad.golden.making import MANIFEST, built, described
 from refgrad.golden.reading import File, read
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.sets import record_of
 from refgrad.rule import Rule, rules
-
-#: decimal digits in which truths are computed again: others than they were written with
-DIGITS = 75
 
 
 def listed(folder: Path) -> dict[str, Any]:
@@ -104,13 +102,11 @@ def _case(file: File, number: int, case: Mapping[str, Any], rule: Rule) -> Itera
     given = {n: a for n, a in given.items() if n not in getattr(rule, "chosen", ())}
     settable = given if kind_of(rule).name in ("optimizer", "estimator") else {}  # codes are not as they are returned
     arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
-    truths = kind_of(rule).exactly(rule, record_of(rule, arrays, settable), DIGITS)
+    truths = kind_of(rule).exactly(rule, record_of(rule, arrays, settable), MORE_DIGITS)
     for each in case["outputs"]:
         sets = file.array(number, "set", each["name"]).astype(np.float64)
         stored = file.arrays.get(f"{number}/truth/{each['name']}", sets[0, 0]).astype(np.float64)
-        inside = (
-            (_on(stored, file, number, each) >= sets[:, 0]) & (_on(stored, file, number, each) <= sets[:, 1])
-        ).any(0)
+        inside = within(_on(stored, file, number, each), [(low, high) for low, high in sets], "nan" in case["policy"])
         if not inside.all():
             yield f"{each['name']}: {int((~inside).sum())} truths lie in no set"
         if each["truth"] != "exact":
@@ -119,7 +115,7 @@ def _case(file: File, number: int, case: Mapping[str, Any], rule: Rule) -> Itera
             yield f"{each['name']}: there is no exact path"
             continue
         again = exact.to_odd(np.reshape(truths[each["name"]], stored.shape))
-        if not np.array_equal(again, stored):
+        if not np.array_equal(again, stored, equal_nan=True):
             yield f"{each['name']}: {int((again != stored).sum())} truths are not those of the exact path"
 
 

@@ -14,7 +14,7 @@ from refgrad.arithmetic.dtypes import as_dtype, is_float
 from refgrad.golden import records, tensors
 from refgrad.golden.case import Case, case_of
 from refgrad.golden.flags import FLAGS
-from refgrad.golden.inputs import drawn, golden_rule
+from refgrad.golden.inputs import drawn, golden_rule, telling
 from refgrad.golden.levels import Level
 from refgrad.golden.wrong import Wrong, mutants, others, survivors, told, variants
 from refgrad.rule import Rule, rules, short_name
@@ -22,6 +22,12 @@ from refgrad.rule import Rule, rules, short_name
 MANIFEST = "manifest.json"
 #: arrays of a rule or variant that cases are chosen among, for each dtype and seed
 TRIED = 10
+#: and of situations, for each seed
+TOLD = 20
+#: letters of what is not refused
+TEXT = 240
+#: the variant that mostly lies within the sets of the rule itself: no more is looked for to tell them
+SCALARS = "scalars=float32"
 
 
 @dataclass
@@ -33,12 +39,29 @@ class Chosen:
         wrong: what is refused, with the case that does.
         left: variants and mutants that no case refuses, as texts.
         mutants: how many mutants were tried.
+        ids: of the cases.
+        bytes: what their arrays take.
     """
 
     cases: list[tuple[str, Case]] = field(default_factory=list)
     wrong: list[tuple[Wrong, Case]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     mutants: int = 0
+    ids: set[str] = field(default_factory=set)
+    bytes: int = 0
+
+    def add(self, name: str, case: Case, refused: Sequence[Wrong]) -> None:
+        """Add a case.
+
+        Args:
+            name: the variant that it is of; "" for the rule itself.
+            case: the case.
+            refused: what it refuses and none before it does.
+        """
+        self.cases.append((name, case))
+        self.ids.add(case.id)
+        self.bytes += sum(array.nbytes for _, array in _arrays(0, case))
+        self.wrong += [(w, case) for w in refused if not name]
 
 
 def choose(cls: type[Rule], level: Level) -> Chosen:
@@ -54,6 +77,8 @@ def choose(cls: type[Rule], level: Level) -> Chosen:
         left = others(every, rule)
         for dtype in level.dtypes if not name else level.dtypes[:1]:
             left = _choose(found, name, rule, level, dtype, left)
+        if name != SCALARS:
+            left = _choose_telling(found, name, rule, level, left)
         faults = [w for w in left if w.mutation is not None]
         found.left += [f"{name or 'the rule'}: {w.name}" for w in left if w.mutation is None]
         found.left += [f"fault: {w.name}" for w in survivors(rule, faults)]
@@ -62,12 +87,14 @@ def choose(cls: type[Rule], level: Level) -> Chosen:
 
 def _choose(found: Chosen, name: str, rule: Rule, level: Level, dtype: str, left: list[Wrong]) -> list[Wrong]:
     """Add cases of one rule; what is left that none of them refuses."""
-    kept = 0
+    kept, most = 0, level.most if dtype == level.dtypes[0] else level.other
     for number, arrays in enumerate(drawn(rule, level, dtype)):
-        if number == TRIED * len(level.seeds) or kept == level.most or (kept and not left and not level.every):
+        if number == TRIED * len(level.seeds) or kept == most or (kept and not left and not level.every):
+            break
+        if kept and found.bytes > level.bytes:
             break
         case = case_of(rule, arrays, dtype)
-        if case is None:
+        if case is None or case.id in found.ids:
             continue
         if not name and not found.mutants:
             faults = mutants(rule, case)
@@ -75,9 +102,45 @@ def _choose(found: Chosen, name: str, rule: Rule, level: Level, dtype: str, left
         refused = [w for w in left if w.refused(case)]
         if not kept or refused or level.every:
             kept += 1
-            found.cases.append((name, case))
-            found.wrong += [(w, case) for w in refused if not name]
+            found.add(name, case, refused)
             left = [w for w in left if w not in refused]
+    return left
+
+
+def _choose_telling(found: Chosen, name: str, rule: Rule, level: Level, left: list[Wrong]) -> list[Wrong]:
+    """Add cases of situations: of those that are tried the ones that refuse most of what is left; what is left after these.
+
+    Of the rule itself one with NaN or an infinity is added whatever it refuses.
+    """
+    tried: list[tuple[Case, bool, list[Wrong]]] = []
+    hoped = {w for w in left if name or w.name != SCALARS}
+    for sample in telling(rule, level, level.dtypes[0]):
+        looked = len(tried) >= TOLD * len(level.seeds) or not hoped.difference(*(told for _, _, told in tried))
+        undefined = bool(name) or any(not finite for _, finite, _ in tried)
+        if looked and undefined:
+            break
+        if looked and sample.finite:
+            continue
+        case = case_of(rule, sample, level.dtypes[0])
+        if case is not None and case.id not in found.ids | {c.id for c, _, _ in tried}:
+            tried.append((case, sample.finite, [w for w in left if w.refused(case)] if hoped else []))
+    return _add_best(found, name, level, tried, left)
+
+
+def _add_best(
+    found: Chosen, name: str, level: Level, tried: list[tuple[Case, bool, list[Wrong]]], left: list[Wrong]
+) -> list[Wrong]:
+    """Add the case that refuses most of what is left, and so on; and the first that is not finite of the rule itself."""
+    must = [] if name else [each for each in tried if not each[1]][:1]
+    for number in range((level.telling // 2 if name else level.telling) + len(must)):
+        own = must if number < len(must) else tried
+        best = max(own, key=lambda each: len(set(each[2]).intersection(left)), default=None)
+        refused = [] if best is None else [w for w in left if w in best[2]]
+        if best is None or found.bytes > level.bytes or not (refused or number < len(must)):
+            break
+        found.add(name, best[0], refused)
+        left = [w for w in left if w not in refused]
+        tried = [each for each in tried if each is not best]
     return left
 
 
@@ -169,7 +232,7 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
         "source": source[:2000],
         "cases": cases,
         "wrong": list(_wrong_values(chosen, level.wrong)),
-        "not_refused": [text[:800] for text in dict.fromkeys(chosen.left)],
+        "not_refused": [text[:TEXT] for text in dict.fromkeys(chosen.left)],
         "mutants": chosen.mutants,
     }
     return document, arrays
@@ -214,7 +277,7 @@ def _record(variant: str, case: Case) -> dict[str, Any]:
         "inputs": list(case.arrays),
         "outputs": outputs,
         "whole": case.whole,
-        "policy": {},
+        "policy": case.policy,
     }
 
 

@@ -100,8 +100,9 @@ def _check_output(file: File, number: int, output: Mapping[str, Any]) -> None:
     found = file.array(number, "set", output["name"])
     if found.ndim < 2 or found.shape[:2] != (output["ways"], 2) or found.dtype.kind not in "fV":
         raise GoldenError(f"{file.document['rule']}: the set of {output['name']} has shape {found.shape}")
-    if not (found[:, 0] <= found[:, 1]).all():
-        raise GoldenError(f"{file.document['rule']}: a low end of {output['name']} is above its high end, or NaN")
+    low, high = found[:, 0], found[:, 1]
+    if not ((low <= high) | (np.isnan(low) & np.isnan(high))).all():
+        raise GoldenError(f"{file.document['rule']}: a low end of {output['name']} is above its high end, or NaN alone")
     if output["wide"] and file.array(number, "wide", output["name"]).shape != found.shape[1:]:
         raise GoldenError(f"{file.document['rule']}: the wide set of {output['name']} has another shape")
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import floats
+from refgrad.arithmetic import dtypes, floats
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import RefgradError
 from refgrad.golden.case import Case, Results, judge
 from refgrad.golden.flags import OF_REWRITES
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.hypotheses.equivalence import distinct
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.equivalence import distinct, same
 from refgrad.oracle.mutants import Mutation, mutations
 from refgrad.oracle.sets import own_results
 from refgrad.rule import Rule
@@ -24,6 +25,8 @@ from refgrad.strength.programs import programs_of, why_not
 from refgrad.strength.programs.base import Case as ProgramCase
 from refgrad.tracing import free_values, plan_for
 
+#: what the rule without a named behaviour is called beside those that have one
+DEFAULT = "the default"
 #: mutants of a rule at most: of more, evenly spaced ones
 MANY = 120
 #: nodes of a graph from which the mutants of one step's alone are made
@@ -68,15 +71,24 @@ def others(every: Sequence[tuple[str, Rule]], own: Rule) -> list[Wrong]:
         every: all of them.
         own: the one that is right.
     """
-    return [_variant(name or "the default", other) for name, other in every if other != own]
+    return [_variant(name or DEFAULT, other) for name, other in every if other != own]
 
 
 def _variant(name: str, other: Rule) -> Wrong:
-    def results(case: Case) -> Results | None:
-        found = own_results(other, {**case.arrays, **{n: _whole(n, v) for n, v in case.numbers.items()}})
-        return {n: values for n, values in found.items() if n in case.sets} or None
+    return Wrong(name, "OtherVariant", lambda case: _of_variant(other, case))
 
-    return Wrong(name, "OtherVariant", results)
+
+def _of_variant(other: Rule, case: Case) -> Results | None:
+    """What a variant, in the case's setting, makes of it."""
+    own, whole = case.rule, {n: _whole(n, v) for n, v in case.numbers.items()}
+    same = _numbers(own).keys() == _numbers(other).keys()
+    other = other.replace(**_numbers(own)) if same else other
+    found = own_results(other, {**case.arrays, **whole})
+    return {n: values for n, values in found.items() if n in case.sets} or None
+
+
+def _numbers(rule: Any) -> dict[str, float]:
+    return dict(rule.numbers())
 
 
 def _whole(name: str, value: float) -> float | int:
@@ -94,12 +106,10 @@ def mutants(rule: Any, case: Case) -> list[Wrong]:
         plans = list(dict.fromkeys(rule.plan(case.arrays["p"].shape, t) for t in (3, 1, 10)))
         plans = plans if len(plans[0].graph.nodes) < LARGE else plans[:1]
         found = [m for m in mutations(plans) if not m.precision and not m.model]
-        return [
-            Wrong(m.name, OF_REWRITES.get(m.rewrite.name, "OtherFault"), _of_step(rule, m), m) for m in _some(found)
-        ]
+        return [Wrong(m.name, OF_REWRITES.get(m.rewrite.name, "OtherFault"), _of_step(m), m) for m in _some(found)]
     if rule.kind == "8-bit-optimizer" or why_not(rule) is not None:
         return []
-    return [Wrong(m.name, _flag(m), _of_case(rule, m), m) for m in _some(_of_kind(rule, case))]
+    return [Wrong(m.name, _flag(m), _of_case(m), m) for m in _some(_of_kind(rule, case))]
 
 
 def survivors(rule: Any, left: Sequence[Wrong]) -> list[Wrong]:
@@ -109,10 +119,13 @@ def survivors(rule: Any, left: Sequence[Wrong]) -> list[Wrong]:
         rule: the rule.
         left: mutants that no case refuses.
     """
-    if rule.kind != "optimizer" or not left:
-        return list(left)
-    real = {m.name for m in distinct(rule, [each.mutation for each in left], 2)}
-    return [each for each in left if each.name in real]
+    of_graph = [each.mutation for each in left if isinstance(each.mutation, Mutation)]
+    if rule.kind == "optimizer":
+        real = {m.name for m in distinct(rule, of_graph, 2)}
+    else:  # in float64, on the cases that verdicts are given by, which meet boundaries
+        changed = [(m.name, Change(m.name, m.sentence, "mutant", mutations=(m,))) for m in of_graph]
+        real = {name for name, change in changed if not same((rule, NONE), (rule, change))}
+    return [each for each in left if each.name in real or not isinstance(each.mutation, Mutation)]
 
 
 def _some(found: Sequence[Any]) -> Sequence[Any]:
@@ -143,21 +156,25 @@ def _program_case(rule: Any, case: Case) -> ProgramCase:
     return ProgramCase(case.family, case.arrays, case.arrays if graph is None else graph.arrays)
 
 
-def _of_step(rule: Any, mutation: Mutation) -> Callable[[Case], Results]:
+def _of_step(mutation: Mutation) -> Callable[[Case], Results]:
     def results(case: Case) -> Results:
+        rule: Any = case.rule
         values = {n: case.numbers[n] for n in rule.scalar_inputs()}
         shape = case.arrays["p"].shape
         free = free_values(shape, values)
         plan = mutation.apply(plan_for(rule, len(shape), free))
-        working = [np.float32(s) for s in plan.scalars(*free)]
+        dtype = case.arrays["p"].dtype
+        working = [dtypes.working(dtype).type(s) for s in plan.scalars(*free)]
         found: Mapping[str, Any] = floats.evaluate(plan.graph, case.arrays, working)
-        return {n: np.broadcast_to(np.asarray(a), case.sets[n].low.shape) for n, a in found.items() if n in case.sets}
+        narrow = {n: dtypes.round_to(np.asarray(a, np.float64), dtype) for n, a in found.items() if n in case.sets}
+        return {n: np.broadcast_to(a, case.sets[n].low.shape) for n, a in narrow.items()}
 
     return results
 
 
-def _of_case(rule: Any, mutation: Any) -> Callable[[Case], Results]:
+def _of_case(mutation: Any) -> Callable[[Case], Results]:
     def results(case: Case) -> Results:
+        rule: Any = case.rule
         programs: Any = programs_of(rule)
         read = _program_case(rule, case)
         if rule.kind != "quantizer":
@@ -190,6 +207,6 @@ def told(wrong: Wrong, case: Case) -> dict[str, Any] | None:
     name = next(iter(outside))
     values, each = np.asarray(results[name], np.float64).reshape(-1), case.sets[name]
     off = np.where(outside[name].reshape(-1), np.abs(values - each.truth.reshape(-1)), -1.0)
-    off = np.where(np.isfinite(values), off, -1.0)
+    off = np.where(np.isfinite(values), np.where(np.isnan(off), np.inf, off), -1.0)
     at = [int(i) for i in np.argsort(-off, kind="stable")[:TOLD] if off[i] >= 0]
     return {"output": name, "at": sorted(at), "value": [float(values[i]) for i in sorted(at)]} if at else None

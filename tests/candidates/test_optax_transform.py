@@ -14,7 +14,8 @@ import refgrad  # noqa: E402
 from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
-from refgrad.optimizers import SGD, AdaBelief, AdamW, Lion  # noqa: E402
+from refgrad.optimizers import SGD, AdaBelief, Adafactor, AdamW, Lion  # noqa: E402
+from refgrad.oracle.inputs.cases import of_steps  # noqa: E402
 
 RULE = AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1)
 BUILT = optax.adamw(0.02, b1=0.8, eps=1e-6, weight_decay=0.1)
@@ -119,3 +120,20 @@ def test_state_in_a_dict_is_read_by_its_keys() -> None:
     run = resolve(kept).start(Lion(), [np.ones(2, np.float32), np.ones(3, np.float32)])
     run.step([np.ones(2, np.float32), np.full(3, 2.0, np.float32)])
     assert [state["m"].tolist() for state in run.observe().state] == [[0.5] * 2, [1.0] * 3]
+
+
+def test_a_second_moment_that_is_kept_whole_is_not_read_as_rows_and_columns() -> None:
+    """Of vectors and numbers optax keeps `v`, and zeros in place of what it keeps of a matrix."""
+    rule = Adafactor(relative_step=False, decay="fixed", scalars="float32")
+    p = [np.float32([[1.0, -2.0], [3.0, 0.5], [0.25, 4.0]]), np.float32([1.0, -2.0, 0.5]), np.float32(3.0)]
+    g = [[0.1 * each * t for each in p] for t in (1, 2)]
+    verdict = refgrad.verify(
+        "optax:adafactor",
+        rule,
+        inputs=of_steps(p, g),
+        options={"min_dim_size_to_factor": 1},
+        explain=False,
+        shrink=False,
+    )
+    assert verdict.first is None, str(verdict)
+    assert {"v_row", "v_column"} <= set(verdict.counts)  # those of the matrix

@@ -37,6 +37,8 @@ BUILT = {
     "adamw.rs": ("rustc", ["-O"], [], "--cfg=sum", "m"),
     "adamw.js": ("node", [], [], "coupled", "weight_decay"),
 }
+#: what Chromium is called where it is installed
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SAYS = '{"refgrad":1,"rules":["AdamW"],"dtypes":["float32"],"takes":["p","g"],"gives":["p"]}'
 
 
@@ -94,6 +96,32 @@ def test_a_program_in_c_is_judged(wrong: bool) -> None:
     asked = program.function(command("adamw.c", wrong), "AdamW", "optimizer")
     verdict = judged(asked, inputs=few(), explain=False)
     assert verdict.total.outside == (9 * 2 if wrong else 0), str(verdict)
+
+
+def page(wrong: bool) -> Any:
+    """The page that runs in a browser; skipped where there is none, or nothing that drives one."""
+    pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not installed")
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no Chromium is installed")
+    words = [sys.executable, str(SUBJECTS / "browser.py"), "adamw.html", *(["wrong"] if wrong else [])]
+    return program.function(words, "AdamW", "optimizer")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_page_in_a_browser_is_judged(wrong: bool) -> None:
+    verdict = judged(page(wrong), inputs=few(), explain=False)
+    assert verdict.total.outside == (9 * 2 if wrong else 0), str(verdict)
+
+
+@pytest.mark.thorough
+def test_a_page_in_a_browser_conforms_and_a_wrong_one_is_named() -> None:
+    right = judged(page(False), explain=False)
+    assert right.conforms, str(right)
+    assert set(right.counts) == {"p", "m", "v"}
+    wrong = judged(page(True))
+    assert not wrong.conforms
+    assert "eps_placement=inside" in str(wrong.departures[0])
 
 
 #: rules of the kinds without steps, and what the subject is instead where it is wrong

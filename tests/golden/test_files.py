@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -15,17 +16,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.cli import golden as commands
 from refgrad.errors import ArgumentError
-from refgrad.golden import checking, making, reading, records
-from refgrad.golden.case import Case, case_of, judge
+from refgrad.estimators import ClippedSTE
+from refgrad.golden import checking, making, reading, records, tensors
+from refgrad.golden.case import Case, case_of, judge, within
 from refgrad.golden.flags import FLAGS
-from refgrad.golden.inputs import Sample, drawn, golden_rule
-from refgrad.golden.levels import LEVELS, level_of
+from refgrad.golden.inputs import Sample, drawn, golden_rule, telling
+from refgrad.golden.levels import DTYPES, LEVELS, level_of
 from refgrad.golden.records import GoldenError
 from refgrad.golden.wrong import Wrong, mutants, others, variants
 from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import rules
+from refgrad.sparsity import Magnitude
 from tests.golden import fuzz
 
 pytest.importorskip("safetensors")
@@ -103,6 +107,62 @@ def test_an_output_is_given_whatever_it_is_computed_from() -> None:
     results["v_max"] = np.where(before, results["v_max"], results["v"])
     assert not any(each.outside.any() for each in judge(case, results).values())
     assert not before.all()
+
+
+def test_nan_and_infinities_are_judged_by_sets_that_have_them() -> None:
+    """NaN is right where the ends are NaN or one infinity, and wherever infinities may meet; a number is not."""
+    low, high = np.array([np.nan, np.inf, -np.inf, 1.0]), np.array([np.nan, np.inf, np.inf, 2.0])
+    numbers = np.array([0.0, 0.0, 0.0, 1.5])
+    assert within(numbers, [(low, high)]).tolist() == [False, False, True, True]
+    assert within(np.full(4, np.nan), [(low, high)]).tolist() == [True, True, False, False]
+    assert within(np.full(4, np.inf), [(low, high)]).tolist() == [False, True, True, False]
+    assert within(np.full(4, np.nan), [(low, high)], nan=True).all()
+
+
+@pytest.mark.parametrize("cls", [AdamW, ClippedSTE, Magnitude], ids=["optimizer", "estimator", "mask"])
+def test_a_case_with_nan_refuses_a_number_in_its_place(cls: Any) -> None:
+    rule = golden_rule(cls)
+    samples = (s for s in telling(rule, SMOKE, "float32") if not s.finite)
+    case = next(c for s in samples if (c := case_of(rule, s, "float32")) is not None)
+    right = {n: np.asarray(each.reference, np.float64) for n, each in case.sets.items()}
+    assert not any(found.outside.any() for found in judge(case, right).values())
+    arrays = {**case.arrays, **{n: int(v) if n == "t" else v for n, v in case.numbers.items()}}
+    assert any(not np.isfinite(np.asarray(a, np.float64)).all() for a in arrays.values())
+    numbers = {n: np.nan_to_num(values, nan=3.0, posinf=3.0, neginf=3.0) for n, values in right.items()}
+    changed = any((numbers[n] != right[n]).any() for n in right)
+    assert not changed or any(found.outside.any() for found in judge(case, numbers).values())
+
+
+def test_named_behaviours_on_nan_and_ties_are_told_apart(tmp_path: Path) -> None:
+    making.make(tmp_path, SMOKE, ["ClippedSTE"])
+    document = reading.read(tmp_path, "ClippedSTE").document
+    assert [text for text in document["not_refused"] if "scalars=float32" not in text] == []
+    assert {case["dtype"] for case in document["cases"] if not case["variant"]} == {"float32", "bfloat16"}
+    assert list(checking.verify(tmp_path, ["ClippedSTE"])) == []
+
+
+def test_a_file_has_arrays_of_bfloat16() -> None:
+    arrays = {"a": np.asarray([1.0, np.nan, -np.inf], as_dtype("bfloat16")), "b": np.zeros((2, 0), np.float16)}
+    found = tensors.unpacked(tensors.packed(arrays), "here")
+    assert {n: (a.dtype, a.shape) for n, a in found.items()} == {n: (a.dtype, a.shape) for n, a in arrays.items()}
+    assert found["a"].tobytes() == arrays["a"].tobytes()
+    unknown = tensors.packed({"a": np.zeros(2, np.complex64)})
+    with pytest.raises(GoldenError, match="dtype 'C64'; legal: F16"):
+        tensors.unpacked(unknown, "here")
+
+
+@pytest.mark.parametrize("level", ["standard", "exhaustive"])
+def test_a_level_keeps_to_its_budget_and_is_verified(level: str, tmp_path: Path) -> None:
+    """The first case of each is there whatever it takes, and no more than the budget but for the last one besides."""
+    small = dataclasses.replace(level_of(level), bytes=20_000, most=3, other=2, seeds=(0,))
+    for folder in ("once", "again"):
+        making.make(tmp_path / folder, small, ["SignDescent"])
+    data = (tmp_path / "once" / "SignDescent.safetensors").read_bytes()
+    assert data == (tmp_path / "again" / "SignDescent.safetensors").read_bytes()
+    document = reading.read(tmp_path / "once", "SignDescent").document
+    assert {case["dtype"] for case in document["cases"]} == set(DTYPES)
+    assert len(data) < 3 * small.bytes
+    assert list(checking.verify(tmp_path / "once", ["SignDescent"])) == []
 
 
 @pytest.mark.thorough
@@ -234,8 +294,8 @@ def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path
     source = Path(__file__).parents[2] / "docs" / "subjects" / "read_golden.c"
     subprocess.run(["cc", "-O2", *options, str(source), "-lm", "-o", str(tmp_path / "reader")], check=True)
     file, outside = reading.read(FOLDER, "AdamW"), 0
-    cases = [n for n, case in enumerate(file.document["cases"]) if not case["variant"]]
-    assert cases
+    cases = [n for n, case in enumerate(file.document["cases"]) if not case["variant"] and case["dtype"] == "float32"]
+    assert any("NaN" in file.document["cases"][n]["family"] for n in cases)
     for number in cases:
         words = [str(tmp_path / "reader"), str(FOLDER / "AdamW"), str(number)]
         said = subprocess.run(words, capture_output=True, text=True, check=True).stdout

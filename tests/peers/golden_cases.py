@@ -17,6 +17,7 @@ from refgrad.golden import reading
 from refgrad.golden.case import Case, judge
 from refgrad.golden.making import built
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.sets import OutputSet
 from refgrad.surveys.implementations import Implementation, known
 
@@ -59,7 +60,9 @@ def asked(package: str) -> Iterator[Asked]:
         records = reading.read(FOLDER, type(row.claim).__name__).document["cases"]
         texts = ["", *choices(row)] if len(choices(row)) == 1 else [""]
         for text in texts:
-            numbers = tuple(i for i, record in enumerate(records) if record["variant"] == text)
+            numbers = tuple(
+                i for i, each in enumerate(records) if each["variant"] == text and each["dtype"] == "float32"
+            )
             found = Asked(row, text, numbers)
             if numbers and found.name not in seen:
                 seen.add(found.name)
@@ -93,8 +96,10 @@ def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
         arrays |= {n: int(v) if n == "t" else v for n, v in values.items()}
         case = _of_file(file, number, rule)
         if flags:
-            other, policy = _flagged(rule, flags)
-            case = dataclasses.replace(case, sets=refgrad.sets(other, arrays, policy=policy))
+            other, words = _flagged(rule, flags)
+            policy = Policy.of(words).opened() if case.nan_open else Policy.of(words)
+            found = refgrad.sets(other, arrays, policy=policy)
+            case = dataclasses.replace(case, sets={n: each for n, each in found.items() if n in case.sets})
         outside |= {n for n, each in judge(case, stepped(one.row, rule, arrays)).items() if each.outside.any()}
     return f"{', '.join(sorted(outside))} outside" if outside else ""
 
@@ -129,7 +134,18 @@ def _of_file(file: reading.File, number: int, rule: Optimizer) -> Case:
             wide=None if wide is None else (wide[0], wide[1]),
             reference=file.array(number, "reference", name) if given else ways[0, 0],
         )
-    return Case(rule, record["family"], record["dtype"], {}, {}, found, record["whole"])
+    told = record["policy"]
+    return Case(
+        rule,
+        record["family"],
+        record["dtype"],
+        {},
+        {},
+        found,
+        record["whole"],
+        "decisions_on_nan" in told,
+        "nan" in told,
+    )
 
 
 def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ def named(result: Any) -> Results:
 def ways(
     rule: Transform, arrays: Arrays, policy: Policy, met: list[Explorer] | None = None
 ) -> list[dict[str, Bounded]] | None:
-    """The acceptance sets of a transform's results, for each way through its open choices; None where there are too many.
+    """The acceptance sets of a transform's results, on each way through its open choices; None of too many, or of none.
 
     Args:
         rule: the transform.
@@ -56,6 +56,8 @@ def ways(
         try:
             with np.errstate(all="ignore"):
                 results = named(rule.apply(*given))
+        except np.linalg.LinAlgError:  # a singular system, which some programs refuse and others make NaN of
+            return None
         except OpenChoice:
             pending += [(*forced, False), (*forced, True)]
         else:
@@ -79,7 +81,10 @@ def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
     try:
         with np.errstate(all="ignore"):
             results = [given[0].lift(r) for r in named(rule.apply(*given)).values()]
-    except OpenChoice:
+    except (
+        OpenChoice,
+        np.linalg.LinAlgError,
+    ):  # the second of a system with NaN, which some programs solve and others refuse
         return False
     return not explorer.met_nan and all(np.all(np.isfinite(r.bound()) | np.isnan(r.value)) for r in results)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.optimizers import GhostBatchNorm, NormTest, WinsorizedMean
+from refgrad.optimizers import GhostBatchNorm, NormTest, TrActLinear, WinsorizedMean
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.bodies import defined, judge_body, named, opened
 from refgrad.oracle.acceptance.judge import OUTSIDE
@@ -24,6 +24,14 @@ def with_nan(rule: Transform) -> dict[str, np.ndarray]:
 def test_a_choice_that_nan_makes_is_open_and_an_order_of_nan_is_not_judged() -> None:
     ways = {type(r): (defined(r, with_nan(r), POLICY), opened(r, with_nan(r), POLICY)) for r in RULES}
     assert ways == {GhostBatchNorm: (True, True), NormTest: (False, True), WinsorizedMean: (False, False)}
+
+
+def test_a_system_that_nan_makes_singular_is_not_judged() -> None:
+    """Of infinities in a Gram matrix there is no inverse: NumPy raises."""
+    rule, x = TrActLinear(form="batch"), np.float32([[1.0, np.inf, 2.0], [0.5, np.inf, 1.0]])
+    arrays = {"x": x, "g": np.ones((2, 2), np.float32)}
+    assert not defined(rule, arrays, POLICY)
+    assert not opened(rule, arrays, POLICY)
 
 
 RULES: tuple[Transform, ...] = (GhostBatchNorm(), NormTest(), WinsorizedMean())

@@ -405,7 +405,27 @@ class FormatCodes:
 
 @dataclass(frozen=True)
 class TableCodes:
-    """Codes that are places in a table of float32 numbers, from 0 on."""
+    """Codes that are places in a table of numbers, from 0 on; negative ones of ``int8``, whose table has 256, from its end."""
 
     values: tuple[float, ...]
     kind: str = "uint8"
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kernels are looked up by it at each call, and a table may be long."""
+        return hash((self.values, self.kind))
+
+    def array(self, dtype: Any) -> np.ndarray:
+        """The table in a dtype; read-only."""
+        return _tables(self, np.dtype(dtype))
+
+
+@lru_cache(maxsize=64)
+def _tables(of: TableCodes, dtype: np.dtype) -> np.ndarray:
+    """Those of a record."""
+    table = np.asarray(of.values, dtype)
+    table.flags.writeable = False
+    return table

@@ -62,8 +62,7 @@ def compile_object(source: KernelSource) -> bytes:
 
     pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
-    names["float64"] = types.float64
-    names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
+    names |= {name: getattr(types, name) for name in ("uint8", "float64", str(source.dtype), *source.types)}
     names["function"] = njit(error_model="numpy", fastmath=False)
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)

@@ -130,9 +130,9 @@ class AdaRound(ElementQuantizer):
         """Codes by shares."""
         return self.rounded(finite(w, "w") / self.scale, share).astype(np.int8)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times the scale."""
-        return self.scale * arrays["codes"].astype(np.float64)
+        return self.scale * parts["codes"]
 
 
 def sigmoid(v: np.ndarray) -> np.ndarray:

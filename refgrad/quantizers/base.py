@@ -18,9 +18,6 @@ from refgrad.rule import Rule
 #: the ends of what is admissible, element by element
 Ends = tuple[np.ndarray, np.ndarray]
 
-#: below this many elements a kernel is not worth the wait for the compiler
-WORTH_COMPILING = 1 << 16
-
 
 def around(value: np.ndarray, error: np.ndarray) -> Ends:
     """What lies within an error of a value.
@@ -195,8 +192,22 @@ class Quantizer(Rule):
         self.check_parts(quantized)
         self._check_codes(quantized.arrays)
         with np.errstate(all="ignore"):
-            values = self.decode(quantized.arrays, quantized.shape)
-            return values.reshape(quantized.shape).astype(quantized.dtype, copy=False)
+            return self.decoded(quantized.arrays, quantized.shape, quantized.dtype)
+
+    def decoded(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """What `decode` gives, rounded once to a dtype; or the same bits by a faster way.
+
+        Args:
+            arrays: each of `parts` by name.
+            shape: the shape of the array that was quantized.
+            dtype: its dtype.
+
+        Returns:
+            An array of that shape and dtype.
+        """
+        values = self.decode(arrays, shape)
+        values = values if values.shape == shape else values.reshape(shape)
+        return values if values.dtype == dtype else values.astype(dtype)
 
     def check_parts(self, quantized: Quantized) -> None:
         """Check that no part is missing.

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.steps import WholeCodes
-from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
+from refgrad.backends import worth_compiling
+from refgrad.quantizers.decoding import Decoded, Reads
 
 
-class ElementQuantizer(Quantizer):
+class ElementQuantizer(Decoded):
     """A quantizer with a body from ``x`` to ``codes``, whole numbers in the working dtype; NaN is the code of what has none.
 
-    A subclass writes `body` and says how codes are kept. They are made by a kernel where an array is long enough to be worth
-    one, with the bits of the body.
+    A subclass writes `body`, says how codes are kept, and writes `restore`. Both are run by a kernel where an array is long
+    enough to be worth one, with the bits of the body.
     """
 
     device_module = "refgrad.quantizers.elements_on_device"
@@ -24,6 +25,11 @@ class ElementQuantizer(Quantizer):
     def kept_codes(self) -> WholeCodes:
         """How codes are kept."""
         raise NotImplementedError
+
+    @property
+    def read_codes(self) -> Reads | None:
+        """As they are kept."""
+        return self.kept_codes
 
     def body_parts(self) -> tuple[str, ...]:
         """What the body gives: codes, and numbers of the tensor or of each row, if there are such."""
@@ -55,7 +61,7 @@ class ElementQuantizer(Quantizer):
             Codes as they are kept, and numbers of the tensor or of each row, broadcasting against ``x``.
         """
         x = given["x"]
-        if x.size >= WORTH_COMPILING and x.dtype.itemsize >= 4:
+        if worth_compiling(x.size) and x.dtype.itemsize >= 4:
             from refgrad.backends import row_kernels
 
             found = row_kernels.run(self, {name: np.ascontiguousarray(array) for name, array in given.items()})

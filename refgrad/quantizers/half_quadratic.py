@@ -7,14 +7,17 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.steps import WholeCodes
+from refgrad.axes import COLUMN, ROW, Axes
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.decoding import Decoded, sized
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
 from refgrad.rule import Citation, Flag, Fraction, Positive, Range, Whole, by
 
 
-class HQQ(Quantizer):
+class HQQ(Decoded):
     """Half-quadratic quantization: the zero point, a real number, is moved so that most errors shrink and few stay large.
 
     S = (2**bits - 1) / (max - min), z = -min S, rounded at first with ``round_zero``. Repeat: q = clip(round(W S + z));
@@ -69,11 +72,16 @@ class HQQ(Quantizer):
         """From the least to the largest."""
         return 0, 2**self.bits - 1
 
-    def grouped(self, x: np.ndarray) -> np.ndarray:
-        """Groups as rows; `ArgumentError` if the elements are not whole groups."""
+    def in_groups(self, x: np.ndarray) -> np.ndarray:
+        """Groups as rows, or as columns for axis 0; `ArgumentError` if the elements are not whole groups."""
         if x.size % self.group:
             raise bad_argument("x.size", x.size, f"a multiple of the group's {self.group}")
-        return x.reshape(-1, self.group) if self.axis else np.ascontiguousarray(x.reshape(self.group, -1).T)
+        return x.reshape(-1, self.group) if self.axis else x.reshape(self.group, -1)
+
+    def grouped(self, x: np.ndarray) -> np.ndarray:
+        """Groups as rows; `ArgumentError` if the elements are not whole groups."""
+        groups = self.in_groups(x)
+        return groups if self.axis else np.ascontiguousarray(groups.T)
 
     def joined(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The array that was grouped."""
@@ -121,7 +129,24 @@ class HQQ(Quantizer):
         size = np.abs(v)
         return np.sign(v) * np.maximum(size - v.dtype.type(1 / beta) * size ** v.dtype.type(self.p - 1), 0)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    @property
+    @derived
+    def read_codes(self) -> WholeCodes:
+        """Integers from 0 on."""
+        return WholeCodes("uint8")
+
+    def part_axes(self) -> dict[str, Axes]:
+        """Scale and zero: one a row where groups are rows, one a column where they are columns."""
+        return dict.fromkeys(("scale", "zero"), ROW if self.axis else COLUMN)
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes with groups as rows or columns, and what goes with each."""
+        codes = self.in_groups(arrays["codes"])
+        scale, zero = (sized(part, arrays[part], codes.size // self.group) for part in ("scale", "zero"))
+        return {"codes": codes} | (
+            {"scale": scale[:, None], "zero": zero[:, None]} if self.axis else {"scale": scale, "zero": zero}
+        )
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """(q - z) times the scale."""
-        scale, zero = arrays["scale"][:, None], arrays["zero"][:, None]
-        return self.joined((self.grouped(arrays["codes"]).astype(scale.dtype) - zero) * scale, shape)
+        return (parts["codes"] - parts["zero"]) * parts["scale"]

@@ -15,6 +15,7 @@ from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, around
+from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.gradients import Drawn
 from refgrad.quantizers.powers import SQRT2
@@ -120,11 +121,19 @@ class DoReFaGradient(Drawn):
         largest = np.nan_to_num(seen["scale"].astype(np.float64))
         return largest.reshape(-1, *(1,) * max(len(shape) - 1, 0)) if shape else largest.reshape(())
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def part_axes(self) -> dict[str, Axes]:
+        """M, one a sample."""
+        return self.gives()
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes by samples, and M in float64."""
+        codes = self.samples(arrays["codes"].reshape(shape))
+        return {"codes": codes, "scale": sized("scale", arrays["scale"], len(codes)).astype(np.float64)[:, None]}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """2 M (q / n - 1/2)."""
-        scale = arrays["scale"].astype(np.float64)[:, None]
-        rows = 2.0 * scale * (self.samples(arrays["codes"].reshape(shape)) / self.top - 0.5)
-        return np.where(scale == 0, 0.0, rows).reshape(shape)
+        scale = parts["scale"]
+        return np.where(scale == 0, 0.0, 2.0 * scale * (parts["codes"] / self.top - 0.5))
 
 
 def shift(largest: Any) -> Any:
@@ -174,9 +183,9 @@ class WAGEError(ElementQuantizer):
         """Codes, in float64."""
         return {"codes": self.codes_of(finite(x, "x"))}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """q / S."""
-        return arrays["codes"] / float(self.steps)
+        return parts["codes"] / self.steps
 
 
 class WAGEGradient(Drawn):
@@ -228,9 +237,9 @@ class WAGEGradient(Drawn):
         one, other = (np.sign(g) * (np.floor(e) + (uniform < e - np.floor(e))) for e in around(n, 2 * reach * n))
         return np.minimum(one, other), np.maximum(one, other)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Steps of 2**(1 - k)."""
-        return arrays["codes"] * 2.0 ** (1 - self.bits)
+        return parts["codes"] * 2.0 ** (1 - self.bits)
 
 
 def lsq_scale(x: np.ndarray, highest: int) -> float:

@@ -29,17 +29,32 @@ class Decoded(Quantizer):
     A subclass writes `restore` and `read_codes`; and `part_axes` and `opened`, where `restore` takes more than codes.
     """
 
-    #: the dtype that values are computed in where no part besides codes says it
+    #: the dtype that values are computed in where scales do not say it
     decodes_in: ClassVar[np.dtype] = np.dtype(np.float64)
+    #: True where values are computed in the dtype of scales, if there are any
+    scales_say: ClassVar[bool] = True
 
     @property
     def read_codes(self) -> Reads | None:
         """What codes stand for, before `restore`; None where no kernel reads them."""
         return None
 
+    @property
+    def kept_scales(self) -> dict[str, WholeCodes]:
+        """How parts are stored, besides codes, that are no floats."""
+        return {}
+
     def part_axes(self) -> Mapping[str, Axes]:
         """What `restore` takes besides ``codes``, with its axes."""
         return {}
+
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in which an array's rows and columns are those of the body.
+
+        Args:
+            shape: the shape of the array.
+        """
+        return shape or (1,)
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """What `restore` takes, from the parts: codes as they are kept, and the rest broadcasting against them.

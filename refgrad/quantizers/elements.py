@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,10 @@ class ElementQuantizer(Decoded):
     """
 
     device_module = "refgrad.quantizers.elements_on_device"
+    #: the dtype that codes are computed in; None where the array says it
+    encodes_in: ClassVar[np.dtype | None] = None
+    #: True if an array with NaN or an infinity is refused
+    finite_alone: ClassVar[bool] = False
 
     @property
     def kept_codes(self) -> WholeCodes:
@@ -30,6 +34,11 @@ class ElementQuantizer(Decoded):
     def read_codes(self) -> Reads | None:
         """As they are kept."""
         return self.kept_codes
+
+    @property
+    def prepares(self) -> bool:
+        """True if the body is handed other numbers than those of the array."""
+        return False
 
     def body_parts(self) -> tuple[str, ...]:
         """What the body gives: codes, and numbers of the tensor or of each row, if there are such."""

@@ -17,8 +17,9 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import COLUMN, ELEMENT, TENSOR, Axes
+from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError, bad_argument
+from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
@@ -80,6 +81,14 @@ class Drawn(Random, ElementQuantizer):
 
     A subclass writes `body`, from ``x`` and ``uniform`` to codes and numbers of the tensor or of each row.
     """
+
+    encodes_in = np.dtype(np.float64)
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """With the uniforms of the seed, as any quantizer of elements."""
+        if method == "quantize" and (len(args) > 1 or keywords):
+            raise NoKernel("its uniforms are an argument")
+        return super().at_device(method, device, *args, **keywords)
 
     def takes(self) -> dict[str, Axes]:
         """The array, and uniforms."""
@@ -251,6 +260,11 @@ class TernGrad(Drawn):
         known = scale < np.inf
         codes = np.where(given["uniform"] < size / scale, np.sign(x), 0.0)
         return {"scale": np.where(known, scale, np.nan), "codes": np.where(known, codes, 0.0)}
+
+    @property
+    def prepares(self) -> bool:
+        """True if numbers are clipped first."""
+        return self.clip > 0
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Scale and ternary codes."""
@@ -486,6 +500,10 @@ class OneBit(ElementQuantizer):
         count = np.maximum(chosen.sum(axis=0), 1)
         mean = np.where(chosen, columns, 0.0).sum(axis=0) / count
         return around(mean, (count + 1) * reach * np.abs(mean))
+
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As `as_columns`."""
+        return shape[0] if shape else 1, math.prod(shape[1:])
 
     def part_axes(self) -> dict[str, Axes]:
         """The means, one a column each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import COLUMN, ROW, Axes
+from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import bad_argument
+from refgrad.errors import NoKernel, bad_argument
 from refgrad.quantizers.decoding import Decoded, sized
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
@@ -33,6 +35,7 @@ class HQQ(Decoded):
     a range up to 1e-4, and at most 2e4).
     """
 
+    device_module = "refgrad.quantizers.elements_on_device"
     on_host: ClassVar[str] = "it goes on until an error falls no longer"
 
     bits: Bits = 4
@@ -74,9 +77,7 @@ class HQQ(Decoded):
 
     def in_groups(self, x: np.ndarray) -> np.ndarray:
         """Groups as rows, or as columns for axis 0; `ArgumentError` if the elements are not whole groups."""
-        if x.size % self.group:
-            raise bad_argument("x.size", x.size, f"a multiple of the group's {self.group}")
-        return x.reshape(-1, self.group) if self.axis else x.reshape(self.group, -1)
+        return x.reshape(self.seen(x.shape))
 
     def grouped(self, x: np.ndarray) -> np.ndarray:
         """Groups as rows; `ArgumentError` if the elements are not whole groups."""
@@ -134,6 +135,19 @@ class HQQ(Decoded):
     def read_codes(self) -> WholeCodes:
         """Integers from 0 on."""
         return WholeCodes("uint8")
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """What has a kernel is `dequantize`."""
+        if method == "quantize":
+            raise NoKernel(self.on_host)
+        return super().at_device(method, device, *args, **keywords)
+
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Groups as rows, or as columns."""
+        size = math.prod(shape)
+        if size % self.group:
+            raise bad_argument("x.size", size, f"a multiple of the group's {self.group}")
+        return (size // self.group, self.group) if self.axis else (self.group, size // self.group)
 
     def part_axes(self) -> dict[str, Axes]:
         """Scale and zero: one a row where groups are rows, one a column where they are columns."""

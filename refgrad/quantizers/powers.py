@@ -136,6 +136,7 @@ class INQ(ElementQuantizer):
     n - n2 + 1. Source: Zhou et al. 2017, arXiv:1702.03044, section 2.1. A tensor that holds NaN or an infinity is NaN.
     """
 
+    scales_say = False
     bits: Annotated[int, Whole(3, 7)] = 5
     parts = ("exponent", "codes")
 
@@ -204,6 +205,12 @@ class INQ(ElementQuantizer):
         """The body's results as integers."""
         found = self.run({"x": x})
         return {"exponent": found["exponent"].reshape(-1).astype(np.int16), "codes": found["codes"]}
+
+    @property
+    @derived
+    def kept_scales(self) -> dict[str, WholeCodes]:
+        """The exponent, which is whole."""
+        return {"exponent": WholeCodes("int16")}
 
     def part_axes(self) -> dict[str, Axes]:
         """The exponent, one number."""

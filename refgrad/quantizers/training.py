@@ -38,6 +38,7 @@ class DoReFaGradient(Drawn):
     zeros decodes to zeros; one with NaN or an infinity is NaN. Source: Zhou et al. 2016, arXiv:1606.06160, section 2.5.
     """
 
+    scales_say = False
     bits: Annotated[int, Whole(1, 8)] = 4
     parts = ("scale", "codes")
 
@@ -63,10 +64,13 @@ class DoReFaGradient(Drawn):
         """From the least to the largest."""
         return 0, self.top
 
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """One sample a row."""
+        return shape[0] if shape else 1, math.prod(shape[1:])
+
     def samples(self, x: np.ndarray) -> np.ndarray:
         """One sample a row."""
-        count = x.shape[0] if x.ndim else 1
-        return x.reshape(count, math.prod(x.shape[1:]))
+        return x.reshape(self.seen(x.shape))
 
     @property
     @derived
@@ -149,6 +153,8 @@ class WAGEError(ElementQuantizer):
     Wu et al. 2018, arXiv:1802.04680, section 3.3.3.
     """
 
+    encodes_in = np.dtype(np.float64)
+    finite_alone = True
     bits: Annotated[int, Whole(2, 15)] = 8
 
     citation = WAGE_CITATION
@@ -196,6 +202,7 @@ class WAGEGradient(Drawn):
     with NaN or an infinity is refused. Source: Wu et al. 2018, arXiv:1802.04680, section 3.3.4 (lr 8 is the authors' code).
     """
 
+    finite_alone = True
     bits: Annotated[int, Whole(2, 15)] = 8
     lr: Positive = 8.0
 

@@ -25,12 +25,13 @@ from refgrad.tracing import free_values, plan_for
 UNIFORM = Codes(WholeCodes("uint32", unit=2.0**-32))
 
 
-def quantize(rule: ElementQuantizer, x: Any, device: Device) -> Quantized:
+def quantize(rule: ElementQuantizer, x: Any, uniform: Any = None, *, device: Device) -> Quantized:
     """The parts of an array.
 
     Args:
         rule: the quantizer.
         x: an array of the device.
+        uniform: of a rule that rounds by chance, one number an element; by default those of its seed.
         device: the device.
 
     Raises:
@@ -48,14 +49,26 @@ def quantize(rule: ElementQuantizer, x: Any, device: Device) -> Quantized:
     given = {"x": (x if x.flags.c_contiguous else device.copy(x)).reshape(rule.seen(x.shape))}
     if rule.finite_alone and not range_check.within(given["x"], -math.inf, math.inf, device, True, True):
         raise NoKernel("a number is not finite, which it refuses")
+    if uniform is not None:
+        given["uniform"] = _uniform(x, uniform, device).reshape(given["x"].shape)
     return Quantized(_parts(rule, given, x, device), x.shape, np.dtype(x.dtype))
+
+
+def _uniform(x: Any, uniform: Any, device: Device) -> Any:
+    """Uniforms as kernels read them: others than those are the host's to refuse."""
+    if type(uniform) is not type(x) or uniform.shape != x.shape or uniform.dtype not in FLOATS:
+        raise NoKernel("its uniforms are no floats of the device's, one an element")
+    uniform = uniform if uniform.flags.c_contiguous else device.copy(uniform)
+    if not range_check.within(uniform, 0.0, 1.0, device, open_high=True):
+        raise NoKernel("a uniform is not below one, or below zero")
+    return uniform
 
 
 def _parts(rule: ElementQuantizer, given: dict[str, Any], x: Any, device: Device) -> dict[str, Any]:
     """The parts by the kernels of the body."""
     shape = given["x"].shape
     codes = {part: Codes(record) for part, record in {**rule.kept_scales, "codes": rule.kept_codes}.items()}
-    if "uniform" in rule.takes():
+    if "uniform" in rule.takes() and "uniform" not in given:
         given["uniform"] = philox_source.random_words(shape, rule.seed, device)  # type: ignore[attr-defined]
         codes["uniform"] = UNIFORM
     free = free_values(shape, {})

@@ -17,9 +17,8 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import COLUMN, ELEMENT, TENSOR, Axes
-from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import ArgumentError, NoKernel, bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
@@ -84,11 +83,7 @@ class Drawn(Random, ElementQuantizer):
 
     encodes_in = np.dtype(np.float64)
 
-    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
-        """With the uniforms of the seed, as any quantizer of elements."""
-        if method == "quantize" and (len(args) > 1 or keywords):
-            raise NoKernel("its uniforms are an argument")
-        return super().at_device(method, device, *args, **keywords)
+    device_module = "refgrad.quantizers.elements_on_device"
 
     def takes(self) -> dict[str, Axes]:
         """The array, and uniforms."""

@@ -145,5 +145,5 @@ def read(record: Reads | None, codes: np.ndarray, dtype: Any) -> np.ndarray:
         values = codes.astype(dtype)
         return values if record is None or record.unit == 1 else values * values.dtype.type(record.unit)
     if isinstance(record, TableCodes):
-        return record.array(dtype)[codes]
+        return record.array(dtype)[codes if codes.dtype.kind in "iu" else codes.astype(np.int32)]
     return MINIFLOATS[record.format].values[codes].astype(dtype, copy=False)

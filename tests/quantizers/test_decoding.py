@@ -100,6 +100,12 @@ def test_a_part_of_another_length_is_one_error(rule: Decoded, part: str) -> None
         assert str(told.value) == f"quantized[{part!r}] has shape (7,); legal: {wanted}"
 
 
+def test_whole_numbers_in_a_float_dtype_are_codes_too() -> None:
+    parts = made(LogQuantizer(), np.dtype(np.float32))
+    floats = Quantized({"codes": parts.codes.astype(np.float32)}, parts.shape, parts.dtype)
+    assert alike(LogQuantizer().dequantize(floats), LogQuantizer().dequantize(parts))
+
+
 def test_codes_are_read_in_their_unit() -> None:
     codes = np.asarray([-2, 3], np.int8)
     assert read(WholeCodes("int8", unit=0.25), codes, np.float32).tolist() == [-0.5, 0.75]

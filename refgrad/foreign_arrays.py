@@ -53,8 +53,10 @@ def called_with(
         args: what the method is handed by position.
         keywords: what it is handed by name.
     """
-    held = _held(args[0]) if args else None
-    if held and isinstance(next(iter(held)), np.ndarray):  # the common case: a tree, or what a quantizer made
+    first = args[0] if args else None
+    held = getattr(first, "arrays", None)  # what a quantizer made, which is told at once
+    held = held.values() if type(held) is dict else _held(first)
+    if held and isinstance(next(iter(held)), np.ndarray):  # the common case: that, or a tree
         return function(rule, *args, **keywords)
     kind = _first((*args, *keywords.values()))
     if kind is None:

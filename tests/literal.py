@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
+from refgrad import backends
 from tests import depth
 
-#: where it is decided by an array's size whether a kernel is worth compiling
-DECIDING = (
-    "refgrad.backends",
-    "refgrad.backends.philox_kernel",
-    "refgrad.backends.selection",
-    "refgrad.quantizers.cast",
-    "refgrad.quantizers.elements",
-    "refgrad.quantizers.rows",
-    "refgrad.sparsity.base",
-)
 NEVER = 1 << 62
 
 
@@ -29,5 +18,4 @@ def literal_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     compile those of every rule that is judged took more than a tenth of the suite's time.
     """
     if depth.chosen() != "thorough":
-        for module in DECIDING:
-            monkeypatch.setattr(import_module(module), "WORTH_COMPILING", NEVER)
+        monkeypatch.setattr(backends, "WORTH_COMPILING", NEVER)

@@ -52,7 +52,8 @@ def tree(x: np.ndarray, names: Axes, how: Fold) -> np.ndarray:
     rows, shape = rows_of(x, names)
     if how.op == "maximum" and rows.size:
         largest = rows.max(axis=1)
-        if (np.abs(largest) > 0).all():  # in any order, but for zeros of two signs and the payloads of NaN
+        known = abs(largest[0]) > 0 if len(largest) == 1 else (np.abs(largest) > 0).all()
+        if known:  # in any order, but for zeros of two signs and the payloads of NaN
             return largest.reshape(shape)
     return _tree(rows, how).reshape(shape)
 
@@ -76,5 +77,6 @@ def fold(rows: np.ndarray, how: Fold) -> np.ndarray:
     while rows.shape[1] > 1:
         half = 1 << ((rows.shape[1] - 1).bit_length() - 1)
         upper = rows.shape[1] - half
-        rows = np.concatenate([how.join(rows[:, :upper], rows[:, half:]), rows[:, upper:half]], axis=1)
+        joined = how.join(rows[:, :upper], rows[:, half:])
+        rows = joined if upper == half else np.concatenate([joined, rows[:, upper:half]], axis=1)
     return rows[:, 0]

@@ -7,6 +7,7 @@ exact arithmetic, is `refgrad.arithmetic.rounding_exact`; both agree on every co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 
@@ -112,10 +113,18 @@ def all_within(codes: np.ndarray, low: int, high: int) -> bool:
     >>> all_within(np.asarray([3, 15], np.uint8), 0, 15), all_within(np.asarray([-1]), 0, 15)
     (True, False)
     """
-    facts = np.iinfo(codes.dtype)
+    least, most = _limits(codes.dtype)
     return not codes.size or bool(
-        (low <= facts.min or low <= codes.min()) and (facts.max <= high or codes.max() <= high)
+        (low <= least or low <= np.minimum.reduce(codes, axis=None))
+        and (most <= high or np.maximum.reduce(codes, axis=None) <= high)
     )
+
+
+@cache
+def _limits(dtype: np.dtype) -> tuple[int, int]:
+    """The least and the largest number of an integer dtype."""
+    facts = np.iinfo(dtype)
+    return int(facts.min), int(facts.max)
 
 
 def check_codes(codes: np.ndarray, count: int, name: str = "codes") -> np.ndarray:

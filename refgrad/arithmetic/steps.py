@@ -297,6 +297,10 @@ class Ranks:
         return high - low <= 1
 
 
+#: below this the power of two near a number is one of every working dtype
+LARGE = 2.0**127
+
+
 @dataclass(frozen=True)
 class Exponent:
     """The exponent of the power of two near a magnitude m 2**k, 1 <= m < 2: k, and k + 1 from ``boundary`` on.
@@ -312,12 +316,20 @@ class Exponent:
     power: bool = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        if x.size == 1 and 0 < x.flat[0] < LARGE:
+            return self._one(x)
         significand, exponent = np.frexp(x)
         near = exponent - 1
         if self.boundary < 2:
             near += significand.astype(np.float64) >= self.boundary / 2
         given, nothing = (np.ldexp(1.0, near), 0.0) if self.power else (near, -np.inf)
         return np.where((x > 0) & (x < np.inf), given, np.where(x == 0, nothing, x)).astype(x.dtype)
+
+    def _one(self, x: np.ndarray) -> np.ndarray:
+        """Of one finite number above zero, as scales of a tensor are: NumPy's functions take longer than their arithmetic."""
+        significand, exponent = math.frexp(float(x.flat[0]))
+        near = exponent - 1 + (self.boundary < 2 and significand >= self.boundary / 2)
+        return np.full(x.shape, math.ldexp(1.0, near) if self.power else near, x.dtype)
 
     def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""
@@ -405,7 +417,27 @@ class FormatCodes:
 
 @dataclass(frozen=True)
 class TableCodes:
-    """Codes that are places in a table of float32 numbers, from 0 on."""
+    """Codes that are places in a table of numbers, from 0 on; negative ones of ``int8``, whose table has 256, from its end."""
 
     values: tuple[float, ...]
     kind: str = "uint8"
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kernels are looked up by it at each call, and a table may be long."""
+        return hash((self.values, self.kind))
+
+    def array(self, dtype: Any) -> np.ndarray:
+        """The table in a dtype; read-only."""
+        return _tables(self, np.dtype(dtype))
+
+
+@lru_cache(maxsize=64)
+def _tables(of: TableCodes, dtype: np.dtype) -> np.ndarray:
+    """Those of a record."""
+    table = np.asarray(of.values, dtype)
+    table.flags.writeable = False
+    return table

@@ -25,6 +25,15 @@ LeavesRunner = Callable[[Plan, tuple[float, ...], Sequence[Mapping[str, np.ndarr
 WORTH_COMPILING = 1 << 16
 
 
+def worth_compiling(size: int) -> bool:
+    """True if an array is long enough for a kernel to be worth the wait for the compiler: all that is decided by that asks here.
+
+    Args:
+        size: how many elements it has.
+    """
+    return size >= WORTH_COMPILING
+
+
 def runner(name: str) -> Runner:
     """The backend of a name.
 
@@ -80,7 +89,7 @@ def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray],
 
 
 def _worth_a_kernel(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
-    return math.prod(shape) >= WORTH_COMPILING or _compiled().at_hand(plan, dtype, shape)
+    return worth_compiling(math.prod(shape)) or _compiled().at_hand(plan, dtype, shape)
 
 
 _RUNNERS: dict[str, Any] = {"auto": _auto, "numpy": _numpy, "numba": _numba}

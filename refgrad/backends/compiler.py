@@ -64,8 +64,7 @@ def compile_object(source: KernelSource) -> bytes:
 
     pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
-    names["float64"] = types.float64
-    names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
+    names |= {name: getattr(types, name) for name in ("uint8", "float64", str(source.dtype), *source.types)}
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     with _compiling():
         names["function"] = njit(error_model="numpy", fastmath=False)

@@ -23,6 +23,7 @@ def run(
     count: int | None,
     stored: Mapping[str, Stored] = NOTHING,
     dialect: Dialect = NUMBA,
+    working: np.dtype | None = None,
 ) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step.
 
@@ -33,9 +34,10 @@ def run(
         count: how many threads; None for as many as are worth it.
         stored: how outputs are stored that are kept in another type, by name.
         dialect: the language of the kernels.
+        working: the working dtype; by default that of the primary array.
     """
     p = arrays[plan.rule.primary]
-    program = program_of(plan, p.dtype, stored, dialect)
+    program = program_of(plan, working or p.dtype, stored, dialect)
     if program.loop is not None:
         _over_elements(program.ready or program.load(program.loop), p, free, arrays, count)
     elif program.passes:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from refgrad.arithmetic import philox
-from refgrad.backends import WORTH_COMPILING, kernels, thread_pool
+from refgrad.backends import kernels, thread_pool, worth_compiling
 from refgrad.backends.source import KernelSource
 from refgrad.errors import ArgumentError, nearest
 
@@ -49,7 +49,7 @@ def random_words(
     if backend not in ("auto", "numpy", "numba"):
         known = ("auto", "numpy", "numba")
         raise ArgumentError(f"backend is {backend!r}{nearest(backend, known)}; legal: {', '.join(known)}")
-    few = count < WORTH_COMPILING and not kernels.at_hand(source())
+    few = not worth_compiling(count) and not kernels.at_hand(source())
     if backend == "numpy" or (backend == "auto" and few) or not count:
         return philox.random_words(count, seed, stream, start)
     first = start - start % 4

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import scalar_math
+from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
 from refgrad.axes import ELEMENT, axes_shape
 from refgrad.backends import numba_backend, step_source
 from refgrad.backends.program import NOTHING
 from refgrad.backends.staged_source import Stored
-from refgrad.backends.step_source import Kept
+from refgrad.backends.step_source import Kept, Rounded
 from refgrad.derived import derived
-from refgrad.tracing import Plan, free_values, plan_for
+from refgrad.tracing import Plan, free_names, free_values, plan_for, with_scalars
 
 
 def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) -> dict[str, np.ndarray] | None:
@@ -65,6 +67,50 @@ def restored(
         return None
     numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": Kept(codes)})
     return y
+
+
+def decoded(
+    rule: Any,
+    parts: Mapping[str, np.ndarray],
+    codes: WholeCodes | FormatCodes | TableCodes,
+    working: np.dtype,
+    dtype: np.dtype,
+    count: int | None = None,
+) -> np.ndarray:
+    """The values of a quantizer's parts, with the bits of its `restore` as it stands.
+
+    Args:
+        rule: the quantizer.
+        parts: C-contiguous: codes in two axes, in the type that ``codes`` says, and the rest in the working dtype.
+        codes: what codes stand for.
+        working: the working dtype.
+        dtype: that of the values: the working dtype, or float32, to which they are rounded.
+        count: how many threads; by default as many as are worth it.
+
+    Returns:
+        The values, shaped as the codes.
+    """
+    y = np.empty(parts["codes"].shape, dtype)
+    stored: dict[str, Stored] = {"codes": Kept(codes)} | ({} if dtype == working else {"y": Rounded(dtype.name)})
+    free = free_values(y.shape, {})
+    numba_backend.run(decoder(rule), free, {**parts, "x": y, "y": y}, count, stored, working=working)
+    return y
+
+
+@derived
+def decoder(rule: Any) -> Plan:
+    """The plan of the values ``y`` from the parts.
+
+    Args:
+        rule: a quantizer that has its `restore`.
+    """
+    scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
+    builder = Builder(scope, 2)
+    given = {part: builder.input(part, axes) for part, axes in {**rule.part_axes(), "codes": ELEMENT}.items()}
+    traced: Any = with_scalars(rule, scope)
+    outputs = {"y": builder.lift(traced.restore(given))}
+    graph = Graph(builder.live(outputs), outputs, {}, tuple(dict.fromkeys(scope.guards)), {})
+    return Plan(rule, graph, free_names(rule, 2))
 
 
 @derived

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.backends import WORTH_COMPILING, kernels, runner, thread_pool
+from refgrad.backends import kernels, runner, thread_pool, worth_compiling
 from refgrad.backends import selection_source as sources
 
 
 def wanted(backend: str, size: int) -> bool:
     """True if a kernel is asked for, or worth its while; `ArgumentError` for an unknown backend."""
     runner(backend)
-    return backend == "numba" or (backend == "auto" and size >= WORTH_COMPILING)
+    return backend == "numba" or (backend == "auto" and worth_compiling(size))
 
 
 def n_of_m(

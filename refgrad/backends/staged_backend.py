@@ -31,7 +31,7 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     if rows is not None:
         _by_rows(rows, shape, arrays, plan.scalars(*free), count)
         return
-    run = Run(p.dtype, shape, arrays, plan.scalars(*free), count)
+    run = Run(program.passes[0].source.dtype, shape, arrays, plan.scalars(*free), count)
     for name, value in run.through(program).items():
         arrays[name].reshape(-1)[...] = value
 

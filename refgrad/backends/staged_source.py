@@ -160,9 +160,12 @@ def _elements(w: Writer, sweep: Pass, ending: Callable[[], None], start: str, st
         loop(start, stop)
         return
     w.set("start", start, "int64")
+    w.set(
+        "row", w.dialect.quotient("start", "row_length"), "int64"
+    )  # once: a division a row is long where rows are short
     with w.block(w.dialect.repeat(f"start < {stop}")):
-        w.set("row", w.dialect.quotient("start", "row_length"), "int64")
         w.set("stop", w.dialect.least(stop, "(row + 1) * row_length"), "int64")
         read_small(w, rows, "row")
         loop("start", "stop")
         w.set("start", "stop", "int64")
+        w.set("row", "row + 1", "int64")

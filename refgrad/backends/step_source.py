@@ -76,7 +76,27 @@ class Kept:
         if isinstance(self.record, WholeCodes):
             whole = w.cast(w.kind, code)
             return whole if self.record.unit == 1 else f"{whole} * {w.number(self.record.unit)}"
-        return f"{w.table(values_of(self.record))}[{code}]"
+        place = w.cast("uint8", code) if self.kind == "int8" else code
+        return f"{w.table(values_of(self.record))}[{place}]"
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """How floats are stored in another float type than the working dtype: rounded once, to nearest.
+
+    Args:
+        kind: the type.
+    """
+
+    kind: str
+
+    def store(self, w: Writer, target: str, x: str) -> None:
+        """What stores ``x``."""
+        w.do(f"{target} = {w.cast(self.kind, x)}")
+
+    def load(self, w: Writer, code: str) -> str:
+        """The expression of what was stored as ``code``."""
+        return w.cast(w.kind, code)
 
 
 def values_of(record: FormatCodes | TableCodes) -> tuple[float, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
 from refgrad.arithmetic.steps import WholeCodes
+from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
-from refgrad.errors import bad_argument
+from refgrad.errors import NoKernel, bad_argument
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Citation, NonNegative, Positive, Whole
@@ -28,6 +29,8 @@ class AdaRound(ElementQuantizer):
     2**(bits-1) - 1. Source: Nagel et al. 2020, arXiv:2004.10568, equations 21 to 24. NaN is refused.
     """
 
+    encodes_in = np.dtype(np.float64)
+    finite_alone = True
     bits: Annotated[int, Whole(2, 8)] = 4
     scale: Positive = 1.0
     weight: NonNegative = 0.01
@@ -97,6 +100,12 @@ class AdaRound(ElementQuantizer):
         done = (step / steps - warm_up) / (1 - warm_up)
         return first if done < 0 else last + (first - last) * (1 + float(np.cos(np.pi * min(done, 1.0)))) / 2
 
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """From the start, as any quantizer of elements."""
+        if method == "quantize" and (len(args) > 1 or keywords):
+            raise NoKernel("its learned V is an argument")
+        return super().at_device(method, device, *args, **keywords)
+
     def quantize(self, x: np.ndarray, v: np.ndarray | None = None) -> Quantized:
         """As `Quantizer.quantize`, from a learned V; from the start it is rounding to nearest, halves up."""
         if v is None:
@@ -130,9 +139,9 @@ class AdaRound(ElementQuantizer):
         """Codes by shares."""
         return self.rounded(finite(w, "w") / self.scale, share).astype(np.int8)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times the scale."""
-        return self.scale * arrays["codes"].astype(np.float64)
+        return self.scale * parts["codes"]
 
 
 def sigmoid(v: np.ndarray) -> np.ndarray:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic import rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, OVERFLOWS, ROUNDINGS, Minifloat
 from refgrad.arithmetic.philox import random_words
-from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
+from refgrad.arithmetic.steps import FormatCodes
+from refgrad.backends import worth_compiling
+from refgrad.derived import derived
+from refgrad.quantizers.decoding import Decoded
 from refgrad.rule import Choice, Citation, Whole
 
 FORMATS = Choice(
@@ -39,7 +42,7 @@ def codes_of(
     bits: int = 32,
 ) -> np.ndarray:
     """`rounding.encode`, by a kernel where the array is long enough to be worth one."""
-    if x.dtype != np.float32 or x.size < WORTH_COMPILING:
+    if x.dtype != np.float32 or not worth_compiling(x.size):
         return rounding.encode(x, form, mode, overflow, random, bits)
     from refgrad.backends import rounding_kernels
 
@@ -48,7 +51,7 @@ def codes_of(
     return rounding_kernels.encode(x, form, mode, overflow, random, bits)
 
 
-class Cast(Quantizer):
+class Cast(Decoded):
     """Each element rounded once to a small floating-point format; the scale is one.
 
     Parts: ``codes``, shaped like ``x``, one an element (sign, exponent and mantissa from the highest bit), uint8 or uint16.
@@ -59,6 +62,7 @@ class Cast(Quantizer):
     """
 
     device_module = "refgrad.quantizers.cast_on_device"
+    decodes_in = np.dtype(np.float32)
     format: Annotated[str, FORMATS] = "float8_e4m3fn"
     rounding: Annotated[str, ROUNDINGS] = "nearest_even"
     overflow: Annotated[str, OVERFLOWS] = "overflow"
@@ -92,6 +96,20 @@ class Cast(Quantizer):
             random = random_words(x.size, self.seed).reshape(x.shape) >> np.uint32(32 - self.random_bits)
         return {"codes": codes_of(x, self.record, self.rounding, self.overflow, random, self.random_bits)}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    @property
+    @derived
+    def read_codes(self) -> FormatCodes | None:
+        """Codes of the format; of 16 bits kernels read none, for their tables would be long."""
+        return FormatCodes(self.format) if self.record.bits <= 8 else None
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes, each of which the format has."""
+        return {"codes": rounding.check_codes(arrays["codes"], 1 << self.record.bits)}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """The value of each code."""
+        return parts["codes"]
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The value of each code, of any format."""
         return rounding.decode(arrays["codes"], self.record)

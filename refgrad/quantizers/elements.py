@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.steps import WholeCodes
-from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
+from refgrad.backends import worth_compiling
+from refgrad.quantizers.decoding import Decoded, Reads
 
 
-class ElementQuantizer(Quantizer):
+class ElementQuantizer(Decoded):
     """A quantizer with a body from ``x`` to ``codes``, whole numbers in the working dtype; NaN is the code of what has none.
 
-    A subclass writes `body` and says how codes are kept. They are made by a kernel where an array is long enough to be worth
-    one, with the bits of the body.
+    A subclass writes `body`, says how codes are kept, and writes `restore`. Both are run by a kernel where an array is long
+    enough to be worth one, with the bits of the body.
     """
 
     device_module = "refgrad.quantizers.elements_on_device"
+    #: the dtype that codes are computed in; None where the array says it
+    encodes_in: ClassVar[np.dtype | None] = None
+    #: True if an array with NaN or an infinity is refused
+    finite_alone: ClassVar[bool] = False
 
     @property
     def kept_codes(self) -> WholeCodes:
         """How codes are kept."""
         raise NotImplementedError
+
+    @property
+    def read_codes(self) -> Reads | None:
+        """As they are kept."""
+        return self.kept_codes
+
+    @property
+    def prepares(self) -> bool:
+        """True if the body is handed other numbers than those of the array."""
+        return False
 
     def body_parts(self) -> tuple[str, ...]:
         """What the body gives: codes, and numbers of the tensor or of each row, if there are such."""
@@ -55,7 +70,7 @@ class ElementQuantizer(Quantizer):
             Codes as they are kept, and numbers of the tensor or of each row, broadcasting against ``x``.
         """
         x = given["x"]
-        if x.size >= WORTH_COMPILING and x.dtype.itemsize >= 4:
+        if worth_compiling(x.size) and x.dtype.itemsize >= 4:
             from refgrad.backends import row_kernels
 
             found = row_kernels.run(self, {name: np.ascontiguousarray(array) for name, array in given.items()})

@@ -20,6 +20,7 @@ from refgrad.axes import COLUMN, ELEMENT, TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
+from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 
@@ -79,6 +80,10 @@ class Drawn(Random, ElementQuantizer):
 
     A subclass writes `body`, from ``x`` and ``uniform`` to codes and numbers of the tensor or of each row.
     """
+
+    encodes_in = np.dtype(np.float64)
+
+    device_module = "refgrad.quantizers.elements_on_device"
 
     def takes(self) -> dict[str, Axes]:
         """The array, and uniforms."""
@@ -251,6 +256,11 @@ class TernGrad(Drawn):
         codes = np.where(given["uniform"] < size / scale, np.sign(x), 0.0)
         return {"scale": np.where(known, scale, np.nan), "codes": np.where(known, codes, 0.0)}
 
+    @property
+    def prepares(self) -> bool:
+        """True if numbers are clipped first."""
+        return self.clip > 0
+
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Scale and ternary codes."""
         if not x.size:
@@ -279,9 +289,17 @@ class TernGrad(Drawn):
             return tuple(np.where(finite, e, 0.0) for e in ends)  # type: ignore[return-value]
         return None
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def part_axes(self) -> dict[str, Axes]:
+        """The scale, one number."""
+        return self.gives()
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes, and the scale."""
+        return {"codes": arrays["codes"], "scale": sized("scale", arrays["scale"], 1)}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times scale."""
-        return (arrays["scale"] * arrays["codes"].astype(arrays["scale"].dtype)).reshape(shape)
+        return parts["scale"] * parts["codes"]
 
 
 def deviation(x: np.ndarray) -> float:
@@ -305,6 +323,7 @@ class SignSGD(ElementQuantizer):
     arXiv:1901.09847, algorithm 1.
     """
 
+    decodes_in = np.dtype(np.float32)
     zero: Zero = "zero"
     scaled: Annotated[
         str,
@@ -373,10 +392,18 @@ class SignSGD(ElementQuantizer):
         scale = np.sum(wide) / count if self.scaled == "mean" else np.sqrt(np.sum(wide * wide) / count)
         return around(np.full(1, scale), np.full(1, (count + 2) * reach * scale))
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def part_axes(self) -> dict[str, Axes]:
+        """The scale, if there is one: one number."""
+        return {} if self.scaled == "none" else {"scale": TENSOR}
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes, and the scale if there is one."""
+        codes = {"codes": arrays["codes"]}
+        return codes if self.scaled == "none" else {**codes, "scale": sized("scale", arrays["scale"], 1)}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Signs, times their scale."""
-        scale = arrays.get("scale", np.ones(1, np.float32))
-        return (arrays["codes"].astype(scale.dtype) * scale).reshape(shape)
+        return parts["codes"] if self.scaled == "none" else parts["codes"] * parts["scale"]
 
 
 def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndarray:
@@ -469,9 +496,23 @@ class OneBit(ElementQuantizer):
         mean = np.where(chosen, columns, 0.0).sum(axis=0) / count
         return around(mean, (count + 1) * reach * np.abs(mean))
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As `as_columns`."""
+        return shape[0] if shape else 1, math.prod(shape[1:])
+
+    def part_axes(self) -> dict[str, Axes]:
+        """The means, one a column each."""
+        return self.gives()
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Bits by columns, and the means."""
+        codes = as_columns(arrays["codes"].reshape(shape))
+        low, high = (sized(part, arrays[part], codes.shape[1]) for part in ("low", "high"))
+        return {"codes": codes, "low": low, "high": high}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """The mean that the bit says."""
-        return np.where(as_columns(arrays["codes"].reshape(shape)) > 0, arrays["high"], arrays["low"]).reshape(shape)
+        return np.where(parts["codes"] > 0, parts["high"], parts["low"])
 
 
 def as_columns(x: np.ndarray) -> np.ndarray:

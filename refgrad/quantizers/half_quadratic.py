@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantizer
+from refgrad.arithmetic.steps import WholeCodes
+from refgrad.axes import COLUMN, ROW, Axes
+from refgrad.backends.cuda.device import Device
+from refgrad.derived import derived
+from refgrad.errors import NoKernel, bad_argument
+from refgrad.quantizers.decoding import Decoded, sized
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
 from refgrad.rule import Citation, Flag, Fraction, Positive, Range, Whole, by
 
 
-class HQQ(Quantizer):
+class HQQ(Decoded):
     """Half-quadratic quantization: the zero point, a real number, is moved so that most errors shrink and few stay large.
 
     S = (2**bits - 1) / (max - min), z = -min S, rounded at first with ``round_zero``. Repeat: q = clip(round(W S + z));
@@ -30,6 +35,7 @@ class HQQ(Quantizer):
     a range up to 1e-4, and at most 2e4).
     """
 
+    device_module = "refgrad.quantizers.elements_on_device"
     on_host: ClassVar[str] = "it goes on until an error falls no longer"
 
     bits: Bits = 4
@@ -69,11 +75,14 @@ class HQQ(Quantizer):
         """From the least to the largest."""
         return 0, 2**self.bits - 1
 
+    def in_groups(self, x: np.ndarray) -> np.ndarray:
+        """Groups as rows, or as columns for axis 0; `ArgumentError` if the elements are not whole groups."""
+        return x.reshape(self.seen(x.shape))
+
     def grouped(self, x: np.ndarray) -> np.ndarray:
         """Groups as rows; `ArgumentError` if the elements are not whole groups."""
-        if x.size % self.group:
-            raise bad_argument("x.size", x.size, f"a multiple of the group's {self.group}")
-        return x.reshape(-1, self.group) if self.axis else np.ascontiguousarray(x.reshape(self.group, -1).T)
+        groups = self.in_groups(x)
+        return groups if self.axis else np.ascontiguousarray(groups.T)
 
     def joined(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The array that was grouped."""
@@ -121,7 +130,37 @@ class HQQ(Quantizer):
         size = np.abs(v)
         return np.sign(v) * np.maximum(size - v.dtype.type(1 / beta) * size ** v.dtype.type(self.p - 1), 0)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    @property
+    @derived
+    def read_codes(self) -> WholeCodes:
+        """Integers from 0 on."""
+        return WholeCodes("uint8")
+
+    def at_device(self, method: str, device: Device, *args: Any, **keywords: Any) -> Any:
+        """What has a kernel is `dequantize`."""
+        if method == "quantize":
+            raise NoKernel(self.on_host)
+        return super().at_device(method, device, *args, **keywords)
+
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Groups as rows, or as columns."""
+        size = math.prod(shape)
+        if size % self.group:
+            raise bad_argument("x.size", size, f"a multiple of the group's {self.group}")
+        return (size // self.group, self.group) if self.axis else (self.group, size // self.group)
+
+    def part_axes(self) -> dict[str, Axes]:
+        """Scale and zero: one a row where groups are rows, one a column where they are columns."""
+        return dict.fromkeys(("scale", "zero"), ROW if self.axis else COLUMN)
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes with groups as rows or columns, and what goes with each."""
+        codes = self.in_groups(arrays["codes"])
+        scale, zero = (sized(part, arrays[part], codes.size // self.group) for part in ("scale", "zero"))
+        return {"codes": codes} | (
+            {"scale": scale[:, None], "zero": zero[:, None]} if self.axis else {"scale": scale, "zero": zero}
+        )
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """(q - z) times the scale."""
-        scale, zero = arrays["scale"][:, None], arrays["zero"][:, None]
-        return self.joined((self.grouped(arrays["codes"]).astype(scale.dtype) - zero) * scale, shape)
+        return (parts["codes"] - parts["zero"]) * parts["scale"]

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from refgrad.arithmetic.operations.functions import power_of_two
 from refgrad.arithmetic.steps import Exponent, WholeCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
 from refgrad.quantizers.gradients import Bucketed, Drawn
+from refgrad.quantizers.powers import signed_powers
 from refgrad.rule import Citation, Whole
 
 #: added to exponents, so that those of all float64 numbers are positive
@@ -69,11 +71,15 @@ class NaturalCompression(Drawn):
         """Signed exponents."""
         return {"codes": self.drawn(x, uniform)["codes"]}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """The powers, in float64."""
-        codes = arrays["codes"].astype(np.int32)
-        powers = np.ldexp(1.0, np.abs(codes) - BIAS)
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """The powers."""
+        codes = parts["codes"]
+        powers = power_of_two(np.abs(codes) - BIAS)
         return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The same by NumPy's own powers of two, which short arrays are decoded by."""
+        return signed_powers(arrays["codes"], -BIAS, NAN_CODE).reshape(shape)
 
 
 class NUQSGD(Bucketed):

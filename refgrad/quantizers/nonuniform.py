@@ -113,9 +113,9 @@ class N2UQ(ElementQuantizer):
         """The number of thresholds below, with equal intervals."""
         return self._coding(None)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """Steps times I, in float64."""
-        return arrays["codes"] * (SPAN / self.top)
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """Steps times I."""
+        return parts["codes"] * (SPAN / self.top)
 
     def gradients(
         self, x: np.ndarray, g: np.ndarray, intervals: np.ndarray | None = None

@@ -11,10 +11,11 @@ import numpy as np
 
 from refgrad.arithmetic.operations.functions import power_of_two
 from refgrad.arithmetic.primitives import tree_max, tree_sum
-from refgrad.arithmetic.steps import Exponent, Ranks, WholeCodes, signed, step
+from refgrad.arithmetic.steps import Exponent, Ranks, TableCodes, WholeCodes, signed, step
 from refgrad.axes import TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
+from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole, by
 
@@ -28,6 +29,18 @@ def nearest_exponent(size: np.ndarray, boundary: float) -> np.ndarray:
     """k of the power of two near a magnitude m 2**e, 1 <= m < 2: e, or e + 1 if m >= ``boundary``; by the bits, not log2."""
     mantissa, exponent = np.frexp(size)
     return exponent - 1 + (2.0 * mantissa.astype(np.float64) >= boundary)
+
+
+def signed_powers(codes: np.ndarray, least: int, nan_code: int) -> np.ndarray:
+    """The sign of each code times 2 to the power of its magnitude and the least exponent, in float64.
+
+    Args:
+        codes: integers.
+        least: the exponent of code 0, which stands for zero.
+        nan_code: the code of NaN.
+    """
+    codes = codes.astype(np.int32)
+    return np.where(codes == nan_code, np.nan, np.sign(codes) * np.ldexp(1.0, np.abs(codes) + least))
 
 
 class LogQuantizer(ElementQuantizer):
@@ -100,11 +113,19 @@ class LogQuantizer(ElementQuantizer):
         """The place among the boundaries."""
         return {"codes": step(given["x"], self.coding)}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    @property
+    @derived
+    def read_codes(self) -> TableCodes:
+        """The power of each code, with its sign; NaN where a code has none."""
+        values = np.full(256, np.nan)
+        numbers = np.arange(1, 2**self.bits)
+        powers = np.ldexp(1.0, numbers + self.full_scale - 2**self.bits)
+        values[0], values[-numbers], values[numbers] = 0.0, -powers, powers
+        return TableCodes(tuple(values.tolist()), "int8")
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """The powers."""
-        codes = arrays["codes"].astype(np.int32)
-        powers = np.ldexp(1.0, np.abs(codes) + self.full_scale - 2**self.bits)
-        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+        return parts["codes"]
 
 
 class INQ(ElementQuantizer):
@@ -115,6 +136,7 @@ class INQ(ElementQuantizer):
     n - n2 + 1. Source: Zhou et al. 2017, arXiv:1702.03044, section 2.1. A tensor that holds NaN or an infinity is NaN.
     """
 
+    scales_say = False
     bits: Annotated[int, Whole(3, 7)] = 5
     parts = ("exponent", "codes")
 
@@ -184,11 +206,30 @@ class INQ(ElementQuantizer):
         found = self.run({"x": x})
         return {"exponent": found["exponent"].reshape(-1).astype(np.int16), "codes": found["codes"]}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    @property
+    @derived
+    def kept_scales(self) -> dict[str, WholeCodes]:
+        """The exponent, which is whole."""
+        return {"exponent": WholeCodes("int16")}
+
+    def part_axes(self) -> dict[str, Axes]:
+        """The exponent, one number."""
+        return self.gives()
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes, and the exponent in float64."""
+        return {"codes": arrays["codes"], "exponent": sized("exponent", arrays["exponent"], 1).astype(np.float64)}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """The powers."""
-        codes = arrays["codes"].astype(np.int32)
-        powers = np.ldexp(1.0, np.abs(codes) + int(arrays["exponent"][0]) + self.lowest - 1)
+        codes = parts["codes"]
+        powers = power_of_two(np.abs(codes) + (parts["exponent"] + (self.lowest - 1)))
         return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * powers)
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The same by NumPy's own powers of two, which short arrays are decoded by."""
+        exponent = int(sized("exponent", arrays["exponent"], 1)[0])
+        return signed_powers(arrays["codes"], exponent + self.lowest - 1, NAN_CODE).reshape(shape)
 
 
 #: for each number of bits the exponents of each term besides zero; what is odd is as in the authors' code
@@ -289,11 +330,18 @@ class APoT(ElementQuantizer):
         low, high = np.where(negative, -high, low), np.where(negative, -low, high)
         return tuple(np.where(np.isnan(x), NAN_CODE, e) for e in (low, high))  # type: ignore[return-value]
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """Level times alpha, in float64."""
-        codes = arrays["codes"].astype(np.int32)
-        number = np.where(codes == NAN_CODE, 0, np.abs(codes))
-        return np.where(codes == NAN_CODE, np.nan, np.sign(codes) * (self.levels[number] * self.alpha))
+    @property
+    @derived
+    def read_codes(self) -> TableCodes:
+        """The level of each code, with its sign, in float64; NaN where a code has none."""
+        values = np.full(256, np.nan)
+        numbers = np.arange(len(self.levels))
+        values[-numbers], values[numbers] = -self.levels, self.levels
+        return TableCodes(tuple(values.tolist()), "int8")
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """Level times alpha."""
+        return parts["codes"] * self.alpha
 
     def gradients(self, x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.floating]:
         """dx and dalpha: g [|x| <= alpha], and the sum of g (q - x/alpha) inside, g sign(x) outside. Ibid., section 2.3."""

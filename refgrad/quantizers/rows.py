@@ -17,8 +17,9 @@ from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.rounding import all_within
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
+from refgrad.backends import worth_compiling
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.quantizers.base import WORTH_COMPILING, Quantizer
+from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Choice, by
 from refgrad.tracing import literal
 
@@ -205,7 +206,7 @@ class RowQuantizer(Quantizer):
     def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The values of the body's parts on rows: by kernels where the rows are long enough to be worth them."""
         rows = given["x"]
-        if rows.size < WORTH_COMPILING or rows.dtype.itemsize < 4:
+        if not worth_compiling(rows.size) or rows.dtype.itemsize < 4:
             return literal(self, given, {})
         from refgrad.backends import row_kernels
 
@@ -228,7 +229,7 @@ class RowQuantizer(Quantizer):
     def _by_kernel(self, others: Mapping[str, np.ndarray], codes: np.ndarray, layout: Layout) -> np.ndarray | None:
         """``y`` on rows; None for what kernels do not read: few numbers, float64, codes of another type or none at all."""
         known, ends = self.read_codes, self.code_range
-        if codes.size < WORTH_COMPILING or known is None or codes.dtype != known.kind or not codes.flags.aligned:
+        if not worth_compiling(codes.size) or known is None or codes.dtype != known.kind or not codes.flags.aligned:
             return None
         if any(part.dtype != np.float32 for part in others.values()):
             return None

@@ -272,9 +272,9 @@ class TTQ(ElementQuantizer):
         delta = self.threshold * tree_max(size)
         return {"codes": np.where(delta == delta, np.where(size > delta, np.sign(x), 0.0), delta)}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Wp, 0 or -Wn."""
-        codes = arrays["codes"]
+        codes = parts["codes"]
         levels = np.where(codes > 0, self.positive, np.where(codes < 0, -self.negative, 0.0))
         return np.where(codes == NAN_CODE, np.nan, levels)
 

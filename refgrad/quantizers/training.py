@@ -15,6 +15,7 @@ from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, around
+from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.gradients import Drawn
 from refgrad.quantizers.powers import SQRT2
@@ -37,6 +38,7 @@ class DoReFaGradient(Drawn):
     zeros decodes to zeros; one with NaN or an infinity is NaN. Source: Zhou et al. 2016, arXiv:1606.06160, section 2.5.
     """
 
+    scales_say = False
     bits: Annotated[int, Whole(1, 8)] = 4
     parts = ("scale", "codes")
 
@@ -62,10 +64,13 @@ class DoReFaGradient(Drawn):
         """From the least to the largest."""
         return 0, self.top
 
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """One sample a row."""
+        return shape[0] if shape else 1, math.prod(shape[1:])
+
     def samples(self, x: np.ndarray) -> np.ndarray:
         """One sample a row."""
-        count = x.shape[0] if x.ndim else 1
-        return x.reshape(count, math.prod(x.shape[1:]))
+        return x.reshape(self.seen(x.shape))
 
     @property
     @derived
@@ -120,11 +125,19 @@ class DoReFaGradient(Drawn):
         largest = np.nan_to_num(seen["scale"].astype(np.float64))
         return largest.reshape(-1, *(1,) * max(len(shape) - 1, 0)) if shape else largest.reshape(())
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def part_axes(self) -> dict[str, Axes]:
+        """M, one a sample."""
+        return self.gives()
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes by samples, and M in float64."""
+        codes = self.samples(arrays["codes"].reshape(shape))
+        return {"codes": codes, "scale": sized("scale", arrays["scale"], len(codes)).astype(np.float64)[:, None]}
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """2 M (q / n - 1/2)."""
-        scale = arrays["scale"].astype(np.float64)[:, None]
-        rows = 2.0 * scale * (self.samples(arrays["codes"].reshape(shape)) / self.top - 0.5)
-        return np.where(scale == 0, 0.0, rows).reshape(shape)
+        scale = parts["scale"]
+        return np.where(scale == 0, 0.0, 2.0 * scale * (parts["codes"] / self.top - 0.5))
 
 
 def shift(largest: Any) -> Any:
@@ -140,6 +153,8 @@ class WAGEError(ElementQuantizer):
     Wu et al. 2018, arXiv:1802.04680, section 3.3.3.
     """
 
+    encodes_in = np.dtype(np.float64)
+    finite_alone = True
     bits: Annotated[int, Whole(2, 15)] = 8
 
     citation = WAGE_CITATION
@@ -174,9 +189,9 @@ class WAGEError(ElementQuantizer):
         """Codes, in float64."""
         return {"codes": self.codes_of(finite(x, "x"))}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """q / S."""
-        return arrays["codes"] / float(self.steps)
+        return parts["codes"] / self.steps
 
 
 class WAGEGradient(Drawn):
@@ -187,6 +202,7 @@ class WAGEGradient(Drawn):
     with NaN or an infinity is refused. Source: Wu et al. 2018, arXiv:1802.04680, section 3.3.4 (lr 8 is the authors' code).
     """
 
+    finite_alone = True
     bits: Annotated[int, Whole(2, 15)] = 8
     lr: Positive = 8.0
 
@@ -228,9 +244,9 @@ class WAGEGradient(Drawn):
         one, other = (np.sign(g) * (np.floor(e) + (uniform < e - np.floor(e))) for e in around(n, 2 * reach * n))
         return np.minimum(one, other), np.maximum(one, other)
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Steps of 2**(1 - k)."""
-        return arrays["codes"] * 2.0 ** (1 - self.bits)
+        return parts["codes"] * 2.0 ** (1 - self.bits)
 
 
 def lsq_scale(x: np.ndarray, highest: int) -> float:

@@ -13,7 +13,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.axes import ELEMENT, Axes
-from refgrad.backends import WORTH_COMPILING
+from refgrad.backends import worth_compiling
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.foreign_arrays import read_array
 from refgrad.rule import Choice, Range, Rule, Whole, by
@@ -154,7 +154,7 @@ class Mask(Rule):
             ArgumentError: what `prepare` says.
         """
         arrays = self.prepare(w, others)
-        if arrays["w"].size < WORTH_COMPILING:
+        if not worth_compiling(arrays["w"].size):
             return literal(self, arrays, {})["scores"]
         from refgrad.backends import row_kernels
 

@@ -1,7 +1,8 @@
-"""This version beside an earlier one: ``python -m tests.benchmarks.versions FOLDER``, a checkout of the earlier one.
+"""This version beside an earlier one: ``python -m tests.benchmarks.versions FOLDER [RULE ...]``, a checkout of the earlier one.
 
 Each version runs in a process of its own, on one thread; they take turns, and the processor's time is counted, so that other
-work on the machine is not. A row is the median of the ratios of 9 turns: above one, this version is faster.
+work on the machine is not. A row is the median of the ratios of 9 turns: above one, this version is faster. Rules that are named
+are run at more lengths, and quantizers both ways; ``all`` stands for every quantizer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,30 @@ import numpy as np
 
 TURNS, SECONDS = 9, 0.03
 QUANTIZERS = ("Affine", "MX", "NVFP4", "NF4", "Blockwise", "TWN")
+#: lengths at which quantizers that are named are run: multiples of all blocks, below and above what is worth compiling
+NAMED_LENGTHS = (1_024, 102_400, 1_048_576)
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 ROWS: list[tuple[str, str, Any]] = [
     *(("step", name, (length,)) for name in ("AdamW", "Lion", "SGD") for length in LENGTHS),
     *(("step", name, (1000, 1000)) for name in ("LAMB", "AdamP", "NovoGrad", "Adafactor", "DiffGrad")),
     ("step", "Muon", (256, 256)),
-    *(
-        (way, name, (1 << 20,))
-        for name in ("Affine", "MX", "NVFP4", "NF4", "Blockwise", "TWN")
-        for way in ("quantize", "dequantize")
-    ),
+    *((way, name, (1 << 20,)) for name in QUANTIZERS for way in ("quantize", "dequantize")),
     ("quantize", "Cast", (1 << 20,)),
 ]
+
+
+def rows(names: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """The rows of rules that are named, or all that are run where none is.
+
+    Args:
+        names: the rules.
+    """
+    from refgrad.quantizers import Quantizer
+    from refgrad.rule import rules
+
+    named = rules(Quantizer) if "all" in names else names
+    shapes = [(max(1, n // 1024), min(n, 1024)) for n in NAMED_LENGTHS]
+    return [(way, name, s) for name in named for way in ("quantize", "dequantize") for s in shapes] or ROWS
 
 
 def call(what: str, name: str, shape: tuple[int, ...]) -> Callable[[], object]:
@@ -100,7 +113,7 @@ def main() -> None:
     print(
         "| what | shape | earlier, microseconds | this version, microseconds | earlier / this |\n|---|---|---|---|---|"
     )
-    for row in ROWS:
+    for row in rows(sys.argv[2:]):
         turns = [(earlier(row), this(row)) for _ in range(TURNS)]
         before, now = (1e6 * statistics.median(side) for side in zip(*turns, strict=True))
         ratio = statistics.median(a / b for a, b in turns)

@@ -8,6 +8,8 @@ _PRODUCTS = "NumPy, and for products of matrices a blocked kernel by hand"
 _LAPACK = f"{_PRODUCTS}; and LAPACK"
 _TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
 _SPARSE = "it keeps places and values, whose number is not that of the elements"
+_TAKEN = "codes are places in a table that is a part itself, and no operation takes numbers from places in an array"
+_PUT = "values are put in their places, whose number is not that of the elements"
 _PARTITION = "the largest are found by one partition of integer keys, which is NumPy's"
 
 #: (class, entry point) -> the reason
@@ -28,9 +30,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("MaskUpdate", "next mask"): f"as masks: {_PARTITION}; where several keys decide, by sorting",
     ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
-    ("Cast", "dequantize"): "one look-up of each code in a table, by NumPy",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
-    ("BlockFormat", "dequantize"): "by hand: blocks within blocks, each with a scale of its own",
     ("RoundToNearest", "quantize"): "each column names its group, whose number may be any",
     ("GPTQ", "quantize"): "column after column, each by what those before it left over; and LAPACK",
     ("AWQ", "quantize"): "it tries out powers of scales by products of matrices, which are BLAS's",
@@ -43,7 +43,27 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("NUQSGD", "quantize"): "its norm, rounded to float32, divides in float64, and a graph has one dtype",
     ("TopK", "quantize"): _SPARSE,
     ("RandomK", "quantize"): _SPARSE,
-    ("Quantizer", "dequantize"): "one expression of codes and scales, in NumPy and mostly in float64",
+    (
+        "RoundToNearest",
+        "dequantize",
+    ): "each column names its group, and no operation takes numbers from places in an array",
+    ("KMeans", "dequantize"): _TAKEN,
+    ("OptimalCodebook", "dequantize"): _TAKEN,
+    (
+        "ProductQuantizer",
+        "dequantize",
+    ): "codes are places in tables of vectors that are a part themselves, one for each stretch",
+    ("PowerSGD", "dequantize"): "a product of its two factors, which is BLAS's",
+    (
+        "QSGD",
+        "dequantize",
+    ): "its norms are one a bucket of the flat array, the last of which may be short: NumPy fills it up",
+    (
+        "NUQSGD",
+        "dequantize",
+    ): "as QSGD; and its levels, powers of two in float64, are rounded to the dtype of the norms",
+    ("TopK", "dequantize"): _PUT,
+    ("RandomK", "dequantize"): _PUT,
 }
 
 

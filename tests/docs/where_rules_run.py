@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-import refgrad.backends.selection  # noqa: F401 - sizes are changed in it
+from refgrad import backends
 from refgrad.arithmetic import philox
 from refgrad.arithmetic.graph import Graph
 from refgrad.axes import EACH_COLUMN
@@ -40,8 +40,6 @@ FROM_GRAPH = (LOOP, PASSES)
 BETWEEN, COLUMNS, JOINED = "numbers between passes", "folds of columns", "arrays joined into one"
 #: the modules that take kernels of graphs
 OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.staged_backend")
-#: what says from which size on a kernel is used
-SIZES = "WORTH_COMPILING"
 
 
 class Entry(NamedTuple):
@@ -162,16 +160,8 @@ def _noted(source: Any) -> Any:
 @contextmanager
 def _every_array_is(short: bool) -> Iterator[None]:
     """While it lasts arrays of any size count as too short for kernels of rules, or as long enough."""
-    at, rooms = sys.maxsize if short else 0, ("refgrad.quantizers", "refgrad.sparsity", "refgrad.backends.selection")
-    known = [m for n, m in sys.modules.items() if n.startswith(rooms) and hasattr(m, SIZES)]
-    before = [getattr(module, SIZES) for module in known]
-    for module in known:
-        setattr(module, SIZES, at)
-    try:
+    with mock.patch.object(backends, "WORTH_COMPILING", sys.maxsize if short else 0):
         yield
-    finally:
-        for module, size in zip(known, before, strict=True):
-            setattr(module, SIZES, size)
 
 
 HEAD = """# Where rules run
@@ -186,7 +176,8 @@ blocks of the pass before have left: a norm's root, a ratio. Where nothing but r
 one kernel, which goes through row after row. A rule over the whole tree of parameters folds along one tree, whose shape depends
 on the number of all terms: its kernels run over the leaves where they are, and only blocks of that tree in which a leaf ends are
 copied together. Quantizers that round by chance take uniforms as an array, which one kernel by hand draws for all of them
-(Philox).
+(Philox). Of parts that are one number a row or a column, NumPy makes what kernels of values read: binary16 scales in float32, and
+in GGUF's super-blocks the product of a block's scale and a group's.
 
 """
 

@@ -78,7 +78,7 @@ PREPARED: list[tuple[ElementQuantizer, str]] = [
 
 def parts(rule: ElementQuantizer, x: np.ndarray, least: int) -> dict[str, tuple[str, bytes]] | str:
     """What is kept of an array, where kernels are worth their while from a number of elements on; or why it is refused."""
-    with mock.patch("refgrad.quantizers.elements.WORTH_COMPILING", least):
+    with mock.patch("refgrad.backends.WORTH_COMPILING", least):
         try:
             kept = rule.quantize(x).arrays
         except ArgumentError as error:

@@ -128,28 +128,6 @@ class Codes(Kept):
         super().store(w, target, x)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """Codes that are read alone, each of which is a place in a list of float64 numbers.
-
-    Args:
-        kind: the integer type of the codes, of 8 bits.
-        values: the number of each code, from the least code of the type on.
-    """
-
-    kind: str
-    values: tuple[float, ...]
-
-    def store(self, w: Any, target: str, x: str) -> None:
-        """Nothing is stored so."""
-        raise AssertionError("codes of a list are read alone")
-
-    def load(self, w: Any, code: str) -> str:
-        """The number of a code."""
-        least = 128 if self.kind == "int8" else 0
-        return f"{w.table(self.values, 'float64')}[(int64_t){code} + {least}]"
-
-
 #: how the arrays of a kernel are stored, by name
 Forms = Mapping[str, Number | Codes]
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.rounding import check_codes
+from refgrad.arithmetic.steps import TableCodes
+from refgrad.axes import ROW, Axes
+from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.quantizers.base import Quantized, Quantizer
-from refgrad.quantizers.gguf import searches
+from refgrad.quantizers.base import Quantized
+from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.gguf.layout import Fields, Layout
-from refgrad.quantizers.gguf.searches import NOTHING
-from refgrad.quantizers.gguf.twins import fast
 
 #: every field that a block may have, in the order in which they are computed
 FIELDS = ("scale", "minimum", "scales", "minimums", "codes")
 
 
-class BlockFormat(Quantizer):
+class BlockFormat(Decoded):
     """A format of fixed blocks along the last axis, each with its own scale, stored byte for byte as ggml stores it.
 
     Fields of a block: ``scale`` (binary16) and, where there is one, ``minimum`` (binary16); in a super-block also
@@ -68,18 +69,34 @@ class BlockFormat(Quantizer):
             fields["scale"][poisoned] = np.nan
         return {name: fields[name] for name in self.parts}
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """Each element's number in float32."""
+    @property
+    @derived
+    def read_codes(self) -> TableCodes:
+        """Places in the table of numbers that codes stand for."""
+        return TableCodes(tuple(self.values.tolist()))
+
+    def part_axes(self) -> dict[str, Axes]:
+        """What a group of elements shares: the scale, and what is added, if something is."""
+        return {"scale": ROW} | ({"offset": ROW} if "minimum" in self.parts else {})
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes by groups, and scale and offset of each group in float32; those of super-blocks are worked out here."""
         scale = arrays["scale"].astype(np.float32)[:, None]
         if self.scale_values is not None:
             scale = scale * self.scale_values[check_codes(arrays["scales"], len(self.scale_values), "scales")]
-        offset = np.full_like(scale, NOTHING)
-        if "minimum" in arrays:
+        codes = np.asarray(arrays["codes"]).reshape(scale.size, self.block // scale.shape[1])
+        groups = {"codes": codes, "scale": scale.reshape(-1, 1)}
+        if "minimum" in self.parts:
             offset = arrays["minimum"].astype(np.float32)[:, None]
-        if "minimums" in arrays:
-            offset = -(offset * arrays["minimums"].astype(np.float32))
-        groups = arrays["codes"].reshape(scale.size, self.block // scale.shape[1])
-        return fast(searches.scaled, groups, self.values, scale.reshape(-1), offset.reshape(-1)).reshape(shape)
+            if "minimums" in self.parts:
+                offset = -(offset * arrays["minimums"].astype(np.float32))
+            groups["offset"] = offset.reshape(-1, 1)
+        return groups
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """Each code's number times the scale, plus the offset."""
+        y = parts["codes"] * parts["scale"]
+        return y + parts["offset"] if "minimum" in self.parts else y
 
     def pack(self, quantized: Quantized) -> np.ndarray:
         """The bytes as GGUF files hold them, shaped like the array but for the last axis, in blocks of `layout.size`."""

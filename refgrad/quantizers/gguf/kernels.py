@@ -276,16 +276,6 @@ def code_again(x, offset, scale, first, low, high):  # type: ignore[no-untyped-d
 
 
 @compiled
-def scaled(codes, values, scale, offset):  # type: ignore[no-untyped-def]
-    """`searches.scaled`: ``values[codes] * scale + offset``, group by group."""
-    found = np.empty(codes.shape, F)
-    for b in range(len(codes)):
-        for i in range(codes.shape[1]):
-            found[b, i] = values[codes[b, i]] * scale[b] + offset[b]
-    return found
-
-
-@compiled
 def put_bits(field, table, blocks):  # type: ignore[no-untyped-def]
     """`layout.put_bits`."""
     for b in range(len(blocks)):

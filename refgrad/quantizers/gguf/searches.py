@@ -192,8 +192,3 @@ def code_again(
     """Codes of (x + offset) / scale from ``low`` to ``high``, shifted to start at 0; the first ones where the scale is 0."""
     again = nearest_level((x + offset[:, None]) / scale[:, None], low, high) - np.float32(low)
     return np.where((scale != 0)[:, None], again, first).astype(np.uint8)
-
-
-def scaled(codes: np.ndarray, values: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Each code's value times the scale of its row, plus the offset of its row."""
-    return values[codes] * scale[:, None] + offset[:, None]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.quantizers.base import WORTH_COMPILING
+from refgrad.backends import worth_compiling
 
 
 def fast(function: Callable[..., Any], first: np.ndarray, *others: Any) -> Any:
     """``function(first, *others)``, by the function of the same name in `kernels` if the first array is large."""
-    if first.size < WORTH_COMPILING:
+    if not worth_compiling(first.size):
         return function(first, *others)
     kernels = importlib.import_module("refgrad.quantizers.gguf.kernels")
     return getattr(kernels, function.__name__)(first, *others)

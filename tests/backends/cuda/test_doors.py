@@ -115,11 +115,13 @@ def by_kernels(variants: bool) -> list[Any]:
     for cls in (*rules(RowQuantizer).values(), *rules(ElementQuantizer).values()):
         rule = cls()
         found += (v for _, v in rule.variants()) if variants else [rule]
-    return [rule for rule in dict.fromkeys(found) if tuple(rule.takes()) == ("x",) and _is_there(rule)]
+    return [rule for rule in dict.fromkeys(found) if not {*rule.takes()} - {"x", "uniform"} and _is_there(rule)]
 
 
 def _is_there(rule: Any) -> bool:
-    return isinstance(rule, RowQuantizer) or rule.parts == ("codes",)
+    if isinstance(rule, RowQuantizer):
+        return True
+    return {*rule.body_parts()} == {*rule.parts} and not (rule.prepares or rule.finite_alone)
 
 
 def same_parts(rule: Any, dtype: Any, shape: tuple[int, ...]) -> int:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from refgrad import backends
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import gguf
-from refgrad.quantizers.gguf import searches, twins
+from refgrad.quantizers.gguf import searches
 from refgrad.quantizers.gguf.blocks import BlockFormat
 from tests.depth import examples
 
@@ -55,7 +56,7 @@ def test_compiled_and_not_the_bits_are_the_same(rule: BlockFormat, data: st.Data
     found = []
     for threshold in (0, 10**9):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(twins, "WORTH_COMPILING", threshold)
+            patch.setattr(backends, "WORTH_COMPILING", threshold)
             with np.errstate(all="ignore"):
                 data_bytes = stored(rule, x)
             found.append((data_bytes, rule.dequantize(rule.unpack(data_bytes))))

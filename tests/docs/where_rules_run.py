@@ -29,6 +29,7 @@ from refgrad.quantizers import Quantizer
 from refgrad.quantizers.blockwise import Codebook
 from refgrad.rule import Rule, rules
 from refgrad.sparsity.base import Mask
+from refgrad.sparsity.n_of_m import Groups
 from refgrad.tracing import Plan
 from tests.docs.outside_the_graph import reason
 
@@ -40,7 +41,7 @@ FROM_GRAPH = (LOOP, PASSES)
 #: what NumPy does besides
 BETWEEN, COLUMNS, JOINED = "numbers between passes", "folds of columns", "arrays joined into one"
 #: the modules that take kernels of graphs
-OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.staged_backend")
+OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.selection", "refgrad.backends.staged_backend")
 #: what says from which size on a kernel is used
 SIZES = "WORTH_COMPILING"
 
@@ -111,6 +112,8 @@ def _quantizer(rule: Quantizer) -> list[Entry]:
 def _mask(rule: Any) -> list[Entry]:
     shape = rule.example_shape()
     given = {name: np.ones(shape, np.float32) for name in rule.takes()}
+    if isinstance(rule, Groups):  # scores and selection are one kernel
+        return [Entry("score", seen(lambda: rule.score(**given))), Entry("selection", seen(lambda: rule.mask(**given)))]
     scores = rule.score(**given)
     with mock.patch.object(type(rule), "score", return_value=scores):
         selection = seen(lambda: rule.mask(**given))

@@ -197,6 +197,11 @@ on the number of all terms: its kernels run over the leaves where they are, and 
 copied together. Quantizers that round by chance take uniforms as an array, which one kernel by hand draws for all of them
 (Philox).
 
+Of groups that are neighbours in memory the largest are selected in the kernel that computes their scores (`top_k` of the table of
+operations, 16 a group at most); of long rows and of a whole they are found by one partition, which is NumPy's. A running sum is
+no operation: the rules that take one (`N2UQ`, `OptimalCodebook`, a search of ranges, an allocation of sparsity) take it of a few
+numbers or of sorted ones, ahead of their bodies, in float64 and from left to right.
+
 """
 
 #: what is counted -> how many there were when operations became records

@@ -67,6 +67,10 @@ def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
         rows, shape = rows_of(values[0], over)
         found = [exact(mpmath, list(row)) for row in rows]
         return Exact(np.asarray(found, dtype=object).reshape(shape))
+    if record.kind == "selection":
+        shape = values[0].shape
+        rows = values[0].reshape(shape[0] if shape else 1, -1)
+        return Exact(np.asarray([exact(mpmath, list(row), over) for row in rows], dtype=object).reshape(shape))
     if record.kind == "matrix":
         return Exact(exact(exact_matrices, *values, over))
     more = (over,) if record.attributed else ()

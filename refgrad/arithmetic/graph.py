@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.arithmetic.carrier import REDUCED, Carrier
-from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS
+from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS, SELECTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
 from refgrad.axes import ELEMENT, NUMBER, Axes, after, broadcasts, joint, left_by
 from refgrad.errors import TraceError
@@ -65,8 +65,8 @@ class Graph:
         return [n for n in self.nodes if n.op in REDUCTIONS]
 
     def couples(self) -> bool:
-        """True if elements see each other: by a reduction, or by an operation on matrices."""
-        return self.matrix() or any(n.op in REDUCTIONS for n in self.nodes)
+        """True if elements see each other: by a reduction, a selection, or an operation on matrices."""
+        return self.matrix() or any(n.op in REDUCTIONS | SELECTIONS for n in self.nodes)
 
     def matrix(self) -> bool:
         """True if some operation is one on matrices, or some value a square matrix."""

@@ -5,7 +5,9 @@ Scores are turned into integers of the same order (`keys`); the largest of each 
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -106,3 +108,78 @@ def _first(tied: np.ndarray, left: np.ndarray, ties: str, prefer: np.ndarray | N
         chosen |= here & (place <= left)
         before = place[:, -1:]
     return chosen
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Which of each row's numbers are its ``k`` largest: true or false, by a rule for ties and one for NaN.
+
+    Args:
+        k: how many are kept a row.
+        ties: a member of `Ties`.
+        nan: a member of `NanRank`.
+
+    >>> TopK(2, "low")(np.float32([[1, 3, 3, 3], [0, -0.0, np.nan, -1]])).astype(int).tolist()
+    [[0, 1, 1, 0], [1, 0, 1, 0]]
+    """
+
+    k: int
+    ties: str = "low"
+    nan: str = "largest"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        rows = x.reshape(_rows(x.shape))
+        return top_k(keys(rows, self.nan), self.k, self.ties).reshape(x.shape)
+
+    def exactly(self, terms: Sequence[Any]) -> list[bool]:
+        """Of the numbers of one row, in exact arithmetic: by how many go ahead of each.
+
+        Args:
+            terms: numbers that can be compared; what is not equal to itself is NaN.
+        """
+        unknown = 1 if self.nan == "largest" else -1
+        ranked = [(unknown, 0) if x != x else (0, x) for x in terms]
+        return [self._ahead(ranked, i) < self.k for i in range(len(ranked))]
+
+    def _ahead(self, ranked: Sequence[Any], i: int) -> int:
+        own, others = ranked[i], [(j, x) for j, x in enumerate(ranked) if j != i]
+        larger = sum(x > own for _, x in others)
+        tied = {
+            "low": lambda j: j < i,
+            "high": lambda j: j > i,
+            "keep_all": lambda j: False,
+            "prune_all": lambda j: True,
+        }[self.ties]
+        return larger + sum(x == own and tied(j) for j, x in others)
+
+    def ends(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which are kept at worst and at best, where each number lies between two ends.
+
+        A number is kept the sooner the larger it is and the smaller all others are.
+
+        Args:
+            low: the least that each may be.
+            high: the largest.
+
+        Returns:
+            Booleans of what is kept however the numbers lie, and of what may be kept.
+        """
+        shape, places = low.shape, np.arange(_rows(low.shape)[1])
+        bounds = [keys(np.asarray(each, np.float64).reshape(_rows(shape)), self.nan) for each in (low, high)]
+        found = []
+        for own, others in (bounds, bounds[::-1]):
+            kept = np.empty(own.shape, bool)
+            for i in places:
+                tied = {"low": places < i, "high": places > i, "keep_all": places < 0, "prune_all": places != i}[
+                    self.ties
+                ]
+                ahead = (others > own[:, i, None]) | ((others == own[:, i, None]) & tied)
+                ahead[:, i] = False
+                kept[:, i] = np.count_nonzero(ahead, axis=1) < self.k
+            found.append(kept.reshape(shape))
+        return found[0], found[1]
+
+
+def _rows(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The numbers of rows, and of what each has: all axes but the first."""
+    return (shape[0], int(np.prod(shape[1:]))) if shape else (1, 1)

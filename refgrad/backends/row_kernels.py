@@ -43,10 +43,21 @@ def numbered(plan: Plan) -> Plan:
     record = getattr(plan.rule, "code_of_nearest", None)  # which quantizers of rows have
     if record is None:
         return plan
-    old = plan.graph.outputs["codes"]
+    return with_step(plan, "codes", record)
+
+
+def with_step(plan: Plan, output: str, record: Any) -> Plan:
+    """The plan in which an output, which nothing else is computed from, is given by another step function.
+
+    Args:
+        plan: the plan.
+        output: the name of the output.
+        record: the step function.
+    """
+    old = plan.graph.outputs[output]
     new = replace(old, attribute=record)
     nodes = tuple(new if node is old else node for node in plan.graph.nodes)
-    return Plan(plan.rule, replace(plan.graph, nodes=nodes, outputs={**plan.graph.outputs, "codes": new}), plan.free)
+    return Plan(plan.rule, replace(plan.graph, nodes=nodes, outputs={**plan.graph.outputs, output: new}), plan.free)
 
 
 def restored(

@@ -1,7 +1,8 @@
 """One kernel for all passes of a graph that folds rows alone: it folds a row, computes its few numbers, and stores its elements.
 
 A row is read from memory once, where each pass by itself would read it again. The kernel is called as
-``kernel(first, last, n, row_length, *arrays, buffer, *scalars)`` and covers rows from ``first`` up to ``last``.
+``kernel(first, last, n, row_length, *arrays, buffer, *scalars)`` and covers rows from ``first`` up to ``last``. The
+last row ends with the ``n`` elements; it may be short where nothing but magnitudes is folded.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class RowSource:
         source: its source.
         arrays: the names of the rule's arrays that it takes.
         reductions: how many folds of a row the buffer has room for.
+        takes_short: True if the last row may be short: a row that is filled up with zeros has the same largest magnitudes.
     """
 
     source: KernelSource
     arrays: tuple[str, ...]
     reductions: int
+    takes_short: bool = False
 
     def buffer(self, row_length: int) -> int:
         """How many numbers a thread's buffer holds: a block of each fold, and what blocks of a row leave."""
@@ -75,7 +78,8 @@ def row_source(
             _row(w, graph, swept, stored, kept, folds)
     text, taken = written(w, held, len(scalars), 4), (*names, "buffer")
     source = KernelSource(text, taken, len(scalars), np.dtype(w.kind), 4, tuple(a.kind for a in held))
-    return RowSource(source, names, folds)
+    takes_short = all(_largest_magnitude(n) for sweep in swept for n in sweep.reductions)
+    return RowSource(source, names, folds, takes_short)
 
 
 def _is_of_rows(graph: Graph, swept: Sequence[Pass]) -> bool:
@@ -100,7 +104,7 @@ def _row(
     """What is done for one row."""
     at = w.dialect.index("row")
     w.set("begin", "row * row_length", "int64")
-    w.set("end", "begin + row_length", "int64")
+    w.set("end", w.dialect.least("begin + row_length", "n"), "int64")
     _read(w, [n for n in graph.nodes if n.op == "input" and n.axes == ROW], at)
     for sweep in swept:
         elements(w, [n for n in sweep.before if n.op != "input"])

@@ -29,23 +29,38 @@ def run(program: Program, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     count = thread_pool.worth(p.size) if count is None else count
     rows = program.of_rows(shape)
     if rows is not None:
-        _by_rows(rows, shape, arrays, plan.scalars(*free), count)
+        by_rows(rows, p.size, shape[1], arrays, plan.scalars(*free), count)
         return
     run = Run(program.passes[0].source.dtype, shape, arrays, plan.scalars(*free), count)
     for name, value in run.through(program).items():
         arrays[name].reshape(-1)[...] = value
 
 
-def _by_rows(
-    rows: RowSource, shape: tuple[int, int], arrays: Mapping[str, np.ndarray], scalars: tuple[float, ...], count: int
+def by_rows(
+    rows: RowSource,
+    size: int,
+    row_length: int,
+    arrays: Mapping[str, np.ndarray],
+    scalars: tuple[float, ...],
+    count: int | None,
 ) -> None:
-    """One kernel for all passes, over shares of the rows."""
+    """One kernel for all passes, over shares of the rows.
+
+    Args:
+        rows: the kernel.
+        size: how many elements there are.
+        row_length: how many a row has; the last one has what is left.
+        arrays: what it reads and writes, C-contiguous, by name.
+        scalars: the graph's scalars, in order.
+        count: how many threads; None for as many as are worth it.
+    """
     kernel, at = kernels.get(rows.source), [kernels.address(arrays[name]) for name in rows.arrays]
-    chunks = thread_pool.split(shape[0], count, 1)
-    buffers = [np.empty(rows.buffer(shape[1]), rows.source.dtype) for _ in chunks]
+    count = thread_pool.worth(size) if count is None else count
+    chunks = thread_pool.split(-(-size // row_length), count, 1)
+    buffers = [np.empty(rows.buffer(row_length), rows.source.dtype) for _ in chunks]
     packed = [
-        kernel.pack(i, i + size, shape[0] * shape[1], shape[1], *at, kernels.address(buffer), *scalars)
-        for (i, size), buffer in zip(chunks, buffers, strict=True)
+        kernel.pack(i, i + n, size, row_length, *at, kernels.address(buffer), *scalars)
+        for (i, n), buffer in zip(chunks, buffers, strict=True)
     ]
     thread_pool.run(kernel, packed, (arrays, buffers))
 

@@ -112,7 +112,7 @@ def _steady(rule: Rule, arrays: Mapping[str, Any], found: Mapping[str, OutputSet
     }
 
 
-def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str]) -> dict[str, OutputSet]:
+def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str] | None) -> dict[str, OutputSet]:
     """The outputs that programs agree on, as far as what they are given is among them; each with sets that have ends.
 
     The exact path counts where it says what the sets do: it knows of no NaN that comparisons and maxima leave out.
@@ -121,7 +121,7 @@ def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str]) -> dict[str
     for name, each in found.items():
         pairs = [*each.admissible, *([each.wide] if each.wide is not None else [])]
         sound = all((np.isnan(low) == np.isnan(high)).all() and not (low > high).any() for low, high in pairs)
-        if sound and (not outputs or name in outputs) and all(n in kept for n in each.given if n != name):
+        if sound and (outputs is None or name in outputs) and all(n in kept for n in each.given if n != name):
             kept[name] = each if each.contains(each.truth).all() else replace(each, exact=None, truth=each.low)
     return kept
 

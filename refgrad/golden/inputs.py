@@ -48,7 +48,7 @@ class Sample(NamedTuple):
     family: str
     arrays: Arrays
     rule: Any = None
-    outputs: frozenset[str] = frozenset()
+    outputs: frozenset[str] | None = None
     nan_open: bool = False
     may_meet: bool = False
 

@@ -11,20 +11,20 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad import trees
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.axes import ELEMENT
 from refgrad.backends.cuda.device import Device
-from refgrad.errors import bad_argument
+from refgrad.derived import derived
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.adam import Adam
-from refgrad.optimizers.base import Optimizer, check_state
+from refgrad.optimizers.base import Optimizer, check_state, steps_taken
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
+from refgrad.quantizers.eight_bit_blocks import NONNEGATIVE, Blocks
 from refgrad.quantizers.rows import RowQuantizer
 from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole, by
-
-#: slots that are never negative: they are kept by the map without a sign
-NONNEGATIVE = frozenset({"v", "v_max", "s", "s_max", "u"})
 
 #: blocks of optimizer states in the paper
 BLOCK_SIZE = 2048
@@ -108,9 +108,23 @@ class EightBit(Rule):
             return tuple(slots)
         return tuple(n for n in slots if size % self.quantizer(n).layout(shape).width == 0)
 
-    def init(self, p: np.ndarray) -> dict[str, Any]:
-        """The state before the first step of one parameter; the scales of a slot of zeros are zero."""
-        return self._first(as_array(p, "p"), np.zeros_like)
+    def init(self, p: Any) -> dict[str, Any]:
+        """The state before the first step; the scales of a slot of zeros are zero.
+
+        Args:
+            p: an array of any float dtype and shape, or a pytree (dict, list, tuple) of arrays.
+
+        Returns:
+            A dict with ``t`` (steps taken, 0) and one entry a slot, structured like ``p``: `Quantized`, or an array.
+
+        Raises:
+            ArgumentError: a leaf is not an array of a float dtype.
+        """
+        return self._of_leaves(p, lambda leaf, path: self._first(as_array(leaf, f"p{path}"), np.zeros_like))
+
+    def _of_leaves(self, p: Any, first: Callable[[Any, str], dict[str, Any]]) -> dict[str, Any]:
+        states = [first(leaf, path) for path, leaf in trees.leaves(p)]
+        return {"t": 0} | {name: trees.rebuild(p, [state[name] for state in states]) for name in self.rule.slots()}
 
     def _first(self, p: Any, zeros: Callable[[Any], Any]) -> dict[str, Any]:
         state = self._kept(p, self.rule.init(p, state_dtype=working(p.dtype)))
@@ -121,15 +135,56 @@ class EightBit(Rule):
                 state[name] = Quantized(parts, kept.shape, kept.dtype)
         return state
 
-    def step(self, p: np.ndarray, g: np.ndarray, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-        """One step of one parameter; nothing that is handed in is changed."""
-        return self._next(p, g, state)
+    def step(self, p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """One step; nothing that is handed in is changed.
+
+        Large parameters of an update that looks at each element by itself are stepped by one kernel, with the same bits.
+
+        Args:
+            p: the parameters: an array of a float dtype, or a pytree of them.
+            g: the gradients, structured and shaped like ``p``.
+            state: what `init` or the last step returned.
+
+        Returns:
+            ``(p, state)``, new arrays of the dtypes that came in.
+
+        Raises:
+            ArgumentError: structures, shapes or dtypes that do not fit, or a state that lacks a slot.
+        """
+        return self._over(lambda *leaf: self._by_kernel(*leaf) or self._next(*leaf), p, g, state)
+
+    def _by_kernel(self, p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        from refgrad.quantizers import eight_bit_kernel
+
+        return eight_bit_kernel.step(self._blocks(), self.quantized_slots, p, g, state)
+
+    @derived
+    def _blocks(self) -> Blocks:
+        return Blocks(rule=self.rule, signed=self.signed, unsigned=self.unsigned)
+
+    def _over(self, one: Callable[..., Any], p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """A step of each leaf by itself."""
+        if not isinstance(p, dict | list | tuple):
+            return one(p, g, state)
+        slots = tuple(self.rule.slots())
+        for name in ("t", *slots):
+            if name not in state:
+                raise ArgumentError(f"state has no {name!r}; legal: what {type(self).__name__}.init returned")
+        gs = trees.matching(p, g, "g")
+        kept = {name: trees.matching(p, state[name], f"state[{name!r}]") for name in slots}
+        done = [
+            one(leaf, gs[i], {"t": state["t"]} | {name: kept[name][i] for name in slots})
+            for i, (_, leaf) in enumerate(trees.leaves(p))
+        ]
+        new = {name: trees.rebuild(p, [after[name] for _, after in done]) for name in slots}
+        return trees.rebuild(p, [leaf for leaf, _ in done]), {"t": steps_taken(state) + 1, **new}
 
     def at_device(self, method: str, device: Device, p: Any, *args: Any, **keywords: Any) -> Any:
         """`init` and `step` on arrays of a device."""
         if method == "init":
-            return self._first(p, lambda a: device.put(np.zeros(a.shape, a.dtype)))
-        return self._next(p, *args, **keywords)
+            zeros = lambda a: device.put(np.zeros(a.shape, a.dtype))  # noqa: E731
+            return self._of_leaves(p, lambda leaf, path: self._first(leaf, zeros))
+        return self._over(self._next, p, *args, **keywords)
 
     def _next(self, p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         p, new = self.rule.step(p, g, self.opened(state))

@@ -45,8 +45,12 @@ class ASP(NOfM):
         "sum rounds (chosen_by=pattern_sums)"
     )
 
+    def by_rank(self) -> bool:
+        """`Groups.by_rank`: not where sums of patterns decide."""
+        return self.chosen_by == "rank" or self.m != 4 or self.kept() != 2
+
     def _of_groups(self, ranked: np.ndarray, size: int, first: np.ndarray | None) -> np.ndarray:
-        if self.chosen_by == "rank" or size != 4 or self.kept() != 2:
+        if self.by_rank() or size != 4:
             return super()._of_groups(ranked, size, first)
         # keys of magnitudes are the bits of these
         values = np.ascontiguousarray(ranked).view(f"f{ranked.dtype.itemsize}").reshape(-1, 4)

@@ -9,11 +9,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
-from refgrad.arithmetic.top_k import keys, top_k
+from refgrad.arithmetic.dtypes import is_float
+from refgrad.arithmetic.top_k import TopK, keys, top_k
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 from refgrad.sparsity.base import Mask
 from refgrad.sparsity.magnitude import Measure, measured
+from refgrad.tracing import free_values, plan_for
 
 Along = Annotated[
     str,
@@ -37,6 +39,9 @@ Tail = Annotated[
 
 class Groups(Mask):
     """Keeps n of every m consecutive entries; what they are scored by is the subclass's."""
+
+    #: what runs there does not look at this class's own `mask`
+    device_module = "refgrad.sparsity.on_device"
 
     n: Annotated[int, Whole(0)] = 2
     m: Annotated[int, Whole(1)] = 4
@@ -62,6 +67,51 @@ class Groups(Mask):
     def example_shape(self) -> tuple[int, ...]:
         """Whole groups along every axis."""
         return (4 * self.m, 8 * self.m, 2, 2) if self.along == "channel" else (4 * self.m, 8 * self.m)
+
+    def by_rank(self) -> bool:
+        """True if the largest of a group are kept, as this class has it."""
+        return type(self)._of_groups is Groups._of_groups
+
+    def selection(self) -> TopK:
+        """What is selected of each group."""
+        return TopK(min(self.kept(), self.m), self.ties, self.nan_rank)
+
+    def mask(self, w: Any, *, backend: str = "auto", threads: int | None = None, **others: Any) -> np.ndarray:
+        """Which entries of ``w`` are kept.
+
+        Args:
+            w: the weights, of any float dtype.
+            backend: "auto", "numpy" or "numba"; the mask is the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+            others: what else `scores` takes, by name; each broadcasts to the shape of ``w``.
+
+        Returns:
+            Booleans of the shape of ``w``.
+
+        Raises:
+            ArgumentError: ``w`` is no array of a float dtype, its length is not a multiple of m (unless `tail` says
+                what then), an array that is missing or not taken, or an unknown backend.
+        """
+        from refgrad.backends import selection
+
+        w = as_array(w, "w")
+        fast = self._by_kernel(w, others, threads) if selection.wanted(backend, w.size) else None
+        return super().mask(w, **others) if fast is None else fast
+
+    def _by_kernel(self, w: np.ndarray, others: Mapping[str, Any], threads: int | None) -> np.ndarray | None:
+        """The mask where groups are neighbours in memory, without scores in between; None where it is not made so."""
+        own = type(self).select is Groups.select and type(self).score is Mask.score and self.by_rank()
+        length = w.size if self.along == "flat" else w.shape[-1] if w.ndim else 1
+        if not own or self.along not in ("last", "flat") or not w.ndim or length % self.m or not is_float(w.dtype):
+            return None
+        from refgrad.backends import group_source, selection
+
+        free = free_values(w.shape, {})
+        plan = plan_for(self, w.ndim, free)
+        graph = selection.selecting(plan, self.selection())
+        alone = group_source.as_stored(graph, selection.MASK) == "w"
+        arrays = {"w": w} if alone and not others else self.prepare(w, others)
+        return selection.of_groups(graph, self.m, arrays, plan.scalars(*free), threads)
 
     def select(self, scores: np.ndarray, prefer: np.ndarray | None = None) -> np.ndarray:
         """The largest of each group."""
@@ -109,9 +159,6 @@ class NOfM(Groups):
     Source: Zhou et al. 2021, arXiv:2102.04010, section 3 (N:M sparsity); Mishra et al. 2021, arXiv:2104.08378 (2:4).
     """
 
-    #: what runs there does not look at this class's own `mask`
-    device_module = "refgrad.sparsity.on_device"
-
     measure: Measure = "magnitude"
 
     exempt_laws: ClassVar[Mapping[str, str]] = {}
@@ -129,25 +176,6 @@ class NOfM(Groups):
 
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return measured(w, self.measure)
-
-    def mask(self, w: Any, *, backend: str = "auto", threads: int | None = None) -> np.ndarray:  # type: ignore[override]
-        """Which entries of ``w`` are kept.
-
-        Args:
-            w: the weights, of any float dtype.
-            backend: "auto", "numpy" or "numba"; the mask is the same.
-            threads: how many threads a kernel may use; by default all that the process may.
-
-        Raises:
-            ArgumentError: ``w`` is no array of a float dtype, its length is not a multiple of m (unless `tail` says
-                what then), or an unknown backend.
-        """
-        from refgrad.backends import selection
-
-        w, fast = as_array(w, "w"), None
-        if selection.wanted(backend, w.size) and self.measure == "magnitude" and self.along in ("last", "flat"):
-            fast = selection.n_of_m(w, self.kept(), self.m, self.along, self.ties, self.nan_rank, threads)
-        return super().mask(w) if fast is None else fast
 
 
 class SRSTE(NOfM):

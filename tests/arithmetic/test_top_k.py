@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from refgrad.arithmetic.top_k import keys, top_k
+from refgrad.arithmetic import exact
+from refgrad.arithmetic.operations import OPERATIONS
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.arithmetic.top_k import TopK, keys, top_k
 
 TIED = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 2.0**-149, float("inf"), float("-inf"), float("nan")])
 rows = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=TIED)
@@ -93,3 +96,35 @@ def test_keys_have_the_order_of_every_number_of_a_format(dtype: Any) -> None:
     assert np.all(np.isnan(ordered[np.count_nonzero(number) :]))
     same = found[order][:-1] == found[order][1:]
     assert np.array_equal(same, (ordered[:-1] == ordered[1:]) | np.isnan(ordered[:-1]))
+
+
+@pytest.mark.parametrize("ties", ["low", "high", "keep_all", "prune_all"])
+@pytest.mark.parametrize("nan", ["largest", "smallest"])
+def test_the_operation_means_the_same_exactly_and_on_known_numbers(ties: str, nan: str) -> None:
+    random = np.random.default_rng(0)
+    x = random.choice([0.0, -0.0, 1.0, -1.0, 2.0, np.nan, np.inf], (40, 5))
+    for k in range(6):
+        record = TopK(k, ties, nan)
+        wanted = OPERATIONS["top_k"].on([x], record)
+        numbers = np.nan_to_num(x, nan=3.0, posinf=9.0)
+        truth = exact.apply("top_k", [exact.Exact.of(numbers)], record).values.astype(bool)
+        assert np.array_equal(truth, OPERATIONS["top_k"].on([numbers], record))
+        assert [record.exactly(row) for row in x.tolist()] == wanted.tolist()
+        assert all(np.array_equal(each, wanted) for each in record.ends(x, x))
+        assert not OPERATIONS["top_k"].decided([Bounded(x)], record).open.any()
+
+
+@pytest.mark.parametrize("ties", ["low", "high", "keep_all", "prune_all"])
+def test_a_selection_among_numbers_with_a_bound_is_open_where_some_numbers_within_it_say_otherwise(ties: str) -> None:
+    random = np.random.default_rng(1)
+    centre, error = random.integers(-2, 3, (60, 3)).astype(np.float64), random.integers(0, 2, (60, 3)) / 1.0
+    record = TopK(1, ties)
+    decision = OPERATIONS["top_k"].decided([Bounded(centre, error)], record)
+    corners = [
+        record(centre + error * np.asarray(signs))
+        for signs in itertools.product((-1, 0, 1), repeat=3)  # whole numbers, whose order the corners exhaust
+    ]
+    seen = np.any([corner != decision.result for corner in corners], axis=0)
+    assert np.array_equal(decision.open & np.ones_like(seen), seen)
+    assert seen.any()
+    assert np.array_equal(decision.taken(1)[seen], ~decision.result[seen])

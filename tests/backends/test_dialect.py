@@ -21,12 +21,14 @@ from refgrad.arithmetic.operations import functions
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, Ranks, ToFormat, step
 from refgrad.arithmetic.storage import Grid, to_grid
-from refgrad.backends import c_dialect, kernels, numba_backend, selection_source
+from refgrad.arithmetic.top_k import TopK
+from refgrad.backends import c_dialect, group_source, kernels, numba_backend, selection, selection_source
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.source import KernelSource, kernel_source
 from refgrad.optimizers import CAME, LAMB, SGD, SGDP, AdamW, Optimizer
-from refgrad.tracing import Plan
+from refgrad.sparsity import NOfM
+from refgrad.tracing import Plan, plan_for
 
 COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
 #: each language that the compiler takes, with what it is told; operations are not contracted
@@ -162,7 +164,8 @@ def test_masks_in_c_are_those_of_numba(n: int, m: int, dtype: str, tmp_path: Pat
     w[3, 1], w[4, 0] = np.nan, -np.inf
     masks = []
     for dialect in (NUMBA, c_dialect.DIALECT):
-        source = selection_source.n_of_m_source(kind, n, m, "low", "largest", dialect)
+        graph = selection.selecting(plan_for(NOfM(), 2, (4.0, 2.0, 2.0)), TopK(n))
+        source = group_source.group_source(graph, selection.MASK, kind, m, "a mask", dialect)
         mask = np.zeros(w.shape, bool)
         made(source, dialect, tmp_path)(len(w), w.ctypes.data, mask.ctypes.data)
         masks.append(mask)

@@ -23,10 +23,6 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("RandomMask", "score"): "its scores are one of the arrays that are handed in",
     ("Mask", "selection"): _PARTITION,
     ("Transposable", "selection"): "every pattern of a tile is weighed, or a matching is searched",
-    (
-        "NOfM",
-        "selection",
-    ): "by hand: the bits of magnitudes of a group are compared, and no scores are stored in between",
     ("MaskUpdate", "next mask"): f"as masks: {_PARTITION}; where several keys decide, by sorting",
     ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",

@@ -28,6 +28,7 @@ from refgrad.quantizers import Quantizer
 from refgrad.quantizers.blockwise import Codebook
 from refgrad.rule import Rule, rules
 from refgrad.sparsity.base import Mask
+from refgrad.sparsity.n_of_m import Groups
 from refgrad.tracing import Plan
 from tests.docs.outside_the_graph import reason
 
@@ -39,7 +40,7 @@ FROM_GRAPH = (LOOP, PASSES)
 #: what NumPy does besides
 BETWEEN, COLUMNS, JOINED = "numbers between passes", "folds of columns", "arrays joined into one"
 #: the modules that take kernels of graphs
-OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.staged_backend")
+OF_GRAPHS = ("refgrad.backends.program", "refgrad.backends.selection", "refgrad.backends.staged_backend")
 
 
 class Entry(NamedTuple):
@@ -108,10 +109,20 @@ def _quantizer(rule: Quantizer) -> list[Entry]:
 def _mask(rule: Any) -> list[Entry]:
     shape = rule.example_shape()
     given = {name: np.ones(shape, np.float32) for name in rule.takes()}
+    if isinstance(rule, Groups):  # scores and selection are one kernel
+        return [Entry("score", seen(lambda: rule.score(**given))), Entry("selection", seen(lambda: rule.mask(**given)))]
     scores = rule.score(**given)
     with mock.patch.object(type(rule), "score", return_value=scores):
         selection = seen(lambda: rule.mask(**given))
     return [Entry("score", seen(lambda: rule.score(**given))), Entry("selection", selection)]
+
+
+def _eight_bit(rule: Any) -> list[Entry]:
+    p = np.ones(SHAPE, np.float32)
+    with _every_array_is(short=True):
+        state = rule.init(p)
+    states = [Entry(f"{e.name} state", e.runs) for e in _quantizer(rule.signed)]
+    return [Entry("step", seen(lambda: rule.step(p, p, state))), *states]
 
 
 _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
@@ -122,10 +133,7 @@ _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
     "mask-update": lambda rule: [Entry("next mask", NUMPY)],
     "transform": lambda rule: [Entry("call", NUMPY)],
     "scaling": lambda rule: [Entry("rate", NUMBERS)],
-    "8-bit-optimizer": lambda rule: [
-        *(Entry(f"{e.name} state", e.runs) for e in _quantizer(rule.signed)),
-        *_optimizer(rule.rule),
-    ],
+    "8-bit-optimizer": _eight_bit,
 }
 
 
@@ -178,6 +186,11 @@ on the number of all terms: its kernels run over the leaves where they are, and 
 copied together. Quantizers that round by chance take uniforms as an array, which one kernel by hand draws for all of them
 (Philox). Of parts that are one number a row or a column, NumPy makes what kernels of values read: binary16 scales in float32, and
 in GGUF's super-blocks the product of a block's scale and a group's.
+
+Of groups that are neighbours in memory the largest are selected in the kernel that computes their scores (`top_k` of the table of
+operations, 16 a group at most); of long rows and of a whole they are found by one partition, which is NumPy's. A running sum is
+no operation: the rules that take one (`N2UQ`, `OptimalCodebook`, a search of ranges, an allocation of sparsity) take it of a few
+numbers or of sorted ones, ahead of their bodies, in float64 and from left to right.
 
 """
 

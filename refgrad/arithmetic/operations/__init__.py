@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from refgrad.arithmetic.operations import choices, elementwise, functions, matrix, reductions, rewritten
+from refgrad.arithmetic.operations import choices, elementwise, functions, matrix, reductions, rewritten, selections
 from refgrad.arithmetic.operations.op import Op
 
 _ROWS = (
@@ -20,6 +20,7 @@ _ROWS = (
     *reductions.ROWS,
     *matrix.ROWS,
     *rewritten.ROWS,
+    *selections.ROWS,
 )
 #: by name
 OPERATIONS: Mapping[str, Op] = {row.name: row for row in _ROWS}
@@ -34,6 +35,8 @@ BOOLEAN = frozenset(op.name for op in _ROWS if op.boolean)
 REDUCTIONS = frozenset(op.name for op in _ROWS if op.kind == "reduction")
 #: operations on matrices, which see a whole tensor
 MATRIX = frozenset(op.name for op in _ROWS if op.kind == "matrix")
+#: operations that see a whole row, and give a truth value for each of its elements
+SELECTIONS = frozenset(op.name for op in _ROWS if op.kind == "selection")
 #: the operations that decide, and how many results they choose from: a comparison is false or true, a rounding goes to the
 #: lower or to the upper of two neighbours
 OUTCOMES: Mapping[str, int] = {op.name: op.outcomes for op in _ROWS if op.outcomes}

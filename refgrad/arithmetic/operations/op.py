@@ -162,9 +162,10 @@ class Op:
             and the number of axes along which matrices are stacked.
         decide: of `Bounded` values, what it may give of each element, where it decides.
         outcomes: how many results it decides between; 0 where it does not.
-        write: of a `Writer` and the names of operands, the expression that gives it in a kernel.
+        write: of a `Writer` and the names of operands, the expression that gives it in a kernel. Of a selection: of the keys of
+            a row, their type and the attribute; the names of the conditions, one an entry.
         function: of an elementary function, its sequence of float64 operations: of float64, and of a float32 widened to it.
-        kind: "element", "reduction" or "matrix".
+        kind: "element", "reduction", "matrix" or "selection".
         ufuncs: NumPy's functions that mean it.
         operator: the name of Python's operator, without underscores.
         sketch: of float64 arrays, by NumPy's own functions; by default `numpy`.

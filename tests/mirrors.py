@@ -128,6 +128,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
+    Topic("oracle/acceptance/test_screening.py", "kernels that say what is inside", ("backends.screen_source",)),
     Topic("sparsity/test_compressed.py", KERNELS, ("backends.selection_source",), False),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.row_source",), False),

@@ -64,12 +64,30 @@ def compile_object(source: KernelSource) -> bytes:
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
     names["float64"] = types.float64
     names |= {name: getattr(types, name) for name in (str(source.dtype), *source.types)}
+    names |= {f"local_{kind}": _on_stack(kind) for kind in ("float64", "int64") if f"local_{kind}(" in source.text}
     names["function"] = njit(error_model="numpy", fastmath=False)
     exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
     text = with_own_fill(with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL))) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
+
+
+def _on_stack(kind: str) -> Any:
+    """A function of a kernel that gives the address of memory on its stack, for as many numbers of a type as a constant says."""
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    element = getattr(types, kind)
+
+    def local(typing_context: Any, length: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return cgutils.alloca_once(builder, context.get_data_type(element), size=length.literal_value)
+
+        return types.CPointer(element)(types.IntegerLiteral(length.literal_value)), code
+
+    return intrinsic(prefer_literal=True)(local)
 
 
 def with_own_roots(text: str) -> str:

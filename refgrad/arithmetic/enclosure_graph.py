@@ -246,7 +246,7 @@ def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
     >>> plan = SGD(lr=0.5).plan((4,), t=1)
     >>> found = enclosed(plan.graph, {})
     >>> found.graph.counts()["mul"], len(found.conditions)
-    (7, 4)
+    (8, 4)
     """
     return _Transformation(graph, pairs).result()
 

@@ -104,6 +104,10 @@ class C:
         """An array of constants."""
         return f"static const {TYPES[kind]} {name}[] = {{{', '.join(self.number(v, kind) for v in values)}}};"
 
+    def local(self, name: str, kind: str, length: int) -> str:
+        """An array on the stack."""
+        return f"{TYPES[kind]} {name}[{length}];"
+
     def index(self, place: str) -> str:
         """A place as an index."""
         return place

@@ -65,6 +65,7 @@ def compile_object(source: KernelSource) -> bytes:
     pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
     names |= {name: getattr(types, name) for name in ("uint8", "float64", str(source.dtype), *source.types)}
+    names |= {f"local_{kind}": _on_stack(kind) for kind in ("float64", "int64") if f"local_{kind}(" in source.text}
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     with _compiling():
         names["function"] = njit(error_model="numpy", fastmath=False)
@@ -89,6 +90,23 @@ def _compiling() -> Iterator[None]:
             yield
         finally:
             config.DISABLE_JIT = before
+
+
+def _on_stack(kind: str) -> Any:
+    """A function of a kernel that gives the address of memory on its stack, for as many numbers of a type as a constant says."""
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    element = getattr(types, kind)
+
+    def local(typing_context: Any, length: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return cgutils.alloca_once(builder, context.get_data_type(element), size=length.literal_value)
+
+        return types.CPointer(element)(types.IntegerLiteral(length.literal_value)), code
+
+    return intrinsic(prefer_literal=True)(local)
 
 
 def with_own_roots(text: str) -> str:

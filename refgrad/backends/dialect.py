@@ -69,6 +69,9 @@ class Dialect(Protocol):
     def table(self, name: str, values: Sequence[float], kind: str) -> str:
         """The line that makes a table of constants, outside of all functions."""
 
+    def local(self, name: str, kind: str, length: int) -> str:
+        """The line that makes an array of a kernel's own, whose numbers are not set, of a constant length."""
+
     def index(self, place: str) -> str:
         """A place, which is not negative, as an index."""
 
@@ -170,6 +173,10 @@ class Numba:
     def table(self, name: str, values: Sequence[float], kind: str) -> str:
         """A global array, which Numba takes for constant."""
         return f"{name} = np.array([{', '.join(self.number(v) for v in values)}], np.{kind})"
+
+    def local(self, name: str, kind: str, length: int) -> str:
+        """An array on the stack, of which compilers know that nothing else is stored there."""
+        return f"{name} = carray(local_{kind}({length}), ({length},))"
 
     def index(self, place: str) -> str:
         """A place as an index: without a sign, so that loops over it are vectorized; Numba counts negative ones from the end."""

@@ -13,7 +13,7 @@ from refgrad.axes import broadcasts
 from refgrad.kinds.kind import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge, no_numbers
+from refgrad.oracle.acceptance import judge, no_numbers, screening
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -86,7 +86,7 @@ class Leaf:
             yield from self._left_alone(t)
             return
         step = self.step(t)
-        judged, carried = judge.judge(step, self.policy)
+        judged, carried = screening.judge(step, self.policy)
         if self.record.cases.nan_open or self.record.cases.may_meet:
             judged = no_numbers.looked_at(judged, self._no_numbers(step))
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
@@ -127,14 +127,15 @@ class Leaf:
         p, g = self._p(t - 1), self.record.cases.gradient(t, self.index).reshape(self.shape)
         extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
         extras = {n: a.reshape(self.shape) for n, a in extras.items()}
-        before = {n: Bounded(a.astype(np.float64)) for n, a in {"p": p, "g": g, **extras}.items()}
+        large = p.size > judge.CHUNK
+        before: dict[str, Any] = {n: _kept(a, large) for n, a in {"p": p, "g": g, **extras}.items()}
         before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         scalar_values: dict[str, float] = {}
         for name, slot in self.slots.items():
             if slot.scalar:
                 scalar_values[name] = float(known.get(name, self.scalars_before(name, t)))
             elif name in known:
-                before[name] = Bounded(np.asarray(known[name], dtype=np.float64))
+                before[name] = _kept(np.asarray(known[name]), large)
             elif name in self.carried:
                 before[name] = self.carried[name]
             else:
@@ -144,7 +145,8 @@ class Leaf:
         self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
         after["p"] = self._p(t)
-        return Step(plan, dict(zip(free_names(self.rule, p.ndim), free, strict=True)), before, after)
+        named = dict(zip(free_names(self.rule, p.ndim), free, strict=True))
+        return Step(plan, named, judge.Large(before) if large else before, after)
 
     def _origin(
         self, name: str, t: int, judged: Judged, step: Step | None
@@ -160,6 +162,11 @@ class Leaf:
     def scalars_before(self, name: str, t: int) -> float:
         """A scalar slot that cannot be read follows from the steps alone."""
         return float(self.last_scalars.get(name, self.initial[name]))
+
+
+def _kept(array: np.ndarray, large: bool) -> np.ndarray | Bounded:
+    """Numbers that are known, widened at once unless there are many."""
+    return array if large else Bounded(array.astype(np.float64))
 
 
 def _any_bits(like: np.ndarray, bits: int) -> Bounded:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.judging import evaluate, judge_step
+from tests.benchmarks.judging import evaluate, judge_step, screen_step
 
 SIZE = 1_000_000
 
@@ -19,3 +19,8 @@ def test_evaluate_in_float64(benchmark: Any) -> None:
 @pytest.mark.benchmark(group="one step of AdamW on 1e6 elements")
 def test_judge(benchmark: Any) -> None:
     benchmark(judge_step(SIZE))
+
+
+@pytest.mark.benchmark(group="one step of AdamW on 1e6 elements")
+def test_judge_by_a_kernel(benchmark: Any) -> None:
+    benchmark(screen_step(SIZE))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.oracle.acceptance.judge import OUTSIDE, Judged
+from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,15 @@ def count(judged: Judged) -> Count:
     return Count(int(inside), int(outside), int(undecided))
 
 
+def tightness(judged: Judged, values: np.ndarray) -> float:
+    """The largest distance from the truth over half the width of what is acceptable, of what is decided."""
+    with np.errstate(all="ignore"):
+        half = (judged.high - judged.low) / 2
+        ratio = np.abs(values.astype(np.float64) - judged.truth) / half
+    usable = (half > 0) & np.isfinite(ratio) & (judged.status != UNDECIDED)
+    return float(np.max(ratio, where=usable, initial=0.0))
+
+
 @dataclass(frozen=True)
 class Output:
     """One output of a candidate, judged.
@@ -137,8 +146,7 @@ class Output:
     def finding(self, path: str) -> Finding:
         """The first element outside, if one at least is; ``path`` is what the case or leaf is called."""
         judged, index = self.judged, self.index
-        value, truth = float(self.values[index]), float(judged.truth[index])
-        low, high = float(judged.low[index]), float(judged.high[index])
+        value, (truth, low, high) = float(self.values[index]), judged.at(index)
         off = math.inf if self.unit == np.bool_ else ulps(value, truth, self.unit)
         origin = dict(self.origin(index))
         return Finding(self.step, self.tensor, path, index, str(self.unit), value, truth, low, high, off, origin)

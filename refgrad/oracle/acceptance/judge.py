@@ -6,7 +6,7 @@ out of its set, and undecided where bounds say nothing or another decision would
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,6 +44,41 @@ class Judged:
     low: np.ndarray
     high: np.ndarray
     no_number: np.ndarray | None = None
+
+    def at(self, index: tuple[int, ...]) -> tuple[float, float, float]:
+        """Of one element the truth and the ends.
+
+        Args:
+            index: that of the element.
+
+        Returns:
+            The truth, the least and the largest that is acceptable.
+        """
+        return float(self.truth[index]), float(self.low[index]), float(self.high[index])
+
+
+class Large(Mapping[str, Bounded]):
+    """Arrays as they are stored, of which each is widened when it is asked for: large ones are not held twice.
+
+    Args:
+        arrays: by name the numbers, in their own dtypes, or what is known of them.
+
+    >>> Large({"p": np.ones(2, np.float32)})["p"].value
+    array([1., 1.])
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray | Bounded]) -> None:
+        self.arrays = arrays
+
+    def __getitem__(self, name: str) -> Bounded:
+        known = self.arrays[name]
+        return known if isinstance(known, Bounded) else Bounded(known.astype(np.float64))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
 
 
 @dataclass(frozen=True)

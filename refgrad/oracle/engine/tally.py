@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Output, count
-from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
-from refgrad.oracle.acceptance.ulp_errors import Errors, measure
+from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Output
+from refgrad.oracle.acceptance.findings import tightness as tightness
+from refgrad.oracle.acceptance.screening import summary
+from refgrad.oracle.acceptance.ulp_errors import Errors
 
 
 @dataclass
@@ -41,19 +42,18 @@ class Tally:
     def add(self, output: Output, measured: bool = False) -> None:
         """One output of one step or case; its distances from the truth too, if they are to be measured."""
         name, judged, values = output.tensor, output.judged, output.values
-        counted = count(judged)
-        self.counts[name] = self.counts.get(name, Count()) + counted
-        if self.first is None and bool((judged.status == OUTSIDE).any()):
+        unit = output.unit if measured and output.step > 0 and output.unit != np.bool_ else None
+        found = summary(judged, values, unit, measured)
+        self.counts[name] = self.counts.get(name, Count()) + found.counted
+        if self.first is None and found.counted.outside:
             self.first = output
-        undecided = judged.status == UNDECIDED
-        if undecided.any():
-            self.undecided_nan += int(np.count_nonzero(undecided & np.isnan(values.astype(np.float64))))
+        self.undecided_nan += found.undecided_nan
         if measured:
-            largest, steps = tightness(judged, values), self.by_step.setdefault(name, {})
-            self.tightest[name] = max(self.tightest.get(name, 0.0), largest)
-            steps[output.step] = steps.get(output.step, AtStep()) + AtStep(counted, largest)
-            if output.step > 0 and output.unit != np.bool_:
-                self.errors[name] = self.errors.get(name, Errors()) + measure(judged, values, output.unit)
+            steps = self.by_step.setdefault(name, {})
+            self.tightest[name] = max(self.tightest.get(name, 0.0), found.tightest)
+            steps[output.step] = steps.get(output.step, AtStep()) + AtStep(found.counted, found.tightest)
+        if found.errors is not None:
+            self.errors[name] = self.errors.get(name, Errors()) + found.errors
 
     def merge(self, other: Tally) -> None:
         """All of another, of the same candidate in another situation."""
@@ -73,12 +73,3 @@ class Tally:
         for output in outputs:
             self.add(output)
         return self
-
-
-def tightness(judged: Judged, values: np.ndarray) -> float:
-    """The largest distance from the truth over half the width of what is acceptable, of what is decided."""
-    with np.errstate(all="ignore"):
-        half = (judged.high - judged.low) / 2
-        ratio = np.abs(values.astype(np.float64) - judged.truth) / half
-    usable = (half > 0) & np.isfinite(ratio) & (judged.status != UNDECIDED)
-    return float(np.max(ratio, where=usable, initial=0.0))

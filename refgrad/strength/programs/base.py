@@ -16,10 +16,11 @@ import numpy as np
 
 from refgrad.kinds.kind import Answer, Results, Stateless
 from refgrad.kinds.table import kind_of
-from refgrad.oracle.acceptance.findings import Count, count
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.engine.tally import Tally, tightness
+from refgrad.oracle.acceptance.screening import summary
+from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Arrays
 from refgrad.strength import graph_programs
 from refgrad.strength.other_judges import rejected_by
@@ -188,8 +189,9 @@ def tally(outputs: Iterable[tuple[str, Judged, np.ndarray]]) -> Tally:
     """Outputs added up: how many elements have which status, and how near the ends of their sets they came."""
     found = Tally()
     for name, judged, values in outputs:
-        found.counts[name] = found.counts.get(name, Count()) + count(judged)
-        found.tightest[name] = max(found.tightest.get(name, 0.0), tightness(judged, values))
+        each = summary(judged, values)
+        found.counts[name] = found.counts.get(name, Count()) + each.counted
+        found.tightest[name] = max(found.tightest.get(name, 0.0), each.tightest)
     return found
 
 

@@ -1,0 +1,558 @@
+"""The enclosure as a graph: from a rule's graph to one that computes every centre and its bound, in float64.
+
+`refgrad.arithmetic.enclosure` evaluates a graph on arrays of centres and bounds, with branches for whatever is special: subnormal
+numbers, overflow, roots of what may be negative, decisions that are open. Where none of that is met, what it computes is a
+program of + - * / sqrt abs and comparisons. `enclosed` writes that program down as a graph, with the conditions under which
+it holds, so that it can be printed as a kernel. What it does not know it refuses with a reason (`Unknown`).
+
+Where all conditions hold for every element that is judged together, the centres have the bits of the enclosure's, and the bounds
+are no smaller, and larger by no more than a share that follows from the graph (docs/enclosure.md, "The enclosure as a kernel").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial, reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from refgrad.arithmetic.bounded import OWN, Bounded, Model
+from refgrad.arithmetic.graph import Builder, Graph, Node
+from refgrad.arithmetic.grouping import Product, Sum, group
+from refgrad.arithmetic.operations import OPERATIONS
+from refgrad.arithmetic.scalar_math import Scope
+from refgrad.axes import ELEMENT, NUMBER
+
+#: the share of a bound that underflow may add where it is charged, and that with which it changes no bit
+NEGLIGIBLE, NOTHING = 2.0**-30, 2.0**-55
+#: the share of a bound by which the enclosure's own may be smaller: more is refused
+MOST_LOSS = 2.0**-10
+#: what is kept free besides, for the comparison itself
+SPARE = 2.0**-40
+#: unit roundoff of float64
+UNIT = 2.0**-53
+
+COMPARES = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+
+
+class Unknown(Exception):  # not an error: the enclosure itself knows it
+    """What the transformation does not know; its text says what that is."""
+
+
+class Host(NamedTuple):
+    """What a scalar of the new graph is: computed on the host, before the kernel is called.
+
+    Args:
+        kind: "value" or "error" of a scalar of the rule's graph; "weight" of an interpolation; "constant"; or a fact of the
+            model: "largest", "smallest", "charge", "factor" (what is charged to a quotient of products), "underflow" or
+            "negligible".
+        number: which scalar or which weight, the constant, or how many operations or factors.
+    """
+
+    kind: str
+    number: float = 0.0
+
+
+class Part(NamedTuple):
+    """A value of the rule's graph.
+
+    Args:
+        value: its centre.
+        error: its bound; None where it is the centre itself.
+        reach: of a product, and a sum of products: the product of those factors and reciprocal divisors that exceed one.
+        loss: the share of the bound by which that of the enclosure may be smaller.
+    """
+
+    value: Node
+    error: Node | None = None
+    reach: Node | None = None
+    loss: float = 0.0
+
+
+#: two terms of a sum, by their places, of which one is (1 - w) a and the other w b
+Pair = tuple[int, int]
+#: by the index of a sum those of its pairs whose coefficients add up to one
+Pairs = Mapping[int, tuple[Pair, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosed:
+    """A graph of centres and bounds.
+
+    Attributes:
+        graph: reads the rule's arrays by their names, and what was seen of an output under `seen`; its outputs are the
+            centre (``t:`` before the name), the bound (``e:``) and what was seen (``s:``) of each of the rule's.
+        names: the rule's outputs, in order.
+        conditions: truth values that must hold at each element.
+        exactly: truth values; where they hold besides, underflow changes no bit of the bounds, which are the enclosure's own.
+        truths, errors: of each output its centre and its bound; one without a bound is its centre.
+        losses: of each output the share of the bound by which that of the enclosure may be smaller.
+        weights: for each weight of an interpolation the numbers of the scalars that its two coefficients are products of.
+    """
+
+    graph: Graph
+    names: tuple[str, ...]
+    conditions: tuple[Node, ...]
+    exactly: tuple[Node, ...]
+    truths: Mapping[str, Node]
+    errors: Mapping[str, Node]
+    losses: Mapping[str, float]
+    weights: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+    def scalars(self, scalars: Sequence[Bounded], model: Model) -> list[float]:
+        """What the graph's `numbers` are.
+
+        Args:
+            scalars: those of the rule's graph, in its order.
+            model: what is charged.
+
+        Returns:
+            A number for each of `numbers`; where a condition on numbers alone does not hold, all are NaN.
+        """
+        values: dict[int, np.float64] = {}
+        with np.errstate(all="ignore"):
+            for node in self._on_host:
+                if node.op == "scalar":
+                    values[node.index] = np.float64(self._scalar(node.attribute, scalars, model))
+                else:
+                    values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args])
+        holds = all(values[node.index] for node in self.conditions if node.axes == NUMBER)
+        return [float(values[node.index]) if holds else math.nan for node in self.numbers]
+
+    @cached_property
+    def _on_host(self) -> tuple[Node, ...]:
+        """The nodes that are one number, operands first."""
+        return tuple(node for node in self.graph.nodes if node.axes == NUMBER)
+
+    @cached_property
+    def of_elements(self) -> tuple[Node, ...]:
+        """The nodes that are computed for each element, operands first."""
+        return tuple(node for node in self.graph.nodes if node.axes != NUMBER)
+
+    @cached_property
+    def numbers(self) -> tuple[Node, ...]:
+        """The nodes that are one number and that elements are computed from."""
+        used = {a.index for node in self.of_elements for a in node.args}
+        used |= {node.index for node in (*self.truths.values(), *self.errors.values())}
+        return tuple(node for node in self._on_host if node.index in used)
+
+    def _scalar(self, host: Host, scalars: Sequence[Bounded], model: Model) -> float:
+        kind, number = host
+        if kind in ("value", "error"):
+            found = scalars[int(number)]
+            return float(found.value if kind == "value" else found.bound())
+        if kind == "weight":
+            return min(coefficient(part, scalars) for part in self.weights[int(number)]) * 2.0
+        return _FACTS[kind](model, number)
+
+
+#: the facts of a model, each computed as the enclosure does
+_FACTS: Mapping[str, Callable[[Model, float], float]] = {
+    "constant": lambda model, number: number,
+    "largest": lambda model, number: model.largest,
+    "smallest": lambda model, number: model.smallest_normal,
+    "charge": lambda model, number: model.charge * int(number),
+    "factor": lambda model, number: model.charge * int(number) + 2 * int(number) * OWN,
+    "underflow": lambda model, number: model.underflow * int(number),
+    # in float64 rounding hides no share of a bound
+    "negligible": lambda model, number: NOTHING if model.unit_roundoff <= UNIT else NEGLIGIBLE,
+}
+
+
+def seen(output: str) -> str:
+    """What the new graph calls what was seen of an output."""
+    return f"new_{output}"
+
+
+def coefficient(numbers: Sequence[int], scalars: Sequence[Bounded]) -> float:
+    """The product of some scalars, as the enclosure has it.
+
+    Args:
+        numbers: which.
+        scalars: those of the rule's graph, in its order.
+    """
+    return float(math.prod(float(scalars[number].value) for number in numbers))
+
+
+def complementary(graph: Graph, scalars: Sequence[Bounded]) -> Pairs:
+    """The terms of sums that are the two parts of an average, for some scalars.
+
+    Args:
+        graph: the rule's graph.
+        scalars: its scalars, in its order.
+
+    Returns:
+        By the index of a sum its pairs; sums without any are not there.
+    """
+    found = {}
+    for index, pairs in _candidates(graph).items():
+        chosen = tuple(
+            pair for pair, (a, b) in pairs.items() if _add_up(coefficient(a, scalars), coefficient(b, scalars))
+        )
+        if chosen:
+            found[index] = chosen
+    return found
+
+
+def _add_up(a: float, b: float) -> bool:
+    return abs(a + b - 1.0) < 1e-12 and a > 0 and b > 0
+
+
+def _candidates(graph: Graph) -> dict[int, dict[Pair, tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """By sum the pairs of its terms that have a coefficient each, with the numbers of the scalars that these are made of."""
+    groups, outputs = group(graph), {node.index for node in graph.outputs.values()}
+    found = {}
+    for index, grouped in groups.items():
+        if isinstance(grouped, Sum):
+            known = [_coefficient(term, groups, outputs, graph) for _, term in grouped.terms]
+            found[index] = {
+                (i, j): (a, b)
+                for i, a in enumerate(known)
+                for j, b in enumerate(known)
+                if i < j and a is not None and b is not None
+            }
+    return found
+
+
+def _coefficient(
+    term: Node, groups: Mapping[int, Sum | Product], outputs: set[int], graph: Graph
+) -> tuple[int, ...] | None:
+    """The numbers of the scalars that a term is a product of with something; None if it is no such product."""
+    grouped = groups.get(term.index)
+    if not isinstance(grouped, Product) or term.index in outputs or grouped.denominators:
+        return None
+    numbers = {n.index: i for i, n in enumerate(n for n in graph.nodes if n.op == "scalar")}
+    found = tuple(numbers[n.index] for n in grouped.numerators if n.op == "scalar")
+    return found if 0 < len(found) < len(grouped.numerators) else None
+
+
+def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
+    """The graph of centres and bounds.
+
+    Args:
+        graph: a rule's graph.
+        pairs: of `complementary`: which sums are averages.
+
+    Returns:
+        The graph with its conditions.
+
+    Raises:
+        Unknown: the graph has what the transformation does not know.
+
+    >>> from refgrad.optimizers import SGD
+    >>> plan = SGD(lr=0.5).plan((4,), t=1)
+    >>> found = enclosed(plan.graph, {})
+    >>> found.graph.counts()["mul"], len(found.conditions)
+    (8, 4)
+    """
+    return _Transformation(graph, pairs).result()
+
+
+class _Transformation:
+    """Writes the new graph, node by node."""
+
+    def __init__(self, graph: Graph, pairs: Pairs) -> None:
+        self.graph, self.pairs, self.groups = graph, pairs, group(graph)
+        self.builder = Builder(Scope(), 1)
+        self.parts: dict[int, Part] = {}
+        self.conditions: dict[int, Node] = {}
+        self.exactly: list[Node] = []
+        self.weights: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.outputs = {node.index: name for name, node in graph.outputs.items()}
+
+    def result(self) -> Enclosed:
+        """The new graph, or `Unknown`."""
+        self._check()
+        sets = {}
+        for node in self.graph.nodes:
+            if node.index not in self._needed:
+                continue
+            part = self._part(node)
+            if node.index in self.outputs:
+                name = self.outputs[node.index]
+                sets[name] = self._bounded_output(part)
+                part = self._observed(node, name, part)
+            self.parts[node.index] = part
+        roots = {f"t:{name}": part.value for name, part in sets.items()}
+        roots |= {f"e:{name}": part.error for name, part in sets.items() if part.error is not None}
+        seen_of = {f"s:{name}": self._input(seen(name)) for name in sets}
+        checks = {f"c:{i}": node for i, node in enumerate([*self.conditions.values(), *self.exactly])}
+        live = self.builder.live({**roots, **seen_of, **checks})
+        return Enclosed(
+            Graph(live, {**roots, **seen_of}, {}, ()),
+            tuple(sets),
+            tuple(self.conditions.values()),
+            tuple(self.exactly),
+            {name: part.value for name, part in sets.items()},
+            {name: part.error for name, part in sets.items() if part.error is not None},
+            {name: part.loss for name, part in sets.items()},
+            tuple(self.weights),
+        )
+
+    def _check(self) -> None:
+        if self.graph.couples():
+            raise Unknown("its elements see each other, by a reduction or an operation on matrices")
+        if self.graph.small or any(n.axes not in (ELEMENT, NUMBER) for n in self.graph.nodes):
+            raise Unknown("some value is one number a row, a column or a tensor")
+        if len(self.outputs) < len(self.graph.outputs):
+            raise Unknown("two outputs are one number")
+        if any(node.op == "scalar" for node in self.graph.outputs.values()):
+            raise Unknown("an output is one number")
+
+    @cached_property
+    def _needed(self) -> set[int]:
+        """The nodes whose values are used: those that are dissolved into a larger sum or product are not."""
+        needed: set[int] = set()
+        stack = list(self.graph.outputs.values())
+        while stack:
+            node = stack.pop()
+            if node.index not in needed:
+                needed.add(node.index)
+                stack.extend(self._operands(node))
+        return needed
+
+    @cached_property
+    def _used(self) -> set[int]:
+        """The nodes that others are computed from."""
+        return {a.index for n in self.graph.nodes if n.index in self._needed for a in self._operands(n)}
+
+    def _operands(self, node: Node) -> tuple[Node, ...]:
+        grouped = self.groups.get(node.index)
+        if isinstance(grouped, Sum):
+            return tuple(term for _, term in grouped.terms)
+        if isinstance(grouped, Product):
+            return grouped.numerators + grouped.denominators
+        return node.args
+
+    # nodes of the new graph
+
+    def _do(self, op: str, *args: Node) -> Node:
+        return self.builder.node(op, args)
+
+    def _input(self, name: str) -> Node:
+        return self.builder.node("input", (), name, ELEMENT)
+
+    def _host(self, kind: str, number: float = 0.0) -> Node:
+        return self.builder.node("scalar", (), Host(kind, number), NUMBER)
+
+    def _number(self, value: float) -> Node:
+        return self._host("constant", value)
+
+    def _larger(self, a: Node, b: Node) -> Node:
+        return self._do("where", self._do("gt", a, b), a, b)
+
+    def _smaller(self, a: Node, b: Node) -> Node:
+        return self._do("where", self._do("lt", a, b), a, b)
+
+    def _times(self, factors: Sequence[Node]) -> Node:
+        return reduce(lambda a, b: self._do("mul", a, b), factors)
+
+    def _added(self, terms: Sequence[Node]) -> Node:
+        return reduce(lambda a, b: self._do("add", a, b), terms)
+
+    def _must(self, op: str, a: Node, b: Node) -> None:
+        """A condition, which NaN does not meet."""
+        node = self._do(op, a, b)
+        self.conditions[node.index] = node
+
+    # the operations, as in `running_error` and `function_error`
+
+    def _part(self, node: Node) -> Part:
+        grouped = self.groups.get(node.index)
+        if isinstance(grouped, Sum):
+            return self._sum(node, grouped)
+        if isinstance(grouped, Product):
+            return self._product(grouped)
+        if node.op == "input":
+            return Part(self._input(node.attribute))
+        if node.op == "scalar":
+            number = [n.index for n in self.graph.nodes if n.op == "scalar"].index(node.index)
+            return Part(self._host("value", number), self._host("error", number))
+        args = [self.parts[a.index] for a in node.args]
+        if node.op in COMPARES:
+            self._apart(*args)
+            return Part(self._do(node.op, args[0].value, args[1].value))
+        writes: dict[str, Callable[..., Part]] = {
+            "neg": self._negative,
+            "abs": self._absolute,
+            "sqrt": self._root,
+            "sign": self._sign,
+            "where": self._where,
+            "maximum": partial(self._extremum, self._larger),
+            "minimum": partial(self._extremum, self._smaller),
+        }
+        if node.op not in writes:
+            raise Unknown(f"{node.op} is no operation that it knows")
+        return writes[node.op](*args)
+
+    def _sum(self, node: Node, grouped: Sum) -> Part:
+        terms = [(sign, self.parts[term.index]) for sign, term in grouped.terms]
+        sign, first = terms[0]
+        value = first.value if sign > 0 else self._do("neg", first.value)
+        for sign, term in terms[1:]:
+            value = self._do("add" if sign > 0 else "sub", value, term.value)
+        spread = self._added([self._do("abs", term.value) for _, term in terms])
+        errors = [term.error for _, term in terms if term.error is not None]
+        error = self._added(errors) if errors else self._number(0.0)
+        spread, loss = self._do("add", spread, error) if errors else spread, max(term.loss for _, term in terms)
+        for pair in self.pairs.get(node.index, ()):
+            extra, more = self._interpolation(grouped, pair)
+            spread, loss = self._do("add", spread, extra), max(loss, more)
+        count = len(terms)
+        charged = self._do("mul", self._host("charge", count - 1), spread)
+        error = self._do("add", error, charged) if errors else charged
+        if count > 2:
+            self._must("le", spread, self._host("largest"))
+        self._fits(value, error)
+        reaches = [term.reach for _, term in terms if term.reach is not None]
+        reach = reduce(self._larger, reaches) if reaches else None
+        return Part(value, error, reach, loss + (4 * count + 12) * UNIT)
+
+    def _interpolation(self, grouped: Sum, pair: Pair) -> tuple[Node, float]:
+        """w (|a| + |b|), of which a program may make a + w (b - a)."""
+        extents, loss, numbers = [], 0.0, []
+        for place in pair:
+            term = self.groups[grouped.terms[place][1].index]
+            assert isinstance(term, Product)
+            rest = [self.parts[n.index] for n in term.numerators if n.op != "scalar"]
+            extents.append(self._times([self._high(part) for part in rest]))
+            loss = max(loss, sum(part.loss for part in rest))
+            places = [n.index for n in self.graph.nodes if n.op == "scalar"]
+            numbers.append(tuple(places.index(n.index) for n in term.numerators if n.op == "scalar"))
+        extent = self._do("add", *extents)
+        self._must("le", extent, self._host("largest"))
+        self.weights.append((numbers[0], numbers[1]))
+        return self._do("mul", self._host("weight", len(self.weights) - 1), extent), loss
+
+    def _product(self, grouped: Product) -> Part:
+        above = [self.parts[n.index] for n in grouped.numerators]
+        below = [self.parts[n.index] for n in grouped.denominators]
+        count, one = len(above) + len(below), self._number(1.0)
+        for part in below:
+            if part.error is not None:
+                self._must("lt", self._do("add", part.error, part.error), self._do("abs", part.value))
+        high, low = [self._high(part) for part in above], [self._low(part) for part in below]
+        value = self._quotient([part.value for part in above], [part.value for part in below])
+        upper, size = self._quotient(high, low), self._do("abs", value)
+        rounded = self._do("mul", self._host("factor", count - 1), upper)
+        error = self._do("add", self._do("sub", upper, size), rounded)
+        reach = self._times(
+            [
+                *(self._larger(h, one if p.reach is None else p.reach) for h, p in zip(high, above, strict=True)),
+                *(self._larger(self._do("div", one, each), one) for each in low),
+            ]
+        )
+        self._must("le", reach, self._host("largest"))
+        if len(below) > 1:  # divisors may be multiplied first
+            self._must("le", self._times([self._larger(self._high(p), one) for p in below]), self._host("largest"))
+        lost = self._do("mul", self._host("underflow", count), reach)
+        zero = self._number(0.0)
+        if high:  # an exact zero makes zero in any order
+            lost = self._do("where", self._do("eq", reduce(self._smaller, high), zero), zero, lost)
+        self._must("le", lost, self._do("mul", self._host("negligible"), error))
+        self.exactly.append(self._do("le", lost, self._do("mul", self._number(NOTHING), error)))
+        error = self._do("add", error, lost)
+        value = value if grouped.sign > 0 else self._do("neg", value)
+        self._fits(value, error)
+        if len({n.index for n in grouped.numerators}) < len(above):  # a square is not negative, whatever its bound says
+            self._must("le", error, size)
+        loss = sum(p.loss for p in above) + 2 * sum(p.loss for p in below)
+        return Part(value, error, reach, loss + NEGLIGIBLE + (4 * count + 10) * 2.0**-29)
+
+    def _quotient(self, above: Sequence[Node], below: Sequence[Node]) -> Node:
+        found = self._times(above) if above else self._number(1.0)
+        return reduce(lambda a, b: self._do("div", a, b), below, found)
+
+    def _high(self, part: Part) -> Node:
+        size = self._do("abs", part.value)
+        return size if part.error is None else self._do("add", size, part.error)
+
+    def _low(self, part: Part) -> Node:
+        size = self._do("abs", part.value)
+        return size if part.error is None else self._do("sub", size, part.error)
+
+    def _fits(self, value: Node, error: Node | None) -> None:
+        """Nothing overflows, and nothing is NaN."""
+        size = self._do("abs", value)
+        self._must("le", size if error is None else self._do("add", size, error), self._host("largest"))
+
+    def _negative(self, x: Part) -> Part:
+        return Part(self._do("neg", x.value), x.error, None, x.loss)
+
+    def _absolute(self, x: Part) -> Part:
+        size = self._do("abs", x.value)
+        if x.error is not None:
+            self._must("le", x.error, size)
+        return Part(size, x.error, None, x.loss)
+
+    def _root(self, x: Part) -> Part:
+        value, charge = self._do("sqrt", x.value), self._host("charge", 1)
+        if x.error is None:
+            self._must("ge", x.value, self._number(0.0))
+            return Part(value, self._do("mul", charge, value), None, 2.0**-26)
+        self._must("le", self._do("add", x.error, x.error), x.value)
+        high = self._do("sqrt", self._do("add", x.value, x.error))
+        low = self._do("sqrt", self._do("sub", x.value, x.error))
+        off = self._larger(self._do("sub", high, value), self._do("sub", value, low))
+        error = self._do("add", off, self._do("mul", charge, high))
+        self._must("le", error, value)
+        return Part(value, error, None, 1.25 * x.loss + 2.0**-26)
+
+    def _extremum(self, choose: Callable[[Node, Node], Node], a: Part, b: Part) -> Part:
+        value, loss = choose(a.value, b.value), max(a.loss, b.loss)
+        if a.error is None and b.error is None:
+            return Part(value, None, None, loss)
+        self._apart(a, b)
+        ends = []
+        for op in ("add", "sub"):
+            both = [p.value if p.error is None else self._do(op, p.value, p.error) for p in (a, b)]
+            ends.append(choose(both[0], both[1]))
+        error = self._larger(self._do("sub", ends[0], value), self._do("sub", value, ends[1]))
+        return Part(value, error, None, loss + 2.0**-27)
+
+    def _sign(self, x: Part) -> Part:
+        if x.error is not None:
+            self._must("le", self._do("add", x.error, x.error), self._do("abs", x.value))
+        return Part(self._do("sign", x.value))
+
+    def _where(self, condition: Part, a: Part, b: Part) -> Part:
+        value = self._do("where", condition.value, a.value, b.value)
+        if a.error is None and b.error is None:
+            return Part(value)
+        zero = self._number(0.0)
+        errors = [zero if p.error is None else p.error for p in (a, b)]
+        return Part(value, self._do("where", condition.value, *errors), None, max(a.loss, b.loss))
+
+    def _apart(self, a: Part, b: Part) -> None:
+        """Of two numbers it is certain which is the larger, with room: or both are known."""
+        errors = [p.error for p in (a, b) if p.error is not None]
+        if errors:
+            reach = self._added(errors)
+            distance = self._do("abs", self._do("sub", a.value, b.value))
+            self._must("le", self._do("add", reach, reach), distance)
+
+    # outputs
+
+    def _bounded_output(self, part: Part) -> Part:
+        if part.value.is_boolean:
+            raise Unknown("an output is a truth value")
+        if part.loss > MOST_LOSS:
+            raise Unknown(f"the margin that its bound needs is {part.loss:.1e}")
+        self._fits(part.value, part.error)
+        return part
+
+    def _observed(self, node: Node, name: str, computed: Part) -> Part:
+        """What goes on from an output: what was seen of it, unless that is subnormal, or a zero that does not come of zeros."""
+        if node.op == "input":
+            return computed
+        found = self._input(seen(name))
+        if node.index in self._used:
+            size = self._do("abs", found)
+            total = self._do("add", size, self._high(computed))
+            zero = self._number(0.0)
+            small = self._do("lt", size, self._host("smallest"))
+            self._must("eq", self._do("where", small, total, zero), zero)
+        return Part(found)

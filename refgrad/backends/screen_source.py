@@ -1,0 +1,218 @@
+"""The enclosure as a kernel: one loop that reads what a step was given and what was seen of it, and says where all is clear.
+
+Elements are looked at in chunks, as the oracle judges them. Of each chunk the kernel says how many conditions fail: where none
+does, every output of every element is inside its set. Of each output it gives the largest distance from the truth over what is
+allowed, and the distances in units in the last place, counted over the chunks that are clear (docs/enclosure.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import format_of
+from refgrad.arithmetic.enclosure_graph import SPARE, Enclosed, seen
+from refgrad.arithmetic.graph import Node
+from refgrad.axes import NUMBER
+from refgrad.backends.dialect import NUMBA, Array, Dialect
+from refgrad.backends.source import KernelSource, elements, variable, written
+from refgrad.backends.writer import Writer
+
+#: elements whose distances are kept before they are counted: they stay in the nearest cache
+BLOCK = 256
+#: bins of distances, as `refgrad.oracle.acceptance.ulp_errors.ENDS` has them, with room to the next power of two
+BINS, ROOM = 28, 32
+#: binades of the truth that are counted together
+BINADES = 16
+
+_FLOAT64 = np.dtype(np.float64)
+#: of float64: the bits of the exponent, of the significand, and how many these are
+_EXPONENT, _SIGNIFICAND, _DIGITS = 0x7FF0000000000000, 0xFFFFFFFFFFFFF, 52
+
+
+def groups_of(dtype: np.dtype) -> tuple[int, int]:
+    """The first group of binades that a number of a dtype may be in, and how many there are.
+
+    Args:
+        dtype: float32 or float64.
+    """
+    facts = format_of(dtype)
+    first, last = (int(np.frexp(size)[1] - 1) // BINADES for size in (facts.smallest_normal, facts.largest))
+    return first, last - first + 1
+
+
+def widest(types: dict[str, np.dtype]) -> int:
+    """How many groups of binades the outputs have room for, those of the dtype that has the most.
+
+    Args:
+        types: the dtype of each output.
+    """
+    return max(groups_of(dtype)[1] for dtype in types.values())
+
+
+def screen_source(
+    found: Enclosed, types: dict[str, np.dtype], chunk: int, title: str, dialect: Dialect = NUMBA
+) -> KernelSource:
+    """The source of the kernel.
+
+    Args:
+        found: the graph of centres and bounds.
+        types: the dtypes of the arrays that it reads, by the names that its graph has for them: float32 or float64.
+        chunk: how many elements a chunk has.
+        title: what stands in the kernel's first line.
+        dialect: the language.
+
+    Returns:
+        A kernel that is called with the number of elements; with the arrays; with ``failed``, an int64 a chunk; ``worst``, a
+        float64 a chunk, output, and whether it may be less (the first) or is exact; ``counts`` (int64, an output, a group of
+        binades and `ROOM`) and ``largest`` (float64, an output and a group), to which it adds; and as many again that it may
+        overwrite.
+    """
+    graph, outputs = found.graph, found.names
+    reads = graph.inputs()
+    rooms = widest({name: types[seen(name)] for name in outputs})
+    scalars = found.numbers
+    many, tops = len(outputs) * rooms * ROOM, len(outputs) * rooms
+    arrays = [
+        *(Array(variable(name), str(types[name]), ("n",)) for name in reads),
+        Array("failed", "int64", (f"n // {chunk} + 1",)),
+        Array("worst", "float64", (f"(n // {chunk} + 1) * {2 * len(outputs)}",)),
+        *(Array(name, kind, (str(size),)) for name, kind, size in _totals(many, tops)),
+    ]
+    w = Writer(_FLOAT64, dialect)
+    w.line(dialect.comment(title))
+    *before, head = dialect.function("chosen", ["condition", "yes", "no"], w.kind)
+    for line in before:
+        w.line(line)
+    with w.block(head):
+        w.line(dialect.gives(w.select("condition", "yes", "no")))
+    with w.kernel(["n"], arrays, [f"scalar{i}" for i in range(len(scalars))]):
+        w.declare(["zero", "one"], [w.plain(0.0), w.plain(1.0)])
+        for i, node in enumerate(scalars):
+            w.set(f"x{node.index}", f"scalar{i}")
+        for line in (
+            dialect.local("off", "float64", len(outputs) * BLOCK),
+            dialect.local("code", "int64", len(outputs) * BLOCK),
+        ):
+            w.line(line)
+        w.loads = {name: partial(_load, name) for name in reads}
+        with w.loop("start", "0", "n", chunk):
+            _chunk(w, found, types, chunk, (many, tops, rooms))
+    names = (*reads, "failed", "worst", *(name for name, _, _ in _totals(many, tops)))
+    kinds = (*(str(types[name]) for name in reads), *(array.kind for array in arrays[len(reads) :]))
+    return KernelSource(written(w, arrays, len(scalars), 1), names, len(scalars), _FLOAT64, types=kinds)
+
+
+def _totals(many: int, tops: int) -> list[tuple[str, str, int]]:
+    return [
+        ("counts", "int64", many),
+        ("largest", "float64", tops),
+        ("some", "int64", many),
+        ("most", "float64", tops),
+    ]
+
+
+def _load(name: str, w: Writer, value: str) -> str:
+    return w.cast("float64", f"{variable(name)}[base + i]")
+
+
+def _chunk(w: Writer, found: Enclosed, types: dict[str, np.dtype], chunk: int, sizes: tuple[int, int, int]) -> None:
+    """What is done with one chunk: blocks of it, until one fails; then what was counted is added, if none did."""
+    many, tops, rooms = sizes
+    outputs = found.names
+    worst = [f"{kind}{j}" for j in range(len(outputs)) for kind in ("rough", "worst")]
+    w.declare(["bad", "stop", *worst], ["0", w.dialect.least(f"start + {chunk}", "n"), *["0"] * len(worst)], "int64")
+    for name, size, empty in (("some", many, "0"), ("most", tops, "zero")):
+        with w.places("0", str(size)):
+            w.do(f"{name}[i] = {empty}")
+    with w.loop("begin", "start", "stop", BLOCK), w.block(w.dialect.when("bad == 0")):
+        w.set("base", w.dialect.index("begin"), "int64")
+        w.set("count", f"{w.dialect.least(f'begin + {BLOCK}', 'stop')} - begin", "int64")
+        with w.places("0", "count"):
+            for node in found.of_elements:
+                _element(w, node)
+            w.do(f"bad += {_failing(w, found.conditions)}")
+            w.set("unsure", _failing(w, found.exactly), "int64")
+            for j, name in enumerate(outputs):
+                _distance(w, found, name, j, types[seen(name)])
+        for j in range(len(outputs)):
+            _count(w, j, rooms)
+    place = w.dialect.quotient("start", str(chunk))
+    w.do(f"failed[{w.index(place)}] = bad")
+    for j, name in enumerate(worst):
+        w.do(f"worst[{w.index(f'({place}) * {len(worst)} + {j}')}] = {w.bits('int64', name, 'float64')}")
+    with w.block(w.dialect.when("bad == 0")):
+        with w.places("0", str(many)):
+            w.do("counts[i] += some[i]")
+        with w.places("0", str(tops)):
+            w.do(f"largest[i] = {w.select('most[i] > largest[i]', 'most[i]', 'largest[i]')}")
+
+
+def _chosen(condition: str, yes: str, no: str) -> str:
+    """One of two numbers, by a function: compilers of Python take long over many branches."""
+    return f"chosen({condition}, {yes}, {no})"
+
+
+def _failing(w: Writer, conditions: Sequence[Node]) -> str:
+    """How many conditions do not hold, of those that are not one number for all elements."""
+    each = [node for node in conditions if node.axes != NUMBER]
+    return " - ".join([str(len(each)), *(w.cast("int64", f"x{node.index}") for node in each)])
+
+
+def _element(w: Writer, node: Node) -> None:
+    """One node of one element."""
+    names = [f"x{a.index}" for a in node.args]
+    if node.op == "where":
+        w.set(f"x{node.index}", _chosen(*names))
+    else:
+        elements(w, [node])
+
+
+def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype) -> None:
+    """Whether one output is inside, how near the end of its set, and how far from the truth in units in the last place."""
+    w.begin(f"y{j}")
+    own: Callable[[str], str] = lambda text: f"y{j}_{text}"  # noqa: E731
+    truth, error = found.truths[name], found.errors.get(name)
+    value, centre = f"x{found.graph.outputs[f's:{name}'].index}", f"x{truth.index}"
+    bound = w.plain(0.0) if error is None else f"x{error.index}"
+    off = w.set(own("off"), w.call("abs", f"{value} - {centre}"))
+    keep = w.plain(1.0 - found.losses[name] - SPARE)
+    w.do(f"bad += 1 - {w.cast('int64', f'{off} <= {bound} * {keep}')}")
+    half = w.set(own("half"), f"(({centre} + {bound}) - ({centre} - {bound})) / {w.plain(2.0)}")
+    ratio = w.set(own("ratio"), _chosen(f"{half} > zero", f"{off} / {half}", "zero"))
+    bits = w.set(own("bits"), w.bits("float64", ratio, "int64"), "int64")
+    for kind, holds in (("rough", "unsure > 0"), ("worst", "unsure == 0")):
+        some = w.set(own(kind), w.select(holds, bits, "0"), "int64")
+        w.do(f"{kind}{j} = {w.select(f'{some} > {kind}{j}', some, f'{kind}{j}')}")
+    facts, (first, _) = format_of(dtype), groups_of(dtype)
+    size = w.set(own("size"), w.call("abs", centre))
+    small, large = w.plain(facts.smallest_normal), w.plain(facts.largest)
+    w.set(size, _chosen(f"{size} < {small}", small, size))
+    w.set(size, _chosen(f"{size} > {large}", large, size))
+    power = w.set(own("power"), f"{w.bits('float64', size, 'int64')} & {_EXPONENT}", "int64")
+    unit = w.set(own("unit"), f"{w.bits('int64', power, 'float64')} * {w.plain(2.0 * facts.unit_roundoff)}")
+    units = w.set(own("units"), f"{off} / {unit}")
+    place = w.set(
+        own("place"), f"(({w.bits('float64', units, 'int64')} + {_SIGNIFICAND}) >> {_DIGITS}) - 1021", "int64"
+    )
+    w.set(place, w.select(f"{place} < 1", "1", place), "int64")
+    w.set(place, w.select(f"{place} > {BINS - 1}", str(BINS - 1), place), "int64")
+    w.set(place, w.select(f"{off} > zero", place, "0"), "int64")
+    group = w.set(own("group"), f"((({power} >> {_DIGITS}) - 1023) >> 4) - {first}", "int64")
+    at = w.index(f"at + {j * BLOCK}")
+    w.do(f"off[{at}] = {units}")
+    w.do(f"code[{at}] = {group} * {ROOM} + {place}")
+
+
+def _count(w: Writer, j: int, rooms: int) -> None:
+    """One more of the elements of each bin; and the largest distance of each group of binades."""
+    with w.places("0", "count"):
+        at = w.index(f"at + {j * BLOCK}")
+        number = w.set("number", f"code[{at}]", "int64")
+        units = w.set("units", f"off[{at}]")
+        place, group = w.index(f"{number} + {j * rooms * ROOM}"), w.index(f"({number} >> 5) + {j * rooms}")
+        w.do(f"some[{place}] += 1")
+        with w.block(w.dialect.when(f"{units} > most[{group}]")):
+            w.do(f"most[{group}] = {units}")

@@ -1,0 +1,298 @@
+"""The enclosure as a graph: where its conditions hold, the enclosure has its centres, and no bound that is smaller."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refgrad import optimizers
+from refgrad.arithmetic.enclosure_graph import SPARE, Enclosed, Unknown, complementary, enclosed, seen
+from refgrad.arithmetic.graph import Node, walk
+from refgrad.arithmetic.operations import OPERATIONS
+from refgrad.arithmetic.running_error import Bounded
+from refgrad.axes import NUMBER
+from refgrad.kinds.leaf import Leaf
+from refgrad.optimizers import AdamW, Stored
+from refgrad.oracle.acceptance.judge import INSIDE, Step, enclosure_of, model_for, scalars_of
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.screening import why_not
+from refgrad.strength.exercised import exercised
+from refgrad.strength.programs.optimizer import OptimizerPrograms
+from refgrad.strength.rounding_styles import STYLES
+from refgrad.tracing import plan_for
+from tests.depth import at_depth
+from tests.oracle.cases import shipped
+
+Arrays = Mapping[str, np.ndarray]
+
+#: the default, the sharpest, a wide one, and sums along a tree
+POLICIES = (
+    Policy(),
+    Policy(roundings=1, scalar_roundings=1),
+    Policy(roundings=6, scalar_roundings=4),
+    Policy(sums="pairwise"),
+)
+RULES = [exercised(rule) for rule in shipped()]
+
+
+def steps(rule: Any, style: str) -> Iterator[Step]:
+    """The steps of random legal programs, as many as the depth says."""
+    programs, random = OptimizerPrograms(rule), np.random.Generator(np.random.Philox(5))
+    for batch in programs.batches(1):
+        for case in list(batch)[: at_depth(quick=1, suite=2, thorough=20)]:
+            record = programs.legal(case, random, STYLES[style])
+            leaf = Leaf(record, 0, record.rules[0], Policy(), plan_for)
+            yield from (leaf.step(t) for t in range(1, at_depth(quick=2, suite=3, thorough=len(record.seen))))
+        return
+
+
+def in_float64(step: Step) -> Step:
+    """The same step as the rule makes it in float64, which begins with the same numbers."""
+    rule, names = step.plan.rule, list(step.before)
+    state = {n: step.before[n].value for n in names if n in rule.slots()} | {
+        n: step.free[n] for n in rule.slots() if n in step.free
+    }
+    extras = {n: step.before[n].value if n in names else step.free[n] for n in rule.inputs()}
+    p, g = step.before["p"].value, step.before["g"].value
+    with np.errstate(all="ignore"):
+        new, after = rule.step(p, g, {**state, "t": int(step.free["t"]) - 1}, backend="numpy", **extras)
+    return dataclasses.replace(step, after={n: np.asarray(after.get(n, new)) for n in step.after})
+
+
+class Evaluated:
+    """What a graph gives in NumPy.
+
+    Args:
+        found: the graph.
+        step: what it reads.
+        policy: what is charged.
+    """
+
+    def __init__(self, found: Enclosed, step: Step, policy: Policy) -> None:
+        self.found, self.shape = found, step.after["p"].shape
+        model = model_for(policy, step.after["p"].dtype)
+        scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
+        self.values: dict[int, Any] = dict(
+            zip((n.index for n in found.numbers), found.scalars(scalars, model), strict=True)
+        )
+        self.arrays = {n: b.value for n, b in step.before.items()} | {
+            seen(n): a.astype(np.float64) for n, a in step.after.items()
+        }
+        with np.errstate(all="ignore"):
+            for node in found.of_elements:
+                self.values[node.index] = self._value(node)
+
+    def _value(self, node: Node) -> Any:
+        if node.op == "input":
+            return self.arrays[node.attribute]
+        return OPERATIONS[node.op].on([self.values[a.index] for a in node.args])
+
+    def hold(self, conditions: tuple[Node, ...]) -> np.ndarray:
+        """Where all of some conditions hold."""
+        each = [self.values[n.index] for n in conditions if n.axes != NUMBER]
+        return np.logical_and.reduce([np.broadcast_to(v, self.shape) for v in [np.asarray(True), *each]])
+
+    def output(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """The centre and the bound of an output."""
+        error = self.found.errors.get(name)
+        both = self.values[self.found.truths[name].index], 0.0 if error is None else self.values[error.index]
+        return tuple(np.broadcast_to(np.asarray(a, np.float64), self.shape) for a in both)  # type: ignore[return-value]
+
+    def inside(self, spare: float = SPARE) -> np.ndarray:
+        """Where every output is inside with the margin."""
+        fine = self.hold(self.found.conditions)
+        for name in self.found.names:
+            truth, error = self.output(name)
+            with np.errstate(all="ignore"):
+                fine = fine & (
+                    np.abs(self.arrays[seen(name)] - truth) <= error * (1.0 - self.found.losses[name] - spare)
+                )
+        return fine
+
+
+def judged_alone(step: Step, policy: Policy, some: np.ndarray) -> tuple[dict[str, Bounded], dict[str, np.ndarray]]:
+    """Some elements as the enclosure has them, judged together without the others: the sets, and the statuses."""
+    model = model_for(policy, step.after["p"].dtype)
+    enclosure = enclosure_of(step.plan, model)
+    before = {n: b.mapped(lambda a: a[some]) for n, b in step.before.items()}
+    after = {n: a[some] for n, a in step.after.items()}
+    with np.errstate(all="ignore"):
+        scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
+        judged = judgeoutputs_of(enclosure, before, scalars, after, policy)[0]
+        observed = {n: Bounded(a.astype(np.float64)) for n, a in after.items()}
+        sets = dict(next(iter(enclosure.branches(before, scalars, observed))).sets)
+    return sets, {n: j.status for n, j in judged.items()}
+
+
+def faults(step: Step, policy: Policy, found: Enclosed | None = None, spare: float = SPARE) -> tuple[list[str], float]:
+    """What the graph says that the enclosure does not, and the share of elements of which it says that they are inside."""
+    known = _enclosed(step, policy) if found is None else found
+    evaluated = Evaluated(known, step, policy)
+    some = evaluated.inside(spare)
+    if not some.any():
+        return [], 0.0
+    sets, statuses = judged_alone(step, policy, some)
+    wrong = [f"{n} is not inside" for n, status in statuses.items() if (status != INSIDE).any()]
+    exactly = evaluated.hold(known.exactly)[some]
+    for name in known.names:
+        (truth, error), theirs = (a[some] for a in evaluated.output(name)), sets[name]
+        bound = np.broadcast_to(theirs.bound(), error.shape)
+        wrong += [f"the centre of {name}"] * (not np.array_equal(truth, np.broadcast_to(theirs.value, truth.shape)))
+        wrong += [f"the bound of {name} is larger than it says"] * bool((bound > error).any())
+        wrong += [f"the bound of {name} is smaller"] * bool((bound < error * (1.0 - known.losses[name])).any())
+        wrong += [f"the bound of {name} is another"] * (not np.array_equal(bound[exactly], error[exactly]))
+    return wrong, float(some.mean())
+
+
+def _enclosed(step: Step, policy: Policy) -> Enclosed:
+    model = model_for(policy, step.after["p"].dtype)
+    return enclosed(
+        step.plan.graph, complementary(step.plan.graph, scalars_of(step.plan, step.plan.graph, step.free, model))
+    )
+
+
+def at_the_edge(step: Step, policy: Policy, random: np.random.Generator) -> Step:
+    """The step of a program whose results are off by half to one and a half of what is allowed."""
+    evaluated, after = Evaluated(_enclosed(step, policy), step, policy), {}
+    for name, array in step.after.items():
+        truth, error = evaluated.output(name)
+        off = error * random.uniform(0.5, 1.5, error.shape) * random.choice([-1.0, 1.0], error.shape)
+        with np.errstate(all="ignore"):
+            after[name] = np.where(np.isfinite(off), truth + off, array).astype(array.dtype)
+    return dataclasses.replace(step, after=after)
+
+
+@pytest.mark.sample(quick=6, suite=24)
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_what_it_says_is_what_the_enclosure_says(rule: Any) -> None:
+    random, covered = np.random.Generator(np.random.Philox(3)), []
+    for number, step in enumerate(steps(rule, "rewritten and directed")):
+        for policy in POLICIES if number < 2 else POLICIES[:1]:
+            if why_not(step, policy) is not None:
+                continue
+            for each in (step, at_the_edge(step, policy, random), in_float64(step)):
+                wrong, share = faults(each, policy)
+                assert not wrong
+                covered.append(share)
+    assert not covered or max(covered) > 0
+
+
+ADAMW = AdamW(lr=0.01, weight_decay=0.1)
+
+
+def ordinary(rule: Any = ADAMW, size: int = 4096, t: int = 3) -> Step:
+    """A step of a right program on ordinary numbers."""
+    random = np.random.default_rng(0)
+    p = random.standard_normal(size, np.float32)
+    state, before = rule.init(p), {}
+    for _ in range(t):
+        g = random.standard_normal(size, np.float32)
+        before = {"p": p, "g": g, **{n: state[n] for n in rule.slots()}}
+        p, state = rule.step(p, g, state, backend="numpy")
+    plan = rule.plan((size,), t)
+    free = dict(zip(plan.free, (float(t), float(size), 1.0, float(size)), strict=True))
+    known = {n: Bounded(a.astype(np.float64)) for n, a in before.items()}
+    return Step(plan, free, known, {"p": p, **{n: state[n] for n in rule.slots()}})
+
+
+def test_ordinary_numbers_are_all_clear() -> None:
+    assert faults(ordinary(), Policy()) == ([], 1.0)
+
+
+def test_the_first_step_begins_with_zeros() -> None:
+    step = ordinary(t=1)
+    assert not step.before["m"].value.any()
+    assert faults(step, Policy()) == ([], 1.0)
+
+
+#: what is done to the graph of AdamW, each of which must be seen: by the index of a node, another operation
+PLANTED = {
+    "a sign of a bound": ("sub", "add"),
+    "a sum of bounds": ("add", "sub"),
+    "a product": ("mul", "add"),
+    "a root": ("sqrt", "abs"),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_fault_in_the_graph_is_seen(planted: str) -> None:
+    step, (old, new) = ordinary(), PLANTED[planted]
+    found = _enclosed(step, Policy())
+    changed, seen_faults, right = 0, 0, outputs_of(found, step)
+    needed = {n.index for root in (*found.truths.values(), *found.errors.values()) for n in walk(root)}
+    for node in found.of_elements:
+        if node.op == old and node.index in needed:
+            other = with_other(found, node.index, new)
+            if outputs_of(other, step) == right:  # what counts only where numbers underflow
+                continue
+            changed += 1
+            wrong, share = faults(step, Policy(), other)
+            seen_faults += bool(wrong) or share < 1.0
+    assert changed
+    assert seen_faults == changed
+
+
+def outputs_of(found: Enclosed, step: Step) -> list[bytes]:
+    """The centres and bounds that a graph gives."""
+    evaluated = Evaluated(found, step, Policy())
+    return [array.tobytes() for name in found.names for array in evaluated.output(name)]
+
+
+def with_other(found: Enclosed, index: int, op: str) -> Enclosed:
+    """The graph with one operation in place of another."""
+    made: dict[int, Node] = {}
+    for node in found.graph.nodes:
+        args, other = tuple(made[a.index] for a in node.args), node.op
+        if node.index == index:
+            args, other = args[: OPERATIONS[op].arity], op
+        made[node.index] = Node(node.index, other, args, node.attribute, node.axes)
+    return dataclasses.replace(
+        found,
+        graph=dataclasses.replace(found.graph, nodes=tuple(made.values())),
+        conditions=tuple(made[n.index] for n in found.conditions),
+        exactly=tuple(made[n.index] for n in found.exactly),
+        truths={n: made[node.index] for n, node in found.truths.items()},
+        errors={n: made[node.index] for n, node in found.errors.items()},
+    )
+
+
+def test_a_dropped_error_is_seen() -> None:
+    step = ordinary()
+    found = _enclosed(step, Policy())
+    for name in found.names:
+        without = {n: node for n, node in found.errors.items() if n != name}
+        wrong, share = faults(step, Policy(), dataclasses.replace(found, errors=without))
+        assert wrong or share < 1.0
+
+
+def test_a_margin_that_is_too_small_is_seen() -> None:
+    step, random = ordinary(), np.random.Generator(np.random.Philox(11))
+    edge = at_the_edge(step, Policy(), random)
+    assert not faults(edge, Policy())[0]
+    assert any("not inside" in fault for fault in faults(edge, Policy(), spare=-0.1)[0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (optimizers.LAMB(), "see each other"),
+        (optimizers.DiffGrad(), "exp is no operation"),
+        (Stored(), "round is no operation"),
+    ],
+    ids=str,
+)
+def test_what_it_does_not_know_it_refuses_with_a_reason(rule: Any, why: str) -> None:
+    with pytest.raises(Unknown, match=why):
+        enclosed(rule.plan((4, 4), 2).graph, {})
+
+
+def test_averages_are_found_by_the_values_of_their_coefficients() -> None:
+    step = ordinary()
+    scalars = scalars_of(step.plan, step.plan.graph, step.free, model_for(Policy(), np.dtype(np.float32)))
+    assert sorted(complementary(step.plan.graph, scalars).values()) == [((0, 1),), ((0, 1),)]
+    others = [s._replace(value=s.value * 0.5) for s in scalars]
+    assert complementary(step.plan.graph, others) == {}

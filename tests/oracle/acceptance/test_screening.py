@@ -1,0 +1,213 @@
+"""Large arrays judged by a kernel: the same counts, distances and findings as without it, on right programs and on wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import refgrad
+from refgrad.arithmetic import enclosure_graph
+from refgrad.arithmetic.graph import walk
+from refgrad.backends import kernels, screen_source
+from refgrad.optimizers import SGD
+from refgrad.oracle.acceptance import judge as careful
+from refgrad.oracle.acceptance import screening
+from refgrad.oracle.acceptance.findings import count, tightness
+from refgrad.oracle.acceptance.judge import CHUNK, OUTSIDE, Large, Step
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.screening import Screened, screened, summary, why_not
+from refgrad.oracle.acceptance.ulp_errors import measure
+from tests.arithmetic.test_enclosure_graph import PLANTED as GRAPH_FAULTS
+from tests.arithmetic.test_enclosure_graph import ordinary, outputs_of, with_other
+
+#: one kernel for all of these tests: compilers take seconds
+RULE = SGD(lr=0.1, momentum=0.9, weight_decay=0.1)
+SIZE = 3 * CHUNK + 100
+
+
+USUAL = Policy()
+
+
+def step_of(t: int = 3) -> Step:
+    """One step, whose arrays are as they are stored."""
+    step = ordinary(RULE, SIZE, t)
+    return dataclasses.replace(step, before=Large({n: b.value.astype(np.float32) for n, b in step.before.items()}))
+
+
+def changed(step: Step, name: str, places: Any, value: Any) -> Step:
+    """The step with some of what was seen changed."""
+    array = step.after[name].copy()
+    array[places] = value
+    return dataclasses.replace(step, after={**step.after, name: array})
+
+
+def agrees(step: Step, policy: Policy = USUAL) -> dict[str, Screened]:
+    """What the kernel says, which must be what judging without it says."""
+    assert why_not(step, policy) is None
+    want, _ = careful.judge(step, policy)
+    found = screened(step, policy, threads=2)
+    assert set(found) == set(want)
+    for name, judged in found.items():
+        values, known = step.after[name], want[name]
+        errors = measure(known, values, values.dtype)
+        wanted = (count(known), _undecided_nan(known, values), tightness(known, values), errors)
+        assert summary(judged, values, values.dtype) == wanted
+        for attribute in ("status", "truth", "low", "high"):
+            np.testing.assert_array_equal(getattr(judged, attribute), getattr(known, attribute))
+        for index in np.argwhere(known.status == OUTSIDE)[:1]:
+            np.testing.assert_array_equal(judged.at(tuple(index)), known.at(tuple(index)))
+    return found  # type: ignore[return-value]
+
+
+def _undecided_nan(known: careful.Judged, values: np.ndarray) -> int:
+    return int(np.count_nonzero((known.status == careful.UNDECIDED) & np.isnan(values)))
+
+
+@pytest.mark.parametrize("t", [1, 3])
+def test_a_right_program_is_clear(t: int) -> None:
+    found = agrees(step_of(t))
+    assert all(judged.screen.clear.all() for judged in found.values())
+
+
+def test_wrong_elements_are_found_where_they_are() -> None:
+    step = changed(step_of(), "p", slice(CHUNK + 7, CHUNK + 9), 1e3)
+    found = agrees(step)
+    assert found["p"].screen.unclear == (1,)
+    assert summary(found["p"], step.after["p"]).counted.outside == 2
+
+
+@pytest.mark.parametrize("special", [np.nan, -np.inf, 1e-42, 3e38, -0.0])
+@pytest.mark.parametrize("name", ["g", "buffer", "p"])
+def test_special_numbers_are_judged_without_it(name: str, special: float) -> None:
+    step = step_of()
+    arrays = {n: np.array(step.before[n].value, np.float32) for n in step.before}
+    assert name in arrays
+    arrays[name][5], arrays[name][CHUNK + 3 : CHUNK + 60] = special, special
+    agrees(dataclasses.replace(step, before=Large(arrays)))
+    agrees(changed(step, "p" if name == "g" else name, [3, 2 * CHUNK + 4], special))
+
+
+@pytest.mark.parametrize("policy", [Policy(roundings=1, scalar_roundings=1), Policy(roundings=8)], ids=str)
+def test_other_roundings(policy: Policy) -> None:
+    agrees(step_of(), policy)
+
+
+def test_small_numbers_whose_underflow_counts() -> None:
+    step = step_of()
+    scaled = {n: (step.before[n].value * 1e-30).astype(np.float32) for n in step.before}
+    after = {n: (a * np.float32(1e-30)) for n, a in step.after.items()}
+    agrees(dataclasses.replace(step, before=Large(scaled), after=after))
+
+
+def test_results_near_the_edge_of_their_sets() -> None:
+    step, random = step_of(), np.random.default_rng(1)
+    known, _ = careful.judge(step, Policy())
+    for share in (0.97, 1.03):
+        after = {}
+        for name, judged in known.items():
+            near = judged.truth + share * (judged.high - judged.truth) * random.choice([-1, 1], judged.truth.shape)
+            after[name] = near.astype(np.float32)
+        agrees(dataclasses.replace(step, after=after))
+
+
+def test_the_same_verdict_of_large_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    p, *gradients = (random.standard_normal(SIZE).astype(np.float32) for _ in range(3))
+
+    def wrong(p: Any, g: Any, buffer: Any, t: Any) -> Any:
+        new = RULE.step(p, g, {"buffer": buffer, "t": int(t) - 1}, backend="numpy")
+        out = new[0].copy()
+        out[CHUNK + 5] += 1.0
+        return out, new[1]["buffer"]
+
+    inputs = refgrad.Inputs([p], [[g] for g in gradients])
+    for candidate in (RULE, wrong):
+        monkeypatch.setattr(screening, "WORTH", 1 << 40)
+        want = refgrad.verify(candidate, RULE, inputs=inputs, explain=False, shrink=False)
+        monkeypatch.setattr(screening, "WORTH", CHUNK)
+        monkeypatch.setattr(screening, "WORTH_COMPILING", 0)
+        found = refgrad.verify(candidate, RULE, inputs=inputs, explain=False, shrink=False)
+        for name in ("outcome", "counts", "first", "tightest", "errors", "by_step", "faults", "notes"):
+            assert getattr(found, name) == getattr(want, name)
+
+
+def test_a_kernel_is_used_where_it_is_worth_its_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = step_of()
+    monkeypatch.setattr(screening, "WORTH", CHUNK)
+    monkeypatch.setattr(kernels, "at_hand", lambda source: False)
+    assert not isinstance(screening.judge(step, Policy())[0]["p"], Screened)
+    monkeypatch.setattr(kernels, "at_hand", lambda source: True)
+    assert isinstance(screening.judge(step, Policy())[0]["p"], Screened)
+    assert not isinstance(screening.judge(step, Policy(subnormals="flush"))[0]["p"], Screened)
+
+
+def test_why_not() -> None:
+    step = ordinary(RULE, 8)
+    narrow = dataclasses.replace(step, after={n: a.astype(ml_dtypes.bfloat16) for n, a in step.after.items()})
+    vague = {**step.before, "g": step.before["g"]._replace(error=np.full(8, 1e-3))}
+    hidden = dataclasses.replace(step, after={"p": step.after["p"]})
+    assert why_not(step, Policy()) is None
+    assert why_not(step, Policy(subnormals="either")) == "subnormal numbers may be flushed"
+    assert why_not(narrow, Policy()) == "p is bfloat16"
+    assert why_not(dataclasses.replace(step, before=vague), Policy()) == "g is known to within a bound alone"
+    assert why_not(hidden, Policy()) == "buffer cannot be read"
+
+
+#: what is done to the text of the kernel, each of which must be seen
+PLANTED = {
+    "a margin below zero": ("SPARE", -4.0),
+}
+
+
+def _near_and_special() -> None:
+    test_results_near_the_edge_of_their_sets()
+    test_special_numbers_are_judged_without_it("g", np.nan)
+    test_special_numbers_are_judged_without_it("buffer", 1e-42)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_fault_of_the_kernel_is_seen(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, other = PLANTED[planted]
+    monkeypatch.setattr(screen_source, name, other)
+    monkeypatch.setattr(screening, "_sources", lambda plan: {})  # those that were printed before are right
+    with pytest.raises(AssertionError):
+        _near_and_special()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", ["a sum of bounds", "a product"])
+def test_a_fault_of_the_graph_is_seen_in_its_kernel(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another operation in the graph that is printed, at a node that alters what it gives."""
+    step, (old, new), right = ordinary(RULE), GRAPH_FAULTS[planted], enclosure_graph.enclosed
+
+    def faulty(*args: Any) -> Any:
+        found = right(*args)
+        needed = {n.index for root in (*found.truths.values(), *found.errors.values()) for n in walk(root)}
+        others = (with_other(found, n.index, new) for n in found.of_elements if n.op == old and n.index in needed)
+        return next(other for other in others if outputs_of(other, step) != outputs_of(found, step))
+
+    monkeypatch.setattr(enclosure_graph, "enclosed", faulty)
+    monkeypatch.setattr(screening, "enclosed", faulty, raising=False)
+    monkeypatch.setattr(screening, "_sources", lambda plan: {})
+    with pytest.raises(AssertionError):
+        test_a_right_program_is_clear(3)
+        _near_and_special()
+
+
+def test_large_arrays_are_widened_when_they_are_asked_for() -> None:
+    known = ordinary(RULE, 4).before["p"]
+    held = Large({"p": np.ones(3, np.float32), "g": known})
+    assert list(held) == ["p", "g"]
+    assert len(held) == 2
+    assert held["p"].value.dtype == np.float64
+    assert held["g"] is known
+
+
+def test_the_margin_follows_from_the_graph() -> None:
+    found = enclosure_graph.enclosed(ordinary().plan.graph, {})
+    assert 0.0 < found.losses["p"] < 1e-6

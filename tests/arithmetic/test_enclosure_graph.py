@@ -17,7 +17,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import NUMBER
 from refgrad.kinds.leaf import Leaf
 from refgrad.optimizers import AdamW, Stored
-from refgrad.oracle.acceptance.judge import INSIDE, Step, enclosure_of, model_for, scalars_of
+from refgrad.oracle.acceptance.judge import INSIDE, Step, enclosure_of, judge_outputs, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screening import why_not
 from refgrad.strength.exercised import exercised
@@ -122,7 +122,7 @@ def judged_alone(step: Step, policy: Policy, some: np.ndarray) -> tuple[dict[str
     after = {n: a[some] for n, a in step.after.items()}
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
-        judged = judgeoutputs_of(enclosure, before, scalars, after, policy)[0]
+        judged = judge_outputs(enclosure, before, scalars, after, policy)[0]
         observed = {n: Bounded(a.astype(np.float64)) for n, a in after.items()}
         sets = dict(next(iter(enclosure.branches(before, scalars, observed))).sets)
     return sets, {n: j.status for n, j in judged.items()}

@@ -156,9 +156,9 @@ class RoundToNearest(Quantizer):
         """The points of the grids."""
         group_of, scale = arrays["group_of"], arrays["scale"]
         for part, count in (("group_of", scale.shape[1]), ("codes", self.top + 1)):
-            worst = arrays[part].max(initial=0)
-            if worst >= count or arrays[part].min(initial=0) < 0:
-                raise bad_argument(f"quantized[{part!r}]", int(worst), f"whole numbers from 0 to {count - 1}")
+            part_codes = arrays[part]
+            if part_codes.size and (part_codes.max() >= count or part_codes.min() < 0):
+                raise bad_argument(f"quantized[{part!r}]", int(part_codes.max()), f"whole numbers from 0 to {count - 1}")
         steps = arrays["codes"].astype(scale.dtype) - arrays["zero"].astype(scale.dtype)[:, group_of]
         return scale[:, group_of] * steps
 
@@ -350,6 +350,8 @@ class AWQ(RoundToNearest):
         if tokens.ndim != 2 or tokens.shape[1] != w.shape[1] or not len(tokens):
             raise bad_argument("activations.shape", tokens.shape, f"(tokens, {w.shape[1]}), at least one token")
         finite(tokens, "activations")
+        if not w.size:  # there is nothing to search by
+            return super().quantize(x)
         with np.errstate(all="ignore"):
             return Quantized(self.searched(w, tokens), x.shape, x.dtype)
 

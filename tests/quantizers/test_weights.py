@@ -375,3 +375,11 @@ def test_hqq_keeps_constants() -> None:
     assert np.array_equal(HQQ(round_zero=False, iterations=0).round_trip(x), x)
     with pytest.raises(ArgumentError, match=r"x\.size"):
         HQQ(group=5).quantize(np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0), (0, 8)])
+@pytest.mark.parametrize("rule", [AWQ(group=4), AWQ(clip=False), RoundToNearest(group=4)], ids=str)
+def test_matrices_without_numbers(rule: RoundToNearest, shape: tuple[int, int]) -> None:
+    w, tokens = np.ones(shape, np.float32), np.ones((3, shape[1]), np.float32)
+    found = rule.quantize(w, activations=tokens) if isinstance(rule, AWQ) else rule.quantize(w)
+    assert rule.dequantize(found).shape == shape

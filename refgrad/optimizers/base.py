@@ -219,6 +219,10 @@ class Optimizer(Rule):
     ) -> None:
         """One step in place: the arrays of ``p`` and ``state`` are overwritten, and ``state["t"]`` is counted up.
 
+        A step that is interrupted (Ctrl-C) ends before the interrupt is raised where a kernel runs alone; of several leaves, or
+        several passes, some may have been written and some not, and ``state["t"]`` is as it was: such parameters and states
+        are to be thrown away. `step` writes into nothing that it was handed, so that an interrupt leaves all as it was.
+
         Args:
             p: the parameters, as `step` takes them, and writeable.
             g: the gradients, as `step` takes them.

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Annotated, ClassVar
 
+from refgrad.arithmetic.operations.op import Value
 from refgrad.optimizers.transform import Transform
 from refgrad.rule import Choice, Citation, NonNegative, Positive, Whole
 
@@ -28,7 +29,7 @@ class Scaling(Transform):
 
     def scaled(self, batch: int, epochs: int = 1) -> dict[str, float]:
         """Everything that the rule makes of a batch size and of a number of epochs, by name; ``rate`` first."""
-        COUNT.check("epochs", epochs)
+        _count("epochs", epochs)
         return {"rate": self.rate(batch)}
 
 
@@ -111,7 +112,7 @@ class RegimeAdaptation(Scaling):
 
     def epochs(self, epochs: int, batch: int) -> int:
         """How many epochs of the larger batch stand for so many of the smaller."""
-        return COUNT.check("epochs", epochs) * math.ceil(_size(batch) / self.batch)
+        return _count("epochs", epochs) * math.ceil(_size(batch) / self.batch)
 
     def rate(self, batch: int) -> float:
         """The learning rate at a batch size."""
@@ -124,4 +125,9 @@ class RegimeAdaptation(Scaling):
 
 def _size(batch: int) -> int:
     """A batch size; `ArgumentError` unless a whole number from 1 that a float holds."""
-    return COUNT.check("batch", batch)
+    return _count("batch", batch)
+
+
+def _count(name: str, value: int) -> int:
+    """A number that counts; what stands for one where the rule's text is run otherwise is as it is."""
+    return value if isinstance(value, Value) else COUNT.check(name, value)

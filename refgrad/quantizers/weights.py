@@ -158,7 +158,9 @@ class RoundToNearest(Quantizer):
         for part, count in (("group_of", scale.shape[1]), ("codes", self.top + 1)):
             part_codes = arrays[part]
             if part_codes.size and (part_codes.max() >= count or part_codes.min() < 0):
-                raise bad_argument(f"quantized[{part!r}]", int(part_codes.max()), f"whole numbers from 0 to {count - 1}")
+                raise bad_argument(
+                    f"quantized[{part!r}]", int(part_codes.max()), f"whole numbers from 0 to {count - 1}"
+                )
         steps = arrays["codes"].astype(scale.dtype) - arrays["zero"].astype(scale.dtype)[:, group_of]
         return scale[:, group_of] * steps
 

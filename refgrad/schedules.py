@@ -34,7 +34,14 @@ EXACT_POWER = 1_000
 
 
 def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
-    """A schedule that refuses what its arguments may not be, by their names (`LEGAL`)."""
+    """A schedule that refuses what its arguments may not be, by their names (`LEGAL`).
+
+    Args:
+        function: the schedule.
+
+    Returns:
+        The schedule, which raises `ArgumentError` for an argument that is not legal.
+    """
 
     @functools.wraps(function)
     def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:

@@ -251,6 +251,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("sparsity/test_paper.py", FAMILY, ("sparsity.progressive", "sparsity.sensitivity")),
     Topic("sparsity/test_transposable.py", FAMILY, ("sparsity.tiles",)),
     Topic("optimizers/test_extra_inputs.py", "slots and inputs of a rule that has all kinds of them", ("state",)),
+    Topic("arithmetic/test_array_error.py", "operations that join elements, on bounds", ("arithmetic.ranged",), False),
     Topic(
         "strength/test_body_programs.py",
         "bodies of rules run another way: programs that are right and programs with a fault",
@@ -259,6 +260,8 @@ TOPICS: tuple[Topic, ...] = (
             "strength.body_interpreter",
             "arithmetic.body_mutations",
             "arithmetic.replacing",
+            "arithmetic.shaped",
+            "strength.body_operations",
             "strength.graph_programs",
         ),
         False,

@@ -290,5 +290,5 @@ def test_an_update_returns_the_parameter_and_its_state(results: int) -> None:
             return p - g if results == 1 else (p - g, g)
 
     p = np.ones(3, np.float32)
-    with pytest.raises(TraceError, match=r"^Returns\.update returns .*; legal: a tuple of p$"):
+    with pytest.raises(TraceError, match=r"^Returns\.update returns .*; legal: `return \(p,\)`, with the comma$"):
         Returns().step(p, p, Returns().init(p))

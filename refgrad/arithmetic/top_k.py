@@ -128,6 +128,14 @@ class TopK:
     nan: str = "largest"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Which numbers of an array are selected.
+
+        Args:
+            x: an array of any float dtype, whose rows are ``x[i, ...]``.
+
+        Returns:
+            Booleans of its shape.
+        """
         rows = x.reshape(_rows(x.shape))
         return top_k(keys(rows, self.nan), self.k, self.ties).reshape(x.shape)
 
@@ -136,6 +144,9 @@ class TopK:
 
         Args:
             terms: numbers that can be compared; what is not equal to itself is NaN.
+
+        Returns:
+            Whether each of them is selected.
         """
         unknown = 1 if self.nan == "largest" else -1
         ranked = [(unknown, 0) if x != x else (0, x) for x in terms]

@@ -30,6 +30,9 @@ def worth_compiling(size: int) -> bool:
 
     Args:
         size: how many elements it has.
+
+    Returns:
+        Whether it has `WORTH_COMPILING` of them.
     """
     return size >= WORTH_COMPILING
 

@@ -285,7 +285,8 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     if has_graph(rule):
         graph = plan_for(rule, 2, free_values((2, 2), {})).graph  # type: ignore[arg-type]
         numbers = {n for n in rule.parts if graph.outputs[n].axes != ELEMENT}
-        return (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+        found = (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+        return found - set(rule.constant_parts())  # which programs write down without looking at the array
     if isinstance(rule, ElementQuantizer) and name != "NaN":
         return _chosen(rule, name)
     if name != "NaN" or isinstance(rule, BlockFormat | OneBit) or "indices" in rule.parts:

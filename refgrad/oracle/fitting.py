@@ -105,11 +105,12 @@ _ELIGIBLE: tuple[Callable[[Scored], bool], ...] = (
 )
 
 
-def near_misses(searched: list[Trial]) -> Iterator[Explanation]:
-    """The nearest of what does not fit, on the whole run."""
+def near_misses(searched: list[Trial]) -> list[Explanation]:
+    """The nearest of what does not fit, on the whole run, which the search has seen a part of."""
     scored = [(t, s) for t in searched for s in t.search.tried.values() if not s.change.model]
-    for trial, each in sorted(scored, key=lambda pair: _order(*pair))[:NEAREST]:
-        yield explanation(trial, each.change, trial.counts(each.change) or each.counts)
+    best = sorted(scored, key=lambda pair: _order(*pair))[:NEAREST]
+    found = [explanation(trial, each.change, trial.counts(each.change) or each.counts) for trial, each in best]
+    return sorted(found, key=lambda each: each.outside)
 
 
 def _order(trial: Trial, scored: Scored) -> tuple[object, ...]:

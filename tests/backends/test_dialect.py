@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from refgrad import backends
+from refgrad.arguments import BACKEND
 from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.operations import functions
 from refgrad.arithmetic.scalar_math import Scope
@@ -69,6 +70,7 @@ def c_backend(compile_c: Compile, monkeypatch: pytest.MonkeyPatch) -> str:
             numba_backend.run(plan, free, arrays, threads, dialect=c_dialect.DIALECT)
 
     monkeypatch.setitem(backends._RUNNERS, "c", run)
+    monkeypatch.setitem(BACKEND.sentences, "c", "kernels printed in C")  # type: ignore[arg-type]
     return "c"
 
 

@@ -58,7 +58,7 @@ def test_settings_of_groups_are_stated() -> None:
     )  # what a candidate says of itself there is text, also from another process
     with pytest.raises(CandidateError, match="settings are of 'biass'; legal: kernel, bias"):
         in_groups(decayed, {"biass": {"weight_decay": 0.0}}, names)
-    with pytest.raises(CandidateError, match="list instance has no groups; legal: an optax"):
+    with pytest.raises(CandidateError, match="\\[\\] has no groups; legal: an optax"):
         in_groups([])
 
 

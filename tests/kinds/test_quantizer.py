@@ -259,10 +259,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_kind_tries_what_may_leave_out_a_part_too() -> None:
-    """A pair of scale and codes is no answer of `Affine()`, whose zero point differs, and one of its symmetric variant."""
+    """A pair of scale and codes is no answer of `Affine()`, whose zero point differs, and one of its symmetric variant.
+
+    Codes of other ranges are tried too: they are none of the rule's own.
+    """
     rule = Affine(symmetric=True, granularity="tensor")
     shown = [str(v) for name in ("Affine", "NF4") for v in kind_of("quantizer").shown_otherwise(rules()[name]())]
-    assert shown == ["Affine(symmetric=True)"]
+    assert shown == ["Affine(signed=False)", "Affine(symmetric=True)", "Affine(narrow=True)"]
 
     def pair(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         made = rule.quantize(x).arrays

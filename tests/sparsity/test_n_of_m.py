@@ -116,7 +116,7 @@ def test_errors() -> None:
         NOfM().mask(np.float32(1.0))
     with pytest.raises(ArgumentError, match=r"w.dtype is 'int32'"):
         NOfM().mask(np.ones((1, 4), np.int32))
-    with pytest.raises(ArgumentError, match="backend is 'nunba'; legal: .*; did you mean 'numba'"):
+    with pytest.raises(ArgumentError, match=r"backend is 'nunba'; legal: .*; did you mean 'numba'"):
         NOfM().mask(np.ones((1, 4), np.float32), backend="nunba")
     assert NOfM().mask(np.zeros((0, 4), np.float32)).shape == (0, 4)
     assert NOfM().mask(np.zeros((3, 0), np.float32), backend="numba").shape == (3, 0)

@@ -134,3 +134,20 @@ def test_numbers_out_of_range_are_refused() -> None:
     ]:
         with pytest.raises(ArgumentError, match=text):
             make()
+
+
+class Overwriting(Transform):
+    """A body that writes into what it is handed."""
+
+    shapes = {"x": "n"}
+
+    def apply(self, x: Any) -> Any:
+        x += 1
+        return x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_of_the_caller_are_not_overwritten(dtype: type) -> None:
+    x = np.zeros(3, dtype)
+    assert Overwriting()(x).tolist() == [1, 1, 1]
+    assert x.tolist() == [0, 0, 0]

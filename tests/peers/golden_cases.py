@@ -85,9 +85,9 @@ def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
             arrays, and not by those of the file.
 
     Raises:
-        Unasked: a case cannot be put into the implementation.
+        Unasked: none of the cases can be put into the implementation: those of other settings may have one that it is not told.
     """
-    file, outside = reading.read(FOLDER, type(one.row.claim).__name__), set[str]()
+    file, outside, why = reading.read(FOLDER, type(one.row.claim).__name__), set[str](), list[str]()
     for number in one.numbers:
         record = file.document["cases"][number]
         rule: Any = built(type(one.row.claim).__name__, record["hyperparameters"])
@@ -95,12 +95,19 @@ def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
         arrays: dict[str, Any] = {n: file.array(number, "in", n) for n in record["inputs"]}
         arrays |= {n: int(v) if n == "t" else v for n, v in values.items()}
         case = _of_file(file, number, rule)
+        try:
+            results = stepped(one.row, rule, arrays)
+        except Unasked as error:
+            why.append(str(error))
+            continue
         if flags:
             other, words = _flagged(rule, flags)
             policy = Policy.of(words).opened() if case.nan_open else Policy.of(words)
             found = refgrad.sets(other, arrays, policy=policy)
             case = dataclasses.replace(case, sets={n: each for n, each in found.items() if n in case.sets})
-        outside |= {n for n, each in judge(case, stepped(one.row, rule, arrays)).items() if each.outside.any()}
+        outside |= {n for n, each in judge(case, results).items() if each.outside.any()}
+    if len(why) == len(one.numbers):
+        raise Unasked(why[0])
     return f"{', '.join(sorted(outside))} outside" if outside else ""
 
 

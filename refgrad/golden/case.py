@@ -84,7 +84,8 @@ def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:
     if any(len(each.admissible) > MOST_WAYS for each in found.values()):
         return None
     if drawn.finite:
-        if not all(np.isfinite(e).all() for e in ends):
+        truths = [each.truth for each in found.values()]  # zero over zero is none, whatever the ends say
+        if not all(np.isfinite(e).all() for e in [*ends, *truths]):
             return None
     else:
         found = _agreed(rule, found, drawn)

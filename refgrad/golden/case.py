@@ -84,10 +84,11 @@ def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:
     if any(len(each.admissible) > MOST_WAYS for each in found.values()):
         return None
     if drawn.finite:
-        if not all(np.isfinite(e).all() for e in ends):
+        truths = [each.truth for each in found.values()]  # zero over zero is none, whatever the ends say
+        if not all(np.isfinite(e).all() for e in [*ends, *truths]):
             return None
     else:
-        found = _agreed(found, drawn.outputs)
+        found = _agreed(rule, found, drawn)
         if not found or not any(np.isfinite(end).any() for each in found.values() for end in each.admissible[0]):
             return None
     found = _steady(rule, drawn.arrays, found)
@@ -112,18 +113,40 @@ def _steady(rule: Rule, arrays: Mapping[str, Any], found: Mapping[str, OutputSet
     }
 
 
-def _agreed(found: Mapping[str, OutputSet], outputs: frozenset[str] | None) -> dict[str, OutputSet]:
+def _agreed(rule: Rule, found: Mapping[str, OutputSet], drawn: Sample) -> dict[str, OutputSet]:
     """The outputs that programs agree on, as far as what they are given is among them; each with sets that have ends.
 
-    The exact path counts where it says what the sets do: it knows of no NaN that comparisons and maxima leave out.
+    Sets that leave out what the rule itself gives say nothing. The exact path counts where it says what the sets do: it knows
+    of no NaN that comparisons and maxima leave out.
     """
+    outputs, whole = drawn.outputs, not _elementwise(rule, found)
     kept: dict[str, OutputSet] = {}
     for name, each in found.items():
         pairs = [*each.admissible, *([each.wide] if each.wide is not None else [])]
         sound = all((np.isnan(low) == np.isnan(high)).all() and not (low > high).any() for low, high in pairs)
-        if sound and (outputs is None or name in outputs) and all(n in kept for n in each.given if n != name):
+        # codes are judged as the numbers that they stand for, which the rule's own answer has not
+        coded = rule.kind == "quantizer" or each.reference.size != each.low.size
+        own = each.low if coded else np.asarray(each.reference, np.float64).reshape(each.low.shape)
+        right = within(own, each.admissible, drawn.may_meet).all()
+        told = (outputs is None or name in outputs) and all(n in kept for n in each.given if n != name)
+        if sound and right and told and not _one_or_none(each, kept, whole):
             kept[name] = each if each.contains(each.truth).all() else replace(each, exact=None, truth=each.low)
     return kept
+
+
+def _one_or_none(each: OutputSet, kept: Mapping[str, OutputSet], whole: bool) -> bool:
+    """True if the ends where nothing is given ought to hold NaN and numbers, which no two ends do.
+
+    Where what is given is NaN in every program, it is given bit by bit, and they do not count.
+    """
+    if each.wide is None or not each.given:
+        return False
+    some = np.logical_or.reduce([np.isnan(low) for low, _ in each.admissible]) & ~np.isnan(each.wide[0])
+    given = [kept[n] for n in each.given if n in kept]
+    if whole or any(other.low.shape != each.low.shape for other in given):
+        return bool(some.any())
+    none = [np.logical_and.reduce([np.isnan(low) for low, _ in other.admissible]) for other in given]
+    return bool((some & ~np.logical_and.reduce([np.ones(some.shape, bool), *none])).any())
 
 
 def _elementwise(rule: Any, found: Mapping[str, OutputSet]) -> bool:

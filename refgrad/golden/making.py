@@ -342,7 +342,9 @@ def _arrays(number: int, case: Case) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _fits(admissible: Any, dtype: np.dtype) -> bool:
-    """True if all ends lie on the grid of a dtype."""
+    """True if all ends lie on the grid of a dtype, which has NaN too."""
     with np.errstate(all="ignore"):
         ends = [end for pair in admissible for end in pair]
-        return is_float(dtype) and all(np.array_equal(e.astype(dtype).astype(np.float64), e) for e in ends)
+        return is_float(dtype) and all(
+            np.array_equal(e.astype(dtype).astype(np.float64), e, equal_nan=True) for e in ends
+        )

@@ -184,7 +184,7 @@ def _conditioned(found: OutputSet, wide: Ends | None) -> OutputSet:
     """The set with the ends where nothing is given; on nothing that comes before it where these are its own."""
     if wide is None:
         return found
-    own = _hull(found.admissible)
+    own = _hull([pair for pair in found.admissible if np.array_equal(np.isnan(pair[0]), np.isnan(found.low))])
     same = own is not None and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(own, wide, strict=True))
     return replace(found, wide=wide, given=() if same else found.given)
 
@@ -211,6 +211,9 @@ def _set(
     for low, high in others:
         open_ = open_ | (low != ends[0]) & ~np.isnan(low) | (high != ends[1]) & ~np.isnan(high)
     fits = truth is not None and np.shape(truth) == np.shape(judged.truth)
+    nan = _nan_besides(output, ends) if policy.nan_open else None
+    if nan is not None:
+        open_, others = open_ | np.isnan(nan[0]), [*others, nan]
     return OutputSet(
         low=ends[0],
         high=ends[1],
@@ -222,6 +225,13 @@ def _set(
         wide=None,
         reference=np.asarray(output.values),
     )
+
+
+def _nan_besides(output: Output, ends: Ends) -> Ends | None:
+    """The ends with NaN where the rule gives that and other programs a number, of which the ends tell alone; None if nowhere."""
+    nan = np.isnan(np.asarray(output.values, np.float64)) & (output.judged.status != OUTSIDE) & ~np.isnan(ends[0])
+    low, high = (np.where(nan, np.nan, end) for end in ends)
+    return (low, high) if nan.any() else None
 
 
 def _grid(output: Output) -> np.dtype:

@@ -119,6 +119,32 @@ def test_nan_and_infinities_are_judged_by_sets_that_have_them() -> None:
     assert within(np.full(4, np.nan), [(low, high)], nan=True).all()
 
 
+@pytest.mark.parametrize(("name", "output"), [("Adamax", "u"), ("Lion", "p")], ids=["maximum", "sign"])
+def test_what_programs_make_of_nan_is_right_as_nan_and_as_a_number(name: str, output: str) -> None:
+    """A maximum and a sign of NaN: the rule itself gives NaN, and other programs one of the numbers."""
+    rule = golden_rule(rules()[name])
+    samples = (s for s in telling(rule, SMOKE, "float32") if s.nan_open)
+    case = next(c for s in samples if (c := case_of(rule, s, "float32")) is not None)
+    each = case.sets[output]
+    own = {n: np.asarray(a.reference, np.float64) for n, a in case.sets.items()}
+    here = np.isnan(own[output])
+    assert here.any()
+    number = np.where(here, each.low, own[output])
+    assert np.isfinite(number).all()
+    for values in (own[output], number):
+        assert not judge(case, {**own, output: values})[output].outside.any()
+    assert judge(case, {**own, output: np.where(here, 1e30, number)})[output].outside[here].all()
+
+
+def test_sets_with_nan_are_on_the_grid_of_their_dtype() -> None:
+    rule = golden_rule(SGD)
+    samples = (s for s in telling(rule, SMOKE, "float32") if s.nan_open)
+    case = next(c for s in samples if (c := case_of(rule, s, "float32")) is not None)
+    found = {name: array for name, array in making._arrays(0, case) if name.split("/")[1] in ("set", "wide")}
+    assert any(np.isnan(array).any() for array in found.values())
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("cls", [AdamW, ClippedSTE, Magnitude], ids=["optimizer", "estimator", "mask"])
 def test_a_case_with_nan_refuses_a_number_in_its_place(cls: Any) -> None:
     rule = golden_rule(cls)
@@ -306,22 +332,36 @@ def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path
     assert (outside > 0) is bool(options)
 
 
+def made_again(file: Any, number: int, record: Any) -> Case:
+    """A case of a file made anew, as its record says it was made."""
+    numbers = {n: float.fromhex(v) for n, v in record["numbers"].items()}
+    arrays = {n: file.array(number, "in", n) for n in record["inputs"]}
+    arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
+    policy, outputs = record["policy"], frozenset(each["name"] for each in record["outputs"])
+    sample = Sample(record["family"], arrays, None, outputs, "decisions_on_nan" in policy, "nan" in policy)
+    case = case_of(making.built(file.document["rule"], record["hyperparameters"]), sample, record["dtype"])
+    assert case is not None
+    return case
+
+
 @pytest.mark.parametrize("name", [n if n in SAMPLE else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     """The truths by the exact path; and the sets made anew, which change only with the rule's `revision`."""
     assert list(checking.verify(FOLDER, [name])) == []
     file = reading.read(FOLDER, name)
     changed = []
-    for number, record in list(enumerate(file.document["cases"]))[:3]:
-        numbers = {n: float.fromhex(v) for n, v in record["numbers"].items()}
-        arrays = {n: file.array(number, "in", n) for n in record["inputs"]}
-        arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
-        rule = making.built(name, record["hyperparameters"])
-        case = case_of(rule, Sample(record["family"], arrays), record["dtype"])
-        assert case is not None
+    every = list(enumerate(file.document["cases"]))
+    undefined = [(n, record) for n, record in every[3:] if record["policy"]]
+    for number, record in every[:3] + undefined[:2]:
+        case = made_again(file, number, record)
         now = {key: array.tobytes() for key, array in making._arrays(number, case)}
         if any(file.arrays[key].tobytes() != data for key, data in now.items()):
             changed.append(record["id"])
+        coded = case.rule.kind == "quantizer"  # judged as the numbers that codes stand for
+        own = {n: each.reference for n, each in case.sets.items() if each.reference.size == each.low.size and not coded}
+        assert not any(each.outside.any() for each in judge(case, own).values()), (
+            f"{record['id']} refuses the rule itself"
+        )
     assert changed == [], f"raise {name}.revision if its meaning changed, and make its files again"
 
 

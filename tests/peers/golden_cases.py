@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,10 @@ FORMS = ("", "for-loop")
 
 class Unasked(Exception):
     """A case that an implementation cannot be put into."""
+
+
+class Untold(Unasked):
+    """A case of a setting that an implementation is not told: others may be put into it."""
 
 
 class Asked(NamedTuple):
@@ -85,9 +90,9 @@ def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
             arrays, and not by those of the file.
 
     Raises:
-        Unasked: a case cannot be put into the implementation.
+        Unasked: a case cannot be put into the implementation, or of all it is not told a setting.
     """
-    file, outside = reading.read(FOLDER, type(one.row.claim).__name__), set[str]()
+    file, outside, why = reading.read(FOLDER, type(one.row.claim).__name__), set[str](), list[str]()
     for number in one.numbers:
         record = file.document["cases"][number]
         rule: Any = built(type(one.row.claim).__name__, record["hyperparameters"])
@@ -95,12 +100,19 @@ def differing(one: Asked, flags: tuple[str, ...] = ()) -> str:
         arrays: dict[str, Any] = {n: file.array(number, "in", n) for n in record["inputs"]}
         arrays |= {n: int(v) if n == "t" else v for n, v in values.items()}
         case = _of_file(file, number, rule)
+        try:
+            results = stepped(one.row, rule, arrays)
+        except Untold as error:
+            why.append(str(error))
+            continue
         if flags:
             other, words = _flagged(rule, flags)
             policy = Policy.of(words).opened() if case.nan_open else Policy.of(words)
             found = refgrad.sets(other, arrays, policy=policy)
             case = dataclasses.replace(case, sets={n: each for n, each in found.items() if n in case.sets})
-        outside |= {n for n, each in judge(case, stepped(one.row, rule, arrays)).items() if each.outside.any()}
+        outside |= {n for n, each in judge(case, results).items() if each.outside.any()}
+    if len(why) == len(one.numbers):
+        raise Unasked(why[0])
     return f"{', '.join(sorted(outside))} outside" if outside else ""
 
 
@@ -157,7 +169,8 @@ def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> 
         arrays: the parameter, the gradient, the state and the step.
 
     Raises:
-        Unasked: it cannot be told all hyperparameters, or its state cannot be set.
+        Untold: it is not told a hyperparameter that is another than its default.
+        Unasked: its state cannot be set, or it takes more than a gradient.
     """
     if rule.inputs():
         raise Unasked("it takes more than a gradient")
@@ -170,7 +183,9 @@ def stepped(row: Implementation, rule: Optimizer, arrays: Mapping[str, Any]) -> 
     t, g = int(arrays["t"]), arrays["g"]
     for _ in range(t - 1):
         run.step([g.copy()])
-    if t > 1:
+    with (
+        contextlib.nullcontext() if t > 1 else contextlib.suppress(Unasked)
+    ):  # before the first step torch has no state
         put(run, {n: arrays[n] for n in ("p", *rule.slots())})
     run.step([g.copy()])
     seen = run.observe()
@@ -206,7 +221,7 @@ def _check_told(candidate: Any, rule: Optimizer) -> None:
     told = candidate.takes(rule)
     missing = [n for n, v in rule.numbers().items() if n not in told and v != type(rule)().numbers()[n]]
     if missing:
-        raise Unasked(f"it is not told {', '.join(missing)}")
+        raise Untold(f"it is not told {', '.join(missing)}")
 
 
 def put(run: Any, values: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "maximum": ("minimum", "first", "second"),
     "minimum": ("maximum", "first", "second"),
     "fmin": ("maximum", "first", "second"),
+    "power": ("first",),
     **dict.fromkeys(("sqrt", "exp", "log", "log1p", "square", "abs", "neg"), ("first",)),
     "lt": ("le", "gt"),
     "le": ("lt", "ge"),

@@ -17,7 +17,7 @@ from refgrad.arithmetic import classes
 from refgrad.arithmetic.classes import ALL_CLASSES, FALSE, NUMBERS, TRUE, Mask
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS, UFUNCS
-from refgrad.arithmetic.ranged import Shaped
+from refgrad.arithmetic.shaped import WRITTEN, Shaped
 from refgrad.axes import ONE, places, terms
 from refgrad.errors import RefgradError, TraceError
 
@@ -255,7 +255,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.min: lambda x, *args, **more: -_largest(-x, *args, **more),
     np.mean: _mean,
     np.var: _variance,
-    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    np.clip: WRITTEN[np.clip],
     np.stack: lambda parts, *args: Classed(np.stack([lifted(p).mask for p in parts], *args)),
     np.split: lambda x, count: [x[i * (len(x) // count) : (i + 1) * (len(x) // count)] for i in range(count)],
     np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),

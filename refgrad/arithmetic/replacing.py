@@ -54,14 +54,14 @@ class Replacing:
 
     def __call__(self, *arrays: Any) -> Any:
         """What the body gives of arrays, or of what stands for them."""
-        found = self.rule.apply(*(Standing(array, self) for array in arrays))  # type: ignore[attr-defined]
+        found = self.rule.apply(*(Standing(_own(array), self) for array in arrays))  # type: ignore[attr-defined]
         if isinstance(found, dict):
             return {name: plain(value) for name, value in found.items()}
         return tuple(map(plain, found)) if isinstance(found, tuple | list) else plain(found)
 
     def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
         """One operation, noted in ``met``, or replaced if it is the mutation's."""
-        inner = [plain(arg) for arg in args]
+        inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
         place, moved = place_of(op, self._texts), _moved(op, args)
         if self.met is not None:
             self.met |= dict.fromkeys(BodyMutation(place, by) for by in (*replacements(op, inner), *moved))
@@ -82,6 +82,11 @@ class Replacing:
     def operand(self, value: Any) -> Any:
         """A value of this run, with a shape."""
         return np.asarray(value, np.float64) if isinstance(value, int | float) else value
+
+
+def _own(array: Any) -> Any:
+    """An array that a body may write to; what stands for one is its run's already."""
+    return array.copy() if isinstance(array, np.ndarray) else array
 
 
 #: an operation and what it was done to
@@ -141,6 +146,9 @@ class Standing(Carrier):
 
     def __rmatmul__(self, other: Any) -> Any:
         return self.run.do("matmul", operator.matmul, [other, self], {})
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        return self.run.do("square" if exponent == 2 else "power", operator.pow, [base, exponent], {})
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if attributes or op not in _DO:  # one of refgrad's own primitives

@@ -15,11 +15,11 @@ from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
-from refgrad.errors import ArgumentError, RefgradError, bad_argument
+from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import CASES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, ways
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
@@ -49,7 +49,9 @@ class TransformKind(Stateless):
 
     def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """As many cases as there are steps, of the shapes that the rule says."""
-        return generate(rule, steps, dtype, seed)
+        cases = generate(rule, steps, dtype, seed)
+        tried(rule, cases.arrays[0])
+        return cases
 
     def sizes(self, rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         """A case for each of several lengths of the rule's axes."""
@@ -78,6 +80,7 @@ class TransformKind(Stateless):
                 legal = f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}"
                 raise bad_argument("inputs", list(arrays), legal)
             rule.check(*arrays.values())
+        tried(rule, cases.arrays[0])
         return cases
 
     def start(self, subject: Any, rule: Transform, call: Call) -> Callable[[Arrays], Any]:
@@ -87,11 +90,21 @@ class TransformKind(Stateless):
     def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
         """Results by name, held against the shapes and dtypes of the rule's own."""
         found, wanted = named(returned), named(rule(*arrays.values()))
+        if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
+            found = dict(zip(wanted, found.values(), strict=True))
         if len(found) != len(wanted):
             raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
+        if found.keys() != wanted.keys():
+            raise CandidateFault("structure", f"{name} returned {', '.join(found)}; legal: {', '.join(wanted)}")
         checked = {}
         for label, own in wanted.items():
-            array = np.asarray(found[label])
+            try:
+                array = np.asarray(found[label])
+            except (TypeError, ValueError):
+                array = np.asarray(None)
+            if array.dtype.kind == "O" or array.dtype.kind in "USM":
+                legal = "an array of numbers"
+                raise CandidateFault("structure", f"{name}'s {label} is {shown(found[label])}; legal: {legal}")
             if array.shape != np.shape(own) and array.size != 1:
                 raise misshapen(f"{name}'s {label}", array.shape, np.shape(own))
             if isinstance(own, np.ndarray) and array.dtype != own.dtype:

@@ -89,6 +89,26 @@ def _own(array: Any) -> Any:
     return array.copy() if isinstance(array, np.ndarray) else array
 
 
+class Work(Replacing):
+    """A run that counts operations, and the elements of what comes of them.
+
+    Attributes:
+        ops, size: how many of either.
+        names: those of the operations.
+    """
+
+    def __post_init__(self) -> None:
+        self.ops, self.size, self.names = 0, 0, set[str]()
+
+    def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+        """One operation, counted."""
+        inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
+        found = function(*inner, **how)
+        self.ops, self.size = self.ops + 1, self.size + int(np.size(found))
+        self.names.add(op)
+        return standing(found, self)
+
+
 #: an operation and what it was done to
 Made = tuple[str, Sequence[Any]]
 

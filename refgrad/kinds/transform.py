@@ -16,7 +16,7 @@ from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import CASES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import CASES, SHAPES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
@@ -55,7 +55,7 @@ class TransformKind(Stateless):
 
     def sizes(self, rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         """A case for each of several lengths of the rule's axes."""
-        return sizes(rule, dtype, seed)
+        return sizes(rule, dtype, seed, [])
 
     def few(self, rule: Transform, asked: Driven) -> Cases:
         """A case of each family: which of them shows a number, depends on the number."""
@@ -63,8 +63,11 @@ class TransformKind(Stateless):
 
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and NaN and infinities where every program gives the same."""
-        yield from super().situations(rule, asked)
-        cases = sizes(rule, asked.dtype, asked.seed)
+        left_out: list[str] = []
+        cases = sizes(rule, asked.dtype, asked.seed, left_out)
+        for each in super().situations(rule, asked):
+            said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
+            yield replace(each, left_out=said) if each.name == SHAPES else each
         for name, how_many in product(VALUES, EVERY):
             made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
             each = made.get(name)

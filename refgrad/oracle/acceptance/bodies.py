@@ -15,7 +15,6 @@ from refgrad.errors import ArgumentError, TraceError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.rule import is_own
 
 #: ways through a body's open choices that are explored; with more, a case is undecided
 MOST_WAYS = 64
@@ -72,16 +71,16 @@ def ways(
 
 
 def tried(rule: Transform, arrays: Arrays) -> None:
-    """Run a body of a user's once, before any kernel is asked, so that what is wrong with it is not said of a kernel.
+    """Run a formula's body once, before any kernel is asked, so that what is wrong with it is not said of a kernel.
 
     Args:
-        rule: the transform; refgrad's own are tested as they are.
+        rule: the transform; what is no formula is left to its own tests.
         arrays: what it is handed.
 
     Raises:
         ArgumentError: it cannot be run, or not on arrays that carry bounds.
     """
-    if is_own(type(rule)):
+    if "function" not in vars(type(rule)):
         return
     rule(*arrays.values())
     try:

@@ -26,7 +26,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure, why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
-from refgrad.oracle.engine.situations import Exercised, exercise, hidden
+from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -199,6 +199,7 @@ def examine(claim: Claim) -> Judgement:
     if situations is not None and not run.wrong and tally.decided:
         for found in situations:
             run.add(found)
+        run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run
 

@@ -67,6 +67,8 @@ SAID: Mapping[str, str] = {
     "double": "{op} is taken twice",
     "minus": "{op} has the other sign",
     "number twice": "the number is taken twice",
+    "number halved": "the number is halved",
+    "over the other axis": "{op} is taken over the other axis",
     "exchanged": "the sides are exchanged",
     "another divisor": "the divisor is the other one",
     "the other end": "the other end is taken",

@@ -62,7 +62,8 @@ class Replacing:
     def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
         """One operation, noted in ``met``, or replaced if it is the mutation's."""
         inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
-        place, moved = place_of(op, self._texts), _moved(op, args)
+        place = place_of(op, self._texts)
+        moved = _moved(op, args) | _other(op, function, inner, how)
         if self.met is not None:
             self.met |= dict.fromkeys(BodyMutation(place, by) for by in (*replacements(op, inner), *moved))
         if self.mutation is None or place != self.mutation.place:
@@ -127,6 +128,26 @@ def _moved(op: str, args: Sequence[Any]) -> dict[str, Callable[[], Any]]:
         if added:
             return {"under the root": lambda: np.sqrt(made[0][1][0] + added)}
     return {}
+
+
+#: sums along an axis, of which another axis is tried
+ALONG = frozenset({"sum", "mean", "var", "cumsum"})
+
+
+def _other(
+    op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]
+) -> dict[str, Callable[[], Any]]:
+    """An operation along another axis, or with half of its number."""
+    found: dict[str, Callable[[], Any]] = {}
+    if op in ALONG and isinstance(how.get("axis"), int) and args[0].ndim > 1:
+        count = args[0].ndim
+        axis = how["axis"] % count
+        other = axis - 1 if axis == count - 1 else axis + 1
+        found["over the other axis"] = lambda: function(*args, **{**how, "axis": other})
+    if op in ("add", "sub", "mul", "div") and any(isinstance(a, int | float) and a for a in args):
+        halved = [a / 2 if isinstance(a, int | float) else a for a in args]
+        found["number halved"] = lambda: function(*halved, **how)
+    return found
 
 
 class Standing(Carrier):

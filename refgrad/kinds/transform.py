@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ from refgrad.tracing import Plans, plan_for
 
 #: the keyword of `refgrad.kinds.kind.Wanted.how` for an operation that is replaced
 REPLACED = "replaced"
+#: the same for two arrays that are taken for one another
+EXCHANGED = "exchanged"
+#: replacements with which a body may not run
+MOVED = frozenset({"over the other axis"})
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -190,10 +194,18 @@ class TransformKind(Stateless):
         with np.errstate(all="ignore"):
             Replacing(rule, met=met)(*arrays.values())
         for mutation in met:
-            yield mutation.words, mutation.sentence, {REPLACED: mutation}
+            if mutation.by not in MOVED or _runs(rule, mutation, arrays):
+                yield mutation.words, mutation.sentence, {REPLACED: mutation}
+        if "function" in vars(type(rule)):
+            for first, second in combinations(rule.shapes, 2):
+                if rule.shapes[first].split() == rule.shapes[second].split():
+                    words = f"{first} and {second} are exchanged"
+                    yield words, words, {EXCHANGED: (first, second)}
 
     def departed(self, rule: Transform, how: Mapping[str, Any]) -> Any:
         """The rule with that operation replaced."""
+        if EXCHANGED in how:
+            return _Exchanged(rule, how[EXCHANGED])
         return _Replaced(rule, how[REPLACED]) if REPLACED in how else rule
 
     def laws(self, rule: Transform) -> tuple[Any, ...]:
@@ -211,6 +223,27 @@ class _Replaced:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
+
+
+class _Exchanged(_Replaced):
+    """A transform that takes two arrays for one another."""
+
+    def __init__(self, rule: Transform, pair: tuple[str, str]) -> None:
+        self._rule, (first, second) = rule, pair
+        taken = [{first: second, second: first}.get(name, name) for name in rule.shapes]
+        places = [list(rule.shapes).index(name) for name in taken]
+        self.apply = lambda *arrays: rule.apply(*(arrays[place] for place in places))
+
+
+def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
+    """True if the body runs with an operation replaced, and its results have the shapes that they had."""
+    try:
+        with np.errstate(all="ignore"):
+            found = named(Replacing(rule, mutation)(*arrays.values()))
+    except (ArithmeticError, IndexError, RefgradError, TypeError, ValueError):
+        return False
+    own = named(rule(*arrays.values()))
+    return {n: np.shape(r) for n, r in found.items()} == {n: np.shape(r) for n, r in own.items()}
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

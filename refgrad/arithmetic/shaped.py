@@ -79,7 +79,7 @@ class Shaped(Carrier):
             raise TraceError(
                 f"a power has exponent {exponent!r}; legal: whole numbers and halves, or np.exp({exponent!r} * np.log(x))"
             )
-        return self.multiplied([base] * int(whole) + ([np.sqrt(base)] if rest else []), exponent < 0)
+        return self.multiplied([base] * int(whole) + ([np.sqrt(base)] if rest else []), bool(exponent < 0))
 
     def __rpow__(self, base: Any) -> Any:
         return self._power(base, self)

@@ -69,9 +69,9 @@ class TransformKind(Stateless):
         """Those of every kind, and NaN and infinities where every program gives the same."""
         left_out: list[str] = []
         cases = sizes(rule, asked.dtype, asked.seed, left_out)
-        for each in super().situations(rule, asked):
+        for usual in super().situations(rule, asked):
             said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
-            yield replace(each, left_out=said) if each.name == SHAPES else each
+            yield replace(usual, left_out=said) if usual.name == SHAPES else usual
         for name, how_many in product(VALUES, EVERY):
             made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
             each = made.get(name)
@@ -219,7 +219,8 @@ class _Replaced:
     """A transform with an operation of its text replaced; all else is the transform's."""
 
     def __init__(self, rule: Transform, mutation: BodyMutation) -> None:
-        self._rule, self.apply = rule, Replacing(rule, mutation)
+        self._rule = rule
+        self.apply: Any = Replacing(rule, mutation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
@@ -232,7 +233,7 @@ class _Exchanged(_Replaced):
         self._rule, (first, second) = rule, pair
         taken = [{first: second, second: first}.get(name, name) for name in rule.shapes]
         places = [list(rule.shapes).index(name) for name in taken]
-        self.apply = lambda *arrays: rule.apply(*(arrays[place] for place in places))
+        self.apply: Any = lambda *arrays: rule.apply(*(arrays[place] for place in places))
 
 
 def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:

@@ -11,7 +11,7 @@ from refgrad.version import VERSION
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
     from refgrad.formulas import formula, logsumexp, softmax
-    from refgrad.legal import Choice, Fraction, NonNegative, Positive, Range, Real, Whole
+    from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
@@ -29,6 +29,7 @@ __all__ = [
     "CandidateError",
     "Cases",
     "Choice",
+    "Flag",
     "Fraction",
     "Identification",
     "Inputs",
@@ -72,7 +73,9 @@ _LATER = {
     "verify": "refgrad.oracle.verify",
     "Verdict": "refgrad.oracle.engine.verdict",
     "Policy": "refgrad.oracle.acceptance.policy",
-    **dict.fromkeys(("Choice", "Fraction", "NonNegative", "Positive", "Range", "Real", "Whole"), "refgrad.legal"),
+    **dict.fromkeys(
+        ("Choice", "Flag", "Fraction", "NonNegative", "Positive", "Range", "Real", "Whole"), "refgrad.legal"
+    ),
     "Inputs": "refgrad.oracle.inputs.cases",
     "Cases": "refgrad.oracle.inputs.cases",
 }

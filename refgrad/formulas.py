@@ -6,19 +6,26 @@ import inspect
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
+from refgrad.arithmetic.explorer import OpenChoice
 from refgrad.citation import Citation
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
 from refgrad.legal import Whole
 from refgrad.optimizers.transform import Transform
 
 #: how long axes are with which a formula is tried, in the order in which they are named first, where nothing is said
 LENGTHS = (6, 37, 5, 11)
 #: what a type of a hyperparameter may be, for errors
-TYPES = "a type with its legal values, such as refgrad.Positive, or Annotated[float, refgrad.Range(0, 1)]"
+TYPES = (
+    "a type with its legal values, such as refgrad.Positive, Annotated[float, refgrad.Range(0, 1)], "
+    "Annotated[int, refgrad.Whole(1)], Annotated[bool, refgrad.Flag('what true means')] or "
+    "Annotated[str, refgrad.Choice(a='what a means', b='what b means')]"
+)
+#: names that rules have besides their attributes
+_OWN = ("self", "cls", "function")
 #: where a parameter of a function stands that is an array
 _ARRAYS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -35,16 +42,56 @@ class Formula(Transform):
         """The arrays, in order."""
         return list(self.shapes)
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A rule of hyperparameters; arrays are handed to the rule."""
+        if (args and not inspect.isfunction(args[0])) or any(name in kwargs for name in cls.shapes):
+            name, arrays = cls.__name__, ", ".join(cls.shapes)
+            raise ArgumentError(
+                f"{name} was called with arrays; legal: hyperparameters by name, then arrays: {name}()({arrays})"
+            )
+        return super().__new__(cls, *args, **kwargs)
+
+    def __call__(self, /, *arrays: Any, **named: Any) -> Any:
+        """The function's value for arrays in order, or by their names, as `Transform.__call__` gives it."""
+        names = self.names()
+        for name in named:
+            if name not in names[len(arrays) :]:
+                twice = "handed in twice" if name in names else "no array of it"
+                raise ArgumentError(f"{type(self).__name__} was called with {name}, {twice}; legal: {', '.join(names)}")
+        rest = [named[name] for name in names[len(arrays) :] if name in named]
+        if named and len(arrays) + len(rest) < len(names):
+            missing = [name for name in names[len(arrays) :] if name not in named]
+            raise ArgumentError(
+                f"{type(self).__name__} was called without {', '.join(missing)}; legal: {', '.join(names)}"
+            )
+        return super().__call__(*arrays, *rest)
+
     def apply(self, *arrays: Any) -> Any:
         """The function on arrays or what stands for them, with this rule's hyperparameters."""
+        name, plain = type(self).__name__, all(isinstance(a, np.ndarray) for a in arrays)
         try:
             found = type(self).function(*arrays, **self.hyperparameters())
-        except (IndexError, ValueError, ZeroDivisionError) as error:
-            raise ArgumentError(f"{self} of shapes {', '.join(str(a.shape) for a in arrays)} raised {error}") from error
-        several = _each(found) if isinstance(found, tuple | list | dict) else [found]
+        except (RefgradError, OpenChoice):
+            raise
+        except np.linalg.LinAlgError:  # of a singular system some programs say so, and others make NaN
+            if not plain:
+                raise
+            raise ArgumentError(f"{name}'s body raised LinAlgError, of a singular matrix") from None
+        except Exception as error:  # whatever it is, it is the formula's and no kernel's
+            if isinstance(error.__cause__ or error.__context__, TraceError):  # NumPy's own words for it say less
+                raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
+            shapes = ", ".join(str(getattr(a, "shape", ())) for a in arrays)
+            raise ArgumentError(f"{name}'s body raised {type(error).__name__}: {error} (shapes {shapes})") from error
+        several = list(_each(found)) if isinstance(found, tuple | list | dict) else [found]
         if any(each is None for each in several):
-            name = type(self).__name__
             raise ArgumentError(f"{name} returned None; legal: `return` an array, or a tuple or dict of arrays")
+        for each in several if plain else ():
+            if not isinstance(each, np.ndarray | np.generic) or each.dtype.kind not in "fbV":
+                legal = "arrays of floats, made of the arrays that it takes"
+                what = with_article(type(each).__name__) if isinstance(each, tuple | list | dict) else shown(each)
+                raise ArgumentError(f"{name} returned {what} as a result; legal: {legal}")
+        if not several:
+            raise ArgumentError(f"{name} returned nothing, {found}; legal: an array, or a tuple or dict of arrays")
         return found
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -83,7 +130,12 @@ def axes_named(text: str) -> list[str]:
 
 
 def formula(
-    *, lengths: Mapping[str, int] | None = None, citation: Citation | None = None, **axes: str
+    function: None = None,
+    /,
+    *,
+    lengths: Mapping[str, int] | None = None,
+    citation: Citation | None = None,
+    **axes: str,
 ) -> Callable[[Callable[..., Any]], type[Formula]]:
     """Decorate a function of arrays, written as it would be for NumPy, so that it is a rule.
 
@@ -92,6 +144,7 @@ def formula(
     values are legal and a default; it calls NumPy's functions on the arrays, `refgrad.softmax` and `refgrad.logsumexp`.
 
     Args:
+        function: nothing: the decorator is called with the axes of the function's arrays first.
         lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
@@ -112,9 +165,16 @@ def formula(
     ...     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
     >>> print(rmsnorm(eps=0.5))
     rmsnorm(eps=0.5)
-    >>> rmsnorm(eps=0.5)(np.array([[1.0, 2.0]]), np.array([1.0, 3.0])).tolist()
-    [[0.5773502691896258, 3.4641016151377544]]
+    >>> rmsnorm(eps=0.5)(np.array([[1.0, 2.0]]), np.array([1.0, 3.0])).round(6).tolist()
+    [[0.57735, 3.464102]]
     """
+
+    if function is not None:
+        legal = '@refgrad.formula(x="batch feature"), with the axes of each array'
+        raise ArgumentError(f"refgrad.formula was called with {shown(function)}; legal: {legal}")
+    for word, given in (("lengths", lengths), ("citation", citation)):
+        if isinstance(given, str):
+            raise ArgumentError(_taken(f"an array of the name {word!r}", "refgrad.formula itself"))
 
     def decorate(function: Callable[..., Any]) -> type[Formula]:
         return _made(function, axes, dict(lengths or {}), citation)
@@ -131,7 +191,7 @@ def _made(
     arrays, numbers = _parameters(function)
     shapes = _shapes(name, arrays, axes)
     body: dict[str, Any] = {
-        "__module__": function.__module__,
+        "__module__": function.__module__ or "__main__",  # of a text that is run without a module's name
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__ or f"The formula {name}.",
         "__annotations__": _types(function, numbers),
@@ -145,12 +205,20 @@ def _made(
     return type(name, (Formula,), body)
 
 
+def _taken(what: str, by: str) -> str:
+    return f"{what}: this name is taken by {by}; legal: another name"
+
+
 def _parameters(
     function: Callable[..., Any],
 ) -> tuple[list[str], dict[str, inspect.Parameter]]:
     """The arrays that a function takes, and its hyperparameters."""
     name, arrays, numbers = function.__name__, list[str](), dict[str, inspect.Parameter]()
     for word, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and (hasattr(Formula, word) or word in _OWN):
+            raise ArgumentError(_taken(f"{name}'s {word}", "every rule"))
+        if word in ("lengths", "citation"):
+            raise ArgumentError(_taken(f"{name}'s {word}", "refgrad.formula itself"))
         if parameter.kind in _ARRAYS:
             if parameter.default is not inspect.Parameter.empty:
                 legal = "arrays without defaults; hyperparameters after a star, as in def f(x, *, eps: refgrad.Positive = 1e-6)"
@@ -203,7 +271,10 @@ def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> 
 
 def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The types of hyperparameters, each with its legal values."""
-    hints = typing.get_type_hints(function, include_extras=True)
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # a name that is nowhere, or what is no type, such as a Choice by itself
+        hints = dict(inspect.get_annotations(function))
     for number in numbers:
         if typing.get_origin(hints.get(number)) is not Annotated:
             given = hints.get(number, "not said")

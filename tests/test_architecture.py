@@ -96,7 +96,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
-    "scipy": ("oracle.hypotheses", "sparsity.base"),
+    "scipy": ("oracle.hypotheses", "sparsity.base", "examples.formulas", "strength.body_operations"),
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedules"),
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),

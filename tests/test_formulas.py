@@ -158,6 +158,148 @@ def test_a_formula_is_found_in_a_file_and_judged_in_another_process(tmp_path: Pa
     assert "there is no file" in missing.output
 
 
+@refgrad.formula(x="batch feature")
+def both(x: Any) -> dict[str, Any]:
+    return {"twice": x * 2, "cubed": x**3}
+
+
+def fault_of(candidate: Any) -> str:
+    (fault,) = refgrad.verify(candidate, both(), explain=False).faults
+    return fault.message
+
+
+def test_results_go_by_their_names() -> None:
+    assert refgrad.verify(lambda x: {"cubed": x * x * x, "twice": x + x}, both()).conforms
+    assert "returned result[0], result[1]; legal: twice, cubed" in fault_of(lambda x: (x + x, x * x * x))
+    assert "returned cubed; legal: 2" in fault_of(lambda x: {"cubed": x}) or "returned 1 results" in fault_of(
+        lambda x: {"cubed": x}
+    )
+    assert "twice is 'two'; legal: an array of numbers" in fault_of(lambda x: {"cubed": x, "twice": "two"})
+    assert refgrad.verify(lambda x: (x + x,), refgrad.formula(x="n")(lambda x: 2 * x)()).conforms
+
+
+#: bodies, and right kernels of them
+BODIES: dict[str, tuple[Any, Any]] = {
+    "cube": (lambda x: x**3, lambda x: np.power(x, np.float32(3))),
+    "inverse": (lambda x: x**-1, lambda x: 1 / x),
+    "root": (lambda x: (x * x + 1.0) ** -0.5, lambda x: 1 / np.sqrt(x * x + np.float32(1))),
+    "power": (lambda x: np.power(np.abs(x), 1.5), lambda x: np.sqrt(np.abs(x)) * np.abs(x)),
+    "clip above": (lambda x: np.clip(x, None, 1), lambda x: np.minimum(x, np.float32(1))),
+    "clip below": (lambda x: np.clip(x, -1, None), lambda x: np.maximum(x, np.float32(-1))),
+    "clip by name": (lambda x: np.clip(x, a_min=-1, a_max=1), lambda x: np.clip(x, np.float32(-1), np.float32(1))),
+    "clip of an array": (lambda x: x.clip(-1, 1), lambda x: np.clip(x, np.float32(-1), np.float32(1))),
+    "conditions": (lambda x: np.where((x > 0) & ~(x > 1), x, -x), lambda x: np.where((x > 0) & (x <= 1), x, -x)),
+    "logical": (
+        lambda x: np.where(np.logical_or(x > 1, x < 0), x, 0.0),
+        lambda x: np.where((x > 1) | (x < 0), x, x * 0),
+    ),
+    "select": (
+        lambda x: np.select([x > 1, x < -1], [2 * x, 3 * x]),
+        lambda x: x * (2 * (x > 1) + 3 * (x < -1)).astype("f4"),
+    ),
+    "counted": (lambda x: np.mean((x > 0) * x), lambda x: np.mean((x > 0) * x)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_mean_what_numpy_means(name: str) -> None:
+    body, kernel = BODIES[name]
+    rule = refgrad.formula(x="n")(body)()
+    with np.errstate(all="ignore"):
+        assert refgrad.verify(kernel, rule, explain=False, shrink=False).conforms
+        assert not refgrad.verify(lambda x: kernel(x) * np.float32(1.001), rule, explain=False, shrink=False).conforms
+
+
+def test_a_body_may_write_to_its_arrays() -> None:
+    def moved(x: Any) -> Any:
+        x += 1
+        x[0] = 0
+        return x
+
+    rule, x = refgrad.formula(x="n")(moved)(), np.ones(3, np.float32)
+    assert rule(x).tolist() == [0, 2, 2]
+    assert x.tolist() == [1, 1, 1]
+    assert refgrad.verify(lambda x: np.concatenate([x[:1] * 0, x[1:] + np.float32(1)]), rule, explain=False).conforms
+
+
+def into_zeros(x: Any) -> Any:
+    y = np.zeros(x.shape[0])
+    for i in range(x.shape[0]):
+        y[i] = x[i]
+    return y
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (lambda x: x * undefined, "body raised NameError: name 'undefined' is not defined"),  # type: ignore[name-defined] # noqa: F821
+        (lambda x: x.shape, "returned 6 as a result; legal: arrays of floats"),
+        (lambda x: "text", "returned 'text' as a result"),
+        (lambda x: {}, "returned nothing"),
+        (lambda x: {"a": (x, x)}, "returned a tuple as a result"),
+        (lambda x: 2**x, r"an exponent is an array; write np.exp\(y \* np.log\(x\)\)"),
+        (lambda x: np.abs(x) ** 0.75, r"a power has exponent 0.75; legal: whole numbers and halves"),
+        (lambda x: x // 2, "numpy.floor_divide has no bound in refgrad"),
+        (lambda x: x[x > 0], r"write numpy.where\(x > 0, x, 0.0\)"),
+        (lambda x: np.asarray(x), "numbers are made of an array, as by numpy.asarray"),
+        (into_zeros, "where an array of numpy.zeros is filled; write numpy's functions, and numpy.stack"),
+        (lambda x: x * x[0].item(), "an array's item is not known to refgrad"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_not_said_of_the_kernel(body: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message) as raised:
+        refgrad.verify(lambda x: x, refgrad.formula(x="n")(body)())
+    assert not {"Ranged", "Decision", "transform"} & set(str(raised.value).split())
+
+
+def test_a_formula_is_called_by_the_names_of_its_arrays() -> None:
+    x, weight = np.ones((2, 3)), np.full(3, 2.0)
+    np.testing.assert_array_equal(rmsnorm()(weight=weight, x=x), rmsnorm()(x, weight))
+    with pytest.raises(ArgumentError, match="rmsnorm was called without weight; legal: x, weight"):
+        rmsnorm()(x=x)
+    with pytest.raises(ArgumentError, match=r"rmsnorm was called with arrays; legal: .*rmsnorm\(\)\(x, weight\)"):
+        rmsnorm(x)
+    with pytest.raises(ArgumentError, match=r"refgrad.formula was called with .*; legal: @refgrad.formula\(x="):
+        refgrad.formula(fused)  # type: ignore[arg-type]
+
+
+def test_names_that_are_taken_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"an array of the name 'lengths': this name is taken by refgrad.formula"):
+        refgrad.formula(lengths="n")  # type: ignore[arg-type]
+    for name in ("kind", "scalars", "self", "function", "shapes"):
+        names: dict[str, Any] = {"refgrad": refgrad}
+        exec(f"def f(x, *, {name}: refgrad.Real = 2.0): return x * {name}", names)
+        with pytest.raises(ArgumentError, match=f"f's {name}: this name is taken by every rule; legal: another name"):
+            refgrad.formula(x="n")(names["f"])
+
+
+@pytest.mark.parametrize("count", [512, 2048, 8192])
+def test_sums_of_the_first_ones_alone_are_refused(count: int) -> None:
+    def first(x: Any, weight: Any, eps: Any) -> Any:
+        total = np.sum(np.square(x[:, :count]), axis=-1, keepdims=True) / np.float32(x.shape[1])
+        return x / np.sqrt(total + np.float32(eps)) * weight
+
+    verdict = refgrad.verify(first, rmsnorm(), explain=False, shrink=False)
+    assert verdict.situation == "shapes"
+
+
+def test_arrays_for_one_another_and_other_axes_are_named() -> None:
+    swiglu = gallery.swiglu()
+    exchanged = refgrad.verify(lambda x, gate: swiglu(gate, x), swiglu)
+    assert exchanged.explanation.name == "x and gate are exchanged"
+    columns = lambda x, weight, eps: x / np.sqrt(np.mean(x * x, axis=0, keepdims=True) + np.float32(eps)) * weight  # noqa: E731
+    assert refgrad.verify(columns, rmsnorm()).explanation.name == "mean is taken over the other axis"
+    nothing = refgrad.verify(lambda x: np.sin(x) + np.float32(2), refgrad.formula(x="n")(lambda x: x + 1)())
+    assert str(nothing).splitlines()[1].startswith("no known departure explains it")
+
+
+def test_what_the_formula_makes_nan_of_is_left_out_and_said() -> None:
+    unbiased = refgrad.formula(x="batch feature")(lambda x: np.var(x, axis=-1, ddof=1))()
+    verdict = refgrad.verify(unbiased, unbiased)
+    assert verdict.conforms
+    assert any("feature = 1" in each and "the formula itself gives NaN" in each for each in verdict.unexercised)
+
+
 def outside(rule: Formula, style: str) -> list[str]:
     """The cases in which random right programs of a style leave the sets of its policy."""
     programs: Any = programs_of(rule)

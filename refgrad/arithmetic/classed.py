@@ -17,7 +17,7 @@ from refgrad.arithmetic import classes
 from refgrad.arithmetic.classes import ALL_CLASSES, FALSE, NUMBERS, TRUE, Mask
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS, UFUNCS
-from refgrad.arithmetic.ranged import Shaped
+from refgrad.arithmetic.shaped import WRITTEN, Shaped
 from refgrad.axes import ONE, places, terms
 from refgrad.errors import RefgradError, TraceError
 
@@ -43,7 +43,7 @@ class Classed(Shaped):
     ``plain`` is what it is without a maximum that was taken from it, which a program may leave out before it exponentiates.
     """
 
-    __slots__ = ("above", "below", "is_largest", "mask", "plain")
+    __slots__ = ("above", "below", "boolean", "is_largest", "mask", "plain")
 
     def __init__(self, mask: Any, above: Marks | None = None, below: Marks = NONE) -> None:
         self.mask = np.asarray(mask, np.uint8)
@@ -52,6 +52,7 @@ class Classed(Shaped):
         self.above, self.below = (NONE, NONE) if finite else (fresh if above is None else above, below)
         self.plain: Mask | None = None
         self.is_largest = False
+        self.boolean = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,7 +61,16 @@ class Classed(Shaped):
 
     def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
         """The same classes in other places, where none stands beside what it stood beside."""
-        return type(self)(function(self.mask))
+        found = type(self)(function(self.mask))
+        found.boolean = self.boolean
+        return found
+
+    def numbers(self) -> Classed:
+        """Truth values as the numbers one and zero; numbers as they are."""
+        if not self.boolean:
+            return self
+        one, zero = (classes.of(np.asarray(number)) for number in (1.0, 0.0))
+        return Classed(np.where(self.mask & TRUE, one, 0) | np.where(self.mask & FALSE, zero, 0))
 
     def __matmul__(self, other: Any) -> Classed:
         return Classed(classes.product(self.mask, lifted(other).mask))
@@ -77,6 +87,8 @@ class Classed(Shaped):
         if op == "length":
             return terms(attributes["over"], self.shape)
         found = [truth(a) if op == "where" and i == 0 else lifted(a) for i, a in enumerate(args)]
+        if op not in ("where", "and", "or", "not"):
+            found = [each.numbers() for each in found]
         if op in REDUCTIONS:
             return reduced(op, found[0], places(attributes["over"], self.ndim))
         return applied(op, found)
@@ -93,6 +105,8 @@ class Classed(Shaped):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function not in FUNCTIONS:
             raise TraceError(f"of numpy.{function.__name__} classes are not known")
+        if isinstance(args[0], Classed) and function not in (np.where, np.any):
+            args = (args[0].numbers(), *args[1:])
         return FUNCTIONS[function](*args, **kwargs)
 
 
@@ -117,7 +131,9 @@ def applied(op: str, args: Sequence[Classed]) -> Classed:
     if op in BOOLEAN or op not in THROUGH:
         if op == "exp" and args[0].plain is not None:
             mask = mask | classes.apply("exp", [args[0].plain])
-        return Classed(mask)
+        found = Classed(mask)
+        found.boolean = op in BOOLEAN
+        return found
     if op not in ("div", "mul"):
         told = args[1:] if op == "where" else args
         above = NONE.union(*(a.above for a in told))
@@ -255,7 +271,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.min: lambda x, *args, **more: -_largest(-x, *args, **more),
     np.mean: _mean,
     np.var: _variance,
-    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    np.clip: WRITTEN[np.clip],
     np.stack: lambda parts, *args: Classed(np.stack([lifted(p).mask for p in parts], *args)),
     np.split: lambda x, count: [x[i * (len(x) // count) : (i + 1) * (len(x) // count)] for i in range(count)],
     np.swapaxes: lambda x, a, b: x.rearranged(lambda y: np.swapaxes(y, a, b)),

@@ -22,6 +22,8 @@ from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_s
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 
+#: units in the last place that a library's power may be off by
+LIBRARY = 8
 #: operations that choose by what they are handed
 CHOOSING = BOOLEAN | {"maximum", "minimum", "sign"}
 
@@ -61,6 +63,9 @@ class Ranged(Shaped):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         new = self.lift(value)
+        if self.known.error is None or not self.known.value.flags.writeable or not self.known.error.flags.writeable:
+            whole = _whole(self)
+            self.known = Bounded(whole.value.copy(), np.array(whole.bound()))
         self.known.value[key] = new.value
         assert self.known.error is not None
         self.known.error[key] = new.bound()
@@ -71,8 +76,50 @@ class Ranged(Shaped):
     def __rmatmul__(self, other: Any) -> Ranged:
         return self.of(array_error.product(self.lift(other), self.known, self.model))
 
+    def multiplied(self, factors: list[Any], inverse: bool) -> Ranged:
+        """A power: its factors in any order, or what a library has for it, which is a few units in the last place off."""
+        if not factors:
+            return self.filled(1.0)
+        known = [self.lift(factor) for factor in factors]
+        one = Bounded(np.asarray(1.0))
+        above, below = ([one], known) if inverse else (known, [])
+        found = bounds.product(1, above, below, self.model)
+        room = LIBRARY * self.model.unit_roundoff * (np.abs(found.value) + found.bound()) + self.model.underflow
+        usual = np.isfinite(found.value) & (found.value != 0.0)
+        return self.of(Bounded(found.value, found.bound() + np.where(usual, room, 0.0)))
+
     def __float__(self) -> float:
-        raise TraceError("a transform's body makes a Python float of an array; return the array")
+        raise TraceError(
+            "a number is made of an array, as by float(x), math.sqrt(x), x.item() or where an array of numpy.zeros is filled; "
+            "write numpy's functions, and numpy.stack of what is computed"
+        )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TraceError(
+            "numbers are made of an array, as by numpy.asarray or a function of another library; write numpy.stack of arrays, "
+            "numpy's functions, refgrad.softmax or refgrad.logsumexp"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"an array's {name} is not known to refgrad; write numpy's function of that name")
+
+    def __getitem__(self, key: Any) -> Self:
+        for each in key if isinstance(key, tuple) else (key,):
+            if isinstance(each, Ranged):
+                raise TraceError("an array of floats is an index; give one-hot rows, and a product with them")
+            if isinstance(each, Decision):
+                raise TraceError(
+                    "an array is taken where a condition holds, x[x > 0]; write numpy.where(x > 0, x, 0.0)"
+                )
+        return super().__getitem__(key)
+
+    def __floordiv__(self, other: Any) -> Any:
+        raise TraceError(_unknown("floor_divide"))
+
+    def __mod__(self, other: Any) -> Any:
+        raise TraceError(_unknown("remainder"))
+
+    __rfloordiv__, __rmod__ = __floordiv__, __mod__
 
     def __bool__(self) -> bool:
         if not self.model.nan_open:
@@ -107,7 +154,7 @@ class Ranged(Shaped):
         if op in BOOLEAN and record is not None and record.decide is not None:
             return Decision(record.on([k.value for k in known]), _open(model, *known), self.explorer)
         if record is None or record.error is None or record.kind != "element" or record.attributed or record.boolean:
-            raise TraceError(f"{op} is not an operation that a transform is judged through")
+            raise TraceError(f"{op} has no bound in refgrad; what has one is in docs/formula.md")
         return self.of(record.error(*known, model))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -125,14 +172,30 @@ class Ranged(Shaped):
             return WRITTEN[ufunc](*inputs)
         if ufunc is np.power or ufunc in UFUNCS:
             return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
-        raise TraceError(f"numpy.{ufunc.__name__} is not an operation that a transform is judged through")
+        raise TraceError(_unknown(ufunc.__name__))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.where:
             return _where(self, *args)
         if function not in FUNCTIONS:
-            raise TraceError(f"numpy.{function.__name__} is not an operation that a transform is judged through")
+            raise TraceError(_unknown(function.__name__))
         return FUNCTIONS[function](*args, **kwargs)
+
+
+#: what to write for what has no bound
+INSTEAD: Mapping[str, str] = {
+    "all": "numpy.where with the condition",
+    "floor_divide": "a number of the text, or x.shape",
+    "remainder": "a number of the text, or x.shape",
+    "exp2": "numpy.exp(x * numpy.log(2.0))",
+    "median": "numpy.sort",
+    "prod": "numpy.exp of a sum of logarithms, or a product of slices",
+}
+
+
+def _unknown(name: str) -> str:
+    instead = f"write {INSTEAD[name]}" if name in INSTEAD else "what has one is in docs/formula.md"
+    return f"numpy.{name} has no bound in refgrad; {instead}"
 
 
 def _open(model: Model, *operands: Bounded) -> np.ndarray:
@@ -141,10 +204,27 @@ def _open(model: Model, *operands: Bounded) -> np.ndarray:
     return found | nan_choices.unknown(*operands) if model.nan_open else found
 
 
+#: functions that join truth values
+JOINED: Mapping[Any, Any] = {
+    **{f: f for f in (np.logical_and, np.logical_or, np.logical_xor)},
+    np.bitwise_and: np.logical_and,
+    np.bitwise_or: np.logical_or,
+    np.bitwise_xor: np.logical_xor,
+}
+
+
 class Decision:
     """Truth values, some of which may be either; used as an array of numbers or a condition, they are chosen."""
 
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Truth values joined, or numbers of them that are chosen."""
+        if method == "__call__" and ufunc in (np.logical_not, np.invert):
+            return ~self
+        if method == "__call__" and ufunc in JOINED:
+            other = inputs[1] if inputs[0] is self else inputs[0]
+            return self._with(other, JOINED[ufunc])
+        plain = [a.settled() if isinstance(a, Decision) else a for a in inputs]
+        return getattr(ufunc, method)(*plain, **kwargs)
 
     def __init__(self, likely: Any, open_: Any, explorer: Explorer) -> None:
         self.likely, self.open, self.explorer = np.asarray(likely), np.asarray(open_), explorer
@@ -159,6 +239,39 @@ class Decision:
     def __bool__(self) -> bool:
         return bool(self.settled())
 
+    def all(self, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+        """As NumPy's, of truth values that are chosen."""
+        return np.asarray(self.settled().all(axis=axis, keepdims=keepdims))
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+        """As NumPy's, of truth values that are chosen."""
+        return np.asarray(self.settled().any(axis=axis, keepdims=keepdims))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.likely.shape
+
+    def _with(self, other: Any, join: Callable[..., np.ndarray]) -> Decision:
+        """Joined with other truth values; open where either is."""
+        if isinstance(other, Decision):
+            return Decision(join(self.likely, other.likely), self.open | other.open, self.explorer)
+        return Decision(join(self.likely, np.asarray(other, bool)), self.open, self.explorer)
+
+    def __and__(self, other: Any) -> Decision:
+        return self._with(other, np.logical_and)
+
+    def __or__(self, other: Any) -> Decision:
+        return self._with(other, np.logical_or)
+
+    def __xor__(self, other: Any) -> Decision:
+        return self._with(other, np.logical_xor)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Decision:
+        return Decision(~self.likely.astype(bool), self.open, self.explorer)
+
     def astype(self, dtype: Any) -> np.ndarray:
         """As numbers."""
         return self.settled().astype(dtype)
@@ -172,6 +285,8 @@ class Decision:
             ranged = next((a for a in args[1:] if isinstance(a, Ranged)), None)
             if ranged is not None:
                 return _where(ranged, *args)
+        if function is np.select:
+            return WRITTEN[np.select](*args, **kwargs)
         plain = [a.settled() if isinstance(a, Decision) else a for a in args]
         return function(*plain, **kwargs)
 

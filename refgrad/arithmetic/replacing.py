@@ -54,15 +54,16 @@ class Replacing:
 
     def __call__(self, *arrays: Any) -> Any:
         """What the body gives of arrays, or of what stands for them."""
-        found = self.rule.apply(*(Standing(array, self) for array in arrays))  # type: ignore[attr-defined]
+        found = self.rule.apply(*(Standing(_own(array), self) for array in arrays))  # type: ignore[attr-defined]
         if isinstance(found, dict):
             return {name: plain(value) for name, value in found.items()}
         return tuple(map(plain, found)) if isinstance(found, tuple | list) else plain(found)
 
     def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
         """One operation, noted in ``met``, or replaced if it is the mutation's."""
-        inner = [plain(arg) for arg in args]
-        place, moved = place_of(op, self._texts), _moved(op, args)
+        inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
+        place = place_of(op, self._texts)
+        moved = _moved(op, args) | _other(op, function, inner, how)
         if self.met is not None:
             self.met |= dict.fromkeys(BodyMutation(place, by) for by in (*replacements(op, inner), *moved))
         if self.mutation is None or place != self.mutation.place:
@@ -84,6 +85,31 @@ class Replacing:
         return np.asarray(value, np.float64) if isinstance(value, int | float) else value
 
 
+def _own(array: Any) -> Any:
+    """An array that a body may write to; what stands for one is its run's already."""
+    return array.copy() if isinstance(array, np.ndarray) else array
+
+
+class Work(Replacing):
+    """A run that counts operations, and the elements of what comes of them.
+
+    Attributes:
+        ops, size: how many of either.
+        names: those of the operations.
+    """
+
+    def __post_init__(self) -> None:
+        self.ops, self.size, self.names = 0, 0, set[str]()
+
+    def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+        """One operation, counted."""
+        inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
+        found = function(*inner, **how)
+        self.ops, self.size = self.ops + 1, self.size + int(np.size(found))
+        self.names.add(op)
+        return standing(found, self)
+
+
 #: an operation and what it was done to
 Made = tuple[str, Sequence[Any]]
 
@@ -102,6 +128,26 @@ def _moved(op: str, args: Sequence[Any]) -> dict[str, Callable[[], Any]]:
         if added:
             return {"under the root": lambda: np.sqrt(made[0][1][0] + added)}
     return {}
+
+
+#: sums along an axis, of which another axis is tried
+ALONG = frozenset({"sum", "mean", "var", "cumsum"})
+
+
+def _other(
+    op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]
+) -> dict[str, Callable[[], Any]]:
+    """An operation along another axis, or with half of its number."""
+    found: dict[str, Callable[[], Any]] = {}
+    if op in ALONG and isinstance(how.get("axis"), int) and args[0].ndim > 1:
+        count = args[0].ndim
+        axis = how["axis"] % count
+        other = axis - 1 if axis == count - 1 else axis + 1
+        found["over the other axis"] = lambda: function(*args, **{**how, "axis": other})
+    if op in ("add", "sub", "mul", "div") and any(isinstance(a, int | float) and a for a in args):
+        halved = [a / 2 if isinstance(a, int | float) else a for a in args]
+        found["number halved"] = lambda: function(*halved, **how)
+    return found
 
 
 class Standing(Carrier):
@@ -141,6 +187,9 @@ class Standing(Carrier):
 
     def __rmatmul__(self, other: Any) -> Any:
         return self.run.do("matmul", operator.matmul, [other, self], {})
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        return self.run.do("square" if exponent == 2 else "power", operator.pow, [base, exponent], {})
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if attributes or op not in _DO:  # one of refgrad's own primitives

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -10,6 +12,9 @@ import numpy as np
 
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.errors import TraceError
+
+#: the largest whole exponent of a power
+MOST_FACTORS = 64
 
 
 class Shaped(Carrier):
@@ -63,6 +68,29 @@ class Shaped(Carrier):
         """The array itself: which dtypes a program computes in is the policy's to say."""
         return self
 
+    def _power(self, base: Any, exponent: Any) -> Any:
+        """Whole exponents as products, halves by the root, and negative ones as divisors."""
+        if not isinstance(exponent, int | float | np.number):
+            raise TraceError("an exponent is an array; write np.exp(y * np.log(x)) for x**y")
+        if exponent in (2, 0.5):
+            return super()._power(base, exponent)
+        whole, rest = divmod(abs(float(exponent)), 1.0)
+        if rest not in (0.0, 0.5) or whole > MOST_FACTORS:
+            raise TraceError(
+                f"a power has exponent {exponent!r}; legal: whole numbers and halves, or np.exp({exponent!r} * np.log(x))"
+            )
+        return self.multiplied([base] * int(whole) + ([np.sqrt(base)] if rest else []), bool(exponent < 0))
+
+    def __rpow__(self, base: Any) -> Any:
+        return self._power(base, self)
+
+    def multiplied(self, factors: list[Any], inverse: bool) -> Any:
+        """The product of some factors, or one over it."""
+        if not factors:
+            return self.filled(1.0)
+        found = functools.reduce(operator.mul, factors)
+        return 1.0 / found if inverse else found
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -80,7 +108,21 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in ("sum", "mean", "max", "min", "var", "std", "cumsum", "swapaxes", "squeeze", "ravel", "repeat", "dot"):
+for _name in (
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "var",
+    "std",
+    "cumsum",
+    "swapaxes",
+    "squeeze",
+    "ravel",
+    "repeat",
+    "dot",
+    "clip",
+):
     setattr(Shaped, _name, _method(_name))
 
 
@@ -162,9 +204,24 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # NumPy's names
+    low, high = a_min if min is None else min, a_max if max is None else max
+    raised = x if low is None else np.maximum(x, low)
+    return raised if high is None else np.minimum(raised, high)
+
+
+def _selected(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0) -> Any:
+    """As `numpy.select`: the first choice whose condition holds."""
+    found = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        found = np.where(condition, choice, found)
+    return found
+
+
 #: functions that are written by others
 WRITTEN: Mapping[Any, Callable[..., Any]] = {
-    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    np.clip: _clip,
+    np.select: _selected,
     np.reciprocal: lambda x: 1.0 / x,
     np.outer: lambda a, b: a.reshape(-1, 1) * b.reshape(1, -1),
     np.std: lambda x, *args, **kwargs: np.sqrt(np.var(x, *args, **kwargs)),

@@ -115,8 +115,12 @@ def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:
     """The rule that is named, with hyperparameters by its own names or by those of frameworks, such as ``betas=(0.9, 0.99)``."""
     from refgrad.candidates.names import by_own_names
     from refgrad.candidates.resolve import import_file
+    from refgrad.errors import ArgumentError, CandidateError
     from refgrad.rule_text import build_rule
 
     place, suffix, name = rule.partition(".py:")
-    named = f"{import_file(place + '.py')}:{name}" if suffix else rule
+    try:
+        named = f"{import_file(place + '.py')}:{name}" if suffix else rule
+    except CandidateError as error:  # a rule that is not there is the command line's fault
+        raise ArgumentError(str(error)) from error
     return build_rule(named, hyperparameters, by_own_names)

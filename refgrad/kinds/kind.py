@@ -130,6 +130,7 @@ class Situation:
         rule: what it claims to be there: the claim, or the claim with other settings.
         instead: what is tried in its place, in turn, where the candidate takes nothing of it.
         alike: whether its steps are all alike, so that who takes the first and raises at another is wrong, not restricted.
+        left_out: what is not among the cases, and why; empty if nothing is.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Situation:
     rule: Any
     instead: Callable[[], Iterator[Situation]] = lambda: iter(())
     alike: bool = False
+    left_out: str = ""
 
 
 class Graph(NamedTuple):

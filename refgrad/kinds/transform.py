@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
-from refgrad.errors import ArgumentError, RefgradError, bad_argument
-from refgrad.kinds.kind import CASES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
+from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
+from refgrad.kinds.kind import CASES, SHAPES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, ways
+from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
@@ -33,6 +33,10 @@ from refgrad.tracing import Plans, plan_for
 
 #: the keyword of `refgrad.kinds.kind.Wanted.how` for an operation that is replaced
 REPLACED = "replaced"
+#: the same for two arrays that are taken for one another
+EXCHANGED = "exchanged"
+#: replacements with which a body may not run
+MOVED = frozenset({"over the other axis"})
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -49,11 +53,13 @@ class TransformKind(Stateless):
 
     def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """As many cases as there are steps, of the shapes that the rule says."""
-        return generate(rule, steps, dtype, seed)
+        cases = generate(rule, steps, dtype, seed)
+        tried(rule, cases.arrays[0])
+        return cases
 
     def sizes(self, rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         """A case for each of several lengths of the rule's axes."""
-        return sizes(rule, dtype, seed)
+        return sizes(rule, dtype, seed, [])
 
     def few(self, rule: Transform, asked: Driven) -> Cases:
         """A case of each family: which of them shows a number, depends on the number."""
@@ -61,8 +67,11 @@ class TransformKind(Stateless):
 
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and NaN and infinities where every program gives the same."""
-        yield from super().situations(rule, asked)
-        cases = sizes(rule, asked.dtype, asked.seed)
+        left_out: list[str] = []
+        cases = sizes(rule, asked.dtype, asked.seed, left_out)
+        for usual in super().situations(rule, asked):
+            said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
+            yield replace(usual, left_out=said) if usual.name == SHAPES else usual
         for name, how_many in product(VALUES, EVERY):
             made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
             each = made.get(name)
@@ -78,6 +87,7 @@ class TransformKind(Stateless):
                 legal = f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}"
                 raise bad_argument("inputs", list(arrays), legal)
             rule.check(*arrays.values())
+        tried(rule, cases.arrays[0])
         return cases
 
     def start(self, subject: Any, rule: Transform, call: Call) -> Callable[[Arrays], Any]:
@@ -87,11 +97,21 @@ class TransformKind(Stateless):
     def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
         """Results by name, held against the shapes and dtypes of the rule's own."""
         found, wanted = named(returned), named(rule(*arrays.values()))
+        if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
+            found = dict(zip(wanted, found.values(), strict=True))
         if len(found) != len(wanted):
             raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
+        if found.keys() != wanted.keys():
+            raise CandidateFault("structure", f"{name} returned {', '.join(found)}; legal: {', '.join(wanted)}")
         checked = {}
         for label, own in wanted.items():
-            array = np.asarray(found[label])
+            try:
+                array = np.asarray(found[label])
+            except (TypeError, ValueError):
+                array = np.asarray(None)
+            if array.dtype.kind == "O" or array.dtype.kind in "USM":
+                legal = "an array of numbers"
+                raise CandidateFault("structure", f"{name}'s {label} is {shown(found[label])}; legal: {legal}")
             if array.shape != np.shape(own) and array.size != 1:
                 raise misshapen(f"{name}'s {label}", array.shape, np.shape(own))
             if isinstance(own, np.ndarray) and array.dtype != own.dtype:
@@ -174,10 +194,18 @@ class TransformKind(Stateless):
         with np.errstate(all="ignore"):
             Replacing(rule, met=met)(*arrays.values())
         for mutation in met:
-            yield mutation.words, mutation.sentence, {REPLACED: mutation}
+            if mutation.by not in MOVED or _runs(rule, mutation, arrays):
+                yield mutation.words, mutation.sentence, {REPLACED: mutation}
+        if "function" in vars(type(rule)):
+            for first, second in combinations(rule.shapes, 2):
+                if rule.shapes[first].split() == rule.shapes[second].split():
+                    words = f"{first} and {second} are exchanged"
+                    yield words, words, {EXCHANGED: (first, second)}
 
     def departed(self, rule: Transform, how: Mapping[str, Any]) -> Any:
         """The rule with that operation replaced."""
+        if EXCHANGED in how:
+            return _Exchanged(rule, how[EXCHANGED])
         return _Replaced(rule, how[REPLACED]) if REPLACED in how else rule
 
     def laws(self, rule: Transform) -> tuple[Any, ...]:
@@ -191,10 +219,32 @@ class _Replaced:
     """A transform with an operation of its text replaced; all else is the transform's."""
 
     def __init__(self, rule: Transform, mutation: BodyMutation) -> None:
-        self._rule, self.apply = rule, Replacing(rule, mutation)
+        self._rule = rule
+        self.apply: Any = Replacing(rule, mutation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
+
+
+class _Exchanged(_Replaced):
+    """A transform that takes two arrays for one another."""
+
+    def __init__(self, rule: Transform, pair: tuple[str, str]) -> None:
+        self._rule, (first, second) = rule, pair
+        taken = [{first: second, second: first}.get(name, name) for name in rule.shapes]
+        places = [list(rule.shapes).index(name) for name in taken]
+        self.apply: Any = lambda *arrays: rule.apply(*(arrays[place] for place in places))
+
+
+def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
+    """True if the body runs with an operation replaced, and its results have the shapes that they had."""
+    try:
+        with np.errstate(all="ignore"):
+            found = named(Replacing(rule, mutation)(*arrays.values()))
+    except (ArithmeticError, IndexError, RefgradError, TypeError, ValueError):
+        return False
+    own = named(rule(*arrays.values()))
+    return {n: np.shape(r) for n, r in found.items()} == {n: np.shape(r) for n, r in own.items()}
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

@@ -104,7 +104,8 @@ class RunArray(Shaped):
             return self.run.do("argsort", *args, **kwargs).values
         if function is np.einsum:
             return self.run.do("einsum", *args[1:], spec=checked_spec(args[0], args[1:]))
-        if function.__name__ not in OPERATIONS and function in WRITTEN:
+        open_clip = function is np.clip and (kwargs or len(args) < 3 or any(a is None for a in args))
+        if open_clip or (function.__name__ not in OPERATIONS and function in WRITTEN):
             return WRITTEN[function](*args, **kwargs)
         if function.__name__ not in OPERATIONS:
             raise TraceError(f"numpy.{function.__name__} is not an operation of a transform")

@@ -11,6 +11,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.explorer import Explorer, OpenChoice
 from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.errors import ArgumentError, TraceError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
@@ -23,7 +24,9 @@ Results = Mapping[str, Any]
 
 
 def named(result: Any) -> Results:
-    """A transform's results by name: "result", or "result[0]" and so on."""
+    """A transform's results by name: the names of a dict, "result[0]" and so on of a tuple, or "result"."""
+    if isinstance(result, Mapping):
+        return {str(name): r for name, r in result.items()}
     if isinstance(result, tuple | list):
         return {f"result[{i}]": r for i, r in enumerate(result)}
     return {"result": result}
@@ -65,6 +68,25 @@ def ways(
         if len(found) + len(pending) > MOST_WAYS:
             return None
     return found
+
+
+def tried(rule: Transform, arrays: Arrays) -> None:
+    """Run a formula's body once, before any kernel is asked, so that what is wrong with it is not said of a kernel.
+
+    Args:
+        rule: the transform; what is no formula is left to its own tests.
+        arrays: what it is handed.
+
+    Raises:
+        ArgumentError: it cannot be run, or not on arrays that carry bounds.
+    """
+    if "function" not in vars(type(rule)):
+        return
+    rule(*arrays.values())
+    try:
+        ways(rule, arrays, Policy())
+    except TraceError as error:
+        raise ArgumentError(f"{type(rule).__name__}'s body cannot be judged: {error}") from error
 
 
 def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:

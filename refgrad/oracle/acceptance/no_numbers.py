@@ -53,6 +53,7 @@ def of_body(rule: Any, arrays: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]
         results = rule.apply(*(Classed(classes.of(a)) for a in arrays.values()))
     except classed.UNKNOWN:
         return None
+    results = list(results.values()) if isinstance(results, dict) else results
     results = results if isinstance(results, tuple | list) else [results]
     return [classes.no_number(classed.lifted(r).mask) for r in results]
 

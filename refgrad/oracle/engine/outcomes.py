@@ -35,6 +35,9 @@ def why_unjudged(counts: Counts, undecided_nan: int) -> str:
     return ""
 
 
+#: the note, and the second line, where a search found nothing of a formula
+UNEXPLAINED = "no known departure explains it"
+
 #: how sure an explanation is: a fact; one that may be, because of a doubt that is told with it; or none, but near
 FACT, MAY_BE, NEAR = "fact", "may be", "near"
 

@@ -23,10 +23,10 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine import reproduce
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED, Departure, why_unjudged
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, UNJUDGED, Departure, why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
-from refgrad.oracle.engine.situations import Exercised, exercise, hidden
+from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -182,6 +182,8 @@ def judge(request: Request, explain: Explain) -> Verdict:
     claim, record, tally = run.claim, run.record, run.tally
     if tally.first is not None and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
+        if not departures and "function" in vars(type(claim.rule)):
+            record.notes.append(UNEXPLAINED)
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)
     return _verdict(run, departures, least)
@@ -199,6 +201,7 @@ def examine(claim: Claim) -> Judgement:
     if situations is not None and not run.wrong and tally.decided:
         for found in situations:
             run.add(found)
+        run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run
 

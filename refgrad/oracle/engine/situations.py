@@ -16,6 +16,7 @@ from refgrad.kinds.kind import Driven, Record, Situation
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import neutral
+from refgrad.rule import is_own
 
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone
 MISSHAPEN = frozenset({"shape", "structure", "dtype"})
@@ -45,11 +46,35 @@ class Exercised:
 
     def restriction(self) -> Iterator[str]:
         """What the candidate was not exercised on, as a sentence."""
+        if self.situation.left_out:
+            yield f"{self.situation.name}: {self.situation.left_out}"
+        if self.record is not None:
+            yield from undecided(self.record, self.tally, self.situation.name)
         if self.record is None:
             yield f"{self.situation.name}: {self.raised}"
         elif self.refused:
             few = ", ".join(self.refused[:6]) + (f" and {len(self.refused) - 6} more" if len(self.refused) > 6 else "")
             yield f"{self.situation.name}: {few} ({self.raised})"
+
+
+def undecided(record: Record, tally: Tally, where: str) -> Iterator[str]:
+    """The cases of a user's rule of which nothing was decided, as a sentence.
+
+    Args:
+        record: what was seen.
+        tally: the same, judged case by case.
+        where: the situation.
+    """
+    if not tally.by_step or any(is_own(type(rule)) for rule in record.rules):
+        return
+    decided: dict[int, bool] = {}
+    for steps in tally.by_step.values():
+        for step, at in steps.items():
+            decided[step] = decided.get(step, False) or at.count.inside + at.count.outside > 0
+    names = [record.cases.names[step - 1] for step, known in sorted(decided.items()) if not known]
+    few = list(dict.fromkeys(names))
+    if few:
+        yield f"{where}: {'; '.join(few[:6])}{' and others' if len(few) > 6 else ''} (nothing was decided there)"
 
 
 def exercise(claim: Any) -> Situations:

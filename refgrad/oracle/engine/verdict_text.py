@@ -11,7 +11,7 @@ from refgrad.kinds.kind import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, Departure
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, Departure
 
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
@@ -225,8 +225,11 @@ def _explanation(verdict: Any) -> Iterator[Section]:
     if verdict.departures:
         yield Section("", (f"It {explanation(verdict)}" if verdict.explanation else explanation(verdict),))
     elif verdict.situation and verdict.first is not None:
-        text = f"right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
+        unexplained = f"{UNEXPLAINED}: " if UNEXPLAINED in verdict.notes else ""
+        text = f"{unexplained}right on ordinary cases; what is wrong shows in this situation: {verdict.situation}"
         yield Section("", (text,))
+    elif UNEXPLAINED in verdict.notes:
+        yield Section("", (UNEXPLAINED,))
 
 
 def _counterexample(verdict: Any) -> Iterator[Section]:
@@ -277,5 +280,6 @@ def _fields(fields: Mapping[str, Any], between: str = "=") -> str:
 
 
 def _notes(verdict: Any) -> Iterator[Section]:
-    if verdict.notes:
-        yield Section("Notes", verdict.notes, tone=UNSURE)
+    notes = tuple(note for note in verdict.notes if note != UNEXPLAINED)  # which the second line says
+    if notes:
+        yield Section("Notes", notes, tone=UNSURE)

@@ -64,12 +64,19 @@ def _places(leaves: list[np.ndarray]) -> Iterator[tuple[str, str]]:
     if not any(wrong.any() for wrong in leaves):
         return
     for width in WIDTHS:
-        if _fits([(wrong, wrong.size // width * width) for wrong in leaves]):
+        if _fits([(wrong, wrong.size // width * width) for wrong in leaves]) and _are_tails(leaves, width):
             yield f"tail of {width}", f"the last n % {width} of an array's n elements are wrong, and no others"
             return
     first = min(int(wrong.argmax()) for wrong in leaves if wrong.any())
     if first and _fits([(wrong, min(first, wrong.size)) for wrong in leaves]):
         yield f"from {first} on", f"elements from number {first} of an array on are wrong, and no others"
+
+
+def _are_tails(leaves: list[np.ndarray], width: int) -> bool:
+    """True if an array that is longer than its tail is wrong, and the tail of none is mostly right."""
+    tails = [wrong[wrong.size // width * width :] for wrong in leaves]
+    longer = any(tail.any() and tail.size < wrong.size for tail, wrong in zip(tails, leaves, strict=True))
+    return longer and all(tail.mean() >= SHARE / 2 for tail in tails if tail.size)
 
 
 def _fits(parts: list[tuple[np.ndarray, int]]) -> bool:

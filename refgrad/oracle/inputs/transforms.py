@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import epsilons
-from refgrad.rule import Whole
+from refgrad.rule import Whole, is_own
 
 #: lengths that all axes have together, and that one has where the others are as the rule says
 LENGTHS, ALONE = (1, 2, 3, 7, 17, 33), (1, 19, 65)
+#: of a user's rule: those that each axis has in turn; two of a trial before, which says how what is computed grows
+LONGER, PROBED = (1031, 4099, 65_537), 16
+#: elements at most of the largest array then, and of all that is computed
+MOST, MOST_WORK = 70_000, 1_000_000
+#: operations whose bound takes the square of the length
+QUADRATIC = frozenset({"argsort", "percentile", "solve"})
 #: that of the longest axis, where all arrays together have no more elements than so many, and of any other, of fewer
 LONG, ELEMENTS, FEW_ELEMENTS = 1031, 50_000, 12_500
 
@@ -49,25 +57,89 @@ def generate(
     return Cases(made, names, seed)
 
 
-def sizes(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
-    """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another."""
+def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None) -> Cases | None:
+    """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another.
+
+    Args:
+        rule: the rule; of a user's, every axis is long in turn.
+        dtype, seed: of the arrays.
+        left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
+    """
+    own = is_own(type(rule))
     axes = sorted({axis for named in rule.shapes.values() for axis in named.replace("+", "").split()})
     axes = [axis for axis in axes if not axis.isdigit()]  # those have the length that they are called by
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
-    wanted += [{axis: LONG} for axis in axes]
+    wanted += [{axis: LONG} for axis in axes] if own else [*_long(rule, axes)]
     found: dict[str, Mapping[str, np.ndarray]] = {}
-    for lengths in wanted:
-        made = generate(rule, 1, dtype, seed, lengths).arrays[0]
-        if LONG in lengths.values() and not moderate(rule, lengths, made):
+    taken: list[dict[str, int]] = []
+    for lengths in wanted if own else [*wanted, *map(_even, wanted)]:
+        if lengths is None or any(_even(other) == lengths for other in taken):
             continue
+        made = generate(rule, 1, dtype, seed, lengths).arrays[0]
+        if own and LONG in lengths.values() and not moderate(rule, lengths, made):
+            continue
+        name = ", ".join(f"{axis} = {n}" for axis, n in lengths.items())
         try:
             rule.check(*made.values())
-            rule(*made.values())
+            result = rule(*made.values())
         except ArgumentError:
             continue
-        found[", ".join(f"{axis} = {n}" for axis, n in lengths.items())] = made
+        if left_out is not None and not own and _nan(result):
+            left_out += [] if max(lengths.values()) >= LONG // 1024 * 1024 else [name]
+            continue
+        found[name] = made
+        taken.append(lengths)
     return Cases(list(found.values()), list(found), seed) if found else None
+
+
+def _even(lengths: dict[str, int] | None) -> dict[str, int] | None:
+    """Lengths of which a long one is a multiple of 1024, for a rule that takes multiples alone; None of short ones."""
+    if lengths is None or max(lengths.values()) < LONG:
+        return None
+    return {axis: n // 1024 * 1024 or n for axis, n in lengths.items()}
+
+
+def _nan(result: Any) -> bool:
+    """True if a result is all NaN, or one of several is."""
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, tuple | list) else [result]
+    return any(np.size(part) > 0 and bool(np.all(np.isnan(part))) for part in parts)
+
+
+def _long(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
+    """Each axis long by itself, the others as the rule says or as short as need be, if what is computed grows no faster."""
+    for axis in axes:
+        short = _work(rule, {axis: PROBED})
+        double = _work(rule, {axis: 2 * PROBED})
+        if short is None or double is None or short.ops == 0:
+            continue
+        linear = double.size <= 2.2 * short.size and double.ops == short.ops and not (short.names & QUADRATIC)
+        for length in LONGER if linear else LONGER[:1]:
+            for others in (None, 3, 2, 1):
+                lengths = {axis: length} | ({} if others is None else {o: others for o in axes if o != axis})
+                work = _work(rule, {**lengths, axis: PROBED})
+                growth = length / PROBED if linear else (length / PROBED) ** 2
+                if work is not None and _largest(rule, lengths) <= MOST and work.size * growth <= MOST_WORK:
+                    yield lengths
+                    break
+
+
+def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
+    """The number of elements of the largest array."""
+    known = {**rule.lengths, **lengths}
+    return max(math.prod(known[a] for a in axes.replace("+", "").split()) for axes in rule.shapes.values())
+
+
+def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
+    """What is computed for arrays of some lengths; None if the rule does not take them."""
+    arrays = generate(rule, 1, np.dtype(np.float32), 0, lengths).arrays[0]
+    work = Work(rule)
+    try:
+        with np.errstate(all="ignore"):
+            work(*arrays.values())
+    except (ArgumentError, TypeError, ValueError):
+        return None
+    return work
 
 
 def moderate(rule: Transform, lengths: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from refgrad.cli.output import UnwrittenError, open_closed, writing
+from refgrad.cli.output import UnwrittenError, flush_errors, open_closed, writing
 from refgrad.errors import ArgumentError, RefgradError, nearest
 from refgrad.report import document
 
@@ -40,6 +40,7 @@ class Cli(click.Group):
             with contextlib.suppress(OSError):  # where standard error cannot be written either, the exit code tells it
                 code = UNWRITTEN if isinstance(error, UnwrittenError) else INTERNAL
                 code = _failed(error, document.wanted(given))
+            flush_errors()
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

@@ -34,6 +34,16 @@ def writing() -> Iterator[None]:
         raise UnwrittenError(f"standard output cannot be written: {error.strerror}") from None
 
 
+def flush_errors() -> None:
+    """Write what standard error has still to write; nowhere if it cannot be: Python would end with an exit code of its own."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def open_closed() -> None:
     """Standard streams that a caller closed go nowhere, so that no file that is opened later stands in their place."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):

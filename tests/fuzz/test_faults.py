@@ -37,8 +37,10 @@ def test_a_full_disk_is_told_by_an_exit_code_of_its_own(command: str) -> None:
 
 
 @pytest.mark.skipif(not FULL, reason="this system has no device that is full")
-def test_no_exit_code_of_a_verdict_is_given_where_nothing_can_be_told() -> None:
-    assert shell(f"{PYTHON} show SGD > /dev/full 2> /dev/full").returncode == 74
+@pytest.mark.parametrize("unbuffered", ["1", None])
+def test_no_exit_code_of_a_verdict_is_given_where_nothing_can_be_told(unbuffered: str | None) -> None:
+    done = shell(f"{PYTHON} show SGD > /dev/full 2> /dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 74
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])

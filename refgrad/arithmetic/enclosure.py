@@ -18,7 +18,7 @@ from refgrad.arithmetic import infinities, nan_choices
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.choices import Choices
 from refgrad.arithmetic.graph import Graph, Node, walk
-from refgrad.arithmetic.grouping import Product, Sum, group
+from refgrad.arithmetic.grouping import Product, Sum, group, needed, operands
 from refgrad.arithmetic.operations import MATRIX, OPERATIONS, OUTCOMES, REDUCTIONS
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.axes import ELEMENT, TENSOR, names, places
@@ -286,23 +286,10 @@ class Enclosure:
     @cached_property
     def _needed(self) -> set[int]:
         """Nodes whose values are used: those dissolved into a larger sum or product are not."""
-        needed: set[int] = set()
-        stack = list(self.graph.outputs.values())
-        while stack:
-            node = stack.pop()
-            if node.index in needed:
-                continue
-            needed.add(node.index)
-            stack.extend(self._operands(node))
-        return needed
+        return needed(self.graph, self.groups)
 
     def _operands(self, node: Node) -> tuple[Node, ...]:
-        grouped = self.groups.get(node.index)
-        if isinstance(grouped, Sum):
-            return tuple(term for _, term in grouped.terms)
-        if isinstance(grouped, Product):
-            return grouped.numerators + grouped.denominators
-        return node.args
+        return operands(node, self.groups)
 
     def _seen(self, node: Node, observed: Mapping[str, Bounded]) -> Bounded | None:
         """What was observed of an output, for operations whose results are not unique."""

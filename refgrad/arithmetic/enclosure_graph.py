@@ -21,7 +21,7 @@ import numpy as np
 
 from refgrad.arithmetic.bounded import OWN, Bounded, Model
 from refgrad.arithmetic.graph import Builder, Graph, Node
-from refgrad.arithmetic.grouping import Product, Sum, group
+from refgrad.arithmetic.grouping import Product, Sum, group, needed, operands
 from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.axes import ELEMENT, NUMBER
@@ -305,14 +305,7 @@ class _Transformation:
     @cached_property
     def _needed(self) -> set[int]:
         """The nodes whose values are used: those that are dissolved into a larger sum or product are not."""
-        needed: set[int] = set()
-        stack = list(self.graph.outputs.values())
-        while stack:
-            node = stack.pop()
-            if node.index not in needed:
-                needed.add(node.index)
-                stack.extend(self._operands(node))
-        return needed
+        return needed(self.graph, self.groups)
 
     @cached_property
     def _used(self) -> set[int]:
@@ -320,12 +313,7 @@ class _Transformation:
         return {a.index for n in self.graph.nodes if n.index in self._needed for a in self._operands(n)}
 
     def _operands(self, node: Node) -> tuple[Node, ...]:
-        grouped = self.groups.get(node.index)
-        if isinstance(grouped, Sum):
-            return tuple(term for _, term in grouped.terms)
-        if isinstance(grouped, Product):
-            return grouped.numerators + grouped.denominators
-        return node.args
+        return operands(node, self.groups)
 
     # nodes of the new graph
 

@@ -6,6 +6,7 @@ all terms, or to all partial products, holds for any association, for fused mult
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import Graph, Node
@@ -46,6 +47,38 @@ def group(graph: Graph) -> dict[int, Group]:
             sign = _factors(node, numerators, denominators, outputs, root=True)
             groups[node.index] = Product(sign, tuple(numerators), tuple(denominators))
     return groups
+
+
+def operands(node: Node, groups: Mapping[int, Sum | Product]) -> tuple[Node, ...]:
+    """What a node is computed of where sums and products are seen whole.
+
+    Args:
+        node: the node.
+        groups: the sums and products of its graph, as `group` gives them.
+    """
+    grouped = groups.get(node.index)
+    if isinstance(grouped, Sum):
+        return tuple(term for _, term in grouped.terms)
+    if isinstance(grouped, Product):
+        return grouped.numerators + grouped.denominators
+    return node.args
+
+
+def needed(graph: Graph, groups: Mapping[int, Sum | Product]) -> set[int]:
+    """The nodes whose values are used, by index: those that are dissolved into a larger sum or product are not.
+
+    Args:
+        graph: the graph.
+        groups: its sums and products, as `group` gives them.
+    """
+    found: set[int] = set()
+    stack = list(graph.outputs.values())
+    while stack:
+        node = stack.pop()
+        if node.index not in found:
+            found.add(node.index)
+            stack.extend(operands(node, groups))
+    return found
 
 
 def _terms(node: Node, sign: int, outputs: set[int], root: bool = False) -> list[tuple[int, Node]]:

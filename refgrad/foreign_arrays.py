@@ -18,6 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from refgrad import trees
 from refgrad.errors import ArgumentError, with_article
 
 #: the packages whose arrays lie on a device, and the modules that run rules on them; the modules are loaded by these names
@@ -58,7 +59,10 @@ def called_with(
     held = held.values() if type(held) is dict else _held(first)
     if held and isinstance(next(iter(held)), np.ndarray):  # the common case: that, or a tree
         return function(rule, *args, **keywords)
-    kind = _first((*args, *keywords.values()))
+    try:
+        kind = _first((*args, *keywords.values()))
+    except RecursionError:  # a tree that holds itself, which the function refuses by its own words
+        kind = None
     if kind is None:
         return function(rule, *args, **keywords)
     names = [*_positions(function), *(f"argument {i + 1}" for i in range(len(args)))]
@@ -116,7 +120,10 @@ def _held(node: Any) -> Iterable[Any] | None:
         return node
     if isinstance(node, Mapping):
         return node.values()
-    return node.arrays.values() if _holds(node) else None
+    if _holds(node):
+        return node.arrays.values()
+    found = trees.branch(node)
+    return None if found is None else found.children
 
 
 def _holds(node: Any) -> bool:
@@ -125,20 +132,21 @@ def _holds(node: Any) -> bool:
 
 
 def mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:
-    """A tree of the same structure, each leaf another; dicts are new ones.
+    """A tree of the same structure, each leaf another; dicts are new ones, all other mappings that are no pytrees dicts too.
 
     Args:
-        node: a leaf, a dict, a list, a tuple, or a record of arrays by name.
+        node: a leaf, a pytree, or a record of arrays by name.
         action: of a leaf and its path, another leaf.
         path: what paths begin with.
     """
-    if isinstance(node, Mapping):
-        return {name: mapped(value, action, f"{path}[{name!r}]") for name, value in node.items()}
     if _holds(node):
         return dataclasses.replace(node, arrays=mapped(node.arrays, action, path))
-    if isinstance(node, list | tuple):
-        new = [mapped(value, action, f"{path}[{index}]") for index, value in enumerate(node)]
-        return type(node)(*new) if hasattr(node, "_fields") else type(node)(new)
+    found = trees.branch(node)
+    if found is not None:
+        pairs = zip(found.steps, found.children, strict=True)
+        return found.build([mapped(child, action, path + step) for step, child in pairs])
+    if isinstance(node, Mapping):
+        return {name: mapped(value, action, f"{path}[{name!r}]") for name, value in node.items()}
     return action(node, path)
 
 

@@ -1,30 +1,147 @@
-"""Pytrees: dicts, lists and tuples (named ones too) of arrays, nested; a leaf is whatever is none of these."""
+"""Pytrees: dicts, lists, tuples and dataclasses of arrays, nested, and what JAX or optree know as nodes; all else is a leaf."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from refgrad.errors import ArgumentError, with_article
+
+#: what is a leaf without a look at anything else
+PLAIN = (np.ndarray, np.generic, int, float, complex, str, bytes)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a node of a tree holds, and how a node of its type is made of other children."""
+
+    #: of each child, what stands between the node's path and the child's: ``"['w']"``, ``"[0]"``, ``".w"``
+    steps: Sequence[str]
+    children: Sequence[Any]
+    build: Callable[[list[Any]], Any]
+
+
+def branch(node: Any) -> Branch | None:
+    """What a node holds; None of a leaf.
+
+    Nodes are dicts, lists and tuples of any class, dataclasses, and what is registered with JAX or optree, if one of these has
+    been imported by somebody else. Arrays of every library are leaves.
+
+    Args:
+        node: a value in a tree.
+
+    Returns:
+        Its children, with the steps that lead to them; None if it is a leaf.
+
+    >>> branch({"w": 1, "b": 2}).steps
+    ["['w']", "['b']"]
+    >>> branch(1.0)
+    """
+    kind = type(node)
+    if kind is np.ndarray or (kind is not dict and _is_leaf(node)):
+        return None
+    if isinstance(node, dict):
+        return Branch([f"[{key!r}]" for key in node], list(node.values()), lambda new: _dict_like(node, new))
+    if isinstance(node, list | tuple):
+        make = kind._make if hasattr(kind, "_make") else kind
+        return Branch([f"[{index}]" for index in range(len(node))], node, make)
+    return _registered(node) or _dataclass(node)
+
+
+def _is_leaf(node: Any) -> bool:
+    """True of a number, a text, and of what has an array's protocol."""
+    return isinstance(node, PLAIN) or hasattr(type(node), "__array__") or hasattr(type(node), "__dlpack__")
+
+
+def _dict_like(node: dict[Any, Any], new: list[Any]) -> dict[Any, Any]:
+    """A dict of the same class, and with the same default factory or attributes, that holds other values."""
+    pairs = zip(node, new, strict=True)
+    if type(node) is dict:
+        return dict(pairs)
+    made = copy.copy(node)
+    made.update(pairs)
+    return made
+
+
+def _registered(node: Any) -> Branch | None:
+    """A node that JAX or optree know, if either has been imported."""
+    jax = getattr(sys.modules.get("jax"), "tree_util", None)
+    if jax is not None:
+        found, shape = jax.tree_flatten_with_path(node, lambda at: at is not node)
+        if not jax.treedef_is_leaf(shape):
+            return Branch([jax.keystr(path) for path, _ in found], [value for _, value in found], shape.unflatten)
+    optree = sys.modules.get("optree")
+    if optree is not None:
+        paths, values, shape = optree.tree_flatten_with_path(node, lambda at: at is not node)
+        if not shape.is_leaf():
+            return Branch([f"[{path[0]!r}]" for path in paths], values, shape.unflatten)
+    return None
+
+
+def _dataclass(node: Any) -> Branch | None:
+    """A dataclass that somebody else than refgrad wrote: each of its fields is a child."""
+    kind = type(node)
+    if not dataclasses.is_dataclass(kind) or kind.__module__.partition(".")[0] == "refgrad":
+        return None
+    names = [field.name for field in dataclasses.fields(node)]
+    return Branch([f".{n}" for n in names], [getattr(node, n) for n in names], lambda new: _replaced(node, names, new))
+
+
+def _replaced(node: Any, names: Sequence[str], new: list[Any]) -> Any:
+    """A copy of a dataclass with other fields; it is not made by its `__init__`, which may take something else."""
+    made = copy.copy(node)
+    for name, value in zip(names, new, strict=True):
+        object.__setattr__(made, name, value)  # of a frozen one too
+    return made
 
 
 def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
     """Every leaf with its path.
 
     Args:
-        tree: a pytree.
+        tree: a pytree; None in it stands for nothing, as in JAX.
         path: what the paths begin with.
 
     Returns:
         Pairs of a path, such as ``"['block'][0]"``, and a leaf; dicts in their own order.
 
+    Raises:
+        ArgumentError: a tree that holds itself, or is nested deeper than Python calls functions.
+
     >>> leaves({"w": 1, "b": [2, 3]})
     [("['w']", 1), ("['b'][0]", 2), ("['b'][1]", 3)]
     """
-    if isinstance(tree, dict):
-        return [pair for key, value in tree.items() for pair in leaves(value, f"{path}[{key!r}]")]
-    if isinstance(tree, (list, tuple)):
-        return [pair for index, value in enumerate(tree) for pair in leaves(value, f"{path}[{index}]")]
-    return [(path, tree)]
+    try:
+        return list(_leaves(tree, path, branch(tree)))
+    except RecursionError:
+        raise ArgumentError(f"a tree of {type(tree).__name__} is nested too deep, or holds itself") from None
+
+
+def _leaves(tree: Any, path: str, found: Branch | None) -> Iterator[tuple[str, Any]]:
+    if found is None:
+        yield path, tree
+        return
+    for step, child in zip(found.steps, found.children, strict=True):
+        if child is not None:
+            yield from _leaves(child, path + step, branch(child))
+
+
+def is_leaf(tree: Any) -> bool:
+    """True if a tree is one leaf, such as an array.
+
+    Args:
+        tree: a pytree.
+
+    Returns:
+        True, or False of a node, also of one that holds nothing.
+    """
+    return branch(tree) is None
 
 
 def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]:
@@ -32,7 +149,8 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
 
     Args:
         reference: the tree that gives structure and order.
-        other: a tree of the same structure; its dicts may have another order, and lists may stand for tuples.
+        other: a tree of the same structure; its dicts may have another order, and be of another class, as its lists and tuples
+            may; any other node is of the same class.
         name: what errors call ``other``.
         path: where in the trees these two stand.
 
@@ -45,18 +163,43 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
     >>> matching({"w": 1, "b": 2}, {"b": 20, "w": 10}, "g")
     [10, 20]
     """
+    wanted, found = branch(reference), branch(other)
+    if wanted is None:
+        if found is not None:
+            raise _differs(name, path, other, "an array")
+        return [other]
+    children = _children(reference, wanted, other, found)
+    if children is None:
+        raise _differs(name, path, other, _legal(reference, wanted))
+    result = []
+    for step, mine, its in zip(wanted.steps, wanted.children, children, strict=True):
+        if mine is not None:
+            result += matching(mine, its, name, path + step)
+        elif its is not None:
+            raise _differs(name, path + step, its, "None")
+    return result
+
+
+def _children(reference: Any, wanted: Branch, other: Any, found: Branch | None) -> Sequence[Any] | None:
+    """The children of a node in the order of another's; None if they are not of one structure."""
+    if found is None:
+        return None
     if isinstance(reference, dict):
-        if not isinstance(other, dict) or set(other) != set(reference):
-            raise _differs(name, path, other, f"a dict with keys {sorted(map(repr, reference))}")
-        return [leaf for key in reference for leaf in matching(reference[key], other[key], name, f"{path}[{key!r}]")]
-    if isinstance(reference, (list, tuple)):
-        if not isinstance(other, (list, tuple)) or len(other) != len(reference):
-            raise _differs(name, path, other, f"a sequence of {len(reference)}")
-        pairs = enumerate(zip(reference, other, strict=True))
-        return [leaf for i, (a, b) in pairs for leaf in matching(a, b, name, f"{path}[{i}]")]
-    if isinstance(other, (dict, list, tuple)):
-        raise _differs(name, path, other, "an array")
-    return [other]
+        fits = isinstance(other, dict) and set(other) == set(reference)
+        return [other[key] for key in reference] if fits else None
+    if isinstance(reference, list | tuple):
+        return found.children if isinstance(other, list | tuple) and len(other) == len(reference) else None
+    fits = type(other) is type(reference) and list(found.steps) == list(wanted.steps)
+    return found.children if fits else None
+
+
+def _legal(reference: Any, wanted: Branch) -> str:
+    """What stands where a node stands."""
+    if isinstance(reference, dict):
+        return f"a dict with keys {sorted(map(repr, reference))}"
+    if isinstance(reference, list | tuple):
+        return f"a sequence of {len(reference)}"
+    return f"{with_article(type(reference).__name__)} of {', '.join(wanted.steps)}"
 
 
 def rebuild(tree: Any, new: list[Any]) -> Any:
@@ -67,7 +210,7 @@ def rebuild(tree: Any, new: list[Any]) -> Any:
         new: as many leaves as it has, in the order of `leaves`.
 
     Returns:
-        The new tree; its dicts, lists and tuples are of the same types.
+        The new tree; every node of it is of the same class as there.
 
     >>> rebuild({"w": 1, "b": [2, 3]}, [10, 20, 30])
     {'w': 10, 'b': [20, 30]}
@@ -75,13 +218,10 @@ def rebuild(tree: Any, new: list[Any]) -> Any:
     remaining = iter(new)
 
     def build(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: build(value) for key, value in node.items()}
-        if isinstance(node, tuple) and hasattr(node, "_fields"):
-            return type(node)(*(build(value) for value in node))
-        if isinstance(node, (list, tuple)):
-            return type(node)(build(value) for value in node)
-        return next(remaining)
+        found = branch(node)
+        if found is None:
+            return next(remaining)
+        return found.build([None if child is None else build(child) for child in found.children])
 
     return build(tree)
 

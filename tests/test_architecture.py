@@ -23,11 +23,12 @@ PACKAGE = Path(refgrad.__file__).parent
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout", "rooms"),
+    ("trees",),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),
     ("arguments",),
     ("entry_points",),
-    ("state", "trees", "schedules"),
+    ("state", "schedules"),
     ("rule",),
     ("rule_text", "arithmetic"),
     ("tracing",),

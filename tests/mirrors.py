@@ -339,6 +339,7 @@ ACROSS: Mapping[str, str] = {
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "fuzz/test_calls.py": "random calls of every public function, judged",
     "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",
+    "fuzz/test_pipe.py": "answers over a pipe that are damaged",
     "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",
     "kinds/test_every_kind.py": "every kind with every entry point",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",

@@ -26,6 +26,7 @@ from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.child_process import ended
 from refgrad.errors import CandidateError, RefgradError
+from refgrad.layout import printable
 from refgrad.rule import Rule
 
 #: the version of the protocol
@@ -35,6 +36,8 @@ LONGEST = 64 << 20
 ENCODINGS = ("hex", "base64")
 #: kinds of rules that programs are asked to be
 KINDS = ("optimizer", "quantizer", "estimator", "mask")
+#: the dtypes of answers that are no floats
+WHOLE = ("uint8", "int8", "int32", "bool")
 
 
 class Program:
@@ -68,15 +71,22 @@ class Program:
     def _greeted(self, rule: str, kind: str, patience: float) -> Mapping[str, Any]:
         told = self._answer_within({"refgrad": VERSION, "ask": "hello", "rule": rule, "kind": kind}, patience)
         if told.get("refgrad") != VERSION:
-            raise CandidateError(f"{self._name} speaks version {told.get('refgrad')!r}; legal: {VERSION}")
+            raise CandidateError(f"{self._name} speaks version {_shown(told.get('refgrad'))}; legal: {VERSION}")
         for field in ("rules", "dtypes", "takes", "gives"):
             words = told.get(field)
-            if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-                raise CandidateError(f"{self._name} said {field}: {str(words)[:80]}; legal: a list of names")
+            if not words or not _are_names(words):
+                raise CandidateError(f"{self._name} said {field}: {_shown(words)}; legal: a list of names, each once")
         if rule not in told["rules"]:
             raise CandidateError(f"{self._name} is no {rule}; it says: {', '.join(told['rules'])}")
         if told.setdefault("encoding", "hex") not in ENCODINGS:
-            raise CandidateError(f"{self._name} said encoding {told['encoding']!r}; legal: {', '.join(ENCODINGS)}")
+            raise CandidateError(
+                f"{self._name} said encoding {_shown(told['encoding'])}; legal: {', '.join(ENCODINGS)}"
+            )
+        said = told.setdefault("restrictions", [])
+        if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+            raise CandidateError(f"{self._name} said restrictions: {_shown(said)}; legal: a list of sentences")
+        if not isinstance(told.setdefault("name", self._name), str):
+            raise CandidateError(f"{self._name} said name: {_shown(told['name'])}; legal: a text")
         return told
 
     def call(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -101,21 +111,23 @@ class Program:
             }
         )
         if told.get("id") != self._count:
-            raise CandidateFault("structure", f"{self._name} answered question {told.get('id')!r}, not {self._count}")
+            raise CandidateFault(
+                "structure", f"{self._name} answered question {_shown(told.get('id'))}, not {self._count}"
+            )
         if "refused" in told:
-            raise ValueError(str(told["refused"])[:400])
+            raise ValueError(printable(str(told["refused"])[:400]))
         found = told.get("arrays")
         if not isinstance(found, dict) or set(found) != set(self.hello["gives"]):
-            what = sorted(found) if isinstance(found, dict) else type(found).__name__
+            what = _shown(sorted(found)) if isinstance(found, dict) else type(found).__name__
             raise CandidateFault("structure", f"{self._name} gave {what}; legal: {', '.join(self.hello['gives'])}")
         return {n: decoded(a, self._dtype_of(a, dtype), f"{self._name}'s {n}") for n, a in found.items()}
 
     def _dtype_of(self, value: Any, otherwise: str) -> np.dtype:
         named = value.get("dtype", otherwise) if isinstance(value, dict) else otherwise
         try:
-            return np.dtype(named) if named in ("uint8", "int8", "int32", "bool") else as_dtype(named)
+            return np.dtype(named) if named in WHOLE else as_dtype(named)
         except RefgradError as error:
-            raise CandidateFault("structure", str(error)) from None
+            raise CandidateFault("structure", printable(str(error))) from None
 
     def _answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a message: one line each."""
@@ -200,15 +212,48 @@ def decoded(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
         CandidateFault: it is no array.
     """
     try:
-        shape = tuple(int(n) for n in value["shape"])
+        shape = _shape(value["shape"])
         if "base64" in value:
-            return np.frombuffer(base64.b64decode(value["base64"], validate=True), dtype).reshape(shape).copy()
-        numbers = [float.fromhex(v) if isinstance(v, str) else float(v) for v in value["data"]]
-        with np.errstate(over="ignore"):
-            return np.asarray(numbers, np.float64).reshape(shape).astype(dtype)
+            raw = base64.b64decode(value["base64"], validate=True)
+            if dtype.kind == "b" and not set(raw) <= {0, 1}:
+                raise ValueError("a bool is 0 or 1")
+            return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+        numbers = np.asarray([float.fromhex(v) if isinstance(v, str) else float(v) for v in value["data"]], np.float64)
+        return _rounded(numbers, dtype).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        message = f"{name} is no array: {type(error).__name__}: {str(error)[:120]}"
+        message = printable(f"{name} is no array: {type(error).__name__}: {str(error)[:120]}")
         raise CandidateFault("structure", message) from None
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """The lengths of an array's axes."""
+    if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
+        raise ValueError(f"its shape is {_shown(value)}; legal: a list of whole numbers from 0 on")
+    return tuple(value)
+
+
+def _rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers in a dtype: of floats the nearest; one of integers or booleans has each of them."""
+    if is_float(dtype):
+        with np.errstate(over="ignore"):
+            return numbers.astype(dtype)
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    wrong = numbers[~((numbers >= low) & (numbers <= high) & (numbers == np.rint(numbers)))]
+    if wrong.size:
+        raise ValueError(f"it has {wrong[0]:g}; legal as {dtype}: whole numbers from {low} to {high}")
+    return numbers.astype(dtype)
+
+
+def _are_names(words: Any) -> bool:
+    """True of a list of identifiers, each once."""
+    named = isinstance(words, list) and all(isinstance(word, str) and word.isidentifier() for word in words)
+    return named and len(set(words)) == len(words)
+
+
+def _shown(value: Any) -> str:
+    """The beginning of what a program said, without what would steer a terminal."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _text(value: Any) -> str:
@@ -241,7 +286,7 @@ class Stateless:
         found = self._answer(rule, arrays)
         if "mask" not in found:
             raise CandidateFault("structure", f"{self.name} gave {', '.join(found)}; legal: mask, and scores")
-        return MaskSeen(found["mask"].astype(bool), found.get("scores"))
+        return MaskSeen(found["mask"], found.get("scores"))
 
     def start(self, rule: Rule) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
         """A function from the rule's arrays to ``y``, ``x_grad`` and the learned parameters' gradients."""
@@ -274,8 +319,8 @@ def function(command: Sequence[str], rule: str, kind: str, patience: float = mat
     if kind not in KINDS:
         raise CandidateError(f"{rule} is of kind {kind}; programs are asked to be of kind {', '.join(KINDS)}")
     program = Program(command, rule, kind, patience)
-    said = [str(text)[:200] for text in program.hello.get("restrictions", ())]
-    name = str(program.hello.get("name", command[0].rpartition("/")[2]))[:80]
+    said = [printable(text[:200]) for text in program.hello["restrictions"]]
+    name = printable(program.hello["name"][:80])
     name = f"{name} ({'; '.join(said)})" if said else name
     if kind in ("estimator", "mask"):
         return Stateless(name, program)

@@ -297,6 +297,57 @@ def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dtype", "value", "says"),
+    [
+        ("uint8", {"data": [300]}, "it has 300; legal as uint8: whole numbers from 0 to 255"),
+        ("uint8", {"data": ["0x1.8p+0"]}, r"it has 1\.5"),
+        ("int8", {"data": [128]}, "from -128 to 127"),
+        ("int32", {"data": ["nan"]}, "it has nan"),
+        ("bool", {"data": [2]}, "legal as bool: whole numbers from 0 to 1"),
+        ("bool", {"base64": "Ag=="}, "a bool is 0 or 1"),
+        ("float32", {"data": [1], "shape": [-1]}, r"its shape is \[-1\]; legal: a list of whole numbers from 0 on"),
+        ("float32", {"data": [1], "shape": [1.0]}, r"its shape is \[1\.0\]"),
+        ("float32", {"data": [1], "shape": "1"}, "its shape is '1'"),
+    ],
+    ids=str,
+)
+def test_numbers_that_a_dtype_does_not_have_are_a_fault(dtype: str, value: dict[str, Any], says: str) -> None:
+    with pytest.raises(CandidateFault, match=says):
+        program.decoded({"shape": [1], **value}, np.dtype(dtype), "codes")
+
+
+@pytest.mark.parametrize(
+    ("said", "legal"),
+    [
+        ({"gives": ["p", "p"]}, "a list of names, each once"),
+        ({"takes": ["a b"]}, "a list of names"),
+        ({"rules": ["\x1b[2J"]}, r"\\x1b\[2J'\]; legal: a list of names"),
+        ({"restrictions": 5}, "a list of sentences"),
+        ({"restrictions": "one axis"}, "a list of sentences"),
+        ({"name": 5}, "a text"),
+        ({"encoding": []}, "hex, base64"),
+    ],
+    ids=str,
+)
+def test_a_greeting_of_other_words_is_no_candidate(said: dict[str, Any], legal: str) -> None:
+    line = json.dumps({**json.loads(SAYS), **said})
+    with pytest.raises(CandidateError, match=legal) as caught:
+        program.function(python(f"print({line!r})"), "AdamW", "optimizer")
+    assert str(caught.value).isprintable()
+
+
+def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
+    said = {"refgrad": 1, "rules": ["Magnitude"], "dtypes": ["float32"], "takes": ["w"], "gives": ["mask"]}
+    answers = (
+        "import json, sys; n = 0\nfor line in sys.stdin:\n a = json.loads(line)['arrays']['w']; n += 1\n"
+        " print(json.dumps({'id': n, 'arrays': {'mask': {'shape': a['shape'], 'data': [2] * len(a['data'])}}}), flush=True)"
+    )
+    asked = program.function(python(f"print({json.dumps(said)!r}, flush=True)\n{answers}"), "Magnitude", "mask")
+    verdict = refgrad.verify(asked, Magnitude(), explain=False, shrink=False)
+    assert "values besides 0 and 1" in str(verdict)
+
+
+@pytest.mark.parametrize(
     "signature",
     ["", "g,n", "p", "p*,p*", "p*,lr:quad", "p*,g*:float"],
     ids=["empty", "no p", "p read", "twice", "type", "array"],

@@ -1,7 +1,8 @@
-"""`python -m tests.fuzz calls | files | sum | [FILE ...]`: run a fuzzer.
+"""`python -m tests.fuzz calls | files | pipe | sum | [FILE ...]`: run a fuzzer.
 
 calls   random calls of every rule and public function, judged, counted, and written to a log that is gone on with
 files   damaged kernels, survey logs, surveys, verdicts, golden files and checkpoints are read or refused
+pipe    damaged answers of a program that is asked over a pipe are read, or are faults of the program
 sum     the counts of several logs together
 FILE    the properties of a test file on many examples; of every file where none is named
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tests.fuzz import calls, damage, properties
+from tests.fuzz import calls, damage, pipe, properties
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line after the program's name.
     """
-    commands = {"calls": calls.main, "files": damage.main, "sum": calls.sum_main}
+    commands = {"calls": calls.main, "files": damage.main, "pipe": pipe.main, "sum": calls.sum_main}
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0

@@ -377,6 +377,7 @@ ACROSS: Mapping[str, str] = {
     "sparsity/test_rewritten.py": "every mask and mask update, rewritten rightly and wrongly",
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",
     "optimizers/test_worked.py": "three steps of every optimizer, by equations that are no part of refgrad",
+    "test_security.py": "what SECURITY.md promises of refgrad's own code",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",

@@ -53,7 +53,7 @@ def broken(wrong: str) -> Any:
     return step
 
 
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=2, suite=2)
 @pytest.mark.parametrize(("wrong", "law"), [("even", "odd"), ("leaks", "alone"), ("axis", "shape"), ("", None)])
 def test_what_is_broken_is_named(wrong: str, law: str | None) -> None:
     laws, examples = ["odd", "permutation", "alone", "shape"], at_depth(quick=15, suite=50, thorough=50)

@@ -371,6 +371,7 @@ def posix_names(piece: ast.AST) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_what_only_unix_has_is_used_where_it_was_asked_for() -> None:
     found = {module: of_posix_alone(tree, module) for module, tree in modules().items()}
     assert {module: names for module, names in found.items() if names} == {"candidates.program": ["SIGKILL"]}, (

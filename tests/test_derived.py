@@ -191,6 +191,7 @@ def test_used_rules_and_their_state_go_to_other_processes() -> None:
         assert [a.tobytes() for a in found] == [a.tobytes() for a in wanted], str(rule)
 
 
+@pytest.mark.slow
 def test_a_plan_goes_to_another_process() -> None:
     plan = o.AdamW().plan((1000,), 3)
     numba_backend.kernel_sources(plan, np.dtype(np.float32))

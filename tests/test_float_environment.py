@@ -86,7 +86,7 @@ def bits(value: Any) -> Any:
     return (np.asarray(value).tobytes(), np.shape(value)) if value is not None else None
 
 
-@pytest.mark.sample(quick=10, suite=40)
+@pytest.mark.sample(quick=5, suite=40)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_gives_the_same_bits(name: str) -> None:
     usual = bits(seen(name)[0])
@@ -140,7 +140,7 @@ def test_plans_do_not_depend_on_who_asked_first() -> None:
     )
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [60.0, math.inf])
 def test_a_candidate_runs_as_its_caller_does_and_is_judged_as_always(limit: float) -> None:
     usual = refgrad.verify(adam, Adam(), steps=2, time_limit=limit)
@@ -180,6 +180,7 @@ def test_what_a_candidate_leaves_behind_is_told_and_undone(limit: float) -> None
     assert is_standard()
 
 
+@pytest.mark.slow
 def test_what_a_candidate_leaves_behind_in_a_process_of_its_own_is_told_too() -> None:
     with deviating(UP):  # the caller's, which is none of a process's
         asked: dict[str, Any] = {"isolate": "fresh", "explain": False, "shrink": False}

@@ -77,6 +77,7 @@ def test_a_formula_is_copied_and_pickled_and_stands_in_no_registry_unless_it_is_
     assert any(cls is cited for cls in REGISTRY.values())
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("candidate", "name"),
     [
@@ -283,6 +284,7 @@ def test_sums_of_the_first_ones_alone_are_refused(count: int) -> None:
     assert verdict.situation == "shapes"
 
 
+@pytest.mark.slow
 def test_arrays_for_one_another_and_other_axes_are_named() -> None:
     swiglu = gallery.swiglu()
     exchanged = refgrad.verify(lambda x, gate: swiglu(gate, x), swiglu)
@@ -311,6 +313,7 @@ def outside(rule: Formula, style: str) -> list[str]:
     return found
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", GALLERY)
 def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) -> None:
     """The formula itself conforms, right programs lie within its sets, and every program with another operation is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Sparsity = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """What a function calls its arguments: they are asked for with every mask that is judged."""
+    return tuple(inspect.signature(function).parameters)
 
 
 class Mask(Rule):
@@ -49,7 +56,9 @@ class Mask(Rule):
 
     def takes(self) -> dict[str, Axes]:
         """The arguments of `scores`."""
-        return dict.fromkeys(inspect.signature(self.scores).parameters, ELEMENT)
+        function = getattr(self.scores, "__func__", None)
+        names = _arguments(self.scores) if function is None else _arguments(function)[1:]
+        return dict.fromkeys(names, ELEMENT)
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`scores` on values by name.

@@ -42,6 +42,7 @@ def distance(value: Any, truth: mpmath.mpf, dtype: type) -> float:
     return float(abs(mpmath.mpf(float(value)) - truth) / mpmath.mpf(float(unit)))
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("function", "truth"), [(functions.sin, mpmath.sin), (functions.cos, mpmath.cos)])
 def test_sine_and_cosine_are_the_nearest_float(function: Callable, truth: Callable, dtype: type) -> None:

@@ -61,6 +61,7 @@ def open_at(size: int, *places: int) -> Bounded:
     return Bounded(np.where(near, 0.25, 1.0)[None], np.where(near, 0.5, 0.0)[None])
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("n", [1, 2, 4, 6])
 def test_an_element_is_followed_through_all_of_its_decisions(n: int) -> None:
     """One element is open at all signs, one at none, and one at each; there are as many branches as the first has ways."""

@@ -198,6 +198,7 @@ print(bool((x[:1002] == -128).all()), x[1002], "numba" in sys.modules)
 )
 
 
+@pytest.mark.slow
 def test_a_loop_that_fills_memory_runs_without_numba(folder: Path) -> None:
     """Compilers make a call of the C library of it, which only a process with Numba finds."""
     environment = {**os.environ, "REFGRAD_CACHE_DIR": str(folder)}

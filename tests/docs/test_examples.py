@@ -87,6 +87,7 @@ def test_every_example_is_in_a_part() -> None:
     assert found == set(PARTS)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
 @pytest.mark.parametrize(("page", "chosen"), RUN)
 def test_examples_run(page: str, chosen: str, capsys: pytest.CaptureFixture[str]) -> None:

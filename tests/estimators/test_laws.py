@@ -117,6 +117,7 @@ AREAS = [
 ]
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("rule", "area"), AREAS, ids=lambda v: str(v))
 def test_areas(rule: Any, area: float) -> None:
     """Within the error that the quadrature reports itself."""

@@ -36,6 +36,7 @@ def test_a_full_disk_is_told_by_an_exit_code_of_its_own(command: str) -> None:
     )
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.skipif(not FULL, reason="this system has no device that is full")
 @pytest.mark.parametrize("unbuffered", ["1", None])
 def test_no_exit_code_of_a_verdict_is_given_where_nothing_can_be_told(unbuffered: str | None) -> None:
@@ -43,6 +44,7 @@ def test_no_exit_code_of_a_verdict_is_given_where_nothing_can_be_told(unbuffered
     assert done.returncode == 74
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
 def test_what_is_closed_goes_nowhere(closed: str) -> None:
     done = shell(f"{PYTHON} show SGD {closed}")

@@ -159,6 +159,7 @@ def test_a_case_with_nan_refuses_a_number_in_its_place(cls: Any) -> None:
     assert not changed or any(found.outside.any() for found in judge(case, numbers).values())
 
 
+@pytest.mark.slow
 def test_named_behaviours_on_nan_and_ties_are_told_apart(tmp_path: Path) -> None:
     making.make(tmp_path, SMOKE, ["ClippedSTE"])
     document = reading.read(tmp_path, "ClippedSTE").document
@@ -177,6 +178,7 @@ def test_a_file_has_arrays_of_bfloat16() -> None:
         tensors.unpacked(unknown, "here")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("level", ["standard", "exhaustive"])
 def test_a_level_keeps_to_its_budget_and_is_verified(level: str, tmp_path: Path) -> None:
     """The first case of each is there whatever it takes, and no more than the budget but for the last one besides."""
@@ -344,6 +346,7 @@ def made_again(file: Any, number: int, record: Any) -> Case:
     return case
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", [n if n in SAMPLE else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     """The truths by the exact path; and the sets made anew, which change only with the rule's `revision`."""
@@ -365,6 +368,7 @@ def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     assert changed == [], f"raise {name}.revision if its meaning changed, and make its files again"
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", [n if n in AGAIN else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_made_again_byte_by_byte(name: str, tmp_path: Path) -> None:
     making.make(tmp_path, SMOKE, [name])

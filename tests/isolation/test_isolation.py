@@ -162,6 +162,7 @@ def test_what_has_a_name_and_a_rule_are_made_again_in_the_process() -> None:
     assert found.outcome == "identified"
 
 
+@pytest.mark.slow
 def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path) -> None:
     """What fails there is not made here, however it is named and whatever it raises; a module that only this process has is."""
     place = tmp_path / "only_once.py"
@@ -180,6 +181,7 @@ def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path)
     assert verdict.isolation == "not isolated: there is no module 'only_here' there"
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("rule", [SGD(momentum=0.9), ArcTan()], ids=str)
 def test_laws_are_asked_through_the_pipe_too(rule: Any) -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
@@ -228,7 +230,8 @@ def test_a_wrong_candidate_has_nothing_of_the_one_before(name: str) -> None:
     assert not refgrad.verify(WRONG, AdamW(), steps=2, isolate=True, explain=False, shrink=False).conforms
 
 
-@pytest.mark.parametrize(("name", "kind"), [("leaves_at_once", "crashed"), ("own_argument_error", "raised")])
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize(("name", "kind"), [("own_argument_error", "raised"), ("leaves_at_once", "crashed")])
 def test_the_line_that_gives_a_crash_again_does_not_end_the_readers_program(name: str, kind: str) -> None:
     verdict = refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False, shrink=False)
     assert [fault.kind for fault in verdict.faults] == [kind]

@@ -27,6 +27,7 @@ def backward(g: np.ndarray, x: np.ndarray) -> np.ndarray:
     return g * (np.abs(x) <= 1)
 
 
+@pytest.mark.sample(suite=60)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", [name for name in e.__all__ if name != "Estimator"])
 def test_every_rule_conforms_to_itself(name: str, dtype: str) -> None:
@@ -96,6 +97,10 @@ def lsq(round_: Any, edge: Any) -> tuple[Any, Any]:
 
 def test_lsq_by_hand() -> None:
     assert refgrad.verify(lsq(np.rint, lambda d: d >= 0), e.LSQ()).conforms
+
+
+@pytest.mark.slow
+def test_where_lsq_is_cut_off_is_named() -> None:
     other = refgrad.verify(lsq(np.rint, lambda d: d > 0), e.LSQ(), shrink=False)
     assert other.explanation is not None
     assert other.explanation.name == "edge=inclusive"
@@ -239,6 +244,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert "cos" in run(main, ["show", "BiPer", "--latex"]).output
 
 
+@pytest.mark.slow
 def test_pact_may_be_written_with_absolute_values() -> None:
     """Its three roundings move codes at ties, where the clip has none; with both halves it is what they come from."""
 

@@ -60,7 +60,7 @@ def test_every_kind_of_rule_is_here() -> None:
     assert set(EXAMPLES) == set(MODULES) == {cls.kind for cls in rules().values()} == {kind.name for kind in kinds()}
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_verify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -91,7 +91,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -115,6 +115,7 @@ def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert fault in str(found)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_laws_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -127,6 +128,7 @@ def test_laws_of_right_and_wrong(kind: str) -> None:
     assert report.outcome == "broken", report
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
 def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -156,7 +158,7 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -282,6 +284,7 @@ def test_every_kind_has_an_output_that_may_be_left_out_or_none() -> None:
     assert not {*LEFT_OUT} & REQUIRED
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", LEFT_OUT)
 def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> None:
     rule, candidate, missing = LEFT_OUT[kind]
@@ -294,6 +297,7 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("framework", ["none", "torch", "optax"])
 def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
     """Whatever is loaded: by a framework's adapter a function may be taken for one that returns an optimizer."""
@@ -316,6 +320,7 @@ def test_a_target_of_8_bits_keeps_its_string() -> None:
     assert subject.name == target
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_wrong_keeps_no_law_within_rounding(kind: str) -> None:
     """What a law compares is judged on both sides, so that what is far off is not within rounding."""

@@ -149,6 +149,7 @@ def test_only_what_is_wrong_is_outside() -> None:
     assert np.argwhere(judged["mask"].status == 1).tolist() == [[0, 0], [0, 2]]
 
 
+@pytest.mark.slow
 def test_counts_of_unstructured_masks() -> None:
     def off_by_one(w: Any, sparsity: float) -> Any:
         return best_n(np.abs(w).reshape(1, -1), w.size - round(sparsity * w.size) - 1, w.size).reshape(w.shape)

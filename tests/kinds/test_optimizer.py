@@ -37,7 +37,7 @@ def test_legal_programs_are_accepted(name: str) -> None:
         assert verdict.total.undecided == 0
 
 
-@pytest.mark.sample(quick=6, suite=16)
+@pytest.mark.sample(quick=3, suite=10)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_are_rejected(name: str) -> None:
     verdict = judged(MUTANTS[name], shrink=False, explain=False)

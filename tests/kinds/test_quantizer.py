@@ -25,7 +25,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=4, suite=39)
+@pytest.mark.sample(quick=2, suite=24)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
@@ -60,7 +60,7 @@ def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
     assert refgrad.verify(other, rule).conforms
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=12)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("program", programs.LEGAL, ids=lambda p: p[0])
 def test_right_programs_are_accepted(program: programs.Program, dtype: str) -> None:
@@ -83,6 +83,7 @@ def _named(case: tuple) -> str:
     return f"{case[0]}, {', '.join(case[2])}"
 
 
+@pytest.mark.sample(quick=2, suite=20)
 @pytest.mark.parametrize("case", rewrites.REWRITES, ids=_named)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_other_rule_written_otherwise_is_accepted_and_with_a_fault_rejected(case: tuple) -> None:
@@ -208,6 +209,7 @@ def test_what_else_a_program_does_wrong_is_a_fault(candidate: object, kind: str)
     assert verdict.faults[0].kind == kind
 
 
+@pytest.mark.slow
 def test_a_symmetric_quantizer_may_leave_out_its_zero_point() -> None:
     """And halves that are rounded up, as floor(x + 1/2) does, are named."""
 

@@ -72,6 +72,7 @@ def test_a_forgotten_tail_is_found(kind: str) -> None:
         assert verdict.explanation is None or verdict.explanation.name == f"tail of {WIDTH}"
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", SHAPED)
 def test_what_is_right_is_right_in_every_shape(kind: str) -> None:
     verdict = refgrad.verify(right(kind), EXAMPLES[kind].rule, **FEW)
@@ -108,7 +109,7 @@ def request(rule: Rule) -> Request:
     return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
-@pytest.mark.sample(quick=5, suite=44)
+@pytest.mark.sample(quick=3, suite=24)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))
@@ -119,7 +120,7 @@ def test_every_rule_is_itself_in_every_situation(name: str) -> None:
         assert not found.tally.undecided_nan, found.situation.name
 
 
-@pytest.mark.sample(quick=20, suite=66)
+@pytest.mark.sample(quick=8, suite=66)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_at_another_setting(name: str) -> None:
     rule = rules()[name]()
@@ -142,6 +143,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("name", "number", "field", "value"), HIDDEN.values(), ids=HIDDEN)
 def test_what_another_setting_hides_is_driven(name: str, number: str, field: str, value: Any) -> None:
     rule = rules()[name]()

@@ -16,6 +16,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.rule import Extra, Extras, NonNegative, State, copy_of_param, zeros_like_param
 from refgrad.tracing import literal
+from tests.depth import at_depth
 
 
 class Mixed(Optimizer):
@@ -167,7 +168,7 @@ def test_an_input_that_is_switched_off_is_not_asked_for() -> None:
 
 
 def test_a_function_is_judged() -> None:
-    verdict = refgrad.verify(function, RULE)
+    verdict = refgrad.verify(function, RULE, steps=at_depth(quick=2, suite=10, thorough=10))
     assert verdict.conforms, str(verdict)
     assert set(verdict.counts) == {"p", "m"}
 

@@ -76,14 +76,14 @@ def ignored(wrapper: type[Wrapper], inner: Any) -> list[str]:
     return found
 
 
-@pytest.mark.sample(suite=30)
+@pytest.mark.sample(suite=16)
 @pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("inner", [o.AdamW(eps=0.01), o.SGD(momentum=0.5), o.RAdam()], ids=str)
 def test_no_field_of_an_inner_rule_is_ignored_by_any_wrapper(wrapper: type[Wrapper], inner: Any) -> None:
     assert ignored(wrapper, inner) == []
 
 
-@pytest.mark.sample(quick=6, suite=40)
+@pytest.mark.sample(quick=3, suite=24)
 @pytest.mark.parametrize("name", INNER)
 def test_no_field_of_any_rule_is_ignored_by_a_wrapper(name: str) -> None:
     assert ignored(o.Lookahead, INNER[name]()) == []
@@ -116,6 +116,7 @@ def in_eight_bits(rule: EightBit) -> bytes:
     return bytes(p.tobytes())
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("part", PARTS)
 def test_no_field_of_what_an_eight_bit_optimizer_is_made_of_is_ignored(part: str) -> None:
     x = np.abs(np.random.default_rng(7).standard_normal(4096)).astype(F)

@@ -230,7 +230,7 @@ def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
     assert not verdict.notes
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("case", WRONG, ids=range(len(WRONG)))
 def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
     subject, rule, tensor = case

@@ -26,6 +26,7 @@ def downwards(w: Any) -> Any:
     return mask.reshape(w.shape)
 
 
+@pytest.mark.slow
 def test_a_variant_that_a_situation_shows_besides() -> None:
     found = refgrad.identify(downwards, Magnitude())
     assert found.outcome == IDENTIFIED, str(found)
@@ -60,6 +61,7 @@ def after(count: int) -> Any:
     return step
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("count", "named"), [(0, False), (1, False), (2, False), (5, True), (9, True)])
 def test_few_answers_are_named_nothing(count: int, named: bool) -> None:
     found = refgrad.identify(after(count), SGD(lr=0.1), steps=10)

@@ -85,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=2, suite=20)
+@pytest.mark.sample(quick=2, suite=12)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
@@ -165,6 +165,7 @@ def test_what_a_candidate_must_not_do_stands_first() -> None:
     assert json.loads(found.to_json())["outcome"] == MISBEHAVES
 
 
+@pytest.mark.slow
 def test_another_rule_is_named_if_the_claim_with_other_numbers_is_not_it() -> None:
     found = refgrad.identify(ClippedSTE(), ApproxSign())
     assert found.best is not None

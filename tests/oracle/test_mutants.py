@@ -100,7 +100,7 @@ def evaluate(plan: Plan, graph: Graph, random: np.random.Generator) -> dict[str,
     )
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_every_mutant_is_a_valid_graph(rule: Optimizer) -> None:
     forms = plans(rule)
@@ -206,6 +206,7 @@ def changes(rule: Optimizer) -> dict[str, Change]:
     return {m.name: Change(m.name, m.sentence, "mutant", mutations=(m,)) for m in mutants(rule)}
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("rule", "mutant", "field"),
     [

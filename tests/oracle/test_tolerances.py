@@ -86,6 +86,7 @@ def test_a_recommended_pair_lets_no_more_pass_than_any_corner(found: Tolerances)
     assert len(found.accepted(found.rtol, found.atol)) == fewest
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("rule", "tensors", "exact"),
     [

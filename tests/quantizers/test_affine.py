@@ -36,6 +36,7 @@ def by_hand(rule: Affine, x: float, scale: float, zero: int) -> int:
     return min(max(whole, rule.lowest), rule.highest)
 
 
+@pytest.mark.sample(suite=40)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 8, 12, 16])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("zero_point", ["after", "before"])

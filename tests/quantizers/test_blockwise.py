@@ -87,6 +87,7 @@ def test_nf4_is_its_packages_at_ties() -> None:
     assert np.array_equal(codes, NF4(normalize="reciprocal", ties="bitsandbytes_4bit").quantize(x).codes)
 
 
+@pytest.mark.slow
 def test_nf4_is_its_construction() -> None:
     """Quantiles of the normal distribution between 929/960 and a half, divided by the largest."""
     stats = pytest.importorskip("scipy.stats")

@@ -59,6 +59,7 @@ def theirs(form: Minifloat) -> np.dtype:
     return np.dtype(getattr(ml_dtypes, form.name, form.name))
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 def test_values_are_those_of_ml_dtypes(form: Minifloat) -> None:
     codes = np.arange(1 << form.bits).astype(form.code_dtype)

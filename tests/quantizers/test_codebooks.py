@@ -96,6 +96,7 @@ def test_lloyd_beside_scipy(axes: int) -> None:
     assert close(centres, wanted, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [1, 3])
 def test_lloyd_beside_scikit_learn(axes: int) -> None:
     cluster = pytest.importorskip("sklearn.cluster", reason="compares with scikit-learn's k-means")

@@ -102,7 +102,7 @@ def boundaries(rule: MX) -> np.ndarray:
     return found[(found > 0) & np.isfinite(found)]
 
 
-@pytest.mark.sample(quick=4)
+@pytest.mark.sample(quick=2, suite=12)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_scales_are_those_of_exact_arithmetic(rule: MX) -> None:
     shared = rule.shared_scale()

@@ -32,6 +32,7 @@ def with_scale(rule: Affine, changed: Callable[[np.ndarray], np.ndarray]) -> Cal
     return quantize
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize(
     "changed",

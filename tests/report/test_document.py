@@ -141,6 +141,7 @@ def test_a_process_prints_the_document_alone(file: Path, name: str) -> None:
     assert ("from C" in done.stderr) == (name == "prints")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
@@ -192,6 +193,7 @@ def test_no_document_is_printed_that_nobody_asked_for() -> None:
     assert (result.exit_code, result.stdout) == (2, "")
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_verdicts_of_every_kind_are_documents(kind: str) -> None:
     example = EXAMPLES[kind]

@@ -22,6 +22,7 @@ UPDATES = [cls() for cls in rules(MaskUpdate).values()]
 MOST = 12
 
 
+@pytest.mark.sample(quick=2, suite=16)
 @pytest.mark.parametrize("rule", [*MASKS, *UPDATES], ids=str)
 def test_legal_programs_conform(rule: Any) -> None:
     found = measure_random(programs_of(rule), 1)
@@ -29,6 +30,7 @@ def test_legal_programs_conform(rule: Any) -> None:
     assert found.undecided > 0 or type(rule).__name__ in ("Movement", "RandomMask", "SoftMovement")
 
 
+@pytest.mark.sample(suite=16)
 @pytest.mark.parametrize("rule", [*MASKS, *UPDATES], ids=str)
 def test_mutants_are_rejected(rule: Any) -> None:
     programs = programs_of(rule)

@@ -29,6 +29,7 @@ def total(w: np.ndarray, mask: np.ndarray) -> Fraction:
     return sum((Fraction(float(x)) for x in np.abs(w)[mask]), Fraction(0))
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("n", "number"), [(1, 24), (2, 90), (3, 24), (4, 1)])
 def test_patterns_are_the_doubly_balanced_ones(n: int, number: int) -> None:
     found = patterns(n, 4).reshape(-1, 4, 4)
@@ -154,6 +155,7 @@ def test_greedy_pruning_in_any_order_of_equal_entries_is_accepted(w: np.ndarray,
     assert total(w, ~mask) <= 2 * total(w, ~best)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("method", ["exact", "at_most", "greedy", "greedy_pruned"])
 def test_larger_tiles_are_judged(method: str) -> None:
     rule = Transposable(n=3, m=6, method=method)

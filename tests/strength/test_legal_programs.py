@@ -17,7 +17,7 @@ from refgrad.strength.rounding_styles import Style
 from tests.strength.hand_written import of_rule
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Lion", "LAMB"])
 def test_no_program_of_an_optimizer_is_rejected(name: str) -> None:
     cls = find(name)
@@ -48,6 +48,7 @@ WITHOUT_STATE = (
 )
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("name", WITHOUT_STATE)
 def test_no_program_of_a_rule_without_state_is_rejected(name: str) -> None:
     found = measure_random(programs_of(find(name)()), 1)

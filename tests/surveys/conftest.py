@@ -1,4 +1,4 @@
-"""One survey of the fakes for all tests."""
+"""One survey of the fakes for all tests; of three of them, which one process judges, at depth quick."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 import refgrad
 from refgrad.surveys.run import Survey
+from tests.depth import at_depth
 from tests.literal import literal_bodies as literal_bodies
 
-TABLE = "tests.surveys.fakes:FAKES"
+TABLE, FEW = "tests.surveys.fakes:FAKES", "tests.surveys.fakes:FEW"
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +29,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def found(told: list[Any], log: Path) -> Survey:
     return refgrad.survey(
-        table=TABLE,
-        jobs=2,
-        explain=3,
+        table=at_depth(quick=FEW, suite=TABLE, thorough=TABLE),
+        jobs=at_depth(quick=1, suite=2, thorough=2),
+        explain=at_depth(quick=0, suite=3, thorough=3),
         log=log,
         progress=lambda done, total, now, cell: told.append((done, total, cell)),
     )

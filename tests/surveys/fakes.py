@@ -96,6 +96,8 @@ FAKES = [
     row("right", package="breaking"),
 ]
 
+#: what reports are made of at depth quick
+FEW = [FAKES[0], FAKES[2], FAKES[4]]
 HANGING = [row("hanging"), row("right")]
 CRASHING = [row("exiting"), row("right")]
 #: what comes after the first cell is not done before it is interrupted

@@ -27,6 +27,7 @@ def cell(found: Survey, name: str, column: str = "fakes") -> Cell:
     return one
 
 
+@pytest.mark.slow
 def test_each_is_one_cell(found: Survey) -> None:
     outcomes = {(c.column, c.called): c.outcome for c in found.cells}
     assert outcomes == {
@@ -46,6 +47,7 @@ def test_each_is_one_cell(found: Survey) -> None:
     assert list(found.counts) == list(OUTCOMES)
 
 
+@pytest.mark.slow
 def test_cells_say_why(found: Survey) -> None:
     assert cell(found, "undamped").variant == "first_step=undamped"
     assert "without dampening" in cell(found, "undamped").sentence
@@ -60,6 +62,7 @@ def test_cells_say_why(found: Survey) -> None:
     assert [a.what for a in cell(found, "undamped").attempts] == ["as claimed", "as first_step=undamped"]
 
 
+@pytest.mark.slow
 def test_every_rule_has_a_row(found: Survey) -> None:
     assert {r.name for r in found.rules} == set(rules())
     assert found.covered == ("AdamW", "SGD")
@@ -80,6 +83,7 @@ def test_json_and_back(found: Survey, tmp_path: Path) -> None:
         Survey.read(path)
 
 
+@pytest.mark.slow
 def test_the_line_that_reproduces_a_verdict_does(found: Survey) -> None:
     lines = cell(found, "undamped").reproduce
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)

@@ -162,43 +162,40 @@ def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester
     assert "not isolated: making it there" not in text
 
 
-MISUSED = """
-import pytest
-from refgrad.examples import numpy_adamw
-from refgrad.optimizers import AdamW
-
+#: the arguments of a marker, and what is said of them
+MISUSED = {
+    "AdamW(), lawz=True": "'lawz'; did you mean 'laws'",
+    "AdamW(), laws='yes'": "laws='yes'; legal: True or False",
+    "AdamW(), AdamW()": "has 2 arguments; legal: one rule, then keywords",
+    "": "has 0 arguments",
+    "'AdamW'": "rule is 'AdamW'",
+    "AdamW(), steps='many'": "steps is 'many'",
+    "AdamW(), dtype='float33'": "float33",
+    "AdamW(), policy={'subnormals': 'gone'}": "gone",
+    "AdamW(), explain=-1": "explain is -1",
+    "AdamW(), time_limit='long'": "time_limit is 'long'",
+    "AdamW(), isolate='maybe'": "isolate is 'maybe'",
+    "AdamW(), inputs=3": "inputs is 3",
+}
+MISUSE = """
 @pytest.mark.parametrize("number", [0])
 @pytest.mark.refgrad({arguments})
-def test_misused(number):
+def test_{index}(number):
     return numpy_adamw.adamw
 """
 
 
-@pytest.mark.sample(quick=2)
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("AdamW(), lawz=True", "'lawz'; did you mean 'laws'"),
-        ("AdamW(), laws='yes'", "laws='yes'; legal: True or False"),
-        ("AdamW(), AdamW()", "has 2 arguments; legal: one rule, then keywords"),
-        ("", "has 0 arguments"),
-        ("'AdamW'", "rule is 'AdamW'"),
-        ("AdamW(), steps='many'", "steps"),
-        ("AdamW(), dtype='float33'", "float33"),
-        ("AdamW(), policy={'subnormals': 'gone'}", "gone"),
-        ("AdamW(), explain=-1", "explain"),
-        ("AdamW(), time_limit='long'", "time_limit"),
-        ("AdamW(), isolate='maybe'", "isolate"),
-        ("AdamW(), inputs=3", "inputs"),
-    ],
-)
-def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester, arguments: str, message: str) -> None:
-    pytester.makepyfile(MISUSED.format(arguments=arguments))
+def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester) -> None:
+    """All of them in one session, and each in the report of its own test."""
+    imports = "import pytest\nfrom refgrad.examples import numpy_adamw\nfrom refgrad.optimizers import AdamW\n"
+    tests = [MISUSE.format(arguments=arguments, index=index) for index, arguments in enumerate(MISUSED)]
+    pytester.makepyfile(imports + "".join(tests))
     result = pytester.runpytest_inprocess(*_plugin())
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=len(MISUSED))
     text = result.stdout.str()
-    assert message in text
     assert "TypeError" not in text
+    told = re.split(r"^_+ test_\d+\[0\] _+$", text.partition("short test summary")[0], flags=re.MULTILINE)[1:]
+    assert [message for message, of_it in zip(MISUSED.values(), told, strict=True) if message not in of_it] == []
 
 
 MISUSES = """
@@ -315,6 +312,7 @@ print(*sorted(name for name in ("numpy", "hypothesis") if name in sys.modules))
 """
 
 
+@pytest.mark.slow
 def test_the_plugin_costs_who_does_not_use_it_nothing() -> None:
     """Every pytest loads it: not with NumPy, Hypothesis, Numba or a framework; the names are there when asked for."""
     done = subprocess.run([sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -136,7 +136,7 @@ def expected(whole_name: str, x: tuple[Any, ...]) -> Any:
     return of_floats(name, parts, x) if operands[0][0] == "f" else of_integers(name, parts, x, result)
 
 
-@pytest.mark.sample(quick=8, suite=60)
+@pytest.mark.sample(quick=4, suite=60)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_each_instruction_alone(name: str) -> None:
     result, operands, function = OPERATIONS[name]

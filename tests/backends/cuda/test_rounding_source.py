@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from refgrad.arithmetic import philox, rounding
 from refgrad.arithmetic.minifloats import MINIFLOATS, PASSES_LARGEST
@@ -23,6 +24,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_words_are_those_of_the_counter(emulated: Emulated) -> None:
     for start, stream, bits in ((0, 0, 32), (3, 5, 32), (2**34 + 1, 2**32 - 1, 16)):

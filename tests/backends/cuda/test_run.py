@@ -138,6 +138,7 @@ def test_a_dtype_that_no_kernel_stores_is_refused() -> None:
         given._replace(arrays=arrays).source()
 
 
+@pytest.mark.slow
 def test_the_page_says_how_many_rules_have_kernels() -> None:
     page = (Path(__file__).parents[3] / "docs" / "cuda.md").read_text(encoding="utf-8")
     every = len(rules(Optimizer)) + len(rules(Estimator))

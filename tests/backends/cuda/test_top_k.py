@@ -23,6 +23,7 @@ def scores(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.where(random.random(shape) < 0.7, random.choice(few, shape), random.standard_normal(shape)).astype(dtype)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("ties", ["low", "high", "keep_all", "prune_all"])

@@ -56,7 +56,7 @@ def test_a_body_of_which_classes_are_not_known() -> None:
 RULES = ("AdaptiveClip", "GumbelSoftmax", "NormalizedLogisticDescent", "PolyakSGD", "PrivateAggregate", "TTQ")
 
 
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("name", RULES)
 def test_an_infinity_that_becomes_the_largest_number_is_refused(name: str) -> None:
     rule: Any = find(name)()
@@ -84,6 +84,7 @@ def factored_decay(  # type: ignore[no-untyped-def]
     return p - f(lr) * (step + f(weight_decay) * p), m, v
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_taken_out_of_a_sum_is_legal() -> None:
     """Where the decay is infinite and the step is infinite with the other sign, one order makes NaN of two infinities and another
     of an infinity and a number: neither is a number, and nothing else is certain."""

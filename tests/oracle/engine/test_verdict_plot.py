@@ -53,6 +53,7 @@ def test_the_document_is_without_them(verdict: Verdict) -> None:
         assert (str(again), again.to_json()) == (str(verdict), verdict.to_json())
 
 
+@pytest.mark.slow
 def test_a_picture_has_a_line_a_tensor_and_a_cross_where_a_value_is_outside(verdict: Verdict, figure_of: Any) -> None:
     figure = verdict.plot()
     assert isinstance(figure, figure_of)
@@ -72,6 +73,7 @@ def test_a_picture_has_a_line_a_tensor_and_a_cross_where_a_value_is_outside(verd
     assert crosses == wrong != []
 
 
+@pytest.mark.slow
 def test_a_wrong_class_stands_above_all_numbers(verdict: Verdict, figure_of: Any) -> None:
     steps = {"mask": {1: AtStep(Count(3, 1), 0.0)}, "p": {1: AtStep(Count(4), 0.5)}}
     (axes,) = replace(verdict, by_step=steps, mode="the mask").plot().axes
@@ -81,6 +83,7 @@ def test_a_wrong_class_stands_above_all_numbers(verdict: Verdict, figure_of: Any
     assert axes.get_xlabel() == "case"
 
 
+@pytest.mark.slow
 def test_it_is_drawn_where_one_wants_it(verdict: Verdict, figure_of: Any, tmp_path: Path) -> None:
     left, right = figure_of().subplots(1, 2)
     figure = verdict.plot(right, path=tmp_path / "verdict.png")

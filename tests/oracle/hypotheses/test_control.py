@@ -48,6 +48,7 @@ def controlled(candidate: Any, rule: Rule) -> tuple[Claim, Control]:
     return claim, control
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", MODULES)
 def test_the_control_is_the_rule_itself(kind: str) -> None:
     """The claim fits it, whatever the kind, and is as wide as itself; so that what is changed by nothing says nothing."""
@@ -70,6 +71,7 @@ def test_what_could_have_failed_is_a_fact(case: tuple[Rule, Rule, str]) -> None:
     assert [e.sure for e in found.explanations] == [FACT], str(found)
 
 
+@pytest.mark.slow
 def test_one_rounding_more_is_not_told_by_wider_sets() -> None:
     """What is multiplied by a reciprocal is rounded once more, which fits the rule itself too; where ties go does not."""
     _, control = controlled(Affine(ties="away"), Affine())

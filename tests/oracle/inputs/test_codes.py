@@ -96,6 +96,7 @@ def clipped(x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
     return np.clip(np.rint(x / scale) + zero_point, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("encoder", "conforms"), [(clipped, True), (wrapping, False), (magnitude, False)])
 def test_codes_under_given_scales(encoder: Any, conforms: bool) -> None:
     """Scales come from outside, smaller than those of the array and larger: what is beyond the range is cut off at its ends."""

@@ -52,7 +52,7 @@ DECIDING = [rule for rule in map(exercised, shipped()) if decisions(rule.plan((4
 STEPS = at_depth(quick=3, suite=3, thorough=6)
 
 
-@pytest.mark.sample(quick=5, suite=30)
+@pytest.mark.sample(quick=3, suite=16)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("rule", DECIDING, ids=str)
 def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:

@@ -74,6 +74,7 @@ def clipped(norm_is_large: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[
     return step
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("large", [lambda n, m: n > m, lambda n, m: not n <= m], ids=["greater", "not less"])
 def test_each_way_to_ask_about_nan_is_right(large: Callable[[Array, Array], Any]) -> None:
     rule = ClipByNorm(inner=SGD(lr=0.1))

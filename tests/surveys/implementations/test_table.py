@@ -85,6 +85,7 @@ def test_what_steps_on_copies_leaves_the_gradients_alone() -> None:
         assert given.value == left
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_to_know_them() -> None:
     import subprocess
     import sys
@@ -141,7 +142,7 @@ def candidate(row: Implementation) -> Any:
 STEPS = at_depth(quick=5, suite=5, thorough=10)
 
 
-@pytest.mark.sample(quick=8, suite=16)
+@pytest.mark.sample(quick=4, suite=16)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
 def test_it_is_what_the_table_says(row: Implementation) -> None:

@@ -11,7 +11,7 @@ then ``("i", "1")``, which broadcasts against the parameter. A prime marks an ax
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from refgrad.errors import TraceError, bad_argument
 
@@ -133,6 +133,12 @@ def within(axes: Axes, whole: Axes) -> bool:
         return False
 
 
+#: what `folded` gives, which every sum asks
+_FOLDED: Mapping[str, Axes] = {
+    over: tuple(name for name in ELEMENT if name not in WORDS[over]) for over in ("tensor", "row", "column")
+}
+
+
 def folded(over: str) -> Axes:
     """The names of the axes that a reduction folds to leave one number for each of something.
 
@@ -145,9 +151,10 @@ def folded(over: str) -> Axes:
     >>> folded("row")
     ('j',)
     """
-    if over not in ("tensor", "row", "column"):
+    found = _FOLDED.get(over) if isinstance(over, str) else None
+    if found is None:
         raise bad_argument("over", over, "'tensor', 'row' or 'column'")
-    return tuple(name for name in ELEMENT if name not in WORDS[over])
+    return found
 
 
 def left_by(fold: Axes) -> str:

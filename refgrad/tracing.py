@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -248,7 +249,15 @@ def known_plans(rule: Rule, ndim: int) -> list[Plan]:
     return [plan for _, plan in _plans(rule).get((ndim, None), [])]
 
 
+@derived
+def _run_as_it_stands(rule: Rule) -> tuple[Rule, scalar_math.Scope]:
+    """The rule whose body `literal` runs, with the scope of its scalars, which remembers no branches: none is asked for."""
+    scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars], deque(maxlen=0))
+    return with_scalars(rule, scope), scope
+
+
 @in_standard
+@np.errstate(all="ignore")
 def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 
@@ -267,10 +276,8 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
         rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
-    scope = scalar_math.Scope(scalar_math.TABLES[rule.scalars])
-    given = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
-    with np.errstate(all="ignore"):
-        results = with_scalars(rule, scope).body(
-            {**given, **{n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()}}
-        )
+    run, scope = _run_as_it_stands(rule)
+    given: dict[str, Any] = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
+    given.update({n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()})
+    results = run.body(given)
     return {n: v.value if isinstance(v, scalar_math.Scalar) else plain(v) for n, v in results.items()}

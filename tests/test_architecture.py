@@ -93,7 +93,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     ),
     "keras": ("candidates.keras_optimizer",),
     "cupy": ("backends.cuda.cupy_device",),
-    "numba": ("backends.compiler", "quantizers.gguf.kernels"),
+    "numba": ("backends.compiler",),
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),

@@ -54,6 +54,8 @@ def is_float(dtype: Any) -> bool:
 
 def as_dtype(value: Any, name: str = "dtype") -> np.dtype:
     """A float dtype, or one by name, those of ml_dtypes included; `ArgumentError` that names the argument for anything else."""
+    if isinstance(value, np.dtype) and is_float(value):
+        return value
     named = getattr(ml_dtypes, value, value) if isinstance(value, str) else value
     try:
         found = None if isinstance(value, np.generic | np.ndarray | None) else np.dtype(named)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refgrad.axes import ELEMENT, Axes, places
+from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import bad_argument
 
 #: terms that one leaf of the tree takes
@@ -42,9 +42,9 @@ def rows_of(x: np.ndarray, names: Axes) -> tuple[np.ndarray, tuple[int, ...]]:
     if x.ndim == 0:
         raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
     rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-    gone = places(names, x.ndim)
-    shape = tuple(1 if axis in gone else length for axis, length in enumerate(x.shape))
-    return rows if "j" in names else np.ascontiguousarray(rows.T), shape
+    if "j" in names:
+        return rows, (x.shape[0], *(1,) * (x.ndim - 1))
+    return np.ascontiguousarray(rows.T), (1, *x.shape[1:])
 
 
 def tree(x: np.ndarray, names: Axes, how: Fold) -> np.ndarray:

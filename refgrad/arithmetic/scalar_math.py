@@ -7,7 +7,7 @@ gives a number, a kernel argument, an exact value or a value with an error bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,7 +107,7 @@ class Scope:
     """What the scalars of one run of a rule share: their arithmetic, and the branches that were taken."""
 
     table: Table = field(default_factory=lambda: FLOAT64)
-    guards: list[tuple[Expr, bool]] = field(default_factory=list)
+    guards: MutableSequence[tuple[Expr, bool]] = field(default_factory=list)
 
     def named(self, text: str, value: float) -> Scalar:
         """A leaf of the run."""

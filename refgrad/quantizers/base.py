@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -183,6 +184,7 @@ class Quantizer(Rule):
         """
         raise NotImplementedError
 
+    @np.errstate(all="ignore")  # as a decorator: a short call takes less time so than by a block
     def quantize(self, x: np.ndarray) -> Quantized:
         """Codes and scales of an array.
 
@@ -199,9 +201,9 @@ class Quantizer(Rule):
         x = as_array(x, "x")
         kind = working(x.dtype)
         ready = x if as_it_is(x, kind) else np.ascontiguousarray(x, dtype=kind).reshape(x.shape)
-        with np.errstate(all="ignore"):
-            return Quantized(self.encode(ready), x.shape, x.dtype)
+        return Quantized(self.encode(ready), x.shape, x.dtype)
 
+    @np.errstate(all="ignore")
     def dequantize(self, quantized: Quantized) -> np.ndarray:
         """The array that codes and scales stand for, rounded once to the dtype of the array that they were made from.
 
@@ -215,12 +217,11 @@ class Quantizer(Rule):
             ArgumentError: a part is missing, is no array, has codes that the rule does not know, or does not fit the shape.
         """
         self.check_parts(quantized)
-        arrays = {name: kept_array(value, name) for name, value in quantized.arrays.items()}
+        arrays = {n: v if _as_kept(v) else kept_array(v, n) for n, v in quantized.arrays.items()}
         shape, dtype = _shape(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
         self._check_codes(arrays)
         try:
-            with np.errstate(all="ignore"):
-                return self.decoded(arrays, shape, dtype)
+            return self.decoded(arrays, shape, dtype)
         except ArgumentError:
             raise
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # parts that do not go together
@@ -252,7 +253,8 @@ class Quantizer(Rule):
         Raises:
             ArgumentError: one is, or these are no parts at all.
         """
-        if not isinstance(quantized, Quantized) or not isinstance(quantized.arrays, Mapping):
+        whole = isinstance(quantized, Quantized)
+        if not whole or (type(quantized.arrays) is not dict and not isinstance(quantized.arrays, Mapping)):
             raise bad_argument("quantized", quantized, f"what {type(self).__name__}.quantize gives")
         for part in self.parts:
             if part not in quantized.arrays:
@@ -264,9 +266,10 @@ class Quantizer(Rule):
 
     def _check_codes(self, arrays: Mapping[str, np.ndarray]) -> None:
         """`ArgumentError` for a code that stands for nothing."""
-        if self.legal_codes is None:
+        legal = self.legal_codes
+        if legal is None:
             return
-        (low, high), codes = self.legal_codes, np.asarray(arrays["codes"])
+        (low, high), codes = legal, arrays["codes"]
         if codes.dtype.kind in "iu" and all_within(codes, low, high):
             return
         wrong = (codes < low) | (codes > high)
@@ -310,6 +313,23 @@ def kept_array(value: Any, name: str) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def _as_kept(value: Any) -> bool:
+    """True if a part is just what `kept_array` would give of it."""
+    return type(value) is np.ndarray and _is_kept(value.dtype)
+
+
+@cache
+def _is_kept(dtype: np.dtype) -> bool:
+    """True of the dtypes that `kept_array` gives."""
+    return dtype.isnative and (dtype.kind in "iub" or is_float(dtype))
+
+
 def _shape(value: Any) -> tuple[int, ...]:
     """The shape of the array that was quantized; `ArgumentError` if it is none."""
+    if type(value) is tuple:  # the common case: that of an array
+        for each in value:
+            if type(each) is not int or each < 0:
+                break
+        else:
+            return value
     return tuple(FROM_ZERO.check("quantized.shape", length) for length in several("quantized.shape", value, "lengths"))

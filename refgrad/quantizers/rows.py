@@ -73,6 +73,11 @@ class Layout:
         return cut(shape, width)
 
     @property
+    def moved(self) -> int:
+        """The axis that is moved to the front; 0 where none is."""
+        return self.axis % len(self.shape) if self.axis else 0
+
+    @property
     def per_lead(self) -> int:
         """Rows a stretch."""
         return -(-self.length // self.width)
@@ -84,22 +89,30 @@ class Layout:
 
     def cut(self, x: np.ndarray, fill: Any = 0) -> np.ndarray:
         """The rows of an array; a short one is filled up."""
-        if self.axis is not None:
-            x = np.moveaxis(x, self.axis, 0)
-        stretches = np.ascontiguousarray(x).reshape(self.lead, self.length)
-        missing = self.per_lead * self.width - self.length
-        if missing:
-            stretches = np.pad(stretches, ((0, 0), (0, missing)), constant_values=fill)
-        return stretches.reshape(self.rows, self.width)
+        if self.moved:
+            x = np.moveaxis(x, self.moved, 0)
+        rows = self.rows
+        if rows * self.width == self.lead * self.length:
+            return np.ascontiguousarray(x).reshape(rows, self.width)
+        stretches = np.empty((self.lead, self.per_lead * self.width), x.dtype)
+        stretches[:, : self.length] = x.reshape(self.lead, self.length)
+        stretches[:, self.length :] = fill
+        return stretches.reshape(rows, self.width)
+
+    def whole_rows(self, values: np.ndarray) -> np.ndarray:
+        """What a body gives, as rows, where it may be one number a row."""
+        shape = (self.rows, self.width)
+        return values if values.shape == shape else np.broadcast_to(values, shape)
 
     def joined(self, rows: np.ndarray) -> np.ndarray:
         """The array that was cut."""
-        stretches = rows.reshape(self.lead, self.per_lead * self.width)[:, : self.length]
-        if self.axis is None:
-            return stretches.reshape(self.shape)
-        axis = self.axis % len(self.shape)
+        if self.per_lead * self.width != self.length:
+            rows = rows.reshape(self.lead, self.per_lead * self.width)[:, : self.length]
+        axis = self.moved
+        if not axis:
+            return rows.reshape(self.shape)
         moved = (self.shape[axis], *self.shape[:axis], *self.shape[axis + 1 :])
-        return np.moveaxis(stretches.reshape(moved), 0, axis)
+        return np.moveaxis(rows.reshape(moved), 0, axis)
 
 
 def granularity(size: str, group: tuple[str, ...] = (), block: tuple[str, ...] = ()) -> Choice:
@@ -222,8 +235,7 @@ class RowQuantizer(Quantizer):
         others = {part: self.values(part, array, layout) for part, array in kept.items() if part != "codes"}
         y = self._by_kernel(others, np.asarray(kept["codes"]), layout)
         if y is None:
-            rows = self.restore({**others, "codes": self.values("codes", kept["codes"], layout)})
-            y = np.broadcast_to(rows, (layout.rows, layout.width))
+            y = layout.whole_rows(self.restore({**others, "codes": self.values("codes", kept["codes"], layout)}))
         return layout.joined(y)
 
     def _by_kernel(self, others: Mapping[str, np.ndarray], codes: np.ndarray, layout: Layout) -> np.ndarray | None:

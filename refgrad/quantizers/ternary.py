@@ -92,8 +92,7 @@ class FewValues(RowQuantizer):
         codes = np.asarray(self.fitting("codes", arrays["codes"], layout))
         y = self._by_kernel({"scale": scale}, codes, layout)
         if y is None:
-            rows = self.restore({"scale": scale, "codes": layout.cut(codes.astype(scale.dtype))})
-            y = np.broadcast_to(rows, (layout.rows, layout.width))
+            y = layout.whole_rows(self.restore({"scale": scale, "codes": layout.cut(codes.astype(scale.dtype))}))
         return layout.joined(y)
 
 

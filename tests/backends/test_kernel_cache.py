@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.backends import compiler, kernel_cache
 from refgrad.backends.numba_backend import kernel_sources
 from refgrad.backends.source import KernelSource
@@ -181,6 +183,30 @@ def test_roots_are_instructions_and_no_functions_of_the_c_library() -> None:
 def test_machine_code_calls_no_function_of_the_c_library(source: KernelSource) -> None:
     assert b"sqrt" in source.text.encode()
     assert b"sqrt" not in compiler.compile_object(source)
+
+
+def test_no_cache_of_numbas_own_is_used() -> None:
+    """It unpickles what lies on disk; kernels have a cache of their own, from which nothing is unpickled."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(refgrad.__file__).parent.rglob("*.py")]
+    assert any("cfunc(" in text for text in sources)
+    assert not any(re.search(r"\bcache\s*=\s*True", text) for text in sources)
+
+
+RUN_GGUF = """
+import sys, numpy as np
+from refgrad.quantizers import IQ4_NL, Q4_K, Q8_0
+x = np.random.default_rng(0).standard_normal((256, 256), np.float32)
+for rule in (IQ4_NL(), Q4_K(), Q8_0()):
+    rule.quantize(x)
+print("numba" in sys.modules)
+"""
+
+
+def test_loops_of_block_formats_are_loaded_without_numba() -> None:
+    """By a process that finds them on disk, after one that has them."""
+    exec(RUN_GGUF, {})
+    done = subprocess.run([sys.executable, "-c", RUN_GGUF], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 FILLED = (

@@ -210,12 +210,14 @@ class Op:
         >>> exp(np.zeros(2, np.float32))
         array([1., 1.], dtype=float32)
         """
-        value = next((x for x in operands if isinstance(x, Value)), None)
-        if value is not None:
-            return value._apply(self.name, *operands, **attributes)
+        known: type | None = None
+        for x in operands:  # in plain loops: a sum of few terms takes no longer than a handful of calls of Python
+            if isinstance(x, Value):
+                return x._apply(self.name, *operands, **attributes)
+            if known is None and isinstance(x, BodyArray):
+                known = type(x)
         result = self.on([x.value if isinstance(x, Number) else x for x in operands], *attributes.values())
-        known = next((x for x in operands if isinstance(x, BodyArray)), None)
-        return result if known is None else result.view(type(known))
+        return result if known is None else result.view(known)
 
     def on(self, arrays: Sequence[Any], attribute: Any = None) -> Any:
         """The operation on arrays of a working dtype.

@@ -1,230 +1,117 @@
 """The loops over groups compiled: the twins of the functions in `searches` and `layout`, the same bits from scalar code.
 
-Written apart from those, element by element, so that the two forms check each other. Nothing is reordered or contracted.
+Written apart from those, element by element, so that the two forms check each other. Nothing is reordered or contracted. They
+are kept on disk as every kernel of refgrad's is, so that nothing is unpickled; threads share the rows.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-F, I8 = np.float32, np.uint8
-ZERO, ONE, HALF, TENTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.1)
-TO_INTEGER = np.float32(1.5 * 2**23)
-TINY = np.float32(1e-15)
-WIDEST = np.float32(2**31)
+from refgrad.arithmetic.arrays import as_it_is
+from refgrad.backends import kernels, thread_pool
+from refgrad.backends.source import KernelSource
 
+#: the shapes of a kernel's arrays: one number an element, a row or a byte of a block; a table for all; a row for each thread
+ELEMENTS, ROWS, BLOCKS, TABLE, PIECES, SCRATCH = (
+    "(rows, n)",
+    "(rows,)",
+    "(rows, size)",
+    "(entries,)",
+    "(entries, 7)",
+    "(n,)",
+)
 
-def compiled(function: Any) -> Any:
-    """The function, compiled when it is first called; kept on disk wherever a folder for that can be written."""
-    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder can be written
-        return njit(**options)(function)
-
-
-@compiled
-def _nearest(x, low, high):  # type: ignore[no-untyped-def]
-    found = (np.int64(np.float32(x + TO_INTEGER).view(np.int32)) & 0x7FFFFF) - 0x400000
-    return F(min(max(found, low), high))
+#: the shapes of what each thread has its own rows of
+BY_ROWS = frozenset({ELEMENTS, ROWS, BLOCKS})
+_DTYPES: Mapping[str, np.dtype] = {kind: np.dtype(kind) for kind in ("float32", "uint8", "int64")}
 
 
-@compiled
-def _extreme(row):  # type: ignore[no-untyped-def]
-    m = ZERO
-    largest = ZERO
-    for value in row:
-        if abs(value) > largest:
-            largest, m = abs(value), value
-    return m
+class Loop(NamedTuple):
+    """A loop over rows.
+
+    Args:
+        integers: what it takes besides the numbers of rows and of elements in each.
+        arrays: name -> element type and shape, those of the words above.
+        body: what is done with row ``b``.
+        helpers: the functions that it calls, of `HELPERS`.
+        scalars: names of float64 numbers.
+    """
+
+    integers: tuple[str, ...]
+    arrays: Mapping[str, tuple[str, str]]
+    body: str
+    helpers: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
 
 
-@compiled
-def _integer(x):  # type: ignore[no-untyped-def]
-    return I8(np.int32(x)) if abs(x) < WIDEST else I8(0)
-
-
-@compiled
-def _reciprocal(x):  # type: ignore[no-untyped-def]
-    return ONE / x if x != ZERO else ZERO
-
-
-@compiled
-def code_signed(x, levels):  # type: ignore[no-untyped-def]
-    """`searches.code_signed`."""
-    scale, codes = np.empty(len(x), F), np.empty(x.shape, I8)
-    middle, top = F(levels) + HALF, I8(2 * levels - 1)
-    for b in range(len(x)):
-        scale[b] = _extreme(x[b]) / F(-levels)
-        inverse = _reciprocal(scale[b])
-        for i in range(x.shape[1]):
-            codes[b, i] = min(_integer(x[b, i] * inverse + middle), top)
-    return scale, codes
-
-
-@compiled
-def code_range(x, levels):  # type: ignore[no-untyped-def]
-    """`searches.code_range`."""
-    scale, minimum, codes = np.empty(len(x), F), np.empty(len(x), F), np.empty(x.shape, I8)
-    for b in range(len(x)):
-        low = high = x[b, 0]
-        for value in x[b]:
-            if value < low:
-                low = value
-            if value > high:
-                high = value
-        scale[b], minimum[b] = (high - low) / F(levels), low
-        inverse = _reciprocal(scale[b])
-        for i in range(x.shape[1]):
-            codes[b, i] = min(_integer((x[b, i] - low) * inverse + HALF), I8(levels))
-    return scale, minimum, codes
-
-
-@compiled
-def code_symmetric(x, levels, zero):  # type: ignore[no-untyped-def]
-    """`searches.code_symmetric`."""
-    scale, codes = np.empty(len(x), F), np.empty(x.shape, I8)
-    for b in range(len(x)):
-        scale[b] = abs(_extreme(x[b])) / F(levels)
-        inverse = _reciprocal(scale[b])
-        for i in range(x.shape[1]):
-            y = x[b, i] * inverse
-            whole = np.trunc(y)
-            if abs(y - whole) >= HALF:
-                whole += ONE if y > ZERO else -ONE
-            codes[b, i] = _integer(whole) + I8(zero)
-    return scale, codes
-
-
-@compiled
-def fit_affine(x, w, levels, start, tries, absolute):  # type: ignore[no-untyped-def]
-    """`searches.fit_affine`."""
-    scales, minimums, codes = np.zeros(len(x), F), np.zeros(len(x), F), np.zeros(x.shape, F)
-    trial = np.empty(x.shape[1], F)
-    top = F(levels)
-    for b in range(len(x)):
-        row, weights, best_codes = x[b], w[b], codes[b]
-        low = min(row.min(), ZERO)
-        high = row.max()
-        if high == low:
-            minimums[b] = -low
-            continue
-        sum_w = sum_x = ZERO
-        for i in range(len(row)):
-            sum_w += weights[i]
-            sum_x += weights[i] * row[i]
-        step = top / (high - low)
-        scale = ONE / step
-        for i in range(len(row)):
-            best_codes[i] = _nearest(step * (row[i] - low), 0, levels)
-        best = _error(row, weights, best_codes, scale, low, absolute)
-        for t in range(tries + 1):
-            step = (F(start) + TENTH * F(t) + top) / (high - low)
-            sum_q = sum_qq = sum_qx = ZERO
-            for i in range(len(row)):
-                q = _nearest(step * (row[i] - low), 0, levels)
-                trial[i] = q
-                wq = weights[i] * q
-                sum_q += wq
-                sum_qq += wq * q
-                sum_qx += wq * row[i]
-            determinant = sum_w * sum_qq - sum_q * sum_q
-            if determinant > ZERO:
-                slope = (sum_w * sum_qx - sum_x * sum_q) / determinant
-                offset = (sum_qq * sum_x - sum_q * sum_qx) / determinant
-                if offset > ZERO:
-                    slope, offset = sum_qx / sum_qq, ZERO
-                now = _error(row, weights, trial, slope, offset, absolute)
-                if now < best:
-                    best, scale, low = now, slope, offset
-                    best_codes[:] = trial
-        scales[b], minimums[b] = scale, -low
-    return scales, minimums, codes
-
-
-@compiled
-def _error(row, weights, codes, scale, low, absolute):  # type: ignore[no-untyped-def]
-    total = ZERO
-    for i in range(len(row)):
-        difference = scale * codes[i] + low - row[i]
-        total += weights[i] * (abs(difference) if absolute else difference * difference)
+HELPERS: Mapping[str, str] = {
+    "nearest": """
+def nearest(x, low, high):
+    found = (np.int64(np.float32(x + np.float32(1.5 * 2**23)).view(np.int32)) & 0x7FFFFF) - 0x400000
+    return np.float32(min(max(found, low), high))
+""",
+    # by the bits, whose order is that of magnitudes, and which a processor compares many at a time; NaN is none
+    "extreme": """
+def extreme(x, b, n):
+    largest = np.int32(0)
+    for i in range(n):
+        size = np.int32(np.float32(x[b, i]).view(np.int32) & np.int32(0x7FFFFFFF))
+        largest = max(largest, size if size <= np.int32(0x7F800000) else np.int32(0))
+    for i in range(n):
+        if np.int32(np.float32(x[b, i]).view(np.int32) & np.int32(0x7FFFFFFF)) == largest and largest > np.int32(0):
+            return x[b, i]
+    return np.float32(0)
+""",
+    "least": """
+def least(x, b, n):
+    found = x[b, 0]
+    if np.isnan(found):
+        return found
+    for i in range(np.uint64(1), n):
+        if np.isnan(x[b, i]):
+            return x[b, i]
+        if x[b, i] < found:
+            found = x[b, i]
+    return found
+""",
+    "most": """
+def most(x, b, n):
+    found = x[b, 0]
+    if np.isnan(found):
+        return found
+    for i in range(np.uint64(1), n):
+        if np.isnan(x[b, i]):
+            return x[b, i]
+        if x[b, i] > found:
+            found = x[b, i]
+    return found
+""",
+    "integer": """
+def integer(x):
+    return np.uint8(np.int32(x)) if abs(x) < np.float32(2**31) else np.uint8(0)
+""",
+    "reciprocal": """
+def reciprocal(x):
+    return np.float32(1) / x if x != np.float32(0) else np.float32(0)
+""",
+    "error": """
+def error(x, w, b, codes, c, n, scale, low, absolute):
+    total = np.float32(0)
+    for i in range(n):
+        difference = scale * codes[c, i] + low - x[b, i]
+        total += w[b, i] * (abs(difference) if absolute else difference * difference)
     return total
-
-
-@compiled
-def fit_symmetric(x, levels):  # type: ignore[no-untyped-def]
-    """`searches.fit_symmetric`."""
-    scales, codes = np.zeros(len(x), F), np.zeros(x.shape, F)
-    for b in range(len(x)):
-        row = x[b]
-        m = _extreme(row)
-        if not abs(m) >= TINY:
-            continue
-        scale = best = best_step = ZERO
-        for number in range(19):
-            t = 0 if number == 0 else (number - 10 if number < 10 else number - 9)
-            step = -(F(levels) + TENTH * F(t)) / m
-            sum_qx = sum_qq = ZERO
-            for value in row:
-                q = _nearest(step * value, -levels, levels - 1)
-                w = value * value
-                sum_qx += w * value * q
-                sum_qq += w * q * q
-            if number == 0 or (sum_qq > ZERO and sum_qx * sum_qx > best * sum_qq):
-                scale = sum_qx / sum_qq if sum_qq != ZERO else ZERO
-                best, best_step = scale * sum_qx, step
-        scales[b] = scale
-        for i in range(len(row)):
-            codes[b, i] = _nearest(best_step * row[i], -levels, levels - 1) + F(levels)
-    return scales, codes
-
-
-@compiled
-def fit_by_coordinates(x, levels):  # type: ignore[no-untyped-def]
-    """`searches.fit_by_coordinates`."""
-    scales, codes = np.zeros(len(x), F), np.zeros(x.shape, F)
-    for b in range(len(x)):
-        row, q = x[b], codes[b]
-        m = _extreme(row)
-        if not abs(m) >= TINY:
-            continue
-        step = F(-levels) / m
-        sum_qx = sum_qq = ZERO
-        for i in range(len(row)):
-            q[i] = _nearest(step * row[i], -levels, levels - 1)
-            w = row[i] * row[i]
-            sum_qx += w * row[i] * q[i]
-            sum_qq += w * q[i] * q[i]
-        for _ in range(5):
-            changed = False
-            for i in range(len(row)):
-                w = row[i] * row[i]
-                rest_qx = sum_qx - w * row[i] * q[i]
-                if not rest_qx > ZERO:
-                    continue
-                rest_qq = sum_qq - w * q[i] * q[i]
-                new = _nearest(row[i] * rest_qq / rest_qx, -levels, levels - 1)
-                if new == q[i]:
-                    continue
-                rest_qx += w * row[i] * new
-                rest_qq += w * new * new
-                if rest_qq > ZERO and rest_qx * rest_qx * sum_qq > sum_qx * sum_qx * rest_qq:
-                    q[i], sum_qx, sum_qq, changed = new, rest_qx, rest_qq, True
-            if not changed:
-                break
-        scales[b] = sum_qx / sum_qq if sum_qq > ZERO else ZERO
-        q += F(levels)
-    return scales, codes
-
-
-@compiled
-def _entry(x, table):  # type: ignore[no-untyped-def]
+""",
+    "entry": """
+def entry(x, table, entries):
     if x <= table[0]:
         return 0
-    lower, upper = 0, len(table) - 1
+    lower, upper = 0, entries - 1
     while upper - lower > 1:
         middle = (lower + upper) // 2
         if x < table[middle]:
@@ -232,64 +119,359 @@ def _entry(x, table):  # type: ignore[no-untyped-def]
         else:
             lower = middle
     return lower if x - table[lower] < table[upper] - x else upper
+""",
+}
+
+_FLOATS, _NUMBERS, _CODES = ("float32", ELEMENTS), ("float32", ROWS), ("uint8", ELEMENTS)
+
+LOOPS: Mapping[str, Loop] = {
+    "code_signed": Loop(
+        ("levels",),
+        {"x": _FLOATS, "scale": _NUMBERS, "codes": _CODES},
+        """
+middle, top = np.float32(levels) + half, np.uint8(2 * levels - 1)
+scale[b] = extreme(x, b, n) / np.float32(-levels)
+inverse = reciprocal(scale[b])
+for i in range(n):
+    codes[b, i] = min(integer(x[b, i] * inverse + middle), top)
+""",
+        ("extreme", "integer", "reciprocal"),
+    ),
+    "code_range": Loop(
+        ("levels",),
+        {"x": _FLOATS, "scale": _NUMBERS, "minimum": _NUMBERS, "codes": _CODES},
+        """
+low = high = x[b, 0]
+for i in range(n):
+    value = x[b, i]
+    if value < low:
+        low = value
+    if value > high:
+        high = value
+scale[b], minimum[b] = (high - low) / np.float32(levels), low
+inverse = reciprocal(scale[b])
+for i in range(n):
+    codes[b, i] = min(integer((x[b, i] - low) * inverse + half), np.uint8(levels))
+""",
+        ("integer", "reciprocal"),
+    ),
+    "code_symmetric": Loop(
+        ("levels", "zero_code"),
+        {"x": _FLOATS, "scale": _NUMBERS, "codes": _CODES},
+        """
+scale[b] = abs(extreme(x, b, n)) / np.float32(levels)
+inverse = reciprocal(scale[b])
+for i in range(n):
+    y = x[b, i] * inverse
+    whole = np.trunc(y)
+    if abs(y - whole) >= half:
+        whole += one if y > zero else -one
+    codes[b, i] = integer(whole) + np.uint8(zero_code)
+""",
+        ("extreme", "integer", "reciprocal"),
+    ),
+    "fit_affine": Loop(
+        ("levels", "tries", "absolute"),
+        {
+            "x": _FLOATS,
+            "w": _FLOATS,
+            "scales": _NUMBERS,
+            "minimums": _NUMBERS,
+            "codes": _FLOATS,
+            "trial": ("float32", SCRATCH),
+        },
+        """
+top = np.float32(levels)
+low, high = min(least(x, b, n), zero), most(x, b, n)
+if high == low:
+    minimums[b] = -low
+    continue
+sum_w = sum_x = zero
+for i in range(n):
+    sum_w += w[b, i]
+    sum_x += w[b, i] * x[b, i]
+step = top / (high - low)
+scale = one / step
+for i in range(n):
+    codes[b, i] = nearest(step * (x[b, i] - low), 0, levels)
+best = error(x, w, b, codes, b, n, scale, low, absolute != 0)
+for t in range(tries + 1):
+    step = (np.float32(start) + np.float32(0.1) * np.float32(t) + top) / (high - low)
+    sum_q = sum_qq = sum_qx = zero
+    for i in range(n):
+        q = nearest(step * (x[b, i] - low), 0, levels)
+        trial[0, i] = q
+        wq = w[b, i] * q
+        sum_q += wq
+        sum_qq += wq * q
+        sum_qx += wq * x[b, i]
+    determinant = sum_w * sum_qq - sum_q * sum_q
+    if determinant > zero:
+        slope = (sum_w * sum_qx - sum_x * sum_q) / determinant
+        offset = (sum_qq * sum_x - sum_q * sum_qx) / determinant
+        if offset > zero:
+            slope, offset = sum_qx / sum_qq, zero
+        now = error(x, w, b, trial, np.uint64(0), n, slope, offset, absolute != 0)
+        if now < best:
+            best, scale, low = now, slope, offset
+            for i in range(n):
+                codes[b, i] = trial[0, i]
+scales[b], minimums[b] = scale, -low
+""",
+        ("nearest", "least", "most", "error"),
+        ("start",),
+    ),
+    "fit_symmetric": Loop(
+        ("levels",),
+        {"x": _FLOATS, "scales": _NUMBERS, "codes": _FLOATS},
+        """
+m = extreme(x, b, n)
+if not abs(m) >= tiny:
+    continue
+scale = best = best_step = zero
+for number in range(19):
+    t = 0 if number == 0 else (number - 10 if number < 10 else number - 9)
+    step = -(np.float32(levels) + np.float32(0.1) * np.float32(t)) / m
+    sum_qx = sum_qq = zero
+    for i in range(n):
+        value = x[b, i]
+        q = nearest(step * value, -levels, levels - 1)
+        weight = value * value
+        sum_qx += weight * value * q
+        sum_qq += weight * q * q
+    if number == 0 or (sum_qq > zero and sum_qx * sum_qx > best * sum_qq):
+        scale = sum_qx / sum_qq if sum_qq != zero else zero
+        best, best_step = scale * sum_qx, step
+scales[b] = scale
+for i in range(n):
+    codes[b, i] = nearest(best_step * x[b, i], -levels, levels - 1) + np.float32(levels)
+""",
+        ("nearest", "extreme"),
+    ),
+    "fit_by_coordinates": Loop(
+        ("levels",),
+        {"x": _FLOATS, "scales": _NUMBERS, "codes": _FLOATS},
+        """
+m = extreme(x, b, n)
+if not abs(m) >= tiny:
+    continue
+step = np.float32(-levels) / m
+sum_qx = sum_qq = zero
+for i in range(n):
+    codes[b, i] = nearest(step * x[b, i], -levels, levels - 1)
+    weight = x[b, i] * x[b, i]
+    sum_qx += weight * x[b, i] * codes[b, i]
+    sum_qq += weight * codes[b, i] * codes[b, i]
+for _ in range(5):
+    changed = False
+    for i in range(n):
+        weight = x[b, i] * x[b, i]
+        rest_qx = sum_qx - weight * x[b, i] * codes[b, i]
+        if not rest_qx > zero:
+            continue
+        rest_qq = sum_qq - weight * codes[b, i] * codes[b, i]
+        new = nearest(x[b, i] * rest_qq / rest_qx, -levels, levels - 1)
+        if new == codes[b, i]:
+            continue
+        rest_qx += weight * x[b, i] * new
+        rest_qq += weight * new * new
+        if rest_qq > zero and rest_qx * rest_qx * sum_qq > sum_qx * sum_qx * rest_qq:
+            codes[b, i], sum_qx, sum_qq, changed = new, rest_qx, rest_qq, True
+    if not changed:
+        break
+scales[b] = sum_qx / sum_qq if sum_qq > zero else zero
+for i in range(n):
+    codes[b, i] += np.float32(levels)
+""",
+        ("nearest", "extreme"),
+    ),
+    "fit_table": Loop(
+        ("entries", "tries"),
+        {"x": _FLOATS, "table": ("float32", TABLE), "scales": _NUMBERS, "codes": _CODES},
+        """
+m = extreme(x, b, n)
+scale = best = first = zero
+if abs(m) >= tiny:
+    first = one / (-m / table[0] if tries else m / table[0])
+    for number in range(2 * tries + 2 if tries else 1):
+        step = first if number == 0 else (np.float32(number - 1 - tries) + table[0]) / m
+        sum_vx = sum_vv = zero
+        for i in range(n):
+            value = x[b, i]
+            v = table[entry(step * value, table, entries)]
+            weight = value * value
+            sum_vx += weight * v * value
+            sum_vv += weight * v * v
+        if number == 0 or (sum_vv > zero and sum_vx * sum_vx > best * sum_vv):
+            scale = sum_vx / sum_vv if sum_vv > zero else zero
+            best = scale * sum_vx
+scales[b] = scale
+step = reciprocal(scale) if tries else first
+for i in range(n):
+    codes[b, i] = entry(step * x[b, i], table, entries)
+""",
+        ("extreme", "entry", "reciprocal"),
+    ),
+    "code_again": Loop(
+        ("low", "high"),
+        {"x": _FLOATS, "offset": _NUMBERS, "scale": _NUMBERS, "first": _FLOATS, "codes": _CODES},
+        """
+for i in range(n):
+    if scale[b] != zero:
+        codes[b, i] = np.uint8(nearest((x[b, i] + offset[b]) / scale[b], low, high) - np.float32(low))
+    else:
+        codes[b, i] = np.uint8(first[b, i])
+""",
+        ("nearest",),
+    ),
+    "put_bits": Loop(
+        ("entries", "size"),
+        {"field": _CODES, "table": ("int64", PIECES), "blocks": ("uint8", BLOCKS)},
+        """
+for piece in range(entries):
+    first, count, step, byte = table[piece, 0], table[piece, 1], table[piece, 2], table[piece, 3]
+    mask, shift, low = (1 << table[piece, 4]) - 1, table[piece, 5], table[piece, 6]
+    for i in range(count):
+        blocks[b, byte + i] |= ((field[b, first + i * step] >> low) & mask) << shift
+""",
+    ),
+    "take_bits": Loop(
+        ("entries", "size"),
+        {"blocks": ("uint8", BLOCKS), "table": ("int64", PIECES), "field": _CODES},
+        """
+for piece in range(entries):
+    first, count, step, byte = table[piece, 0], table[piece, 1], table[piece, 2], table[piece, 3]
+    mask, shift, low = (1 << table[piece, 4]) - 1, table[piece, 5], table[piece, 6]
+    for i in range(count):
+        field[b, first + i * step] |= ((blocks[b, byte + i] >> shift) & mask) << low
+""",
+    ),
+}
 
 
-@compiled
-def fit_table(x, table, tries):  # type: ignore[no-untyped-def]
-    """`searches.fit_table`."""
-    scales, codes = np.zeros(len(x), F), np.empty(x.shape, I8)
-    for b in range(len(x)):
-        row = x[b]
-        m = _extreme(row)
-        scale = best = first = ZERO
-        if abs(m) >= TINY:
-            first = ONE / (-m / table[0] if tries else m / table[0])
-            for number in range(2 * tries + 2 if tries else 1):
-                step = first if number == 0 else (F(number - 1 - tries) + table[0]) / m
-                sum_vx = sum_vv = ZERO
-                for value in row:
-                    v = table[_entry(step * value, table)]
-                    w = value * value
-                    sum_vx += w * v * value
-                    sum_vv += w * v * v
-                if number == 0 or (sum_vv > ZERO and sum_vx * sum_vx > best * sum_vv):
-                    scale = sum_vx / sum_vv if sum_vv > ZERO else ZERO
-                    best = scale * sum_vx
-        scales[b] = scale
-        step = _reciprocal(scale) if tries else first
-        for i in range(len(row)):
-            codes[b, i] = _entry(step * row[i], table)
+@cache
+def source(name: str) -> KernelSource:
+    """The kernel of a loop.
+
+    Args:
+        name: a key of `LOOPS`.
+    """
+    loop = LOOPS[name]
+    integers = ("rows", "n", *loop.integers)
+    pointers = [f"{array}_at" for array in loop.arrays]
+    shapes = {array: "(1, n)" if shape == SCRATCH else shape for array, (_, shape) in loop.arrays.items()}
+    lines = [
+        f"# GGUF: {name}",
+        *("@function" + HELPERS[helper] for helper in loop.helpers),
+        f"def kernel({', '.join([*integers, *pointers, *loop.scalars])}):",
+        *(f"    {array} = carray({array}_at, {shape})" for array, shape in shapes.items()),
+        "    zero, one, half, tiny = np.float32(0), np.float32(1), np.float32(0.5), np.float32(1e-15)",
+        "    n = np.uint64(n)",  # an index that may be negative is counted from the end, which takes time
+        "    for b in range(np.uint64(rows)):",
+        *("        " + line for line in loop.body.strip("\n").split("\n")),
+    ]
+    types = tuple(kind for kind, _ in loop.arrays.values())
+    return KernelSource(
+        "\n".join(lines) + "\n", tuple(loop.arrays), len(loop.scalars), np.dtype(np.float32), len(integers), types
+    )
+
+
+def _run(name: str, arrays: Sequence[np.ndarray], integers: Sequence[int] = (), scalars: Sequence[float] = ()) -> None:
+    """A loop over the rows, which threads share.
+
+    Args:
+        name: a key of `LOOPS`.
+        arrays: those of the loop in its order; but for scratch rows, which come last.
+        integers: those of the loop.
+        scalars: the same.
+    """
+    kinds = [*LOOPS[name].arrays.values()]
+    given = [
+        a if as_it_is(a, _DTYPES[kind]) else np.require(a, kind, ["C", "A"])
+        for a, (kind, _) in zip(arrays, kinds, strict=False)
+    ]
+    rows, n = given[-1 if name == "take_bits" else 0].shape
+    addresses = [kernels.address(a) for a in given]
+    apart = [a.strides[0] if shape in BY_ROWS else 0 for a, (_, shape) in zip(given, kinds, strict=False)]
+    kernel, scratch = kernels.get(source(name)), len(kinds) > len(given)
+    parts = thread_pool.split(rows, thread_pool.worth(rows * n)) if rows else []
+    rooms = np.empty((len(parts), n), np.float32) if scratch else given[0]
+    chunks = []
+    for number, (start, count) in enumerate(parts):
+        at = [address + start * stride for address, stride in zip(addresses, apart, strict=True)]
+        room = [rooms.ctypes.data + number * rooms.strides[0]] if scratch else []
+        chunks.append(kernel.pack(count, n, *integers, *at, *room, *scalars))
+    if chunks:
+        thread_pool.run(kernel, chunks, (given, rooms))
+
+
+def code_signed(x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """`searches.code_signed`."""
+    scale, codes = np.empty(len(x), np.float32), np.empty(x.shape, np.uint8)
+    _run("code_signed", (x, scale, codes), (levels,))
+    return scale, codes
+
+
+def code_range(x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`searches.code_range`."""
+    scale, minimum, codes = np.empty(len(x), np.float32), np.empty(len(x), np.float32), np.empty(x.shape, np.uint8)
+    _run("code_range", (x, scale, minimum, codes), (levels,))
+    return scale, minimum, codes
+
+
+def code_symmetric(x: np.ndarray, levels: int, zero: int) -> tuple[np.ndarray, np.ndarray]:
+    """`searches.code_symmetric`."""
+    scale, codes = np.empty(len(x), np.float32), np.empty(x.shape, np.uint8)
+    _run("code_symmetric", (x, scale, codes), (levels, zero))
+    return scale, codes
+
+
+def fit_affine(
+    x: np.ndarray, w: np.ndarray, levels: int, start: float, tries: int, absolute: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`searches.fit_affine`."""
+    scales, minimums, codes = np.zeros(len(x), np.float32), np.zeros(len(x), np.float32), np.zeros(x.shape, np.float32)
+    _run("fit_affine", (x, w, scales, minimums, codes), (levels, tries, absolute), (start,))
+    return scales, minimums, codes
+
+
+def fit_symmetric(x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """`searches.fit_symmetric`."""
+    return _fitted("fit_symmetric", x, levels)
+
+
+def fit_by_coordinates(x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """`searches.fit_by_coordinates`."""
+    return _fitted("fit_by_coordinates", x, levels)
+
+
+def _fitted(name: str, x: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    scales, codes = np.zeros(len(x), np.float32), np.zeros(x.shape, np.float32)
+    _run(name, (x, scales, codes), (levels,))
     return scales, codes
 
 
-@compiled
-def code_again(x, offset, scale, first, low, high):  # type: ignore[no-untyped-def]
+def fit_table(x: np.ndarray, table: np.ndarray, tries: int) -> tuple[np.ndarray, np.ndarray]:
+    """`searches.fit_table`."""
+    scales, codes = np.zeros(len(x), np.float32), np.empty(x.shape, np.uint8)
+    _run("fit_table", (x, table, scales, codes), (len(table), tries))
+    return scales, codes
+
+
+def code_again(
+    x: np.ndarray, offset: np.ndarray, scale: np.ndarray, first: np.ndarray, low: int, high: int
+) -> np.ndarray:
     """`searches.code_again`."""
-    codes = np.empty(x.shape, I8)
-    for b in range(len(x)):
-        for i in range(x.shape[1]):
-            if scale[b] != ZERO:
-                codes[b, i] = I8(_nearest((x[b, i] + offset[b]) / scale[b], low, high) - F(low))
-            else:
-                codes[b, i] = I8(first[b, i])
+    codes = np.empty(x.shape, np.uint8)
+    _run("code_again", (x, offset, scale, first, codes), (low, high))
     return codes
 
 
-@compiled
-def put_bits(field, table, blocks):  # type: ignore[no-untyped-def]
+def put_bits(field: np.ndarray, table: np.ndarray, blocks: np.ndarray) -> None:
     """`layout.put_bits`."""
-    for b in range(len(blocks)):
-        for first, count, step, byte, width, shift, low in table:
-            mask = (1 << width) - 1
-            for i in range(count):
-                blocks[b, byte + i] |= ((field[b, first + i * step] >> low) & mask) << shift
+    _run("put_bits", (field, table, blocks), (len(table), blocks.shape[1]))
 
 
-@compiled
-def take_bits(blocks, table, field):  # type: ignore[no-untyped-def]
+def take_bits(blocks: np.ndarray, table: np.ndarray, field: np.ndarray) -> None:
     """`layout.take_bits`."""
-    for b in range(len(blocks)):
-        for first, count, step, byte, width, shift, low in table:
-            mask = (1 << width) - 1
-            for i in range(count):
-                field[b, first + i * step] |= ((blocks[b, byte + i] >> shift) & mask) << low
+    _run("take_bits", (blocks, table, field), (len(table), blocks.shape[1]))

@@ -103,6 +103,18 @@ def rebuilt(
     return Graph(edit.builder.live(results), results, scalar_outputs, guards, graph.small)
 
 
+def with_output(graph: Graph, other: Graph, output: str) -> Graph:
+    """A graph with one output as another graph of the same inputs has it."""
+    edit, made = Edit(), []
+    for each in (graph, other):
+        edit.new = {}
+        for node in each.nodes:
+            edit.new[node.index] = edit.copy(node, tuple(edit.new[a.index] for a in node.args))
+        made.append({n: edit.new[node.index] for n, node in each.outputs.items()})
+    results = {**made[0], output: made[1][output]}
+    return Graph(edit.builder.live(results), results, graph.scalar_outputs, graph.guards, graph.small)
+
+
 def replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
     """A scalar expression with each occurrence of a subexpression replaced."""
     if expr == old:

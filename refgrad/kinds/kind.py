@@ -391,6 +391,10 @@ class Kind(ABC):
         """Departures that only this kind has: a name, a sentence, and keywords for `Wanted.how`."""
         return iter(())
 
+    def told_departures(self, rule: Any, record: Record) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Departures that only this kind has and whose numbers a run tells: as `departures`."""
+        return iter(())
+
     def rewritten(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Mutants of a rule without a graph, which are made of its text: as `departures`."""
         return iter(())

@@ -15,7 +15,7 @@ from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import SETTING, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
-from refgrad.kinds.readings import READING, read, readings
+from refgrad.kinds.readings import READING, read, readings, told
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
@@ -166,6 +166,13 @@ class QuantizerKind(Stateless):
         """What becomes of numbers before they are quantized, and of codes after."""
         for reading in readings(rule):
             yield reading.name, reading.sentence, {READING: reading.name}
+
+    def told_departures(self, rule: Quantizer, record: Record) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """What becomes of small numbers, and of large ones, as a run tells it."""
+        pairs = zip(record.cases.arrays, record.seen, strict=True)
+        shown = [(a["x"], seen) for a, seen in pairs if seen is not None and not is_of_codes(rule, a)]
+        for reading in told(rule, shown):
+            yield reading.name, reading.sentence, {READING: reading}
 
     def read(self, rule: Quantizer, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
         """A case and its parts with a departure undone; of a decoder none."""

@@ -6,7 +6,7 @@ put back where they belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,16 @@ class Reading:
     along: bool = False
 
 
-def read(rule: Quantizer, arrays: Mapping[str, Any], seen: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+def read(rule: Quantizer, arrays: Mapping[str, Any], seen: Mapping[str, Any], name: str | Reading) -> tuple[Any, Any]:
     """A case and what was seen of it with a departure undone.
 
     Args:
         rule: the quantizer.
         arrays: the case, ``x`` among them.
         seen: the parts in the rule's shapes.
-        name: of the departure.
+        name: of the departure; or the departure itself, of one whose numbers a run tells.
     """
-    reading = READINGS[name]
+    reading = READINGS[name] if isinstance(name, str) else name
     if reading.before is not None:
         with np.errstate(all="ignore"):
             arrays = {**arrays, "x": reading.before(rule, arrays["x"])}
@@ -116,6 +116,78 @@ def largest_below_top(record: Minifloat) -> float:
 def _may_come_by(format_: str) -> Callable[[Quantizer], bool]:
     """True of a cast to another format, to which numbers may come by way of one of 16 bits."""
     return lambda rule: isinstance(rule, Cast) and rule.record.name != format_
+
+
+def told(rule: Quantizer, cases: Iterable[tuple[np.ndarray, Mapping[str, Any]]]) -> Iterator[Reading]:
+    """Departures whose numbers a run tells: what is small becomes zero, what is large one number.
+
+    Args:
+        rule: the quantizer; of others than casts nothing is told.
+        cases: what was quantized, and the parts that were seen.
+    """
+    if not isinstance(rule, Cast):
+        return
+    with np.errstate(all="ignore"):
+        rows = [_values_of(rule, x, seen) for x, seen in cases if CODES in seen and np.size(x)]
+    if rows:
+        size, given, right = (np.concatenate(column) for column in zip(*rows, strict=True))
+        yield from _flushed(size, given, right)
+        yield from _limited(size, given, right)
+
+
+def _values_of(rule: Cast, x: np.ndarray, seen: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+    """Magnitudes that are no NaN, what they became with the sign that they had, and what is right."""
+    both = (seen[CODES], rule.quantize(x)[CODES])
+    given, right = (np.asarray(rule.decode({CODES: codes}, np.shape(x)), np.float64).ravel() for codes in both)
+    x = np.asarray(x, np.float64).ravel()
+    known = ~np.isnan(x) & ~np.isnan(given)
+    return np.abs(x)[known], (given * np.where(np.signbit(x), -1.0, 1.0))[known], np.abs(right)[known]
+
+
+def _flushed(size: np.ndarray, given: np.ndarray, right: np.ndarray) -> Iterator[Reading]:
+    """What is below a number becomes zero, of its sign or without one."""
+    flushed, kept = size[(given == 0) & (right != 0)], size[given != 0]
+    if flushed.size and kept.size and flushed.max() < kept.min():
+        least = _between(flushed.max(), kept.min())
+        for sign, zero in ((" of its sign", np.copysign), ("", lambda zero, x: zero)):
+            name = f"x below {least:g} becomes zero{sign}"
+
+            def before(rule: Quantizer, x: np.ndarray, least: float = least, zero: Any = zero) -> np.ndarray:
+                return np.where(np.abs(x) < least, zero(x.dtype.type(0), x), x)
+
+            yield Reading(name, f"what is below {least:g} in magnitude becomes zero{sign}", lambda rule: True, before)
+
+
+def _limited(size: np.ndarray, given: np.ndarray, right: np.ndarray) -> Iterator[Reading]:
+    """What is at least one number becomes another of its sign; what is infinite too, or all but that."""
+    wrong = given != right
+    if not wrong.any() or not np.isfinite(size[wrong]).all() or np.unique(given[wrong]).size != 1:
+        wrong = wrong & np.isfinite(size)
+        if not wrong.any() or np.unique(given[wrong]).size != 1:
+            return
+    largest, first = float(given[wrong][0]), size[wrong].min()
+    below = size[(size < first) & ~wrong]
+    if not 0 < largest < np.inf or not below.size:
+        return
+    least = largest if below.max() < largest <= first else _between(below.max(), first)
+    for what, most in (("", np.inf), (" and finite", np.finfo(np.float64).max)):
+
+        def before(rule: Quantizer, x: np.ndarray, least: float = least, most: float = most) -> np.ndarray:
+            held = (np.abs(x) >= least) & (np.abs(x) <= most)
+            return np.where(held, np.copysign(x.dtype.type(largest), x), x)
+
+        sentence = f"what is {least:g} or more in magnitude{what} becomes {largest:g}"
+        yield Reading(f"x from {least:g} on{what} becomes {largest:g}", sentence, lambda rule: True, before)
+
+
+def _between(low: float, high: float) -> float:
+    """A number above one and not above another: a power of two, if there is one, else the one of the fewest digits."""
+    power = float(2.0 ** np.floor(np.log2(high)))
+    if power > low:
+        return power
+    middle = (low + high) / 2
+    shorter = (float(f"{middle:.{digits}g}") for digits in range(1, 17))
+    return next((value for value in shorter if low < value <= high), float(high))
 
 
 def _has_subnormals(rule: Quantizer) -> bool:
@@ -192,6 +264,12 @@ READINGS: Mapping[str, Reading] = {
             lambda rule: _grouped(rule) and isinstance(rule, RowQuantizer),  # of others that is a group
             undone=lambda codes: codes[..., ::-1].copy(),
             along=True,
+        ),
+        Reading(
+            "codes in the high halves of bytes",
+            "the codes of four bits stand in the high halves of bytes whose low halves are empty",
+            lambda rule: _grouped(rule) and not isinstance(rule, RowQuantizer),
+            undone=lambda codes: np.where(codes & 15, 255, codes >> 4).astype(codes.dtype),
         ),
         Reading(
             "neighbouring codes exchanged",

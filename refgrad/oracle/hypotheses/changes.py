@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Kind, Wanted
+from refgrad.kinds.kind import Kind, Record, Wanted
 from refgrad.oracle.acceptance.policy import CHOICES, Policy
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules, short_name
@@ -165,10 +165,10 @@ class Change:
 
 
 def _near(plan: Plan, free: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
-    """What is free in a plan, at the steps beside its own and at the first ones."""
+    """What is free in a plan, at the steps beside its own, at the first ones, and at late ones."""
     if "t" in plan.free:
         place = plan.free.index("t")
-        for t in dict.fromkeys((free[place] + 1, free[place] - 1, 1, 2)):
+        for t in dict.fromkeys((free[place] + 1, free[place] - 1, *(2**k for k in range(12)))):
             if t >= 1:
                 yield (*free[:place], t, *free[place + 1 :])
 
@@ -251,9 +251,10 @@ def _around(legal: Range | Whole, name: str, value: float) -> Iterator[Change]:
             yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
 
 
-def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
-    """Departures that only the rule's kind has."""
-    for name, sentence, keywords in kind.departures(rule):
+def departures(rule: Rule, kind: Kind, record: Record | None = None) -> Iterator[Change]:
+    """Departures that only the rule's kind has, and those that a run of it tells, if there is one."""
+    told = () if record is None else kind.told_departures(rule, record)
+    for name, sentence, keywords in itertools.chain(kind.departures(rule), told):
         yield Change(name, sentence, "field", how={name: keywords})
 
 

@@ -25,6 +25,7 @@ from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, telling_screen
 from refgrad.oracle.hypotheses.search import Search
+from refgrad.oracle.hypotheses.wrapped import wrapped
 from refgrad.rule import short_name
 
 #: departures that are judged on the whole run where none explains it, and that are told where several do
@@ -93,6 +94,9 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     explained = [_with_owner(search, told, each) for each in explaining]
     if _facts(explaining):
         return tuple(explained)  # beside a fact nothing is near
+    around = [] if explaining else list(wrapped(claim, record))
+    if around:
+        return tuple(_believed(search, control(), _whole(claim, record, tally, around), (claim, record)))
     first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
     if first:
         return tuple(Meaning(place, None, claim) for place in first)

@@ -52,7 +52,7 @@ def _claimed(claim: Claim, told: Rule, change: Change) -> Claim:
     take four times as much.
     """
     rule, request = change.changed(told), claim.request
-    if change.mutations or change.how or told_otherwise(claim, told, rule):
+    if change.mutations or change.how or told_otherwise(claim, told, rule) or _untold(claim, told, rule):
         return dataclasses.replace(Claim.of(request, told), change=change)
     return Claim.of(dataclasses.replace(request, rule=rule, policy=change.policy_of(request.policy)))
 
@@ -61,3 +61,9 @@ def told_otherwise(claim: Claim, one: Rule, other: Rule) -> bool:
     """True if a candidate that was told to be one rule is told another number by name where it is told to be another."""
     own, new = (claim.kind.told(rule).hyperparameters() for rule in (one, other))
     return any(n in own and n in new and own[n] != new[n] for n in claim.named)
+
+
+def _untold(claim: Claim, one: Rule, other: Rule) -> bool:
+    """True if a candidate asks by name for a number of one rule that another, such as a rule around it, does not call so."""
+    own, new = (claim.kind.told(rule).hyperparameters() for rule in (one, other))
+    return any(n in own and n not in new for n in claim.named)

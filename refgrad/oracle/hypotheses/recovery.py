@@ -20,6 +20,10 @@ from refgrad.oracle.hypotheses.residuals import Problem
 
 #: values that an eps is tried from, where a fit from the claimed one fails
 EPS_STARTS = (1e-3, 1e-5, 1e-7, 1e-10, 1e-12)
+#: elements that are added to a linear programme at once, and by how much they may break its answer
+AT_ONCE, LOOSE = 24, 1e-9
+#: half-widths to which no values may bring all elements as far as their slopes tell, beyond which none are looked for
+FAR = 4.0
 
 
 def recover(problem: Problem, known: Mapping[str, float], thorough: bool, late: Late) -> list[Recovered] | None:
@@ -145,7 +149,11 @@ def _fitted(problem: Problem, start: Mapping[str, float]) -> tuple[Problem, np.n
             if np.max(np.abs(residuals), initial=0.0) <= 1.0:
                 # sets so wide that they decide nothing explain nothing
                 return (problem, current) if 2 * len(residuals) > usable else None
-            current = _centred(problem, current, residuals)
+            jacobian = _jacobian(problem, current, residuals)
+            if _least(jacobian, residuals) > FAR:
+                return None
+            moves = _programme(jacobian, residuals, None, {}, slack=True)
+            current = current if moves is None else current + moves
             residuals = problem.residuals(problem.values(current))
     return None
 
@@ -160,30 +168,75 @@ def _jacobian(problem: Problem, at: np.ndarray, residuals: np.ndarray) -> np.nda
     return np.stack(columns, axis=1)
 
 
-def _centred(problem: Problem, at: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """The coordinates at which the farthest element is nearest, by a linear programme."""
-    solution = _programme(_jacobian(problem, at, residuals), residuals, None, {}, slack=True)
-    return at if solution is None else at + solution[: len(at)]
+def _least(jacobian: np.ndarray, residuals: np.ndarray) -> float:
+    """A bound from below on how far the farthest element is, whatever the moves, as the slopes have it.
+
+    Of what no moves change, ``y``, every move leaves ``y . residuals``, which the farthest element times the sum of ``|y|``
+    is not less than.
+    """
+    scaled = jacobian / np.maximum(np.max(np.abs(jacobian), axis=0, initial=0.0), 1e-30)
+    left = residuals - scaled @ np.linalg.lstsq(scaled, residuals, rcond=None)[0]
+    total = float(np.sum(np.abs(left)))
+    return float(left @ left) / total if total > 0 else 0.0
 
 
 def _programme(
     jacobian: np.ndarray, residuals: np.ndarray, goal: np.ndarray | None, fixed: Mapping[int, float], slack: bool
 ) -> np.ndarray | None:
-    """Moves with ``|residuals + jacobian moves| <= 1`` that minimize a goal (or, with ``slack``, the bound itself)."""
+    """Moves with ``|residuals + jacobian moves| <= 1`` that minimize a goal (or, with ``slack``, the bound itself).
+
+    Few elements bind: a programme of those that stand out is solved, and those that its answer breaks are added, until none
+    is broken, which is the answer of the programme of all.
+    """
+    scale = np.maximum(np.max(np.abs(jacobian), axis=0, initial=0.0), 1e-30)
+    scaled = jacobian / scale
+    rows = _standing_out(scaled, residuals)
+    while True:
+        solved = _solved(scaled[rows], residuals[rows], goal, {i: x * scale[i] for i, x in fixed.items()}, scale, slack)
+        if solved is None:
+            return None
+        moves, bound = solved
+        broken = np.abs(residuals + scaled @ moves) - bound - LOOSE
+        broken[rows] = 0.0
+        if not np.any(broken > 0.0):
+            return moves / scale
+        rows = np.union1d(rows, _most(broken, broken > 0.0))
+
+
+def _standing_out(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """The elements that are farthest from their truths, and those that each number moves the most, either way."""
+    everything = np.ones(len(residuals), bool)
+    columns = [_most(sign * column, everything) for column in jacobian.T for sign in (1.0, -1.0)]
+    return np.unique(np.concatenate([_most(np.abs(residuals), everything), *columns]))
+
+
+def _most(sizes: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The places of the largest of some sizes."""
+    places = np.flatnonzero(among)
+    return places[np.argsort(-sizes[places], kind="stable")[:AT_ONCE]]
+
+
+def _solved(
+    jacobian: np.ndarray,
+    residuals: np.ndarray,
+    goal: np.ndarray | None,
+    fixed: Mapping[int, float],
+    scale: np.ndarray,
+    slack: bool,
+) -> tuple[np.ndarray, float] | None:
+    """The programme of some elements: the moves, and the bound that these keep to; None if there is no answer."""
     from scipy.optimize import linprog
 
     count = jacobian.shape[1]
-    scale = np.maximum(np.max(np.abs(jacobian), axis=0, initial=0.0), 1e-30)
-    scaled = jacobian / scale
     last = -np.ones((len(residuals), 1)) if slack else np.zeros((len(residuals), 1))
     room = 0.0 if slack else 1.0
-    matrix = np.concatenate([np.hstack([scaled, last]), np.hstack([-scaled, last])])
+    matrix = np.concatenate([np.hstack([jacobian, last]), np.hstack([-jacobian, last])])
     vector = np.concatenate([room - residuals, room + residuals])
     aim = np.append(np.zeros(count), 1.0) if goal is None else np.append(goal, 0.0)
     reach = math.log(UNDETERMINED) * 2
-    bounds = [(fixed[i] * scale[i],) * 2 if i in fixed else (-reach * scale[i], reach * scale[i]) for i in range(count)]
+    bounds = [(fixed[i],) * 2 if i in fixed else (-reach * scale[i], reach * scale[i]) for i in range(count)]
     solved = linprog(aim, A_ub=matrix, b_ub=vector, bounds=[*bounds, (0.0, None)], method="highs")
-    return solved.x[:count] / scale if solved.status == 0 else None
+    return (solved.x[:count], float(solved.x[count]) if slack else 1.0) if solved.status == 0 else None
 
 
 def _intervals(problem: Problem, at: np.ndarray, output: str) -> list[Recovered]:

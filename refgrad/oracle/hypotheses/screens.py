@@ -43,7 +43,8 @@ def screen_of(claim: Claim, record: Record, elements: int | None = None) -> Scre
 def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> Screen:
     """`screen_of`; where the claim explains the few elements that are looked at, with some of those that are wrong besides.
 
-    Otherwise the search would end with the claim, which explains the few elements and not the run.
+    Otherwise the search would end with the claim, which explains the few elements and not the run. Of a rule without state
+    all that was seen is looked at then.
 
     Args:
         claim: who claims to be what.
@@ -51,6 +52,8 @@ def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> S
         wrong: True if the claim is wrong on it; asked where a few elements show nothing.
     """
     screen = screen_of(claim, record)
+    if isinstance(screen, RunScreen) and not claim.kind.stepped and _claim_fits(screen) and wrong():
+        return RunScreen(claim.kind, record, screen.policy)
     # a rule that reduces over tensors is looked at on a run of its own
     if not isinstance(screen, StepScreen) or screen.couples or not _claim_fits(screen) or not wrong():
         return screen

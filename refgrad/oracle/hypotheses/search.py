@@ -206,7 +206,7 @@ class Search:
 
     def _fields(self) -> list[Change]:
         rule = self.screen.rule
-        return [*changes.departures(rule, self.screen.kind), *changes.named(rule)]
+        return [*self.screen.departures(), *changes.named(rule)]
 
     def policies(self) -> None:
         """Other policies."""

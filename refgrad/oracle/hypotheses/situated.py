@@ -14,7 +14,7 @@ from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.control import control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
-from refgrad.oracle.hypotheses.screens import judged, screen_of
+from refgrad.oracle.hypotheses.screens import judged, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 
 #: seconds that the search may take, and how many of the changes that explain the situation are judged everywhere else
@@ -40,7 +40,7 @@ def _changes(claim: Claim, record: Record) -> Iterator[Change]:
     """Single changes of the rule under which nothing is wrong, in this situation and in all others."""
     deadline = time.process_time() + claim.request.explain
     search = Search(
-        screen_of(claim, record),
+        telling_screen(claim, record, lambda: True),
         seconds=min(SECONDS, claim.request.explain),
         clock=time.process_time,
         control=functools.cache(lambda: control_of(claim, record)),

@@ -5,8 +5,9 @@ A rewrite is a name, a sentence, and a function that finds the places of a trace
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.scalar_math import names_in
@@ -90,6 +91,10 @@ FURTHER: tuple[Rewrite, ...] = (
 CASE_FURTHER: tuple[Rewrite, ...] = (
     Rewrite("direction", "a number rounded toward zero, down or up, or its halves otherwise", decision.directions),
     Rewrite("whole number", "a whole number off by one", decision.whole_numbers),
+    Rewrite("wrapped", "a whole number that wraps where it is to be held between bounds", decision.wrapped),
+    Rewrite("direction of one", "the same in what one result is made of alone", decision.apart(decision.directions)),
+    Rewrite("rounding of one", "another direction of rounding in one result alone", decision.apart(decision.roundings)),
+    Rewrite("comparison of one", "a boundary of one result alone", decision.apart(decision.comparisons)),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks
@@ -184,6 +189,7 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
     plans = list(plans)
     unchanged = tuple(computed(plan, plan.graph) for plan in plans)
     seen: set[tuple] = {unchanged}
+    names: Counter[tuple[str, str]] = Counter()
     result = []
     for rewrite in rewrites:
         for plan in plans:
@@ -197,5 +203,15 @@ def mutations(plans: Iterable[Plan], rewrites: Iterable[Rewrite] = REWRITES) -> 
                 made = tuple(map(computed, plans, graphs))
                 if made not in seen and fit:
                     seen.add(made)
-                    result.append(mutation)
+                    result.append(_told_apart(mutation, names))
     return result
+
+
+def _told_apart(mutation: Mutation, names: Counter[tuple[str, str]]) -> Mutation:
+    """A mutation with its number after its name, if others that make something else are called so too."""
+    called = mutation.name, mutation.sentence
+    names[called] += 1
+    if names[called] == 1:
+        return mutation
+    which = f" (place {names[called]})"
+    return replace(mutation, name=mutation.name + which, sentence=mutation.sentence + which)

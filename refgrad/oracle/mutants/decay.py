@@ -65,7 +65,7 @@ def mistaken(form: Form) -> Iterator[Found]:
 
 
 def complemented(form: Form) -> Iterator[Found]:
-    """``1 - beta`` and ``beta`` taken for each other in what one output is made of."""
+    """``1 - beta`` and ``beta`` taken for each other in what one output is made of; one for the other at one place."""
     for decay in (d for d in form.decays if form.has(d)):
         change = substituting({decay: complement(name(decay))})
         for output, nodes in form.cones.items():
@@ -75,6 +75,11 @@ def complemented(form: Form) -> Iterator[Found]:
                 yield Found(
                     text, text, sentence, lambda n=nodes, c=change: rebuilt(form.graph, form.scalar_inputs(n, c))
                 )
+        plain, rest = name(decay), complement(name(decay))
+        for old, new in ((rest, plain), (plain, rest)):
+            for node in (n for n in form.graph.nodes if n.op == "scalar" and n.attribute == old):
+                sentence = f"{scalar_text(new)} stands for {scalar_text(old)}"
+                yield form.at(node, sentence, sentence, lambda d, _, e=new: d.scalar(e))
 
 
 def in_float32(form: Form) -> Iterator[Found]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 
 from refgrad.arithmetic.graph import Node
-from refgrad.arithmetic.rewriting import Edit, rebuilt
+from refgrad.arithmetic.rewriting import Edit, rebuilt, with_output
 from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.arithmetic.steps import Integer
 from refgrad.oracle.mutants.patterns import Form, Found
@@ -83,6 +83,43 @@ def directions(form: Form) -> Iterator[Found]:
                 other = Integer(ties, *bounds)
                 sentence = f"{text} rounded to the nearest, halves {how}"
                 yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op("step", a[0], attribute=o), ties)
+
+
+def apart(find: Callable[[Form], Iterator[Found]]) -> Callable[[Form], Iterator[Found]]:
+    """What a rewrite finds, made in what one result is made of alone: others keep what they share with it."""
+
+    def found(form: Form) -> Iterator[Found]:
+        outputs = form.graph.outputs
+        if form.plan.rule.kind != "estimator":
+            return  # of others a result is judged given those before it, so that nothing would show of it
+        for each in find(form) if len(outputs) > 1 else ():
+            for output in outputs:
+                name, sentence = f"{each.name} in {output} alone", f"{each.sentence}, in {output} alone"
+                make = lambda e=each, o=output: with_output(form.graph, e.make(), o)  # noqa: E731
+                yield Found(("apart", output, each.place), name, sentence, make)
+
+    return found
+
+
+def wrapped(form: Form) -> Iterator[Found]:
+    """A whole number that is to be held between two, and wraps instead, as a number of few bits does."""
+    for outer in form.graph.nodes:
+        if outer.op not in ("minimum", "maximum") or outer.args[0].op not in ("minimum", "maximum"):
+            continue
+        inner = outer.args[0]
+        ends = {n.op: n.args[1].attribute for n in (inner, outer) if n.args[1].op == "scalar"}
+        if len(ends) < 2 or any(end.op != "const" for end in ends.values()):
+            continue
+        low, high = ends["maximum"].args[0], ends["minimum"].args[0]
+        size = high - low + 1.0
+        if low < high and math.log2(size).is_integer():
+            sentence = f"{form.text(inner.args[0])} wraps beyond {low:g} and {high:g}"
+            yield form.at(outer, sentence, sentence, lambda d, a, lo=low, n=size: _wrapped(d, a[0].args[0], lo, n))
+
+
+def _wrapped(d: Edit, whole: Node, low: float, size: float) -> Node:
+    turns = d.op("floor", d.op("div", d.op("sub", whole, d.number(low)), d.number(size)))
+    return d.op("sub", whole, d.op("mul", d.number(size), turns))
 
 
 def _within(d: Edit, whole: Node, low: float, high: float) -> Node:

@@ -117,7 +117,7 @@ def scalar_numbers(form: Form) -> Iterator[Found]:
     """A number of the rule's text twice or half as large where it stands in scalar arithmetic."""
     for old in _expressions(form.graph):
         for i, arg in enumerate(old.args if old.op not in ("const", "name") else ()):
-            if arg.op == "const" and arg.args[0] not in (0.0, 1.0, 2.0):
+            if arg.op == "const" and arg.args[0] not in (0.0, 1.0):
                 for factor in (2.0, 0.5):
                     new = const(factor * arg.args[0])
                     yield _scalar(form.graph, old, Expr(old.op, (*old.args[:i], new, *old.args[i + 1 :])))

@@ -105,15 +105,16 @@ def corrected_look_ahead(form: Form) -> Iterator[Found]:
 
 def ties(form: Form) -> Iterator[Found]:
     """The sign of zero taken as one, or minus one."""
-    for node in form.graph.nodes:
-        if node.op == "sign":
-            for op, value in (("ge", "one"), ("gt", "minus one")):
-                text = f"the sign of zero as {value}"
+    every = [node for node in form.graph.nodes if node.op == "sign"]
+    for node in every:
+        where = f" in {form.text(node)}" if len(every) > 1 else ""
+        for op, value in (("ge", "one"), ("gt", "minus one")):
+            text = f"the sign of zero as {value}{where}"
 
-                def make(d: Edit, a: tuple[Node, ...], op: str = op) -> Node:
-                    return d.op("where", d.op(op, a[0], d.number(0.0)), d.number(1.0), d.number(-1.0))
+            def make(d: Edit, a: tuple[Node, ...], op: str = op) -> Node:
+                return d.op("where", d.op(op, a[0], d.number(0.0)), d.number(1.0), d.number(-1.0))
 
-                yield form.at(node, text, f"the sign of zero is {value}", make)
+            yield form.at(node, text, f"the sign of zero is {value}{where}", make)
 
 
 def cleaned(form: Form) -> Iterator[Found]:

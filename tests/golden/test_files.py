@@ -22,7 +22,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators import ClippedSTE
 from refgrad.golden import checking, making, reading, records, tensors
 from refgrad.golden.case import Case, case_of, judge, within
-from refgrad.golden.flags import FLAGS
+from refgrad.golden.flags import FLAGS, OF_REWRITES
 from refgrad.golden.inputs import Sample, drawn, golden_rule, telling
 from refgrad.golden.levels import DTYPES, LEVELS, level_of
 from refgrad.golden.records import GoldenError
@@ -30,7 +30,7 @@ from refgrad.golden.wrong import Wrong, mutants, others, variants
 from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import rules
 from refgrad.sparsity import Magnitude
-from tests.golden import fuzz
+from tests.golden import fuzz, published
 
 pytest.importorskip("safetensors")
 
@@ -215,6 +215,45 @@ def test_an_id_is_that_of_the_inputs_alone() -> None:
     other = case_of(rule, Sample("normal", changed), "float32")
     assert other is not None
     assert other.id != case.id
+
+
+def test_an_id_is_never_used_again_when_a_rule_means_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = first_case(golden_rule(SGD))
+    before = case.id
+    monkeypatch.setattr(SGD, "revision", 2)
+    second = case.id
+    monkeypatch.setattr(SGD, "revision", 3)
+    assert len({before, second, case.id}) == 3
+
+
+def test_every_kind_of_fault_stands_on_the_page() -> None:
+    page = (FOLDER.parents[1] / "docs" / "golden.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {each.bug} | {each.cause} | {each.effect} |" for name, each in FLAGS.items()]
+    assert page.partition("### Kinds of fault")[2].partition("\n### ")[0].strip().splitlines()[-len(rows) :] == rows
+    assert set(OF_REWRITES.values()) <= set(FLAGS)
+
+
+def test_cases_of_the_repository_are_what_they_were_when_they_came_into_it() -> None:
+    """A case that means something else is printed; its rule's version is to be raised, by which it has another id."""
+    assert list(published.changed(FOLDER, LISTED, published.known())) == []
+
+
+def test_a_case_that_says_something_else_at_one_version_is_printed(copied: Path) -> None:
+    before = dict(published.said(reading.read(copied, "SignDescent")))
+    assert list(published.changed(copied, ["SignDescent"], before)) == []
+    file = reading.read(copied, "SignDescent")
+    arrays = dict(file.arrays) | {"1/set/p": file.arrays["1/set/p"] * np.float32(2)}
+    data = tensors.packed(arrays)
+    (copied / "SignDescent.safetensors").write_bytes(data)
+    document = json.loads((copied / "SignDescent.json").read_bytes())
+    document["tensors"]["sha256"] = hashlib.sha256(data).hexdigest()
+    (copied / "SignDescent.json").write_bytes(records.text(document))
+    id_ = document["cases"][1]["id"]
+    told = [f"{id_}: says something else than at version 1; raise SignDescent.revision"]
+    assert list(published.changed(copied, ["SignDescent"], before)) == told
+    assert f"{id_}: new" in next(
+        published.changed(copied, ["SignDescent"], {i: p for i, p in before.items() if i != id_})
+    )
 
 
 def damaged(folder: Path, change: Any) -> list[str]:

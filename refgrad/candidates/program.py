@@ -33,6 +33,8 @@ VERSION = 1
 #: bytes that a line may have
 LONGEST = 64 << 20
 ENCODINGS = ("hex", "base64")
+#: what arrays of an answer may be of besides float formats
+WHOLE = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")))
 #: kinds of rules that programs are asked to be
 KINDS = ("optimizer", "quantizer", "estimator", "mask")
 
@@ -113,7 +115,7 @@ class Program:
     def _dtype_of(self, value: Any, otherwise: str) -> np.dtype:
         named = value.get("dtype", otherwise) if isinstance(value, dict) else otherwise
         try:
-            return np.dtype(named) if named in ("uint8", "int8", "int32", "bool") else as_dtype(named)
+            return np.dtype(named) if named in WHOLE else as_dtype(named)
         except RefgradError as error:
             raise CandidateFault("structure", str(error)) from None
 

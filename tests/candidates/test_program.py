@@ -342,6 +342,17 @@ def test_the_command_asks_for_a_fresh_process_where_there_is_one(
     assert asked == [isolate]
 
 
+@pytest.mark.parametrize("dtype", program.WHOLE)
+def test_codes_of_every_width_are_taken(dtype: str) -> None:
+    answer = {"id": 1, "arrays": {"p": {"shape": [2], "dtype": dtype, "data": [0, 1]}}}
+    asked = program.function(
+        python(f"print('{SAYS}', flush=True); input(); print('{json.dumps(answer)}')"), "AdamW", "optimizer"
+    )
+    found = asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))["p"]
+    assert found.dtype == np.dtype(dtype)
+    assert found.tolist() == [0, 1]
+
+
 def test_a_program_that_dies_between_is_a_crash() -> None:
     asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), "AdamW", "optimizer")
     with pytest.raises(CandidateFault, match="exit code 4") as caught:
@@ -364,7 +375,9 @@ def test_the_command_says_what_is_wrong_with_a_program() -> None:
 
 
 @pytest.mark.parametrize("encoding", program.ENCODINGS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8], ids=["float32", "float64", "uint8"])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.uint8, np.int16], ids=["float32", "float64", "uint8", "int16"]
+)
 def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
     values = np.asarray([[0.1, 3.0], [1e-45, 250.0]]).astype(dtype)
     back = program.decoded(program.encoded(values, encoding), np.dtype(dtype), "x")

@@ -371,6 +371,30 @@ def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path
     assert (outside > 0) is bool(options)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Affine", "OtherVariant (another named behaviour): signed=False"),
+        ("ClippedSTE", "OtherVariant (another named behaviour): sign_at_zero=minus"),
+        ("Magnitude", "OtherVariant (another named behaviour): rounding=floor_plus_one"),
+    ],
+    ids=["quantizer", "estimator", "mask"],
+)
+def test_a_reader_in_javascript_tells_right_from_wrong_and_names_it(name: str, named: str) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    source = str(FOLDER.parents[1] / "docs" / "subjects" / "read_golden.js")
+    for mode in ("right", "wrong"):
+        said = subprocess.run(
+            ["node", source, str(FOLDER), name, mode], capture_output=True, text=True, check=True
+        ).stdout
+        outside = [int(n) for n in re.findall(r": (\d+) outside", said)]
+        assert len(outside) >= 3
+        assert (sum(outside) > 0) is (mode == "wrong"), said
+        assert (named in said) is (mode == "wrong")
+
+
 def made_again(file: Any, number: int, record: Any) -> Case:
     """A case of a file made anew, as its record says it was made."""
     numbers = {n: float.fromhex(v) for n, v in record["numbers"].items()}

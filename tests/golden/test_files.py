@@ -279,9 +279,16 @@ def damaged(folder: Path, change: Any) -> list[str]:
         (lambda d: d["cases"][0]["hyperparameters"].update(lr="0x1.0p+3"), "truths"),
         (lambda d: d["cases"][0]["hyperparameters"].update(lr="ten"), "SignDescent"),
         (lambda d: d["cases"][0]["inputs"].append("q"), "no tensor '0/in/q'"),
+        (lambda d: d["cases"][0].update(numbers={"t": 3}), "numbers.t is an int; legal: string"),
+        (lambda d: d["cases"][0].update(numbers={"t": "0x1.8p+0"}), "legal: a whole number from 1"),
+        (lambda d: d["cases"][0].update(numbers={"t": "0x1.0p+9999"}), "legal: a number of float64"),
+        (lambda d: d["cases"][0].update(policy={"nan": "wrong"}), "policy.nan is 'wrong'"),
         (lambda d: d["cases"].append(d["cases"][0]), "an id twice"),
     ],
-    ids=["field", "version", "rule", "digest", "setting", "no number", "tensor", "id"],
+    ids=[
+        *("field", "version", "rule", "digest", "setting", "no number", "tensor"),
+        *("no text", "part of a step", "too large", "policy", "id"),
+    ],
 )
 def test_what_was_changed_is_said(copied: Path, change: Any, says: str) -> None:
     assert any(says in text for text in damaged(copied, change))
@@ -333,6 +340,22 @@ def test_damaged_files_are_read_or_refused_and_nothing_else() -> None:
     found = fuzz.run("BatchScaledRate", 300, seed=20)
     assert found["failed"] == 0
     assert found["refused"] > 200
+
+
+@pytest.mark.parametrize("rule", fuzz.VERIFIED)
+def test_files_with_an_exchanged_field_are_refused_or_verified_and_nothing_else(rule: str) -> None:
+    found = fuzz.verified(rule, 20, seed=20)
+    assert found["failed"] == 0
+    assert found["refused"] + found["wrong"] > 5
+
+
+@pytest.mark.parametrize(("rule", "field"), [("NF4", "block_size"), ("QSGD", "bucket"), ("PowerSGD", "rank")])
+def test_a_setting_that_would_take_more_memory_than_its_file_is_refused(rule: str, field: str) -> None:
+    file = reading.read(FOLDER, rule)
+    case = json.loads(json.dumps(file.document["cases"][0]))
+    case["hyperparameters"][field] = 1 << 40
+    told = list(checking.problems(reading.File({**file.document, "cases": [case]}, file.arrays)))
+    assert f"{field} is {1 << 40}; legal beside arrays of this size: up to " in told[0]
 
 
 def test_the_schema_is_that_of_json_schema_too() -> None:

@@ -34,6 +34,8 @@ VERSION = 1
 #: bytes that a line may have
 LONGEST = 64 << 20
 ENCODINGS = ("hex", "base64")
+#: what arrays of an answer may be of besides float formats
+WHOLE = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")))
 #: kinds of rules that programs are asked to be
 KINDS = ("optimizer", "quantizer", "estimator", "mask")
 #: the dtypes of answers that are no floats

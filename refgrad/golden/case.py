@@ -60,8 +60,10 @@ class Case:
 
     @property
     def id(self) -> str:
-        """The rule's name and a digest of rule and inputs: the same for the same case alone, so that none is used again."""
+        """The rule's name and a digest of rule, version and inputs: the same for the same case alone, and never used again."""
         total = hashlib.sha256(repr((repr(self.rule), self.dtype, sorted(self.numbers.items()))).encode())
+        if self.rule.revision > 1:
+            total.update(f"version {self.rule.revision}".encode())
         for name, array in sorted(self.arrays.items()):
             total.update(f"{name}{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return f"{short_name(type(self.rule))}-{total.hexdigest()[:12]}"

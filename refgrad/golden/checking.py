@@ -15,10 +15,14 @@ from refgrad.golden import records
 from refgrad.golden.case import MORE_DIGITS, within
 from refgrad.golden.flags import FLAGS
 from refgrad.golden.making import MANIFEST, built, described
-from refgrad.golden.reading import File, read
+from refgrad.golden.reading import File, read, scalars
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.sets import record_of
 from refgrad.rule import Rule, rules
+
+#: the product of a whole setting, which may be a length, and the numbers of a case's largest array, at most: what a file
+#: has computed takes no more memory than that
+MOST = 1 << 24
 
 
 def listed(folder: Path) -> dict[str, Any]:
@@ -74,12 +78,17 @@ def verify(folder: Path, names: Sequence[str] = (), say: Callable[[str], None] =
         return
     wanted = names or [each["rule"] for each in listed(folder)["files"]]
     for number, name in enumerate(wanted, 1):
-        found = list(_verified(read(folder, name)))
+        found = list(problems(read(folder, name)))
         yield from found
         say(f"{number}/{len(wanted)} {name}: {'right' if not found else f'{len(found)} wrong'}")
 
 
-def _verified(file: File) -> Iterator[str]:
+def problems(file: File) -> Iterator[str]:
+    """What is wrong with a file that was read: its version, and truths that are not those of the exact path.
+
+    Args:
+        file: of one rule.
+    """
     document = file.document
     if document["rule"] in rules() and rules()[document["rule"]].revision != document["version"]:
         yield f"{document['rule']}: of version {document['version']} of the rule, which is another now"
@@ -90,6 +99,15 @@ def _verified(file: File) -> Iterator[str]:
             yield from (f"{case['id']}: {text}" for text in _case(file, number, case, rule))
         except RefgradError as error:
             yield f"{case['id']}: {error}"
+        except (
+            ArithmeticError,
+            LookupError,
+            MemoryError,
+            TypeError,
+            ValueError,
+        ) as error:
+            # arrays and settings that are no case of the rule
+            yield f"{case['id']}: it cannot be computed: {type(error).__name__}: {str(error)[:200]}"
 
 
 def _case(file: File, number: int, case: Mapping[str, Any], rule: Rule) -> Iterator[str]:
@@ -97,11 +115,14 @@ def _case(file: File, number: int, case: Mapping[str, Any], rule: Rule) -> Itera
     if described(rule) != case["hyperparameters"]:
         yield "its hyperparameters are not all that the rule has"
     arrays: dict[str, Any] = {n: file.array(number, "in", n) for n in case["inputs"]}
-    numbers = {n: float.fromhex(v) for n, v in case["numbers"].items()}
     given = {n: file.array(number, "reference", n) for each in case["outputs"] for n in each["given"]}
     given = {n: a for n, a in given.items() if n not in getattr(rule, "chosen", ())}
     settable = given if kind_of(rule).name in ("optimizer", "estimator") else {}  # codes are not as they are returned
-    arrays |= {n: int(v) if n == "t" else v for n, v in numbers.items()}
+    most = MOST // max([1, *(array.size for array in arrays.values())])
+    for name, value in _whole_numbers(case["hyperparameters"]):
+        if value > most:
+            raise records.GoldenError(f"{name} is {value}; legal beside arrays of this size: up to {most}")
+    arrays |= scalars(case)
     truths = kind_of(rule).exactly(rule, record_of(rule, arrays, settable), MORE_DIGITS)
     for each in case["outputs"]:
         sets = file.array(number, "set", each["name"]).astype(np.float64)
@@ -117,6 +138,15 @@ def _case(file: File, number: int, case: Mapping[str, Any], rule: Rule) -> Itera
         again = exact.to_odd(np.reshape(truths[each["name"]], stored.shape))
         if not np.array_equal(again, stored, equal_nan=True):
             yield f"{each['name']}: {int((again != stored).sum())} truths are not those of the exact path"
+
+
+def _whole_numbers(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The settings that are whole numbers, by name, and those of rules within: lengths that arrays are padded to among them."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _whole_numbers(value["hyperparameters"])
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield name, value
 
 
 def _on(values: np.ndarray, file: File, number: int, output: Mapping[str, Any]) -> np.ndarray:
@@ -175,7 +205,7 @@ def shown(folder: Path, id_: str) -> str:
     case = file.document["cases"][numbers[0]]
     rule = built(file.document["rule"], case["hyperparameters"])
     lines = [f"{id_}: {rule}", f"{case['family']}, {case['dtype']}", ""]
-    lines += [f"{n} = {float.fromhex(v):g}" for n, v in case["numbers"].items()]
+    lines += [f"{n} = {v:g}" for n, v in scalars(case).items()]
     for name in case["inputs"]:
         lines.append(f"{name} = {file.array(numbers[0], 'in', name).reshape(-1)[:4].tolist()} ...")
     for each in case["outputs"]:

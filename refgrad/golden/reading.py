@@ -15,6 +15,8 @@ from refgrad.golden import records, tensors
 from refgrad.golden.records import GoldenError
 
 NAME = re.compile(r"^[A-Za-z0-9_]+$")
+#: the last step that a case may be of: all whole numbers up to it are numbers of float64
+LAST_STEP = 1 << 53
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,27 @@ class File:
         if key not in self.arrays:
             raise GoldenError(f"{self.document['rule']}: there is no tensor {key!r}")
         return self.arrays[key]
+
+
+def scalars(case: Mapping[str, Any]) -> dict[str, float | int]:
+    """The scalars that a case hands in: the step ``t`` as a whole number, all others as they are.
+
+    Args:
+        case: a record of a document.
+
+    Raises:
+        GoldenError: the step is no whole number from 1, or a number is none of float64.
+    """
+    found: dict[str, float | int] = {}
+    for name, text in case["numbers"].items():
+        try:
+            value = float.fromhex(text)
+        except OverflowError:
+            raise GoldenError(f"{case['id']}: {name} is {text}; legal: a number of float64") from None
+        if name == "t" and not (1 <= value <= LAST_STEP and value.is_integer()):
+            raise GoldenError(f"{case['id']}: t is {text}; legal: a whole number from 1")
+        found[name] = int(value) if name == "t" else value
+    return found
 
 
 def read(folder: Path, name: str) -> File:
@@ -82,6 +105,7 @@ def checked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
     if len(set(ids)) != len(ids):
         raise GoldenError(f"{document['rule']}: an id twice")
     for number, case in enumerate(document["cases"]):
+        scalars(case)
         for name in case["inputs"]:
             file.array(number, "in", name)
         outputs = [each["name"] for each in case["outputs"]]

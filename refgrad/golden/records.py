@@ -112,6 +112,8 @@ def _check(value: Any, legal: Mapping[str, Any], where: str) -> None:
 def _check_object(value: Mapping[str, Any], legal: Mapping[str, Any], where: str) -> None:
     known = legal.get("properties")
     if known is None:
+        for name, each in value.items() if "additionalProperties" in legal else ():
+            _check(each, legal["additionalProperties"], f"{where}.{name[:40]}")
         return
     for name in legal.get("required", ()):
         if name not in value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.cli import judging, programs
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
-from refgrad.isolation import hosting
+from refgrad.isolation import host, hosting
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
 from refgrad.quantizers import Affine
@@ -141,6 +142,81 @@ def test_a_quantizer_an_estimator_and_a_mask_are_judged(rule: Any, named: str, w
     verdict = refgrad.verify(asked, rule, shrink=False, explain=wrong)
     assert verdict.conforms is not wrong, str(verdict)
     assert not wrong or named in str(verdict.departures[0])
+
+
+#: a program and a library in C that misbehave in their second step; MISDEED is what they do, GREETING what the program says first
+MISBEHAVING = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void dies(void) { abort(); }
+static void hangs(void) { for (;;) pause(); }
+static void floods(void) { for (;;) puts("x"); }
+static void hoards(void) { /* exits with the number of GiB that it was given */
+    int chunks = 0;
+    while (chunks < 16 * 99 && malloc(1 << 26)) chunks++;
+    _exit(chunks / 16);
+}
+static void babbles(void) { puts("nonsense"); fflush(stdout); }
+
+void adamw(float *p, const float *g, float *m, float *v, int n, int t,
+           double lr, double beta1, double beta2, double eps, double weight_decay) {
+    for (int i = 0; i < n; i++) p[i] = m[i] = v[i] = 1e30f * t; /* nonsense */
+    MISDEED();
+}
+
+int main(void) {
+    while (getchar() != '\n');
+    puts(GREETING), fflush(stdout);
+    while (getchar() != '\n');
+    MISDEED();
+    return 0;
+}
+"""
+#: what it does -> the fault of the program's verdict, and that of the library's; "" where its numbers are wrong alone
+MISDEEDS = {
+    "dies": ("crashed", "crashed"),
+    "hangs": ("hung", "hung"),
+    "floods": ("structure", "hung"),
+    "hoards": ("crashed", "crashed"),
+    "babbles": ("structure", ""),
+}
+
+
+@functools.cache
+def misbehaving(misdeed: str, shared: bool) -> str:
+    """A program or a library that misbehaves, built."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    folder = Path(tempfile.mkdtemp())
+    (folder / "subject.c").write_text(MISBEHAVING)
+    words = [f"-DMISDEED={misdeed}", "-DGREETING=" + json.dumps(SAYS), "-o", "subject"]
+    subprocess.run(["cc", *(["-shared", "-fPIC"] if shared else []), *words, "subject.c"], cwd=folder, check=True)
+    return str(folder / "subject")
+
+
+@pytest.mark.sample(suite=4)
+@pytest.mark.slow
+@pytest.mark.skipif(not hosting.possible(), reason="there is no isolation here")
+@pytest.mark.parametrize("shared", [False, True], ids=["program", "library"])
+@pytest.mark.parametrize("misdeed", MISDEEDS)
+def test_what_misbehaves_is_judged_within_limits_of_time_and_memory(misdeed: str, shared: bool) -> None:
+    made, fault = misbehaving(misdeed, shared), MISDEEDS[misdeed][shared]
+    if shared:
+        given: dict[str, Any] = {"path": made, "symbol": "adamw", "signature": SIGNATURE}
+        recipe = Recipe(shared_library.__name__, "", "function", given, lambda: None)
+    else:
+        given = {"command": [made], "rule": "AdamW", "kind": "optimizer"}
+        recipe = Recipe(program.__name__, "", "function", given, lambda: None)
+    verdict = refgrad.verify(
+        recipe, AdamW(), inputs=few(), isolate="fresh", time_limit=1.0, shrink=False, explain=False
+    )
+    assert [each.kind for each in verdict.faults] == ([fault] if fault else []), str(verdict)
+    assert verdict.exit_code == 1
+    if misdeed == "hoards":
+        most = int(re.search(r"exit code (\d+)", verdict.faults[0].message)[1])  # type: ignore[index]
+        assert most <= host.MEMORY >> 30
 
 
 def test_a_kind_that_programs_are_not_asked_to_be_is_refused() -> None:
@@ -266,6 +342,17 @@ def test_the_command_asks_for_a_fresh_process_where_there_is_one(
     assert asked == [isolate]
 
 
+@pytest.mark.parametrize("dtype", program.WHOLE)
+def test_codes_of_every_width_are_taken(dtype: str) -> None:
+    answer = {"id": 1, "arrays": {"p": {"shape": [2], "dtype": dtype, "data": [0, 1]}}}
+    asked = program.function(
+        python(f"print('{SAYS}', flush=True); input(); print('{json.dumps(answer)}')"), "AdamW", "optimizer"
+    )
+    found = asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))["p"]
+    assert found.dtype == np.dtype(dtype)
+    assert found.tolist() == [0, 1]
+
+
 def test_a_program_that_dies_between_is_a_crash() -> None:
     asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), "AdamW", "optimizer")
     with pytest.raises(CandidateFault, match="exit code 4") as caught:
@@ -288,7 +375,9 @@ def test_the_command_says_what_is_wrong_with_a_program() -> None:
 
 
 @pytest.mark.parametrize("encoding", program.ENCODINGS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8], ids=["float32", "float64", "uint8"])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.uint8, np.int16], ids=["float32", "float64", "uint8", "int16"]
+)
 def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
     values = np.asarray([[0.1, 3.0], [1e-45, 250.0]]).astype(dtype)
     back = program.decoded(program.encoded(values, encoding), np.dtype(dtype), "x")

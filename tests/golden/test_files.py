@@ -22,7 +22,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators import ClippedSTE
 from refgrad.golden import checking, making, reading, records, tensors
 from refgrad.golden.case import Case, case_of, judge, within
-from refgrad.golden.flags import FLAGS
+from refgrad.golden.flags import FLAGS, OF_REWRITES
 from refgrad.golden.inputs import Sample, drawn, golden_rule, telling
 from refgrad.golden.levels import DTYPES, LEVELS, level_of
 from refgrad.golden.records import GoldenError
@@ -30,7 +30,7 @@ from refgrad.golden.wrong import Wrong, mutants, others, variants
 from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import rules
 from refgrad.sparsity import Magnitude
-from tests.golden import fuzz
+from tests.golden import fuzz, published
 
 pytest.importorskip("safetensors")
 
@@ -219,6 +219,45 @@ def test_an_id_is_that_of_the_inputs_alone() -> None:
     assert other.id != case.id
 
 
+def test_an_id_is_never_used_again_when_a_rule_means_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = first_case(golden_rule(SGD))
+    before = case.id
+    monkeypatch.setattr(SGD, "revision", 2)
+    second = case.id
+    monkeypatch.setattr(SGD, "revision", 3)
+    assert len({before, second, case.id}) == 3
+
+
+def test_every_kind_of_fault_stands_on_the_page() -> None:
+    page = (FOLDER.parents[1] / "docs" / "golden.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {each.bug} | {each.cause} | {each.effect} |" for name, each in FLAGS.items()]
+    assert page.partition("### Kinds of fault")[2].partition("\n### ")[0].strip().splitlines()[-len(rows) :] == rows
+    assert set(OF_REWRITES.values()) <= set(FLAGS)
+
+
+def test_cases_of_the_repository_are_what_they_were_when_they_came_into_it() -> None:
+    """A case that means something else is printed; its rule's version is to be raised, by which it has another id."""
+    assert list(published.changed(FOLDER, LISTED, published.known())) == []
+
+
+def test_a_case_that_says_something_else_at_one_version_is_printed(copied: Path) -> None:
+    before = dict(published.said(reading.read(copied, "SignDescent")))
+    assert list(published.changed(copied, ["SignDescent"], before)) == []
+    file = reading.read(copied, "SignDescent")
+    arrays = dict(file.arrays) | {"1/set/p": file.arrays["1/set/p"] * np.float32(2)}
+    data = tensors.packed(arrays)
+    (copied / "SignDescent.safetensors").write_bytes(data)
+    document = json.loads((copied / "SignDescent.json").read_bytes())
+    document["tensors"]["sha256"] = hashlib.sha256(data).hexdigest()
+    (copied / "SignDescent.json").write_bytes(records.text(document))
+    id_ = document["cases"][1]["id"]
+    told = [f"{id_}: says something else than at version 1; raise SignDescent.revision"]
+    assert list(published.changed(copied, ["SignDescent"], before)) == told
+    assert f"{id_}: new" in next(
+        published.changed(copied, ["SignDescent"], {i: p for i, p in before.items() if i != id_})
+    )
+
+
 def damaged(folder: Path, change: Any) -> list[str]:
     """What is said of a rule whose document was changed, its digest in the manifest along with it."""
     path = folder / "SignDescent.json"
@@ -242,9 +281,16 @@ def damaged(folder: Path, change: Any) -> list[str]:
         (lambda d: d["cases"][0]["hyperparameters"].update(lr="0x1.0p+3"), "truths"),
         (lambda d: d["cases"][0]["hyperparameters"].update(lr="ten"), "SignDescent"),
         (lambda d: d["cases"][0]["inputs"].append("q"), "no tensor '0/in/q'"),
+        (lambda d: d["cases"][0].update(numbers={"t": 3}), "numbers.t is an int; legal: string"),
+        (lambda d: d["cases"][0].update(numbers={"t": "0x1.8p+0"}), "legal: a whole number from 1"),
+        (lambda d: d["cases"][0].update(numbers={"t": "0x1.0p+9999"}), "legal: a number of float64"),
+        (lambda d: d["cases"][0].update(policy={"nan": "wrong"}), "policy.nan is 'wrong'"),
         (lambda d: d["cases"].append(d["cases"][0]), "an id twice"),
     ],
-    ids=["field", "version", "rule", "digest", "setting", "no number", "tensor", "id"],
+    ids=[
+        *("field", "version", "rule", "digest", "setting", "no number", "tensor"),
+        *("no text", "part of a step", "too large", "policy", "id"),
+    ],
 )
 def test_what_was_changed_is_said(copied: Path, change: Any, says: str) -> None:
     assert any(says in text for text in damaged(copied, change))
@@ -298,6 +344,22 @@ def test_damaged_files_are_read_or_refused_and_nothing_else() -> None:
     assert found["refused"] > 200
 
 
+@pytest.mark.parametrize("rule", fuzz.VERIFIED)
+def test_files_with_an_exchanged_field_are_refused_or_verified_and_nothing_else(rule: str) -> None:
+    found = fuzz.verified(rule, 20, seed=20)
+    assert found["failed"] == 0
+    assert found["refused"] + found["wrong"] > 5
+
+
+@pytest.mark.parametrize(("rule", "field"), [("NF4", "block_size"), ("QSGD", "bucket"), ("PowerSGD", "rank")])
+def test_a_setting_that_would_take_more_memory_than_its_file_is_refused(rule: str, field: str) -> None:
+    file = reading.read(FOLDER, rule)
+    case = json.loads(json.dumps(file.document["cases"][0]))
+    case["hyperparameters"][field] = 1 << 40
+    told = list(checking.problems(reading.File({**file.document, "cases": [case]}, file.arrays)))
+    assert f"{field} is {1 << 40}; legal beside arrays of this size: up to " in told[0]
+
+
 def test_the_schema_is_that_of_json_schema_too() -> None:
     import jsonschema
 
@@ -332,6 +394,30 @@ def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path
         outside += int(found)
         assert int(of) > 0
     assert (outside > 0) is bool(options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("Affine", "OtherVariant (another named behaviour): signed=False"),
+        ("ClippedSTE", "OtherVariant (another named behaviour): sign_at_zero=minus"),
+        ("Magnitude", "OtherVariant (another named behaviour): rounding=floor_plus_one"),
+    ],
+    ids=["quantizer", "estimator", "mask"],
+)
+def test_a_reader_in_javascript_tells_right_from_wrong_and_names_it(name: str, named: str) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    source = str(FOLDER.parents[1] / "docs" / "subjects" / "read_golden.js")
+    for mode in ("right", "wrong"):
+        said = subprocess.run(
+            ["node", source, str(FOLDER), name, mode], capture_output=True, text=True, check=True
+        ).stdout
+        outside = [int(n) for n in re.findall(r": (\d+) outside", said)]
+        assert len(outside) >= 3
+        assert (sum(outside) > 0) is (mode == "wrong"), said
+        assert (named in said) is (mode == "wrong")
 
 
 def made_again(file: Any, number: int, record: Any) -> Case:

@@ -10,6 +10,9 @@ from refgrad.version import VERSION
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
+    from refgrad.audits.audit import audit
+    from refgrad.audits.found import Audit
+    from refgrad.audits.recorder import record
     from refgrad.formulas import formula, logsumexp, softmax
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
@@ -26,6 +29,7 @@ __version__ = VERSION
 
 __all__ = [
     "ArgumentError",
+    "Audit",
     "CandidateError",
     "Cases",
     "Choice",
@@ -44,12 +48,14 @@ __all__ = [
     "Tolerances",
     "Verdict",
     "Whole",
+    "audit",
     "estimators",
     "formula",
     "identify",
     "logsumexp",
     "optimizers",
     "quantizers",
+    "record",
     "sets",
     "softmax",
     "sparsity",
@@ -61,6 +67,9 @@ __all__ = [
 #: packages that are imported when they are first asked for
 _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
+    "audit": "refgrad.audits.audit",
+    "Audit": "refgrad.audits.found",
+    "record": "refgrad.audits.recorder",
     **dict.fromkeys(("formula", "logsumexp", "softmax"), "refgrad.formulas"),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",

@@ -35,6 +35,31 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic("audits/test_recorder.py", "records of a training, which are audited", ("audits.torch_recorder",), False),
+    Topic(
+        "audits/test_audit.py",
+        "recorded steps, right and with a fault, as people ask about them",
+        (
+            "audits.audit_text",
+            "audits.causes",
+            "audits.explaining",
+            "audits.found",
+            "audits.judging",
+            "audits.recorded",
+            "cli.auditing",
+        ),
+        False,
+    ),
+    Topic(
+        "audits/test_formats.py",
+        "files, whole and broken",
+        ("audits.numpy_file", "audits.safetensors_file", "audits.stored"),
+        False,
+    ),
+    Topic("audits/test_formats.py", "files, whole and broken", ("audits.torch_file",), False),
+    Topic(
+        "audits/test_naming.py", "which array is what, and whose hyperparameters are whose", ("audits.groups",), False
+    ),
     Topic(
         "isolation/test_isolation.py",
         "the two ends of one pipe: verdicts on candidates in a process of their own, right, wrong and hostile",

@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("oracle.hypotheses",),
     ("isolation",),
     ("oracle",),
-    ("surveys",),
+    ("surveys", "audits"),
     ("",),  # refgrad itself, the front door
     ("testing", "strength"),
     ("golden",),
@@ -75,6 +75,8 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.torch_mask",
         "candidates.torch_quantizer",
         "candidates.torch_optimizer",
+        "audits.torch_file",
+        "audits.torch_recorder",
         "surveys.implementations",
     ),
     "jax": (
@@ -83,9 +85,11 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.optax_gradients",
         "candidates.optax_groups",
         "candidates.optax_transform",
+        "audits.optax_recorder",
         "surveys.implementations",
     ),
     "optax": (
+        "audits.optax_recorder",
         "candidates.optax_gradients",
         "candidates.optax_groups",
         "candidates.optax_transform",
@@ -256,7 +260,9 @@ def test_packages_that_are_not_listed_are_what_refgrad_depends_on() -> None:
 
 def test_adapters_are_imported_by_name_or_within_functions() -> None:
     """So that no framework is imported on the user's behalf."""
-    heavy = {place for package in ADAPTERS for place in SUBJECTS[package] if place.startswith("candidates.")}
+    heavy = {
+        place for package in ADAPTERS for place in SUBJECTS[package] if place.startswith(("candidates.", "audits."))
+    }
     allowed = {("candidates.torch_eight_bit", "candidates.torch_optimizer")}
     found = [
         str(each)

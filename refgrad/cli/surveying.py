@@ -82,9 +82,9 @@ def survey(
                 table=table or TABLE,
                 progress=progress,
             )
-    for path, write in ((json_file, lambda: found.to_json(indent=1)), (html_file, lambda: survey_html.page(found))):
+    for path, make in ((json_file, lambda: found.to_json(indent=1)), (html_file, lambda: survey_html.page(found))):
         if path is not None:
-            _write(path, write())
+            write(path, make())
     click.echo(survey_text.render(found, terminal_width()))
 
 
@@ -107,7 +107,8 @@ def _names(given: tuple[str, ...]) -> list[str] | None:
     return [name for text in given for name in text.replace(",", " ").split()] or None
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Write a text to a file that the command line names."""
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text + "\n")

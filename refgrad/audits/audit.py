@@ -1,0 +1,161 @@
+"""`audit`: was this recorded step right?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from refgrad.audits import consecutive, recorded
+from refgrad.audits.found import Audit, Meaning, Tensor, merged
+from refgrad.audits.judging import CHUNK, Leaf, Part, judged, same
+from refgrad.audits.log import Log, packed, unpacked
+from refgrad.audits.naming import Names
+from refgrad.audits.recorded import Recorded
+from refgrad.float_environment import guarded
+from refgrad.kinds.table import rule_of
+from refgrad.legal import Whole
+from refgrad.oracle.acceptance import screening
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.engine.request import check_explain
+from refgrad.rule import stated
+
+#: the step that is audited
+FIRST = Whole(1)
+#: is told how many elements are done, of how many, and of which tensor the last ones were
+Progress = Callable[[int, int, str], None]
+
+
+@guarded
+def audit(
+    rule: Any,
+    *,
+    before: Any,
+    after: Any,
+    grads: Any = None,
+    map: Any = None,
+    step: int | None = None,
+    policy: Policy | Mapping[str, Any] | None = None,
+    explain: bool | float = True,
+    log: Any = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Judge one recorded step of training: the parameters and the state after it, from what stood before it and the gradients.
+
+    Files are read a chunk at a time, and judged by the sets that `refgrad.verify` judges by. Nothing in them is executed.
+
+    Args:
+        rule: the rule that the step claims to be, such as ``refgrad.optimizers.AdamW(lr=1e-3)``, or its class. What it does not
+            name is taken from the parameter groups that are saved, if any are.
+        before: the path of a file or folder, or a list of such: parameters and the optimizer's state before the step
+            (docs/audit.md has the formats).
+        after: the same after it.
+        grads: the same of the gradients that the step took; None says of two checkpoints what can be said without.
+        map: names that the files use, as a dict or the path of a TOML file (docs/audit.md).
+        step: which step it is, counted from 1, where the state does not say.
+        policy: what counts as correct; a `Policy`, or a dict of its fields.
+        explain: look for what tensors that are wrong are instead. A number is the seconds of processor time that this may take.
+        log: the path of a file that each chunk is written to, so that an audit that is killed goes on where it was.
+        progress: is told how many elements are done, of how many, and the tensor.
+
+    Returns:
+        What was found, tensor by tensor.
+
+    Raises:
+        ArgumentError: an argument is not legal.
+        RecordError: a file cannot be read, or it cannot be told which array is what.
+
+    >>> import numpy as np, os, tempfile
+    >>> from refgrad.optimizers import SGD
+    >>> folder, rule = tempfile.mkdtemp(), SGD(lr=0.5)
+    >>> files = {name: os.path.join(folder, f"{name}.npz") for name in ("before", "after", "grads")}
+    >>> for name, w in (("before", [1.0, 2.0]), ("grads", [1.0, 1.0]), ("after", [0.5, 1.0])):
+    ...     np.savez(files[name], w=np.float32(w))
+    >>> found = audit(rule, **files, step=1)
+    >>> found.outcome, found.tensors[0].counts["p"], found.tensors[0].first["p"].value
+    ('does not conform', Count(inside=1, outside=1, undecided=0), 1.0)
+    """
+    claim = recorded.check(rule_of(rule))
+    names, policy = Names.of(map, claim), Policy.of(policy)
+    step = None if step is None else FIRST.check("step", step)
+    seconds = check_explain(explain)
+    moments = recorded.read(before, after, grads, claim, names)
+    if moments.grads is None:
+        return consecutive.found(moments, claim, names, policy)
+    given = recorded.put_together(moments, claim, names, step)
+    asked = {
+        "files": given.files,
+        "rules": [(leaf.name, str(leaf.rule), leaf.rule.scalars, leaf.t) for leaf in given.leaves],
+        "policy": policy.changed(),
+        "chunk": CHUNK,
+        "explain": seconds,
+        "map": [names.order, names.names, names.state],
+    }
+    with Log.open(log, asked) as written:
+        tensors = _judged(given, policy, written, progress)
+        still = _still(given, written)
+        tensors = _explained(tensors, given, policy, seconds, written)
+    return merged(stated(claim), policy, given, tensors, still)
+
+
+def _judged(given: Recorded, policy: Policy, log: Log, progress: Progress | None) -> list[Tensor]:
+    """Every tensor, chunk by chunk; what the log has is not judged again."""
+    sizes = [math.prod(leaf.shape) for leaf in given.leaves]
+    total, done = sum(sizes), 0
+    compiled = sum(n for n, leaf in zip(sizes, given.leaves, strict=True) if leaf.apart) >= screening.WORTH_COMPILING
+    tensors = []
+    for leaf in given.leaves:
+        parts = []
+        for chunk in leaf.chunks():
+            parts.append(_part(leaf, chunk, policy, log, compiled))
+            done += chunk[1] - chunk[0]
+            if progress is not None:
+                progress(done, total, leaf.name)
+        tensors.append(Tensor.of(leaf, parts))
+    return tensors
+
+
+def _part(leaf: Leaf, chunk: tuple[int, int], policy: Policy, log: Log, compiled: bool) -> Part:
+    key = f"{chunk[0]} {leaf.name}"
+    if key in log.found:
+        return unpacked(log.found[key])
+    part = judged(leaf, chunk, policy, compiled)
+    log.add(key, packed(part))
+    return part
+
+
+def _still(given: Recorded, log: Log) -> dict[str, bool]:
+    """Of each array that has no gradient whether it is as it was."""
+    found = {}
+    for name, (one, other, _) in given.still.items():
+        key = f"still {name}"
+        if key not in log.found:
+            log.add(key, {"same": same(one, other)})
+        found[name] = bool(log.found[key].get("same"))
+    return found
+
+
+def _explained(tensors: list[Tensor], given: Recorded, policy: Policy, seconds: float, log: Log) -> list[Tensor]:
+    wrong = [(tensor, leaf) for tensor, leaf in zip(tensors, given.leaves, strict=True) if tensor.outside]
+    if not wrong or not seconds:
+        return tensors
+    from refgrad.audits.explaining import Explainer  # the search, without which what conforms does
+
+    explainer, leaves = Explainer(policy, seconds), [leaf for _, leaf in wrong]
+    told = {}
+    for tensor, leaf in wrong:
+        key = f"explained {leaf.name}"
+        if key not in log.found:
+            meanings = _meanings(explainer, leaf, tensor, leaves)
+            log.add(key, {"meanings": [vars(meaning) for meaning in meanings]})
+        told[leaf.name] = tuple(Meaning(**each) for each in log.found[key].get("meanings", ()))
+    return [tensor.explained(told.get(tensor.name, ())) for tensor in tensors]
+
+
+def _meanings(explainer: Any, leaf: Leaf, tensor: Tensor, leaves: list[Leaf]) -> tuple[Meaning, ...]:
+    """What explains a tensor; a search that fails costs the explanation, not the audit."""
+    try:
+        found: tuple[Meaning, ...] = explainer.meanings(leaf, tensor.places, leaves)
+        return found
+    except Exception as error:  # whatever it is, what was judged stands without it
+        return (Meaning("", f"the search for what it is instead failed with {type(error).__name__}: {error}", 1, 1),)

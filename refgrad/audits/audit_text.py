@@ -1,0 +1,113 @@
+"""A `refgrad.audits.found.Audit` as sections, which `refgrad.layout` and `refgrad.report.terminal` only lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
+from refgrad.oracle.engine.verdict_text import number
+
+#: tensors that are shown in full, and rows of the table
+SHOWN, ROWS = 8, 40
+
+
+def sections(audit: Any) -> list[Section]:
+    """Everything that a person reads, most telling first; a section with nothing to say is left out."""
+    makers = (_headline, _faults, _findings, _wrong, _table, _notes)
+    return [section for maker in makers for section in maker(audit)]
+
+
+def headline(audit: Any) -> str:
+    """The outcome in one line."""
+    link = {CONFORMS: "is", DIFFERS: "is not"}.get(audit.outcome, "against")
+    what = "the recorded step" if not audit.findings or audit.tensors else "what was recorded, without gradients,"
+    return f"{audit.outcome.upper()}: {what} {link} {audit.rule}"
+
+
+def _headline(audit: Any) -> Iterator[Section]:
+    tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(audit.outcome, UNSURE)
+    lines = [headline(audit)]
+    if audit.tensors:
+        values = sum(t.total for t in audit.tensors)
+        wrong = f"{len(audit.wrong)} of {len(audit.tensors)} tensors have values outside" if audit.wrong else ""
+        lines.append(wrong or f"{len(audit.tensors)} tensors, {values:,} values judged, none outside")
+    yield Section("", tuple(lines), tone=tone)
+
+
+def _faults(audit: Any) -> Iterator[Section]:
+    if audit.faults:
+        yield Section("Besides values", audit.faults, tone=BAD)
+
+
+def _findings(audit: Any) -> Iterator[Section]:
+    if audit.findings:
+        yield Section("Said without gradients", audit.findings)
+
+
+def _wrong(audit: Any) -> Iterator[Section]:
+    for tensor in audit.wrong[:SHOWN]:
+        yield Section(
+            f"{tensor.name}: {tensor.outside:,} of {tensor.total:,} values outside", tuple(_lines(tensor)), tone=BAD
+        )
+    if len(audit.wrong) > SHOWN:
+        names = ", ".join(t.name for t in audit.wrong[SHOWN : 5 * SHOWN])
+        yield Section(
+            "Further tensors with values outside", (names + (" ..." if len(audit.wrong) > 5 * SHOWN else ""),), tone=BAD
+        )
+
+
+def _lines(tensor: Any) -> Iterator[str]:
+    for meaning in tensor.meanings:
+        yield told(meaning)
+    if not tensor.meanings:
+        yield "no known departure explains it"
+    dtype = tensor.dtype
+    for name, found in tensor.first.items():
+        index = list(map(int, np.unravel_index(found.place, tensor.shape))) if tensor.shape else ""
+        count = tensor.counts[name]
+        yield (
+            f"{name}: {count.outside:,} of {count.total:,} outside; first {name}{index} is {number(found.value, dtype)}; legal: "
+            f"{number(found.low, dtype)} to {number(found.high, dtype)}"
+        )
+    yield f"judged as {tensor.rule}, step {tensor.step}"
+
+
+def told(meaning: Any) -> str:
+    """What a tensor may be instead, in one line."""
+    if not meaning.name:
+        return str(meaning.sentence)
+    what = f"{meaning.sentence.rstrip('.')} ({meaning.name})"
+    if meaning.outside:
+        return f"nearest: {what}: {meaning.outside:,} of {meaning.total:,} values of a sample outside"
+    link = f"may be: {what}; but {meaning.doubt}" if meaning.doubt else f"it is so: {what}"
+    return f"{link}: 0 of {meaning.total:,} values of a sample outside"
+
+
+def _table(audit: Any) -> Iterator[Section]:
+    if not audit.tensors:
+        return
+    order = sorted(audit.tensors, key=lambda t: -max(t.worst.values(), default=0.0))
+    rows = tuple(
+        (
+            tensor.name,
+            tensor.dtype,
+            f"{tensor.total:,}",
+            f"{tensor.outside:,}",
+            f"{sum(c.undecided for c in tensor.counts.values()):,}",
+            f"{max(tensor.worst.values(), default=0.0):.3g}",
+            str(tensor.step),
+        )
+        for tensor in order[:ROWS]
+    )
+    more = (f"the {ROWS} with the largest errors, of {len(order)}",) if len(order) > ROWS else ()
+    header = ("tensor", "dtype", "values", "outside", "undecided", "error over allowed", "step")
+    yield Section("Tensors", more, table=Table(header, rows))
+
+
+def _notes(audit: Any) -> Iterator[Section]:
+    if audit.notes:
+        yield Section("Notes", audit.notes)

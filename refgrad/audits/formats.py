@@ -1,0 +1,136 @@
+"""The formats of files that are read: one table, from a suffix to what reads it; folders and indices of shards."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from refgrad.audits import numpy_file, safetensors_file
+from refgrad.audits.stored import Contents, RecordError, identity
+from refgrad.errors import ArgumentError, bad_argument
+
+#: bytes of an index, and shards that it may name
+LONGEST, MOST = 200_000_000, 100_000
+
+
+def _torch(path: str) -> Contents:
+    if importlib.util.find_spec("torch") is None:
+        raise ArgumentError(
+            f"{path!r} is a file of torch.save, and torch is not installed; legal: install refgrad[torch]"
+        )
+    found: Contents = importlib.import_module("refgrad.audits.torch_file").read(path)
+    return found
+
+
+def _index(path: str) -> Contents:
+    """The shards that an index names, each once, and of each the arrays that the index says."""
+    mapped = _document(path).get("weight_map")
+    if not isinstance(mapped, dict) or not all(isinstance(name, str) for name in mapped.values()):
+        raise RecordError(f"{path}: no index of shards: weight_map is no dict of file names")
+    shards, folder = list(dict.fromkeys(mapped.values())), os.path.dirname(path)
+    if len(shards) > MOST or any(os.path.basename(name) != name or name in ("", ".", "..") for name in shards):
+        raise RecordError(f"{path}: a shard is no file beside the index")
+    found = Contents(files=(identity(path),))
+    for name in shards:
+        found += safetensors_file.read(_existing(os.path.join(folder, name), f"a shard of {path}"))
+    missing = [name for name, shard in mapped.items() if name not in found.arrays]
+    missing += [
+        n
+        for n, each in found.arrays.items()
+        if not each.place.startswith(os.path.join(folder, mapped.get(n, "")) + "@")
+    ]
+    if missing:
+        raise RecordError(f"{path}: {missing[0][:80]!r} is not in the shard that the index says")
+    return found
+
+
+def _document(path: str) -> Mapping[str, Any]:
+    with open(path, "rb") as file:
+        data = file.read(LONGEST + 1)
+    try:
+        found = json.loads(data.decode("utf-8")) if len(data) <= LONGEST else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RecordError(f"{path}: no JSON document of less than {LONGEST} bytes")
+    return found
+
+
+#: how a file's name ends -> what reads it; the first that fits
+READERS: Mapping[str, Callable[[str], Contents]] = {
+    ".safetensors.index.json": _index,
+    ".safetensors": safetensors_file.read,
+    ".npz": numpy_file.read_npz,
+    ".npy": numpy_file.read_npy,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".bin": _torch,
+}
+LEGAL = ", ".join(READERS)
+
+
+def read(paths: Any, name: str) -> Contents:
+    """What files hold, together.
+
+    Args:
+        paths: a path, or several: files whose names end as `READERS` says, or folders of such.
+        name: the argument, for errors.
+
+    Raises:
+        ArgumentError: a path is none, or is not there.
+        RecordError: a file cannot be read, or two have an array of one name.
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if not isinstance(several, Sequence) or not several or not all(isinstance(p, str | os.PathLike) for p in several):
+        raise bad_argument(name, paths, "the path of a file or a folder, or a list of such")
+    found: Contents | None = None
+    for path in several:
+        for file in _files(_existing(os.fspath(path), name)):
+            contents = _read(file)
+            found = contents if found is None else found + contents
+    assert found is not None
+    return found
+
+
+def _existing(path: str, name: str) -> str:
+    if not os.path.exists(path):
+        raise ArgumentError(
+            f"{name} is {path!r}, which is not there; legal: a file that ends in one of {LEGAL}, or a folder"
+        )
+    return path
+
+
+def _files(path: str) -> list[str]:
+    """A file itself; of a folder the files that can be read, of those of an index the index alone."""
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(n for n in os.listdir(path) if _suffix(n) is not None and not n.startswith("."))
+    indexed: set[str] = set()
+    for name in names:
+        if _suffix(name) == ".safetensors.index.json":
+            mapped = _document(os.path.join(path, name)).get("weight_map")
+            indexed |= set(map(str, mapped.values())) if isinstance(mapped, dict) else set()
+    found = [os.path.join(path, name) for name in names if name not in indexed]
+    if not found:
+        raise ArgumentError(
+            f"the folder {path!r} has no file that can be read; legal: files that end in one of {LEGAL}"
+        )
+    return found
+
+
+def _suffix(name: str) -> str | None:
+    return next((suffix for suffix in READERS if name.endswith(suffix)), None)
+
+
+def _read(path: str) -> Contents:
+    suffix = _suffix(path)
+    if suffix is None or not os.path.isfile(path):
+        raise ArgumentError(f"{path!r} is no file that can be read; legal: names that end in one of {LEGAL}")
+    try:
+        return READERS[suffix](path)
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror or error}") from None

@@ -1,0 +1,74 @@
+"""Two checkpoints without gradients: what is impossible is wrong, what can be said is said, and nothing is called right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import refgrad
+from tests.audits.steps import Step
+
+
+def without_gradients(step: Step, folder: Path) -> Any:
+    paths = step.write(folder)
+    return refgrad.audit(step.rule, before=paths["before"], after=paths["after"])
+
+
+def test_nothing_is_called_right(tmp_path: Path) -> None:
+    found = without_gradients(Step(), tmp_path)
+    assert (found.outcome, found.exit_code, found.faults) == ("could not be judged", 2, ())
+    assert found.findings[0] == "the count of steps goes up by one"
+    assert any("needs its gradients" in each for each in found.findings)
+    assert any(each.startswith("beta2 is at most 0.99") for each in found.findings)
+    assert "without gradients" in str(found).splitlines()[0]
+
+
+def test_what_does_not_move_is_told(tmp_path: Path) -> None:
+    step = Step()
+    step.new["scale"] = step.p["scale"]
+    assert any(
+        "did not move, though" in each and "scale" in each for each in without_gradients(step, tmp_path).findings
+    )
+
+
+def test_checkpoints_that_are_not_consecutive(tmp_path: Path) -> None:
+    step = Step()
+    for state in step.new_state.values():
+        state["t"] = 8
+    assert "changes by 4, not by one" in without_gradients(step, tmp_path).findings[0]
+
+
+@pytest.mark.parametrize(
+    ("slot", "value", "told"),
+    [
+        ("v", -1e-3, "negative"),
+        ("v", 0.0, "faster than it decays"),
+        ("m", 1e4, "no gradients give"),
+        ("m", np.nan, "m is NaN"),
+    ],
+)
+def test_what_no_step_gives(slot: str, value: float, told: str, tmp_path: Path) -> None:
+    step = Step()
+    step.new_state["first.bias"][slot][3] = value
+    found = without_gradients(step, tmp_path)
+    assert found.exit_code == 1
+    assert any(each.startswith("'first.bias': ") and told in each for each in found.faults), found.faults
+
+
+def test_the_bound_of_moments_is_reached_and_not_crossed(tmp_path: Path) -> None:
+    """Gradients that grow by beta1 over beta2 each step come nearest to the bound."""
+    rule = refgrad.optimizers.AdamW(beta1=0.9, beta2=0.95)
+    state, p = rule.init(np.zeros(1)), np.zeros(1)
+    for t in range(1, 60):
+        p, state = rule.step(
+            p, np.asarray([(0.95 / 0.9) ** t]) ** 0.5 if t < 3 else np.asarray([(0.9 / 0.95) ** -t]), state
+        )
+    step = Step(rule, 2, np.float64, {"w": (1,)})
+    step.state["w"], step.new_state["w"] = {**state, "v": state["v"] * 0.9, "t": 58}, {**state, "t": 59}
+    found = without_gradients(step, tmp_path)
+    assert found.faults == (), found.faults
+    step.new_state["w"]["m"] = step.new_state["w"]["m"] * 1.05
+    assert without_gradients(step, tmp_path).exit_code == 1

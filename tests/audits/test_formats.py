@@ -1,0 +1,160 @@
+"""Files of recorded steps: broken, foreign and malicious ones give one clear error, and nothing in them is executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from refgrad.audits import formats, safetensors_file
+from refgrad.audits.stored import RecordError
+from refgrad.errors import ArgumentError
+
+
+class Bomb:
+    """What writes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> Any:
+        return (open, (self.path, "w"))
+
+
+def safetensors(header: Any, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **more}}
+
+
+BROKEN = {
+    "empty.safetensors": b"",
+    "long.safetensors": struct.pack("<Q", 1 << 60) + b"{}",
+    "text.safetensors": safetensors(b"{ no"),
+    "list.safetensors": safetensors([1]),
+    "deep.safetensors": safetensors(b"[" * 100_000),
+    "twice.safetensors": safetensors(b'{"a": 1, "a": 2}'),
+    "dtype.safetensors": safetensors(entry(dtype="F99"), bytes(8)),
+    "shape.safetensors": safetensors(entry(shape=[3]), bytes(8)),
+    "negative.safetensors": safetensors(entry(shape=[-1, -2]), bytes(8)),
+    "beyond.safetensors": safetensors(entry(), bytes(4)),
+    "metadata.safetensors": safetensors({"__metadata__": {"a": 1}, **entry()}, bytes(8)),
+    "shared.safetensors": safetensors({**entry(), "b": entry()["w"]}, bytes(8)),
+    "text.npz": b"no zip",
+    "text.npy": b"no array",
+    "object.npy": b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117)
+    + b"\n",
+    "index.safetensors.index.json": b'{"weight_map": {"w": "../../etc/passwd"}}',
+    "none.safetensors.index.json": b"[]",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_gives_one_clear_error(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(BROKEN[name])
+    with pytest.raises(RecordError, match=name.split(".")[0]):
+        formats.read(path, "before")
+
+
+def test_every_array_is_read_in_part(tmp_path: Path) -> None:
+    arrays = {
+        "a": np.arange(12, dtype=np.float32).reshape(3, 4),
+        "b": np.arange(5, dtype=np.float16),
+        "c": np.arange(7).astype(ml_dtypes.bfloat16),
+        "d": np.asarray(2.5),
+        "e": np.zeros((0, 3), np.float32),
+    }
+    safetensors_file.write(str(tmp_path / "x.safetensors"), arrays, {"note": "x"})
+    np.savez(tmp_path / "x.npz", **arrays)
+    np.savez_compressed(tmp_path / "y.npz", **arrays)
+    np.save(tmp_path / "a.npy", arrays["a"])
+    for name in ("x.safetensors", "x.npz", "y.npz", "a.npy"):
+        found = formats.read(tmp_path / name, "before").arrays
+        for key, stored in found.items():
+            want = arrays[key]
+            assert (stored.shape, stored.dtype) == (want.shape, want.dtype), (name, key)
+            assert stored.read().tobytes() == want.tobytes()
+            assert stored.read(1, 3).tolist() == want.reshape(-1)[1:3].tolist() if want.size > 3 else True
+            assert stored.read(0, 1).tolist() == want.reshape(-1)[0:1].tolist() if want.size else True
+    assert formats.read(tmp_path / "x.safetensors", "before").metadata == {"note": "x"}
+
+
+def test_the_package_of_safetensors_reads_what_is_written(tmp_path: Path) -> None:
+    package = pytest.importorskip("safetensors.numpy")
+    arrays = {"w": np.float32([1, 2]), "n": np.asarray(3.0)}
+    safetensors_file.write(str(tmp_path / "x.safetensors"), arrays)
+    loaded = package.load_file(str(tmp_path / "x.safetensors"))
+    assert {n: a.tolist() for n, a in loaded.items()} == {"w": [1.0, 2.0], "n": 3.0}
+
+
+def test_pickles_in_arrays_are_refused(tmp_path: Path) -> None:
+    hit = tmp_path / "hit"
+    np.save(tmp_path / "x.npy", np.array([Bomb(hit)], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.write(tmp_path / "x.npy", "w.npy")
+    for name in ("x.npy", "x.npz"):
+        with pytest.raises(RecordError, match="objects are pickled"):
+            formats.read(tmp_path / name, "before")
+    assert not hit.exists()
+
+
+def test_pickles_of_torch_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    hit = tmp_path / "hit"
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(hit)))
+    torch.save({"w": torch.ones(2), "more": Bomb(hit)}, tmp_path / "zip.pt")
+    torch.save({"w": torch.ones(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({"w": torch.ones(1000)}, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:-900])
+    for name in ("plain.pt", "zip.pt", "old.pt", "cut.pt"):
+        with pytest.raises(RecordError, match=name):
+            formats.read(tmp_path / name, "before")
+    assert not hit.exists()
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    safetensors_file.write(str(path), {"w": np.zeros(1000, np.float32)})
+    stored = formats.read(path, "before").arrays["w"]
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(RecordError, match="ends within the array"):
+        stored.read()
+
+
+def test_a_member_that_is_damaged(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", w=np.random.default_rng(0).normal(size=4000))
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    data[5000:5100] = bytes(100)
+    (tmp_path / "x.npz").write_bytes(data)
+    with pytest.raises(RecordError, match=r"x\.npz"):
+        formats.read(tmp_path / "x.npz", "before").arrays["w"].read()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [(3, "before is 3"), ([], "before is"), ("gone.npz", "which is not there"), (".", "no file")]
+)
+def test_paths(path: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match=words):
+        formats.read(path, "before")
+
+
+def test_a_folder_and_arrays_that_are_there_twice(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", w=np.zeros(2))
+    np.save(tmp_path / "b.npy", np.zeros(3))
+    assert set(formats.read(tmp_path, "before").arrays) == {"w", "b"}
+    np.savez(tmp_path / "y.npz", w=np.zeros(2))
+    with pytest.raises(RecordError, match="there twice"):
+        formats.read(tmp_path, "before")

@@ -38,8 +38,6 @@ ENCODINGS = ("hex", "base64")
 WHOLE = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")))
 #: kinds of rules that programs are asked to be
 KINDS = ("optimizer", "quantizer", "estimator", "mask")
-#: the dtypes of answers that are no floats
-WHOLE = ("uint8", "int8", "int32", "bool")
 
 
 class Program:
@@ -220,8 +218,8 @@ def decoded(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
             if dtype.kind == "b" and not set(raw) <= {0, 1}:
                 raise ValueError("a bool is 0 or 1")
             return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-        numbers = np.asarray([float.fromhex(v) if isinstance(v, str) else float(v) for v in value["data"]], np.float64)
-        return _rounded(numbers, dtype).reshape(shape)
+        numbers = [float.fromhex(v) if isinstance(v, str) else v for v in value["data"]]
+        return (_rounded if is_float(dtype) else _whole)(numbers, dtype).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = printable(f"{name} is no array: {type(error).__name__}: {str(error)[:120]}")
         raise CandidateFault("structure", message) from None
@@ -234,16 +232,19 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Numbers in a dtype: of floats the nearest; one of integers or booleans has each of them."""
-    if is_float(dtype):
-        with np.errstate(over="ignore"):
-            return numbers.astype(dtype)
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    wrong = numbers[~((numbers >= low) & (numbers <= high) & (numbers == np.rint(numbers)))]
-    if wrong.size:
-        raise ValueError(f"it has {wrong[0]:g}; legal as {dtype}: whole numbers from {low} to {high}")
-    return numbers.astype(dtype)
+def _rounded(numbers: Sequence[float], dtype: np.dtype) -> np.ndarray:
+    """The nearest numbers of a float dtype."""
+    with np.errstate(over="ignore"):
+        return np.asarray([float(v) for v in numbers], np.float64).astype(dtype)
+
+
+def _whole(numbers: Sequence[float], dtype: np.dtype) -> np.ndarray:
+    """Numbers of an integer dtype or of booleans, if it has each of them."""
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    for number in numbers:
+        if not low <= number <= high or number != int(number):
+            raise ValueError(f"it has {number:g}; legal as {dtype}: whole numbers from {low} to {high}")
+    return np.asarray([int(number) for number in numbers], dtype)
 
 
 def _are_names(words: Any) -> bool:

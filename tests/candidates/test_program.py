@@ -385,6 +385,11 @@ def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
     assert back.tobytes() == values.tobytes()
 
 
+def test_codes_of_64_bits_are_read_exactly() -> None:
+    value = {"shape": [2], "data": [2**64 - 1, 2**53 + 1]}
+    assert program.decoded(value, np.dtype("uint64"), "codes").tolist() == value["data"]
+
+
 @pytest.mark.parametrize(
     ("dtype", "value", "says"),
     [
@@ -392,6 +397,8 @@ def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
         ("uint8", {"data": ["0x1.8p+0"]}, r"it has 1\.5"),
         ("int8", {"data": [128]}, "from -128 to 127"),
         ("int32", {"data": ["nan"]}, "it has nan"),
+        ("uint64", {"data": [2**64]}, f"whole numbers from 0 to {2**64 - 1}"),
+        ("int64", {"data": [float(2**63)]}, r"it has 9\.22337e\+18"),
         ("bool", {"data": [2]}, "legal as bool: whole numbers from 0 to 1"),
         ("bool", {"base64": "Ag=="}, "a bool is 0 or 1"),
         ("float32", {"data": [1], "shape": [-1]}, r"its shape is \[-1\]; legal: a list of whole numbers from 0 on"),

@@ -6,6 +6,7 @@ What is here runs in the candidate's own process (`refgrad.isolation`), so that 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import inspect
 import json
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +38,8 @@ LONGEST = 64 << 20
 ENCODINGS = ("hex", "base64")
 #: what arrays of an answer may be of besides float formats
 WHOLE = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")))
+#: seconds that a program has to end when its input has
+GRACE = 0.5
 #: kinds of rules that programs are asked to be
 KINDS = ("optimizer", "quantizer", "estimator", "mask")
 
@@ -62,6 +66,7 @@ class Program:
             )
         except OSError as error:
             raise CandidateError(f"{command[0]} cannot be started: {error.strerror}") from None
+        weakref.finalize(self, _end, self._process)
         self._name, self._count = command[0].rpartition("/")[2], 0
         try:
             self.hello = self._greeted(rule, kind, patience)
@@ -179,6 +184,18 @@ class Program:
         except subprocess.TimeoutExpired:
             return f"{self._name} closed its pipe"
         return f"{self._name}: {ended(code, '')}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program that nobody asks any more: its input ends, and what does not end with it is killed."""
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            stream.close()  # type: ignore[union-attr]
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def encoded(array: np.ndarray, encoding: str) -> dict[str, Any]:

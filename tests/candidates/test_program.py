@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import re
 import shlex
@@ -351,6 +352,23 @@ def test_codes_of_every_width_are_taken(dtype: str) -> None:
     found = asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))["p"]
     assert found.dtype == np.dtype(dtype)
     assert found.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("code", ["for line in sys.stdin: pass", "import time; time.sleep(600)"], ids=["ends", "stays"])
+def test_a_program_that_nobody_asks_any_more_is_ended(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "GRACE", 0.1)
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def kept(*words: Any, **keywords: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*words, **keywords))
+        return started[-1]
+
+    monkeypatch.setattr(program.subprocess, "Popen", kept)
+    asked = program.function(python(f"import sys; print('{SAYS}', flush=True)\n{code}"), "AdamW", "optimizer")
+    del asked
+    gc.collect()
+    assert started[0].returncode is not None
 
 
 def test_a_program_that_dies_between_is_a_crash() -> None:

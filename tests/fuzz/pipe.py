@@ -72,6 +72,9 @@ class Spoken:
     def flush(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def readline(self, most: int) -> bytes:
         line = io.BytesIO(self.out).readline(most)
         self.out = self.out[len(line) :]

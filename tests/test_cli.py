@@ -397,6 +397,7 @@ def test_columns_says_how_wide_what_is_shown_is(run: Run, monkeypatch: pytest.Mo
             assert width - 10 <= longest <= width
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing_and_searches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for target, code in ((ADAMW, 0), (WRONG, 1)):
         result = run("verify", target, "--as", "AdamW", "--steps", "2", "--quiet")

@@ -77,7 +77,7 @@ def test_a_formula_is_copied_and_pickled_and_stands_in_no_registry_unless_it_is_
     assert any(cls is cited for cls in REGISTRY.values())
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "name"),
     [

@@ -187,6 +187,7 @@ def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     assert refgrad.identify(Lion(), Lion, steps=4).outcome == IDENTIFIED
 
 
+@pytest.mark.slow
 def test_hidden_state_is_judged_from_the_start() -> None:
     memory: dict[Any, np.ndarray] = {}
 

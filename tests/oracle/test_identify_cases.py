@@ -145,6 +145,7 @@ def test_inputs_that_do_not_tell_leave_it_open() -> None:
     assert found.steps == 1
 
 
+@pytest.mark.slow
 def test_what_a_candidate_must_not_do_stands_first() -> None:
     """It destroys its input where that has a NaN, and is right besides."""
 

@@ -235,7 +235,7 @@ def test_a_claim_that_cannot_be_read_is_said() -> None:
     assert math.isfinite(verdict.tightest["p"])
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_ratio_of_norms_that_are_zero_has_its_own_rule(guarded: bool) -> None:
     def lamb(p: Array, g: Array, m: Array, v: Array, t: int, lr: float, weight_decay: float) -> Any:
@@ -361,6 +361,7 @@ def test_a_gradient_of_zeros_is_a_step_as_any_other() -> None:
     assert judged(lazy, Adam()).situation == "zeros"
 
 
+@pytest.mark.slow
 def test_a_bound_on_steps_shows_where_a_gradient_grows() -> None:
     """The ratio of both moments is near one for ordinary gradients, and 3.5 at most."""
 

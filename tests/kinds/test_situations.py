@@ -59,7 +59,7 @@ def right(kind: str) -> Any:
     return EXAMPLES[kind].right
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("kind", SHAPED)
 def test_a_forgotten_tail_is_found(kind: str) -> None:
     """Ordinary cases of most kinds have a multiple of the width; small odd shapes show it."""

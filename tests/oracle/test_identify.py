@@ -41,7 +41,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=3)
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:

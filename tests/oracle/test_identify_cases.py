@@ -95,7 +95,7 @@ def test_every_rule_is_itself(name: str) -> None:
     assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",

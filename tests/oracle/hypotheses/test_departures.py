@@ -56,7 +56,7 @@ STEPS = at_depth(quick=5, suite=5, thorough=10)
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize(
     ("candidate", "rule", "name"),
     [

@@ -97,7 +97,7 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize(
     ("rule", "kind", "situation"),
     [

@@ -42,6 +42,7 @@ def refgrad_command(*args: str, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_verify_says_that_the_right_one_is_right(run: Run) -> None:
     result = run("verify", ADAMW, "--as", "AdamW", "lr=0.01", "--steps", "3", "--seed", "5")
     assert result.exit_code == 0, result.output

@@ -136,6 +136,7 @@ def test_what_arrays_do_not_fit_is_said() -> None:
         pairs()(np.ones((3, 1)))
 
 
+@pytest.mark.slow
 def test_a_formula_is_found_in_a_file_and_judged_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "norms_of_mine.py").write_text(
         "import numpy as np, refgrad\n"

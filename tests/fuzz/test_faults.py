@@ -57,6 +57,7 @@ def test_an_error_keeps_its_exit_code_where_streams_are_closed() -> None:
     assert shell(f"{PYTHON} show NoSuchRule >&- 2>&-").returncode == 64
 
 
+@pytest.mark.slow
 def test_more_steps_than_fit_into_memory_are_refused() -> None:
     done = shell(f"{PYTHON} verify refgrad.optimizers:SGD --as SGD --no-isolate --steps 1000000000")
     assert done.returncode == 64

@@ -258,6 +258,7 @@ def test_differences_are_named_by_case(made: Path, copied: Path) -> None:
     assert f"{ids[-1]}: gone" in list(checking.differences(made, copied))
 
 
+@pytest.mark.slow
 def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
     def run(*words: str) -> Any:
         return CliRunner().invoke(commands.golden, words, standalone_mode=False)
@@ -347,7 +348,7 @@ def made_again(file: Any, number: int, record: Any) -> Case:
     return case
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", [n if n in SAMPLE else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     """The truths by the exact path; and the sets made anew, which change only with the rule's `revision`."""

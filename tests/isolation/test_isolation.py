@@ -181,7 +181,7 @@ def test_a_child_has_no_say_in_where_a_hostile_candidate_is_made(tmp_path: Path)
     assert verdict.isolation == "not isolated: there is no module 'only_here' there"
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [SGD(momentum=0.9), ArcTan()], ids=str)
 def test_laws_are_asked_through_the_pipe_too(rule: Any) -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")

@@ -297,7 +297,7 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["none", "torch", "optax"])
 def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
     """Whatever is loaded: by a framework's adapter a function may be taken for one that returns an optimizer."""

@@ -221,7 +221,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LEGAL, ids=["by chance", "kahan", "wide"])
 def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(*case)

@@ -85,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=1, suite=12)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()

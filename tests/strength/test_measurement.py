@@ -108,6 +108,7 @@ def test_arguments_are_checked() -> None:
         measure("Lion", values=0)
 
 
+@pytest.mark.slow
 def test_figures_are_data_and_text() -> None:
     rule = find("FP4")()
     found = measure(rule, values=1)

@@ -79,7 +79,7 @@ def written(folder: Path, task: str, submission: str, name: str) -> tuple[str, s
     return str(folder / "submission.py"), str(folder / f"{name}.py")
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("form", MODELS)
 def test_a_pair_of_models(tmp_path: Path, form: str) -> None:
     submission, task = written(tmp_path, MODEL.format(**NUMPY), MODELS[form], f"task_of_{form}")

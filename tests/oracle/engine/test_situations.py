@@ -105,7 +105,7 @@ def test_what_excludes_another_number_is_left_as_it_is() -> None:
     assert "another setting" in verdict.situations
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [11, 128, 256])
 def test_a_fault_late_in_the_run_is_found(step: int) -> None:
     def late(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
@@ -381,6 +381,7 @@ def test_who_takes_a_step_and_raises_at_another_is_wrong() -> None:
     assert verdict.faults[0].kind == "raised"
 
 
+@pytest.mark.slow
 def test_an_eps_that_is_built_in_is_found() -> None:
     def built_in(p: Array, g: Array, m: Array, v: Array, t: int, eps: float = 1e-8) -> Any:
         return adam(p, g, m, v, t)

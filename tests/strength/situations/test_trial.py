@@ -30,7 +30,7 @@ def test_the_right_program_conforms_and_some_faults_do_not(name: str) -> None:
         assert trial.of(fault).outcome in (REFUSED, EQUAL, OUT_OF_REACH), fault.name
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["TernGrad", "Magnitude"])
 def test_what_is_found_is_what_verify_finds(name: str) -> None:
     rule = find(name)()

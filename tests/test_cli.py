@@ -42,6 +42,7 @@ def refgrad_command(*args: str, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_verify_says_that_the_right_one_is_right(run: Run) -> None:
     result = run("verify", ADAMW, "--as", "AdamW", "lr=0.01", "--steps", "3", "--seed", "5")
     assert result.exit_code == 0, result.output
@@ -397,6 +398,7 @@ def test_columns_says_how_wide_what_is_shown_is(run: Run, monkeypatch: pytest.Mo
             assert width - 10 <= longest <= width
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing_and_searches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for target, code in ((ADAMW, 0), (WRONG, 1)):
         result = run("verify", target, "--as", "AdamW", "--steps", "2", "--quiet")

@@ -138,6 +138,7 @@ def test_unchecked_copies_take_any_value_and_derive_anew() -> None:
     assert "t" in other.scalar_inputs()
 
 
+@pytest.mark.sample(suite=100)
 @pytest.mark.parametrize("name", rules())
 def test_a_rule_that_was_used_can_be_copied_and_does_the_same(name: str) -> None:
     rule = rules()[name]()

@@ -77,7 +77,7 @@ def test_a_formula_is_copied_and_pickled_and_stands_in_no_registry_unless_it_is_
     assert any(cls is cited for cls in REGISTRY.values())
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "name"),
     [
@@ -136,6 +136,7 @@ def test_what_arrays_do_not_fit_is_said() -> None:
         pairs()(np.ones((3, 1)))
 
 
+@pytest.mark.slow
 def test_a_formula_is_found_in_a_file_and_judged_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "norms_of_mine.py").write_text(
         "import numpy as np, refgrad\n"
@@ -313,7 +314,7 @@ def outside(rule: Formula, style: str) -> list[str]:
     return found
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=7)
 @pytest.mark.parametrize("name", GALLERY)
 def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) -> None:
     """The formula itself conforms, right programs lie within its sets, and every program with another operation is refused."""

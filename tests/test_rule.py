@@ -182,6 +182,7 @@ def test_verdicts_tell_the_two_apart(shadows: dict[str, type[o.Optimizer]]) -> N
     assert called(o.SGD(lr=0.5)) == "refgrad.optimizers.SGD(lr=0.5)"
 
 
+@pytest.mark.slow
 def test_identify_names_the_one_that_was_claimed(shadows: dict[str, type[o.Optimizer]]) -> None:
     for claim, name in ((o.SGD(), "SGD"), (shadows["SGD"](), "somebody.optim:SGD")):
         found = refgrad.identify(claim, claim, steps=2, time_limit=5.0)

@@ -155,6 +155,7 @@ def test_a_function_may_take_torchs_names_and_its_pair_of_betas() -> None:
     assert len(set(seen)) > 1  # both are set otherwise too: they count as taken by name
 
 
+@pytest.mark.slow
 def test_a_function_may_take_the_numbers_of_a_rule_inside() -> None:
     def step(p: Any, g: Any, bound: float, inner_lr: float) -> Any:
         return p - np.float32(inner_lr) * np.clip(g, -np.float32(bound), np.float32(bound))

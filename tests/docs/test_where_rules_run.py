@@ -17,10 +17,12 @@ def found() -> dict[str, list[Entry]]:
     return {name: entries(cls()) for name, cls in rules().items()}
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "run python -m tests.docs.where_rules_run"
 
 
+@pytest.mark.slow
 def test_what_does_not_run_from_its_graph_has_a_reason(found: dict[str, list[Entry]]) -> None:
     known = rules()
     outside = {(name, e.name) for name, each in found.items() for e in each if e.runs not in (*FROM_GRAPH, NUMBERS)}

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import quad
 
 from refgrad import estimators as e
 from refgrad.errors import ArgumentError
@@ -49,6 +48,13 @@ EVEN = (
 )
 
 floats = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20)
+
+
+def quad(function: Any, low: float, high: float, **options: int) -> tuple[float, float]:
+    """SciPy's integral, which takes longer to load than most tests of this file take."""
+    from scipy import integrate
+
+    return integrate.quad(function, low, high, **options)
 
 
 def gradient(rule: Any, x: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:
@@ -202,6 +208,7 @@ def test_the_largest_quantization_error_is_the_published_one() -> None:
     assert max(around) < 0.1028
 
 
+@pytest.mark.slow
 def test_quantization_error_measured_nears_its_closed_form() -> None:
     w = np.random.default_rng(0).laplace(0, 0.05, 400_000)
     measured, closed = indicators.quantization_error(w, 20.0), indicators.laplace_quantization_error(20.0, 0.05)

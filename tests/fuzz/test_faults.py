@@ -26,6 +26,7 @@ def shell(line: str, **changed: str | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, env=environment, timeout=300)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.skipif(not FULL, reason="this system has no device that is full")
 @pytest.mark.parametrize("command", ["--version", "show SGD"])
 def test_a_full_disk_is_told_by_an_exit_code_of_its_own(command: str) -> None:
@@ -44,17 +45,19 @@ def test_no_exit_code_of_a_verdict_is_given_where_nothing_can_be_told(unbuffered
     assert done.returncode == 74
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
 def test_what_is_closed_goes_nowhere(closed: str) -> None:
     done = shell(f"{PYTHON} show SGD {closed}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_an_error_keeps_its_exit_code_where_streams_are_closed() -> None:
     assert shell(f"{PYTHON} show NoSuchRule >&- 2>&-").returncode == 64
 
 
+@pytest.mark.slow
 def test_more_steps_than_fit_into_memory_are_refused() -> None:
     done = shell(f"{PYTHON} verify refgrad.optimizers:SGD --as SGD --no-isolate --steps 1000000000")
     assert done.returncode == 64

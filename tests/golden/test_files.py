@@ -69,6 +69,7 @@ def test_what_is_made_is_verified_and_made_again_is_the_same(made: Path, tmp_pat
         assert (tmp_path / f"SignDescent.{end}").read_bytes() == (made / f"SignDescent.{end}").read_bytes()
 
 
+@pytest.mark.slow
 def test_making_goes_on_where_it_was_broken_off(copied: Path) -> None:
     (copied / "SignDescent.safetensors").write_bytes(b"cut")
     assert making.make(copied, SMOKE, ["BatchScaledRate", "SignDescent"]) == ["SignDescent"]
@@ -178,7 +179,7 @@ def test_a_file_has_arrays_of_bfloat16() -> None:
         tensors.unpacked(unknown, "here")
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["standard", "exhaustive"])
 def test_a_level_keeps_to_its_budget_and_is_verified(level: str, tmp_path: Path) -> None:
     """The first case of each is there whatever it takes, and no more than the budget but for the last one besides."""
@@ -303,6 +304,7 @@ def test_differences_are_named_by_case(made: Path, copied: Path) -> None:
     assert f"{ids[-1]}: gone" in list(checking.differences(made, copied))
 
 
+@pytest.mark.slow
 def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
     def run(*words: str) -> Any:
         return CliRunner().invoke(commands.golden, words, standalone_mode=False)
@@ -432,7 +434,7 @@ def made_again(file: Any, number: int, record: Any) -> Case:
     return case
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", [n if n in SAMPLE else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     """The truths by the exact path; and the sets made anew, which change only with the rule's `revision`."""
@@ -454,7 +456,7 @@ def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     assert changed == [], f"raise {name}.revision if its meaning changed, and make its files again"
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", [n if n in AGAIN else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_made_again_byte_by_byte(name: str, tmp_path: Path) -> None:
     making.make(tmp_path, SMOKE, [name])

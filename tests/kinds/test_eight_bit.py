@@ -123,7 +123,7 @@ def test_a_right_program_conforms_though_some_of_its_codes_are_not_the_same(
     assert verdict.total.inside > 10 * verdict.total.undecided
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize("case", programs.CASES, ids=lambda c: type(c[0]).__name__)
 def test_a_wrong_program_is_rejected_in_the_tensor_that_is_wrong(
     case: programs.Case, short_inputs: refgrad.Inputs

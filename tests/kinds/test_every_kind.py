@@ -146,7 +146,7 @@ def test_inputs_that_are_none_are_refused_everywhere(kind: str, inputs: Any) -> 
             ask(example.right, example.rule, inputs=inputs)
 
 
-@pytest.mark.sample(quick=8)
+@pytest.mark.sample(quick=3)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     example, own = EXAMPLES[kind], kind_of(kind)
@@ -297,7 +297,7 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["none", "torch", "optax"])
 def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
     """Whatever is loaded: by a framework's adapter a function may be taken for one that returns an optimizer."""

@@ -227,6 +227,7 @@ def test_whole_units_or_nothing() -> None:
     refgrad.verify(lambda w: Block().mask(w), Block()).raise_if_wrong()
 
 
+@pytest.mark.slow
 def test_every_mask_of_a_small_case_by_brute_force() -> None:
     """All masks of 2:4 on every pattern of few magnitudes: acceptable exactly if no other mask keeps more."""
     masks = [np.isin(np.arange(4), kept) for kept in combinations(range(4), 2)]

@@ -25,7 +25,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=2, suite=24)
+@pytest.mark.sample(quick=1, suite=24)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:

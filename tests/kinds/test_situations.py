@@ -59,7 +59,7 @@ def right(kind: str) -> Any:
     return EXAMPLES[kind].right
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("kind", SHAPED)
 def test_a_forgotten_tail_is_found(kind: str) -> None:
     """Ordinary cases of most kinds have a multiple of the width; small odd shapes show it."""
@@ -143,7 +143,7 @@ HIDDEN = {
 }
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("name", "number", "field", "value"), HIDDEN.values(), ids=HIDDEN)
 def test_what_another_setting_hides_is_driven(name: str, number: str, field: str, value: Any) -> None:
     rule = rules()[name]()

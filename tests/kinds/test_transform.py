@@ -100,7 +100,7 @@ LEGAL: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("case", MUTANTS, ids=lambda c: f"{type(c[0]).__name__}")
 def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], inputs=nans(case[0]), steps=12, explain=False)
@@ -160,6 +160,7 @@ def test_what_goes_wrong_besides_values() -> None:
         o.GradientBefore(of=o.Lookahead())
 
 
+@pytest.mark.slow
 def test_a_variant_explains() -> None:
     verdict = refgrad.verify(o.PixelwiseClip(measure="largest"), o.PixelwiseClip(), steps=6)
     assert verdict.explanation is not None

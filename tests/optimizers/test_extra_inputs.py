@@ -16,7 +16,6 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.rule import Extra, Extras, NonNegative, State, copy_of_param, zeros_like_param
 from refgrad.tracing import literal
-from tests.depth import at_depth
 
 
 class Mixed(Optimizer):
@@ -167,8 +166,9 @@ def test_an_input_that_is_switched_off_is_not_asked_for() -> None:
     rule.step(p, g, rule.init(p), **extras)
 
 
+@pytest.mark.slow
 def test_a_function_is_judged() -> None:
-    verdict = refgrad.verify(function, RULE, steps=at_depth(quick=2, suite=10, thorough=10))
+    verdict = refgrad.verify(function, RULE)
     assert verdict.conforms, str(verdict)
     assert set(verdict.counts) == {"p", "m"}
 

@@ -116,7 +116,7 @@ def in_eight_bits(rule: EightBit) -> bytes:
     return bytes(p.tobytes())
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("part", PARTS)
 def test_no_field_of_what_an_eight_bit_optimizer_is_made_of_is_ignored(part: str) -> None:
     x = np.abs(np.random.default_rng(7).standard_normal(4096)).astype(F)

@@ -151,6 +151,7 @@ SETS = [Muon(coefficients=name) for name in Muon.legal()["coefficients"].sentenc
 HADAMARD = np.asarray([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("rule", SETS, ids=str)
 def test_orthogonal_equivariance(rule: Muon) -> None:
     """O(U G V) is U O(G) V, each side as near to its truth as the derived bound says."""

@@ -31,7 +31,7 @@ def with_term(k: float) -> Callable[..., tuple[Array, Array, Array]]:
     return step
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "conforms"), [(2, True), (1, False), (3, False)])
 def test_the_terms_of_the_rectification_are_told_apart_in_float32(k: float, conforms: bool) -> None:
     rule = RAdam(scalars="float32")

@@ -67,7 +67,7 @@ def agree(got: Any, want: Any, slack: Any = TINY) -> None:
 BASE = Shampoo(weight_decay=0.1, eps=0.5, interval=2)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("rule", [BASE, *(v for n, v in BASE.variants() if not n.startswith("scalars"))], ids=str)
 def test_shampoo_is_the_papers_equations(rule: Shampoo) -> None:
     shape = (2, 3)

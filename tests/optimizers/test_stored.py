@@ -221,7 +221,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LEGAL, ids=["by chance", "kahan", "wide"])
 def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(*case)
@@ -230,7 +230,7 @@ def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
     assert not verdict.notes
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize("case", WRONG, ids=range(len(WRONG)))
 def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
     subject, rule, tensor = case
@@ -284,7 +284,7 @@ def test_without_its_bits_both_neighbours_are_acceptable() -> None:
     assert off.counts["p"].outside
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("name", UNFAIR)
 def test_bits_that_are_not_fair_are_seen(name: str) -> None:
     change, where = UNFAIR[name]

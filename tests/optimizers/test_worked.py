@@ -46,6 +46,7 @@ def test_it_shows_that_something_moves(example: Example) -> None:
     assert len({str(p) for p in follow(example)}) > 1
 
 
+@pytest.mark.slow
 def test_examples_of_one_rule_differ() -> None:
     """Where sources differ, a reader sees by which numbers."""
     for name in {example.name for example in EXAMPLES}:
@@ -81,6 +82,7 @@ def test_the_page_is_that_of_the_equations() -> None:
 SAME: dict[frozenset[str], str] = {}
 
 
+@pytest.mark.slow
 def test_an_example_of_a_rule_is_none_of_another() -> None:
     """What a rule is about shows in its numbers: no two rules have the same, unless a reason stands here."""
     names: dict[str, set[str]] = {}

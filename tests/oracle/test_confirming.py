@@ -61,7 +61,7 @@ def after(count: int) -> Any:
     return step
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("count", "named"), [(0, False), (1, False), (2, False), (5, True), (9, True)])
 def test_few_answers_are_named_nothing(count: int, named: bool) -> None:
     found = refgrad.identify(after(count), SGD(lr=0.1), steps=10)

@@ -53,6 +53,7 @@ def test_one_function_has_one_entry() -> None:
     assert "AdamW(decay='corrected')" in found.explanations[0].aliases
 
 
+@pytest.mark.slow
 def test_one_interval_of_a_value_is_one_explanation() -> None:
     ones = np.ones(64, np.float32)
     found = refgrad.identify(AdamW(lr=2e-3), AdamW(), inputs=Inputs([ones * 0], [[ones], [ones]]))

@@ -41,7 +41,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=3)
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -187,6 +187,7 @@ def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     assert refgrad.identify(Lion(), Lion, steps=4).outcome == IDENTIFIED
 
 
+@pytest.mark.slow
 def test_hidden_state_is_judged_from_the_start() -> None:
     memory: dict[Any, np.ndarray] = {}
 

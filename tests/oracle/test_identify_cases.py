@@ -85,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=1, suite=12)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
@@ -95,7 +95,7 @@ def test_every_rule_is_itself(name: str) -> None:
     assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
@@ -145,6 +145,7 @@ def test_inputs_that_do_not_tell_leave_it_open() -> None:
     assert found.steps == 1
 
 
+@pytest.mark.slow
 def test_what_a_candidate_must_not_do_stands_first() -> None:
     """It destroys its input where that has a NaN, and is right besides."""
 

@@ -17,7 +17,7 @@ P, *G = (RANDOM.standard_normal((20, 20)).astype(np.float32) for _ in range(8))
 INPUTS = Inputs([P], [[g] for g in G])
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("used", "claimed"),

@@ -249,7 +249,7 @@ def test_distinct_mutants_differ_from_the_rule_in_real_arithmetic(rule: Optimize
     assert "bfloat16 arithmetic inside" in dropped
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", ["GaLore", "SOAP", "PSGDKron", "Mechanic"])
 def test_mutants_read_what_there_is(name: str) -> None:
     """Rules of matrices, and one without a rate: no mutant joins shapes that do not go together, or reads what is not there."""

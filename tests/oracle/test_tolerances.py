@@ -39,6 +39,7 @@ def other_order(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):  # type: ig
     return p - m * step / (np.sqrt(v) * f(1 / np.sqrt(1 - beta2**t)) + f(eps)), m, v
 
 
+@pytest.mark.slow
 def test_a_right_program_of_another_order_is_covered_and_zero_is_not_enough(found: Tolerances) -> None:
     given = ordinary()
     state = RULE.init(given["p"])

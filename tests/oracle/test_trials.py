@@ -63,6 +63,7 @@ def test_the_nearest_is_searched_in_depth() -> None:
     assert near.plainness[0] == 0
 
 
+@pytest.mark.slow
 def test_more_elements_tell_more_finely() -> None:
     (trial,) = tried(AdamW(lr=3.3e-3), [AdamW()], claimed=True)
     trial.search.own_values()

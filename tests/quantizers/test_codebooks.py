@@ -108,6 +108,7 @@ def test_lloyd_beside_scikit_learn(axes: int) -> None:
     assert close(centres, theirs.cluster_centers_, points)
 
 
+@pytest.mark.slow
 def test_departure_of_scikit_learn_at_an_empty_cluster() -> None:
     """A centre without points stays here; scikit-learn moves it to the point that is farthest from its own centre."""
     cluster = pytest.importorskip("sklearn.cluster", reason="compares with scikit-learn's k-means")

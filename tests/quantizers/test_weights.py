@@ -300,7 +300,7 @@ def hqq(w: list[Any], bits: int, iterations: int, round_zero: bool, kappa: str) 
     return code(zero), change
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize(("round_zero", "kappa"), [(True, "1"), (False, "1"), (False, "1.01"), (True, "1.5")])
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_hqq_step_by_step(bits: int, round_zero: bool, kappa: str) -> None:

@@ -107,7 +107,7 @@ def test_the_schema_refuses_what_is_no_document() -> None:
         assert not VALIDATOR.is_valid(wrong)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("name", "code", "outcome", "fault"),
     [

@@ -111,6 +111,7 @@ class FromPaper:
         return MaskSeen(restated.mask(rule, scores, shape), scores)
 
 
+@pytest.mark.sample(suite=33)
 @pytest.mark.parametrize(("rule", "formula"), SCORES, ids=[str(rule) for rule, _ in SCORES])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_papers_scores_conform(rule: Mask, formula: Callable[..., Numbers], dtype: str) -> None:

@@ -87,6 +87,7 @@ def test_the_transpose_has_the_transposed_mask() -> None:
     assert np.array_equal(Transposable().mask(w.T), Transposable().mask(w).T)
 
 
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("n", "m"), [(1, 4), (2, 4), (3, 4), (2, 5), (4, 8), (1, 8), (5, 8), (8, 16)])
 @pytest.mark.parametrize("method", ["exact", "at_most"])
 def test_the_optimum_of_the_transportation_problem(n: int, m: int, method: str) -> None:

@@ -38,7 +38,7 @@ def test_a_text_is_right_as_it_stands(text: Text) -> None:
     assert refgrad.verify(in_python(text.source), text.rule, explain=False, shrink=False).conforms
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [(" <= clip", " < clip", RIGHT), ("<= clip)", "<= clip + 0)", EQUAL)],

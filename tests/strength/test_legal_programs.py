@@ -48,7 +48,7 @@ WITHOUT_STATE = (
 )
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize("name", WITHOUT_STATE)
 def test_no_program_of_a_rule_without_state_is_rejected(name: str) -> None:
     found = measure_random(programs_of(find(name)()), 1)

@@ -108,6 +108,7 @@ def test_arguments_are_checked() -> None:
         measure("Lion", values=0)
 
 
+@pytest.mark.slow
 def test_figures_are_data_and_text() -> None:
     rule = find("FP4")()
     found = measure(rule, values=1)
@@ -122,6 +123,7 @@ def test_figures_are_data_and_text() -> None:
     assert f"mutants accepted, of {data['mutants']['made']}: refgrad 0" in text
 
 
+@pytest.mark.slow
 def test_rewrites_are_handed_over() -> None:
     wrong = AdamW(lr=2e-3)
     found = measure("AdamW", parts=["rewrites"], rewrites=lambda cls: [(cls(), AdamW()), (cls(), wrong)])

@@ -28,7 +28,7 @@ OPTIMIZERS = list(rules(Optimizer).values())
 MANY = {"LBFGS", "Mechanic"}
 
 
-@pytest.mark.sample(quick=2, suite=16)
+@pytest.mark.sample(quick=2, suite=10)
 @pytest.mark.parametrize("cls", [c for c in OPTIMIZERS if c.__name__ not in MANY], ids=lambda c: c.__name__)
 def test_mutants_of_optimizers_are_rejected(cls: type[Optimizer]) -> None:
     """A fixed sample, on few numbers first; a survivor has a reason."""
@@ -57,7 +57,7 @@ def test_every_mutant_of_a_rule_without_state_is_rejected(name: str) -> None:
     assert found.rejected["numpy.testing.assert_allclose"]["all"] > 0
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize("name", ["SGD", "AF4", "OBD", "RigL", "ProxQuant", "Coherence", "SpikedRate", "EightBit"])
 def test_a_mutant_that_changes_nothing_survives(name: str) -> None:
     """The measurement does not call everything wrong: the rule as it stands, passed off as a mutant, survives."""

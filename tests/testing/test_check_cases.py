@@ -125,7 +125,7 @@ def pruned(w: Any, sparsity: float = 0.5, *, more: int = 0, signed: bool = False
     return mask.reshape(w.shape)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("options", "law"), [({"more": -1}, "count"), ({"more": 1}, "count"), ({"signed": True}, "sign"), ({}, None)]
 )

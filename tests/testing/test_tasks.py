@@ -79,7 +79,7 @@ def written(folder: Path, task: str, submission: str, name: str) -> tuple[str, s
     return str(folder / "submission.py"), str(folder / f"{name}.py")
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("form", MODELS)
 def test_a_pair_of_models(tmp_path: Path, form: str) -> None:
     submission, task = written(tmp_path, MODEL.format(**NUMPY), MODELS[form], f"task_of_{form}")
@@ -112,6 +112,7 @@ def test_a_custom_kernel(tmp_path: Path, form: str) -> None:
     assert [fault.kind for fault in verdict.faults] == (["crashed"] if form == "cheating" else [])
 
 
+@pytest.mark.slow
 def test_what_is_no_task_or_no_submission_is_an_error_that_says_so(tmp_path: Path) -> None:
     submission, task = written(tmp_path, REFERENCE, KERNELS["right"], "another_reference")
     with pytest.raises(ArgumentError, match="has no function get_inputs"):

@@ -32,6 +32,7 @@ def test_words_are_those_of_the_counter(emulated: Emulated) -> None:
         assert found.tolist() == (philox.random_words(101, 77, stream, start) >> np.uint32(32 - bits)).tolist()
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_every_format_and_mode_gives_the_codes_of_numpy(emulated: Emulated) -> None:
     random = np.random.default_rng(2)

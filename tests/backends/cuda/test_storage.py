@@ -64,7 +64,7 @@ def boundaries(name: str, dtype: Any) -> np.ndarray:
         return np.concatenate([x, np.nextafter(x, dtype(np.inf)), np.nextafter(x, dtype(-np.inf)), [dtype(np.nan)]])
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", storage.FORMATS)
 def test_every_code_is_read_as_its_number(name: str, library: Any) -> None:

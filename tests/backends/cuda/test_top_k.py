@@ -39,6 +39,7 @@ def test_the_same_entries_are_kept(dtype: type, ties: str, emulated: Emulated) -
                 assert found.tolist() == literal(ranked, k, ties).tolist(), (shape, k, nan)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_what_is_above_a_number(emulated: Emulated) -> None:
     x = scores((3, 50), np.float32)

@@ -36,7 +36,7 @@ def flushing(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
     return tuple(map(flushed, right(p, flushed(g), flushed(m), flushed(v), t)))
 
 
-@pytest.mark.sample(quick=3)
+@pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(
     ("subnormals", "candidate", "conforms"),
     [
@@ -259,6 +259,7 @@ def test_the_line_that_reproduces_it_does() -> None:
             assert (again.first, again.counts) == (verdict.first, verdict.counts)
 
 
+@pytest.mark.slow
 def test_a_verdict_is_frozen_and_complete() -> None:
     verdict = refgrad.verify(eps_inside, RULE, steps=2)
     assert verdict.first is not None

@@ -56,6 +56,7 @@ def test_a_body_of_which_classes_are_not_known() -> None:
 RULES = ("AdaptiveClip", "GumbelSoftmax", "NormalizedLogisticDescent", "PolyakSGD", "PrivateAggregate", "TTQ")
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("name", RULES)
 def test_an_infinity_that_becomes_the_largest_number_is_refused(name: str) -> None:

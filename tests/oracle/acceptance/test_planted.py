@@ -154,7 +154,7 @@ def rectified(off: int) -> Callable[..., Any]:
     return step
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.slow
 @pytest.mark.parametrize(("off", "conforms"), [(0, True), (-1, False), (1, False), (2, False)])
 def test_scalars_in_float32_are_no_excuse_for_others(off: int, conforms: bool) -> None:
     """Where the variance is just tractable, rounding in float32 takes most digits of rho, and of nothing else."""

@@ -80,7 +80,7 @@ def test_wrong_elements_are_found_where_they_are() -> None:
     assert summary(found["p"], step.after["p"]).counted.outside == 2
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("special", [np.nan, -np.inf, 1e-42, 3e38, -0.0])
 @pytest.mark.parametrize("name", ["g", "buffer", "p"])
 def test_special_numbers_are_judged_without_it(name: str, special: float) -> None:

@@ -89,7 +89,7 @@ def optimized(candidate: Callable[..., Any], n: int) -> Verdict:
     return refgrad.verify(candidate, signed(n), inputs=Inputs([Y], [[X]], ["x"]), explain=False, shrink=False)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_legal_program_is_right_however_many_signs_there_are(n: int) -> None:
     verdict = optimized(drawing(n), n)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import refgrad
 from refgrad.candidates.protocol import Observation
@@ -120,6 +121,7 @@ def test_what_does_not_fail_again_is_not_printed() -> None:
     assert any("does not fail in a candidate that is made anew" in note for note in verdict.notes), verdict.notes
 
 
+@pytest.mark.slow
 def test_the_line_says_what_has_no_name_and_what_is_too_long() -> None:
     many = refgrad.Inputs.of(np.ones(100), [np.ones(100)])
     verdict = refgrad.verify(lambda p, g: p + g, SGD(lr=0.5), inputs=many, explain=False, shrink=False)

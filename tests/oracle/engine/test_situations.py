@@ -105,7 +105,7 @@ def test_what_excludes_another_number_is_left_as_it_is() -> None:
     assert "another setting" in verdict.situations
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [11, 128, 256])
 def test_a_fault_late_in_the_run_is_found(step: int) -> None:
     def late(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
@@ -235,7 +235,7 @@ def test_a_claim_that_cannot_be_read_is_said() -> None:
     assert math.isfinite(verdict.tightest["p"])
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_ratio_of_norms_that_are_zero_has_its_own_rule(guarded: bool) -> None:
     def lamb(p: Array, g: Array, m: Array, v: Array, t: int, lr: float, weight_decay: float) -> Any:
@@ -361,6 +361,7 @@ def test_a_gradient_of_zeros_is_a_step_as_any_other() -> None:
     assert judged(lazy, Adam()).situation == "zeros"
 
 
+@pytest.mark.slow
 def test_a_bound_on_steps_shows_where_a_gradient_grows() -> None:
     """The ratio of both moments is near one for ordinary gradients, and 3.5 at most."""
 
@@ -380,6 +381,7 @@ def test_who_takes_a_step_and_raises_at_another_is_wrong() -> None:
     assert verdict.faults[0].kind == "raised"
 
 
+@pytest.mark.slow
 def test_an_eps_that_is_built_in_is_found() -> None:
     def built_in(p: Array, g: Array, m: Array, v: Array, t: int, eps: float = 1e-8) -> Any:
         return adam(p, g, m, v, t)

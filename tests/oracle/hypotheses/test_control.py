@@ -99,6 +99,7 @@ def test_a_model_of_error_that_takes_in_everything_identifies_nothing() -> None:
     assert found.to_dict()["explanations"][0]["sure"] == MAY_BE
 
 
+@pytest.mark.slow
 def test_sets_that_are_wider_by_far_are_no_fact() -> None:
     _, control = controlled(AdamW(), AdamW())
     rough = Change("internals", "", "policy", {"lr": 0.002}, {"precision": "storage"})

@@ -55,7 +55,8 @@ def downhill(p: np.ndarray, g: np.ndarray, lr: float, weight_decay: float = 0.0)
 STEPS = at_depth(quick=5, suite=5, thorough=10)
 
 
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.slow
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize(
     ("candidate", "rule", "name"),
     [

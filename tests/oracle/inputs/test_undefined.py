@@ -97,7 +97,7 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize(
     ("rule", "kind", "situation"),
     [
@@ -172,6 +172,7 @@ def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:
     assert (x == cases.arrays[0]["x"]).all()
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("rule", "program"), MEETING.values(), ids=MEETING)
 def test_whether_infinities_meet_on_the_way_is_a_matter_of_how_a_program_is_written(rule: Any, program: Any) -> None:
     """An infinity less itself, or times a mask's zero, is NaN; other forms of the same number make none."""

@@ -19,7 +19,7 @@ from refgrad.strength.situations.trial import EQUAL, OUT_OF_REACH, REFUSED, SURV
 RULES = ("SGD", "Perceptron", "BatchScaledRate", "TernGrad", "IdentitySTE", "Magnitude", "RigL")
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", RULES)
 def test_the_right_program_conforms_and_some_faults_do_not(name: str) -> None:
     rule = find(name)()
@@ -30,7 +30,7 @@ def test_the_right_program_conforms_and_some_faults_do_not(name: str) -> None:
         assert trial.of(fault).outcome in (REFUSED, EQUAL, OUT_OF_REACH), fault.name
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["TernGrad", "Magnitude"])
 def test_what_is_found_is_what_verify_finds(name: str) -> None:
     rule = find(name)()

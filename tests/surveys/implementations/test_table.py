@@ -125,10 +125,17 @@ def named(row: Implementation) -> str:
     return re.sub(r"\s+", " ", f"{row.column}-{row.called}-{row.rule}")
 
 
+#: whether something is missing, by what a row needs
+LACKING: dict[tuple[str, str, tuple[str, ...]], bool] = {}
+
+
 def runs_here(row: Implementation) -> bool:
     """Whether its package is there, and what its process has to be started with."""
     here = all(os.environ.get(name) == value for name, value in row.environment.items())
-    return not row.missing() and here
+    needs = row.package, row.target.partition(":")[0], row.requires
+    if needs not in LACKING:  # many rows are of one package, and it takes long to look it up
+        LACKING[needs] = bool(row.missing())
+    return here and not LACKING[needs]
 
 
 def candidate(row: Implementation) -> Any:

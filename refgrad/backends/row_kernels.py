@@ -20,16 +20,23 @@ from refgrad.derived import derived
 from refgrad.tracing import Plan, free_names, free_values, plan_for, with_scalars
 
 
-def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) -> dict[str, np.ndarray] | None:
+def run(
+    rule: Any, given: Mapping[str, np.ndarray], count: int | None = None, wanted: tuple[str, ...] | None = None
+) -> dict[str, np.ndarray] | None:
     """The values of the parts that the body gives, with the bits of the body as it stands; None where no kernel can.
 
-    ``given`` are the rows, and what is known of each besides; ``count`` is the number of threads.
+    Args:
+        rule: the quantizer.
+        given: the rows, and what is known of each besides.
+        count: how many threads; None for as many as are worth it.
+        wanted: the parts that are asked for; by default all that the body gives.
     """
     x = given["x"]
-    plan = plan_for(rule, x.ndim, free_values(x.shape, {}), tuple(rule.body_parts()))
+    wanted = tuple(rule.body_parts()) if wanted is None else wanted
+    plan = plan_for(rule, x.ndim, free_values(x.shape, {}), wanted)
     if not step_source.supports(plan.graph):
         return None
-    stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
+    stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items() if name in wanted}
     return evaluated(numbered(plan) if stored else plan, given, count, stored)
 
 

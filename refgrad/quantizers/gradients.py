@@ -573,11 +573,12 @@ class OneBit(ElementQuantizer):
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Two means a column, and one bit an element."""
         x = given["x"]
-        bits = np.where(x < 0, 0.0, np.where(x == x, 1.0, x))
+        negative = x < 0
+        bits = np.where(negative, 0.0, np.where(x == x, 1.0, x))
         many = tree_sum(bits, "column")
         poison = 0.0 * many  # NaN where one is
-        low = tree_sum(np.where(x < 0, x, 0.0), "column") / np.maximum(length(x, "column") - many, 1.0) + poison
-        high = tree_sum(np.where(x < 0, 0.0, x), "column") / np.maximum(many, 1.0) + poison
+        low = tree_sum(np.where(negative, x, 0.0), "column") / np.maximum(length(x, "column") - many, 1.0) + poison
+        high = tree_sum(np.where(negative, 0.0, x), "column") / np.maximum(many, 1.0) + poison
         return {"low": low, "high": high, "codes": bits}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -103,6 +103,8 @@ class Bucketed(Random, Decoded):
     `wide`; norms are computed in float64 and rounded once.
     """
 
+    on_host: ClassVar[str] = "its buckets are cut from the flat array there, and their norms folded in float64"
+
     bucket: Annotated[int, Whole(0)] = 0
     norm: Annotated[
         str,
